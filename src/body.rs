@@ -1,0 +1,1 @@
+//! The body of every answer that the gateway sends, whoever made it.

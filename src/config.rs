@@ -1,0 +1,227 @@
+//! The configuration: plain, checked values.
+//!
+//! `parse` walks a spanned TOML tree and collects **all** problems, each with its key path, line and
+//! cure; only a file without problems becomes a [`Config`]. Nothing downstream re-parses a string.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use crate::{auth::names::AuthToLocal, gss::Principal, kinds::Kind};
+
+/// A whole, checked configuration file.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[server]`
+    pub server: ServerConfig,
+    /// `[timeouts]`
+    pub timeouts: Timeouts,
+    /// `[kerberos]`
+    pub kerberos: Kerberos,
+    /// `[session]`
+    pub session: SessionConfig,
+    /// `[admin]`
+    pub admin: Option<AdminConfig>,
+    /// `[log]`
+    pub log: LogConfig,
+    /// `[[console]]`, in file order; names are unique.
+    pub consoles: Vec<Console>,
+}
+
+/// `[server]`
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Worker threads; default: one per core.
+    pub workers: usize,
+    /// Client connections in all; one more is closed at once. Default 20,000.
+    pub max_connections: usize,
+}
+
+/// `[timeouts]`
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// From a request's first byte to the end of its head; 8 s.
+    pub head: Duration,
+    /// A kept-alive connection without a request; 60 s.
+    pub idle: Duration,
+    /// A body, either way, that makes no progress; 60 s.
+    pub body_idle: Duration,
+    /// TCP connect to a backend; 2 s.
+    pub connect: Duration,
+    /// From the end of a request to the head of the backend's answer; 5 min.
+    pub first_byte: Duration,
+    /// Waiting for an active backend; 15 s.
+    pub hold: Duration,
+    /// From SIGTERM to the end; 30 s.
+    pub drain: Duration,
+    /// One GSSAPI step, queueing included; 5 s.
+    pub gss: Duration,
+}
+
+/// `[kerberos]`
+#[derive(Clone, Debug)]
+pub struct Kerberos {
+    /// The merged keytab.
+    pub keytab: PathBuf,
+    /// Who the gateway is to the backends; any principal of the keytab.
+    pub principal: Option<Principal>,
+    /// The compiled rules of `auth_to_local` and `auth_to_local_mechanism`.
+    pub auth_to_local: Arc<AuthToLocal>,
+    /// `replay_cache`: where accepted authenticators are remembered.
+    pub replay_cache: ReplayCache,
+}
+
+/// `kerberos.replay_cache`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplayCache {
+    /// A file (`file2:` of MIT krb5); default `/var/tmp/krb5_<uid>.rcache2`, as MIT's own default.
+    File(PathBuf),
+    /// `"none"`: replays within the clock skew are accepted. A decision to be made knowingly.
+    None,
+}
+
+/// `[session]`
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// The longest session; never longer than the ticket. 10 h.
+    pub lifetime: Duration,
+    /// A session that is not used for so long ends. 1 h.
+    pub idle: Duration,
+    /// File whose bytes sign the cookies, shared by replicas; none: random at start.
+    pub secret_file: Option<PathBuf>,
+    /// Sessions that the cache holds; 100,000.
+    pub capacity: u64,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug)]
+pub struct AdminConfig {
+    /// Where metrics, health and status are served, without login.
+    pub listen: SocketAddr,
+}
+
+/// `[log]`
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// A `tracing` filter; `info`.
+    pub level: String,
+    /// `text` or `json`; applies to both logs.
+    pub format: LogFormat,
+    /// Where the access log goes.
+    pub access: AccessLog,
+}
+
+/// `log.format`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One line for people; the access log in the combined format.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `log.access`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// `"off"`
+    Off,
+    /// `"stdout"`, the default.
+    Stdout,
+    /// A file, opened for append.
+    File(PathBuf),
+}
+
+/// `[[console]]`: one published service.
+#[derive(Clone, Debug)]
+pub struct Console {
+    /// Its name, in logs and metrics, and the prefix of its backends' cookies.
+    pub name: Arc<str>,
+    /// What it is.
+    pub kind: &'static dyn Kind,
+    /// Addresses clients connect to.
+    pub listen: Vec<SocketAddr>,
+    /// Lower-case host names (no port) it answers to; never empty.
+    pub hosts: Vec<Arc<str>>,
+    /// Path prefix it is limited to (`/oozie`), without a final slash; `None`: all paths.
+    pub path: Option<Arc<str>>,
+    /// TLS towards clients.
+    pub tls: Option<TlsFiles>,
+    /// Plain addresses that answer with a redirect to the first `listen`.
+    pub redirect_from: Vec<SocketAddr>,
+    /// The servers; never empty.
+    pub backends: Vec<BackendConfig>,
+    /// How one of them is chosen.
+    pub balance: Balance,
+    /// How a backend is told who the user is.
+    pub identity: IdentityMode,
+    /// Who may use it; `None`: every mapped user.
+    pub allow: Option<Allow>,
+    /// Nodes that may be reached through its links.
+    pub nodes: Option<Nodes>,
+    /// `retry.buffer` in bytes: bodies up to this size can be sent again; 64 KiB.
+    pub retry_buffer: usize,
+    /// `allow_encoded_slash`: `%2F` in paths passes (`HBase` REST row keys).
+    pub allow_encoded_slash: bool,
+    /// `probe`: interval between health checks; 500 ms.
+    pub probe_interval: Duration,
+}
+
+/// `console.tls`
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TlsFiles {
+    /// PEM certificate chain, leaf first.
+    pub cert: PathBuf,
+    /// PEM private key.
+    pub key: PathBuf,
+}
+
+/// One server of a console.
+#[derive(Clone, Debug)]
+pub struct BackendConfig {
+    /// `http://host:port`, as written.
+    pub url: Arc<str>,
+    /// Host name, lower case, as it goes into `Host` and the SPN.
+    pub host: Arc<str>,
+    /// Port.
+    pub port: u16,
+    /// `HTTP/host@REALM` unless set.
+    pub spn: Option<Principal>,
+    /// The gateway's principal towards this backend, if not `kerberos.principal`.
+    pub principal: Option<Principal>,
+}
+
+/// `console.balance`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// The one that says it is active (HA pairs).
+    Active,
+    /// The first that is healthy, in file order.
+    First,
+}
+
+/// `console.identity`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdentityMode {
+    /// The backend sees the gateway's own principal.
+    Service,
+    /// `doAs` as the kind reads it.
+    DoAs,
+    /// `user.name=` for a console without Kerberos; no login.
+    Simple,
+}
+
+/// `console.allow`: users OR groups, short names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allow {
+    /// Short names.
+    pub users: Vec<Arc<str>>,
+    /// Group names, as the operating system knows them.
+    pub groups: Vec<Arc<str>>,
+}
+
+/// `console.nodes`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nodes {
+    /// Exact names or `*.domain`, lower case.
+    pub hosts: Vec<Arc<str>>,
+    /// Ports.
+    pub ports: Vec<u16>,
+}

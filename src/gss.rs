@@ -1,0 +1,5 @@
+//! The safe face of GSSAPI: who a token belongs to, and tokens of our own.
+
+mod principal;
+
+pub use principal::{Principal, PrincipalError};

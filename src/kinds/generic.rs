@@ -1,0 +1,13 @@
+//! `generic`: any web server that speaks SPNEGO.
+
+use super::Kind;
+
+/// A console of no special kind.
+#[derive(Debug)]
+pub(super) struct Generic;
+
+impl Kind for Generic {
+    fn name(&self) -> &'static str {
+        "generic"
+    }
+}

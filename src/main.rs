@@ -1,0 +1,2 @@
+//! The `spnegate` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The page of a refusal: HTML, JSON or plain text.
