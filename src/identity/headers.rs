@@ -57,6 +57,9 @@ const X: &[&str] = &[
     "x-webauth-*",
 ];
 
+/// Headers whose aliases (`Content_Length`) go, but not they themselves.
+const NO_ALIASES: &[&str] = &["content-encoding", "content-length", "content-type"];
+
 /// Strips hop-by-hop headers (RFC 9110 section 7.6.1), credentials, and every header by which a
 /// client could say who or where it is; `extra` are the kind's own, lower case.
 ///
@@ -140,9 +143,9 @@ fn is_stripped(name: &str, extra: &[&str]) -> bool {
         Some(b'x') => X,
         Some(_) | None => &[],
     };
-    list.iter()
-        .chain(extra)
-        .any(|pattern| matches(name.as_bytes(), pattern.as_bytes()))
+    let is = |pattern: &&str| matches(name.as_bytes(), pattern.as_bytes());
+    list.iter().chain(extra).any(is)
+        || (name.starts_with('c') && NO_ALIASES.iter().any(|own| *own != name && is(own)))
 }
 
 /// Compares folded: a `-` of the pattern matches any character but letters and digits.
@@ -215,6 +218,9 @@ mod tests {
             "Expect",
             "X-Trino-User",
             "x_trino_user",
+            "content_length",
+            "content.type",
+            "transfer_encoding",
         ] {
             assert!(
                 stripped(&[(name, "v")], &["x-trino-user"]).is_empty(),

@@ -109,3 +109,78 @@ pub(super) fn is_media_type(head: &Head<'_>, wanted: &str) -> bool {
 pub(super) fn contains(text: &[u8], needle: &[u8]) -> bool {
     text.windows(needle.len()).any(|window| window == needle)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::{
+        PROOF_USER,
+        tests::{answer, json, remote},
+    };
+
+    #[test]
+    fn webhdfs_proves_that_it_obeys() {
+        for kind in ["namenode", "httpfs"] {
+            let home = |name: &str| json(200, &format!(r#"{{"Path":"/user/{name}"}}"#));
+            for (proof, user, obeys) in [
+                (home(PROOF_USER), PROOF_USER, Obeys::Yes),
+                (home("HTTP"), PROOF_USER, Obeys::No),
+                (
+                    remote(403, "E", "User: gw is not allowed to impersonate x"),
+                    PROOF_USER,
+                    Obeys::Yes,
+                ),
+                (
+                    remote(
+                        403,
+                        "E",
+                        "Unauthorized connection for super-user: gw from IP 10.0.0.1",
+                    ),
+                    PROOF_USER,
+                    Obeys::Yes,
+                ),
+                (
+                    remote(403, "StandbyException", "m"),
+                    PROOF_USER,
+                    Obeys::Unknown,
+                ),
+                (answer(503), PROOF_USER, Obeys::Unknown),
+                (answer(200).body("<html>"), PROOF_USER, Obeys::Unknown),
+                (answer(500), "", Obeys::Yes),
+                (home("HTTP"), "", Obeys::No),
+            ] {
+                assert_eq!(
+                    proof.obeys(kind, user),
+                    obeys,
+                    "{} {}",
+                    proof.status,
+                    proof.body
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_that_does_not_name_the_user_needs_a_second_question() {
+        for kind in ["resourcemanager", "jobhistory"] {
+            let refused = answer(403).body("User: gw is not allowed to impersonate x");
+            for (proof, user, obeys) in [
+                (refused, PROOF_USER, Obeys::Yes),
+                (answer(200), PROOF_USER, Obeys::AskEmpty),
+                (answer(200), "", Obeys::No),
+                (answer(500), "", Obeys::Yes),
+                (answer(500), PROOF_USER, Obeys::Unknown),
+                (answer(503), "", Obeys::Unknown),
+                (answer(307), PROOF_USER, Obeys::Unknown),
+                (answer(403).reason("Forbidden"), PROOF_USER, Obeys::Unknown),
+            ] {
+                assert_eq!(
+                    proof.obeys(kind, user),
+                    obeys,
+                    "{kind} {} {user:?}",
+                    proof.status
+                );
+            }
+        }
+    }
+}

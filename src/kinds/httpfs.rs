@@ -47,3 +47,15 @@ impl Kind for HttpFs {
         asked.path.starts_with("/webhdfs/")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::tests::{answer, json};
+
+    #[test]
+    fn an_httpfs_is_active_when_it_answers() {
+        assert_eq!(json(200, "{}").health("httpfs"), Health::Active);
+        assert_eq!(answer(500).health("httpfs"), Health::Down);
+    }
+}

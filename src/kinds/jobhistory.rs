@@ -45,3 +45,15 @@ impl Kind for JobHistory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::tests::{answer, json};
+
+    #[test]
+    fn a_jobhistoryserver_is_active_when_it_answers() {
+        assert_eq!(json(200, "{}").health("jobhistory"), Health::Active);
+        assert_eq!(answer(404).health("jobhistory"), Health::Down);
+    }
+}

@@ -103,3 +103,93 @@ fn bean_health(body: &[u8]) -> Health {
         Some(_) | None => Health::Down,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+    use crate::kinds::{
+        named,
+        tests::{answer, json, remote},
+    };
+
+    #[test]
+    fn a_standby_namenode_sends_elsewhere_and_other_exceptions_are_answers() {
+        let standby = remote(
+            403,
+            "StandbyException",
+            "Operation category READ is not supported",
+        );
+        assert_eq!(
+            standby.verdict("namenode", "/webhdfs/v1/tmp"),
+            Verdict::Standby
+        );
+        assert_eq!(standby.verdict("namenode", "/other"), Verdict::Answer);
+        let observer = remote(403, "ObserverRetryOnActiveException", "m");
+        assert_eq!(
+            observer.verdict("namenode", "/webhdfs/v1/tmp"),
+            Verdict::Standby
+        );
+        for exception in [
+            "RetriableException",
+            "SafeModeException",
+            "FileNotFoundException",
+        ] {
+            let other = remote(403, exception, "StandbyException");
+            assert_eq!(
+                other.verdict("namenode", "/webhdfs/v1/tmp"),
+                Verdict::Answer,
+                "{exception}"
+            );
+        }
+        let file = json(
+            200,
+            r#"{"RemoteException":{"exception":"StandbyException"}}"#,
+        );
+        assert_eq!(file.verdict("namenode", "/webhdfs/v1/tmp"), Verdict::Answer);
+        let cut_off = json(403, r#"{"RemoteException":{"exception":"StandbyExc"#);
+        assert_eq!(
+            cut_off.verdict("namenode", "/webhdfs/v1/tmp"),
+            Verdict::Answer
+        );
+    }
+
+    #[test]
+    fn a_namenode_is_active_standby_or_older_than_its_probe() {
+        let plain = |status| answer(status).with("content-type", "text/plain;charset=utf-8");
+        let bean = |state: &str| json(200, &format!(r#"{{"beans":[{{"State" : "{state}"}}]}}"#));
+        for (probe, health) in [
+            (plain(200).body("I am Active!\n"), Health::Active),
+            (answer(405).body("I am not Active!"), Health::Standby),
+            (answer(404), Health::NoSuchProbe),
+            (answer(500), Health::Down),
+            (answer(503), Health::Down),
+            (bean("active"), Health::Active),
+            (bean("standby"), Health::Standby),
+            (bean("initializing"), Health::Down),
+            (json(200, r#"{"beans":[]}"#), Health::Down),
+        ] {
+            assert_eq!(
+                probe.health("namenode"),
+                health,
+                "{} {}",
+                probe.status,
+                probe.body
+            );
+        }
+        assert!(named("namenode").unwrap().probe_fallback().is_some());
+    }
+
+    #[test]
+    fn webhdfs_hands_out_nodes_and_pages_do_not() {
+        let kind = named("namenode").unwrap();
+        let asked = |path| Asked {
+            method: &Method::PUT,
+            path,
+            query: "op=CREATE",
+        };
+        assert!(kind.hands_out_nodes(&asked("/webhdfs/v1/f")));
+        assert!(!kind.hands_out_nodes(&asked("/dfshealth.html")));
+    }
+}

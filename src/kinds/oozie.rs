@@ -92,3 +92,74 @@ impl Kind for Oozie {
             .then_some(StatusCode::FORBIDDEN)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::{
+        PROOF_USER, Verdict, named,
+        tests::{answer, json},
+    };
+
+    #[test]
+    fn oozies_401_about_the_user_is_an_answer_and_becomes_a_403() {
+        let refused = answer(401)
+            .reason("User [alice] not defined as proxyuser")
+            .with("www-authenticate", "Negotiate oYGF")
+            .with("oozie-error-code", "E1400");
+        assert_eq!(refused.verdict("oozie", "/oozie/v1/jobs"), Verdict::Answer);
+        let kind = named("oozie").unwrap();
+        assert_eq!(
+            kind.client_status(&refused.head()),
+            Some(StatusCode::FORBIDDEN)
+        );
+        let not_found = answer(404).with("oozie-error-code", "E0604");
+        assert_eq!(kind.client_status(&not_found.head()), None);
+        assert_eq!(kind.client_status(&answer(401).head()), None);
+    }
+
+    #[test]
+    fn oozie_proves_that_it_obeys() {
+        for (proof, user, obeys) in [
+            (
+                answer(401).with("oozie-error-code", "E1400"),
+                PROOF_USER,
+                Obeys::Yes,
+            ),
+            (
+                answer(500).reason("No groups found for user x"),
+                PROOF_USER,
+                Obeys::Yes,
+            ),
+            (answer(500), PROOF_USER, Obeys::Unknown),
+            (answer(200), PROOF_USER, Obeys::AskEmpty),
+            (
+                answer(400).with("oozie-error-code", "E1603"),
+                "",
+                Obeys::Yes,
+            ),
+            (answer(200), "", Obeys::No),
+            (answer(503), "", Obeys::Unknown),
+        ] {
+            assert_eq!(
+                proof.obeys("oozie", user),
+                obeys,
+                "{} {user:?}",
+                proof.status
+            );
+        }
+    }
+
+    #[test]
+    fn oozie_says_its_mode() {
+        for (mode, health) in [
+            ("NORMAL", Health::Active),
+            ("SAFEMODE", Health::Standby),
+            ("NOWEBSERVICE", Health::Down),
+        ] {
+            let probe = json(200, &format!(r#"{{"systemMode":"{mode}"}}"#));
+            assert_eq!(probe.health("oozie"), health, "{mode}");
+        }
+        assert_eq!(answer(503).health("oozie"), Health::Down);
+    }
+}

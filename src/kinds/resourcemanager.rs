@@ -134,3 +134,94 @@ fn text(value: &HeaderValue) -> Option<&str> {
 fn says_standby(body: &[u8]) -> bool {
     STANDBY_TEXTS.iter().any(|start| body.starts_with(start))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::tests::{answer, json};
+
+    #[test]
+    fn a_standby_resourcemanager_is_known_by_each_of_its_answers() {
+        let text = |status| answer(status).with("content-type", "text/plain;charset=utf-8");
+        for standby in [
+            answer(307).with("location", "http://rm2.example.com:8088/cluster?doAs=alice"),
+            answer(307).with("location", "http://rm1.example.com:8088/cluster"),
+            text(307)
+                .with("location", "http://10.0.0.9:8088/cluster")
+                .body("This is standby RM. The redirect url is: /cluster\n"),
+            answer(307).with("refresh", "4;url=http://rm2.example.com:8088/cluster"),
+            text(307)
+                .with("refresh", "4;url=http://10.0.0.9:8088/cluster")
+                .body("Can not find any active RM. Will retry in next 4 seconds.\n"),
+            text(200)
+                .with("refresh", "3; url=http://rm2.example.com:8088/cluster")
+                .body("This is standby RM. Redirecting to the current active RM: http://rm2…"),
+            answer(200).with("refresh", "3; url=http://rm2.example.com:8088/cluster"),
+            text(200).with("content-length", "80").body(
+                "There is no active RM right now.\nHA Zookeeper Connection State: CONNECTED\n",
+            ),
+        ] {
+            assert_eq!(
+                standby.verdict("resourcemanager", "/cluster"),
+                Verdict::Standby,
+                "{:?}",
+                standby.headers
+            );
+            assert_eq!(
+                standby.verdict("resourcemanager", "/proxy/application_1/"),
+                Verdict::Answer
+            );
+        }
+    }
+
+    #[test]
+    fn pages_that_redirect_or_reload_are_answers() {
+        for page in [
+            answer(302).with("location", "http://rm1.example.com:8088/cluster"),
+            answer(307).with("location", "http://jhs.example.com:19888/jobhistory"),
+            answer(307).with("location", "/cluster/x"),
+            answer(307),
+            answer(200).with("refresh", "10").body("<html>"),
+            answer(200)
+                .with("refresh", "10;url=http://rm1.example.com:8088/cluster")
+                .body("<html>"),
+            answer(200).with("refresh", "10;url=/cluster"),
+            answer(200)
+                .with("content-type", "text/html")
+                .body("This is standby RM"),
+        ] {
+            assert_eq!(
+                page.verdict("resourcemanager", "/cluster"),
+                Verdict::Answer,
+                "{:?}",
+                page.headers
+            );
+        }
+    }
+
+    #[test]
+    fn a_resourcemanager_says_its_state() {
+        let state = |state: &str| {
+            json(
+                200,
+                &format!(r#"{{"clusterInfo":{{"haState":"{state}"}}}}"#),
+            )
+        };
+        for (probe, health) in [
+            (state("ACTIVE"), Health::Active),
+            (state("STANDBY"), Health::Standby),
+            (state("INITIALIZING"), Health::Down),
+            (answer(307), Health::Standby),
+            (answer(200).body("This is standby RM."), Health::Standby),
+            (answer(500), Health::Down),
+        ] {
+            assert_eq!(
+                probe.health("resourcemanager"),
+                health,
+                "{} {}",
+                probe.status,
+                probe.body
+            );
+        }
+    }
+}

@@ -102,9 +102,10 @@ pub fn rewrite(link: &str, links: &Links<'_>) -> Result<Option<String>, LinkErro
         return Err(LinkError::Malformed);
     }
     let Some(target) = Link::split(link) else {
-        // relative, or another scheme
-        let is_path = !link.contains(':') || link.starts_with(['/', '?', '.']);
-        return Ok(is_path.then(|| cut(link, links)).flatten());
+        let other_scheme = link
+            .find(['/', '?', '#', ':'])
+            .is_some_and(|at| link[at..].starts_with(':'));
+        return Ok(if other_scheme { None } else { cut(link, links) });
     };
     if target.is_one_of(links.backends) {
         let rest = cut(target.rest, links);

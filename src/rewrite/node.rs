@@ -10,13 +10,17 @@
 //! takes them out of a link it has got and appends its own to seek (`removeOffsetParam`). They move
 //! within a file that the user may read anyway.
 
-use std::{borrow::Cow, fmt, net::Ipv6Addr, sync::Arc};
+use std::{borrow::Cow, fmt};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::{hkdf, hmac};
 
 use super::url::Link;
-use crate::{config::Nodes, identity::query, refusal::Refusal};
+use crate::{identity::query, refusal::Refusal};
+
+mod policy;
+
+pub use policy::NodePolicy;
 
 /// The path below which nodes are reached.
 pub const PREFIX: &str = "/.spnegate/node/";
@@ -45,13 +49,6 @@ pub struct Signer<'a> {
     pub user: &'a str,
     /// Unix time in seconds at which it ends; now + [`LIFETIME`].
     pub expires: u64,
-}
-
-/// Which nodes may be reached: `nodes` of a console.
-#[derive(Clone, Debug)]
-pub struct NodePolicy {
-    hosts: Vec<Arc<str>>,
-    ports: Vec<u16>,
 }
 
 /// How a node is spoken to.
@@ -120,17 +117,13 @@ impl From<NodeError> for Refusal {
 impl NodeKey {
     /// Derives the key from the session secret: HKDF-SHA256 (RFC 5869) with the label
     /// `spnegate-node-v1`.
+    #[expect(clippy::missing_panics_doc, reason = "one block is always there")]
     pub fn derive(secret: &[u8]) -> Self {
         let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(secret);
-        let mut bytes = [0; 32];
-        let filled = secret
-            .expand(&[b"spnegate-node-v1"], hkdf::HKDF_SHA256)
-            .and_then(|okm| okm.fill(&mut bytes));
-        // 32 bytes are what HKDF_SHA256 is asked for, so this cannot fail
-        debug_assert!(filled.is_ok(), "HKDF gives one block");
-        let key = Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes));
-        zeroize::Zeroize::zeroize(&mut bytes);
-        key
+        let key = secret
+            .expand(&[b"spnegate-node-v1"], hmac::HMAC_SHA256)
+            .expect("HKDF fails only beyond 255 blocks, and this is one");
+        Self(hmac::Key::from(key))
     }
 }
 
@@ -138,61 +131,6 @@ impl fmt::Debug for NodeKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("NodeKey(..)")
     }
-}
-
-// === impl NodePolicy ===
-
-impl NodePolicy {
-    /// The allow-list of a console.
-    pub fn new(nodes: &Nodes) -> Self {
-        Self {
-            hosts: nodes
-                .hosts
-                .iter()
-                .map(|host| host.to_ascii_lowercase().into())
-                .collect(),
-            ports: nodes.ports.clone(),
-        }
-    }
-
-    /// Whether this host (lower case) and port may be reached.
-    ///
-    /// `*.example.com` stands for every name that ends so, over any number of labels; never for
-    /// `example.com` itself. Names with a final dot or odd characters, and addresses that are not
-    /// listed exactly, are none.
-    pub fn allows(&self, host: &str, port: u16) -> bool {
-        is_plain_host(host)
-            && self.ports.contains(&port)
-            && self
-                .hosts
-                .iter()
-                .any(|listed| match listed.strip_prefix('*') {
-                    Some(suffix) => {
-                        suffix.len() > 1
-                            && suffix.starts_with('.')
-                            && host.len() > suffix.len()
-                            && host.ends_with(suffix)
-                    }
-                    None => &**listed == host,
-                })
-    }
-}
-
-/// Lower-case letters, digits, `-`, `_`, and single dots between labels; or a bracketed IPv6.
-fn is_plain_host(host: &str) -> bool {
-    if let Some(address) = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-    {
-        return address.parse::<Ipv6Addr>().is_ok();
-    }
-    let label = |label: &str| {
-        !label.is_empty()
-            && label
-                .bytes()
-                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
-    };
-    host.len() <= 253 && host.split('.').all(label)
 }
 
 // === impl Scheme ===
