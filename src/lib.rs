@@ -28,6 +28,7 @@
 pub mod auth;
 pub mod body;
 pub mod config;
+pub mod gateway;
 pub mod gss;
 pub mod identity;
 pub mod kinds;
