@@ -2,6 +2,7 @@
 //!
 //! In a request's way these modules stand before everything that talks to a backend.
 
+pub mod acl;
 pub mod cookie;
 pub mod names;
 pub mod negotiate;

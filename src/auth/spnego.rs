@@ -5,7 +5,7 @@
 //! forwards it strips `Authorization` and cookies). The answer gets the mutual authentication token
 //! and the session cookie.
 //!
-//! It works before any Tower service whose response body can be made of [`Bytes`](bytes::Bytes):
+//! It works before any Tower service whose response body can be made of [`Bytes`]:
 //!
 //! ```
 //! # use std::{convert::Infallible, future::{Ready, ready}, sync::Arc, time::{Duration, SystemTime}};

@@ -3,41 +3,17 @@
 //! Everything that came from the client (its `Host`, its name) is escaped, and a host that is no
 //! host name is not shown at all.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Response, header};
 use maud::{DOCTYPE, Markup, html};
 
 use super::Refusal;
 
-/// In which form a client reads best.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Browsers.
-    Html,
-    /// `Accept: application/json`.
-    Json,
-    /// curl and whoever does not say.
-    Text,
-}
+mod context;
 
-/// What a page says beside the refusal itself.
-#[derive(Clone, Copy, Debug)]
-pub struct Context<'a> {
-    /// Host and port as the client named them.
-    pub authority: &'a str,
-    /// `http` or `https`.
-    pub scheme: &'static str,
-    /// The console's name.
-    pub console: &'a str,
-    /// The form of the body.
-    pub format: Format,
-    /// A HEAD request: no body.
-    pub head: bool,
-    /// As in the access log.
-    pub request_id: Option<&'a str>,
-    /// The principal, where the client has proven who it is.
-    pub principal: Option<&'a str>,
-}
+pub use context::{Context, Format};
 
 const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
@@ -72,75 +48,10 @@ pub fn response<B: From<Bytes>>(refusal: Refusal, context: &Context<'_>) -> Resp
     if let Some(seconds) = refusal.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
+    if context.unread {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
-}
-
-// === impl Format ===
-
-impl Format {
-    /// The first of HTML and JSON that `Accept` names; plain text where it names neither.
-    pub fn of(headers: &HeaderMap) -> Self {
-        let mut values = headers.get_all(header::ACCEPT).iter();
-        values
-            .by_ref()
-            .filter_map(|v| v.to_str().ok())
-            .flat_map(|v| v.split(','))
-            .find_map(|range| match range.split(';').next().map(str::trim) {
-                Some("text/html" | "application/xhtml+xml") => Some(Self::Html),
-                Some("application/json") => Some(Self::Json),
-                Some(_) | None => None,
-            })
-            .unwrap_or(Self::Text)
-    }
-
-    const fn content_type(self) -> HeaderValue {
-        HeaderValue::from_static(match self {
-            Self::Html => "text/html; charset=utf-8",
-            Self::Json => "application/json",
-            Self::Text => "text/plain; charset=utf-8",
-        })
-    }
-}
-
-// === impl Context ===
-
-impl<'a> Context<'a> {
-    /// What a request says of itself.
-    pub fn of<B>(request: &'a Request<B>, console: &'a str, scheme: &'static str) -> Self {
-        let host = || {
-            request
-                .headers()
-                .get(header::HOST)
-                .and_then(|h| h.to_str().ok())
-        };
-        let authority = request.uri().authority().map(http::uri::Authority::as_str);
-        let request_id = request
-            .extensions()
-            .get::<tower_http::request_id::RequestId>();
-        Self {
-            authority: authority.or_else(host).unwrap_or_default(),
-            scheme,
-            console,
-            format: Format::of(request.headers()),
-            head: request.method() == Method::HEAD,
-            request_id: request_id.and_then(|id| id.header_value().to_str().ok()),
-            principal: None,
-        }
-    }
-
-    /// The authority and its host name, if it is safe to be copied from a page into a terminal.
-    fn shown(&self) -> Option<(&'a str, &'a str)> {
-        let safe = |b: u8| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b);
-        let fits = !self.authority.is_empty() && self.authority.len() <= 260;
-        if !fits || !self.authority.bytes().all(safe) || self.authority.starts_with('-') {
-            return None;
-        }
-        let name = match self.authority.rsplit_once(':') {
-            Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-            _ => self.authority,
-        };
-        Some((self.authority, name))
-    }
 }
 
 fn body(refusal: Refusal, context: &Context<'_>) -> Bytes {
@@ -173,24 +84,21 @@ fn json(refusal: Refusal, context: &Context<'_>) -> String {
 fn text(refusal: Refusal, context: &Context<'_>) -> String {
     let mut text = format!("{}\n", refusal.sentence());
     if let Some(principal) = context.principal {
-        text.push_str(&format!("You are {}.\n", principal.escape_debug()));
+        let _ = writeln!(text, "You are {}.", principal.escape_debug());
     }
     if wants_login(refusal) {
         let authority = context
             .shown()
             .map_or("<this host>", |(authority, _)| authority);
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "\n  kinit\n  curl --negotiate -u : {}://{authority}/\n",
             context.scheme
-        ));
+        );
     }
-    text.push_str(&format!(
-        "\nspnegate: {} {}",
-        context.console,
-        refusal.reason()
-    ));
+    let _ = write!(text, "\nspnegate: {} {}", context.console, refusal.reason());
     if let Some(id) = context.request_id {
-        text.push_str(&format!(" {}", id.escape_debug()));
+        let _ = write!(text, " {}", id.escape_debug());
     }
     text.push('\n');
     text
@@ -272,6 +180,7 @@ mod tests {
             console: "namenode",
             format,
             head: false,
+            unread: false,
             request_id: Some("7f"),
             principal: None,
         }
@@ -329,23 +238,6 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert_eq!(value["refusal"]["reason"], "user_denied");
         assert_eq!(value["refusal"]["status"], 403);
-    }
-
-    #[test]
-    fn the_format_follows_accept() {
-        let of = |accept: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT, HeaderValue::from_str(accept).unwrap());
-            Format::of(&headers)
-        };
-        assert_eq!(
-            of("text/html,application/xhtml+xml,*/*;q=0.8"),
-            Format::Html
-        );
-        assert_eq!(of("application/json, text/html"), Format::Json);
-        assert_eq!(of("application/json;q=0.9"), Format::Json);
-        assert_eq!(of("*/*"), Format::Text);
-        assert_eq!(Format::of(&HeaderMap::new()), Format::Text);
     }
 
     #[test]

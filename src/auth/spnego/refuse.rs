@@ -1,6 +1,6 @@
 //! From a refusal to its answer, its line in the log and its counts.
 
-use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 
 use super::SpnegoPolicy;
 use crate::{
@@ -96,6 +96,11 @@ pub(super) fn go_on<B, R: From<bytes::Bytes>>(
     token: HeaderValue,
 ) -> Response<R> {
     let context = page::Context::of(request, &policy.console, policy.scheme.as_str());
+    // the login goes on on this very connection
+    let context = page::Context {
+        unread: false,
+        ..context
+    };
     let mut response = page::response(Refusal::LoginRequired, &context);
     response
         .headers_mut()
@@ -126,12 +131,6 @@ fn answer<B, R: From<bytes::Bytes>>(
     if !policy.challenge_scripts && is_script(request.headers()) {
         response.headers_mut().remove(header::WWW_AUTHENTICATE);
     }
-    // the body stays unread: the client should not go on sending it, nor reuse the connection
-    if request.version() <= Version::HTTP_11 && announces_body(request.headers()) {
-        response
-            .headers_mut()
-            .insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
     response
 }
 
@@ -140,11 +139,4 @@ fn is_script(headers: &HeaderMap) -> bool {
         || headers
             .get("sec-fetch-mode")
             .is_some_and(|mode| mode == "cors")
-}
-
-fn announces_body(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::TRANSFER_ENCODING)
-        || headers
-            .get(header::CONTENT_LENGTH)
-            .is_some_and(|length| length != "0")
 }
