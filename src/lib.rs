@@ -27,6 +27,7 @@
 
 pub mod auth;
 pub mod body;
+pub mod cli;
 pub mod config;
 pub mod gss;
 pub mod identity;

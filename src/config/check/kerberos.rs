@@ -13,7 +13,7 @@ use super::{
     keytab::{self, Keytab},
 };
 use crate::{
-    auth::names::AuthToLocal,
+    auth::names::{AuthToLocal, Mechanism},
     gss::{Principal, PrincipalError},
 };
 
@@ -167,12 +167,28 @@ fn replay_cache(table: &Table<'_>, surroundings: &Surroundings<'_>) -> ReplayCac
 }
 
 fn auth_to_local(table: &Table<'_>, realm: &str) -> Option<Arc<AuthToLocal>> {
-    let mechanisms = [("hadoop", ()), ("mit", ())];
-    let _ = table
+    let mechanisms = [("hadoop", Mechanism::Hadoop), ("mit", Mechanism::Mit)];
+    let mechanism = table
         .get("auth_to_local_mechanism")
-        .and_then(|node| node.word(&mechanisms, &[]));
-    let rules = table.get("auth_to_local").and_then(|node| node.list());
-    let rules: Vec<&str> = rules.iter().flatten().filter_map(Node::text).collect();
-    let _ = (rules, realm);
-    Some(Arc::new(AuthToLocal {}))
+        .and_then(|node| node.word(&mechanisms, &[]))
+        .unwrap_or_default();
+    let nodes = table
+        .get("auth_to_local")
+        .and_then(|node| node.list())
+        .unwrap_or_default();
+    let rules: Vec<&str> = nodes
+        .iter()
+        .map(|node| node.text().unwrap_or_default())
+        .collect();
+    match AuthToLocal::compile(&rules, mechanism, realm) {
+        Ok(compiled) => Some(Arc::new(compiled)),
+        Err(errors) => {
+            for error in errors {
+                if let Some(node) = nodes.get(error.index) {
+                    node.problem(KerberosFault::Rule { source: error.kind });
+                }
+            }
+            None
+        }
+    }
 }

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::gss::{Principal, PrincipalError};
+use crate::{
+    auth::names::RuleErrorKind,
+    gss::{Principal, PrincipalError},
+};
 
 /// What is wrong with the keytab or a name in it.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +23,12 @@ pub enum KerberosFault {
     Spn {
         /// As written.
         text: String,
+    },
+    /// A rule of `auth_to_local` that does not compile.
+    #[error("not a rule: {source}")]
+    Rule {
+        /// What is wrong with it.
+        source: RuleErrorKind,
     },
     /// The keytab's bytes are not a keytab.
     #[error("{} is no keytab", file.display())]
@@ -73,6 +82,11 @@ impl KerberosFault {
             Self::Spn { .. } => "Write service/host, with or without @REALM, such as \
                  \"HTTP/nn1.example.com\""
                 .into(),
+            Self::Rule { .. } => {
+                "Write DEFAULT or RULE:[n:format](match)s/from/to/g/L as in Hadoop's \
+                 hadoop.security.auth_to_local, one rule or several with white space between"
+                    .into()
+            }
             Self::KeytabMalformed { file } => format!(
                 "Look at it with `klist -kt {0}`; make it anew with `spnegate keytab merge -o {0} \
                  FILE…`",
