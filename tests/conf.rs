@@ -13,10 +13,16 @@ use toml::de::{DeTable, DeValue};
 
 const EXAMPLES: [(&str, &str); 7] = [
     ("cluster.toml", include_str!("../conf/cluster.toml")),
-    ("ha-namenodes.toml", include_str!("../conf/ha-namenodes.toml")),
+    (
+        "ha-namenodes.toml",
+        include_str!("../conf/ha-namenodes.toml"),
+    ),
     ("oozie.toml", include_str!("../conf/oozie.toml")),
     ("reference.toml", include_str!("../conf/reference.toml")),
-    ("resourcemanager.toml", include_str!("../conf/resourcemanager.toml")),
+    (
+        "resourcemanager.toml",
+        include_str!("../conf/resourcemanager.toml"),
+    ),
     ("simple.toml", include_str!("../conf/simple.toml")),
     ("tls.toml", include_str!("../conf/tls.toml")),
 ];
@@ -28,7 +34,9 @@ struct Machine {
 
 impl Machine {
     fn new() -> Self {
-        let machine = Self { directory: tempfile::tempdir().unwrap() };
+        let machine = Self {
+            directory: tempfile::tempdir().unwrap(),
+        };
         machine.write("merged.keytab", &keytab().to_bytes());
         machine.write("secret", &[7; 32]);
         let certified = rcgen::generate_simple_self_signed(["proxy.example.com".into()]).unwrap();
@@ -44,7 +52,9 @@ impl Machine {
     /// Parses an example as if its files lay in this machine's directory.
     fn parse(&self, name: &str, text: &str) -> Result<(Config, Vec<Warning>), Problems> {
         let here = self.directory.path().to_str().unwrap();
-        let text = text.replace("/etc/spnegate", here).replace("/var/tmp", here);
+        let text = text
+            .replace("/etc/spnegate", here)
+            .replace("/var/tmp", here);
         parse(&text, Path::new(name))
     }
 }
@@ -58,9 +68,13 @@ fn keytab() -> Keytab {
         enctype: Enctype(18),
         key: vec![1; 32].into(),
     };
-    let names =
-        ["HTTP/proxy.example.com@EXAMPLE.COM", "spnegate/proxy.example.com@EXAMPLE.COM"];
-    Keytab { entries: names.map(entry).into() }
+    let names = [
+        "HTTP/proxy.example.com@EXAMPLE.COM",
+        "spnegate/proxy.example.com@EXAMPLE.COM",
+    ];
+    Keytab {
+        entries: names.map(entry).into(),
+    }
 }
 
 fn example(name: &str) -> Config {
@@ -72,9 +86,13 @@ fn example(name: &str) -> Config {
 fn every_file_of_conf_is_tested_here() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf");
     let files = fs::read_dir(directory).unwrap();
-    let found: BTreeSet<String> =
-        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
-    let tested: BTreeSet<String> = EXAMPLES.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let found: BTreeSet<String> = files
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let tested: BTreeSet<String> = EXAMPLES
+        .iter()
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
     assert_eq!(found, tested);
 }
 
@@ -103,7 +121,11 @@ fn a_cluster_keeps_its_usual_ports() {
     let config = example("cluster.toml");
     let ports: Vec<u16> = config.consoles.iter().map(|c| c.listen[0].port()).collect();
     assert_eq!(ports, [50070, 8088, 19888, 11000, 14000]);
-    assert_eq!(config.consoles[1].balance, Balance::Active, "the default of a ResourceManager");
+    assert_eq!(
+        config.consoles[1].balance,
+        Balance::Active,
+        "the default of a ResourceManager"
+    );
     assert_eq!(config.consoles[2].balance, Balance::First);
 }
 
@@ -124,13 +146,19 @@ fn two_consoles_share_an_address_by_path() {
 
 #[test]
 fn the_reference_has_every_key() {
-    let (_, text) = EXAMPLES.iter().find(|(name, _)| *name == "reference.toml").unwrap();
+    let (_, text) = EXAMPLES
+        .iter()
+        .find(|(name, _)| *name == "reference.toml")
+        .unwrap();
     let tree = DeTable::parse(text).unwrap();
     let top = DeValue::Table(tree.into_inner());
     for section in schema::SECTIONS {
         let mut found = vec![&top];
         for step in section.name.split('.').filter(|step| !step.is_empty()) {
-            found = found.into_iter().flat_map(|value| below(value, step)).collect();
+            found = found
+                .into_iter()
+                .flat_map(|value| below(value, step))
+                .collect();
         }
         for key in section.keys {
             let there = found.iter().any(|table| table.get(*key).is_some());

@@ -76,7 +76,9 @@ fn parse_with(
             let offset = source.span().map_or(0, |span| span.start);
             report.problem("", offset, ValueFault::Syntax { source });
         }
-        let (syntax, _) = report.into_findings();
+        let (mut syntax, _) = report.into_findings();
+        // an open bracket makes the parser complain of all that follows on its line
+        syntax.dedup_by_key(|problem| problem.place.line);
         problems.retain(|p| syntax.iter().all(|s| s.place.line != p.place.line));
         problems.extend(syntax);
         problems.sort_by(|a, b| a.place.cmp(&b.place));
@@ -95,11 +97,12 @@ fn parse_with(
 fn stands_alone(fault: &Fault) -> bool {
     match fault {
         Fault::Value(fault) => match fault {
-            ValueFault::Missing { .. } | ValueFault::UnknownKey { .. } => false,
+            ValueFault::Missing { .. }
+            | ValueFault::UnknownKey { .. }
+            | ValueFault::WrongType { .. } => false,
             ValueFault::Syntax { .. }
             | ValueFault::NotInThisVersion { .. }
             | ValueFault::WordLater { .. }
-            | ValueFault::WrongType { .. }
             | ValueFault::UnknownWord { .. }
             | ValueFault::Empty { .. }
             | ValueFault::Twice { .. }

@@ -76,6 +76,14 @@ fn one<'a>(
             url: url.to_string(),
         });
     }
+    if let Some(shared) = principal.as_ref().or(kerberos.principal.as_ref())
+        && identity == Some(IdentityMode::DoAs)
+        && shared.service() == Some("HTTP")
+    {
+        node.warning(Concern::SharedProxyUser {
+            principal: shared.to_string(),
+        });
+    }
     let by_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
     if logs_in && by_address && own("spn").is_none() {
         node.warning(Concern::BackendByAddress { host: host.clone() });

@@ -13,9 +13,12 @@ use super::super::{
     tree::Node,
 };
 
+/// More than any key, certificate or secret has, in bytes.
+const LARGEST: u64 = 16 << 20;
+
 /// Reads a file that a value names, or reports why not.
 pub(super) fn read(node: &Node<'_>, file: &Path) -> Option<Vec<u8>> {
-    match fs::read(file) {
+    match regular(file).and_then(|()| fs::read(file)) {
         Ok(bytes) => Some(bytes),
         Err(source) => {
             node.problem(ValueFault::Unreadable {
@@ -25,6 +28,21 @@ pub(super) fn read(node: &Node<'_>, file: &Path) -> Option<Vec<u8>> {
             None
         }
     }
+}
+
+/// Refuses devices, pipes and directories (`/dev/urandom` as a secret would never end).
+pub(super) fn regular(file: &Path) -> io::Result<()> {
+    let found = fs::metadata(file)?;
+    if !found.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a regular file",
+        ));
+    }
+    if found.len() > LARGEST {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(())
 }
 
 /// Warns if every user of the machine may read a secret.

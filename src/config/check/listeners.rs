@@ -3,7 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{
-    super::{AdminConfig, BackendConfig, Console, problem::ConsoleFault, tree::Node},
+    super::{
+        AdminConfig, BackendConfig, Console,
+        problem::{Concern, ConsoleFault},
+        tree::Node,
+    },
     console::Checked,
 };
 
@@ -69,9 +73,20 @@ pub(super) fn check(consoles: &[Checked<'_>], admin: Option<&(Node<'_>, AdminCon
     }
     for checked in consoles {
         for (node, backend) in checked.backends.iter().zip(&checked.console.backends) {
-            if let Some(claim) = claims.iter().find(|claim| is_self(backend, claim)) {
-                let (url, listener) = (backend.url.to_string(), claim.address);
-                node.problem(ConsoleFault::BackendIsSelf { url, listener });
+            let url = || backend.url.to_string();
+            let beside = |claim: &&Claim<'_, '_>| claim.address.port() == backend.port;
+            if let Some(claim) = claims.iter().filter(beside).find(|c| is_self(backend, c)) {
+                let listener = claim.address;
+                node.problem(ConsoleFault::BackendIsSelf {
+                    url: url(),
+                    listener,
+                });
+            } else if claims
+                .iter()
+                .filter(beside)
+                .any(|claim| is_named(backend, claim))
+            {
+                node.warning(Concern::BackendMayBeSelf { url: url() });
             }
         }
     }
@@ -133,24 +148,25 @@ fn overlap(listener: SocketAddr, one: &Console, other: &Console) -> Option<Conso
     })
 }
 
-/// Whether the backend is the gateway's own address, as far as that can be told without DNS.
+/// Whether the backend's host, on the same port, is the gateway's own address.
 fn is_self(backend: &BackendConfig, claim: &Claim<'_, '_>) -> bool {
-    let listener = claim.address;
-    if backend.port != listener.port() {
-        return false;
-    }
+    let listener = claim.address.ip();
     let host = backend.host.trim_start_matches('[').trim_end_matches(']');
-    if let Ok(address) = host.parse::<IpAddr>() {
-        let local = address.is_loopback() || address.is_unspecified();
-        let same_family = address.is_ipv4() == listener.is_ipv4();
-        return address == listener.ip()
-            || (same_family && local && listener.ip().is_unspecified());
+    match host.parse::<IpAddr>() {
+        Ok(address) => {
+            let local = address.is_loopback() || address.is_unspecified();
+            let same_family = address.is_ipv4() == listener.is_ipv4();
+            address == listener || (same_family && local && listener.is_unspecified())
+        }
+        Err(_) => host == "localhost" && (listener.is_loopback() || listener.is_unspecified()),
     }
-    if host == "localhost" {
-        return listener.ip().is_loopback() || listener.ip().is_unspecified();
-    }
+}
+
+/// Whether the backend's host, on the same port, is one that clients use for the gateway. Where the
+/// gateway has taken over a server's name, that name leads elsewhere from here.
+fn is_named(backend: &BackendConfig, claim: &Claim<'_, '_>) -> bool {
     match claim.by {
-        Claimant::Serves(console) => console.hosts.iter().any(|own| **own == *host),
+        Claimant::Serves(console) => console.hosts.contains(&backend.host),
         Claimant::Redirects(_) | Claimant::Admin => false,
     }
 }

@@ -163,6 +163,150 @@ name = "kdc"
     assert_eq!(found, expected, "{found:#?}");
 }
 
+#[test]
+fn a_mistake_in_toml_itself_does_not_hide_the_others() {
+    let text = "[server]\nworkers =\n[log]\nformat = \"jsonn\"\nlevel = \"info\"\n";
+    assert_eq!(
+        problems(text),
+        [
+            "2: : not TOML: string values must be quoted, expected literal string",
+            "4: log.format: `jsonn` is not known here",
+        ]
+    );
+}
+
+#[test]
+fn what_follows_from_a_mistake_in_toml_is_not_reported() {
+    let only = |old, new, expected: &str| assert_eq!(problems(&with(old, new)), [expected]);
+    only(
+        "[kerberos]",
+        "[kerberos",
+        "2: : not TOML: unclosed table, expected `]`",
+    );
+    only(
+        "name = \"files\"",
+        "name = \"files",
+        "7: : not TOML: invalid basic string, expected `\"`",
+    );
+    only("identity", "listen", "11: : not TOML: duplicate key");
+}
+
+#[test]
+fn consoles_on_one_address_are_told_apart_by_host_or_path() {
+    let second = |more: &str| {
+        let text = "[[console]]\nname = \"b\"\nkind = \"generic\"\nidentity = \"service\"\n\
+                    backends = [\"http://b.example.com:80\"]\n";
+        problems(&format!("{GOOD}{text}{more}"))
+    };
+    let same = "listen = \"127.0.0.1:50070\"\n";
+    assert_eq!(
+        second(same),
+        [
+            "17: console[1].listen: console `files` answers 127.0.0.1:50070 for door.example.com too, \
+          with the same path"
+        ]
+    );
+    assert!(second(&format!("{same}path = \"/b\"\n")).is_empty());
+    assert_eq!(
+        second("listen = \"0.0.0.0:50070\"\n").len(),
+        1,
+        "a wildcard takes the port"
+    );
+    assert!(second("listen = \"0.0.0.0:50071\"\n").is_empty());
+    assert!(
+        second("listen = [\"0.0.0.0:1\", \"[::]:1\"]\n").is_empty(),
+        "two families"
+    );
+    assert_eq!(second("listen = [\"0.0.0.0:1\", \"0.0.0.0:1\"]\n").len(), 1);
+    let other = second("listen = \"127.0.0.1:1\"\nname = \"files\"\n");
+    assert_eq!(
+        other.len(),
+        1,
+        "TOML itself refuses the second name: {other:?}"
+    );
+}
+
+#[test]
+fn a_backend_under_a_name_of_the_gateway_is_a_warning_only() {
+    let text = with("http://NN1.example.com", "http://proxy.example.com");
+    let (_, warnings) = check(&text).unwrap();
+    assert!(
+        warnings
+            .iter()
+            .any(|w| w.to_string().contains("run in a circle")),
+        "{warnings:?}"
+    );
+    let found = problems(&with("http://NN1.example.com", "http://127.0.0.1"));
+    assert_eq!(found.len(), 1, "{found:?}");
+}
+
+#[test]
+fn every_principal_has_its_realm() {
+    let realm = |extra: &str| {
+        let text = with("[[console]]", &format!("{extra}\n[[console]]"));
+        let (config, _) = check(&text).unwrap();
+        let spn = config.consoles[0].backends[0].spn.clone().unwrap();
+        (config.kerberos.default_realm, spn.realm().to_owned())
+    };
+    assert_eq!(realm(""), ("EXAMPLE.COM".into(), "EXAMPLE.COM".into()));
+    assert_eq!(
+        realm("default_realm = \"CLUSTER\""),
+        ("CLUSTER".into(), "CLUSTER".into())
+    );
+    let principal = "principal = \"spnegate/proxy.example.com@EXAMPLE.COM\"";
+    let found = problems(&with(principal, ""));
+    assert_eq!(
+        found,
+        [
+            "10: console[0].backends[0]: nobody to log in to http://nn1.example.com:50070 as",
+            "10: console[0].backends[1].url: nobody to log in to http://[::1]:50071 as",
+        ]
+    );
+}
+
+#[test]
+fn broken_rules_are_named_one_by_one() {
+    let rules = "auth_to_local = [\"RULE:[1:$1\", \"DEFAULT\", \"RULE\"]\n[[console]]";
+    let found = problems(&with("[[console]]", rules));
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(
+        found[0].starts_with("6: kerberos.auth_to_local[0]: not a rule: "),
+        "{found:?}"
+    );
+    assert!(
+        found[1].starts_with("6: kerberos.auth_to_local[2]: not a rule: "),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_keytab_that_cannot_be_read_is_one_problem() {
+    let with_keytab = |unread: fn() -> Result<Vec<Principal>, Unread>| {
+        let read = move |_: &Path| unread();
+        let Err(problems) = parse_with(GOOD, Path::new("f"), &read) else {
+            return Vec::new();
+        };
+        problems.list.iter().map(|p| p.fault.to_string()).collect()
+    };
+    let missing = || Err(Unread::Io(std::io::ErrorKind::NotFound.into()));
+    assert_eq!(
+        with_keytab(missing),
+        ["cannot read merged.keytab: entity not found"]
+    );
+    assert_eq!(
+        with_keytab(|| Ok(Vec::new())),
+        ["merged.keytab holds no keys"]
+    );
+    let found = with_keytab(|| Ok(vec!["a@EXAMPLE.COM".parse().unwrap()]));
+    assert_eq!(
+        found,
+        [
+            "merged.keytab holds no HTTP/… key: no client could log in",
+            "spnegate/proxy.example.com@EXAMPLE.COM is not in merged.keytab",
+        ]
+    );
+}
+
 proptest! {
     #[test]
     fn arbitrary_text_is_checked_without_panic(text in "\\PC*") {

@@ -53,6 +53,25 @@ pub enum Concern {
         /// The address.
         host: String,
     },
+    /// A backend that may be the gateway itself.
+    #[error(
+        "clients reach the gateway itself as {url}; if that name leads back here from this host \
+         too, requests run in a circle: then name the server behind the gateway"
+    )]
+    BackendMayBeSelf {
+        /// The URL.
+        url: String,
+    },
+    /// `doas` under a name that all consoles share.
+    #[error(
+        "on the cluster {principal} is the short name HTTP, as every other console is: \
+         hadoop.proxyuser.HTTP lets each of them act as any user; better give the gateway a \
+         principal of its own"
+    )]
+    SharedProxyUser {
+        /// The principal.
+        principal: String,
+    },
     /// A key in capitals.
     #[error(
         "the keytab spells the host of {spn} with capitals, and keytabs are searched by exact \
