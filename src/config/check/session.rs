@@ -59,3 +59,49 @@ fn secret(node: &Node<'_>, surroundings: &Surroundings<'_>) -> Option<PathBuf> {
     }
     Some(file)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::super::tests::{check, problems, with};
+
+    fn secret(bytes: &[u8], mode: u32) -> (tempfile::TempDir, String) {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("secret");
+        std::fs::write(&file, bytes).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let section = format!(
+            "[session]\nsecret_file = \"{}\"\n[[console]]",
+            file.display()
+        );
+        (directory, with("[[console]]", &section))
+    }
+
+    #[test]
+    fn a_short_secret_is_refused_and_a_public_one_warned_of() {
+        let (_guard, text) = secret(&[1; 31], 0o600);
+        let found = problems(&text);
+        assert!(
+            found[0].ends_with("secret has 31 bytes; a secret has at least 32"),
+            "{found:?}"
+        );
+        let (_guard, text) = secret(&[1; 32], 0o640);
+        assert!(check(&text).unwrap().1.is_empty());
+        let (_guard, text) = secret(&[1; 32], 0o644);
+        assert_eq!(check(&text).unwrap().1.len(), 1);
+    }
+
+    #[test]
+    fn a_secret_that_is_missing_or_never_ends_is_refused() {
+        for file in ["/nonexistent/secret", "/dev/urandom"] {
+            let section = format!("[session]\nsecret_file = \"{file}\"\n[[console]]");
+            let found = problems(&with("[[console]]", &section));
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(
+                found[0].starts_with("7: session.secret_file: cannot read"),
+                "{found:?}"
+            );
+        }
+    }
+}

@@ -37,12 +37,12 @@ fn keytab(_: &Path) -> Result<Vec<Principal>, Unread> {
     Ok(names.iter().map(|name| name.parse().unwrap()).collect())
 }
 
-fn check(text: &str) -> Result<(Config, Vec<Warning>), Problems> {
+pub(super) fn check(text: &str) -> Result<(Config, Vec<Warning>), Problems> {
     parse_with(text, Path::new("dir/spnegate.toml"), &keytab)
 }
 
 /// `line: key: fault` of each problem.
-fn problems(text: &str) -> Vec<String> {
+pub(super) fn problems(text: &str) -> Vec<String> {
     let Err(problems) = check(text) else {
         return Vec::new();
     };
@@ -54,7 +54,7 @@ fn problems(text: &str) -> Vec<String> {
 }
 
 /// The good file with something put in place of something else.
-fn with(old: &str, new: &str) -> String {
+pub(super) fn with(old: &str, new: &str) -> String {
     assert!(GOOD.contains(old), "{old}");
     GOOD.replacen(old, new, 1)
 }

@@ -150,3 +150,6 @@ fn names(certificate: &X509Certificate<'_>, host: &str) -> bool {
         }
     })
 }
+
+#[cfg(test)]
+mod tests;
