@@ -2,4 +2,27 @@
 //!
 //! In a request's way these modules stand before everything that talks to a backend.
 
+pub mod cookie;
 pub mod names;
+pub mod negotiate;
+pub mod secret;
+pub mod session;
+
+/// How the client reached the gateway; sessions of one are worth nothing on the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// `http`
+    Plain,
+    /// `https`
+    Tls,
+}
+
+impl Scheme {
+    /// As in a URL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "http",
+            Self::Tls => "https",
+        }
+    }
+}
