@@ -39,7 +39,7 @@ mod tests {
             hosts: vec!["*.example.com".into()],
             ports: vec![50075],
         });
-        let key = NodeKey::derive(b"secret");
+        let key = NodeKey::new(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b"secret"));
         rewrite_location(
             body.as_bytes(),
             &Links {
