@@ -115,10 +115,10 @@ impl From<NodeError> for Refusal {
 // === impl NodeKey ===
 
 impl NodeKey {
-    /// The label under which the key is derived from the session secret.
+    /// What the session secret's key is derived for (the info of HKDF, RFC 5869).
     pub const PURPOSE: &'static str = "spnegate-node-v1";
 
-    /// Takes a key that was derived for [`NodeKey::PURPOSE`].
+    /// Takes an HMAC-SHA256 key that was derived for [`NodeKey::PURPOSE`] and nothing else.
     pub fn new(key: hmac::Key) -> Self {
         Self(key)
     }
