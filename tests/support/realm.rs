@@ -8,7 +8,11 @@
 //!
 //! Nothing is left behind: each KDC is ended by a shell that waits for the end of a pipe from this
 //! process, however that comes about.
-#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test program uses a part of it"
+)]
 
 use std::{
     env, fs,
