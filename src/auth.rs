@@ -1,6 +1,8 @@
 //! Who is this? From `Authorization` and `Cookie` to a named, allowed user.
 //!
-//! In a request's way these modules stand before everything that talks to a backend.
+//! In a request's way these modules stand before everything that talks to a backend:
+//! [`spnego`] asks [`session`] (through [`cookie`]) and then GSSAPI (through [`negotiate`]), gets a
+//! short name from [`names`], and [`acl`] checks [`origin`], users and groups. [`secret`] signs.
 
 pub mod acl;
 pub mod cookie;
