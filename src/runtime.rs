@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     admin::{Admin, AdminError},
     auth::{
-        acl::{Groups, GroupsError},
+        acl::Groups,
         secret::{Secret, SecretError},
         session::{Limits, Sessions},
     },
@@ -78,9 +78,6 @@ pub enum StartError {
     /// A thread or runtime.
     #[error("the system gives no more threads or descriptors: raise its limits (ulimit -u, -n)")]
     System(#[source] io::Error),
-    /// The threads that look up groups.
-    #[error(transparent)]
-    Groups(#[from] GroupsError),
 }
 
 /// What all workers share.
@@ -193,6 +190,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     )?;
     watch_backends(&shared);
     control.spawn(status::keep_metrics(shared.clone(), prometheus.clone()));
+    control.spawn(status::follow_keytab(shared.clone()));
     let admin = match &config.admin {
         Some(admin) => Some(Admin::start(
             admin.listen,

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     config::{Config, Console, IdentityMode},
-    gss::{Initiator, Principal},
+    gss::Initiator,
     upstream::{
         backend::{Backend, BackendKey},
         group::Group,

@@ -12,3 +12,15 @@ impl AccessLog {
 pub fn is_on(&self) -> bool { false }
 /// x
 pub fn write(&self, _: &Entry<'_>) {} }
+/// x
+#[derive(Debug, thiserror::Error)]
+#[error("x")]
+pub struct AccessError;
+impl AccessLog {
+/// x
+pub fn open(_: &crate::config::AccessLog, _: crate::config::LogFormat) -> Result<Self, AccessError> { Ok(Self) }
+/// x
+pub fn reopen(&self) {}
+/// x
+pub fn flush(&self) {}
+}

@@ -15,7 +15,7 @@ use http::HeaderValue;
 use tokio::sync::Notify;
 
 use super::login::LoginState;
-use crate::{config::IdentityMode, gss::Principal, kinds::Kind, refusal::Refusal};
+use crate::{gss::Principal, kinds::Kind, refusal::Refusal};
 
 /// What the last look at a backend said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,8 +79,8 @@ pub struct BackendKey {
     pub proves: bool,
     /// The gateway's principal there; `None` where it does not log in.
     pub principal: Option<Principal>,
-    /// The backend's own.
-    pub spn: Principal,
+    /// The backend's own; `None` where the gateway does not log in.
+    pub spn: Option<Principal>,
 }
 
 /// One server.
@@ -262,14 +262,6 @@ impl Backend {
     }
 }
 
-/// Whether the backend logs users in as nobody: `identity = "simple"`.
-pub fn wants_login(identity: IdentityMode) -> bool {
-    match identity {
-        IdentityMode::Service | IdentityMode::DoAs => true,
-        IdentityMode::Simple => false,
-    }
-}
-
 /// Unix time in milliseconds.
 pub fn now_ms() -> u64 {
     SystemTime::now()
@@ -292,7 +284,7 @@ mod tests {
                 kind: "generic",
                 proves: true,
                 principal: None,
-                spn,
+                spn: Some(spn),
             },
             "nn1.example.com".into(),
             50070,

@@ -204,7 +204,7 @@ mod tests {
                     kind: "generic",
                     proves: false,
                     principal: None,
-                    spn,
+                    spn: Some(spn),
                 };
                 Arc::new(Backend::new(key, (*name).into(), 50070, crate::kinds::ALL[0]))
             })

@@ -81,6 +81,9 @@ pub enum LoginError {
     /// The backend accepted the token but gave no cookie to keep.
     #[error("the backend gave no authentication cookie")]
     NoCookie,
+    /// The configuration names no principal to log in as.
+    #[error("no principal to log in as: set kerberos.principal")]
+    Nobody,
     /// Its mutual token does not verify (RFC 4559 section 5).
     #[error("the backend did not prove who it is: {0}")]
     Mutual(#[source] Arc<InitiateError>),
@@ -90,7 +93,7 @@ impl From<&LoginError> for Refusal {
     fn from(error: &LoginError) -> Self {
         match error {
             LoginError::Token(error) => Self::from(&**error),
-            LoginError::Refused { .. } | LoginError::NoCookie => Self::BackendLogin,
+            LoginError::Refused { .. } | LoginError::NoCookie | LoginError::Nobody => Self::BackendLogin,
             LoginError::Unreachable(_) => Self::BackendDown,
             LoginError::Mutual(_) => Self::BackendMutual,
         }
@@ -183,7 +186,6 @@ impl LoginState {
             Err(error) => {
                 tracing::warn!(
                     backend = %backend.key.authority,
-                    spn = %backend.key.spn,
                     reason = Refusal::from(&error).reason(),
                     "cannot log in to the backend: {error}"
                 );
@@ -241,9 +243,11 @@ pub async fn token(
     backend: &Backend,
     initiator: &Initiator,
 ) -> Result<(HeaderValue, crate::gss::ClientToken), LoginError> {
-    let principal = backend.key.principal.as_ref().unwrap_or(&backend.key.spn);
+    let (Some(principal), Some(spn)) = (&backend.key.principal, &backend.key.spn) else {
+        return Err(LoginError::Nobody);
+    };
     let token = initiator
-        .token(principal, &backend.key.spn)
+        .token(principal, spn)
         .await
         .map_err(|error| LoginError::Token(Arc::new(error)))?;
     let mut text = String::from("Negotiate ");
