@@ -23,6 +23,9 @@ use crate::world::{self, Answer, World};
 /// The gateway's own principal, which Hadoop lets act for alice and bob.
 pub const GATEWAY: &str = "spnegate/proxy.example.com";
 
+/// What Jetty answers for a web application that is not deployed (yet, or ever).
+const SERVICE_UNAVAILABLE: u16 = 503;
+
 /// A running lab. Dropping it ends every process it started.
 #[derive(Debug)]
 pub struct Lab {
@@ -192,7 +195,8 @@ impl Lab {
         wait::until(&what, limit, || {
             self.fail_if_ended(server)?;
             let answers = server.console().is_none_or(|console| {
-                wait::http_status(console, &server.host_name(), "/").is_some()
+                let status = wait::http_status(console, &server.host_name(), server.probe());
+                status.is_some_and(|status| status != SERVICE_UNAVAILABLE)
             });
             let listens =
                 |port: &u16| wait::listens(std::net::SocketAddrV4::new(server.address(), *port));

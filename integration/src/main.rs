@@ -105,7 +105,7 @@ fn up(folder: &Path, arguments: &[String]) -> Result<()> {
     }
     // Mistyped names are told here.
     servers(arguments.iter().filter(|word| !word.starts_with("--")))?;
-    let log = folder.with_extension("log");
+    let log = PathBuf::from(format!("{}.log", folder.display()));
     if let Some(parent) = log.parent() {
         fs::create_dir_all(parent)?;
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::process::spawn_bound;
 use crate::progress;
 
 const REPORT_EVERY: Duration = Duration::from_secs(5);
@@ -74,9 +75,7 @@ impl Maven {
             .args(arguments);
         maven.env_remove("LD_PRELOAD").stdin(Stdio::null());
         maven.stdout(out.try_clone()?).stderr(out);
-        let mut child = maven
-            .spawn()
-            .context("cannot run mvn (`lab install` installs it)")?;
+        let mut child = spawn_bound(maven).context("cannot run mvn (`lab install` installs it)")?;
         let mut reported = Instant::now();
         let status = loop {
             if let Some(status) = child.try_wait()? {

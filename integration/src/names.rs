@@ -41,21 +41,21 @@ pub fn full(host: &str) -> String {
     format!("{host}.{DOMAIN}")
 }
 
-/// The address of a host by its short name; unspecified (0.0.0.0) for a name the lab does not have.
-pub fn address(host: &str) -> Ipv4Addr {
-    HOSTS
-        .iter()
-        .find(|(name, _)| *name == host)
-        .map_or(Ipv4Addr::UNSPECIFIED, |(_, last)| {
-            Ipv4Addr::new(127, 0, 10, *last)
-        })
+/// The address of one of the lab's hosts by its short name.
+pub fn address(host: &str) -> Option<Ipv4Addr> {
+    let last = HOSTS.iter().find(|(name, _)| *name == host)?.1;
+    Some(address_of(last))
+}
+
+fn address_of(last: u8) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 10, last)
 }
 
 /// The hosts file for everything that is not a JVM; `more` are further names (full) and addresses.
 pub fn hosts_file(more: &[(String, Ipv4Addr)]) -> String {
     let mut text = String::from("127.0.0.1 localhost\n");
-    for (name, _) in HOSTS {
-        let _ = writeln!(text, "{} {} {name}", address(name), full(name));
+    for (name, last) in HOSTS {
+        let _ = writeln!(text, "{} {} {name}", address_of(*last), full(name));
     }
     for (name, address) in more {
         let _ = writeln!(text, "{address} {name}");
@@ -69,9 +69,9 @@ pub fn hosts_file(more: &[(String, Ipv4Addr)]) -> String {
 /// file that name means the server's address: links then show the server's name, not `localhost`.
 pub fn jvm_hosts_file(own: &str, machine: &str, more: &[(String, Ipv4Addr)]) -> String {
     let mut text = String::new();
-    for (name, _) in HOSTS {
+    for (name, last) in HOSTS {
         let alias = if *name == own { machine } else { "" };
-        let line = format!("{} {} {alias}", address(name), full(name));
+        let line = format!("{} {} {alias}", address_of(*last), full(name));
         let _ = writeln!(text, "{}", line.trim_end());
     }
     for (name, address) in more {
@@ -98,7 +98,9 @@ pub fn application_master_hosts_file(machine: &str) -> String {
             }
         })
         .collect();
-    let _ = writeln!(text, "{} {}", address("rm2"), full("rm1"));
+    if let Some(other) = address("rm2") {
+        let _ = writeln!(text, "{other} {}", full("rm1"));
+    }
     text
 }
 

@@ -90,7 +90,7 @@ impl Server {
 
     /// The address it listens on.
     pub fn address(self) -> Ipv4Addr {
-        names::address(self.host())
+        names::address(self.host()).unwrap_or(Ipv4Addr::LOCALHOST)
     }
 
     /// Every port it listens on at its address; the first is the one waited for last.
@@ -124,6 +124,15 @@ impl Server {
     pub fn url(self) -> Option<String> {
         self.console()
             .map(|console| format!("http://{}:{}", self.host_name(), console.port()))
+    }
+
+    /// The path by which readiness is told: one that the web application itself answers.
+    pub(crate) fn probe(self) -> &'static str {
+        match self {
+            Oozie => "/oozie/v1/admin/status",
+            Httpfs => "/webhdfs/v1/?op=GETHOMEDIRECTORY",
+            Kdc | Zk | Jn | Nn1 | Nn2 | Zkfc1 | Zkfc2 | Dn1 | Rm1 | Rm2 | Nm1 | Jhs => "/",
+        }
     }
 
     /// The Kerberos service (the principal's first part) it uses towards its peers.
@@ -267,6 +276,7 @@ mod tests {
     fn no_two_servers_share_a_listener() {
         let mut seen = BTreeSet::new();
         for server in Server::ALL {
+            assert!(names::address(server.host()).is_some(), "{server}");
             for port in server.ports() {
                 assert!(
                     seen.insert((server.address(), *port)),

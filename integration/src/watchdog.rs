@@ -4,6 +4,7 @@
 //! containers are sessions of their own, which survive it. A small shell process reads from a pipe
 //! that only the lab's process holds: at its end it kills the containers the NodeManager has noted.
 
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -23,8 +24,10 @@ pub(crate) struct Watchdog {
 impl Watchdog {
     /// Starts it for the lab in `folder`.
     pub(crate) fn start(folder: &Path) -> Result<Watchdog> {
+        let script = folder.join("watchdog.sh");
+        fs::write(&script, SCRIPT)?;
         let mut shell = Command::new("sh");
-        shell.arg("-c").arg(SCRIPT).arg("lab-watchdog").arg(folder);
+        shell.arg(script).arg(folder);
         shell
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

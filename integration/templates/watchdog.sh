@@ -7,7 +7,7 @@ end_containers() {
     [ -f "$note" ] || continue
     pid=$(cat "$note")
     if tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF -e "$1/"; then
-      kill -9 -- "-$pid" || kill -9 "$pid"
+      kill -s KILL -- "-$pid"
     fi
   done
 }
