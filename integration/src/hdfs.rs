@@ -46,9 +46,9 @@ impl Lab {
 
     /// `hdfs haadmin -failover FROM TO`, through the failover controllers. Takes some seconds.
     pub fn haadmin_failover(&self, from: Server, to: Server) -> Result<()> {
-        let main = "org.apache.hadoop.hdfs.tools.DFSHAAdmin";
-        let mut haadmin = self.hadoop(&self.hdfs_admin()?, main)?;
-        run(haadmin.args(["-failover", from.name(), to.name()])).map(|_| ())
+        let mut haadmin = self.hadoop(&self.hdfs_admin()?, "haadmin")?;
+        haadmin.args(["-failover", from.name(), to.name()]);
+        run(haadmin).map(|_| ())
     }
 
     /// Waits until HDFS can be written to: a NameNode active, out of safe mode, with a DataNode.
@@ -86,7 +86,8 @@ impl Lab {
         let first = first.context("no NameNode to format")?;
         let main = "org.apache.hadoop.hdfs.server.namenode.NameNode";
         let mut format = self.daemons().tool(Some(first), main)?;
-        run(format.args(["-format", "-force", "-nonInteractive", "-clusterId", "lab"]))?;
+        format.args(["-format", "-force", "-nonInteractive", "-clusterId", "lab"]);
+        run(format)?;
         // The other gets a copy, which is what -bootstrapStandby would fetch.
         let from = data.join(first.name()).join("current");
         for other in NAMENODES.into_iter().filter(|other| *other != first) {
@@ -110,7 +111,8 @@ impl Lab {
         let first = NAMENODES.into_iter().find(|server| self.has(*server));
         let main = "org.apache.hadoop.hdfs.tools.DFSZKFailoverController";
         let mut format = self.daemons().tool(first, main)?;
-        run(format.args(["-formatZK", "-force", "-nonInteractive"]))?;
+        format.args(["-formatZK", "-force", "-nonInteractive"]);
+        run(format)?;
         Ok(fs::write(done, "")?)
     }
 
@@ -183,7 +185,7 @@ impl Lab {
         let tickets = self.tickets(crate::GATEWAY).ok()?;
         let url = format!("{}/{path}", server.url()?);
         let mut curl = world::curl(&self.world().with_tickets(&tickets));
-        let said = run(curl.args(["--fail", "--max-time", "3"]).arg(url));
-        said.ok()
+        curl.args(["--fail", "--max-time", "3"]).arg(url);
+        run(curl).ok()
     }
 }
