@@ -26,13 +26,21 @@ const FOLDERS: &[(&str, &str, &str, &str)] = &[
     ("/mr-history/done", "mapred", "hadoop", "750"),
 ];
 const NAMENODES: [Server; 2] = [Server::Nn1, Server::Nn2];
-/// A stopped NameNode is noticed after 45 s, twice; everything else is much quicker.
-const FAILOVER: Duration = Duration::from_secs(150);
+/// A killed NameNode is replaced within 2 s, a stopped one within 15 s, on an idle machine.
+const FAILOVER: Duration = Duration::from_secs(120);
 
 impl Lab {
     /// The NameNode whose `/isActive` says so, if any does now.
     pub fn active_namenode(&self) -> Result<Option<Server>> {
         self.first_active(&NAMENODES)
+    }
+
+    /// Waits until a NameNode is active.
+    pub fn wait_active_namenode(&self) -> Result<Server> {
+        wait::until("a NameNode is active", FAILOVER, || {
+            self.fail_if_any_ended()?;
+            self.active_namenode()
+        })
     }
 
     /// Waits until a NameNode other than `than` is active.

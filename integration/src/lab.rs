@@ -158,7 +158,9 @@ impl Lab {
 
     /// Kills a server (SIGKILL), and waits until its process is gone.
     pub fn kill9(&self, server: Server) -> Result<()> {
-        self.with_process(server, |process| Ok(process.kill()?))
+        self.with_process(server, |process| Ok(process.kill()?))?;
+        self.processes().remove(&server);
+        Ok(())
     }
 
     /// Asks a server to end (SIGTERM), and waits until it has.
@@ -168,7 +170,9 @@ impl Lab {
             &format!("{server} has ended"),
             Duration::from_secs(30),
             || Ok((!self.is_running(server)).then_some(())),
-        )
+        )?;
+        self.processes().remove(&server);
+        Ok(())
     }
 
     /// Stops a server's process (SIGSTOP): its ports take connections, and nothing answers.
@@ -225,6 +229,7 @@ impl Lab {
         }
     }
 
+    /// Fails if a server has ended by itself; one that was killed or terminated does not count.
     pub(crate) fn fail_if_any_ended(&self) -> Result<()> {
         let started: Vec<_> = self.processes().keys().copied().collect();
         started.into_iter().try_for_each(|server| {
@@ -262,7 +267,7 @@ impl Lab {
         let mut processes = self.processes();
         act(processes
             .get_mut(&server)
-            .with_context(|| format!("{server} was not started"))?)
+            .with_context(|| format!("{server} is not running"))?)
     }
 
     fn processes(&self) -> MutexGuard<'_, BTreeMap<Server, Process>> {

@@ -59,7 +59,7 @@ impl World {
     }
 }
 
-/// An answer to [`get`].
+/// An HTTP answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The HTTP status.
