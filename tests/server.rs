@@ -588,6 +588,13 @@ fn a_drain_loses_no_request_that_waits_in_the_accept_queues_or_in_flight() {
         })
         .collect();
     server.server.drain(FOREVER);
+    until("the queues' end", || {
+        queued.iter().all(|tcp| tcp.peek(&mut [0]).is_ok())
+    });
+    let address = server.server.addresses()[0];
+    until("the listeners' end", || {
+        TcpStream::connect(address).is_err()
+    });
     server.gate.send_replace(true);
     let (head, _) = answer(&mut slow);
     assert!(head.contains("connection: close"), "{head}");
@@ -596,9 +603,7 @@ fn a_drain_loses_no_request_that_waits_in_the_accept_queues_or_in_flight() {
         assert!(answer(tcp).1.starts_with("GET /queued"));
     }
     drop(queued);
-    let address = server.server.addresses()[0];
     assert_eq!(server.server.join().cut, 0);
-    assert!(TcpStream::connect(address).is_err());
 }
 
 #[test]
