@@ -116,7 +116,7 @@ pub struct ConnInfo {
     /// What the login step keeps for this connection between the legs of one login; the server
     /// neither reads nor writes it.
     pub login: OnceLock<Arc<dyn Any + Send + Sync>>,
-    /// The request at hand has both framings; requests of a connection never overlap.
+    /// The request at hand is ambiguously framed; requests of a connection never overlap.
     ambiguous: AtomicBool,
 }
 
@@ -234,7 +234,7 @@ where
         let thread = thread::Builder::new()
             .name(format!("worker-{index}"))
             .spawn(move || {
-                worker::run(listeners, shared, order, &started, || {
+                worker::run(listeners, shared, order, started, || {
                     make(WorkerIndex(index))
                 })
             })

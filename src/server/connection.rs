@@ -152,7 +152,9 @@ impl<S: HttpService> Connection<S> {
         tracing::debug!(peer = %self.state.info.peer, ?phase, ?end, "connection ended");
         self.at = match std::mem::replace(&mut self.at, At::Done) {
             At::Serving(http1)
-                if end != End::Silent && matches!(phase, Phase::Head | Phase::Busy) =>
+                if end != End::Silent
+                    && matches!(phase, Phase::Head | Phase::Busy)
+                    && self.state.flushed.get() =>
             {
                 let mut stream = http1.into_parts().io.into_inner().into_stream();
                 // as much as the socket takes: waiting for this client is over
