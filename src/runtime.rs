@@ -15,7 +15,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    admin::{Admin, AdminError},
+    admin::{self, Admin, AdminOptions},
     auth::{
         acl::Groups,
         secret::{Secret, SecretError},
@@ -29,7 +29,7 @@ use crate::{
     rewrite::node::NodeKey,
     server::{self, BindError, Drained, Server, ServerOptions, ServerTimeouts, TlsError},
     telemetry::{
-        access::{AccessError, AccessLog},
+        access::{AccessLog, AccessLogControl, AccessLogError},
         log::{self, LogError},
         metrics::{self, MetricsError},
     },
@@ -59,7 +59,7 @@ pub enum StartError {
     Metrics(#[from] MetricsError),
     /// `log.access`
     #[error(transparent)]
-    Access(#[from] AccessError),
+    Access(#[from] AccessLogError),
     /// `session.secret_file`
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -72,9 +72,6 @@ pub enum StartError {
     /// A certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// `admin.listen`
-    #[error(transparent)]
-    Admin(#[from] AdminError),
     /// A thread or runtime.
     #[error("the system gives no more threads or descriptors: raise its limits (ulimit -u, -n)")]
     System(#[source] io::Error),
@@ -100,7 +97,7 @@ struct Shared {
 pub struct Running {
     server: Server,
     health: Health,
-    access: AccessLog,
+    access: AccessLogControl,
     drain: Duration,
     // the probes, logins and admin pages end with it
     control: tokio::runtime::Runtime,
@@ -189,21 +186,20 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         },
     )?;
     watch_backends(&shared);
-    control.spawn(status::keep_metrics(shared.clone(), prometheus.clone()));
+    control.spawn(status::keep_metrics(shared.clone()));
     control.spawn(status::follow_keytab(shared.clone()));
     let admin = match &config.admin {
-        Some(admin) => Some(Admin::start(
-            admin.listen,
-            control.handle(),
-            prometheus,
-            status::Source(shared.clone()),
-        )?),
+        Some(admin) => Some(admin::start(AdminOptions {
+            listen: admin.listen,
+            metrics: prometheus,
+            status: status::source(&shared, server.connection_count()),
+        })?),
         None => None,
     };
     Ok(Running {
         server,
         health: shared.health,
-        access: shared.access,
+        access: shared.access.control(),
         drain: config.timeouts.drain,
         control,
         admin,
@@ -285,7 +281,7 @@ impl Running {
         self.health.drain();
         self.server.drain(self.drain);
         let drained = self.server.join();
-        self.access.flush();
+        self.access.close();
         self.control.shutdown_background();
         drained
     }

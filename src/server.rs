@@ -255,6 +255,12 @@ impl Server {
         &self.addresses
     }
 
+    /// Counts the client connections, for as long as it is kept.
+    pub fn connection_count(&self) -> impl Fn() -> usize + Send + Sync + 'static {
+        let shared = Arc::clone(&self.shared);
+        move || shared.connections.load(Ordering::Relaxed)
+    }
+
     /// Client connections at the moment.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::Relaxed)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use http_body_util::BodyExt;
 
-use super::{console::Console, forward::AnsweredBy};
+use super::console::Console;
 use crate::{
     body::Body,
     identity::headers,
@@ -143,9 +143,6 @@ pub async fn for_client(
         body = Body::from(rewritten);
     }
     parts.status = status.unwrap_or(parts.status);
-    parts
-        .extensions
-        .insert(AnsweredBy(Arc::clone(&backend.key.authority)));
     Ok(Response::from_parts(parts, body))
 }
 

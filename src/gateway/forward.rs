@@ -8,6 +8,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
+    time::Instant,
 };
 
 use futures_util::future::LocalBoxFuture;
@@ -15,7 +16,7 @@ use http::{HeaderName, HeaderValue, Request, Response, Uri, header, request::Par
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::{answer, console::Console, node, refuse};
+use super::{answer, console::Console, node, record::AnsweredBy, refuse};
 use crate::{
     auth::session::Session,
     body::Body,
@@ -38,10 +39,6 @@ struct Inner {
     console: Arc<Console>,
     upstream: Upstream,
 }
-
-/// Who answered, for the access log: an extension of the answer.
-#[derive(Clone, Debug)]
-pub struct AnsweredBy(pub Arc<str>);
 
 impl Forward {
     /// A console's last step on one worker.
@@ -79,6 +76,7 @@ impl tower_service::Service<Request<Incoming>> for Forward {
 
 impl Inner {
     async fn forward(&self, mut parts: Parts, body: Incoming) -> Result<Response<Body>, Refusal> {
+        let asked = Instant::now();
         let session = parts
             .extensions
             .get::<Arc<Session>>()
@@ -98,7 +96,14 @@ impl Inner {
         let client = answer::Client::of(&parts, &self.console, session.user());
         let out = self.outgoing(&mut parts, session.user())?;
         let answer = self.upstream.run(&out, &upload).await?;
-        answer::for_client(answer, &out, &client, &self.console).await
+        let by = AnsweredBy {
+            backend: Arc::clone(&answer.backend.key.authority),
+            asked,
+            waited: asked.elapsed(),
+        };
+        let mut response = answer::for_client(answer, &out, &client, &self.console).await?;
+        response.extensions_mut().insert(by);
+        Ok(response)
     }
 
     /// What every try sends: the client's request without what only the gateway may say, and with

@@ -4,13 +4,13 @@
 //! gateway adds none, and follows only links that it has signed for this very user. There and only
 //! there `delegation` and `namenoderpcaddress` pass.
 
-use std::{rc::Rc, sync::Arc};
+use std::{rc::Rc, time::Instant};
 
 use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::{console::Console, forward::AnsweredBy};
+use super::{console::Console, record::AnsweredBy};
 use crate::{
     auth::session::{Session, unix_now},
     body::Body,
@@ -35,6 +35,7 @@ pub async fn forward(
     mut parts: Parts,
     body: Incoming,
 ) -> Result<Response<Body>, Refusal> {
+    let asked = Instant::now();
     let policy = console.nodes.as_ref().ok_or(Refusal::NodeDenied)?;
     let uri = parts.uri.clone();
     let target = node::open(
@@ -107,6 +108,7 @@ pub async fn forward(
                 Refusal::BackendBroken
             }
         })?;
+    let waited = asked.elapsed();
     let (mut parts, incoming) = response.into_parts();
     // it wants a login that the link does not carry: never the client's business
     if parts.status == StatusCode::UNAUTHORIZED {
@@ -133,9 +135,11 @@ pub async fn forward(
             origin: None,
         },
     )?;
-    parts
-        .extensions
-        .insert(AnsweredBy(Arc::from(authority.as_str())));
+    parts.extensions.insert(AnsweredBy {
+        backend: authority.into(),
+        asked,
+        waited,
+    });
     let body = Body::Upstream(UpstreamBody::new(None, incoming, lease));
     Ok(Response::from_parts(parts, body))
 }

@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{
-    backend::{Backend, State},
+    backend::{Backend, InFlight, State},
     client,
     group::{Group, Pick},
     login::{self, Credential, LoginError},
@@ -194,6 +194,7 @@ impl Upstream {
                 Outcome::Broken
             }));
         }
+        lease.in_flight = Some(InFlight::at(backend));
         let (request, context) = compose(out, backend, credential, upload.reader());
         let sent = lease.sender.try_send_request(request);
         let may_abandon = safe && !spent.repeat;
