@@ -6,7 +6,10 @@ use std::{collections::BTreeSet, fs, path::Path};
 use proptest::prelude::*;
 use spnegate::{
     config::{Balance, Config, IdentityMode, Problems, Warning, parse, schema},
-    gss::{Enctype, Entry, Keytab, Principal},
+    gss::{
+        Principal,
+        keytab::{Enctype, Entry, Keytab},
+    },
 };
 use tempfile::TempDir;
 use toml::de::{DeTable, DeValue};

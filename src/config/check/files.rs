@@ -55,6 +55,11 @@ pub(super) fn warn_if_world_readable(node: &Node<'_>, file: &Path) {
     }
 }
 
+/// Whether every user of the machine may write a secret, and so choose it.
+pub(super) fn is_world_writable(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|m| m.permissions().mode() & 0o002 != 0)
+}
+
 /// Reports a file that could not be written; nothing is created, for `check` may run as another
 /// user than the gateway.
 pub(super) fn must_be_writable(node: &Node<'_>, file: &Path) {

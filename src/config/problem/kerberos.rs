@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{
     auth::names::RuleErrorKind,
-    gss::{Principal, PrincipalError},
+    gss::{Principal, PrincipalError, keytab::FormatError},
 };
 
 /// What is wrong with the keytab or a name in it.
@@ -31,10 +31,12 @@ pub enum KerberosFault {
         source: RuleErrorKind,
     },
     /// The keytab's bytes are not a keytab.
-    #[error("{} is no keytab", file.display())]
+    #[error("{} is no keytab: {source}", file.display())]
     KeytabMalformed {
         /// The file.
         file: PathBuf,
+        /// What is wrong with its bytes.
+        source: FormatError,
     },
     /// The keytab holds no key.
     #[error("{} holds no keys", file.display())]
@@ -87,7 +89,7 @@ impl KerberosFault {
                  hadoop.security.auth_to_local, one rule or several with white space between"
                     .into()
             }
-            Self::KeytabMalformed { file } => format!(
+            Self::KeytabMalformed { file, .. } => format!(
                 "Look at it with `klist -kt {0}`; make it anew with `spnegate keytab merge -o {0} \
                  FILE…`",
                 file.display()

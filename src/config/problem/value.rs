@@ -119,6 +119,12 @@ pub enum ValueFault {
         /// Why.
         source: io::Error,
     },
+    /// A secret that everybody may write, and so choose.
+    #[error("{} can be written by every user", file.display())]
+    WorldWritable {
+        /// The file.
+        file: PathBuf,
+    },
     /// The session secret is too short to sign with.
     #[error("{} has {found} bytes; a secret has at least {least}", file.display())]
     ShortSecret {
@@ -164,6 +170,7 @@ impl ValueFault {
                  than {}",
                 file.display()
             ),
+            Self::WorldWritable { file } => format!("`chmod 640 {}`", file.display()),
             Self::ShortSecret { file, .. } => format!(
                 "Make one with `head -c 32 /dev/urandom > {}` and copy it to every replica",
                 file.display()
