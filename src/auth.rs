@@ -2,11 +2,14 @@
 //!
 //! In a request's way these modules stand before everything that talks to a backend.
 
+pub mod acl;
 pub mod cookie;
 pub mod names;
 pub mod negotiate;
+pub mod origin;
 pub mod secret;
 pub mod session;
+pub mod spnego;
 
 /// How the client reached the gateway; sessions of one are worth nothing on the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -29,6 +29,7 @@ pub mod auth;
 pub mod body;
 pub mod cli;
 pub mod config;
+pub mod gateway;
 pub mod gss;
 pub mod identity;
 pub mod kinds;

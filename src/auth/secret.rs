@@ -95,6 +95,10 @@ impl Secret {
     }
 
     /// A key for one purpose: HKDF-SHA256 (RFC 5869) with the purpose as info.
+    ///
+    /// # Panics
+    ///
+    /// Never: 32 bytes are far below HKDF's limit.
     #[expect(
         clippy::expect_used,
         reason = "32 bytes are far below HKDF's limit of 8,160"

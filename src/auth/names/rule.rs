@@ -7,14 +7,18 @@ use super::java::{self, PatternError, Replacement};
 pub(super) enum Rule {
     /// `DEFAULT`: the first component, where the realm is the default realm.
     Default,
-    /// `RULE:[n:format](match)s/from/to/g/L`
-    Rule {
-        components: usize,
-        format: Vec<Piece>,
-        full_match: Option<fancy_regex::Regex>,
-        substitution: Option<Substitution>,
-        lower_case: bool,
-    },
+    /// `RULE:…`
+    Mapping(Box<Mapping>),
+}
+
+/// `RULE:[n:format](match)s/from/to/g/L`
+#[derive(Debug)]
+pub(super) struct Mapping {
+    components: usize,
+    format: Vec<Piece>,
+    full_match: Option<fancy_regex::Regex>,
+    substitution: Option<Substitution>,
+    lower_case: bool,
 }
 
 /// A piece of a format string.
@@ -123,14 +127,14 @@ fn parse(text: &str) -> Result<(Rule, &str), RuleErrorKind> {
         rest = after;
     }
     let (lower_case, rest) = suffix(rest);
-    let rule = Rule::Rule {
+    let rule = Mapping {
         components,
         format,
         full_match,
         substitution,
         lower_case,
     };
-    Ok((rule, rest))
+    Ok((Rule::Mapping(Box::new(rule)), rest))
 }
 
 /// An optional `/` and an optional `L`.
@@ -170,40 +174,34 @@ impl Rule {
         realm: &str,
         default_realm: &str,
     ) -> Result<Option<String>, fancy_regex::Error> {
-        let (components, format, full_match, substitution, lower_case) = match self {
+        let mapping = match self {
             // KerberosName takes the first of two components as well; more never get here in Hadoop
             Self::Default => {
                 let fits = realm == default_realm && parts.len() <= 2;
                 return Ok(parts.first().filter(|_| fits).cloned());
             }
-            Self::Rule {
-                components,
-                format,
-                full_match,
-                substitution,
-                lower_case,
-            } => (*components, format, full_match, substitution, *lower_case),
+            Self::Mapping(mapping) => mapping,
         };
-        if components != parts.len() {
+        if mapping.components != parts.len() {
             return Ok(None);
         }
         let mut name = String::new();
-        for piece in format {
+        for piece in &mapping.format {
             match piece {
                 Piece::Text(text) => name.push_str(text),
                 Piece::Reference(0) => name.push_str(realm),
                 Piece::Reference(n) => name.push_str(&parts[n - 1]),
             }
         }
-        if let Some(regex) = full_match
+        if let Some(regex) = &mapping.full_match
             && !regex.is_match(&name)?
         {
             return Ok(None);
         }
-        if let Some(Substitution { from, to, all }) = substitution {
+        if let Some(Substitution { from, to, all }) = &mapping.substitution {
             name = to.replace(from, &name, *all)?;
         }
-        Ok(Some(if lower_case {
+        Ok(Some(if mapping.lower_case {
             name.to_lowercase()
         } else {
             name

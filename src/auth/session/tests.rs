@@ -1,9 +1,17 @@
 //! What any store of sessions has to withstand.
 
-use http::header;
+use std::time::Duration;
+
+use http::{HeaderMap, header};
 
 use super::*;
-use crate::auth::names::Mechanism;
+use crate::{
+    auth::{
+        names::{AuthToLocal, Mechanism},
+        secret::Secret,
+    },
+    gss::Principal,
+};
 
 const NOW: u64 = 1_800_000_000;
 const HOUR: u64 = 3600;
@@ -86,7 +94,7 @@ fn a_cookie_is_its_user_again_and_again() {
             (NOW, NOW + 10 * HOUR)
         );
     }
-    sessions.0.cache.run_pending_tasks();
+    sessions.settle();
     assert_eq!(sessions.cached(), 1);
 }
 
@@ -184,7 +192,7 @@ fn a_replica_with_the_same_secret_reads_it() {
 fn idle_lifetime_and_ticket_end_it() {
     let names = names();
     let alice = "alice@EXAMPLE.COM".parse().unwrap();
-    let alive = |ticket: u64, later: u64, warm: bool| {
+    let lives = |ticket: u64, later: u64, warm: bool| {
         let sessions = sessions();
         let begun = sessions
             .begin(&alice, at(NOW + ticket), Scheme::Plain, &names, NOW)
@@ -196,8 +204,8 @@ fn idle_lifetime_and_ticket_end_it() {
         user(&sessions.find(&headers, Scheme::Plain, &names, NOW + later)).is_some()
     };
     for warm in [false, true] {
-        assert!(alive(24 * HOUR, HOUR - 1, warm) && !alive(24 * HOUR, HOUR, warm));
-        assert!(alive(600, 599, warm) && !alive(600, 600, warm));
+        assert!(lives(24 * HOUR, HOUR - 1, warm) && !lives(24 * HOUR, HOUR, warm));
+        assert!(lives(600, 599, warm) && !lives(600, 600, warm));
     }
     // renewed for ever, it ends with its lifetime
     let sessions = sessions();
@@ -244,7 +252,7 @@ fn it_is_renewed_once_a_quarter_of_idle_and_old_cookies_stay_good() {
     assert_eq!(user(&find(&old, later)), Some("alice"));
     assert_eq!(user(&find(&renewed, NOW + HOUR)), Some("alice"));
     assert_eq!(user(&find(&old, NOW + HOUR)), None);
-    sessions.0.cache.run_pending_tasks();
+    sessions.settle();
     assert_eq!(sessions.cached(), 1, "one entry a session");
 }
 
@@ -281,7 +289,7 @@ fn eviction_revokes_nothing() {
             let found = sessions.find(&headers(&[cookie]), Scheme::Plain, &names, NOW);
             assert_eq!(user(&found), Some("alice"));
         }
-        sessions.0.cache.run_pending_tasks();
+        sessions.settle();
         assert!(sessions.cached() <= 2);
     }
 }

@@ -1,0 +1,4 @@
+//! The way of a request: route → console stack.
+
+pub mod host;
+pub mod path;
