@@ -28,6 +28,8 @@ pub fn rewrite_location(body: &[u8], links: &Links<'_>) -> Result<Option<Bytes>,
 
 #[cfg(test)]
 mod tests {
+    use ring::hmac;
+
     use super::*;
     use crate::{
         config::Nodes,
@@ -39,7 +41,7 @@ mod tests {
             hosts: vec!["*.example.com".into()],
             ports: vec![50075],
         });
-        let key = NodeKey::derive(b"secret");
+        let key = NodeKey::new(hmac::Key::new(hmac::HMAC_SHA256, b"secret"));
         rewrite_location(
             body.as_bytes(),
             &Links {

@@ -13,7 +13,7 @@
 use std::{borrow::Cow, fmt};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use ring::{hkdf, hmac};
+use ring::hmac;
 
 use super::url::Link;
 use crate::{identity::query, refusal::Refusal};
@@ -115,15 +115,12 @@ impl From<NodeError> for Refusal {
 // === impl NodeKey ===
 
 impl NodeKey {
-    /// Derives the key from the session secret: HKDF-SHA256 (RFC 5869) with the label
-    /// `spnegate-node-v1`.
-    #[expect(clippy::missing_panics_doc, reason = "one block is always there")]
-    pub fn derive(secret: &[u8]) -> Self {
-        let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(secret);
-        let key = secret
-            .expand(&[b"spnegate-node-v1"], hmac::HMAC_SHA256)
-            .expect("HKDF fails only beyond 255 blocks, and this is one");
-        Self(hmac::Key::from(key))
+    /// What the session secret's key is derived for (the info of HKDF, RFC 5869).
+    pub const PURPOSE: &'static str = "spnegate-node-v1";
+
+    /// Takes an HMAC-SHA256 key that was derived for [`NodeKey::PURPOSE`] and nothing else.
+    pub fn new(key: hmac::Key) -> Self {
+        Self(key)
     }
 }
 

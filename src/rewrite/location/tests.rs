@@ -1,6 +1,7 @@
 //! Redirects, as real servers write them.
 
 use proptest::prelude::*;
+use ring::hmac;
 
 use super::*;
 use crate::{config::Nodes, rewrite::node::NodeKey};
@@ -11,7 +12,7 @@ fn with<T>(signed: bool, absolute: bool, run: impl FnOnce(&Links<'_>) -> T) -> T
         hosts: vec!["*.example.com".into()],
         ports: vec![50075, 8042],
     });
-    let key = NodeKey::derive(b"secret");
+    let key = NodeKey::new(hmac::Key::new(hmac::HMAC_SHA256, b"secret"));
     let backends: [Arc<str>; 2] = ["rm1.example.com:8088".into(), "rm2.example.com:8088".into()];
     run(&Links {
         backends: &backends,
