@@ -46,21 +46,34 @@ pub(super) fn run(
                     queue(again, Job::Service(key));
                 }
             }
-            Job::Service(key) => match shared.state().basis(&key, Instant::now()) {
-                Basis::Parked => {}
-                Basis::Fetch(job) => queue(again, job),
-                Basis::Failed(error) => fail(shared, &key, &error),
-                Basis::Tgt(tgt) => match service(&key, &tgt) {
-                    Ok(ready) => {
-                        let jobs = shared.state().service_got(ready);
-                        for job in jobs {
-                            hand_over(near, job);
-                        }
-                    }
-                    Err(error) => fail(shared, &key, &error),
-                },
-            },
+            Job::Service(key) => serve(shared, near, again, key),
         }
+    }
+}
+
+/// Gets a service ticket, or first what is needed for it.
+fn serve(
+    shared: &Shared,
+    near: &async_channel::WeakSender<near::Job>,
+    again: &async_channel::WeakSender<Job>,
+    key: Key,
+) {
+    // a statement of its own: the lock must not outlive it
+    let basis = shared.state().basis(&key, Instant::now());
+    let tgt = match basis {
+        Basis::Parked => return,
+        Basis::Fetch(job) => return queue(again, job),
+        Basis::Failed(error) => return fail(shared, &key, &error),
+        Basis::Tgt(tgt) => tgt,
+    };
+    match service(&key, &tgt) {
+        Ok(ready) => {
+            let jobs = shared.state().service_got(ready);
+            for job in jobs {
+                hand_over(near, job);
+            }
+        }
+        Err(error) => fail(shared, &key, &error),
     }
 }
 
