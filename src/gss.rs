@@ -11,6 +11,7 @@ pub mod peek;
 mod principal;
 mod reply;
 mod sys;
+mod threads;
 
 pub use acceptor::{
     AcceptError, Accepted, Accepting, Acceptor, AcceptorOptions, GssStartError, KeytabStatus,

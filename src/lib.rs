@@ -35,4 +35,6 @@ pub mod identity;
 pub mod kinds;
 pub mod refusal;
 pub mod rewrite;
+pub mod server;
 pub mod telemetry;
+pub mod upstream;

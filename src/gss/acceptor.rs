@@ -32,6 +32,7 @@ use super::{
     Failure, KeytabError, Principal,
     reply::{Lost, Reply},
     sys::AcceptContext,
+    threads::Threads,
 };
 
 pub use error::AcceptError;
@@ -97,6 +98,8 @@ struct Inner {
     jobs: async_channel::Sender<Job>,
     commands: mpsc::Sender<keeper::Command>,
     deadline: Duration,
+    /// Last: they end when the channels above are closed.
+    _threads: Threads,
 }
 
 /// What handles, accept threads and keeper share.
@@ -157,7 +160,7 @@ impl Acceptor {
         let AcceptorOptions {
             keytab,
             replay_cache,
-            threads,
+            threads: count,
             queue,
             deadline,
         } = options;
@@ -178,23 +181,33 @@ impl Acceptor {
         });
         let (jobs, waiting) = async_channel::bounded(queue.max(1));
         let (commands, orders) = mpsc::channel();
-        let acceptor = Self(Arc::new(Inner {
-            shared: Arc::clone(&shared),
-            jobs,
-            commands: commands.clone(),
-            deadline,
-        }));
-        for number in 0..threads.max(1) {
-            let (shared, waiting) = (Arc::clone(&shared), waiting.clone());
+        let mut threads = Threads::new();
+        let acceptor = |threads| {
+            Self(Arc::new(Inner {
+                shared: Arc::clone(&shared),
+                jobs: jobs.clone(),
+                commands: commands.clone(),
+                deadline,
+                _threads: threads,
+            }))
+        };
+        let started = (|| {
+            for number in 0..count.max(1) {
+                let (shared, waiting) = (Arc::clone(&shared), waiting.clone());
+                let commands = commands.clone();
+                threads.spawn(format!("gss-accept-{number}"), move || {
+                    thread::run(&shared, &waiting, &commands);
+                })?;
+            }
+            let (shared, requeue) = (Arc::clone(&shared), jobs.downgrade());
             let commands = commands.clone();
-            spawn(format!("gss-accept-{number}"), move || {
-                thread::run(&shared, &waiting, &commands);
-            })?;
-        }
-        let requeue = acceptor.0.jobs.downgrade();
-        spawn("gss-keeper".to_owned(), move || {
-            keeper::run(&shared, &requeue, &orders, commands);
-        })?;
+            threads.spawn("gss-keeper".to_owned(), move || {
+                keeper::run(&shared, &requeue, &orders, commands);
+            })
+        })();
+        // in any case: dropping it ends the threads that did start
+        let acceptor = acceptor(threads);
+        started.map_err(GssStartError::Thread)?;
         Ok(acceptor)
     }
 
@@ -256,14 +269,6 @@ impl Drop for Inner {
         // the keeper may be gone already, which is as good
         let _ = self.commands.send(keeper::Command::Stop);
     }
-}
-
-fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<(), GssStartError> {
-    std::thread::Builder::new()
-        .name(name)
-        .spawn(work)
-        .map(drop)
-        .map_err(GssStartError::Thread)
 }
 
 // === impl Accepting ===

@@ -26,6 +26,7 @@ use tokio::sync::oneshot;
 use super::{
     Principal,
     reply::{Lost, Reply},
+    threads::Threads,
 };
 
 pub use error::InitiateError;
@@ -55,6 +56,8 @@ struct Inner {
     far: async_channel::Sender<far::Job>,
     queue: usize,
     deadline: Duration,
+    /// Last: they end when the channels above are closed.
+    _threads: Threads,
 }
 
 struct Shared {
@@ -97,24 +100,28 @@ impl Initiator {
         let (near, near_jobs) = async_channel::bounded(queue.max(1));
         // one exchange per principal and SPN at a time: bounded by the configuration
         let (far, far_jobs) = async_channel::unbounded();
-        for number in 0..threads.max(1) {
+        let mut running = Threads::new();
+        let started = (0..threads.max(1)).try_for_each(|number| {
             let (jobs, owned) = (near_jobs.clone(), Arc::clone(&shared));
-            std::thread::Builder::new()
-                .name(format!("gss-init-{number}"))
-                .spawn(move || near::run(&owned, &jobs))?;
+            running.spawn(format!("gss-init-{number}"), move || {
+                near::run(&owned, &jobs);
+            })?;
             let (jobs, near, again) = (far_jobs.clone(), near.downgrade(), far.downgrade());
-            let shared = Arc::clone(&shared);
-            std::thread::Builder::new()
-                .name(format!("gss-kdc-{number}"))
-                .spawn(move || far::run(&shared, &jobs, &near, &again))?;
-        }
-        Ok(Self(Arc::new(Inner {
+            let owned = Arc::clone(&shared);
+            running.spawn(format!("gss-kdc-{number}"), move || {
+                far::run(&owned, &jobs, &near, &again);
+            })
+        });
+        // in any case: dropping it ends the threads that did start
+        let initiator = Self(Arc::new(Inner {
             shared,
             near,
             far,
             queue,
             deadline,
-        })))
+            _threads: running,
+        }));
+        started.map(|()| initiator)
     }
 
     /// Makes a token as `principal` for the service `spn`, both with their realms; nothing is

@@ -8,7 +8,11 @@
 //!
 //! Nothing is left behind: each KDC is ended by a shell that waits for the end of a pipe from this
 //! process, however that comes about.
-#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test program uses a part of it"
+)]
 
 use std::{
     env, fs,
@@ -147,7 +151,7 @@ impl Realm {
         self.run("kadmin.local", &["-r", &self.name, "-q", query])
     }
 
-    /// A ticket-granting ticket in the process's default cache.
+    /// A ticket-granting ticket in the process's default collection of caches.
     pub fn kinit(&self, principal: &Principal, keytab: &Path) {
         let (keytab, principal) = (keytab.to_str().unwrap(), principal.to_string());
         self.run("kinit", &["-k", "-t", keytab, &principal]);
@@ -312,7 +316,7 @@ fn home() -> &'static Path {
 
 fn enter(home: &Path) -> PathBuf {
     let _ = fs::remove_dir_all(home);
-    fs::create_dir(home).unwrap();
+    fs::create_dir_all(home.join("ccaches")).unwrap();
     let mut conf = format!(
         "[libdefaults]\n dns_lookup_kdc = false\n dns_lookup_realm = false\n \
          dns_canonicalize_hostname = false\n rdns = false\n forwardable = true\n \
@@ -333,7 +337,8 @@ fn enter(home: &Path) -> PathBuf {
         .args(env::args_os().skip(1))
         .env(HOME, home)
         .env("KRB5_CONFIG", home.join("krb5.conf"))
-        .env("KRB5CCNAME", format!("FILE:{}/cc", home.display()))
+        // a collection: the library takes the cache of the target's realm
+        .env("KRB5CCNAME", format!("DIR:{}/ccaches", home.display()))
         .env("KRB5_KTNAME", format!("FILE:{}/none", home.display()))
         .env(
             "KRB5_CLIENT_KTNAME",

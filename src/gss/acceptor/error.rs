@@ -113,9 +113,13 @@ const SKEW: i32 = -1_765_328_347;
 const MODIFIED: i32 = -1_765_328_343;
 const BADKEYVER: i32 = -1_765_328_340;
 const NOKEY: i32 = -1_765_328_339;
+/// `G_BAD_TOK_HEADER` of MIT's generic GSSAPI errors.
+const BAD_TOKEN_HEADER: i32 = -2_045_022_964;
 
 /// The words of the same errors: SPNEGO numbers them anew in every process.
 const WORDS: &[(&str, i32)] = &[
+    ("Token header is malformed", BAD_TOKEN_HEADER),
+    ("ASN.1 ", BAD_TOKEN_HEADER),
     ("Request is a replay", REPEAT),
     ("Ticket expired", TKT_EXPIRED),
     ("Ticket not yet valid", TKT_NYV),
@@ -148,7 +152,7 @@ impl AcceptError {
             (BAD_INTEGRITY | MODIFIED | BADKEYVER | NOKEY | NOT_US, _) => {
                 Self::WrongKey { failure }
             }
-            (_, gss::_GSS_S_DEFECTIVE_TOKEN) => Self::Malformed { failure },
+            (BAD_TOKEN_HEADER, _) | (_, gss::_GSS_S_DEFECTIVE_TOKEN) => Self::Malformed { failure },
             (_, gss::_GSS_S_BAD_MECH) => Self::NoKerberos,
             _ => Self::Rejected { failure },
         }

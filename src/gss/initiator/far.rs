@@ -17,7 +17,7 @@ use super::{
     state::{Basis, Key, Ready, Tgt},
 };
 use crate::gss::{
-    Failure, Principal,
+    Failure, Keytab, Principal,
     sys::{self, Mechanisms, MemoryCcache},
 };
 
@@ -46,7 +46,7 @@ pub(super) fn run(
                     queue(again, Job::Service(key));
                 }
             }
-            Job::Service(key) => serve(shared, near, again, key),
+            Job::Service(key) => serve(shared, near, again, &key),
         }
     }
 }
@@ -56,24 +56,24 @@ fn serve(
     shared: &Shared,
     near: &async_channel::WeakSender<near::Job>,
     again: &async_channel::WeakSender<Job>,
-    key: Key,
+    key: &Key,
 ) {
     // a statement of its own: the lock must not outlive it
-    let basis = shared.state().basis(&key, Instant::now());
+    let basis = shared.state().basis(key, Instant::now());
     let tgt = match basis {
         Basis::Parked => return,
         Basis::Fetch(job) => return queue(again, job),
-        Basis::Failed(error) => return fail(shared, &key, &error),
+        Basis::Failed(error) => return fail(shared, key, &error),
         Basis::Tgt(tgt) => tgt,
     };
-    match service(&key, &tgt) {
+    match service(key, &tgt) {
         Ok(ready) => {
             let jobs = shared.state().service_got(ready);
             for job in jobs {
                 hand_over(near, job);
             }
         }
-        Err(error) => fail(shared, &key, &error),
+        Err(error) => fail(shared, key, &error),
     }
 }
 
@@ -115,8 +115,7 @@ fn fetch(shared: &Shared, client: &Principal) -> Vec<Key> {
             debug!(%client, "ticket-granting ticket");
             shared.state().client_got(client, tgt)
         }
-        Err(failure) => {
-            let error = InitiateError::classify(&failure, client, client);
+        Err(error) => {
             let parked = shared
                 .state()
                 .client_failed(client, error.clone(), Instant::now());
@@ -128,15 +127,27 @@ fn fetch(shared: &Shared, client: &Principal) -> Vec<Key> {
     }
 }
 
-fn tgt(shared: &Shared, client: &Principal) -> Result<Tgt, Failure> {
-    let keytab = sys::file_name(&shared.keytab).ok_or_else(Failure::none)?;
+fn tgt(shared: &Shared, client: &Principal) -> Result<Tgt, InitiateError> {
+    let no_key = |text| InitiateError::NoKey {
+        client: client.clone(),
+        text,
+    };
+    // GSSAPI would only say that there is no credentials cache
+    let keys = Keytab::load(&shared.keytab).map_err(|error| no_key(error.to_string()))?;
+    if keys.newest(client).is_none() {
+        return Err(no_key(format!("{} holds none", shared.keytab.display())));
+    }
+    let explain = |failure: Failure| InitiateError::classify(&failure, client, client);
+    let keytab = sys::file_name(&shared.keytab).ok_or_else(|| explain(Failure::none()))?;
     let ccache = Arc::new(MemoryCcache::new());
     let store = [
         (c"client_keytab", keytab.as_c_str()),
         (c"ccache", ccache.name()),
     ];
-    let cred = sys::initiate_cred(Some(client), Mechanisms::Krb5, &store)?;
-    let life = cred.lifetime().map_err(Failure::from_error)?;
+    let cred = sys::initiate_cred(Some(client), Mechanisms::Krb5, &store).map_err(explain)?;
+    let life = cred
+        .lifetime()
+        .map_err(|error| explain(Failure::from_error(error)))?;
     let (renew, ends) = times(life);
     Ok(Tgt {
         ccache,
