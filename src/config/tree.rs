@@ -112,14 +112,15 @@ impl<'a> Table<'a> {
             if section.keys.contains(&word) {
                 continue;
             }
-            let fault = if section.later.contains(&word) {
-                ValueFault::NotInThisVersion {
-                    instead: "Remove it",
-                }
-            } else {
-                ValueFault::UnknownKey {
-                    near: nearest(word, section.keys),
-                    known: section.keys,
+            let later = section.later.iter().find(|(key, _)| *key == word);
+            let fault = match later {
+                Some((_, instead)) => ValueFault::NotInThisVersion { instead },
+                None => {
+                    let near = nearest(word, section.keys);
+                    ValueFault::UnknownKey {
+                        near,
+                        known: section.keys,
+                    }
                 }
             };
             report.problem(&table.path(word), name.span().start, fault);
@@ -215,7 +216,7 @@ impl<'a> Table<'a> {
 }
 
 /// The known word that was probably meant, if one is near enough.
-fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str> {
+pub(super) fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str> {
     let word: String = word.chars().take(64).collect::<String>().to_lowercase();
     known
         .iter()

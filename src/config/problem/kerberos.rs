@@ -80,7 +80,10 @@ impl KerberosFault {
     /// What to do about it.
     pub fn cure(&self) -> String {
         match self {
-            Self::Principal { .. } => "Write name/host@REALM or name@REALM".into(),
+            Self::Principal { .. } => {
+                "Write it as the KDC does, such as \"spnegate/proxy.example.com@EXAMPLE.COM\""
+                    .into()
+            }
             Self::Spn { .. } => "Write service/host, with or without @REALM, such as \
                  \"HTTP/nn1.example.com\""
                 .into(),

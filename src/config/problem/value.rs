@@ -40,7 +40,7 @@ pub enum ValueFault {
         cure: &'static str,
     },
     /// Another TOML type.
-    #[error("this is {found}, not {expected}")]
+    #[error("this is {found}")]
     WrongType {
         /// What is wanted, with article.
         expected: &'static str,
