@@ -112,17 +112,14 @@ impl<'a> Table<'a> {
             if section.keys.contains(&word) {
                 continue;
             }
-            let later = section.later.iter().find(|(key, _)| *key == word);
-            let fault = match later {
-                Some((_, instead)) => ValueFault::NotInThisVersion { instead },
-                None => {
-                    let near = nearest(word, section.keys);
-                    ValueFault::UnknownKey {
-                        near,
-                        known: section.keys,
-                    }
-                }
+            let unknown = || ValueFault::UnknownKey {
+                near: nearest(word, section.keys),
+                known: section.keys,
             };
+            let later = section.later.iter().find(|(key, _)| *key == word);
+            let fault = later.map_or_else(unknown, |(_, instead)| ValueFault::NotInThisVersion {
+                instead,
+            });
             report.problem(&table.path(word), name.span().start, fault);
         }
         table
