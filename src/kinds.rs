@@ -169,6 +169,12 @@ pub trait Kind: Debug + Send + Sync + 'static {
         Obeys::Unknown
     }
 
+    /// Whether of several servers one is active and the others refer to it; `balance` is then
+    /// `active` unless written otherwise.
+    fn has_active(&self) -> bool {
+        false
+    }
+
     /// Path and query of the health probe.
     fn probe(&self) -> &'static str {
         "/"

@@ -44,6 +44,10 @@ impl Kind for NameNode {
         hadoop::home_obeys(head, body, user)
     }
 
+    fn has_active(&self) -> bool {
+        true
+    }
+
     fn probe(&self) -> &'static str {
         "/isActive"
     }
