@@ -1,11 +1,12 @@
 //! A backend's answer on its way to the client: nothing of the gateway's own login is left in it,
 //! and what leads to the backend leads to the gateway.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
-use http_body_util::{BodyExt, Limited};
-use percent_encoding::percent_decode_str;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 
 use super::{Host, console::Console};
 use crate::{
@@ -78,7 +79,7 @@ pub async fn for_client(
     let Answer {
         response,
         prefix,
-        incoming,
+        mut incoming,
         lease,
         backend,
     } = answer;
@@ -105,8 +106,14 @@ pub async fn for_client(
         query: &out.query,
     };
     let hands_out = console.kind.hands_out_nodes(&asked);
-    let link_in_body = hands_out && is_link_json(&asked, &parts);
-    let mut body = Body::Upstream(UpstreamBody::new(prefix, incoming, lease));
+    let (start, link_in_body) = if hands_out && is_plain_json(&parts) {
+        let start = read_start(prefix, &mut incoming).await?;
+        let is_link = json::may_be_location(&start);
+        (Some(start), is_link)
+    } else {
+        (prefix, false)
+    };
+    let mut body = Body::Upstream(UpstreamBody::new(start.clone(), incoming, lease));
     if link_in_body || location::leads_elsewhere(&parts.headers) {
         let origin = client.origin();
         let links = Links {
@@ -128,12 +135,7 @@ pub async fn for_client(
             );
         };
         location::apply(&mut parts.headers, &links).inspect_err(withheld)?;
-        if link_in_body {
-            let whole = Limited::new(body, PREFIX)
-                .collect()
-                .await
-                .map_err(|_| Refusal::BackendBroken)?
-                .to_bytes();
+        if let (true, Some(whole)) = (link_in_body, start) {
             let rewritten = json::rewrite_location(&whole, &links)
                 .inspect_err(withheld)?
                 .unwrap_or(whole);
@@ -146,16 +148,29 @@ pub async fn for_client(
     Ok(Response::from_parts(parts, body))
 }
 
-/// Whether this is the JSON that a `noredirect=true` asked for.
-fn is_link_json(asked: &Asked<'_>, parts: &http::response::Parts) -> bool {
-    let mut query = Cow::Borrowed(asked.query);
-    if query.contains('%') {
-        query = percent_decode_str(asked.query).decode_utf8_lossy();
-    }
-    let wanted = query.to_ascii_lowercase().contains("noredirect");
+/// Whether the body can be read as JSON as it comes.
+fn is_plain_json(parts: &http::response::Parts) -> bool {
     let json = |value: &HeaderValue| value.as_bytes().starts_with(b"application/json");
-    wanted
-        && parts.status == StatusCode::OK
+    parts.status == StatusCode::OK
         && !parts.headers.contains_key(header::CONTENT_ENCODING)
         && parts.headers.get(header::CONTENT_TYPE).is_some_and(json)
+}
+
+/// Reads for as long as the body may be a link: all of a link, a few bytes of anything else.
+async fn read_start(known: Option<Bytes>, incoming: &mut Incoming) -> Result<Bytes, Refusal> {
+    let mut start = BytesMut::from(known.unwrap_or_default());
+    while json::may_be_location(&start) {
+        let Some(frame) = incoming.frame().await else {
+            break;
+        };
+        let frame = frame.map_err(|_| Refusal::BackendBroken)?;
+        if let Some(data) = frame.data_ref() {
+            start.extend_from_slice(data);
+        }
+        // whatever begins like a link and is none: it must not go out unread
+        if start.len() > PREFIX {
+            return Err(Refusal::BackendBroken);
+        }
+    }
+    Ok(start.freeze())
 }
