@@ -221,6 +221,17 @@ pub enum IdentityMode {
     Simple,
 }
 
+impl IdentityMode {
+    /// The word of the configuration file.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::DoAs => "doas",
+            Self::Simple => "simple",
+        }
+    }
+}
+
 /// `console.allow`: users OR groups, short names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allow {

@@ -169,6 +169,12 @@ pub trait Kind: Debug + Send + Sync + 'static {
         Obeys::Unknown
     }
 
+    /// Whether of several servers one is active and the others refer to it; `balance` is then
+    /// `active` unless written otherwise.
+    fn has_active(&self) -> bool {
+        false
+    }
+
     /// Path and query of the health probe.
     fn probe(&self) -> &'static str {
         "/"
@@ -229,6 +235,13 @@ pub trait Kind: Debug + Send + Sync + 'static {
     /// lead to a node with a bearer secret in it and is to be signed. Such links are written
     /// absolute: the Java client of `WebHDFS` and `HttpFS` reads nothing else.
     fn hands_out_nodes(&self, asked: &Asked<'_>) -> bool {
+        let _ = asked;
+        false
+    }
+
+    /// Whether the backend reads the body of such a request only to throw it away, so that a client
+    /// which waits for `100 Continue` need not send it.
+    fn discards_body(&self, asked: &Asked<'_>) -> bool {
         let _ = asked;
         false
     }

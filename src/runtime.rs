@@ -15,21 +15,19 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    admin::{Admin, AdminError},
+    admin::{self, Admin, AdminOptions},
     auth::{
-        acl::{Groups, GroupsError},
+        acl::Groups,
         secret::{Secret, SecretError},
         session::{Limits, Sessions},
     },
     config::{self, Config},
     gateway::health::Health,
-    gss::{
-        Acceptor, AcceptorOptions, GssStartError, Initiator, InitiatorOptions, ReplayCache,
-    },
+    gss::{Acceptor, AcceptorOptions, GssStartError, Initiator, InitiatorOptions, ReplayCache},
     rewrite::node::NodeKey,
     server::{self, BindError, Drained, Server, ServerOptions, ServerTimeouts, TlsError},
     telemetry::{
-        access::{AccessError, AccessLog},
+        access::{AccessLog, AccessLogControl, AccessLogError},
         log::{self, LogError},
         metrics::{self, MetricsError},
     },
@@ -59,7 +57,7 @@ pub enum StartError {
     Metrics(#[from] MetricsError),
     /// `log.access`
     #[error(transparent)]
-    Access(#[from] AccessError),
+    Access(#[from] AccessLogError),
     /// `session.secret_file`
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -72,15 +70,9 @@ pub enum StartError {
     /// A certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// `admin.listen`
-    #[error(transparent)]
-    Admin(#[from] AdminError),
     /// A thread or runtime.
     #[error("the system gives no more threads or descriptors: raise its limits (ulimit -u, -n)")]
     System(#[source] io::Error),
-    /// The threads that look up groups.
-    #[error(transparent)]
-    Groups(#[from] GroupsError),
 }
 
 /// What all workers share.
@@ -103,7 +95,7 @@ struct Shared {
 pub struct Running {
     server: Server,
     health: Health,
-    access: AccessLog,
+    access: AccessLogControl,
     drain: Duration,
     // the probes, logins and admin pages end with it
     control: tokio::runtime::Runtime,
@@ -153,7 +145,10 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         .build()
         .map_err(StartError::System)?;
     let wants_groups = |console: &config::Console| {
-        console.allow.as_ref().is_some_and(|allow| !allow.groups.is_empty())
+        console
+            .allow
+            .as_ref()
+            .is_some_and(|allow| !allow.groups.is_empty())
     };
     let shared = Shared {
         acceptor,
@@ -192,20 +187,20 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         },
     )?;
     watch_backends(&shared);
-    control.spawn(status::keep_metrics(shared.clone(), prometheus.clone()));
+    control.spawn(status::keep_metrics(shared.clone()));
+    control.spawn(status::follow_keytab(shared.clone()));
     let admin = match &config.admin {
-        Some(admin) => Some(Admin::start(
-            admin.listen,
-            control.handle(),
-            prometheus,
-            status::Source(shared.clone()),
-        )?),
+        Some(admin) => Some(admin::start(AdminOptions {
+            listen: admin.listen,
+            metrics: prometheus,
+            status: status::source(&shared, server.connection_count()),
+        })?),
         None => None,
     };
     Ok(Running {
         server,
         health: shared.health,
-        access: shared.access,
+        access: shared.access.control(),
         drain: config.timeouts.drain,
         control,
         admin,
@@ -251,20 +246,22 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     for address in running.addresses() {
         tracing::info!(%address, "listening");
     }
-    running.control.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
-                // logrotate
-                _ = hangup.recv() => running.access.reopen(),
+    running
+        .control
+        .block_on(async {
+            let mut terminate = signal(SignalKind::terminate())?;
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            let mut hangup = signal(SignalKind::hangup())?;
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => return Ok(()),
+                    _ = interrupt.recv() => return Ok(()),
+                    // logrotate
+                    _ = hangup.recv() => running.access.reopen(),
+                }
             }
-        }
-    })
-    .map_err(StartError::System)?;
+        })
+        .map_err(StartError::System)?;
     tracing::info!(connections = running.server.connections(), "draining");
     let drained = running.stop();
     tracing::info!(finished = drained.finished, cut = drained.cut, "stopped");
@@ -287,7 +284,7 @@ impl Running {
         self.health.drain();
         self.server.drain(self.drain);
         let drained = self.server.join();
-        self.access.flush();
+        self.access.close();
         self.control.shutdown_background();
         drained
     }

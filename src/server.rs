@@ -116,7 +116,7 @@ pub struct ConnInfo {
     /// What the login step keeps for this connection between the legs of one login; the server
     /// neither reads nor writes it.
     pub login: OnceLock<Arc<dyn Any + Send + Sync>>,
-    /// The request at hand has both framings; requests of a connection never overlap.
+    /// The request at hand is ambiguously framed; requests of a connection never overlap.
     ambiguous: AtomicBool,
 }
 
@@ -212,11 +212,16 @@ where
     F: Fn(WorkerIndex) -> S + Clone + Send + 'static,
     S: HttpService,
 {
-    let workers = options.workers.max(1);
-    let (addresses, sockets) = listen::bind(&options.listeners, workers)?;
+    let ServerOptions {
+        workers,
+        max_connections,
+        timeouts,
+        listeners,
+    } = options;
+    let (addresses, sockets) = listen::bind(&listeners, workers.max(1))?;
     let shared = Arc::new(Shared {
-        timeouts: options.timeouts,
-        max_connections: options.max_connections,
+        timeouts,
+        max_connections,
         connections: AtomicUsize::new(0),
     });
     let (orders, order) = watch::channel(Order::Serve);
@@ -224,17 +229,17 @@ where
         shared,
         orders,
         addresses,
-        threads: Vec::with_capacity(workers),
+        threads: Vec::with_capacity(sockets.len()),
     };
     let (started, starts) = mpsc::channel::<io::Result<()>>();
     for (index, sockets) in sockets.into_iter().enumerate() {
-        let listeners = worker::Listeners::new(&options.listeners, sockets);
+        let listeners = worker::Listeners::new(listeners.clone(), sockets);
         let (shared, order) = (Arc::clone(&server.shared), order.clone());
         let (make, started) = (make.clone(), started.clone());
         let thread = thread::Builder::new()
             .name(format!("worker-{index}"))
             .spawn(move || {
-                worker::run(listeners, shared, order, &started, || {
+                worker::run(listeners, shared, order, started, || {
                     make(WorkerIndex(index))
                 })
             })
@@ -253,6 +258,12 @@ impl Server {
     /// The addresses in the order of [`ServerOptions::listeners`], with the ports they got.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Counts the client connections, for as long as it is kept.
+    pub fn connection_count(&self) -> impl Fn() -> usize + Send + Sync + 'static {
+        let shared = Arc::clone(&self.shared);
+        move || shared.connections.load(Ordering::Relaxed)
     }
 
     /// Client connections at the moment.

@@ -1,9 +1,13 @@
 //! The command as operators meet it: exit codes and messages.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::{
     fs,
     process::{Command, Output},
 };
+
+use spnegate::gss::keytab::{Enctype, Entry, Keytab};
 
 fn spnegate(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_spnegate"))
@@ -85,4 +89,31 @@ fn a_file_that_is_missing_or_no_text_is_ex_config() {
         "{}",
         stderr(&output)
     );
+}
+
+#[test]
+fn a_good_configuration_is_told_so_on_standard_output() {
+    let directory = tempfile::tempdir().unwrap();
+    let entry = |name: &str| Entry {
+        principal: name.parse().unwrap(),
+        name_type: 1,
+        timestamp: 0,
+        kvno: 1,
+        enctype: Enctype(18),
+        key: vec![1; 32].into(),
+    };
+    let keytab = Keytab {
+        entries: vec![entry("HTTP/proxy.example.com@R"), entry("gate@R")],
+    };
+    fs::write(directory.path().join("k"), keytab.to_bytes()).unwrap();
+    let file = directory.path().join("good.toml");
+    let text = "[kerberos]\nkeytab = \"k\"\nprincipal = \"gate@R\"\n\
+                [[console]]\nname = \"a\"\nkind = \"generic\"\nlisten = \"127.0.0.1:8088\"\n\
+                identity = \"service\"\n\
+                backends = [{ url = \"http://127.0.0.2:8088\", spn = \"HTTP/rm.example.com\" }]\n";
+    fs::write(&file, text).unwrap();
+    let output = spnegate(&["check", "--config", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(output.stdout, b"configuration ok: 1 console\n");
+    assert!(stderr(&output).contains("session: warning: sessions end at restart"));
 }

@@ -1,12 +1,17 @@
 //! The examples of `conf/`: each is a configuration that this version takes, and the reference has
 //! every key.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::{collections::BTreeSet, fs, path::Path};
 
 use proptest::prelude::*;
 use spnegate::{
     config::{Balance, Config, IdentityMode, Problems, Warning, parse, schema},
-    gss::{Enctype, Entry, Keytab, Principal},
+    gss::{
+        Principal,
+        keytab::{Enctype, Entry, Keytab},
+    },
 };
 use tempfile::TempDir;
 use toml::de::{DeTable, DeValue};
@@ -88,6 +93,7 @@ fn every_file_of_conf_is_tested_here() {
     let files = fs::read_dir(directory).unwrap();
     let found: BTreeSet<String> = files
         .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".toml"))
         .collect();
     let tested: BTreeSet<String> = EXAMPLES
         .iter()
@@ -169,8 +175,8 @@ fn the_reference_has_every_key() {
 
 /// What stands under a key; each element of a list by itself.
 fn below<'a, 'i>(table: &'a DeValue<'i>, key: &str) -> Vec<&'a DeValue<'i>> {
-    match table.get(key).map(|value| value.get_ref()) {
-        Some(DeValue::Array(list)) => list.iter().map(|element| element.get_ref()).collect(),
+    match table.get(key).map(toml::Spanned::get_ref) {
+        Some(DeValue::Array(list)) => list.iter().map(toml::Spanned::get_ref).collect(),
         Some(other) => vec![other],
         None => Vec::new(),
     }

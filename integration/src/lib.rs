@@ -1,1 +1,52 @@
-//! The lab of real servers.
+//! The lab: a kerberized Hadoop on one machine, made of the real servers.
+//!
+//! Tests, the demo and the benchmark describe a lab, start it, and have it ended when it is
+//! dropped, or when their process dies in whatever way. Only one lab fits on a machine, since the
+//! servers listen at their usual ports, each on a loopback address of its own.
+//!
+//! ```no_run
+//! use lab::{GATEWAY, Lab, Server};
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! let lab = Lab::builder().with(Server::HDFS).start()?;
+//! let answer = lab.get(GATEWAY, "http://nn1.example.com:50070/isActive")?;
+//! let mut gateway = lab.command("target/debug/spnegate");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The program `lab` does the same for a shell; see the README.
+
+mod builder;
+mod cache;
+mod conf;
+pub mod control;
+mod daemons;
+mod folder;
+mod hdfs;
+pub mod install;
+mod java;
+mod lab;
+mod maven;
+pub mod names;
+mod ports;
+mod process;
+mod progress;
+mod realm;
+mod server;
+mod start;
+mod sys;
+pub mod wait;
+mod watchdog;
+mod world;
+mod yarn;
+
+pub use builder::Builder;
+pub use cache::folder as cache_folder;
+pub use conf::Filter;
+pub use daemons::hadoop_tool;
+pub use lab::{GATEWAY, Lab};
+pub use realm::Realm;
+pub use server::{Server, UnknownServer};
+pub use sys::in_own_session;
+pub use world::{Answer, World, default_folder};

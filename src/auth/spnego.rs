@@ -3,7 +3,7 @@
 //! In a request's way it stands before everything that needs to know the user. What follows finds
 //! an `Arc<`[`Session`]`>` in the request's extensions; the request is otherwise as it came (who
 //! forwards it strips `Authorization` and cookies). The answer gets the mutual authentication token
-//! and the session cookie.
+//! and the session cookie, and the session among its extensions, for logs further out.
 //!
 //! It works before any Tower service whose response body can be made of [`Bytes`]:
 //!
@@ -232,8 +232,9 @@ where
         let token = match self.policy.credentials(request.headers(), now) {
             Credentials::Session(session) => {
                 let cookie = self.policy.sessions.renew(&session, now);
-                request.extensions_mut().insert(session);
-                return SpnegoFuture::calling(self.inner.call(request), Answer::cookie(cookie));
+                request.extensions_mut().insert(Arc::clone(&session));
+                let answer = Answer::of(session, cookie);
+                return SpnegoFuture::calling(self.inner.call(request), answer);
             }
             Credentials::Refused(refusal) => {
                 return SpnegoFuture::refused(refuse::response(&self.policy, &request, refusal));

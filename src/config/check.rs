@@ -113,6 +113,7 @@ fn stands_alone(fault: &Fault) -> bool {
             | ValueFault::LogFilter { .. }
             | ValueFault::Unreadable { .. }
             | ValueFault::Unwritable { .. }
+            | ValueFault::WorldWritable { .. }
             | ValueFault::ShortSecret { .. } => true,
         },
         Fault::Kerberos(_) | Fault::Console(_) => false,

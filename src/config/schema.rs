@@ -10,8 +10,8 @@ pub struct Section {
     pub name: &'static str,
     /// Keys of this version.
     pub keys: &'static [&'static str],
-    /// Keys that are promised but refused with "not in this version".
-    pub later: &'static [&'static str],
+    /// Keys that are promised but refused with "not in this version", and what to do meanwhile.
+    pub later: &'static [(&'static str, &'static str)],
 }
 
 /// The file itself.
@@ -20,7 +20,10 @@ pub static FILE: Section = Section {
     keys: &[
         "server", "timeouts", "kerberos", "session", "admin", "log", "console",
     ],
-    later: &["stream"],
+    later: &[(
+        "stream",
+        "Relay TCP and UDP with another program for now, such as HAProxy",
+    )],
 };
 
 /// `[server]`
@@ -64,7 +67,10 @@ pub static KERBEROS: Section = Section {
 pub static SESSION: Section = Section {
     name: "session",
     keys: &["lifetime", "idle", "secret_file", "capacity"],
-    later: &["zookeeper"],
+    later: &[(
+        "zookeeper",
+        "Copy one `secret_file` to all replicas instead",
+    )],
 };
 
 /// `[admin]`
@@ -108,14 +114,24 @@ pub static CONSOLE: Section = Section {
 pub static TLS: Section = Section {
     name: "console.tls",
     keys: &["cert", "key"],
-    later: &["keystore", "password_file"],
+    later: &[
+        (
+            "keystore",
+            "Write `cert` and `key`; `openssl pkcs12 -in FILE -nodes` gives both as PEM",
+        ),
+        ("password_file", "Write `key`: a PEM key without password"),
+    ],
 };
 
 /// A table in `console.backends`
 pub static BACKEND: Section = Section {
     name: "console.backends",
     keys: &["url", "spn", "principal"],
-    later: &["weight", "max_connections", "tls"],
+    later: &[
+        ("weight", "Remove it"),
+        ("max_connections", "Remove it"),
+        ("tls", "Remove it; backends are spoken to in plain HTTP"),
+    ],
 };
 
 /// `console.allow`

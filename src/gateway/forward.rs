@@ -8,6 +8,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
+    time::Instant,
 };
 
 use futures_util::future::LocalBoxFuture;
@@ -15,13 +16,13 @@ use http::{HeaderName, HeaderValue, Request, Response, Uri, header, request::Par
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::{answer, console::Console, node, refuse};
+use super::{answer, console::Console, node, record::AnsweredBy, refuse};
 use crate::{
     auth::session::Session,
     body::Body,
     config::IdentityMode,
     identity::{cookies, form, headers, query},
-    kinds::UserField,
+    kinds::{Asked, UserField},
     refusal::Refusal,
     upstream::{
         attempt::{Outgoing, Upstream},
@@ -38,10 +39,6 @@ struct Inner {
     console: Arc<Console>,
     upstream: Upstream,
 }
-
-/// Who answered, for the access log: an extension of the answer.
-#[derive(Clone, Debug)]
-pub struct AnsweredBy(pub Arc<str>);
 
 impl Forward {
     /// A console's last step on one worker.
@@ -79,6 +76,7 @@ impl tower_service::Service<Request<Incoming>> for Forward {
 
 impl Inner {
     async fn forward(&self, mut parts: Parts, body: Incoming) -> Result<Response<Body>, Refusal> {
+        let asked = Instant::now();
         let session = parts
             .extensions
             .get::<Arc<Session>>()
@@ -88,17 +86,47 @@ impl Inner {
             return node::forward(&self.console, &session, parts, body).await;
         }
         let kind = self.console.kind;
-        let upload = Upload::new(body, self.console.retry_buffer);
+        let spared = self.spares_body(&parts);
+        let upload = if spared {
+            Upload::none()
+        } else {
+            Upload::new(body, self.console.retry_buffer)
+        };
         if kind.reads_forms() && form::is_form(&parts.headers)? {
             let Ok(Some(bytes)) = upload.buffer().await else {
                 return Err(Refusal::BadForm);
             };
             form::check(&bytes, kind.identity_parameters())?;
         }
-        let client = answer::Client::of(&parts, &self.console, session.user());
+        let client = answer::Client::of(&parts, &session);
         let out = self.outgoing(&mut parts, session.user())?;
         let answer = self.upstream.run(&out, &upload).await?;
-        answer::for_client(answer, &out, &client, &self.console).await
+        let by = AnsweredBy {
+            backend: Arc::clone(&answer.backend.key.authority),
+            asked,
+            waited: asked.elapsed(),
+        };
+        let mut response = answer::for_client(answer, &out, &client, &self.console).await?;
+        response.extensions_mut().insert(by);
+        if spared {
+            // the client may still be about to send it
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
+    }
+
+    /// Whether the client waits for `100 Continue` (RFC 9110 section 10.1.1) with a body that the
+    /// backend would only throw away: it is spared sending it.
+    fn spares_body(&self, parts: &Parts) -> bool {
+        let waits = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+        parts.headers.get(header::EXPECT).is_some_and(waits)
+            && self.console.kind.discards_body(&Asked {
+                method: &parts.method,
+                path: parts.uri.path(),
+                query: parts.uri.query().unwrap_or(""),
+            })
     }
 
     /// What every try sends: the client's request without what only the gateway may say, and with
@@ -127,8 +155,12 @@ impl Inner {
         };
         let asked = scrubbed.into_owned();
         headers::strip(&mut parts.headers, kind.identity_headers());
-        let cookies =
-            cookies::request(&parts.headers, &self.console.name, kind.script_cookies(), None);
+        let cookies = cookies::request(
+            &parts.headers,
+            &self.console.name,
+            kind.script_cookies(),
+            None,
+        );
         let mut headers = std::mem::take(&mut parts.headers);
         // framing is ours to write: the body says how long it is
         for name in [

@@ -5,17 +5,19 @@
 
 use std::{
     pin::Pin,
+    rc::Rc,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, Uri, header, request::Parts};
+use http::{
+    HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, Version, header, request::Parts,
+};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tower_http::request_id::RequestId;
 
-use super::forward::AnsweredBy;
 use crate::{
     auth::session::Session,
     body::Body,
@@ -29,10 +31,24 @@ use crate::{
 
 /// Counts and logs one console's answers.
 #[derive(Clone, Debug)]
-pub struct Recorder {
+pub struct Recorder(Rc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     console: Arc<str>,
     metrics: ConsoleMetrics,
     log: AccessLog,
+}
+
+/// Who answered and when it was asked: an extension of an answer that came from a backend.
+#[derive(Clone, Debug)]
+pub struct AnsweredBy {
+    /// `host:port`
+    pub backend: Arc<str>,
+    /// When the user was known.
+    pub asked: Instant,
+    /// From then to the head of the answer.
+    pub waited: Duration,
 }
 
 /// What is noted when a request comes in.
@@ -48,9 +64,9 @@ struct Asked {
     client: Option<Arc<ConnInfo>>,
     method: Method,
     uri: Uri,
+    version: Version,
     request_id: Option<HeaderValue>,
-    referer: Option<HeaderValue>,
-    user_agent: Option<HeaderValue>,
+    headers: HeaderMap,
 }
 
 /// A body that writes the access log's line when it ends.
@@ -64,38 +80,41 @@ pub struct Recorded {
 struct Line {
     at: Instant,
     asked: Box<Asked>,
-    console: Arc<str>,
     session: Option<Arc<Session>>,
-    backend: Option<AnsweredBy>,
-    refused: Option<Refusal>,
-    status: u16,
+    answered: Option<AnsweredBy>,
+    refusal: Option<Refusal>,
+    status: StatusCode,
     bytes: u64,
-    log: AccessLog,
+    recorder: Recorder,
 }
 
 impl Recorder {
     /// A recorder for one console, or for what belongs to none (`""`).
     pub fn new(console: Arc<str>, log: AccessLog) -> Self {
-        Self {
+        Self(Rc::new(Inner {
             metrics: ConsoleMetrics::new(&console),
             console,
             log,
-        }
+        }))
     }
 
     /// Notes a request.
     pub fn begin(&self, parts: &Parts) -> Begun {
-        let logged = self.log.is_on().then(|| {
+        let logged = self.0.log.is_on().then(|| {
+            let mut headers = HeaderMap::new();
+            for name in [header::REFERER, header::USER_AGENT] {
+                if let Some(value) = parts.headers.get(&name) {
+                    headers.insert(name, value.clone());
+                }
+            }
+            let request_id = parts.extensions.get::<RequestId>();
             Box::new(Asked {
                 client: parts.extensions.get().cloned(),
                 method: parts.method.clone(),
                 uri: parts.uri.clone(),
-                request_id: parts
-                    .extensions
-                    .get::<RequestId>()
-                    .map(|id| id.header_value().clone()),
-                referer: parts.headers.get(header::REFERER).cloned(),
-                user_agent: parts.headers.get(header::USER_AGENT).cloned(),
+                version: parts.version,
+                request_id: request_id.map(|id| id.header_value().clone()),
+                headers,
             })
         });
         Begun {
@@ -106,19 +125,18 @@ impl Recorder {
 
     /// Counts the answer, and lets its body write the line.
     pub fn end(&self, begun: Begun, response: Response<Body>) -> Response<Recorded> {
-        self.metrics.record(response.status(), begun.at.elapsed());
+        self.0.metrics.record(response.status(), begun.at.elapsed());
         let (mut parts, body) = response.into_parts();
         let line = begun.logged.map(|asked| {
             Box::new(Line {
                 at: begun.at,
                 asked,
-                console: Arc::clone(&self.console),
                 session: parts.extensions.remove(),
-                backend: parts.extensions.remove(),
-                refused: parts.extensions.remove(),
-                status: parts.status.as_u16(),
+                answered: parts.extensions.remove(),
+                refusal: parts.extensions.remove(),
+                status: parts.status,
                 bytes: 0,
-                log: self.log.clone(),
+                recorder: self.clone(),
             })
         });
         Response::from_parts(parts, Recorded { body, line })
@@ -154,20 +172,31 @@ impl HttpBody for Recorded {
 impl Drop for Recorded {
     fn drop(&mut self) {
         let Some(line) = self.line.take() else { return };
-        line.log.write(&Entry {
-            peer: line.asked.client.as_ref().map(|info| info.peer),
-            user: line.session.as_ref().map(|session| session.user()),
-            method: line.asked.method.as_str(),
-            uri: &line.asked.uri,
+        let Some(client) = &line.asked.client else {
+            return;
+        };
+        let Inner { console, log, .. } = &*line.recorder.0;
+        let answered = line.answered.as_ref();
+        let request_id = line.asked.request_id.as_ref();
+        log.write(&Entry {
+            request_id: request_id
+                .and_then(|id| id.to_str().ok())
+                .unwrap_or_default(),
+            client: client.peer.ip(),
+            user: line.session.as_ref().map_or("", |session| session.user()),
+            console,
+            backend: answered.map_or("", |by| &by.backend),
+            method: &line.asked.method,
+            path: line.asked.uri.path(),
+            query: line.asked.uri.query(),
+            version: line.asked.version,
+            headers: &line.asked.headers,
             status: line.status,
             bytes: line.bytes,
             duration: line.at.elapsed(),
-            console: &line.console,
-            backend: line.backend.as_ref().map(|backend| &*backend.0),
-            reason: line.refused.map(Refusal::reason),
-            request_id: line.asked.request_id.as_ref(),
-            referer: line.asked.referer.as_ref(),
-            user_agent: line.asked.user_agent.as_ref(),
+            auth: answered.map_or(Duration::ZERO, |by| by.asked.duration_since(line.at)),
+            backend_wait: answered.map_or(Duration::ZERO, |by| by.waited),
+            reason: line.refusal.map(Refusal::reason),
         });
     }
 }

@@ -44,6 +44,10 @@ impl Kind for NameNode {
         hadoop::home_obeys(head, body, user)
     }
 
+    fn has_active(&self) -> bool {
+        true
+    }
+
     fn probe(&self) -> &'static str {
         "/isActive"
     }
@@ -88,6 +92,10 @@ impl Kind for NameNode {
 
     fn hands_out_nodes(&self, asked: &Asked<'_>) -> bool {
         asked.path.starts_with("/webhdfs/")
+    }
+
+    fn discards_body(&self, asked: &Asked<'_>) -> bool {
+        hadoop::is_first_step_of_write(asked)
     }
 }
 

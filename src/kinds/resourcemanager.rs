@@ -51,6 +51,10 @@ impl Kind for ResourceManager {
         hadoop::page_obeys(head, body, user)
     }
 
+    fn has_active(&self) -> bool {
+        true
+    }
+
     fn probe(&self) -> &'static str {
         INFO
     }

@@ -28,7 +28,8 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:46em;marg
     color:#666;font-size:.85em}";
 
 /// The answer to a refused request, complete with `WWW-Authenticate: Negotiate` where the refusal
-/// challenges, `Retry-After` where waiting helps, and `Cache-Control: no-store`.
+/// challenges, `Retry-After` where waiting helps, and `Cache-Control: no-store`. The refusal itself
+/// is among its extensions, for logs.
 pub fn response<B: From<Bytes>>(refusal: Refusal, context: &Context<'_>) -> Response<B> {
     let body = if context.head {
         Bytes::new()
@@ -37,6 +38,7 @@ pub fn response<B: From<Bytes>>(refusal: Refusal, context: &Context<'_>) -> Resp
     };
     let mut response = Response::new(B::from(body));
     *response.status_mut() = refusal.status();
+    response.extensions_mut().insert(refusal);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, context.format.content_type());
     headers.insert(header::CACHE_CONTROL, NO_STORE);

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     config::{Config, Console, IdentityMode},
-    gss::{Initiator, Principal},
+    gss::Initiator,
     upstream::{
         backend::{Backend, BackendKey},
         group::Group,
@@ -41,7 +41,11 @@ pub(super) fn build(config: &Config) -> Arc<[Arc<Group>]> {
                     }))
                 })
                 .collect();
-            Arc::new(Group::new(Arc::clone(&console.name), backends, console.balance))
+            Arc::new(Group::new(
+                Arc::clone(&console.name),
+                backends,
+                console.balance,
+            ))
         })
         .collect()
 }

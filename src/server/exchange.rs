@@ -15,7 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
-use crate::server::{HttpService, framing::scan::Verdict, timers::State};
+use crate::server::{HttpService, framing, timers::State};
 
 /// A connection's service as hyper wants it.
 pub(super) struct Exchange<S> {
@@ -39,12 +39,7 @@ impl<S: HttpService> hyper::service::Service<Request<Incoming>> for Exchange<S> 
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let info = &self.state.info;
-        let ambiguous = match self.state.on_request() {
-            Verdict::Clean => false,
-            Verdict::Both => true,
-            // the bytes before were malformed, so a chunked body cannot be told from two framings
-            Verdict::Unknown => request.headers().contains_key(header::TRANSFER_ENCODING),
-        };
+        let ambiguous = framing::is_ambiguous(self.state.on_request(), request.headers());
         info.set_ambiguous(ambiguous);
         request.extensions_mut().insert(Arc::clone(info));
         let mut service = self.service.borrow_mut();

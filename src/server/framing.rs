@@ -8,8 +8,9 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Request, Version, header};
+use http::{HeaderMap, Request, header};
 
+use self::scan::Verdict;
 use crate::{refusal::Refusal, server::ConnInfo};
 
 pub(super) mod scan;
@@ -20,51 +21,57 @@ pub(super) mod scan;
 /// `Connection: close` to whatever answers it.
 ///
 /// # Errors
-/// [`Refusal::BadRequest`]: both `Content-Length` and `Transfer-Encoding`, a transfer coding other
-/// than `chunked`, or an HTTP version other than 1.0 and 1.1.
+/// [`Refusal::BadRequest`]: both `Content-Length` and `Transfer-Encoding`, or a transfer coding
+/// other than one plain `chunked`.
 pub fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
-    let ambiguous = request
-        .extensions()
-        .get::<Arc<ConnInfo>>()
-        .is_some_and(|info| info.is_ambiguous());
-    let version = matches!(request.version(), Version::HTTP_10 | Version::HTTP_11);
-    if ambiguous || !version || !chunked_or_none(request.headers()) {
+    let info = request.extensions().get::<Arc<ConnInfo>>();
+    if info.is_some_and(|info| info.is_ambiguous()) {
         return Err(Refusal::BadRequest);
     }
     Ok(())
 }
 
-/// RFC 9112 section 6.1: nothing but one plain `chunked`; other codings would pass through to the
-/// backend undecoded.
-fn chunked_or_none(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(header::TRANSFER_ENCODING).iter();
-    match (values.next(), values.next()) {
-        (None, None) => true,
+/// Judges a request once, when it leaves hyper, from its bytes and its headers.
+pub(super) fn is_ambiguous(verdict: Verdict, headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => verdict == Verdict::Both,
+        // RFC 9112 section 6.1; other codings would pass through to the backend undecoded. Where
+        // the bytes before were malformed, a chunked body cannot be told from two framings
         (Some(only), None) => {
-            only.as_bytes().eq_ignore_ascii_case(b"chunked")
-                && !headers.contains_key(header::CONTENT_LENGTH)
+            verdict != Verdict::Clean
+                || !only.as_bytes().eq_ignore_ascii_case(b"chunked")
+                || headers.contains_key(header::CONTENT_LENGTH)
         }
-        _ => false,
+        (Some(_), Some(_)) => true,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::net::SocketAddr;
 
-    fn request(headers: &[(&str, &str)]) -> Request<()> {
+    use super::*;
+    use crate::server::ListenerId;
+
+    fn judge(verdict: Verdict, headers: &[(&str, &str)]) -> bool {
         let mut request = Request::builder();
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        request.body(()).unwrap()
+        is_ambiguous(verdict, request.body(()).unwrap().headers())
     }
 
     #[test]
-    fn one_plain_chunked_coding_passes() {
-        assert_eq!(check(&request(&[])), Ok(()));
-        assert_eq!(check(&request(&[("transfer-encoding", "Chunked")])), Ok(()));
-        assert_eq!(check(&request(&[("content-length", "3")])), Ok(()));
+    fn one_plain_framing_passes() {
+        for headers in [
+            &[][..],
+            &[("transfer-encoding", "Chunked")],
+            &[("content-length", "3")],
+        ] {
+            assert!(!judge(Verdict::Clean, headers), "{headers:?}");
+        }
+        assert!(!judge(Verdict::Unknown, &[("content-length", "3")]));
     }
 
     #[test]
@@ -77,7 +84,21 @@ mod tests {
             ],
             &[("transfer-encoding", "chunked"), ("content-length", "3")],
         ] {
-            assert_eq!(check(&request(headers)), Err(Refusal::BadRequest));
+            assert!(judge(Verdict::Clean, headers), "{headers:?}");
         }
+        let chunked = [("transfer-encoding", "chunked")];
+        assert!(judge(Verdict::Both, &chunked));
+        assert!(judge(Verdict::Unknown, &chunked));
+    }
+
+    #[test]
+    fn what_the_server_saw_is_refused() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 1));
+        let info = Arc::new(ConnInfo::new(any, any, ListenerId(0), false));
+        let mut request = Request::new(());
+        request.extensions_mut().insert(Arc::clone(&info));
+        assert_eq!(check(&request), Ok(()));
+        info.set_ambiguous(true);
+        assert_eq!(check(&request), Err(Refusal::BadRequest));
     }
 }

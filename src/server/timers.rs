@@ -221,6 +221,8 @@ impl State {
         let over = |limit, end| (now.wrapping_sub(self.since.get()) >= limit).then_some(end);
         match self.phase.get() {
             Phase::Handshake | Phase::Head => over(limits.head, End::Head),
+            // the client does not take the end of its answer
+            Phase::Idle if !self.flushed.get() => over(limits.body_idle, End::Body),
             Phase::Idle => match self.clock.draining.get() {
                 Some(began) if now.wrapping_sub(began) >= limits.grace => {
                     over(limits.grace, End::Silent)

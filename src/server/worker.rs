@@ -29,7 +29,7 @@ use crate::{
     telemetry::metrics as names,
 };
 
-/// hyper's limit on a request's head, and on what it buffers of an answer.
+/// The limit on a request's head, and on what hyper buffers either way.
 const BUFFER: usize = 64 * 1024;
 /// How long a worker that has no file descriptor left waits before it accepts again.
 const OUT_OF_FILES: Duration = Duration::from_millis(50);
@@ -38,8 +38,8 @@ const OUT_OF_FILES: Duration = Duration::from_millis(50);
 pub(super) struct Listeners(Vec<(net::TcpListener, Role)>);
 
 impl Listeners {
-    pub(super) fn new(listeners: &[Listener], sockets: Vec<net::TcpListener>) -> Self {
-        let roles = listeners.iter().map(|listener| listener.role.clone());
+    pub(super) fn new(listeners: Vec<Listener>, sockets: Vec<net::TcpListener>) -> Self {
+        let roles = listeners.into_iter().map(|listener| listener.role);
         Self(sockets.into_iter().zip(roles).collect())
     }
 }
@@ -63,7 +63,7 @@ pub(super) fn run<S: HttpService>(
     listeners: Listeners,
     shared: Arc<Shared>,
     order: watch::Receiver<Order>,
-    started: &mpsc::Sender<io::Result<()>>,
+    started: mpsc::Sender<io::Result<()>>,
     make: impl FnOnce() -> S,
 ) -> Drained {
     let runtime = Builder::new_current_thread()
@@ -78,7 +78,7 @@ pub(super) fn run<S: HttpService>(
         }
     };
     let worker = Rc::new(Worker::new(shared));
-    runtime.block_on(async {
+    runtime.block_on(async move {
         let service = Rc::new(make());
         let acceptors: io::Result<Vec<_>> = listeners
             .0
@@ -100,6 +100,7 @@ pub(super) fn run<S: HttpService>(
         match acceptors {
             Ok(acceptors) => {
                 let _told = started.send(Ok(()));
+                drop(started);
                 worker.run(acceptors, order).await
             }
             Err(error) => {
@@ -117,6 +118,8 @@ impl Worker {
         let mut http1 = http1::Builder::new();
         http1
             .max_buf_size(BUFFER)
+            // without this a head that arrives in one piece may be twice as large
+            .max_header_size(BUFFER)
             // a client that is gone frees its backend connection at once
             .half_close(false)
             // timers.rs keeps the time

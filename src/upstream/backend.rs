@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -15,7 +15,7 @@ use http::HeaderValue;
 use tokio::sync::Notify;
 
 use super::login::LoginState;
-use crate::{config::IdentityMode, gss::Principal, kinds::Kind, refusal::Refusal};
+use crate::{gss::Principal, kinds::Kind, refusal::Refusal};
 
 /// What the last look at a backend said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,8 +79,8 @@ pub struct BackendKey {
     pub proves: bool,
     /// The gateway's principal there; `None` where it does not log in.
     pub principal: Option<Principal>,
-    /// The backend's own.
-    pub spn: Principal,
+    /// The backend's own; `None` where the gateway does not log in.
+    pub spn: Option<Principal>,
 }
 
 /// One server.
@@ -106,6 +106,7 @@ pub struct Backend {
     active_since: AtomicU64,
     changed_at: AtomicU64,
     misses: AtomicU32,
+    in_flight: AtomicUsize,
     addresses: ArcSwap<Vec<SocketAddr>>,
     last_error: ArcSwapOption<String>,
     login_refusal: ArcSwapOption<Refusal>,
@@ -134,6 +135,7 @@ impl Backend {
             active_since: AtomicU64::new(0),
             changed_at: AtomicU64::new(now_ms()),
             misses: AtomicU32::new(0),
+            in_flight: AtomicUsize::new(0),
             addresses: ArcSwap::default(),
             last_error: ArcSwapOption::empty(),
             login_refusal: ArcSwapOption::empty(),
@@ -179,6 +181,11 @@ impl Backend {
     /// Unix milliseconds of the last change of its state.
     pub fn changed_at(&self) -> u64 {
         self.changed_at.load(Ordering::Acquire)
+    }
+
+    /// Requests under way there.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
     }
 
     /// Books a look that got no answer; how many in a row.
@@ -232,7 +239,11 @@ impl Backend {
             }
             Err(error) => {
                 let known = self.addresses();
-                if known.is_empty() { Err(error) } else { Ok(known) }
+                if known.is_empty() {
+                    Err(error)
+                } else {
+                    Ok(known)
+                }
             }
         }
     }
@@ -262,11 +273,21 @@ impl Backend {
     }
 }
 
-/// Whether the backend logs users in as nobody: `identity = "simple"`.
-pub fn wants_login(identity: IdentityMode) -> bool {
-    match identity {
-        IdentityMode::Service | IdentityMode::DoAs => true,
-        IdentityMode::Simple => false,
+/// A request under way, until it is dropped.
+#[derive(Debug)]
+pub struct InFlight(Arc<Backend>);
+
+impl InFlight {
+    /// Counts one more.
+    pub fn at(backend: &Arc<Backend>) -> Self {
+        backend.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(backend))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -292,7 +313,7 @@ mod tests {
                 kind: "generic",
                 proves: true,
                 principal: None,
-                spn,
+                spn: Some(spn),
             },
             "nn1.example.com".into(),
             50070,

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     gss::{InitiateError, Initiator},
+    identity::cookies::is_login_cookie,
     kinds::Login,
     refusal::Refusal,
     telemetry::metrics::{self, Side},
@@ -81,6 +82,9 @@ pub enum LoginError {
     /// The backend accepted the token but gave no cookie to keep.
     #[error("the backend gave no authentication cookie")]
     NoCookie,
+    /// The configuration names no principal to log in as.
+    #[error("no principal to log in as: set kerberos.principal")]
+    Nobody,
     /// Its mutual token does not verify (RFC 4559 section 5).
     #[error("the backend did not prove who it is: {0}")]
     Mutual(#[source] Arc<InitiateError>),
@@ -90,7 +94,9 @@ impl From<&LoginError> for Refusal {
     fn from(error: &LoginError) -> Self {
         match error {
             LoginError::Token(error) => Self::from(&**error),
-            LoginError::Refused { .. } | LoginError::NoCookie => Self::BackendLogin,
+            LoginError::Refused { .. } | LoginError::NoCookie | LoginError::Nobody => {
+                Self::BackendLogin
+            }
             LoginError::Unreachable(_) => Self::BackendDown,
             LoginError::Mutual(_) => Self::BackendMutual,
         }
@@ -183,7 +189,6 @@ impl LoginState {
             Err(error) => {
                 tracing::warn!(
                     backend = %backend.key.authority,
-                    spn = %backend.key.spn,
                     reason = Refusal::from(&error).reason(),
                     "cannot log in to the backend: {error}"
                 );
@@ -241,9 +246,11 @@ pub async fn token(
     backend: &Backend,
     initiator: &Initiator,
 ) -> Result<(HeaderValue, crate::gss::ClientToken), LoginError> {
-    let principal = backend.key.principal.as_ref().unwrap_or(&backend.key.spn);
+    let (Some(principal), Some(spn)) = (&backend.key.principal, &backend.key.spn) else {
+        return Err(LoginError::Nobody);
+    };
     let token = initiator
-        .token(principal, &backend.key.spn)
+        .token(principal, spn)
         .await
         .map_err(|error| LoginError::Token(Arc::new(error)))?;
     let mut text = String::from("Negotiate ");
@@ -314,7 +321,7 @@ fn cookie(reply: &Reply, serial: u64) -> Result<LoginCookie, LoginError> {
         let Some((name, content)) = pair.trim().split_once('=') else {
             continue;
         };
-        if !name.ends_with(".auth") || content.trim_matches('"').is_empty() {
+        if !is_login_cookie(name) || content.trim_matches('"').is_empty() {
             continue;
         }
         if let Some(end) = hadoop_expiry(content) {
@@ -333,7 +340,11 @@ fn cookie(reply: &Reply, serial: u64) -> Result<LoginCookie, LoginError> {
     let now = now_ms();
     // what names no end is renewed every hour
     let life = ends_at.saturating_sub(now).min(24 * 3600 * 1000);
-    let renew_at = if ends_at == u64::MAX { now + 3600 * 1000 } else { now + life * 4 / 5 };
+    let renew_at = if ends_at == u64::MAX {
+        now + 3600 * 1000
+    } else {
+        now + life * 4 / 5
+    };
     Ok(LoginCookie {
         serial,
         value,

@@ -9,7 +9,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::Instant};
 
-use super::upload::SendBody;
+use super::{backend::InFlight, upload::SendBody};
 
 /// Idle connections kept per worker and backend.
 const MAX_IDLE: usize = 256;
@@ -40,6 +40,8 @@ pub struct Lease {
     pub sender: SendRequest<SendBody>,
     /// It served an earlier request.
     pub reused: bool,
+    /// Counts the request that it carries.
+    pub in_flight: Option<InFlight>,
 }
 
 impl Pool {
@@ -64,6 +66,7 @@ impl Pool {
                 pool: Rc::clone(self),
                 sender: top.sender,
                 reused: true,
+                in_flight: None,
             });
         }
         None
@@ -89,6 +92,7 @@ impl Pool {
             pool: Rc::clone(self),
             sender,
             reused: false,
+            in_flight: None,
         })
     }
 

@@ -15,7 +15,7 @@ use tower_service::Service;
 
 use super::{Accept, Leg, LoginSlot, SpnegoPolicy, refuse, refuse::Why};
 use crate::{
-    auth::session::{BeginError, Begun, unix_now},
+    auth::session::{BeginError, Begun, Session, unix_now},
     gss::Accepted,
     refusal::Refusal,
 };
@@ -68,6 +68,7 @@ pub(super) struct Login<S, B, P> {
 /// What the answer of the inner service gets.
 #[derive(Default)]
 pub(super) struct Answer {
+    session: Option<Arc<Session>>,
     cookie: Option<HeaderValue>,
     mutual: Option<HeaderValue>,
 }
@@ -135,7 +136,7 @@ where
                 }
                 StateProj::Calling { inner, answer } => {
                     let mut response = ready!(inner.poll(cx))?;
-                    answer.add_to(response.headers_mut());
+                    answer.add_to(&mut response);
                     return Poll::Ready(Ok(response));
                 }
             }
@@ -208,22 +209,32 @@ impl<S, B, P> Login<S, B, P> {
         };
         refuse::count("ok");
         let mutual = reply.as_deref().map(negotiate);
-        request.extensions_mut().insert(session);
-        Ok((inner.call(request), Answer { cookie, mutual }))
+        request.extensions_mut().insert(Arc::clone(&session));
+        let answer = Answer {
+            session: Some(session),
+            cookie,
+            mutual,
+        };
+        Ok((inner.call(request), answer))
     }
 }
 
 // === impl Answer ===
 
 impl Answer {
-    pub(super) fn cookie(cookie: Option<HeaderValue>) -> Self {
+    pub(super) fn of(session: Arc<Session>, cookie: Option<HeaderValue>) -> Self {
         Self {
+            session: Some(session),
             cookie,
             mutual: None,
         }
     }
 
-    pub(super) fn add_to(&mut self, headers: &mut HeaderMap) {
+    pub(super) fn add_to<R>(&mut self, response: &mut Response<R>) {
+        if let Some(session) = self.session.take() {
+            response.extensions_mut().insert(session);
+        }
+        let headers = response.headers_mut();
         if let Some(cookie) = self.cookie.take() {
             headers.append(header::SET_COOKIE, cookie);
         }

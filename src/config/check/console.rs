@@ -173,8 +173,8 @@ fn identity(table: &Table<'_>, kind: Option<&'static dyn Kind>) -> Option<Identi
 fn balance(table: &Table<'_>, kind: Option<&'static dyn Kind>) -> Balance {
     let words = [("active", Balance::Active), ("first", Balance::First)];
     let later = ["roundrobin", "leastconn", "source"];
-    let elects = |kind: &dyn Kind| matches!(kind.name(), "namenode" | "resourcemanager");
-    let default = if kind.is_some_and(elects) {
+    let has_active = kind.is_some_and(Kind::has_active);
+    let default = if has_active {
         Balance::Active
     } else {
         Balance::First

@@ -55,18 +55,14 @@ pub(super) fn warn_if_world_readable(node: &Node<'_>, file: &Path) {
     }
 }
 
-/// Reports a file that could not be written; nothing is created, for `check` may run as another
-/// user than the gateway.
-pub(super) fn must_be_writable(node: &Node<'_>, file: &Path) {
-    if let Err(source) = writable(file) {
-        node.problem(ValueFault::Unwritable {
-            file: file.to_path_buf(),
-            source,
-        });
-    }
+/// Whether every user of the machine may write a secret, and so choose it.
+pub(super) fn is_world_writable(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|m| m.permissions().mode() & 0o002 != 0)
 }
 
-fn writable(file: &Path) -> io::Result<()> {
+/// Whether a file could be written; nothing is created, for `check` may run as another user than
+/// the gateway.
+pub(super) fn writable(file: &Path) -> io::Result<()> {
     match fs::metadata(file) {
         Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         Ok(_) => Ok(rustix::fs::access(file, Access::WRITE_OK)?),

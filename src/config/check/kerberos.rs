@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use super::{
     super::{
         Kerberos, ReplayCache,
-        problem::{Concern, KerberosFault},
+        problem::{Concern, KerberosFault, ValueFault},
         schema,
         tree::{Node, Table},
     },
@@ -61,9 +61,8 @@ pub(super) fn check(top: &Table<'_>, surroundings: &Surroundings<'_>) -> Checked
         .and_then(|node| node.text().map(str::to_owned));
     let replay_cache = replay_cache(&table, surroundings);
     let realm = default_realm(&table, &checked);
-    let auth_to_local = realm
-        .as_deref()
-        .and_then(|realm| auth_to_local(&table, realm));
+    // without a realm there is a problem already; the rules are looked at all the same
+    let auth_to_local = auth_to_local(&table, realm.as_deref().unwrap_or_default());
     checked.values = checked.keytab.as_ref().zip(realm).zip(auth_to_local).map(
         |((keytab, default_realm), auth_to_local)| Kerberos {
             keytab: keytab.file.clone(),
@@ -145,25 +144,30 @@ fn default_realm(table: &Table<'_>, checked: &Checked) -> Option<String> {
 fn replay_cache(table: &Table<'_>, surroundings: &Surroundings<'_>) -> ReplayCache {
     let user = rustix::process::geteuid().as_raw();
     let default = PathBuf::from(format!("/var/tmp/krb5_{user}.rcache2"));
-    let Some(node) = table.get("replay_cache") else {
-        return ReplayCache::File(default);
+    let node = table.get("replay_cache");
+    let file = match node.as_ref().map(Node::text) {
+        None => default,
+        Some(Some("none")) => {
+            table.warning_at("replay_cache", Concern::NoReplayCache);
+            return ReplayCache::None;
+        }
+        Some(Some(text)) if text.contains('/') => surroundings.path(text),
+        Some(Some(_)) => {
+            let _ = node.and_then(|node| node.word(&[("none", ())], &[]));
+            return ReplayCache::None;
+        }
+        Some(None) => return ReplayCache::None,
     };
-    match node.text() {
-        Some("none") => {
-            node.warning(Concern::NoReplayCache);
-            ReplayCache::None
-        }
-        Some(text) if text.contains('/') => {
-            let file = surroundings.path(text);
-            files::must_be_writable(&node, &file);
-            ReplayCache::File(file)
-        }
-        Some(_) => {
-            let _ = node.word(&[("none", ())], &[]);
-            ReplayCache::File(default)
-        }
-        None => ReplayCache::File(default),
+    if let Err(source) = files::writable(&file) {
+        table.problem_at(
+            "replay_cache",
+            ValueFault::Unwritable {
+                file: file.clone(),
+                source,
+            },
+        );
     }
+    ReplayCache::File(file)
 }
 
 fn auth_to_local(table: &Table<'_>, realm: &str) -> Option<Arc<AuthToLocal>> {

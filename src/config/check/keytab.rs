@@ -2,9 +2,11 @@
 
 use std::{
     collections::BTreeSet,
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
+
+use zeroize::Zeroizing;
 
 use super::{
     super::{
@@ -13,7 +15,7 @@ use super::{
     },
     Surroundings, files,
 };
-use crate::gss::Principal;
+use crate::gss::{self, Principal, keytab::FormatError};
 
 /// Reads the principals of a keytab file; tests give their own.
 pub(super) type ReadKeytab<'r> = &'r dyn Fn(&Path) -> Result<Vec<Principal>, Unread>;
@@ -24,7 +26,7 @@ pub(super) enum Unread {
     /// The file.
     Io(io::Error),
     /// Its content.
-    Malformed,
+    Malformed(FormatError),
 }
 
 /// Whose keys the keytab holds.
@@ -36,8 +38,14 @@ pub(super) struct Keytab {
 
 /// Reads the keytab from the disk.
 pub(super) fn read(file: &Path) -> Result<Vec<Principal>, Unread> {
-    let _ = std::fs::read(file).map_err(Unread::Io)?;
-    Err(Unread::Malformed)
+    files::regular(file).map_err(Unread::Io)?;
+    let bytes = Zeroizing::new(fs::read(file).map_err(Unread::Io)?);
+    if bytes.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(gss::Keytab::parse(&bytes)
+        .map_err(Unread::Malformed)?
+        .principals())
 }
 
 /// Reads the keytab that a value names, or reports why not.
@@ -50,8 +58,8 @@ pub(super) fn check(node: &Node<'_>, surroundings: &Surroundings<'_>) -> Option<
             node.problem(ValueFault::Unreadable { file, source });
             return None;
         }
-        Err(Unread::Malformed) => {
-            node.problem(KerberosFault::KeytabMalformed { file });
+        Err(Unread::Malformed(source)) => {
+            node.problem(KerberosFault::KeytabMalformed { file, source });
             return None;
         }
     };

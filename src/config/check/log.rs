@@ -4,10 +4,15 @@ use tracing_subscriber::EnvFilter;
 
 use super::{
     super::{
-        AccessLog, LogConfig, LogFormat, problem::ValueFault, schema, tree::Node, tree::Table,
+        AccessLog, LogConfig, LogFormat,
+        problem::ValueFault,
+        schema,
+        tree::{Node, Table, nearest},
     },
     Surroundings, files,
 };
+
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
 pub(super) fn check(top: &Table<'_>, surroundings: &Surroundings<'_>) -> LogConfig {
     let mut values = LogConfig {
@@ -37,8 +42,21 @@ pub(super) fn check(top: &Table<'_>, surroundings: &Surroundings<'_>) -> LogConf
     values
 }
 
+/// A `tracing` filter. A bare word is a level: `tracing` would read a misspelt `inof` as the name of
+/// a module and log nothing else.
 fn level(node: &Node<'_>) -> Option<String> {
     let text = node.text()?;
+    for word in text
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.contains(['=', '[']))
+    {
+        if !LEVELS.contains(&word) {
+            let (word, near, known) = (word.to_owned(), nearest(word, &LEVELS), LEVELS.to_vec());
+            node.problem(ValueFault::UnknownWord { word, near, known });
+            return None;
+        }
+    }
     match EnvFilter::builder().parse(text) {
         Ok(_) => Some(text.to_owned()),
         Err(source) => {
@@ -64,6 +82,50 @@ fn access(node: &Node<'_>, surroundings: &Surroundings<'_>) -> Option<AccessLog>
         });
     }
     let file = surroundings.path(text);
-    files::must_be_writable(node, &file);
+    if let Err(source) = files::writable(&file) {
+        node.problem(ValueFault::Unwritable {
+            file: file.clone(),
+            source,
+        });
+    }
     Some(AccessLog::File(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{check, problems, with};
+
+    fn section(lines: &str) -> String {
+        with("[[console]]", &format!("[log]\n{lines}\n[[console]]"))
+    }
+
+    #[test]
+    fn a_misspelt_word_does_not_become_a_module_or_a_file() {
+        let only = |lines, expected: &str| assert_eq!(problems(&section(lines)), [expected]);
+        only("level = \"inof\"", "7: log.level: `inof` is not known here");
+        only("access = \"of\"", "7: log.access: `of` is not known here");
+        only(
+            "format = \"JSON\"",
+            "7: log.format: `JSON` is not known here",
+        );
+        let found = problems(&section("level = \"info,a=b=c\""));
+        assert!(
+            found[0].starts_with("7: log.level: `info,a=b=c` is no log filter"),
+            "{found:?}"
+        );
+        let found = problems(&section("access = \"/nonexistent/access.log\""));
+        assert!(
+            found[0].starts_with("7: log.access: cannot write"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn filters_of_modules_are_taken() {
+        let text = section("level = \"info,spnegate::auth=debug\"\naccess = \"off\"");
+        assert_eq!(
+            check(&text).unwrap().0.log.level,
+            "info,spnegate::auth=debug"
+        );
+    }
 }

@@ -13,9 +13,7 @@ use super::{
     },
     Surroundings, files,
 };
-
-/// Bytes that a secret has at least: the size of an HMAC-SHA256 key (RFC 2104 section 3).
-const LEAST_SECRET: usize = 32;
+use crate::auth::secret::MIN_SECRET;
 
 pub(super) fn check(top: &Table<'_>, surroundings: &Surroundings<'_>) -> SessionConfig {
     let mut values = SessionConfig {
@@ -50,11 +48,14 @@ fn secret(node: &Node<'_>, surroundings: &Surroundings<'_>) -> Option<PathBuf> {
     let file = surroundings.path(node.text()?);
     let secret = Zeroizing::new(files::read(node, &file)?);
     files::warn_if_world_readable(node, &file);
-    if secret.len() < LEAST_SECRET {
+    if files::is_world_writable(&file) {
+        node.problem(ValueFault::WorldWritable { file: file.clone() });
+    }
+    if secret.len() < MIN_SECRET {
         node.problem(ValueFault::ShortSecret {
             file: file.clone(),
             found: secret.len(),
-            least: LEAST_SECRET,
+            least: MIN_SECRET,
         });
     }
     Some(file)
@@ -86,6 +87,8 @@ mod tests {
             found[0].ends_with("secret has 31 bytes; a secret has at least 32"),
             "{found:?}"
         );
+        let (_guard, text) = secret(&[1; 32], 0o602);
+        assert!(problems(&text)[0].ends_with("secret can be written by every user"));
         let (_guard, text) = secret(&[1; 32], 0o640);
         assert!(check(&text).unwrap().1.is_empty());
         let (_guard, text) = secret(&[1; 32], 0o644);

@@ -133,7 +133,7 @@ name = "kdc"
     let expected = [
         "2: server.workres: unknown key",
         "3: server.max_connections: out of range",
-        "6: timeouts.head: this is a whole number, not a duration in quotes, such as \"8s\"",
+        "6: timeouts.head: this is a whole number",
         "7: timeouts.idle: `60` is no duration",
         "11: kerberos.principal: nobody@EXAMPLE.COM is not in dir/merged.keytab",
         "14: session.zookeeper: not in this version",
@@ -277,6 +277,14 @@ fn broken_rules_are_named_one_by_one() {
         found[1].starts_with("6: kerberos.auth_to_local[2]: not a rule: "),
         "{found:?}"
     );
+}
+
+#[test]
+fn rules_are_checked_even_where_no_realm_is_known() {
+    let text = with("spnegate/proxy", "spnegate@proxy");
+    let text = text.replace("[[console]]", "auth_to_local = [\"RULE\"]\n[[console]]");
+    let found = problems(&text);
+    assert_eq!(found.len(), 2, "{found:?}");
 }
 
 #[test]

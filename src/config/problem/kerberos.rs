@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{
     auth::names::RuleErrorKind,
-    gss::{Principal, PrincipalError},
+    gss::{Principal, PrincipalError, keytab::FormatError},
 };
 
 /// What is wrong with the keytab or a name in it.
@@ -31,10 +31,12 @@ pub enum KerberosFault {
         source: RuleErrorKind,
     },
     /// The keytab's bytes are not a keytab.
-    #[error("{} is no keytab", file.display())]
+    #[error("{} is no keytab: {source}", file.display())]
     KeytabMalformed {
         /// The file.
         file: PathBuf,
+        /// What is wrong with its bytes.
+        source: FormatError,
     },
     /// The keytab holds no key.
     #[error("{} holds no keys", file.display())]
@@ -78,7 +80,10 @@ impl KerberosFault {
     /// What to do about it.
     pub fn cure(&self) -> String {
         match self {
-            Self::Principal { .. } => "Write name/host@REALM or name@REALM".into(),
+            Self::Principal { .. } => {
+                "Write it as the KDC does, such as \"spnegate/proxy.example.com@EXAMPLE.COM\""
+                    .into()
+            }
             Self::Spn { .. } => "Write service/host, with or without @REALM, such as \
                  \"HTTP/nn1.example.com\""
                 .into(),
@@ -87,7 +92,7 @@ impl KerberosFault {
                  hadoop.security.auth_to_local, one rule or several with white space between"
                     .into()
             }
-            Self::KeytabMalformed { file } => format!(
+            Self::KeytabMalformed { file, .. } => format!(
                 "Look at it with `klist -kt {0}`; make it anew with `spnegate keytab merge -o {0} \
                  FILE…`",
                 file.display()

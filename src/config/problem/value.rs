@@ -40,7 +40,7 @@ pub enum ValueFault {
         cure: &'static str,
     },
     /// Another TOML type.
-    #[error("this is {found}, not {expected}")]
+    #[error("this is {found}")]
     WrongType {
         /// What is wanted, with article.
         expected: &'static str,
@@ -119,6 +119,12 @@ pub enum ValueFault {
         /// Why.
         source: io::Error,
     },
+    /// A secret that everybody may write, and so choose.
+    #[error("{} can be written by every user", file.display())]
+    WorldWritable {
+        /// The file.
+        file: PathBuf,
+    },
     /// The session secret is too short to sign with.
     #[error("{} has {found} bytes; a secret has at least {least}", file.display())]
     ShortSecret {
@@ -164,6 +170,7 @@ impl ValueFault {
                  than {}",
                 file.display()
             ),
+            Self::WorldWritable { file } => format!("`chmod 640 {}`", file.display()),
             Self::ShortSecret { file, .. } => format!(
                 "Make one with `head -c 32 /dev/urandom > {}` and copy it to every replica",
                 file.display()
