@@ -209,10 +209,9 @@ async fn a_wrong_key_is_told_from_a_missing_one() {
     let world = World::start();
     let keytab = world.realm.path("proxy.keytab");
     edit(&keytab, |keytab| {
-        keytab
-            .entries
-            .iter_mut()
-            .for_each(|entry| entry.key[3] ^= 1)
+        for entry in &mut keytab.entries {
+            entry.key[3] ^= 1;
+        }
     });
     world.acceptor.reload().unwrap();
     let error = login(&world.acceptor, &world.token().await)
@@ -226,7 +225,9 @@ async fn a_key_under_another_version_number_still_opens_the_ticket() {
     let world = World::start();
     let keytab = world.realm.path("proxy.keytab");
     edit(&keytab, |keytab| {
-        keytab.entries.iter_mut().for_each(|entry| entry.kvno = 9)
+        for entry in &mut keytab.entries {
+            entry.kvno = 9;
+        }
     });
     let acceptor = acceptor(&keytab);
     let accepted = login(&acceptor, &world.token().await).await.unwrap();

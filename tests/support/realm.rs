@@ -325,12 +325,12 @@ fn enter(home: &Path) -> PathBuf {
     );
     for number in 0..REALMS {
         let (name, kdc) = (realm_name(number), address(number));
-        conf.push_str(&format!(" {name} = {{\n  kdc = {kdc}\n }}\n"));
+        conf += &format!(" {name} = {{\n  kdc = {kdc}\n }}\n");
     }
     conf.push_str("[domain_realm]\n");
     for number in 0..REALMS {
         let name = realm_name(number);
-        conf.push_str(&format!(" .{} = {name}\n", name.to_lowercase()));
+        conf += &format!(" .{} = {name}\n", name.to_lowercase());
     }
     fs::write(home.join("krb5.conf"), conf).unwrap();
     let error = Command::new(env::current_exe().unwrap())
