@@ -1,5 +1,6 @@
 //! What is written about the gateway is true of it: the README's configurations are taken, its
 //! tables are complete, and so is the demo's configuration.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::{collections::BTreeSet, fs, path::Path};
 
