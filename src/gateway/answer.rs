@@ -12,6 +12,7 @@ use super::{Host, console::Console};
 use crate::{
     auth::session::{Session, unix_now},
     body::Body,
+    config::IdentityMode,
     identity::headers,
     kinds::{Asked, Head, PREFIX},
     refusal::Refusal,
@@ -52,7 +53,13 @@ impl Client {
     /// port at which it says it reached us (a container's port map may differ from our own).
     fn origin(&self) -> String {
         let scheme = if self.tls { "https" } else { "http" };
-        let host = self.host.as_ref().map_or("", |host| &host.0);
+        let name = self.host.as_ref().map_or("", |host| &host.0);
+        let bare_v6 = name.contains(':') && !name.starts_with('[');
+        let host = if bare_v6 {
+            format!("[{name}]")
+        } else {
+            name.to_owned()
+        };
         let port = self.authority.as_ref().and_then(|authority| {
             authority
                 .to_str()
@@ -120,7 +127,8 @@ pub async fn for_client(
             backends: &console.backends,
             parameters: console.kind.identity_parameters(),
             nodes: console.nodes.as_ref(),
-            signer: hands_out.then(|| Signer {
+            // the token of a link is the user's; under `service` it would be the gateway's own
+            signer: (hands_out && console.identity != IdentityMode::Service).then(|| Signer {
                 key: &console.node_key,
                 user: client.session.user(),
                 expires: unix_now() + LIFETIME,

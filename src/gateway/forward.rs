@@ -86,6 +86,11 @@ impl Inner {
             return node::forward(&self.console, &session, parts, body).await;
         }
         let kind = self.console.kind;
+        if self.console.identity == IdentityMode::Service
+            && kind.issues_credentials(&asked_of(&parts))
+        {
+            return Err(Refusal::CredentialDenied);
+        }
         let spared = self.spares_body(&parts);
         let upload = if spared {
             Upload::none()
@@ -122,11 +127,7 @@ impl Inner {
     fn spares_body(&self, parts: &Parts) -> bool {
         let waits = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
         parts.headers.get(header::EXPECT).is_some_and(waits)
-            && self.console.kind.discards_body(&Asked {
-                method: &parts.method,
-                path: parts.uri.path(),
-                query: parts.uri.query().unwrap_or(""),
-            })
+            && self.console.kind.discards_body(&asked_of(parts))
     }
 
     /// What every try sends: the client's request without what only the gateway may say, and with
@@ -185,6 +186,14 @@ impl Inner {
             cookies,
             query: asked,
         })
+    }
+}
+
+fn asked_of(parts: &Parts) -> Asked<'_> {
+    Asked {
+        method: &parts.method,
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or(""),
     }
 }
 

@@ -94,6 +94,10 @@ impl Kind for NameNode {
         asked.path.starts_with("/webhdfs/")
     }
 
+    fn issues_credentials(&self, asked: &Asked<'_>) -> bool {
+        hadoop::asks_for_token(asked)
+    }
+
     fn discards_body(&self, asked: &Asked<'_>) -> bool {
         hadoop::is_first_step_of_write(asked)
     }
