@@ -42,6 +42,7 @@ pub fn all(figures: &Figures) -> Vec<Goal> {
     let mut goals = Vec::new();
     relays(figures, &mut goals);
     logins(figures, &mut goals);
+    sum_of_parts(figures, &mut goals);
     memory(figures, &mut goals);
     hdfs(figures, &mut goals);
     goals
@@ -139,6 +140,18 @@ fn logins(figures: &Figures, goals: &mut Vec<Goal>) {
             own(Metric::Cpu),
             Bound::None,
         );
+    }
+}
+
+/// What both halves of a login with a GET cost elsewhere, over what it costs the gateway.
+fn sum_of_parts(figures: &Figures, goals: &mut Vec<Goal>) {
+    let bare = figures.get(Task::LoginKept, Who::BareLoop, Metric::Cpu);
+    let relay = figures.get(Task::Get16, Who::Haproxy, Metric::Cpu);
+    let own = figures.get(Task::LoginRelayed, Who::Gateway, Metric::Cpu);
+    if let (Some(bare), Some(relay)) = (bare, relay) {
+        let parts = bare.plus(relay);
+        let what = "logins and GET: CPU of bare loop and HAProxy's relay / the gateway's";
+        ratio(goals, what.to_owned(), Some(&parts), own, Bound::None);
     }
 }
 

@@ -27,7 +27,8 @@ pub enum Length {
 }
 
 impl Head {
-    /// The head at the beginning of `buffer`, or `None` while it is not there as a whole.
+    /// The head at the beginning of `buffer`, or `None` while it is not there as a whole; interim
+    /// ones (a DataNode says 100 unasked) are counted to it.
     pub fn parse(buffer: &[u8]) -> Result<Option<Head>> {
         let Some(end) = find(buffer, b"\r\n\r\n") else {
             ensure!(buffer.len() < 64 * 1024, "an answer's head has no end");
@@ -38,6 +39,13 @@ impl Head {
             .and_then(|rest| std::str::from_utf8(rest.get(..3)?).ok()?.parse().ok())
             .with_context(|| format!("no answer: {}", buffer[..end].escape_ascii()))?;
         let mut length = match status {
+            100..200 => {
+                let after = end + 4;
+                return Ok(Head::parse(&buffer[after..])?.map(|head| Head {
+                    size: after + head.size,
+                    ..head
+                }));
+            }
             204 | 304 => Length::Known(0),
             _ => Length::UntilClose,
         };
@@ -213,6 +221,15 @@ mod tests {
         }
         let answer = Answer::parse(text, false).unwrap().unwrap();
         assert_eq!(*answer.body, *b"abc");
+    }
+
+    #[test]
+    fn an_interim_answer_is_no_answer() {
+        let text =
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
+        assert!(Answer::parse(&text[..25], false).unwrap().is_none());
+        let answer = Answer::parse(text, false).unwrap().unwrap();
+        answer.must_be(201, b"").unwrap();
     }
 
     #[test]

@@ -36,14 +36,22 @@ impl Series {
 
     /// This divided by `other`, round by round: what both met in a round is then taken out.
     pub fn over(&self, other: &Series) -> Series {
-        let pairs = self.0.iter().zip(&other.0);
-        Series(pairs.map(|(own, other)| own / other).collect())
+        self.paired(other, |own, other| own / other)
     }
 
     /// This less `other`, round by round.
     pub fn less(&self, other: &Series) -> Series {
+        self.paired(other, |own, other| own - other)
+    }
+
+    /// This and `other` together, round by round.
+    pub fn plus(&self, other: &Series) -> Series {
+        self.paired(other, |own, other| own + other)
+    }
+
+    fn paired(&self, other: &Series, with: impl Fn(f64, f64) -> f64) -> Series {
         let pairs = self.0.iter().zip(&other.0);
-        Series(pairs.map(|(own, other)| own - other).collect())
+        Series(pairs.map(|(own, other)| with(*own, *other)).collect())
     }
 }
 
