@@ -145,7 +145,7 @@ impl Builder {
         }
         let lab = Lab {
             world: World::of(&folder)?,
-            watchdog: Watchdog::start(&folder)?,
+            watchdog: Mutex::new(Watchdog::start(&folder)?),
             daemons: Daemons {
                 folder: folder.clone(),
                 krb5_conf,

@@ -145,7 +145,8 @@ fn build_hadoop(folder: &Path) -> Result<()> {
         .arg(lib.join("*"))
         .arg("-d")
         .arg(&shim);
-    run(javac.arg(&secure_io).arg(&netutils))?;
+    javac.arg(&secure_io).arg(&netutils);
+    run(javac)?;
     remove(&sources)?;
     maven.clean()
 }
@@ -188,7 +189,8 @@ fn build_oozie(folder: &Path) -> Result<()> {
 fn extract(archive: &Path, into: &Path, members: &[&str]) -> Result<()> {
     fs::create_dir_all(into)?;
     let mut jar = Command::new(java::program("jar")?);
-    run(jar.current_dir(into).arg("xf").arg(archive).args(members)).map(|_| ())
+    jar.current_dir(into).arg("xf").arg(archive).args(members);
+    run(jar).map(|_| ())
 }
 
 fn remove_jars(folder: &Path, unwanted: impl Fn(&str) -> bool) -> Result<()> {

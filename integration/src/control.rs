@@ -58,37 +58,48 @@ pub fn end_with_starter() {
 }
 
 /// Serves requests until one says `down`; the lab is ended before that one is answered.
-pub fn serve(lab: Lab) -> Result<()> {
+///
+/// Each request has a thread of its own: one that hangs (a ticket from a paused KDC) must not keep
+/// another from resuming the KDC.
+pub fn serve(lab: &Lab) -> Result<()> {
     let path = socket(lab.folder());
     if path.exists() {
         fs::remove_file(&path)?;
     }
     let listener = UnixListener::bind(&path)
         .with_context(|| format!("cannot listen at {}", path.display()))?;
-    for stream in listener.incoming() {
-        let mut stream = stream?;
-        let mut line = String::new();
-        BufReader::new(&stream).read_line(&mut line)?;
-        let words: Vec<_> = line.split_whitespace().collect();
-        if words == ["down"] {
-            drop(lab);
-            fs::remove_file(&path)?;
-            stream.write_all(b"ok\n")?;
-            return Ok(());
+    thread::scope(|scope| {
+        for stream in listener.incoming() {
+            let mut stream = stream?;
+            let mut line = String::new();
+            BufReader::new(&stream).read_line(&mut line)?;
+            if line.trim() == "down" {
+                lab.end();
+                fs::remove_file(&path)?;
+                stream.write_all(b"ok\n")?;
+                break;
+            }
+            scope.spawn(move || serve_one(lab, &line, stream));
         }
-        let answer = match answer(&lab, &words) {
-            Ok(text) => format!("ok\n{text}"),
-            Err(error) => format!("error\n{error:#}\n"),
-        };
+        Ok(())
+    })
+}
+
+fn serve_one(lab: &Lab, line: &str, mut stream: UnixStream) {
+    let words: Vec<_> = line.split_whitespace().collect();
+    let answer = match answer(lab, &words) {
+        Ok(text) => format!("ok\n{text}"),
+        Err(error) => format!("error\n{error:#}\n"),
+    };
+    if words != ["ping"] {
         progress::say(&format!(
             "{} -> {}",
             line.trim(),
             answer.lines().next().unwrap_or_default()
         ));
-        // Whoever asked may be gone by now.
-        let _ = stream.write_all(answer.as_bytes());
     }
-    Ok(())
+    // Whoever asked may be gone by now.
+    let _ = stream.write_all(answer.as_bytes());
 }
 
 fn answer(lab: &Lab, words: &[&str]) -> Result<String> {
@@ -129,13 +140,8 @@ fn status(lab: &Lab) -> String {
     };
     let mut sum = 0;
     for server in lab.servers() {
-        let Ok(pid) = lab.pid(*server).map_err(drop).and_then(|pid| {
-            if lab.is_running(*server) {
-                Ok(pid)
-            } else {
-                Err(())
-            }
-        }) else {
+        let running = lab.is_running(*server).then(|| lab.pid(*server));
+        let Some(Ok(pid)) = running else {
             let _ = writeln!(text, "{server:<7} ended");
             continue;
         };

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::cache;
 use crate::java::Jvm;
 use crate::server::Server;
 
@@ -18,6 +19,27 @@ pub(crate) struct Daemons {
     pub hadoop: Option<PathBuf>,
     /// Oozie's package in the cache; `None` in a lab without it.
     pub oozie: Option<PathBuf>,
+}
+
+/// A Hadoop tool's JVM in the world of the lab in `folder`, whichever process runs that lab.
+///
+/// `tool` is `fs`, `haadmin`, `rmadmin`, `app`, `examples` or a main class.
+pub fn hadoop_tool(folder: &Path, tool: &str) -> Result<Command> {
+    let daemons = Daemons {
+        folder: folder.to_owned(),
+        krb5_conf: folder.join("realm/krb5.conf"),
+        hadoop: Some(cache::hadoop()?),
+        oozie: None,
+    };
+    let main = match tool {
+        "fs" => "org.apache.hadoop.fs.FsShell",
+        "haadmin" => "org.apache.hadoop.hdfs.tools.DFSHAAdmin",
+        "rmadmin" => "org.apache.hadoop.yarn.client.cli.RMAdminCLI",
+        "app" => "org.apache.hadoop.yarn.client.cli.ApplicationCLI",
+        "examples" => "org.apache.hadoop.examples.ExampleDriver",
+        class => class,
+    };
+    daemons.tool(None, main)
 }
 
 impl Daemons {
@@ -59,7 +81,9 @@ impl Daemons {
             .join("conf")
             .join(server.map_or("client", Server::host));
         let mut java = self.hadoop("client", &conf, 192)?;
-        java.arg(main).current_dir(&self.folder);
+        java.arg(main)
+            .env("HADOOP_CONF_DIR", &conf)
+            .current_dir(&self.folder);
         Ok(java)
     }
 

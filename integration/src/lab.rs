@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::builder::Builder;
-use crate::daemons::Daemons;
+use crate::daemons::{Daemons, hadoop_tool};
 use crate::process::Process;
 use crate::realm::Realm;
 use crate::server::Server;
@@ -35,7 +35,7 @@ pub struct Lab {
     pub(crate) daemons: Daemons,
     pub(crate) servers: BTreeSet<Server>,
     pub(crate) processes: Mutex<BTreeMap<Server, Process>>,
-    pub(crate) watchdog: Watchdog,
+    pub(crate) watchdog: Mutex<Watchdog>,
     pub(crate) formatting: Mutex<()>,
     pub(crate) formatting_zk: Mutex<()>,
     pub(crate) ticketing: Mutex<()>,
@@ -104,12 +104,11 @@ impl Lab {
         world::get(&self.world().with_tickets(&self.tickets(principal)?), url)
     }
 
-    /// A Hadoop client's JVM as a principal, for example for `org.apache.hadoop.fs.FsShell`.
-    pub fn hadoop(&self, principal: &str, main: &str) -> Result<Command> {
+    /// A Hadoop client's JVM as a principal: see [`crate::hadoop_tool`].
+    pub fn hadoop(&self, principal: &str, tool: &str) -> Result<Command> {
         let tickets = self.tickets(principal)?;
-        let mut java = self.daemons.tool(None, main)?;
+        let mut java = hadoop_tool(&self.folder, tool)?;
         java.env("KRB5CCNAME", format!("FILE:{}", tickets.display()));
-        java.env("HADOOP_CONF_DIR", self.folder.join("conf/client"));
         Ok(java)
     }
 
@@ -159,7 +158,9 @@ impl Lab {
 
     /// Kills a server (SIGKILL), and waits until its process is gone.
     pub fn kill9(&self, server: Server) -> Result<()> {
-        self.with_process(server, |process| Ok(process.kill()?))
+        self.with_process(server, |process| Ok(process.kill()?))?;
+        self.processes().remove(&server);
+        Ok(())
     }
 
     /// Asks a server to end (SIGTERM), and waits until it has.
@@ -169,7 +170,9 @@ impl Lab {
             &format!("{server} has ended"),
             Duration::from_secs(30),
             || Ok((!self.is_running(server)).then_some(())),
-        )
+        )?;
+        self.processes().remove(&server);
+        Ok(())
     }
 
     /// Stops a server's process (SIGSTOP): its ports take connections, and nothing answers.
@@ -226,6 +229,7 @@ impl Lab {
         }
     }
 
+    /// Fails if a server has ended by itself; one that was killed or terminated does not count.
     pub(crate) fn fail_if_any_ended(&self) -> Result<()> {
         let started: Vec<_> = self.processes().keys().copied().collect();
         started.into_iter().try_for_each(|server| {
@@ -263,7 +267,7 @@ impl Lab {
         let mut processes = self.processes();
         act(processes
             .get_mut(&server)
-            .with_context(|| format!("{server} was not started"))?)
+            .with_context(|| format!("{server} is not running"))?)
     }
 
     fn processes(&self) -> MutexGuard<'_, BTreeMap<Server, Process>> {
@@ -285,15 +289,26 @@ impl Lab {
     }
 }
 
-impl Drop for Lab {
-    /// As a power cut would: everything is killed, the data remain. HDFS, ZooKeeper and Derby are
-    /// made for that, and it takes no time.
-    fn drop(&mut self) {
-        // The NodeManager first, so that it starts no further container; the KDC last.
-        for process in self.processes().values_mut().rev() {
+impl Lab {
+    /// Ends every process, as a power cut would: everything is killed, the data remain. HDFS,
+    /// ZooKeeper and Derby are made for that, and it takes no time.
+    pub(crate) fn end(&self) {
+        let mut processes = self.processes();
+        // The NodeManager before what it talks to, the KDC last.
+        for process in processes.values_mut().rev() {
             let _ = process.kill();
         }
-        let _ = self.watchdog.finish();
+        let _ = self
+            .watchdog
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .finish();
         let _ = self.lock.unlock();
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.end();
     }
 }

@@ -45,6 +45,7 @@ mod yarn;
 pub use builder::Builder;
 pub use cache::folder as cache_folder;
 pub use conf::Filter;
+pub use daemons::hadoop_tool;
 pub use lab::{GATEWAY, Lab};
 pub use realm::Realm;
 pub use server::{Server, UnknownServer};

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use lab::{Filter, Lab, Server, control, default_folder, install};
+use lab::{Filter, Lab, Server, World, control, default_folder, hadoop_tool, install};
 
 const USAGE: &str = "\
 usage: lab up [--dir DIR] [--keep] [--plain-filter] [NAMES...]
@@ -23,6 +23,8 @@ usage: lab up [--dir DIR] [--keep] [--plain-filter] [NAMES...]
        lab env               variables for a shell: eval \"$(lab env)\"
        lab exec [--as PRINCIPAL] COMMAND...
                              run a command in the lab's world, with a principal's tickets
+       lab hadoop [--as PRINCIPAL] fs|haadmin|rmadmin|app|examples|CLASS ...
+                             run a Hadoop client in the lab
        lab kill|term|pause|resume|start NAME
        lab failover FROM TO  hand over from one NameNode to the other
        lab principal|kinit|rotate-key|change-key|append-key PRINCIPAL
@@ -48,7 +50,8 @@ fn run(mut arguments: Vec<String>) -> Result<ExitCode> {
         arguments.remove(0)
     };
     // A command to be run keeps its own options: those of `exec` come before it.
-    let is_ours = verb != "exec" || arguments.first().is_some_and(|word| word == "--dir");
+    let is_ours = !matches!(verb.as_str(), "exec" | "hadoop")
+        || arguments.first().is_some_and(|word| word == "--dir");
     let folder = match is_ours
         .then(|| option(&mut arguments, "--dir"))
         .transpose()?
@@ -61,8 +64,9 @@ fn run(mut arguments: Vec<String>) -> Result<ExitCode> {
         "up" => up(&folder, &arguments)?,
         "supervise" => supervise(&folder, arguments)?,
         "install" => install::install()?,
-        "env" => print!("{}", lab::World::of(&folder)?.exports()),
+        "env" => print!("{}", World::of(&folder)?.exports()),
         "exec" => return Err(exec(&folder, arguments)),
+        "hadoop" => return Err(hadoop(&folder, arguments)),
         "help" | "--help" | "-h" => println!("{USAGE}"),
         "down" if !control::is_up(&folder) => {
             eprintln!("no lab is running in {}", folder.display());
@@ -166,7 +170,7 @@ fn supervise(folder: &Path, mut arguments: Vec<String>) -> Result<()> {
     if let Some(unknown) = arguments.iter().find(|word| word.starts_with("--")) {
         bail!("there is no option {unknown}");
     }
-    control::serve(builder.with(servers(arguments.iter())?).start()?)
+    control::serve(&builder.with(servers(arguments.iter())?).start()?)
 }
 
 fn servers<'w>(words: impl Iterator<Item = &'w String>) -> Result<Vec<Server>> {
@@ -183,18 +187,50 @@ fn servers<'w>(words: impl Iterator<Item = &'w String>) -> Result<Vec<Server>> {
 /// Becomes the command; returns only the error if it cannot.
 fn exec(folder: &Path, mut arguments: Vec<String>) -> anyhow::Error {
     let mut prepare = || {
-        let mut world = lab::World::of(folder)?;
-        if arguments.first().is_some_and(|word| word == "--as") {
-            let principal = option(&mut arguments, "--as")?.unwrap_or_default();
-            let cache = control::request(folder, &["kinit", &principal])?;
-            world = world.with_tickets(&PathBuf::from(cache.trim()));
-        }
-        ensure!(!arguments.is_empty(), "exec wants a command");
-        let mut command = world.command(&arguments[0]);
-        command.args(&arguments[1..]);
+        let tickets = tickets(folder, &mut arguments)?;
+        let world = World::of(folder)?;
+        let world = if let Some(cache) = tickets {
+            world.with_tickets(&cache)
+        } else {
+            world
+        };
+        let (program, rest) = arguments.split_first().context("exec wants a command")?;
+        let mut command = world.command(program);
+        command.args(rest);
         Ok(command)
     };
-    match prepare() {
+    become_command(prepare())
+}
+
+/// Becomes a Hadoop tool's JVM.
+fn hadoop(folder: &Path, mut arguments: Vec<String>) -> anyhow::Error {
+    let mut prepare = || {
+        let tickets = tickets(folder, &mut arguments)?;
+        let (tool, rest) = arguments
+            .split_first()
+            .context("hadoop wants a tool or a class")?;
+        let mut command = hadoop_tool(folder, tool)?;
+        if let Some(cache) = tickets {
+            command.env("KRB5CCNAME", format!("FILE:{}", cache.display()));
+        }
+        command.args(rest);
+        Ok(command)
+    };
+    become_command(prepare())
+}
+
+/// The ticket cache of the principal that a leading `--as` names.
+fn tickets(folder: &Path, arguments: &mut Vec<String>) -> Result<Option<PathBuf>> {
+    if arguments.first().is_none_or(|word| word != "--as") {
+        return Ok(None);
+    }
+    let principal = option(arguments, "--as")?.unwrap_or_default();
+    let cache = control::request(folder, &["kinit", &principal])?;
+    Ok(Some(PathBuf::from(cache.trim())))
+}
+
+fn become_command(command: Result<Command>) -> anyhow::Error {
+    match command {
         Ok(mut command) => anyhow::Error::new(command.exec()).context("cannot run the command"),
         Err(error) => error,
     }

@@ -49,6 +49,14 @@ fn holder(address: SocketAddrV4) -> Option<String> {
     let table = fs::read_to_string("/proc/net/tcp").ok()?;
     let socket = format!("socket:[{}]", listening_inode(&table, address)?);
     for process in fs::read_dir("/proc").ok()?.flatten() {
+        // Not `self` and its like.
+        let Some(pid) = process
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<u32>().ok())
+        else {
+            continue;
+        };
         let Ok(open) = fs::read_dir(process.path().join("fd")) else {
             continue;
         };
@@ -57,11 +65,7 @@ fn holder(address: SocketAddrV4) -> Option<String> {
             .any(|file| fs::read_link(file.path()).is_ok_and(|link| link.as_os_str() == &*socket));
         if holds {
             let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            return Some(format!(
-                "pid {} ({})",
-                process.file_name().display(),
-                name.trim()
-            ));
+            return Some(format!("pid {pid} ({})", name.trim()));
         }
     }
     None

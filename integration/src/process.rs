@@ -88,22 +88,20 @@ fn resident_bytes(status: &str) -> Option<u64> {
 }
 
 /// Runs a helper command to its end; its output is in the error if it fails.
-pub fn run(command: &mut Command) -> Result<String> {
-    let output = command
+pub fn run(mut command: Command) -> Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    command
         .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot run {}", command.get_program().to_string_lossy()))?;
-    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let child = spawn_bound(command).with_context(|| format!("cannot run {program}"))?;
+    let output = child.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
-        bail!(
-            "{} failed ({}): {}{}",
-            command.get_program().to_string_lossy(),
-            output.status,
-            stdout,
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        bail!("{program} failed ({}): {said}{complaint}", output.status);
     }
-    Ok(stdout)
+    Ok(said)
 }
 
 // === the spawning thread ===

@@ -46,9 +46,9 @@ impl Realm {
         fs::write(realm.kdc_conf(), fill(KDC_CONF))?;
         fs::write(folder.join("db/kadm5.acl"), "")?;
         if !folder.join("db/principal").exists() {
-            run(realm
-                .tool("kdb5_util")
-                .args(["create", "-s", "-r", REALM, "-P", "master"]))?;
+            let mut create = realm.tool("kdb5_util");
+            create.args(["create", "-s", "-r", REALM, "-P", "master"]);
+            run(create)?;
         }
         Ok(realm)
     }
@@ -240,7 +240,8 @@ impl Realm {
                 keytab.exists(),
                 "{principal} has neither a password nor a keytab here"
             );
-            run(kinit.arg("-k").arg("-t").arg(keytab).arg(principal))?;
+            kinit.arg("-k").arg("-t").arg(keytab).arg(principal);
+            run(kinit)?;
         }
         Ok(cache)
     }
@@ -254,11 +255,9 @@ impl Realm {
 
     /// Forgets a principal's tickets.
     pub fn kdestroy(&self, principal: &str) -> Result<()> {
-        run(self
-            .tool("kdestroy")
-            .arg("-c")
-            .arg(self.ticket_cache(principal)))
-        .map(|_| ())
+        let mut kdestroy = self.tool("kdestroy");
+        kdestroy.arg("-c").arg(self.ticket_cache(principal));
+        run(kdestroy).map(|_| ())
     }
 
     fn passwords(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {

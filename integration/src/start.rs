@@ -30,8 +30,24 @@ pub(crate) fn all(lab: &Lab) -> Result<()> {
             Err(panic) => std::panic::resume_unwind(panic),
         });
         // All are joined; the first failure is told.
-        results.collect::<Vec<_>>().into_iter().collect()
-    })
+        results
+            .collect::<Vec<_>>()
+            .into_iter()
+            .collect::<Result<()>>()
+    })?;
+    settle(lab)
+}
+
+/// Waits until each pair has made out which of the two is active.
+fn settle(lab: &Lab) -> Result<()> {
+    if lab.has(Server::Nn1) || lab.has(Server::Nn2) {
+        lab.wait_active_namenode()?;
+    }
+    if lab.has(Server::Rm1) || lab.has(Server::Rm2) {
+        lab.wait_yarn_ready()?;
+        progress::say("YARN is ready");
+    }
+    Ok(())
 }
 
 fn start_in_turn(lab: &Lab, server: Server, board: &(Mutex<Board>, Condvar)) -> Result<()> {
@@ -73,16 +89,9 @@ fn bring_up(lab: &Lab, server: Server) -> Result<()> {
     lab.spawn(server)?;
     lab.wait_ready(server)?;
     progress::took(&format!("{server} is up"), lab.age(server));
-    match server {
-        Server::Dn1 => {
-            lab.lay_out_hdfs()?;
-            progress::say("HDFS is ready");
-        }
-        Server::Nm1 => {
-            lab.wait_yarn_ready()?;
-            progress::say("YARN is ready");
-        }
-        _ => {}
+    if server == Server::Dn1 {
+        lab.lay_out_hdfs()?;
+        progress::say("HDFS is ready");
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::names;
+use crate::process::run;
 
 /// The environment variables that put a program into the lab's world.
 #[derive(Clone, Debug)]
@@ -58,7 +59,7 @@ impl World {
     }
 }
 
-/// An answer to [`get`].
+/// An HTTP answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The HTTP status.
@@ -77,7 +78,8 @@ pub fn curl(world: &World) -> Command {
 /// Fetches one URL by curl; the error is curl's if there was no answer.
 pub(crate) fn get(world: &World, url: &str) -> Result<Answer> {
     let mut curl = curl(world);
-    let said = crate::process::run(curl.args(["-w", "\n%{http_code}"]).arg(url))?;
+    curl.args(["-w", "\n%{http_code}"]).arg(url);
+    let said = run(curl)?;
     let (body, status) = said.rsplit_once('\n').context("curl said nothing")?;
     Ok(Answer {
         status: status.parse()?,
