@@ -1,1 +1,71 @@
 //! The body of every answer that the gateway sends, whoever made it.
+//!
+//! An `enum`, no box: the gateway's own pages are whole, a backend's answer is streamed.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use crate::upstream::body::UpstreamBody;
+
+/// An answer's body.
+#[derive(Debug, Default)]
+pub enum Body {
+    /// Nothing.
+    #[default]
+    Empty,
+    /// A page of the gateway's own, until it is sent.
+    Full(Bytes),
+    /// A backend's.
+    Upstream(UpstreamBody),
+}
+
+impl From<Bytes> for Body {
+    fn from(page: Bytes) -> Self {
+        if page.is_empty() {
+            Self::Empty
+        } else {
+            Self::Full(page)
+        }
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut *self {
+            Self::Empty => Poll::Ready(None),
+            Self::Full(page) => {
+                let page = std::mem::take(page);
+                *self = Self::Empty;
+                Poll::Ready(Some(Ok(Frame::data(page))))
+            }
+            Self::Upstream(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Full(_) => false,
+            Self::Upstream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Full(page) => SizeHint::with_exact(page.len() as u64),
+            Self::Upstream(body) => body.size_hint(),
+        }
+    }
+}

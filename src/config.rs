@@ -7,6 +7,15 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{auth::names::AuthToLocal, gss::Principal, kinds::Kind};
 
+mod check;
+pub mod problem;
+pub mod schema;
+mod tree;
+mod units;
+
+pub use check::parse;
+pub use problem::{Problems, Warning};
+
 /// A whole, checked configuration file.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -63,6 +72,9 @@ pub struct Kerberos {
     pub keytab: PathBuf,
     /// Who the gateway is to the backends; any principal of the keytab.
     pub principal: Option<Principal>,
+    /// `default_realm`: the realm whose principals are local; that of `principal`, or the only one
+    /// of the keytab's `HTTP/…` keys.
+    pub default_realm: String,
     /// The compiled rules of `auth_to_local` and `auth_to_local_mechanism`.
     pub auth_to_local: Arc<AuthToLocal>,
     /// `replay_cache`: where accepted authenticators are remembered.
@@ -176,13 +188,14 @@ pub struct TlsFiles {
 /// One server of a console.
 #[derive(Clone, Debug)]
 pub struct BackendConfig {
-    /// `http://host:port`, as written.
+    /// `http://host:port`: lower case, always with port, without final slash.
     pub url: Arc<str>,
-    /// Host name, lower case, as it goes into `Host` and the SPN.
+    /// Host name, lower case, as it goes into `Host` and the SPN; an IPv6 address in brackets.
     pub host: Arc<str>,
     /// Port.
     pub port: u16,
-    /// `HTTP/host@REALM` unless set.
+    /// `HTTP/host@REALM` unless set, with the realm of `kerberos.default_realm` where that is
+    /// written, else of the principal that logs in. `None` only where nobody logs in.
     pub spn: Option<Principal>,
     /// The gateway's principal towards this backend, if not `kerberos.principal`.
     pub principal: Option<Principal>,
@@ -206,6 +219,17 @@ pub enum IdentityMode {
     DoAs,
     /// `user.name=` for a console without Kerberos; no login.
     Simple,
+}
+
+impl IdentityMode {
+    /// The word of the configuration file.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::DoAs => "doas",
+            Self::Simple => "simple",
+        }
+    }
 }
 
 /// `console.allow`: users OR groups, short names.

@@ -1,5 +1,23 @@
 //! The safe face of GSSAPI: who a token belongs to, and tokens of our own.
+//!
+//! On a request's way twice: [`Acceptor`] says whose token the client brought (called by
+//! [`crate::auth`]), [`Initiator`] makes the gateway's token for a backend (called by `upstream`).
+//! Both have threads of their own, since GSSAPI blocks: a KDC that hangs never stops a login.
 
+pub mod acceptor;
+pub mod initiator;
+pub mod keytab;
+pub mod peek;
 mod principal;
+mod reply;
+mod sys;
+mod threads;
 
+pub use acceptor::{
+    AcceptError, Accepted, Accepting, Acceptor, AcceptorOptions, GssStartError, KeytabStatus,
+    Pending, ReplayCache, Step,
+};
+pub use initiator::{ClientToken, InitiateError, Initiating, Initiator, InitiatorOptions};
+pub use keytab::{Keytab, KeytabError};
 pub use principal::{Principal, PrincipalError};
+pub use sys::Failure;

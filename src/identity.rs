@@ -1,1 +1,12 @@
-//! (being laid)
+//! How a backend is told who the user is, and what a client may not say in our place.
+//!
+//! In a request's way: after the user is known and before an attempt at a backend. **Strip first,
+//! then set**: [`headers::strip`], [`query::scrub`] and [`form::check`] take away what a client
+//! could say; [`query::compose`] and [`cookies::request`] put in what the gateway says. The
+//! gateway's principal may impersonate anybody, so a client that gets a `doAs` past this module
+//! owns the cluster.
+
+pub mod cookies;
+pub mod form;
+pub mod headers;
+pub mod query;

@@ -3,11 +3,17 @@
 //!
 //! A new kind is one new file here and its line in [`ALL`]. Every question has a default answer.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, sync::Arc};
 
 use http::{HeaderMap, Method, StatusCode};
 
 mod generic;
+mod hadoop;
+mod httpfs;
+mod jobhistory;
+mod namenode;
+mod oozie;
+mod resourcemanager;
 
 /// The most bytes of a backend's body that a kind is shown.
 pub const PREFIX: usize = 8 * 1024;
@@ -54,6 +60,9 @@ pub enum Health {
     Standby,
     /// Does not serve.
     Down,
+    /// Answers, but has no such page: ask [`Kind::probe_fallback`]. As good as `Down` where the
+    /// kind has none, or where the fallback says it too.
+    NoSuchProbe,
 }
 
 /// How the gateway logs in.
@@ -61,7 +70,8 @@ pub enum Health {
 pub enum Login {
     /// One request to this path earns an authentication cookie, which is then kept.
     Cookie {
-        /// A cheap protected path.
+        /// A cheap protected page, with its query if it has one. Its status does not matter (a
+        /// standby may say 405): the cookie does.
         path: &'static str,
     },
     /// A fresh token with every request (Presto, Trino).
@@ -95,6 +105,9 @@ pub enum Obeys {
     Yes,
     /// It answered as if there were none.
     No,
+    /// Healthy, but this answer looks the same either way (a rule allowed even the user of the
+    /// proof): ask once more with the empty name and pass that answer to [`Kind::obeys`].
+    AskEmpty,
     /// This answer says nothing (standby, error): ask again later.
     Unknown,
 }
@@ -147,11 +160,19 @@ pub trait Kind: Debug + Send + Sync + 'static {
         None
     }
 
-    /// Reads the answer to a proof request made with a user that no rule allows; `empty` is set
-    /// when the identity sent was the empty string.
-    fn obeys(&self, head: &Head<'_>, body: &[u8], empty: bool) -> Obeys {
-        let _ = (head, body, empty);
+    /// Reads the answer to a proof request that was made as `user`: [`PROOF_USER`] first, and the
+    /// empty string after [`Obeys::AskEmpty`]. `body` holds up to [`PREFIX`] bytes.
+    ///
+    /// Never called for an answer that is [`Kind::login_failed`].
+    fn obeys(&self, head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
+        let _ = (head, body, user);
         Obeys::Unknown
+    }
+
+    /// Whether of several servers one is active and the others refer to it; `balance` is then
+    /// `active` unless written otherwise.
+    fn has_active(&self) -> bool {
+        false
     }
 
     /// Path and query of the health probe.
@@ -159,7 +180,15 @@ pub trait Kind: Debug + Send + Sync + 'static {
         "/"
     }
 
-    /// Reads the probe's answer.
+    /// Path and query of a second probe, for servers that answer the first with
+    /// [`Health::NoSuchProbe`] (Hadoop 2.7 has no `/isActive`).
+    fn probe_fallback(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Reads the answer of either probe; `body` holds up to [`PREFIX`] bytes.
+    ///
+    /// Never called for an answer that is [`Kind::login_failed`].
     fn health(&self, head: &Head<'_>, body: &[u8]) -> Health {
         let _ = body;
         if head.status.is_server_error() {
@@ -175,16 +204,17 @@ pub trait Kind: Debug + Send + Sync + 'static {
         false
     }
 
-    /// Judges an answer; `body` is empty unless [`Kind::needs_body`] said so. `siblings` are the
-    /// `host:port` of the console's other backends.
+    /// Judges an answer; `body` is empty unless [`Kind::needs_body`] said so. `backends` are the
+    /// `host:port` of all the console's backends in lower case, the one that answered included (a
+    /// `ResourceManager` about to take over redirects to itself).
     fn verdict(
         &self,
         asked: &Asked<'_>,
         head: &Head<'_>,
         body: &[u8],
-        siblings: &[&str],
+        backends: &[Arc<str>],
     ) -> Verdict {
-        let _ = (asked, body, siblings);
+        let _ = (asked, body, backends);
         if self.login_failed(head) {
             Verdict::LoginFailed
         } else {
@@ -192,8 +222,18 @@ pub trait Kind: Debug + Send + Sync + 'static {
         }
     }
 
-    /// Whether a `Location` (or the JSON of a `noredirect=true`) of this answer may lead to a node
-    /// with a bearer secret in it, and is to be signed.
+    /// The status that the client gets instead of this answer's, its body kept.
+    ///
+    /// For kinds that refuse a *user* with 401 (Oozie): a 401 without a challenge breaks RFC 9110
+    /// section 15.5.2, and one with the gateway's challenge would make browsers log in for ever.
+    fn client_status(&self, head: &Head<'_>) -> Option<StatusCode> {
+        let _ = head;
+        None
+    }
+
+    /// Whether a `Location` (or the JSON of a `noredirect=true`) of the answer to this request may
+    /// lead to a node with a bearer secret in it and is to be signed. Such links are written
+    /// absolute: the Java client of `WebHDFS` and `HttpFS` reads nothing else.
     fn hands_out_nodes(&self, asked: &Asked<'_>) -> bool {
         let _ = asked;
         false
@@ -206,12 +246,26 @@ pub trait Kind: Debug + Send + Sync + 'static {
 }
 
 /// The kinds of this version.
-pub static ALL: &[&dyn Kind] = &[&generic::Generic];
+pub static ALL: &[&dyn Kind] = &[
+    &generic::Generic,
+    &httpfs::HttpFs,
+    &jobhistory::JobHistory,
+    &namenode::NameNode,
+    &oozie::Oozie,
+    &resourcemanager::ResourceManager,
+];
 
-/// Whether this is the 403 by which Hadoop's `AuthenticationFilter` refuses a *token*: the Java
-/// exception stands in the reason phrase and there is no body about a user.
-pub fn hadoop_token_refused(head: &Head<'_>) -> bool {
-    let reason = head.reason;
-    head.status == StatusCode::FORBIDDEN
-        && (reason.starts_with(b"GSSException") || reason.starts_with(b"java."))
+/// The kind of that name in the configuration file.
+pub fn named(name: &str) -> Option<&'static dyn Kind> {
+    ALL.iter().copied().find(|kind| kind.name() == name)
 }
+
+/// The user of a proof request: a name that no sensible rule allows and nobody has.
+///
+/// Long enough and odd enough not to stand in a page by chance.
+pub const PROOF_USER: &str = "spnegate-proof-of-doas-nobody";
+
+pub use hadoop::token_refused as hadoop_token_refused;
+
+#[cfg(test)]
+mod tests;

@@ -25,12 +25,18 @@
 //! | [`admin`] | health, metrics, status |
 //! | [`refusal`] | every reason to refuse: status, reason word, page |
 
+pub mod admin;
 pub mod auth;
 pub mod body;
+pub mod cli;
 pub mod config;
+pub mod gateway;
 pub mod gss;
 pub mod identity;
 pub mod kinds;
 pub mod refusal;
 pub mod rewrite;
+pub mod runtime;
+pub mod server;
 pub mod telemetry;
+pub mod upstream;

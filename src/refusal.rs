@@ -54,6 +54,8 @@ pub enum Refusal {
     NameUnmapped,
     /// The user is not in `allow`.
     UserDenied,
+    /// The operating system did not say in time which groups the user is in.
+    GroupsUnavailable,
     /// `Origin` or `Sec-Fetch-Site` say that another site made the browser send this.
     CrossSite,
     /// The `Host` is none of the listener's.
@@ -131,6 +133,7 @@ impl Refusal {
         Self::LoginTimeout,
         Self::NameUnmapped,
         Self::UserDenied,
+        Self::GroupsUnavailable,
         Self::CrossSite,
         Self::UnknownHost,
         Self::BadHost,
@@ -263,6 +266,11 @@ impl Refusal {
                 S::FORBIDDEN,
                 "user_denied",
                 "You are logged in, but may not use this console.",
+            ),
+            Self::GroupsUnavailable => (
+                S::SERVICE_UNAVAILABLE,
+                "groups_unavailable",
+                "The gateway cannot find out which groups you are in.",
             ),
             Self::CrossSite => (
                 S::FORBIDDEN,
@@ -402,6 +410,11 @@ impl Refusal {
     /// One sentence for people.
     pub const fn sentence(self) -> &'static str {
         self.parts().2
+    }
+
+    /// Counts it in `spnegate_refusals_total`; called once where the answer is made.
+    pub fn count(self) {
+        metrics::counter!("spnegate_refusals_total", "reason" => self.reason()).increment(1);
     }
 
     /// Whether the answer carries a new `WWW-Authenticate: Negotiate`.

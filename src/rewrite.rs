@@ -1,1 +1,9 @@
-//! (being laid)
+//! What a backend's answer says about addresses and cookies, in the client's terms.
+//!
+//! In a request's way: after the attempt, before the answer goes out.
+
+pub mod json;
+pub mod location;
+pub mod node;
+pub mod set_cookie;
+pub mod url;

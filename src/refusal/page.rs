@@ -1,1 +1,284 @@
-//! The page of a refusal: HTML, JSON or plain text.
+//! The answer that tells a client of a refusal: HTML, JSON or plain text.
+//!
+//! Everything that came from the client (its `Host`, its name) is escaped, and a host that is no
+//! host name is not shown at all.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, header};
+use maud::{DOCTYPE, Markup, html};
+
+use super::Refusal;
+
+mod context;
+
+pub use context::{Context, Format};
+
+const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+     frame-ancestors 'none'",
+);
+const NEGOTIATE: HeaderValue = HeaderValue::from_static("Negotiate");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:46em;margin:3em auto;\
+    padding:0 1em;color:#222;background:#fff}code{background:#eee;padding:.1em .3em;\
+    overflow-wrap:anywhere}dt{font-weight:600;margin-top:1em}dd{margin:0}footer{margin-top:2em;\
+    color:#666;font-size:.85em}";
+
+/// The answer to a refused request, complete with `WWW-Authenticate: Negotiate` where the refusal
+/// challenges, `Retry-After` where waiting helps, and `Cache-Control: no-store`. The refusal itself
+/// is among its extensions, for logs.
+pub fn response<B: From<Bytes>>(refusal: Refusal, context: &Context<'_>) -> Response<B> {
+    let body = if context.head {
+        Bytes::new()
+    } else {
+        body(refusal, context)
+    };
+    let mut response = Response::new(B::from(body));
+    *response.status_mut() = refusal.status();
+    response.extensions_mut().insert(refusal);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, context.format.content_type());
+    headers.insert(header::CACHE_CONTROL, NO_STORE);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
+    headers.insert(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
+    if refusal.challenges() {
+        headers.insert(header::WWW_AUTHENTICATE, NEGOTIATE);
+    }
+    if let Some(seconds) = refusal.retry_after() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if context.unread {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn body(refusal: Refusal, context: &Context<'_>) -> Bytes {
+    match context.format {
+        Format::Html => page(refusal, context).into_string().into(),
+        Format::Json => json(refusal, context).into(),
+        Format::Text => text(refusal, context).into(),
+    }
+}
+
+/// Whether words about tickets and browser settings help.
+fn wants_login(refusal: Refusal) -> bool {
+    refusal.challenges() || refusal == Refusal::Ntlm
+}
+
+fn json(refusal: Refusal, context: &Context<'_>) -> String {
+    let value = serde_json::json!({
+        "refusal": {
+            "reason": refusal.reason(),
+            "status": refusal.status().as_u16(),
+            "message": refusal.sentence(),
+            "console": context.console,
+            "principal": context.principal,
+            "request_id": context.request_id,
+        }
+    });
+    format!("{value}\n")
+}
+
+fn text(refusal: Refusal, context: &Context<'_>) -> String {
+    let mut text = format!("{}\n", refusal.sentence());
+    if let Some(principal) = context.principal {
+        let _ = writeln!(text, "You are {}.", principal.escape_debug());
+    }
+    if wants_login(refusal) {
+        let authority = context
+            .shown()
+            .map_or("<this host>", |(authority, _)| authority);
+        let _ = write!(
+            text,
+            "\n  kinit\n  curl --negotiate -u : {}://{authority}/\n",
+            context.scheme
+        );
+    }
+    let _ = write!(text, "\nspnegate: {} {}", context.console, refusal.reason());
+    if let Some(id) = context.request_id {
+        let _ = write!(text, " {}", id.escape_debug());
+    }
+    text.push('\n');
+    text
+}
+
+fn page(refusal: Refusal, context: &Context<'_>) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width";
+                title { (context.console) ": " (refusal.status()) }
+                style { (maud::PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { (refusal.sentence()) }
+                @if let Some(principal) = context.principal {
+                    p { "You are " code { (principal) } "." }
+                }
+                @if wants_login(refusal) { (settings(context)) }
+                footer {
+                    (context.console) " · " (refusal.reason())
+                    @if let Some(id) = context.request_id { " · " (id) }
+                }
+            }
+        }
+    }
+}
+
+/// How to make each client log in to this very host.
+fn settings(context: &Context<'_>) -> Markup {
+    let (authority, name) = context.shown().unwrap_or(("<this host>", "<this host>"));
+    let url = format!("{}://{authority}/", context.scheme);
+    html! {
+        p {
+            code { (name) } " is a gateway to " code { (context.console) }
+            ". It lets you in by your Kerberos ticket, without a password, once you have a ticket and "
+            "your browser may show it to this host. Use the host's full name in the address."
+        }
+        dl {
+            dt { "A ticket" }
+            dd {
+                "Run " code { "kinit" } " (" code { "klist" } " shows it). On Windows in the domain you "
+                "have one since you logged on."
+            }
+            dt { "Chrome, Edge" }
+            dd {
+                "Set the policy " code { "AuthServerAllowlist" } " to " code { (name) }
+                ", or start with " code { "--auth-server-allowlist=" (name) }
+                ". On Linux the policy is the file "
+                code { "/etc/opt/chrome/policies/managed/spnegate.json" } " with "
+                code { "{\"AuthServerAllowlist\": \"" (name) "\"}" }
+                "; on macOS " code { "defaults write com.google.Chrome AuthServerAllowlist " (name) } "."
+            }
+            dt { "Firefox" }
+            dd {
+                "In " code { "about:config" } " set " code { "network.negotiate-auth.trusted-uris" }
+                " to " code { (name) } "."
+            }
+            dt { "Safari" }
+            dd { "Needs no setting, only the ticket." }
+            dt { "curl" }
+            dd { code { "kinit; curl --negotiate -u : " (url) } }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn context(format: Format) -> Context<'static> {
+        Context {
+            authority: "proxy.example.com:50070",
+            scheme: "http",
+            console: "namenode",
+            format,
+            head: false,
+            unread: false,
+            request_id: Some("7f"),
+            principal: None,
+        }
+    }
+
+    fn rendered(refusal: Refusal, context: &Context<'_>) -> (http::HeaderMap, String) {
+        let response = response::<Bytes>(refusal, context);
+        let (parts, body) = response.into_parts();
+        assert_eq!(parts.status, refusal.status());
+        (parts.headers, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn the_login_page_has_the_settings_of_this_very_host() {
+        let (headers, body) = rendered(Refusal::LoginRequired, &context(Format::Html));
+        assert_eq!(headers[header::WWW_AUTHENTICATE], "Negotiate");
+        for part in [
+            "--auth-server-allowlist=proxy.example.com<",
+            "{&quot;AuthServerAllowlist&quot;: &quot;proxy.example.com&quot;}",
+            "network.negotiate-auth.trusted-uris",
+            "Safari",
+            "curl --negotiate -u : http://proxy.example.com:50070/",
+        ] {
+            assert!(body.contains(part), "{part}\n{body}");
+        }
+    }
+
+    #[test]
+    fn ntlm_gets_words_and_no_challenge() {
+        for format in [Format::Html, Format::Text] {
+            let (headers, body) = rendered(Refusal::Ntlm, &context(format));
+            assert!(!headers.contains_key(header::WWW_AUTHENTICATE));
+            assert!(body.contains("NTLM") && body.contains("kinit"));
+        }
+    }
+
+    #[test]
+    fn every_refusal_has_its_word_in_every_format_and_is_never_stored() {
+        for refusal in Refusal::ALL {
+            for format in [Format::Html, Format::Json, Format::Text] {
+                let (headers, body) = rendered(*refusal, &context(format));
+                assert!(body.contains(refusal.reason()) && body.contains("7f"));
+                assert_eq!(headers[header::CACHE_CONTROL], "no-store");
+                assert_eq!(
+                    headers.contains_key(header::WWW_AUTHENTICATE),
+                    refusal.challenges()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn json_is_json() {
+        let (_, body) = rendered(Refusal::UserDenied, &context(Format::Json));
+        let value: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(value["refusal"]["reason"], "user_denied");
+        assert_eq!(value["refusal"]["status"], 403);
+    }
+
+    #[test]
+    fn head_has_no_body() {
+        let context = Context {
+            head: true,
+            ..context(Format::Html)
+        };
+        assert!(rendered(Refusal::LoginRequired, &context).1.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_of_the_client_becomes_markup(host in ".*", principal in ".*", tls: bool) {
+            let context = Context {
+                authority: &host,
+                scheme: if tls { "https" } else { "http" },
+                principal: Some(&principal),
+                request_id: Some(&principal),
+                ..context(Format::Html)
+            };
+            let plain = Context { authority: "h", principal: Some("p"), ..context };
+            let count = |context: &Context<'_>, c: char| {
+                rendered(Refusal::LoginRequired, context).1.matches(c).count()
+            };
+            let plain = Context { request_id: Some("i"), ..plain };
+            prop_assert_eq!(count(&context, '<'), count(&plain, '<'));
+            prop_assert_eq!(count(&context, '>'), count(&plain, '>'));
+        }
+
+        #[test]
+        fn text_has_no_control_characters_of_the_client(host in "\\PC*\\p{Cc}\\PC*", name in "\\PC*\\p{Cc}") {
+            let context = Context {
+                authority: &host, principal: Some(&name), request_id: Some(&name),
+                ..context(Format::Text)
+            };
+            let (_, body) = rendered(Refusal::LoginRequired, &context);
+            prop_assert!(!body.contains(|c: char| c.is_control() && c != '\n'));
+            prop_assert_eq!(body.lines().count(), 7);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+# spnegate: the commands of the README. Each installs what it needs and says so.
+#   make demo    a throwaway realm and a real HA cluster behind the gateway, until Ctrl-C
+#   make test    everything: format, lints, docs, unit, in-process and integration tests
+#   make bench   side by side with HAProxy, nginx and Apache; writes a table to benches/
+#   make audit   cargo-deny: advisories, licences, bans, sources (wants a network)
+#   make fuzz    each fuzz target for FUZZ_SECONDS (wants a nightly toolchain and cargo-fuzz)
+
+SHELL := /bin/bash
+CARGO ?= cargo
+FUZZ_SECONDS ?= 60
+
+BUILD_PACKAGES := gcc libc6-dev make pkg-config libkrb5-dev libclang-dev
+KERBEROS_PACKAGES := krb5-kdc krb5-admin-server krb5-user
+LAB_PACKAGES := $(KERBEROS_PACKAGES) libnss-wrapper curl openjdk-17-jdk-headless maven procps iproute2
+TEST_PACKAGES := $(LAB_PACKAGES) chromium
+BENCH_PACKAGES := $(LAB_PACKAGES) haproxy nginx apache2 libapache2-mod-auth-gssapi
+
+# $(call need,packages): installs those that are missing; nothing is asked of apt when none is
+define need
+@missing=(); for p in $(1); do \
+  dpkg-query -W -f='$${Status}' "$$p" 2>/dev/null | grep -q ' installed$$' || missing+=("$$p"); done; \
+if [ $${#missing[@]} -gt 0 ]; then \
+  echo "installing with apt-get: $${missing[*]}"; \
+  sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+  export DEBIAN_FRONTEND=noninteractive; \
+  $$sudo apt-get -q update >/dev/null && \
+  $$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends "$${missing[@]}" >/dev/null \
+  || { echo "could not install $${missing[*]}: install them by hand, then run make again" >&2; exit 1; }; fi
+endef
+
+.PHONY: all build demo test lint unit integration bench audit fuzz deps deps-test deps-demo deps-bench clean
+
+all: build
+
+build: deps
+	$(CARGO) build --release --bin spnegate
+
+demo: deps-demo
+	$(CARGO) build --bin spnegate
+	$(CARGO) run -p spnegate-integration --bin demo
+
+test: lint unit integration
+	@echo "make test: all passed"
+
+lint: deps-test
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+
+unit: deps-test
+	$(CARGO) test -p spnegate
+
+integration: deps-test
+	$(CARGO) build --bin spnegate
+	$(CARGO) test -p spnegate-integration -- --test-threads=1
+
+bench: deps-bench
+	$(CARGO) build --release --bin spnegate
+	$(CARGO) run --release -p spnegate-integration --bin bench
+
+audit:
+	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny check
+
+fuzz:
+	cd fuzz && for t in $$($(CARGO) +nightly fuzz list); do \
+	  $(CARGO) +nightly fuzz run $$t -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+
+deps:
+	$(call need,$(BUILD_PACKAGES))
+deps-test: deps
+	$(call need,$(TEST_PACKAGES))
+deps-demo: deps
+	$(call need,$(LAB_PACKAGES))
+deps-bench: deps
+	$(call need,$(BENCH_PACKAGES))
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,146 @@
+//! Logins a second: a bare `gss_accept_sec_context` loop on every core beside [`Acceptor`].
+//!
+//! `KRB5_KTNAME=KEYTAB cargo run --release --example accept_loop -- KEYTAB CLIENT SPN [TOKENS]` with
+//! a running KDC; the keytab holds keys of both. The bare loop is what a server in C would do: one
+//! thread a core, each with its own default credential (which is why the environment must name the
+//! keytab), each context released. Both use the same kind of replay cache. Rounds are interleaved.
+
+use std::{
+    env,
+    error::Error,
+    io::{Write, stdout},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use libgssapi::{
+    context::{SecurityContext, ServerCtx},
+    credential::{Cred, CredUsage},
+    oid::{GSS_MECH_KRB5, GSS_MECH_SPNEGO, OidSet},
+};
+use spnegate::gss::{
+    Acceptor, AcceptorOptions, Initiator, InitiatorOptions, Principal, ReplayCache, Step,
+};
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// Logins that are under way at a time.
+const CLIENTS: usize = 64;
+
+fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [keytab, client, spn, rest @ ..] = arguments.as_slice() else {
+        return Err("usage: accept_loop KEYTAB CLIENT SPN [TOKENS]".into());
+    };
+    let count: usize = rest.first().map_or(Ok(20_000), |text| text.parse())?;
+    let (client, spn): (Principal, Principal) = (client.parse()?, spn.parse()?);
+    let threads = thread::available_parallelism()?.get();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
+    let initiator = Initiator::start(InitiatorOptions {
+        keytab: keytab.into(),
+        threads,
+        queue: 1024,
+        deadline: Duration::from_secs(5),
+    })?;
+    let acceptor = Acceptor::start(AcceptorOptions {
+        keytab: keytab.into(),
+        replay_cache: match env::var_os("KRB5RCACHENAME") {
+            Some(name) if name == "none:" => ReplayCache::None,
+            Some(_) | None => ReplayCache::default(),
+        },
+        threads,
+        queue: 1024,
+        deadline: Duration::from_secs(5),
+    })?;
+    let mut out = stdout().lock();
+    writeln!(
+        out,
+        "{threads} threads, {count} tokens a run; logins a second"
+    )?;
+    for round in 1..=5 {
+        let tokens = || runtime.block_on(make(&initiator, &client, &spn, count));
+        let bare = rate(count, tokens()?, |tokens| bare(threads, &tokens))?;
+        let ours = rate(count, tokens()?, |tokens| {
+            runtime.block_on(ours(&acceptor, tokens))
+        })?;
+        let ratio = ours / bare;
+        writeln!(
+            out,
+            "{round}: bare {bare:.0}, acceptor {ours:.0}, ratio {ratio:.3}"
+        )?;
+    }
+    Ok(())
+}
+
+fn rate(
+    count: usize,
+    tokens: Vec<Vec<u8>>,
+    run: impl FnOnce(Vec<Vec<u8>>) -> Result<(), Failure>,
+) -> Result<f64, Failure> {
+    let start = Instant::now();
+    run(tokens)?;
+    Ok(f64::from(u32::try_from(count)?) / start.elapsed().as_secs_f64())
+}
+
+async fn make(
+    initiator: &Initiator,
+    client: &Principal,
+    spn: &Principal,
+    count: usize,
+) -> Result<Vec<Vec<u8>>, Failure> {
+    let mut tokens = Vec::with_capacity(count);
+    while tokens.len() < count {
+        let batch = CLIENTS.min(count - tokens.len());
+        let made = join_all((0..batch).map(|_| initiator.token(client, spn))).await;
+        for token in made {
+            tokens.push(token?.token);
+        }
+    }
+    Ok(tokens)
+}
+
+fn bare(threads: usize, tokens: &[Vec<u8>]) -> Result<(), Failure> {
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<(), Failure> {
+        let mut mechanisms = OidSet::singleton(GSS_MECH_KRB5)?;
+        mechanisms.add(GSS_MECH_SPNEGO)?;
+        let cred = Cred::acquire(None, None, CredUsage::Accept, Some(&mechanisms))?;
+        while let Some(token) = tokens.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let mut context = ServerCtx::new(Some(cred.clone()));
+            context.step(token, None)?;
+            if env::var_os("NAMES").is_some() {
+                context.source_name()?.display_name()?;
+            }
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        running
+            .into_iter()
+            .try_for_each(|thread| thread.join().map_err(|_| "a thread panicked")?)
+    })
+}
+
+async fn ours(acceptor: &Acceptor, tokens: Vec<Vec<u8>>) -> Result<(), Failure> {
+    let tokens = std::cell::RefCell::new(tokens.into_iter());
+    let work = || async {
+        loop {
+            let Some(token) = tokens.borrow_mut().next() else {
+                return Ok::<(), Failure>(());
+            };
+            match acceptor.accept(token, None).await? {
+                Step::Done(_) => {}
+                Step::Continue { .. } => return Err("another leg".into()),
+            }
+        }
+    };
+    for result in join_all((0..CLIENTS).map(|_| work())).await {
+        result?;
+    }
+    Ok(())
+}

@@ -1,0 +1,17 @@
+//! `auth::names`: any rules compile or are refused, and no name is made that is not a plain one.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use spnegate::{
+    auth::names::{AuthToLocal, Mechanism},
+    gss::Principal,
+};
+
+fuzz_target!(|input: (&str, &str)| {
+    let (rules, principal) = input;
+    let Ok(names) = AuthToLocal::compile(&[rules], Mechanism::Hadoop, "R") else { return };
+    let Ok(principal) = principal.parse::<Principal>() else { return };
+    if let Ok(name) = names.map(&principal) {
+        assert!(!name.is_empty() && !name.contains(['/', '@', '\0', '\n']));
+    }
+});

@@ -1,0 +1,21 @@
+//! `gateway::path`: no server climbs, however often it decodes.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use spnegate::gateway::path;
+
+fuzz_target!(|input: (&str, bool)| {
+    let (text, encoded_slash) = input;
+    if path::check(text, encoded_slash).is_err() {
+        return;
+    }
+    assert!(text.starts_with('/') && !text.starts_with("//"));
+    let mut bytes = text.as_bytes().to_vec();
+    for _ in 0..8 {
+        let walked = String::from_utf8_lossy(&bytes).replace('\\', "/");
+        for segment in walked.split('/') {
+            assert!(!matches!(segment.split(';').next(), Some("." | "..")), "{text:?}");
+        }
+        bytes = percent_encoding::percent_decode(&bytes).collect();
+    }
+});

@@ -1,0 +1,20 @@
+//! `rewrite::set_cookie`: what goes out is this console's, without a domain, and no login.
+#![no_main]
+
+use http::HeaderValue;
+use libfuzzer_sys::fuzz_target;
+use spnegate::rewrite::set_cookie;
+
+fuzz_target!(|input: (&[u8], bool)| {
+    let (value, tls) = input;
+    let Ok(value) = HeaderValue::from_bytes(value) else { return };
+    let Some(rewritten) = set_cookie::rewrite(&value, "nn", &[], tls) else { return };
+    let text = rewritten.as_bytes().to_ascii_lowercase();
+    assert!(text.starts_with(b"nn."));
+    let name = text.split(|&byte| byte == b'=').next().unwrap_or_default();
+    assert!(!name.ends_with(b".auth"));
+    for attribute in text.split(|&byte| byte == b';').skip(1) {
+        let key = attribute.split(|&byte| byte == b'=').next().unwrap_or_default();
+        assert_ne!(key.trim_ascii(), b"domain");
+    }
+});

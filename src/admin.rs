@@ -1,0 +1,275 @@
+//! The operators' listener: `/metrics`, `/health` and a status page, without login.
+//!
+//! It has a thread and a runtime of its own, so that it answers while the workers are busy, and
+//! nothing that it shows is secret. It is meant for `127.0.0.1` or a management network.
+
+use std::{
+    convert::Infallible,
+    fmt, io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::{
+    runtime::{Builder, LocalOptions},
+    sync::{Semaphore, watch},
+    task::spawn_local,
+    time,
+};
+
+use crate::{server::BindError, telemetry::metrics};
+
+mod page;
+pub mod status;
+
+pub use self::status::Status;
+
+/// Connections at once; scrapers need one each.
+const CONNECTIONS: usize = 64;
+/// For a request's head, and between requests.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The media type of the Prometheus text format.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What the admin listener shows.
+#[derive(Clone)]
+pub struct AdminOptions {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The metrics.
+    pub metrics: PrometheusHandle,
+    /// Looks at everything; called for each request of `/` and `/health`.
+    pub status: Arc<dyn Fn() -> Status + Send + Sync>,
+}
+
+impl fmt::Debug for AdminOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminOptions")
+            .field("listen", &self.listen)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The running admin listener; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Admin {
+    address: SocketAddr,
+    _alive: watch::Sender<()>,
+}
+
+impl Admin {
+    /// The address, with the port it got.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Starts the admin listener, and the upkeep of the metrics with it.
+///
+/// # Errors
+/// [`BindError`], naming the address.
+pub fn start(options: AdminOptions) -> Result<Admin, BindError> {
+    let failed = |source| BindError::new(options.listen, source);
+    let socket = TcpListener::bind(options.listen).map_err(failed)?;
+    socket.set_nonblocking(true).map_err(failed)?;
+    let address = socket.local_addr().map_err(failed)?;
+    let (alive, ended) = watch::channel(());
+    let runtime = Builder::new_current_thread;
+    thread::Builder::new()
+        .name("admin".to_owned())
+        .spawn(move || {
+            let served = runtime()
+                .enable_all()
+                .build_local(LocalOptions::default())
+                .and_then(|runtime| runtime.block_on(serve(socket, options, ended)));
+            if let Err(error) = served {
+                tracing::error!(%error, "the admin listener has ended");
+            }
+        })
+        .map_err(BindError::Worker)?;
+    Ok(Admin {
+        address,
+        _alive: alive,
+    })
+}
+
+async fn serve(
+    socket: TcpListener,
+    options: AdminOptions,
+    mut ended: watch::Receiver<()>,
+) -> io::Result<()> {
+    let socket = tokio::net::TcpListener::from_std(socket)?;
+    let options = Arc::new(options);
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut upkeep = time::interval(metrics::UPKEEP);
+    loop {
+        tokio::select! {
+            // an error: the handle was dropped
+            _ = ended.changed() => return Ok(()),
+            _ = upkeep.tick() => options.metrics.run_upkeep(),
+            accepted = socket.accept() => {
+                let Ok((tcp, _)) = accepted else {
+                    // out of files: the next tick is soon enough
+                    upkeep.tick().await;
+                    continue;
+                };
+                let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+                let options = Arc::clone(&options);
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let answer = answer(&request, &options);
+                    async move { Ok::<_, Infallible>(answer) }
+                });
+                let connection = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(PATIENCE)
+                    .serve_connection(TokioIo::new(tcp), service);
+                spawn_local(async move {
+                    if let Err(error) = connection.await {
+                        tracing::debug!(%error, "admin connection failed");
+                    }
+                    drop(place);
+                });
+            }
+        }
+    }
+}
+
+fn answer<B>(request: &Request<B>, options: &AdminOptions) -> Response<Full<Bytes>> {
+    let json = request.uri().query() == Some("format=json");
+    let (status, media, body) = match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, path) => match path {
+            "/metrics" => (StatusCode::OK, PROMETHEUS, options.metrics.render()),
+            "/health" => health(&(options.status)()),
+            "/" if json => match serde_json::to_string_pretty(&(options.status)()) {
+                Ok(text) => (StatusCode::OK, "application/json", text),
+                Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+            },
+            "/" => {
+                let page = page::render(&(options.status)());
+                (StatusCode::OK, "text/html; charset=utf-8", page)
+            }
+            _ => text(StatusCode::NOT_FOUND, "There is /, /metrics and /health."),
+        },
+        _ => text(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only."),
+    };
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+        ),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// 200 while requests are welcome, 503 while draining: what a balancer in front asks.
+fn health(status: &Status) -> (StatusCode, &'static str, String) {
+    if status.draining {
+        text(StatusCode::SERVICE_UNAVAILABLE, "draining")
+    } else {
+        text(StatusCode::OK, "ok")
+    }
+}
+
+fn text(status: StatusCode, line: &str) -> (StatusCode, &'static str, String) {
+    (status, "text/plain; charset=utf-8", format!("{line}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+
+    fn options(draining: bool) -> AdminOptions {
+        AdminOptions {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            metrics: PrometheusBuilder::new().build_recorder().handle(),
+            status: Arc::new(move || Status {
+                draining,
+                ..status::tests::status()
+            }),
+        }
+    }
+
+    fn get(uri: &str, draining: bool) -> (Response<()>, String) {
+        let request = Request::get(uri).body(()).unwrap();
+        let (head, body) = answer(&request, &options(draining)).into_parts();
+        let runtime = Builder::new_current_thread().build().unwrap();
+        let body = runtime.block_on(body.collect()).unwrap().to_bytes();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        (Response::from_parts(head, ()), body)
+    }
+
+    #[test]
+    fn health_turns_while_draining() {
+        assert_eq!(get("/health", false).0.status(), StatusCode::OK);
+        let (head, body) = get("/health", true);
+        assert_eq!(head.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(body, "draining\n");
+    }
+
+    #[test]
+    fn the_page_names_consoles_and_backends_and_escapes_them() {
+        let (head, body) = get("/", false);
+        assert_eq!(head.headers()["x-content-type-options"], "nosniff");
+        assert!(body.contains("namenode") && body.contains("http://nn1.example.com:50070"));
+        assert!(body.contains("&lt;b&gt;refused") && !body.contains("<b>refused"));
+    }
+
+    #[test]
+    fn the_same_is_there_in_json() {
+        let (_, body) = get("/?format=json", false);
+        let json: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(json["consoles"][0]["backends"][0]["state"], "active");
+    }
+
+    #[test]
+    fn it_is_served_and_ends_with_its_handle() {
+        let admin = start(options(false)).unwrap();
+        let get = |address| -> io::Result<String> {
+            use std::io::{Read, Write};
+            let mut tcp = std::net::TcpStream::connect(address)?;
+            tcp.write_all(b"GET /health HTTP/1.0\r\n\r\n")?;
+            let mut text = String::new();
+            tcp.read_to_string(&mut text)?;
+            Ok(text)
+        };
+        let address = admin.address();
+        assert!(get(address).unwrap().ends_with("ok\n"));
+        drop(admin);
+        while get(address).is_ok_and(|text| !text.is_empty()) {
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_port_in_use_is_named() {
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listen = other.local_addr().unwrap();
+        let error = start(AdminOptions {
+            listen,
+            ..options(false)
+        })
+        .unwrap_err();
+        assert!(matches!(error, BindError::InUse { .. }), "{error}");
+    }
+}

@@ -1,0 +1,115 @@
+//! The status page.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::status::{BackendState, BackendStatus, ConsoleStatus, LoginState, Status};
+
+const STYLE: &str = "body{font:14px/1.5 system-ui,sans-serif;margin:2em auto;max-width:72em;padding:0 1em;color:#222}\
+h1{font-size:1.4em}h2{font-size:1.1em;margin:1.6em 0 .4em}table{border-collapse:collapse;width:100%}\
+td,th{text-align:left;padding:.3em .8em .3em 0;border-bottom:1px solid #ddd;vertical-align:top}\
+.good{color:#176b2c}.bad{color:#a51d1d}.quiet{color:#666}code{font-size:.95em}";
+
+/// The page in HTML; everything that is not ours is escaped.
+pub(super) fn render(status: &Status) -> String {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "spnegate" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { "spnegate " (status.version) }
+                (summary(status))
+                @for console in &status.consoles { (table(console)) }
+                p { a href="/metrics" { "Metrics" } " · " a href="/health" { "Health" } " · " a href="/?format=json" { "JSON" } }
+            }
+        }
+    }
+    .into_string()
+}
+
+fn summary(status: &Status) -> Markup {
+    let keytab = &status.keytab;
+    html! {
+        @if status.draining { p.bad { "Shutting down: no new connections." } }
+        table {
+            tr { th { "Up for" } td { (span(status.uptime_seconds)) } }
+            tr { th { "Connections" } td { (status.connections) " on " (status.workers) " workers" } }
+            tr { th { "Sessions" } td { (status.sessions) } }
+            tr {
+                th { "Keytab" }
+                td {
+                    code { (keytab.path) } " "
+                    @if keytab.valid { span.good { "valid" } } @else { span.bad { "not valid" } }
+                    @if let Some(problem) = &keytab.problem { br; span.bad { (problem) } }
+                    @for principal in &keytab.principals { br; code.quiet { (principal) } }
+                }
+            }
+        }
+    }
+}
+
+fn table(console: &ConsoleStatus) -> Markup {
+    html! {
+        h2 { (console.name) span.quiet { " · " (console.kind) " · identity " (console.identity) } }
+        p.quiet { @for listen in &console.listen { code { (listen) } " " } }
+        table {
+            tr { th { "Backend" } th { "State" } th { "Since" } th { "Login" } th { "In flight" } th { "Last error" } }
+            @for backend in &console.backends { (row(backend)) }
+        }
+    }
+}
+
+fn row(backend: &BackendStatus) -> Markup {
+    let state = match backend.state {
+        BackendState::Active => "good",
+        BackendState::Down | BackendState::IdentityIgnored => "bad",
+        BackendState::Unknown | BackendState::Standby => "quiet",
+    };
+    let login = match backend.login {
+        LoginState::Ok => "good",
+        LoginState::Failed => "bad",
+        LoginState::NotNeeded | LoginState::None => "quiet",
+    };
+    html! {
+        tr {
+            td { code { (backend.url) } }
+            td class=(state) { (backend.state.word()) }
+            td { (span(backend.since_seconds)) }
+            td class=(login) { (backend.login.word()) }
+            td { (backend.in_flight) }
+            td { (backend.last_error.as_deref().unwrap_or_default()) }
+        }
+    }
+}
+
+/// A span of time as people say it: its two largest units.
+fn span(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
+        (0, ..) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_show_their_two_largest_units() {
+        for (seconds, text) in [
+            (59, "59 s"),
+            (61, "1 min 1 s"),
+            (3661, "1 h 1 min"),
+            (90_061, "1 d 1 h"),
+        ] {
+            assert_eq!(span(seconds), text);
+        }
+    }
+}

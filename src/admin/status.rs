@@ -1,0 +1,178 @@
+//! What the status page shows: plain values, filled by the runtime. Nothing here is secret.
+
+use serde::Serialize;
+
+/// The gateway at a moment.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// The gateway's version.
+    pub version: String,
+    /// Seconds since the start.
+    pub uptime_seconds: u64,
+    /// Whether it is shutting down.
+    pub draining: bool,
+    /// Worker threads.
+    pub workers: usize,
+    /// Client connections.
+    pub connections: usize,
+    /// Cached sessions.
+    pub sessions: u64,
+    /// The keytab.
+    pub keytab: KeytabStatus,
+    /// The consoles, in file order.
+    pub consoles: Vec<ConsoleStatus>,
+}
+
+/// The keytab.
+#[derive(Clone, Debug, Serialize)]
+pub struct KeytabStatus {
+    /// Its path.
+    pub path: String,
+    /// Whether it is readable and holds what the configuration needs.
+    pub valid: bool,
+    /// What is wrong with it.
+    pub problem: Option<String>,
+    /// Its principals, with key versions; never keys.
+    pub principals: Vec<String>,
+}
+
+/// A console.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConsoleStatus {
+    /// Name.
+    pub name: String,
+    /// Kind.
+    pub kind: String,
+    /// How a backend is told who the user is.
+    pub identity: String,
+    /// Addresses, as `http://host:port` or `https://host:port`.
+    pub listen: Vec<String>,
+    /// The backends, in file order.
+    pub backends: Vec<BackendStatus>,
+}
+
+/// A backend.
+#[derive(Clone, Debug, Serialize)]
+pub struct BackendStatus {
+    /// URL, as configured.
+    pub url: String,
+    /// Its state.
+    pub state: BackendState,
+    /// Seconds in this state.
+    pub since_seconds: u64,
+    /// The gateway's login there.
+    pub login: LoginState,
+    /// Requests in flight there.
+    pub in_flight: usize,
+    /// The last error, with what to do.
+    pub last_error: Option<String>,
+}
+
+/// A backend's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackendState {
+    /// Not probed yet.
+    Unknown,
+    /// Serves.
+    Active,
+    /// Alive, but the other one is active.
+    Standby,
+    /// Does not serve.
+    Down,
+    /// Ignores who the user is: closed.
+    IdentityIgnored,
+}
+
+/// The gateway's login at a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoginState {
+    /// This console's identity mode needs none.
+    NotNeeded,
+    /// Not tried yet.
+    None,
+    /// Logged in.
+    Ok,
+    /// The last try failed.
+    Failed,
+}
+
+impl BackendState {
+    /// The word of page and JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Active => "active",
+            Self::Standby => "standby",
+            Self::Down => "down",
+            Self::IdentityIgnored => "identity_ignored",
+        }
+    }
+}
+
+impl LoginState {
+    /// The word of page and JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::NotNeeded => "not_needed",
+            Self::None => "none",
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(crate) fn status() -> Status {
+        Status {
+            version: "0.1.0".to_owned(),
+            uptime_seconds: 90_061,
+            draining: false,
+            workers: 2,
+            connections: 3,
+            sessions: 4,
+            keytab: KeytabStatus {
+                path: "/etc/spnegate/merged.keytab".to_owned(),
+                valid: true,
+                problem: None,
+                principals: vec!["HTTP/proxy.example.com@EXAMPLE.COM (kvno 3)".to_owned()],
+            },
+            consoles: vec![ConsoleStatus {
+                name: "namenode".to_owned(),
+                kind: "namenode".to_owned(),
+                identity: "doas".to_owned(),
+                listen: vec!["http://0.0.0.0:50070".to_owned()],
+                backends: vec![BackendStatus {
+                    url: "http://nn1.example.com:50070".to_owned(),
+                    state: BackendState::Active,
+                    since_seconds: 61,
+                    login: LoginState::Failed,
+                    in_flight: 1,
+                    last_error: Some("<b>refused</b>".to_owned()),
+                }],
+            }],
+        }
+    }
+
+    #[test]
+    fn the_words_of_page_and_json_are_the_same() {
+        use BackendState as B;
+        use LoginState as L;
+        for state in [
+            B::Unknown,
+            B::Active,
+            B::Standby,
+            B::Down,
+            B::IdentityIgnored,
+        ] {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.word());
+        }
+        for login in [L::NotNeeded, L::None, L::Ok, L::Failed] {
+            assert_eq!(serde_json::to_value(login).unwrap(), login.word());
+        }
+    }
+}

@@ -1,0 +1,143 @@
+use std::{
+    convert::Infallible,
+    time::{Duration, SystemTime},
+};
+
+use http::Method;
+use http_body_util::{BodyExt as _, Full};
+use tower::ServiceExt as _;
+
+use super::{groups::tests::scripted, *};
+use crate::auth::{
+    names::{AuthToLocal, Mechanism},
+    secret::Secret,
+    session::{Limits, Sessions, unix_now},
+};
+
+fn session(user: &str) -> Arc<Session> {
+    let hour = Duration::from_secs(3600);
+    let limits = Limits {
+        lifetime: hour,
+        idle: hour,
+        capacity: 1,
+    };
+    let sessions = Sessions::new(limits, &Secret::random().unwrap());
+    let names = AuthToLocal::compile(&["DEFAULT"], Mechanism::Hadoop, "R").unwrap();
+    let principal = format!("{user}@R").parse().unwrap();
+    let expires = SystemTime::now() + hour;
+    sessions
+        .begin(&principal, expires, Scheme::Plain, &names, unix_now())
+        .unwrap()
+        .session
+}
+
+/// What a user's request gets: the reason word, or `passed`.
+async fn asked(allow: impl Into<Option<Allowed>>, request: http::request::Builder) -> String {
+    let policy = AclPolicy {
+        console: "rm".into(),
+        scheme: Scheme::Plain,
+        hosts: vec!["gw.example.com".into()],
+        allow: allow.into(),
+    };
+    let inner = tower::service_fn(async |_: Request<()>| {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("passed")))
+    });
+    let request = request.header(header::HOST, "gw.example.com:8088");
+    let request = request
+        .header(header::ACCEPT, "application/json")
+        .body(())
+        .unwrap();
+    let response = AclLayer::new(policy)
+        .layer(inner)
+        .oneshot(request)
+        .await
+        .unwrap();
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let Ok(json) = serde_json::from_slice::<serde_json::Value>(&body) else {
+        return String::from_utf8(body.to_vec()).unwrap();
+    };
+    assert_eq!(json["refusal"]["status"], status);
+    json["refusal"]["reason"].as_str().unwrap().to_owned()
+}
+
+fn by(user: &str) -> http::request::Builder {
+    Request::builder().extension(session(user))
+}
+
+fn allowed(users: &[&str], groups: Option<&[&str]>) -> Allowed {
+    let set = |names: &[&str]| names.iter().map(|n| Arc::from(*n)).collect();
+    let groups = groups.map(|names| (set(names), scripted()));
+    Allowed {
+        users: set(users),
+        groups,
+    }
+}
+
+#[tokio::test]
+async fn users_or_groups_decide() {
+    assert_eq!(asked(None, by("carol")).await, "passed");
+    assert_eq!(
+        asked(allowed(&["alice"], None), by("alice")).await,
+        "passed"
+    );
+    assert_eq!(
+        asked(allowed(&["alice"], None), by("Alice")).await,
+        "user_denied"
+    );
+    assert_eq!(asked(allowed(&[], None), by("alice")).await, "user_denied");
+    assert_eq!(
+        asked(allowed(&[], Some(&["ops"])), by("alice")).await,
+        "passed"
+    );
+    assert_eq!(
+        asked(allowed(&["carol"], Some(&["ops"])), by("carol")).await,
+        "passed"
+    );
+    assert_eq!(
+        asked(allowed(&["alice"], Some(&["ops"])), by("carol")).await,
+        "user_denied"
+    );
+}
+
+#[tokio::test]
+async fn groups_that_cannot_be_had_close_the_door_but_not_to_listed_users() {
+    assert_eq!(
+        asked(allowed(&[], Some(&["ops"])), by("bob")).await,
+        "groups_unavailable"
+    );
+    assert_eq!(
+        asked(allowed(&["bob"], Some(&["ops"])), by("bob")).await,
+        "passed"
+    );
+}
+
+#[tokio::test]
+async fn known_groups_need_no_waiting() {
+    let allow = allowed(&[], Some(&["ops"]));
+    let (_, system) = allow.groups.as_ref().unwrap();
+    system.ask("alice").await.unwrap();
+    assert!(matches!(allow.decide("alice"), Decision::Pass));
+}
+
+#[tokio::test]
+async fn nobody_passes_without_a_session() {
+    assert_eq!(asked(None, Request::builder()).await, "login_required");
+}
+
+#[tokio::test]
+async fn other_sites_are_refused_before_users_are_looked_at() {
+    let post = |origin: &str| {
+        by("alice")
+            .method(Method::POST)
+            .header(header::ORIGIN, origin)
+    };
+    assert_eq!(
+        asked(allowed(&[], None), post("http://evil.org")).await,
+        "cross_site"
+    );
+    assert_eq!(
+        asked(None, post("http://gw.example.com:50070")).await,
+        "passed"
+    );
+}

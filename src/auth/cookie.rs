@@ -1,0 +1,107 @@
+//! The cookies of a request (RFC 6265 section 4.2), read in place.
+//!
+//! In a request's way this is the first look at a client's credentials; the hot path allocates
+//! nothing here.
+
+use http::{HeaderMap, HeaderValue, header};
+
+/// Every `(name, value)` of all `Cookie` headers, in the order sent, duplicates too.
+///
+/// A pair of double quotes around a value is taken off; names and values are otherwise bytes as
+/// they came. A pair without `=` has an empty name, as in browsers.
+pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
+    headers.get_all(header::COOKIE).iter().flat_map(in_header)
+}
+
+/// The values of the cookies of one name, empty ones left out.
+pub fn named<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = &'h [u8]> {
+    pairs(headers)
+        .filter(move |(n, v)| *n == name.as_bytes() && !v.is_empty())
+        .map(|(_, v)| v)
+}
+
+/// The pairs of one header.
+fn in_header(value: &HeaderValue) -> impl Iterator<Item = (&[u8], &[u8])> {
+    value
+        .as_bytes()
+        .split(|b| *b == b';')
+        .map(<[u8]>::trim_ascii)
+        .filter(|p| !p.is_empty())
+        .map(|pair| match pair.iter().position(|b| *b == b'=') {
+            Some(at) => (
+                pair[..at].trim_ascii_end(),
+                unquoted(pair[at + 1..].trim_ascii_start()),
+            ),
+            None => (&pair[..0], pair),
+        })
+}
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    match value {
+        [b'"', inner @ .., b'"'] => inner,
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(
+                header::COOKIE,
+                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+            );
+        }
+        headers
+    }
+
+    fn text(headers: &HeaderMap) -> Vec<(String, String)> {
+        let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
+        pairs(headers).map(|(n, v)| (text(n), text(v))).collect()
+    }
+
+    #[test]
+    fn all_headers_and_copies_are_seen() {
+        let headers = headers(&["a=1; b=\"2\";;c = 3 ", "a=4", "lonely; d="]);
+        let expected = [
+            ("a", "1"),
+            ("b", "2"),
+            ("c", "3"),
+            ("a", "4"),
+            ("", "lonely"),
+            ("d", ""),
+        ];
+        assert_eq!(
+            text(&headers),
+            expected.map(|(n, v)| (n.to_owned(), v.to_owned()))
+        );
+        let copies: Vec<_> = named(&headers, "a").collect();
+        assert_eq!(copies, [b"1", b"4"]);
+    }
+
+    #[test]
+    fn an_empty_cookie_reads_as_none_and_names_match_exactly() {
+        let headers = headers(&["s=; S=x; ss=y; s=\"\""]);
+        assert_eq!(named(&headers, "s").count(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn pairs_come_back(pairs in prop::collection::vec(("[a-z_.-]{1,8}", "[!#-:<-~]{0,12}"), 0..6)) {
+            let line = pairs.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join("; ");
+            prop_assert_eq!(text(&headers(&[&line])), pairs);
+        }
+
+        #[test]
+        fn any_header_is_read(line in "[ -~]{0,60}") {
+            for (name, value) in text(&headers(&[&line])) {
+                prop_assert!(!name.contains(';') && !value.contains(';'));
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The grammar of `Authorization: Negotiate` (RFC 4559 section 4.2): from headers to a token.
+//!
+//! In a request's way this comes after the session cookie and before GSSAPI, so that nothing that
+//! is not a Kerberos or SPNEGO token costs an accept.
+
+use base64::{
+    Engine as _,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use http::{HeaderMap, header};
+
+use crate::refusal::Refusal;
+
+/// The largest token, decoded, in bytes.
+///
+/// A ticket with 1,500 Active Directory groups and a forwarded TGT takes about 27 KB.
+pub const MAX_TOKEN: usize = 48 * 1024;
+
+/// Standard alphabet; padding may be missing, as some clients send it.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Reads the token of a request; `None` where it carries no Negotiate credentials.
+///
+/// Other schemes (`Basic`, `Bearer`) count as none: the client is told what to do by the ordinary
+/// challenge. Hive's `Negotiate : <token>` is understood.
+///
+/// # Errors
+///
+/// [`Refusal::DuplicateAuthorization`], [`Refusal::BadAuthorization`] (junk, no token),
+/// [`Refusal::TokenTooLarge`], [`Refusal::Ntlm`] (raw NTLM, under `Negotiate` or `NTLM`).
+pub fn token(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Refusal> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(Refusal::DuplicateAuthorization);
+    }
+    let value = value.as_bytes().trim_ascii();
+    let end = value
+        .iter()
+        .position(|b| b" \t:".contains(b))
+        .unwrap_or(value.len());
+    let (scheme, rest) = value.split_at(end);
+    if scheme.eq_ignore_ascii_case(b"NTLM") {
+        return Err(Refusal::Ntlm);
+    }
+    if !scheme.eq_ignore_ascii_case(b"Negotiate") {
+        return Ok(None);
+    }
+    let rest = rest.trim_ascii_start();
+    let encoded = rest.strip_prefix(b":").unwrap_or(rest).trim_ascii_start();
+    if encoded.is_empty() {
+        return Err(Refusal::BadAuthorization);
+    }
+    if encoded.len() > MAX_TOKEN.div_ceil(3) * 4 {
+        return Err(Refusal::TokenTooLarge);
+    }
+    let token = BASE64
+        .decode(encoded)
+        .map_err(|_| Refusal::BadAuthorization)?;
+    if token.len() > MAX_TOKEN {
+        return Err(Refusal::TokenTooLarge);
+    }
+    if token.starts_with(b"NTLMSSP\0") {
+        return Err(Refusal::Ntlm);
+    }
+    if token.is_empty() {
+        return Err(Refusal::BadAuthorization);
+    }
+    Ok(Some(token))
+}
+
+/// Whether a token opens a login (an `InitialContextToken` of RFC 2743 section 3.1) rather than
+/// going on with one (SPNEGO's `NegTokenResp`, RFC 4178 section 4.2.2).
+pub(super) fn opens(token: &[u8]) -> bool {
+    token.first() != Some(&0xa1)
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::prelude::BASE64_STANDARD;
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(values: &[&[u8]]) -> Result<Option<Vec<u8>>, Refusal> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            let value = HeaderValue::from_bytes(value).unwrap();
+            headers.append(header::AUTHORIZATION, value);
+        }
+        token(&headers)
+    }
+
+    #[test]
+    fn spellings_of_clients_are_read() {
+        for value in [
+            "Negotiate YWJjZA==",
+            "negotiate YWJjZA==",
+            "NEGOTIATE  YWJjZA",
+            "Negotiate : YWJjZA==",
+            "Negotiate: YWJjZA==",
+            "Negotiate\tYWJjZA== ",
+        ] {
+            assert_eq!(
+                read(&[value.as_bytes()]),
+                Ok(Some(b"abcd".to_vec())),
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
+    fn other_schemes_are_no_credentials() {
+        assert_eq!(read(&[]), Ok(None));
+        assert_eq!(read(&[b"Basic YTpi"]), Ok(None));
+        assert_eq!(read(&[b"Bearer x"]), Ok(None));
+        assert_eq!(read(&[b"Negotiated YWJj"]), Ok(None));
+        assert_eq!(read(&[b""]), Ok(None));
+    }
+
+    #[test]
+    fn junk_is_refused() {
+        for value in [
+            &b"Negotiate"[..],
+            b"Negotiate ",
+            b"Negotiate :",
+            b"Negotiate ===",
+            b"Negotiate YW Jj",
+            b"Negotiate YWJj, Basic x",
+            b"Negotiate YWJ-",
+            b"Negotiate \xff\xfe",
+        ] {
+            assert_eq!(read(&[value]), Err(Refusal::BadAuthorization), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn two_headers_are_refused_whatever_they_hold() {
+        let refused = Err(Refusal::DuplicateAuthorization);
+        assert_eq!(read(&[b"Negotiate YWJj", b"Basic x"]), refused);
+        assert_eq!(read(&[b"Basic x", b"Basic x"]), refused);
+    }
+
+    #[test]
+    fn raw_ntlm_is_recognised() {
+        assert_eq!(
+            read(&[b"Negotiate TlRMTVNTUAABAAAAl4II4gAAAAA="]),
+            Err(Refusal::Ntlm)
+        );
+        assert_eq!(read(&[b"NTLM TlRMTVNTUAABAAAA"]), Err(Refusal::Ntlm));
+    }
+
+    #[test]
+    fn the_limit_is_on_the_decoded_token() {
+        let value = |len: usize| format!("Negotiate {}", BASE64_STANDARD.encode(vec![0x60; len]));
+        assert!(read(&[value(MAX_TOKEN).as_bytes()]).is_ok_and(|t| t.is_some()));
+        for len in [MAX_TOKEN + 1, MAX_TOKEN + 2, MAX_TOKEN * 2] {
+            assert_eq!(read(&[value(len).as_bytes()]), Err(Refusal::TokenTooLarge));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_token_comes_back(
+            bytes in prop::collection::vec(any::<u8>(), 1..200),
+            padded: bool, hive: bool, upper: bool,
+        ) {
+            prop_assume!(!bytes.starts_with(b"NTLMSSP\0"));
+            let encoded = BASE64_STANDARD.encode(&bytes);
+            let encoded = if padded { &encoded } else { encoded.trim_end_matches('=') };
+            let scheme = if upper { "NEGOTIATE" } else { "Negotiate" };
+            let value = format!("{scheme} {}{encoded}", if hive { ": " } else { "" });
+            prop_assert_eq!(read(&[value.as_bytes()]), Ok(Some(bytes)));
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(value in prop::collection::vec(0x20_u8..=0xff, 0..80)) {
+            prop_assume!(!value.contains(&0x7f));
+            let _ = read(&[&value]);
+            let _ = read(&[&[b"Negotiate ", &value[..]].concat()]);
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Sessions that ended before their time.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+/// Ids of logged-out sessions, each kept until its cookies have expired anyway.
+#[derive(Default)]
+pub(super) struct Revoked {
+    ids: RwLock<HashMap<[u8; 16], u32>>,
+    /// So that the usual question costs one load.
+    len: AtomicUsize,
+}
+
+impl Revoked {
+    pub(super) fn contains(&self, id: &[u8; 16]) -> bool {
+        self.len.load(Ordering::Acquire) > 0
+            && self
+                .ids
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .contains_key(id)
+    }
+
+    /// Keeps an id until `expires`; what has expired by `now` is dropped when the map would grow.
+    pub(super) fn insert(&self, id: [u8; 16], expires: u32, now: u32) {
+        let mut ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
+        if ids.len() == ids.capacity() {
+            ids.retain(|_, expires| *expires > now);
+        }
+        ids.insert(id, expires);
+        self.len.store(ids.len(), Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expired_ids_make_room_and_others_stay() {
+        let revoked = Revoked::default();
+        revoked.insert([0; 16], 1_000_000, 0);
+        for n in 0..10_000_u32 {
+            let mut id = [1; 16];
+            id[..4].copy_from_slice(&n.to_be_bytes());
+            revoked.insert(id, n + 10, n);
+        }
+        assert!(revoked.contains(&[0; 16]));
+        assert!(revoked.len.load(Ordering::Acquire) < 1_000);
+    }
+}

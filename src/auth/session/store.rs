@@ -1,0 +1,271 @@
+//! All sessions: begun, found, renewed, ended.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use http::{HeaderMap, HeaderValue};
+use ring::{
+    hmac,
+    rand::{SecureRandom as _, SystemRandom},
+};
+use subtle::ConstantTimeEq as _;
+
+use super::{
+    Session, cookie_name,
+    revoked::Revoked,
+    seal::{self, Claims, KEY},
+    set_cookie, short, unix,
+};
+use crate::{
+    auth::{
+        Scheme, cookie,
+        names::{AuthToLocal, NameError},
+        secret::{Secret, SecretError},
+    },
+    gss::Principal,
+};
+
+/// Copies of our cookie that are tried in one request; a browser sends one or two.
+const COPIES: usize = 8;
+
+/// How long sessions last and how many are cached.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// `session.lifetime`; a session is never longer than its ticket either.
+    pub lifetime: Duration,
+    /// `session.idle`
+    pub idle: Duration,
+    /// `session.capacity`, in sessions.
+    pub capacity: u64,
+}
+
+/// All sessions of the gateway: a cheap handle, shared by all workers, that survives reloads.
+#[derive(Clone)]
+pub struct Sessions(Arc<Inner>);
+
+struct Inner {
+    key: hmac::Key,
+    random: SystemRandom,
+    lifetime: AtomicU32,
+    idle: AtomicU32,
+    cache: moka::sync::Cache<[u8; KEY], Arc<Session>>,
+    revoked: Revoked,
+}
+
+/// What the cookies of a request say.
+#[derive(Debug)]
+pub enum Found {
+    /// A valid session.
+    Session(Arc<Session>),
+    /// Only expired, revoked or forged cookies: log in again.
+    Ended,
+    /// No cookie of ours.
+    None,
+}
+
+/// A session that a login has just begun.
+#[derive(Debug)]
+pub struct Begun {
+    /// The session.
+    pub session: Arc<Session>,
+    /// `Set-Cookie`; none where the ticket ends now, or the name is too long for a cookie.
+    pub cookie: Option<HeaderValue>,
+}
+
+/// Why a login begins no session.
+#[derive(Debug, thiserror::Error)]
+pub enum BeginError {
+    /// The principal has no short name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// No session id.
+    #[error(transparent)]
+    Random(#[from] SecretError),
+}
+
+// === impl Sessions ===
+
+impl Sessions {
+    /// No sessions yet; cookies signed with the same secret are read.
+    pub fn new(limits: Limits, secret: &Secret) -> Self {
+        Self(Arc::new(Inner {
+            key: secret.key("spnegate-session-v1"),
+            random: SystemRandom::new(),
+            lifetime: AtomicU32::new(short(limits.lifetime.as_secs())),
+            idle: AtomicU32::new(short(limits.idle.as_secs())),
+            cache: moka::sync::Cache::builder()
+                .max_capacity(limits.capacity)
+                .build(),
+            revoked: Revoked::default(),
+        }))
+    }
+
+    /// Takes over new limits (not the capacity) at a reload; sessions older than they allow end.
+    pub fn set_limits(&self, limits: Limits) {
+        self.0
+            .lifetime
+            .store(short(limits.lifetime.as_secs()), Ordering::Relaxed);
+        self.0
+            .idle
+            .store(short(limits.idle.as_secs()), Ordering::Relaxed);
+    }
+
+    /// Finds the session of a request; `now` in Unix seconds.
+    pub fn find(
+        &self,
+        headers: &HeaderMap,
+        scheme: Scheme,
+        names: &AuthToLocal,
+        now: u64,
+    ) -> Found {
+        let mut found = Found::None;
+        for value in cookie::named(headers, cookie_name(scheme)).take(COPIES) {
+            match self.read(value, scheme, names, short(now)) {
+                Some(session) => return Found::Session(session),
+                None => found = Found::Ended,
+            }
+        }
+        found
+    }
+
+    /// Begins the session of a client whose ticket has been accepted; `now` in Unix seconds.
+    pub fn begin(
+        &self,
+        principal: &Principal,
+        ticket_expires: SystemTime,
+        scheme: Scheme,
+        names: &AuthToLocal,
+        now: u64,
+    ) -> Result<Begun, BeginError> {
+        let user = names.map(principal)?;
+        let mut id = [0; 16];
+        self.0
+            .random
+            .fill(&mut id)
+            .map_err(|_| SecretError::Random)?;
+        let now = short(now);
+        let lifetime = now.saturating_add(self.0.lifetime.load(Ordering::Relaxed));
+        let expires = short(unix(ticket_expires)).min(lifetime);
+        let principal = principal.to_string();
+        let claims = Claims {
+            scheme,
+            id,
+            issued: now,
+            seen: now,
+            expires,
+            principal: &principal,
+        };
+        let value = seal::seal(&self.0.key, &claims);
+        let fits = value.len() <= seal::MAX_VALUE && now < expires;
+        let cookie = fits.then(|| set_cookie(scheme, &value)).flatten();
+        // not cached yet: clients that keep no cookies would only fill the cache
+        let session = Arc::new(Session::new(&claims, &value, &user, names.generation()));
+        Ok(Begun { session, cookie })
+    }
+
+    /// A newer cookie, once a quarter of `idle` has passed since the last.
+    pub fn renew(&self, session: &Session, now: u64) -> Option<HeaderValue> {
+        let now = short(now);
+        let last = session.reissued.load(Ordering::Relaxed).max(session.seen);
+        if now.saturating_sub(last) < self.0.idle.load(Ordering::Relaxed).div_ceil(4).max(1) {
+            return None;
+        }
+        // of many requests at once, one answer carries the cookie
+        let was = session.reissued.swap(now, Ordering::Relaxed);
+        if was >= now {
+            return None;
+        }
+        let claims = Claims {
+            scheme: session.scheme,
+            id: session.id,
+            issued: session.issued,
+            seen: now,
+            expires: session.expires,
+            principal: session.principal(),
+        };
+        set_cookie(session.scheme, &seal::seal(&self.0.key, &claims))
+    }
+
+    /// Ends a session for good (on this replica): no copy of its cookie is accepted any more.
+    pub fn end(&self, session: &Session, now: u64) {
+        self.0
+            .revoked
+            .insert(session.id, session.expires, short(now));
+        if let Some(key) = seal::cache_key(session.value().as_bytes()) {
+            self.0.cache.invalidate(&key);
+        }
+    }
+
+    /// Sessions in the cache; does the cache's outstanding housekeeping to know it.
+    pub fn cached(&self) -> u64 {
+        self.0.cache.run_pending_tasks();
+        self.0.cache.entry_count()
+    }
+
+    /// What one cookie means.
+    fn read(
+        &self,
+        value: &[u8],
+        scheme: Scheme,
+        names: &AuthToLocal,
+        now: u32,
+    ) -> Option<Arc<Session>> {
+        let key = seal::cache_key(value)?;
+        let cached = self
+            .0
+            .cache
+            .get(&key)
+            .filter(|s| s.generation == names.generation());
+        if let Some(session) = &cached
+            && bool::from(session.value().as_bytes().ct_eq(value))
+        {
+            if session.scheme == scheme && self.alive(session, now) {
+                return cached;
+            }
+            self.0.cache.invalidate(&key);
+            return None;
+        }
+        let mut buffer = seal::Buffer::default();
+        let claims = seal::open(&self.0.key, value, &mut buffer)?;
+        let value = std::str::from_utf8(value).ok()?;
+        let user = match &cached {
+            // another cookie of a known session
+            Some(known) if known.principal() == claims.principal => known.user().to_owned(),
+            _ => names.map(&claims.principal.parse().ok()?).ok()?,
+        };
+        let session = Arc::new(Session::new(&claims, value, &user, names.generation()));
+        if session.scheme != scheme || !self.alive(&session, now) {
+            return None;
+        }
+        // one entry a session: its newest cookie
+        if cached.is_none_or(|known| known.seen <= session.seen) {
+            self.0.cache.insert(key, Arc::clone(&session));
+        }
+        Some(session)
+    }
+
+    fn alive(&self, session: &Session, now: u32) -> bool {
+        let Inner {
+            lifetime,
+            idle,
+            revoked,
+            ..
+        } = &*self.0;
+        now < session.expires
+            && now.saturating_sub(session.issued) < lifetime.load(Ordering::Relaxed)
+            && now.saturating_sub(session.seen) < idle.load(Ordering::Relaxed)
+            && !revoked.contains(&session.id)
+    }
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions").finish_non_exhaustive()
+    }
+}

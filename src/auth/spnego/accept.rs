@@ -1,0 +1,72 @@
+//! The seam between the layer and GSSAPI.
+
+use std::{
+    error::Error,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use crate::{
+    gss::{AcceptError, Accepted, Accepting, Acceptor, Pending, Step},
+    refusal::Refusal,
+};
+
+/// Says whose token it is; [`Acceptor`] asks GSSAPI.
+pub trait Accept {
+    /// A login between two of its legs.
+    type Pending: Send + 'static;
+    /// Why a token is refused.
+    type Error: Error + 'static;
+    /// One leg under way.
+    type Future: Future<Output = Result<Leg<Self::Pending>, Self::Error>>;
+
+    /// Takes one token; `pending` is the login that it goes on with.
+    fn accept(&self, token: Vec<u8>, pending: Option<Self::Pending>) -> Self::Future;
+
+    /// What the client is told of an error.
+    fn refusal(error: &Self::Error) -> Refusal;
+}
+
+/// What one token has led to.
+#[derive(Debug)]
+pub enum Leg<P> {
+    /// The client is known.
+    Done(Accepted),
+    /// The client has to answer `token` on the same connection.
+    Continue {
+        /// For `WWW-Authenticate: Negotiate`.
+        token: Vec<u8>,
+        /// To be handed in with the answer.
+        pending: P,
+    },
+}
+
+/// [`Acceptor`]'s future, as a [`Leg`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Stepping(Accepting);
+
+impl Future for Stepping {
+    type Output = Result<Leg<Pending>, AcceptError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map_ok(|step| match step {
+            Step::Done(accepted) => Leg::Done(accepted),
+            Step::Continue { token, pending } => Leg::Continue { token, pending },
+        })
+    }
+}
+
+impl Accept for Acceptor {
+    type Pending = Pending;
+    type Error = AcceptError;
+    type Future = Stepping;
+
+    fn accept(&self, token: Vec<u8>, pending: Option<Pending>) -> Stepping {
+        Stepping(self.accept(token, pending))
+    }
+
+    fn refusal(error: &AcceptError) -> Refusal {
+        error.into()
+    }
+}

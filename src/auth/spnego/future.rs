@@ -1,0 +1,274 @@
+//! The way of one request through the layer.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{Accept, Leg, LoginSlot, SpnegoPolicy, refuse, refuse::Why};
+use crate::{
+    auth::session::{BeginError, Begun, Session, unix_now},
+    gss::Accepted,
+    refusal::Refusal,
+};
+
+pin_project! {
+    /// The future of [`SpnegoService`](super::SpnegoService); `Send` when the inner one is.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct SpnegoFuture<S, A, B>
+    where
+        S: Service<Request<B>>,
+        A: Accept,
+    {
+        #[pin]
+        state: State<S, A, B>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, A, B>
+    where
+        S: Service<Request<B>>,
+        A: Accept,
+    {
+        /// The layer answers by itself.
+        Refused { response: Option<S::Response> },
+        /// GSSAPI looks at the token.
+        Accepting {
+            #[pin]
+            accepting: A::Future,
+            login: Option<Login<S, B, A::Pending>>,
+        },
+        /// The inner service has the request.
+        Calling {
+            #[pin]
+            inner: S::Future,
+            answer: Answer,
+        },
+    }
+}
+
+/// A request that waits for its token to be accepted.
+pub(super) struct Login<S, B, P> {
+    pub(super) request: Request<B>,
+    pub(super) inner: S,
+    pub(super) policy: Arc<SpnegoPolicy>,
+    pub(super) slot: Option<LoginSlot<P>>,
+}
+
+/// What the answer of the inner service gets.
+#[derive(Default)]
+pub(super) struct Answer {
+    session: Option<Arc<Session>>,
+    cookie: Option<HeaderValue>,
+    mutual: Option<HeaderValue>,
+}
+
+// === impl SpnegoFuture ===
+
+impl<S, A, B> SpnegoFuture<S, A, B>
+where
+    S: Service<Request<B>>,
+    A: Accept,
+{
+    pub(super) fn refused(response: S::Response) -> Self {
+        Self {
+            state: State::Refused {
+                response: Some(response),
+            },
+        }
+    }
+
+    pub(super) fn accepting(accepting: A::Future, login: Login<S, B, A::Pending>) -> Self {
+        Self {
+            state: State::Accepting {
+                accepting,
+                login: Some(login),
+            },
+        }
+    }
+
+    pub(super) fn calling(inner: S::Future, answer: Answer) -> Self {
+        Self {
+            state: State::Calling { inner, answer },
+        }
+    }
+}
+
+impl<S, A, B, R> Future for SpnegoFuture<S, A, B>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    A: Accept,
+    R: From<Bytes>,
+{
+    type Output = Result<Response<R>, S::Error>;
+
+    #[expect(
+        clippy::expect_used,
+        reason = "polled after completion: a caller's bug, as in std"
+    )]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        const AGAIN: &str = "polled after completion";
+        let mut state = self.project().state;
+        loop {
+            match state.as_mut().project() {
+                StateProj::Refused { response } => {
+                    return Poll::Ready(Ok(response.take().expect(AGAIN)));
+                }
+                StateProj::Accepting { accepting, login } => {
+                    let leg = ready!(accepting.poll(cx));
+                    let next = match login.take().expect(AGAIN).finish::<A, R>(leg) {
+                        Ok((inner, answer)) => State::Calling { inner, answer },
+                        Err(response) => State::Refused {
+                            response: Some(response),
+                        },
+                    };
+                    state.set(next);
+                }
+                StateProj::Calling { inner, answer } => {
+                    let mut response = ready!(inner.poll(cx))?;
+                    answer.add_to(&mut response);
+                    return Poll::Ready(Ok(response));
+                }
+            }
+        }
+    }
+}
+
+impl<S, A, B> fmt::Debug for SpnegoFuture<S, A, B>
+where
+    S: Service<Request<B>>,
+    A: Accept,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpnegoFuture").finish_non_exhaustive()
+    }
+}
+
+// === impl Login ===
+
+impl<S, B, P> Login<S, B, P> {
+    /// Goes on to the inner service, or answers.
+    fn finish<A, R>(self, leg: Result<Leg<P>, A::Error>) -> Result<(S::Future, Answer), Response<R>>
+    where
+        S: Service<Request<B>, Response = Response<R>>,
+        A: Accept<Pending = P>,
+        R: From<Bytes>,
+    {
+        let Self {
+            mut request,
+            mut inner,
+            policy,
+            slot,
+        } = self;
+        let refuse = |refusal, why: &Why<'_>| refuse::login(&policy, &request, refusal, why);
+        let accepted = match leg {
+            Ok(Leg::Done(accepted)) => accepted,
+            Ok(Leg::Continue { token, pending }) => {
+                return Err(match slot {
+                    None => refuse::response(&policy, &request, Refusal::LoginInterrupted),
+                    Some(slot) if !slot.put(pending) => {
+                        refuse::response(&policy, &request, Refusal::LoginBusy)
+                    }
+                    Some(_) => refuse::go_on(&policy, &request, negotiate(&token)),
+                });
+            }
+            Err(error) => return Err(refuse(A::refusal(&error), &Why::Accept(&error))),
+        };
+        let Accepted {
+            client,
+            service,
+            expires,
+            reply,
+        } = &accepted;
+        if !policy.serves(service) {
+            return Err(refuse(Refusal::WrongService, &Why::Service(&accepted)));
+        }
+        let now = unix_now();
+        let begun = policy
+            .sessions
+            .begin(client, *expires, policy.scheme, &policy.names, now);
+        let Begun { session, cookie } = match begun {
+            Ok(begun) => begun,
+            Err(error) => {
+                let refusal = match error {
+                    BeginError::Name(_) => Refusal::NameUnmapped,
+                    BeginError::Random(_) => Refusal::LoginBusy,
+                };
+                return Err(refuse(refusal, &Why::Client(client, &error)));
+            }
+        };
+        refuse::count("ok");
+        let mutual = reply.as_deref().map(negotiate);
+        request.extensions_mut().insert(Arc::clone(&session));
+        let answer = Answer {
+            session: Some(session),
+            cookie,
+            mutual,
+        };
+        Ok((inner.call(request), answer))
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    pub(super) fn of(session: Arc<Session>, cookie: Option<HeaderValue>) -> Self {
+        Self {
+            session: Some(session),
+            cookie,
+            mutual: None,
+        }
+    }
+
+    pub(super) fn add_to<R>(&mut self, response: &mut Response<R>) {
+        if let Some(session) = self.session.take() {
+            response.extensions_mut().insert(session);
+        }
+        let headers = response.headers_mut();
+        if let Some(cookie) = self.cookie.take() {
+            headers.append(header::SET_COOKIE, cookie);
+        }
+        if let Some(mutual) = self.mutual.take() {
+            headers.append(header::WWW_AUTHENTICATE, mutual);
+        }
+        keep_private(headers);
+    }
+}
+
+/// No shared cache may keep what one user was shown: RFC 9111 forbids it by itself only for
+/// requests with `Authorization`, not for those with a cookie.
+fn keep_private(headers: &mut HeaderMap) {
+    let private = |value: &HeaderValue| {
+        let has = |word: &[u8]| {
+            value
+                .as_bytes()
+                .windows(word.len())
+                .any(|part| part.eq_ignore_ascii_case(word))
+        };
+        has(b"private") || has(b"no-store")
+    };
+    if !headers.get_all(header::CACHE_CONTROL).iter().any(private) {
+        headers.append(header::CACHE_CONTROL, HeaderValue::from_static("private"));
+    }
+}
+
+/// `Negotiate <token>`
+#[expect(clippy::expect_used, reason = "base64 is visible ASCII")]
+fn negotiate(token: &[u8]) -> HeaderValue {
+    let mut text = String::with_capacity(10 + token.len().div_ceil(3) * 4);
+    text.push_str("Negotiate ");
+    BASE64_STANDARD.encode_string(token, &mut text);
+    let mut value = HeaderValue::try_from(text).expect("base64 is a header value");
+    value.set_sensitive(true);
+    value
+}

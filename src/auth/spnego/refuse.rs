@@ -1,0 +1,142 @@
+//! From a refusal to its answer, its line in the log and its counts.
+
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+
+use super::SpnegoPolicy;
+use crate::{
+    gss::{Accepted, Principal},
+    refusal::{Refusal, page},
+};
+
+/// Why a login did not succeed, as far as the log is concerned.
+pub(super) enum Why<'a> {
+    /// GSSAPI's words.
+    Accept(&'a (dyn std::error::Error + 'static)),
+    /// The ticket was for this service.
+    Service(&'a Accepted),
+    /// The client has no name or session.
+    Client(&'a Principal, &'a (dyn std::error::Error + 'static)),
+}
+
+/// The answer to a request that brought no usable credentials.
+pub(super) fn response<B, R: From<bytes::Bytes>>(
+    policy: &SpnegoPolicy,
+    request: &Request<B>,
+    refusal: Refusal,
+) -> Response<R> {
+    match refusal {
+        // every client's first request: no login has failed
+        Refusal::LoginRequired | Refusal::SessionEnded => {
+            tracing::debug!(
+                target: "spnegate::auth",
+                console = %policy.console,
+                reason = refusal.reason(),
+                "login wanted"
+            );
+        }
+        refused => {
+            count(refused.reason());
+            tracing::info!(
+                target: "spnegate::auth",
+                console = %policy.console,
+                reason = refused.reason(),
+                "login refused"
+            );
+        }
+    }
+    answer(policy, request, refusal, None)
+}
+
+/// The answer to a login that GSSAPI or the policy refuses.
+pub(super) fn login<B, R: From<bytes::Bytes>>(
+    policy: &SpnegoPolicy,
+    request: &Request<B>,
+    refusal: Refusal,
+    why: &Why<'_>,
+) -> Response<R> {
+    let reason = refusal.reason();
+    count(reason);
+    let console = &*policy.console;
+    let principal = match why {
+        Why::Accept(error) => {
+            let error = *error;
+            tracing::info!(target: "spnegate::auth", console, reason, error, "login refused");
+            None
+        }
+        Why::Service(Accepted {
+            client, service, ..
+        }) => {
+            tracing::info!(
+                target: "spnegate::auth",
+                console, reason, principal = %client, %service, "login refused"
+            );
+            Some(client)
+        }
+        Why::Client(client, error) => {
+            let error = *error;
+            tracing::info!(
+                target: "spnegate::auth",
+                console, reason, principal = %client, error, "login refused"
+            );
+            Some(*client)
+        }
+    };
+    answer(
+        policy,
+        request,
+        refusal,
+        principal.map(ToString::to_string).as_deref(),
+    )
+}
+
+/// The answer in the middle of a login: the challenge carries our token.
+pub(super) fn go_on<B, R: From<bytes::Bytes>>(
+    policy: &SpnegoPolicy,
+    request: &Request<B>,
+    token: HeaderValue,
+) -> Response<R> {
+    let context = page::Context::of(request, &policy.console, policy.scheme.as_str());
+    // the login goes on on this very connection
+    let context = page::Context {
+        unread: false,
+        ..context
+    };
+    let mut response = page::response(Refusal::LoginRequired, &context);
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, token);
+    response
+}
+
+/// Counts a finished login in `spnegate_logins_total`.
+pub(super) fn count(result: &'static str) {
+    metrics::counter!("spnegate_logins_total", "side" => "client", "result" => result).increment(1);
+}
+
+fn answer<B, R: From<bytes::Bytes>>(
+    policy: &SpnegoPolicy,
+    request: &Request<B>,
+    refusal: Refusal,
+    principal: Option<&str>,
+) -> Response<R> {
+    refusal.count();
+    let context = page::Context::of(request, &policy.console, policy.scheme.as_str());
+    let mut response = page::response(
+        refusal,
+        &page::Context {
+            principal,
+            ..context
+        },
+    );
+    if !policy.challenge_scripts && is_script(request.headers()) {
+        response.headers_mut().remove(header::WWW_AUTHENTICATE);
+    }
+    response
+}
+
+fn is_script(headers: &HeaderMap) -> bool {
+    headers.contains_key("x-requested-with")
+        || headers
+            .get("sec-fetch-mode")
+            .is_some_and(|mode| mode == "cors")
+}

@@ -1,0 +1,82 @@
+//! The command line: one file per command, exit codes by `sysexits.h`.
+//!
+//! A command reads its file, says everything that is wrong with it on standard error, and leaves
+//! the work to the modules below.
+
+use std::{
+    error::Error,
+    ffi::OsString,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+
+mod check;
+mod serve;
+
+/// `EX_USAGE`: the command line is wrong.
+pub const USAGE: u8 = 64;
+/// `EX_CONFIG`: the configuration is wrong.
+pub const CONFIG: u8 = 78;
+/// The gateway could not start, or ended by itself.
+pub const FAILED: u8 = 1;
+
+#[derive(Debug, Parser)]
+#[command(name = "spnegate", version, about, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway
+    Serve(File),
+    /// Say everything that is wrong with a configuration file
+    Check(File),
+}
+
+#[derive(Debug, clap::Args)]
+struct File {
+    /// The configuration file
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        default_value = "/etc/spnegate/spnegate.toml"
+    )]
+    config: PathBuf,
+}
+
+/// Runs the command that `arguments` (with the program's name first) ask for. `serve` runs the
+/// gateway until it is told to stop.
+pub fn run<E: Error + 'static>(
+    arguments: impl IntoIterator<Item = OsString>,
+    serve: impl FnOnce(Config) -> Result<(), E>,
+) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let printed = error.print();
+            let code = if error.use_stderr() || printed.is_err() {
+                USAGE
+            } else {
+                0
+            };
+            return ExitCode::from(code);
+        }
+    };
+    match arguments.command {
+        Command::Serve(file) => serve::run(&file.config, serve),
+        Command::Check(file) => check::run(&file.config),
+    }
+}
+
+/// Writes a line to standard error; nobody can be told if that fails.
+fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}

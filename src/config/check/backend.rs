@@ -1,0 +1,226 @@
+//! `backends` of a console.
+
+use std::{net::IpAddr, sync::Arc};
+
+use super::{
+    super::{
+        BackendConfig, IdentityMode,
+        problem::{Concern, ConsoleFault, ValueFault},
+        schema,
+        tree::{Node, Table},
+    },
+    hosts::is_host_name,
+    kerberos::{self, keytab_principal, service_principal},
+};
+use crate::gss::Principal;
+
+const NEED_BACKENDS: &str = "Write backends = [\"http://nn1.example.com:50070\", …]";
+const NEED_URL: &str = "Write url = \"http://nn1.example.com:50070\"";
+
+/// The backends of a console with the places of their URLs.
+pub(super) fn check<'a>(
+    console: &Table<'a>,
+    identity: Option<IdentityMode>,
+    kerberos: &kerberos::Checked,
+) -> Vec<(Node<'a>, BackendConfig)> {
+    let Some(node) = console.require("backends", NEED_BACKENDS) else {
+        return Vec::new();
+    };
+    let list = node.list();
+    if list.as_ref().is_some_and(Vec::is_empty) {
+        node.problem(ValueFault::Empty {
+            cure: NEED_BACKENDS,
+        });
+    }
+    let mut backends: Vec<(Node<'a>, BackendConfig)> = Vec::new();
+    for element in list.unwrap_or_default() {
+        let Some((node, backend)) = one(&element, identity, kerberos) else {
+            continue;
+        };
+        if backends.iter().any(|(_, other)| other.url == backend.url) {
+            node.problem(ConsoleFault::BackendTwice {
+                url: backend.url.to_string(),
+            });
+        }
+        backends.push((node, backend));
+    }
+    backends
+}
+
+fn one<'a>(
+    element: &Node<'a>,
+    identity: Option<IdentityMode>,
+    kerberos: &kerberos::Checked,
+) -> Option<(Node<'a>, BackendConfig)> {
+    let table = if element.is_table() {
+        Some(element.table(&schema::BACKEND)?)
+    } else {
+        None
+    };
+    let own = |name| table.as_ref().and_then(|table| table.get(name));
+    let principal = own("principal").and_then(|n| keytab_principal(&n, kerberos.keytab.as_ref()));
+    let realm = realm(principal.as_ref(), kerberos);
+    let spn = own("spn").and_then(|node| service_principal(&node, realm));
+    let node = match &table {
+        Some(table) => table.require("url", NEED_URL)?,
+        None => element.clone(),
+    };
+    let (host, port) = url(&node)?;
+    let url: Arc<str> = format!("http://{host}:{port}").into();
+    let logs_in = match identity {
+        Some(IdentityMode::Service | IdentityMode::DoAs) => true,
+        Some(IdentityMode::Simple) | None => false,
+    };
+    if logs_in && !kerberos.has_principal && own("principal").is_none() {
+        node.problem(ConsoleFault::NoPrincipal {
+            url: url.to_string(),
+        });
+    }
+    if let Some(shared) = principal.as_ref().or(kerberos.principal.as_ref())
+        && identity == Some(IdentityMode::DoAs)
+        && shared.service() == Some("HTTP")
+    {
+        node.warning(Concern::SharedProxyUser {
+            principal: shared.to_string(),
+        });
+    }
+    let by_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
+    if logs_in && by_address && own("spn").is_none() {
+        node.warning(Concern::BackendByAddress { host: host.clone() });
+    }
+    let default_spn = || Principal::new(["HTTP", host.as_str()], realm?).ok();
+    let spn = if logs_in {
+        spn.or_else(default_spn)
+    } else {
+        spn
+    };
+    Some((
+        node,
+        BackendConfig {
+            url,
+            host: host.into(),
+            port,
+            spn,
+            principal,
+        },
+    ))
+}
+
+/// The realm of an SPN that is written without: `kerberos.default_realm` where it is written (the
+/// cluster's realm may differ from the gateway's), else that of the principal that logs in.
+fn realm<'k>(own: Option<&'k Principal>, kerberos: &'k kerberos::Checked) -> Option<&'k str> {
+    let principal = own.or(kerberos.principal.as_ref());
+    kerberos
+        .realm
+        .as_deref()
+        .or_else(|| principal.map(Principal::realm))
+}
+
+/// Host (lower case, IPv6 in brackets) and port of a backend URL; reports what it is not.
+fn url(node: &Node<'_>) -> Option<(String, u16)> {
+    let text = node.text()?;
+    match split_url(text) {
+        Ok(parts) => Some(parts),
+        Err(NotUrl::Https) => {
+            node.problem(ValueFault::NotInThisVersion {
+                instead: "Backends are spoken to in plain HTTP; write http://host:port",
+            });
+            None
+        }
+        Err(NotUrl::Malformed) => {
+            node.problem(ConsoleFault::Url {
+                text: text.to_owned(),
+            });
+            None
+        }
+    }
+}
+
+enum NotUrl {
+    Https,
+    Malformed,
+}
+
+fn split_url(text: &str) -> Result<(String, u16), NotUrl> {
+    let (scheme, rest) = text.split_once("://").ok_or(NotUrl::Malformed)?;
+    if scheme.eq_ignore_ascii_case("https") {
+        return Err(NotUrl::Https);
+    }
+    if !scheme.eq_ignore_ascii_case("http") {
+        return Err(NotUrl::Malformed);
+    }
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => {
+            let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+            let port = port.parse().ok().filter(|port| digits && *port != 0);
+            (host, port.ok_or(NotUrl::Malformed)?)
+        }
+        Some(_) | None => (authority, 80),
+    };
+    let host = host.to_ascii_lowercase();
+    if let Some(inner) = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+    {
+        let address = inner
+            .parse::<std::net::Ipv6Addr>()
+            .map_err(|_| NotUrl::Malformed)?;
+        return Ok((format!("[{address}]"), port));
+    }
+    if is_host_name(&host) {
+        Ok((host, port))
+    } else {
+        Err(NotUrl::Malformed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_url_is_a_host_and_a_port() {
+        let good = |text| split_url(text).ok();
+        assert_eq!(
+            good("http://NN1.example.com:50070"),
+            Some(("nn1.example.com".into(), 50070))
+        );
+        assert_eq!(good("http://nn1/"), Some(("nn1".into(), 80)));
+        assert_eq!(good("http://[::1]:50070"), Some(("[::1]".into(), 50070)));
+        assert_eq!(good("http://[::1]"), Some(("[::1]".into(), 80)));
+        assert_eq!(good("http://10.0.0.1:80"), Some(("10.0.0.1".into(), 80)));
+    }
+
+    #[test]
+    fn a_url_with_more_than_that_is_refused() {
+        for text in [
+            "nn1:50070",
+            "ftp://nn1:21",
+            "http://",
+            "http://:80",
+            "http://nn1:",
+            "http://nn1:0",
+            "http://nn1:+80",
+            "http://nn1:70000",
+            "http://nn1:80/dfs",
+            "http://nn1:80?a",
+            "http://u:p@nn1:80",
+            "http://[::1:80",
+            "http://::1:80",
+            "http://nn1:80//",
+        ] {
+            assert!(matches!(split_url(text), Err(NotUrl::Malformed)), "{text}");
+        }
+        assert!(matches!(split_url("https://nn1:50470"), Err(NotUrl::Https)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_url_or_not(text in ".*", tail in "[:\\[\\]0-9a-z/.]*") {
+            let _ = (split_url(&text), split_url(&format!("http://{tail}")));
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! `[[console]]`: one console by itself.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use super::{
+    super::{
+        Allow, Balance, Console, IdentityMode,
+        problem::{ConsoleFault, ValueFault},
+        schema,
+        tree::{Node, Table},
+    },
+    Surroundings, backend, hosts, kerberos, nodes, tls,
+};
+use crate::kinds::{self, Kind, UserField};
+
+/// A console, with stand-ins where a problem was reported, and the places of what other consoles
+/// may collide with.
+pub(super) struct Checked<'a> {
+    pub(super) console: Console,
+    /// One place for each of `console.listen`.
+    pub(super) listen: Vec<Node<'a>>,
+    /// One place for each of `console.redirect_from`.
+    pub(super) redirect_from: Vec<Node<'a>>,
+    /// One place for each of `console.backends`.
+    pub(super) backends: Vec<Node<'a>>,
+}
+
+const NEED_CONSOLE: &str = "Add a [[console]]: see the examples in conf/";
+const NEED_NAME: &str = "Write name = \"namenode\": it stands in logs and metrics";
+const NEED_KIND: &str = "Write what it is, such as kind = \"namenode\", or \"generic\"";
+const NEED_LISTEN: &str = "Write listen = \"0.0.0.0:50070\"";
+const NEED_IDENTITY: &str = "Say who the backends see: \"service\" (the gateway; nothing changes on the cluster), \"doas\" \
+     (the user; two hadoop.proxyuser lines on the cluster) or \"simple\" (the user, for a console \
+     without Kerberos)";
+
+/// The largest body that may be kept for a second try, in bytes.
+const MOST_BUFFER: u64 = 64 << 20;
+
+pub(super) fn check_all<'a>(
+    top: &Table<'a>,
+    kerberos: &kerberos::Checked,
+    surroundings: &Surroundings<'_>,
+) -> Vec<Checked<'a>> {
+    let list = top.require("console", NEED_CONSOLE).and_then(|node| {
+        let list = node.list()?;
+        if list.is_empty() {
+            node.problem(ValueFault::Empty { cure: NEED_CONSOLE });
+        }
+        Some(list)
+    });
+    let mut names: Vec<Option<Arc<str>>> = Vec::new();
+    let mut consoles = Vec::new();
+    for node in list.unwrap_or_default() {
+        let Some(table) = node.table(&schema::CONSOLE) else {
+            names.push(None);
+            continue;
+        };
+        let name = name(&table, &names);
+        names.push(name.clone());
+        let name = name.unwrap_or_else(|| node.key().into());
+        consoles.push(check(&table, name, kerberos, surroundings));
+    }
+    consoles
+}
+
+fn check<'a>(
+    table: &Table<'a>,
+    name: Arc<str>,
+    kerberos: &kerberos::Checked,
+    surroundings: &Surroundings<'_>,
+) -> Checked<'a> {
+    let kind = kind(table);
+    let identity = identity(table, kind);
+    let (listen_at, listen) = table
+        .require("listen", NEED_LISTEN)
+        .map(|node| addresses(&node))
+        .unwrap_or_default()
+        .into_iter()
+        .unzip();
+    let hosts = hosts::check(table, kind, kerberos.keytab.as_ref());
+    let (redirect_at, redirect_from) = redirect_from(table).into_iter().unzip();
+    let tls = tls::check(table, &hosts, surroundings);
+    let (backends_at, backends) = backend::check(table, identity, kerberos)
+        .into_iter()
+        .unzip();
+    let retry = table
+        .table("retry", &schema::RETRY)
+        .and_then(|retry| retry.get("buffer"));
+    let buffer = retry
+        .and_then(|node| node.size(MOST_BUFFER))
+        .unwrap_or(64 << 10);
+    let half_second = Duration::from_millis(500);
+    let probe_bounds = Duration::from_millis(50)..=Duration::from_secs(3_600);
+    let console = Console {
+        name,
+        kind: kind.unwrap_or(kinds::ALL[0]),
+        listen,
+        hosts,
+        path: hosts::path(table),
+        tls,
+        redirect_from,
+        backends,
+        balance: balance(table, kind),
+        identity: identity.unwrap_or(IdentityMode::Service),
+        allow: allow(table),
+        nodes: nodes::check(table),
+        retry_buffer: usize::try_from(buffer).unwrap_or(usize::MAX),
+        allow_encoded_slash: table
+            .get("allow_encoded_slash")
+            .and_then(|node| node.boolean())
+            .unwrap_or(false),
+        probe_interval: table
+            .table("probe", &schema::PROBE)
+            .map_or(half_second, |probe| {
+                probe.duration("interval", half_second, probe_bounds)
+            }),
+    };
+    Checked {
+        console,
+        listen: listen_at,
+        redirect_from: redirect_at,
+        backends: backends_at,
+    }
+}
+
+fn name(table: &Table<'_>, names: &[Option<Arc<str>>]) -> Option<Arc<str>> {
+    let node = table.require("name", NEED_NAME)?;
+    let name = node.text()?;
+    let letter = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    if !name.bytes().all(letter) {
+        node.problem(ConsoleFault::Name {
+            name: name.to_owned(),
+        });
+    } else if let Some(other) = names.iter().position(|n| n.as_deref() == Some(name)) {
+        node.problem(ConsoleFault::NameTwice {
+            name: name.to_owned(),
+            other,
+        });
+    }
+    Some(name.into())
+}
+
+fn kind(table: &Table<'_>) -> Option<&'static dyn Kind> {
+    let words: Vec<(&'static str, &'static dyn Kind)> =
+        kinds::ALL.iter().map(|kind| (kind.name(), *kind)).collect();
+    let later = ["hiveserver2", "presto", "trino", "impala"];
+    table.require("kind", NEED_KIND)?.word(&words, &later)
+}
+
+fn identity(table: &Table<'_>, kind: Option<&'static dyn Kind>) -> Option<IdentityMode> {
+    let words = [
+        ("service", IdentityMode::Service),
+        ("doas", IdentityMode::DoAs),
+        ("simple", IdentityMode::Simple),
+    ];
+    let later = ["hadoop-cookie", "s4u2proxy", "delegated", "forward"];
+    let node = table.require("identity", NEED_IDENTITY)?;
+    let identity = node.word(&words, &later)?;
+    if let Some(kind) = kind.filter(|_| identity == IdentityMode::DoAs) {
+        match kind.user_field() {
+            UserField::Unsupported => {
+                node.problem(ConsoleFault::DoAsUnsupported { kind: kind.name() });
+            }
+            UserField::Query(_) | UserField::Header(_) if kind.proof().is_none() => {
+                node.problem(ConsoleFault::DoAsUnproven { kind: kind.name() });
+            }
+            UserField::Query(_) | UserField::Header(_) => {}
+        }
+    }
+    Some(identity)
+}
+
+fn balance(table: &Table<'_>, kind: Option<&'static dyn Kind>) -> Balance {
+    let words = [("active", Balance::Active), ("first", Balance::First)];
+    let later = ["roundrobin", "leastconn", "source"];
+    let has_active = kind.is_some_and(Kind::has_active);
+    let default = if has_active {
+        Balance::Active
+    } else {
+        Balance::First
+    };
+    table
+        .get("balance")
+        .and_then(|node| node.word(&words, &later))
+        .unwrap_or(default)
+}
+
+fn addresses<'a>(node: &Node<'a>) -> Vec<(Node<'a>, SocketAddr)> {
+    let mut addresses: Vec<(Node<'a>, SocketAddr)> = Vec::new();
+    let list = node.one_or_more();
+    if list.is_empty() {
+        node.problem(ValueFault::Empty { cure: NEED_LISTEN });
+    }
+    for element in list {
+        let Some(address) = element.address() else {
+            continue;
+        };
+        if address.port() != 0 && addresses.iter().any(|(_, other)| *other == address) {
+            element.problem(ValueFault::Twice {
+                value: address.to_string(),
+            });
+        } else {
+            addresses.push((element, address));
+        }
+    }
+    addresses
+}
+
+fn redirect_from<'a>(table: &Table<'a>) -> Vec<(Node<'a>, SocketAddr)> {
+    let Some(node) = table.get("redirect_from") else {
+        return Vec::new();
+    };
+    if table.get("tls").is_none() {
+        node.problem(ConsoleFault::RedirectWithoutTls);
+    }
+    addresses(&node)
+}
+
+fn allow(console: &Table<'_>) -> Option<Allow> {
+    let table = console.table("allow", &schema::ALLOW)?;
+    let names = |name| -> Vec<Arc<str>> {
+        let list = table
+            .get(name)
+            .and_then(|node| node.list())
+            .unwrap_or_default();
+        list.iter()
+            .filter_map(|node| node.text().map(Arc::from))
+            .collect()
+    };
+    let allow = Allow {
+        users: names("users"),
+        groups: names("groups"),
+    };
+    let empty = |name| table.get(name).is_none_or(|node| node.is_empty_list());
+    if empty("users") && empty("groups") {
+        console.problem_at("allow", ConsoleFault::AllowsNobody);
+    }
+    Some(allow)
+}

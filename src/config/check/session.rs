@@ -1,0 +1,110 @@
+//! `[session]`
+
+use std::{path::PathBuf, time::Duration};
+
+use zeroize::Zeroizing;
+
+use super::{
+    super::{
+        SessionConfig,
+        problem::{Concern, ValueFault},
+        schema,
+        tree::{Node, Table},
+    },
+    Surroundings, files,
+};
+use crate::auth::secret::MIN_SECRET;
+
+pub(super) fn check(top: &Table<'_>, surroundings: &Surroundings<'_>) -> SessionConfig {
+    let mut values = SessionConfig {
+        lifetime: Duration::from_secs(36_000),
+        idle: Duration::from_secs(3_600),
+        secret_file: None,
+        capacity: 100_000,
+    };
+    let table = top.table("session", &schema::SESSION);
+    if let Some(table) = &table {
+        let bounds = Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
+        values.lifetime = table.duration("lifetime", values.lifetime, bounds.clone());
+        values.idle = table.duration("idle", values.idle, bounds);
+        values.capacity = table.integer("capacity", values.capacity, 1..=1_000_000_000);
+        values.secret_file = table
+            .get("secret_file")
+            .and_then(|node| secret(&node, surroundings));
+    }
+    if table
+        .as_ref()
+        .is_none_or(|table| table.get("secret_file").is_none())
+    {
+        table.as_ref().map_or_else(
+            || top.warning_at("session", Concern::RandomSecret),
+            |table| table.warning_at("secret_file", Concern::RandomSecret),
+        );
+    }
+    values
+}
+
+fn secret(node: &Node<'_>, surroundings: &Surroundings<'_>) -> Option<PathBuf> {
+    let file = surroundings.path(node.text()?);
+    let secret = Zeroizing::new(files::read(node, &file)?);
+    files::warn_if_world_readable(node, &file);
+    if files::is_world_writable(&file) {
+        node.problem(ValueFault::WorldWritable { file: file.clone() });
+    }
+    if secret.len() < MIN_SECRET {
+        node.problem(ValueFault::ShortSecret {
+            file: file.clone(),
+            found: secret.len(),
+            least: MIN_SECRET,
+        });
+    }
+    Some(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::super::tests::{check, problems, with};
+
+    fn secret(bytes: &[u8], mode: u32) -> (tempfile::TempDir, String) {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("secret");
+        std::fs::write(&file, bytes).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let section = format!(
+            "[session]\nsecret_file = \"{}\"\n[[console]]",
+            file.display()
+        );
+        (directory, with("[[console]]", &section))
+    }
+
+    #[test]
+    fn a_short_secret_is_refused_and_a_public_one_warned_of() {
+        let (_guard, text) = secret(&[1; 31], 0o600);
+        let found = problems(&text);
+        assert!(
+            found[0].ends_with("secret has 31 bytes; a secret has at least 32"),
+            "{found:?}"
+        );
+        let (_guard, text) = secret(&[1; 32], 0o602);
+        assert!(problems(&text)[0].ends_with("secret can be written by every user"));
+        let (_guard, text) = secret(&[1; 32], 0o640);
+        assert!(check(&text).unwrap().1.is_empty());
+        let (_guard, text) = secret(&[1; 32], 0o644);
+        assert_eq!(check(&text).unwrap().1.len(), 1);
+    }
+
+    #[test]
+    fn a_secret_that_is_missing_or_never_ends_is_refused() {
+        for file in ["/nonexistent/secret", "/dev/urandom"] {
+            let section = format!("[session]\nsecret_file = \"{file}\"\n[[console]]");
+            let found = problems(&with("[[console]]", &section));
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(
+                found[0].starts_with("7: session.secret_file: cannot read"),
+                "{found:?}"
+            );
+        }
+    }
+}

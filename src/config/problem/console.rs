@@ -1,0 +1,196 @@
+//! What can be wrong with a `[[console]]`, alone and beside the others.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+/// What is wrong with a console.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsoleFault {
+    /// A name with other characters than `[a-z0-9-]`.
+    #[error("`{name}` is no console name")]
+    Name {
+        /// As written.
+        name: String,
+    },
+    /// Two consoles of one name.
+    #[error("`{name}` is also the name of console[{other}]")]
+    NameTwice {
+        /// The name.
+        name: String,
+        /// Index of the other.
+        other: usize,
+    },
+    /// Not a host name.
+    #[error("`{text}` is no host name")]
+    Host {
+        /// As written.
+        text: String,
+    },
+    /// Not a path prefix.
+    #[error("`{text}` is no path prefix")]
+    Path {
+        /// As written.
+        text: String,
+    },
+    /// `/.spnegate` belongs to the gateway.
+    #[error("/.spnegate is the gateway's own")]
+    PathReserved,
+    /// Not a backend URL.
+    #[error("`{text}` is no backend URL")]
+    Url {
+        /// As written.
+        text: String,
+    },
+    /// One backend twice in a console.
+    #[error("{url} stands here twice")]
+    BackendTwice {
+        /// The URL.
+        url: String,
+    },
+    /// A backend that is the gateway itself.
+    #[error("{url} is the gateway's own listener {listener}: requests would run in a circle")]
+    BackendIsSelf {
+        /// The URL.
+        url: String,
+        /// The listener.
+        listener: SocketAddr,
+    },
+    /// The kind cannot be told who the user is.
+    #[error("a {kind} console cannot be told the user by doAs")]
+    DoAsUnsupported {
+        /// The kind.
+        kind: &'static str,
+    },
+    /// Whether the backend obeys `doAs` cannot be proven.
+    #[error("the gateway cannot prove that a {kind} backend obeys doAs")]
+    DoAsUnproven {
+        /// The kind.
+        kind: &'static str,
+    },
+    /// The backend wants a login and there is no principal to log in as.
+    #[error("nobody to log in to {url} as")]
+    NoPrincipal {
+        /// The backend.
+        url: String,
+    },
+    /// Neither users nor groups.
+    #[error("nobody is allowed")]
+    AllowsNobody,
+    /// Not a node pattern.
+    #[error("`{text}` is no node pattern")]
+    NodePattern {
+        /// As written.
+        text: String,
+    },
+    /// `redirect_from` without TLS.
+    #[error("a redirect leads from a plain port to TLS, and this console has no `tls`")]
+    RedirectWithoutTls,
+    /// Two consoles of one listener with different `tls`.
+    #[error("{listener} is shared with console `{other}`, whose `tls` differs")]
+    TlsDiffers {
+        /// The address.
+        listener: SocketAddr,
+        /// The other console.
+        other: String,
+    },
+    /// Two consoles that answer to the same address, host and path.
+    #[error("console `{other}` answers {listener} for {host} too, with the same path")]
+    Overlap {
+        /// The address.
+        listener: SocketAddr,
+        /// A host of both.
+        host: String,
+        /// The other console.
+        other: String,
+    },
+    /// A wildcard address and another one on the same port.
+    #[error("{listener} and {with} of {owner} cannot both be opened")]
+    AddressTaken {
+        /// The address.
+        listener: SocketAddr,
+        /// The other address.
+        with: SocketAddr,
+        /// Who has it: a console or `admin`.
+        owner: String,
+    },
+    /// A PEM file without what it should hold.
+    #[error("{} holds no PEM {what}", file.display())]
+    NoPem {
+        /// The file.
+        file: PathBuf,
+        /// `certificate` or `private key`.
+        what: &'static str,
+    },
+    /// PEM that cannot be decoded.
+    #[error("{} is not readable as PEM: {source}", file.display())]
+    Pem {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// rustls does not take the pair.
+    #[error("{} and {} do not work together: {source}", cert.display(), key.display())]
+    TlsPair {
+        /// Certificate file.
+        cert: PathBuf,
+        /// Key file.
+        key: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+}
+
+impl ConsoleFault {
+    /// What to do about it.
+    pub fn cure(&self) -> String {
+        match self {
+            Self::Name { .. } => "Use lower-case letters, digits and `-`, such as \"rm-2\"".into(),
+            Self::NameTwice { .. } => "Give each console its own name".into(),
+            Self::Host { .. } => {
+                "Write a host name as clients type it, without scheme and port".into()
+            }
+            Self::Path { .. } => {
+                "Write an absolute path without final slash, escapes or dots, such as \"/oozie\""
+                    .into()
+            }
+            Self::PathReserved => "Choose another path".into(),
+            Self::Url { .. } => "Write http://host:port, nothing behind it, such as \
+                 \"http://nn1.example.com:50070\""
+                .into(),
+            Self::BackendTwice { .. } => "Remove one".into(),
+            Self::BackendIsSelf { .. } => {
+                "Name the server behind the gateway, or listen on another address".into()
+            }
+            Self::DoAsUnsupported { .. } | Self::DoAsUnproven { .. } => {
+                "Use identity = \"service\", or the kind that this server is".into()
+            }
+            Self::NoPrincipal { .. } => {
+                "Set kerberos.principal to a principal of the keytab, or `principal` of this \
+                 backend"
+                    .into()
+            }
+            Self::AllowsNobody => {
+                "Write allow = { users = [\"alice\"] }, or leave `allow` out to admit every \
+                 mapped user"
+                    .into()
+            }
+            Self::NodePattern { .. } => {
+                "Write an exact host name or \"*.example.com\"; nodes get the gateway's requests, \
+                 so name no more than the cluster"
+                    .into()
+            }
+            Self::RedirectWithoutTls => "Add `tls`, or remove `redirect_from`".into(),
+            Self::TlsDiffers { .. } => "Use the same `cert` and `key`, or another address".into(),
+            Self::Overlap { .. } => {
+                "Give one of them another `listen`, other `hosts` or a `path`".into()
+            }
+            Self::AddressTaken { .. } => "Change one of the two addresses".into(),
+            Self::NoPem { what, .. } => format!("Name a PEM file with a {what} in it"),
+            Self::Pem { .. } => "Export it anew as PEM".into(),
+            Self::TlsPair { .. } => {
+                "Name the key that belongs to the certificate, with the leaf certificate first"
+                    .into()
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What works, but may not be meant.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+/// A warning: what, why it matters, what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Concern {
+    /// No secret for the cookies.
+    #[error(
+        "sessions end at restart and are not shared by replicas, because the secret is random; \
+         set session.secret_file to keep them"
+    )]
+    RandomSecret,
+    /// Others may read a secret.
+    #[error("{} can be read by every user of this machine; `chmod 640 {}`", file.display(), file.display())]
+    WorldReadable {
+        /// The file.
+        file: PathBuf,
+    },
+    /// No replay cache.
+    #[error(
+        "without a replay cache, a login that was overheard on a plain connection can be used \
+         again within the clock skew"
+    )]
+    NoReplayCache,
+    /// Metrics are open to the network.
+    #[error("{listen} is no loopback address: metrics and status are served without login")]
+    AdminExposed {
+        /// Address.
+        listen: SocketAddr,
+    },
+    /// A certificate that is past its time or before it.
+    #[error("the certificate in {} is not valid {when} {date}", file.display())]
+    CertificateTime {
+        /// The file.
+        file: PathBuf,
+        /// `after` or `before`.
+        when: &'static str,
+        /// The date.
+        date: String,
+    },
+    /// The certificate does not name a host of the console.
+    #[error("the certificate in {} does not name {host}: browsers will warn", file.display())]
+    CertificateHost {
+        /// The file.
+        file: PathBuf,
+        /// The host.
+        host: String,
+    },
+    /// A backend given by address, whose SPN will hardly exist.
+    #[error("the ticket will be for HTTP/{host}; set `spn` if the server's principal has a name")]
+    BackendByAddress {
+        /// The address.
+        host: String,
+    },
+    /// A backend that may be the gateway itself.
+    #[error(
+        "clients reach the gateway itself as {url}; if that name leads back here from this host \
+         too, requests run in a circle: then name the server behind the gateway"
+    )]
+    BackendMayBeSelf {
+        /// The URL.
+        url: String,
+    },
+    /// `doas` under a name that all consoles share.
+    #[error(
+        "on the cluster {principal} is the short name HTTP, as every other console is: \
+         hadoop.proxyuser.HTTP lets each of them act as any user; better give the gateway a \
+         principal of its own"
+    )]
+    SharedProxyUser {
+        /// The principal.
+        principal: String,
+    },
+    /// A key in capitals.
+    #[error(
+        "the keytab spells the host of {spn} with capitals, and keytabs are searched by exact \
+         spelling: clients ask for lower case"
+    )]
+    SpnInCapitals {
+        /// As in the keytab.
+        spn: String,
+    },
+    /// A random port.
+    #[error("port 0: the system chooses another port at every start")]
+    RandomPort,
+}

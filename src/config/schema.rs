@@ -1,0 +1,169 @@
+//! Every key of the configuration file, by section: what is known, and what a later version knows.
+//!
+//! The checks may ask only for keys that stand here, and a test holds `conf/reference.toml` against
+//! this list, so that a key cannot be added without being documented.
+
+/// One table of the file.
+#[derive(Debug)]
+pub struct Section {
+    /// Its path, as problems write it.
+    pub name: &'static str,
+    /// Keys of this version.
+    pub keys: &'static [&'static str],
+    /// Keys that are promised but refused with "not in this version", and what to do meanwhile.
+    pub later: &'static [(&'static str, &'static str)],
+}
+
+/// The file itself.
+pub static FILE: Section = Section {
+    name: "",
+    keys: &[
+        "server", "timeouts", "kerberos", "session", "admin", "log", "console",
+    ],
+    later: &[(
+        "stream",
+        "Relay TCP and UDP with another program for now, such as HAProxy",
+    )],
+};
+
+/// `[server]`
+pub static SERVER: Section = Section {
+    name: "server",
+    keys: &["workers", "max_connections"],
+    later: &[],
+};
+
+/// `[timeouts]`
+pub static TIMEOUTS: Section = Section {
+    name: "timeouts",
+    keys: &[
+        "head",
+        "idle",
+        "body_idle",
+        "connect",
+        "first_byte",
+        "hold",
+        "drain",
+        "gss",
+    ],
+    later: &[],
+};
+
+/// `[kerberos]`
+pub static KERBEROS: Section = Section {
+    name: "kerberos",
+    keys: &[
+        "keytab",
+        "principal",
+        "default_realm",
+        "auth_to_local",
+        "auth_to_local_mechanism",
+        "replay_cache",
+    ],
+    later: &[],
+};
+
+/// `[session]`
+pub static SESSION: Section = Section {
+    name: "session",
+    keys: &["lifetime", "idle", "secret_file", "capacity"],
+    later: &[(
+        "zookeeper",
+        "Copy one `secret_file` to all replicas instead",
+    )],
+};
+
+/// `[admin]`
+pub static ADMIN: Section = Section {
+    name: "admin",
+    keys: &["listen"],
+    later: &[],
+};
+
+/// `[log]`
+pub static LOG: Section = Section {
+    name: "log",
+    keys: &["level", "format", "access"],
+    later: &[],
+};
+
+/// `[[console]]`
+pub static CONSOLE: Section = Section {
+    name: "console",
+    keys: &[
+        "name",
+        "kind",
+        "listen",
+        "hosts",
+        "path",
+        "tls",
+        "redirect_from",
+        "backends",
+        "balance",
+        "identity",
+        "allow",
+        "nodes",
+        "retry",
+        "probe",
+        "allow_encoded_slash",
+    ],
+    later: &[],
+};
+
+/// `console.tls`
+pub static TLS: Section = Section {
+    name: "console.tls",
+    keys: &["cert", "key"],
+    later: &[
+        (
+            "keystore",
+            "Write `cert` and `key`; `openssl pkcs12 -in FILE -nodes` gives both as PEM",
+        ),
+        ("password_file", "Write `key`: a PEM key without password"),
+    ],
+};
+
+/// A table in `console.backends`
+pub static BACKEND: Section = Section {
+    name: "console.backends",
+    keys: &["url", "spn", "principal"],
+    later: &[
+        ("weight", "Remove it"),
+        ("max_connections", "Remove it"),
+        ("tls", "Remove it; backends are spoken to in plain HTTP"),
+    ],
+};
+
+/// `console.allow`
+pub static ALLOW: Section = Section {
+    name: "console.allow",
+    keys: &["users", "groups"],
+    later: &[],
+};
+
+/// `console.nodes`
+pub static NODES: Section = Section {
+    name: "console.nodes",
+    keys: &["hosts", "ports"],
+    later: &[],
+};
+
+/// `console.retry`
+pub static RETRY: Section = Section {
+    name: "console.retry",
+    keys: &["buffer"],
+    later: &[],
+};
+
+/// `console.probe`
+pub static PROBE: Section = Section {
+    name: "console.probe",
+    keys: &["interval"],
+    later: &[],
+};
+
+/// All of them.
+pub static SECTIONS: &[&Section] = &[
+    &FILE, &SERVER, &TIMEOUTS, &KERBEROS, &SESSION, &ADMIN, &LOG, &CONSOLE, &TLS, &BACKEND, &ALLOW,
+    &NODES, &RETRY, &PROBE,
+];

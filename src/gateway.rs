@@ -1,0 +1,257 @@
+//! **The** way of a request, from a connection to the console that answers it.
+//!
+//! ```text
+//! framing · method · host · path        refuse what two parsers could read differently
+//!   └ /.spnegate/health, logout         answered here, without login
+//!   └ route: host and path → console
+//!       └ SpnegoLayer   session cookie, else token, else 401      auth/
+//!       └ AclLayer      origin, users, groups                     auth/
+//!       └ Forward       strip → set identity → attempt loop → rewrite → finish
+//! ```
+//!
+//! One clone of [`Gateway`] serves one connection; everything behind it belongs to one worker.
+
+use std::{
+    convert::Infallible,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_util::future::LocalBoxFuture;
+use http::{Extensions, Method, Request, Response, header, request::Parts};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tower_service::Service;
+
+use crate::{
+    auth::{
+        Scheme,
+        acl::AclService,
+        origin,
+        names::AuthToLocal,
+        session::{Found, Sessions, clearing_cookie, unix_now},
+        spnego::{LoginSlot, SpnegoService},
+    },
+    body::Body,
+    gss::Pending,
+    refusal::Refusal,
+    server::{ConnInfo, framing},
+};
+
+pub mod answer;
+pub mod console;
+pub mod forward;
+pub mod health;
+pub mod host;
+pub mod node;
+pub mod own;
+pub mod path;
+pub mod record;
+pub mod refuse;
+
+use forward::Forward;
+use health::Health;
+use path::Target;
+use record::Recorder;
+
+/// The layers of one console on one worker.
+pub type Stack = SpnegoService<AclService<own::OwnPages>>;
+
+/// A console as it is found by host and path.
+#[derive(Debug)]
+pub struct Route {
+    /// Lower-case host names.
+    pub hosts: Vec<Arc<str>>,
+    /// Path prefix without a final slash; `None`: all paths.
+    pub path: Option<Arc<str>>,
+    /// Whether `%2F` passes.
+    pub encoded_slash: bool,
+    /// The console's name.
+    pub name: Arc<str>,
+    /// What answers.
+    pub stack: Stack,
+    /// The last step of it, to be swept.
+    pub forward: Forward,
+    /// Counts and logs what it answered.
+    pub recorder: Recorder,
+}
+
+/// What one listener serves.
+#[derive(Debug)]
+pub struct Site {
+    /// All host names of its consoles.
+    pub hosts: Vec<Arc<str>>,
+    /// Longest path first.
+    pub routes: Vec<Route>,
+    /// Counts and logs what no console answered.
+    pub recorder: Recorder,
+}
+
+/// The service of one worker.
+#[derive(Clone, Debug)]
+pub struct Gateway(Rc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    sites: Vec<Site>,
+    health: Health,
+    sessions: Sessions,
+    names: Arc<AuthToLocal>,
+}
+
+/// The configured name by which the client called the gateway: an extension of the request.
+#[derive(Clone, Debug)]
+pub struct Host(pub Arc<str>);
+
+/// Whether the request came by TLS.
+pub fn is_tls(extensions: &Extensions) -> bool {
+    extensions.get::<Arc<ConnInfo>>().is_some_and(|info| info.tls)
+}
+
+/// Gives the SPNEGO step the connection's place for a login of several legs.
+fn remember_login(extensions: &mut Extensions) {
+    let slot = extensions.get::<Arc<ConnInfo>>().and_then(|info| {
+        let slot = info.login.get_or_init(|| Arc::new(LoginSlot::<Pending>::new()));
+        slot.downcast_ref::<LoginSlot<Pending>>().cloned()
+    });
+    if let Some(slot) = slot {
+        extensions.insert(slot);
+    }
+}
+
+/// Where a request goes.
+enum Routed<'a> {
+    Console(&'a Route),
+    Health,
+    Logout(&'a Arc<str>),
+}
+
+impl Gateway {
+    /// The sites in the order of the server's listeners.
+    pub fn new(
+        sites: Vec<Site>,
+        health: Health,
+        sessions: Sessions,
+        names: Arc<AuthToLocal>,
+    ) -> Self {
+        Self(Rc::new(Inner {
+            sites,
+            health,
+            sessions,
+            names,
+        }))
+    }
+
+    /// Drops what the worker's pools have kept for too long.
+    pub fn sweep(&self) {
+        for site in &self.0.sites {
+            for route in &site.routes {
+                route.forward.sweep();
+            }
+        }
+    }
+}
+
+impl Service<Request<Incoming>> for Gateway {
+    type Response = Response<record::Recorded>;
+    type Error = Infallible;
+    type Future = LocalBoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let inner = Rc::clone(&self.0);
+        Box::pin(async move { Ok(inner.answer(request).await) })
+    }
+}
+
+impl Inner {
+    async fn answer(&self, request: Request<Incoming>) -> Response<record::Recorded> {
+        let listener = request
+            .extensions()
+            .get::<Arc<ConnInfo>>()
+            .map_or(0, |info| info.listener.0);
+        let site = &self.sites[listener];
+        let framing = framing::check(&request);
+        let (mut parts, body) = request.into_parts();
+        let record = site.recorder.begin(&parts);
+        let has_body = !body.is_end_stream();
+        let asks = |parts: &Parts| refuse::Asks::of(parts, has_body);
+        match framing.and_then(|()| self.route(site, &mut parts)) {
+            Ok(Routed::Console(route)) => {
+                let mut stack = route.stack.clone();
+                let Ok(response) = stack.call(Request::from_parts(parts, body)).await;
+                route.recorder.end(record, response)
+            }
+            Ok(Routed::Health) => site.recorder.end(record, self.health.response()),
+            Ok(Routed::Logout(host)) => {
+                let response = self
+                    .log_out(&parts, host)
+                    .unwrap_or_else(|refusal| refuse::response(refusal, &asks(&parts), ""));
+                site.recorder.end(record, response)
+            }
+            Err(refusal) => {
+                let response = refuse::response(refusal, &asks(&parts), "");
+                site.recorder.end(record, response)
+            }
+        }
+    }
+
+    /// Refuses what is ambiguous and finds who answers the rest.
+    fn route<'s>(&self, site: &'s Site, parts: &mut Parts) -> Result<Routed<'s>, Refusal> {
+        if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+            return Err(Refusal::BadMethod);
+        }
+        if parts.uri.path() == own::HEALTH {
+            return Ok(Routed::Health);
+        }
+        let host = host::host(parts, &site.hosts)?;
+        let mut denied = Refusal::NotFound;
+        for route in site.routes.iter().filter(|route| route.hosts.contains(host)) {
+            let path = match path::target(&parts.method, &parts.uri, route.encoded_slash) {
+                Ok(Target::Path { path, .. }) => path,
+                Ok(Target::Server) => "/",
+                Err(error) => {
+                    denied = error.into();
+                    continue;
+                }
+            };
+            let own = path.starts_with(own::PREFIX);
+            let mine = route.path.as_ref().is_none_or(|prefix| path::is_under(path, prefix));
+            if path == own::LOGOUT {
+                return Ok(Routed::Logout(host));
+            }
+            if !own && !mine {
+                continue;
+            }
+            parts.extensions.insert(Host(Arc::clone(host)));
+            if parts.headers.contains_key(header::AUTHORIZATION) {
+                remember_login(&mut parts.extensions);
+            }
+            return Ok(Routed::Console(route));
+        }
+        Err(denied)
+    }
+
+    /// Ends every session that the client shows, whichever console it was begun at. Another site's
+    /// page must not do it.
+    fn log_out(&self, parts: &Parts, host: &Arc<str>) -> Result<Response<Body>, Refusal> {
+        let scheme = if is_tls(&parts.extensions) { Scheme::Tls } else { Scheme::Plain };
+        let hosts = std::slice::from_ref(host);
+        origin::check(&Method::POST, &parts.headers, host, hosts, scheme)?;
+        let now = unix_now();
+        // each one found is ended and not found again
+        while let Found::Session(session) =
+            self.sessions.find(&parts.headers, scheme, &self.names, now)
+        {
+            self.sessions.end(&session, now);
+        }
+        let mut response = own::logged_out();
+        let headers = response.headers_mut();
+        headers.append(header::SET_COOKIE, clearing_cookie(scheme));
+        Ok(response)
+    }
+}

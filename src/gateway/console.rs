@@ -1,0 +1,30 @@
+//! What the way of a request needs to know of a console: prepared once, shared by the workers.
+
+use std::sync::Arc;
+
+use crate::{
+    config::{IdentityMode, Timeouts},
+    kinds::Kind,
+    rewrite::node::{NodeKey, NodePolicy},
+};
+
+/// A published service.
+#[derive(Debug)]
+pub struct Console {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it is.
+    pub kind: &'static dyn Kind,
+    /// How users are told.
+    pub identity: IdentityMode,
+    /// `host:port` of its backends, lower case.
+    pub backends: Vec<Arc<str>>,
+    /// Bodies up to this size can be sent again.
+    pub retry_buffer: usize,
+    /// Nodes that its links may lead to.
+    pub nodes: Option<NodePolicy>,
+    /// Signs node links; the same on all replicas that share the secret.
+    pub node_key: Arc<NodeKey>,
+    /// Waiting times.
+    pub timeouts: Timeouts,
+}

@@ -1,0 +1,172 @@
+//! The innermost step: a known, allowed user's request goes to a backend.
+//!
+//! strip → set identity → attempt loop → rewrite the answer. Everything a client could say in our
+//! place is gone before anything of ours is set.
+
+use std::{
+    convert::Infallible,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use futures_util::future::LocalBoxFuture;
+use http::{HeaderName, HeaderValue, Request, Response, Uri, header, request::Parts, uri};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use super::{answer, console::Console, node, record::AnsweredBy, refuse};
+use crate::{
+    auth::session::Session,
+    body::Body,
+    config::IdentityMode,
+    identity::{cookies, form, headers, query},
+    kinds::UserField,
+    refusal::Refusal,
+    upstream::{
+        attempt::{Outgoing, Upstream},
+        upload::Upload,
+    },
+};
+
+/// Sends a console's requests to its backends.
+#[derive(Clone, Debug)]
+pub struct Forward(Rc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    console: Arc<Console>,
+    upstream: Upstream,
+}
+
+impl Forward {
+    /// A console's last step on one worker.
+    pub fn new(console: Arc<Console>, upstream: Upstream) -> Self {
+        Self(Rc::new(Inner { console, upstream }))
+    }
+
+    /// Drops what has been idle for too long; called by the worker now and then.
+    pub fn sweep(&self) {
+        self.0.upstream.sweep();
+    }
+}
+
+impl tower_service::Service<Request<Incoming>> for Forward {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = LocalBoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let inner = Rc::clone(&self.0);
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let asks = refuse::Asks::of(&parts, !body.is_end_stream());
+            Ok(match inner.forward(parts, body).await {
+                Ok(response) => response,
+                Err(refusal) => refuse::response(refusal, &asks, &inner.console.name),
+            })
+        })
+    }
+}
+
+impl Inner {
+    async fn forward(&self, mut parts: Parts, body: Incoming) -> Result<Response<Body>, Refusal> {
+        let asked = Instant::now();
+        let session = parts
+            .extensions
+            .get::<Arc<Session>>()
+            .cloned()
+            .ok_or(Refusal::LoginRequired)?;
+        if node::is_node_path(parts.uri.path()) {
+            return node::forward(&self.console, &session, parts, body).await;
+        }
+        let kind = self.console.kind;
+        let upload = Upload::new(body, self.console.retry_buffer);
+        if kind.reads_forms() && form::is_form(&parts.headers)? {
+            let Ok(Some(bytes)) = upload.buffer().await else {
+                return Err(Refusal::BadForm);
+            };
+            form::check(&bytes, kind.identity_parameters())?;
+        }
+        let client = answer::Client::of(&parts, &self.console, session.user());
+        let out = self.outgoing(&mut parts, session.user())?;
+        let answer = self.upstream.run(&out, &upload).await?;
+        let by = AnsweredBy {
+            backend: Arc::clone(&answer.backend.key.authority),
+            asked,
+            waited: asked.elapsed(),
+        };
+        let mut response = answer::for_client(answer, &out, &client, &self.console).await?;
+        response.extensions_mut().insert(by);
+        Ok(response)
+    }
+
+    /// What every try sends: the client's request without what only the gateway may say, and with
+    /// it.
+    fn outgoing(&self, parts: &mut Parts, user: &str) -> Result<Outgoing, Refusal> {
+        let kind = self.console.kind;
+        let asked = parts.uri.query().unwrap_or("");
+        let scrubbed = query::scrub(asked, kind.identity_parameters())?;
+        let own = match (self.console.identity, kind.user_field()) {
+            (IdentityMode::DoAs, UserField::Query(name)) => Some((name, user)),
+            (IdentityMode::Simple, _) => Some(("user.name", user)),
+            (IdentityMode::DoAs, UserField::Header(_) | UserField::Unsupported)
+            | (IdentityMode::Service, _) => None,
+        };
+        let unchanged = own.is_none() && scrubbed.len() == asked.len();
+        let target = if unchanged {
+            origin_form(&parts.uri)?
+        } else {
+            let mut target = String::with_capacity(parts.uri.path().len() + asked.len() + 48);
+            target.push_str(parts.uri.path());
+            if own.is_some() || !scrubbed.is_empty() {
+                target.push('?');
+                query::append(&mut target, own, &scrubbed);
+            }
+            target.parse().map_err(|_| Refusal::BadQuery)?
+        };
+        let asked = scrubbed.into_owned();
+        headers::strip(&mut parts.headers, kind.identity_headers());
+        let cookies =
+            cookies::request(&parts.headers, &self.console.name, kind.script_cookies(), None);
+        let mut headers = std::mem::take(&mut parts.headers);
+        // framing is ours to write: the body says how long it is
+        for name in [
+            header::COOKIE,
+            header::AUTHORIZATION,
+            header::CONTENT_LENGTH,
+            header::TRANSFER_ENCODING,
+            header::EXPECT,
+        ] {
+            headers.remove(name);
+        }
+        if let (IdentityMode::DoAs, UserField::Header(name)) =
+            (self.console.identity, kind.user_field())
+        {
+            let value = HeaderValue::from_str(user).map_err(|_| Refusal::NameUnmapped)?;
+            headers.insert(HeaderName::from_static(name), value);
+        }
+        Ok(Outgoing {
+            method: parts.method.clone(),
+            target,
+            headers,
+            cookies,
+            query: asked,
+        })
+    }
+}
+
+/// Path and query alone, also of a request that came in absolute form.
+fn origin_form(uri: &Uri) -> Result<Uri, Refusal> {
+    if uri.scheme().is_none() && uri.authority().is_none() {
+        return Ok(uri.clone());
+    }
+    let mut parts = uri::Parts::default();
+    parts.path_and_query = uri.path_and_query().cloned();
+    Uri::from_parts(parts).map_err(|_| Refusal::BadPath)
+}

@@ -1,0 +1,244 @@
+//! The host of a request, against the console's allow-list.
+//!
+//! In a request's way: before the route. The result is one of the *configured* names, so nothing a
+//! client wrote is used further on. Exact: no final dot, no other spelling of an address.
+
+use std::{net::Ipv6Addr, sync::Arc};
+
+use http::{HeaderMap, Uri, header, request::Parts, uri::Scheme};
+
+use crate::refusal::Refusal;
+
+/// Why a request's host is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HostError {
+    /// Neither `Host` nor an authority.
+    #[error("no host")]
+    Missing,
+    /// More than one `Host` header.
+    #[error("several hosts")]
+    Several,
+    /// Not `host` or `host:port`: a list, user information, odd characters.
+    #[error("a malformed host")]
+    Malformed,
+    /// The request target's authority names another server than `Host`.
+    #[error("an authority that differs from the host")]
+    Differs,
+    /// Well-formed, but none of this listener's.
+    #[error("an unknown host")]
+    Unknown,
+}
+
+impl From<HostError> for Refusal {
+    fn from(error: HostError) -> Self {
+        match error {
+            HostError::Missing | HostError::Several | HostError::Malformed | HostError::Differs => {
+                Self::BadHost
+            }
+            HostError::Unknown => Self::UnknownHost,
+        }
+    }
+}
+
+/// `host` and `port` of one authority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Authority<'a> {
+    /// A name, an IPv4 address, or an IPv6 address without brackets.
+    host: &'a str,
+    port: Option<u16>,
+}
+
+/// The configured name that a request is for (RFC 9110 section 7.2, RFC 9112 section 3.2).
+///
+/// `allowed` are lower-case names without port; an IPv6 address with or without brackets. A port
+/// is read and checked, but any will do: others may map it.
+pub fn host<'a>(parts: &Parts, allowed: &'a [Arc<str>]) -> Result<&'a Arc<str>, HostError> {
+    find(&parts.uri, &parts.headers, allowed)
+}
+
+/// As [`host`], of a request in pieces.
+pub fn find<'a>(
+    uri: &Uri,
+    headers: &HeaderMap,
+    allowed: &'a [Arc<str>],
+) -> Result<&'a Arc<str>, HostError> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let header = match (hosts.next(), hosts.next()) {
+        (Some(_), Some(_)) => return Err(HostError::Several),
+        (Some(value), None) => Some(parse(
+            value.to_str().map_err(|_not_ascii| HostError::Malformed)?,
+        )?),
+        (None, _) => None,
+    };
+    let target = uri
+        .authority()
+        .map(|authority| parse(authority.as_str()))
+        .transpose()?;
+    let authority = match (header, target) {
+        (Some(header), Some(target)) => {
+            let default = if uri.scheme() == Some(&Scheme::HTTPS) {
+                443
+            } else {
+                80
+            };
+            let port = |authority: Authority<'_>| authority.port.unwrap_or(default);
+            if !header.host.eq_ignore_ascii_case(target.host) || port(header) != port(target) {
+                return Err(HostError::Differs);
+            }
+            header
+        }
+        (Some(only), None) | (None, Some(only)) => only,
+        (None, None) => return Err(HostError::Missing),
+    };
+    let address: Option<Ipv6Addr> = authority.host.parse().ok();
+    let is = |name: &str| match address {
+        Some(address) => name.trim_matches(['[', ']']).parse() == Ok(address),
+        None => name.eq_ignore_ascii_case(authority.host),
+    };
+    allowed
+        .iter()
+        .find(|name| is(name))
+        .ok_or(HostError::Unknown)
+}
+
+fn parse(text: &str) -> Result<Authority<'_>, HostError> {
+    let (host, rest) = if let Some(after) = text.strip_prefix('[') {
+        let (address, rest) = after.split_once(']').ok_or(HostError::Malformed)?;
+        address
+            .parse::<Ipv6Addr>()
+            .map_err(|_not_v6| HostError::Malformed)?;
+        (address, rest)
+    } else {
+        let end = text.find(':').unwrap_or(text.len());
+        let host = &text[..end];
+        let plain = host
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+        if host.is_empty() || !plain {
+            return Err(HostError::Malformed);
+        }
+        (host, &text[end..])
+    };
+    let port = match rest.strip_prefix(':') {
+        // `host:` is legal (RFC 3986 section 3.2.3)
+        Some("") => None,
+        Some(digits) if digits.len() <= 5 && digits.bytes().all(|b| b.is_ascii_digit()) => {
+            let port: u16 = digits.parse().map_err(|_too_large| HostError::Malformed)?;
+            if port == 0 {
+                return Err(HostError::Malformed);
+            }
+            Some(port)
+        }
+        None if rest.is_empty() => None,
+        Some(_) | None => return Err(HostError::Malformed),
+    };
+    Ok(Authority { host, port })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn found(uri: &str, hosts: &[&str]) -> Result<String, HostError> {
+        let mut headers = HeaderMap::new();
+        for host in hosts {
+            headers.append(
+                header::HOST,
+                HeaderValue::from_bytes(host.as_bytes()).unwrap(),
+            );
+        }
+        let allowed: [Arc<str>; 3] = ["proxy.example.com".into(), "10.0.0.1".into(), "::1".into()];
+        find(&uri.parse().unwrap(), &headers, &allowed).map(ToString::to_string)
+    }
+
+    #[test]
+    fn a_known_host_is_found_in_any_case_with_any_port() {
+        for host in [
+            "proxy.example.com",
+            "PROXY.example.com:50070",
+            "proxy.example.com:",
+        ] {
+            assert_eq!(
+                found("/", &[host]).as_deref(),
+                Ok("proxy.example.com"),
+                "{host}"
+            );
+        }
+        assert_eq!(found("/", &["10.0.0.1:1"]).as_deref(), Ok("10.0.0.1"));
+        assert_eq!(found("/", &["[0:0::1]:8088"]).as_deref(), Ok("::1"));
+    }
+
+    #[test]
+    fn an_unknown_host_is_not_guessed_at() {
+        for host in [
+            "proxy.example.com.",
+            "proxy",
+            "evil.proxy.example.com",
+            "proxy.example.com.evil",
+            "10.0.0.01",
+            "167772161",
+            "[::2]",
+        ] {
+            assert_eq!(found("/", &[host]), Err(HostError::Unknown), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_host_is_refused() {
+        for host in [
+            "",
+            ":80",
+            "a@proxy.example.com",
+            "proxy.example.com, other",
+            "proxy.example.com:80:80",
+            "proxy.example.com:+80",
+            "proxy.example.com:0",
+            "proxy.example.com:65536",
+            "proxy.example.com/",
+            "proxy.example.com\u{e9}",
+            "[::1",
+            "[::1]x",
+            "[fe80::1%25eth0]",
+            "::1",
+            "proxy%2eexample.com",
+        ] {
+            assert_eq!(found("/", &[host]), Err(HostError::Malformed), "{host}");
+        }
+    }
+
+    #[test]
+    fn two_hosts_none_and_a_differing_authority_are_refused() {
+        let known = "proxy.example.com";
+        assert_eq!(found("/", &[]), Err(HostError::Missing));
+        assert_eq!(found("/", &[known, known]), Err(HostError::Several));
+        assert_eq!(found("http://other/", &[known]), Err(HostError::Differs));
+        assert_eq!(
+            found("http://proxy.example.com:81/", &[known]),
+            Err(HostError::Differs)
+        );
+        assert_eq!(
+            found("http://u@proxy.example.com/", &[known]),
+            Err(HostError::Malformed)
+        );
+        assert_eq!(
+            found("http://proxy.example.com:80/", &[known]).as_deref(),
+            Ok(known)
+        );
+        assert_eq!(
+            found("http://proxy.example.com/", &[]).as_deref(),
+            Ok(known)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_parsed_or_refused(host in ".*") {
+            if let Ok(authority) = parse(&host) {
+                prop_assert!(!authority.host.contains(['@', ',', '/', ' ']));
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Requests to a DataNode by a signed node path (`WebHDFS`' second step).
+//!
+//! The link carries its own credential, a delegation token that the NameNode gave this user; the
+//! gateway adds none, and follows only links that it has signed for this very user. There and only
+//! there `delegation` and `namenoderpcaddress` pass.
+
+use std::{rc::Rc, time::Instant};
+
+use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use super::{console::Console, record::AnsweredBy};
+use crate::{
+    auth::session::{Session, unix_now},
+    body::Body,
+    identity::headers,
+    refusal::Refusal,
+    rewrite::{
+        location::{self, Links},
+        node::{self, Scheme},
+    },
+    upstream::{body::UpstreamBody, pool::Pool, upload::Upload},
+};
+
+/// Whether a path leads to a node.
+pub fn is_node_path(path: &str) -> bool {
+    path.starts_with(node::PREFIX)
+}
+
+/// Sends a request to the node that its path names.
+pub async fn forward(
+    console: &Console,
+    session: &Session,
+    mut parts: Parts,
+    body: Incoming,
+) -> Result<Response<Body>, Refusal> {
+    let asked = Instant::now();
+    let policy = console.nodes.as_ref().ok_or(Refusal::NodeDenied)?;
+    let uri = parts.uri.clone();
+    let target = node::open(
+        uri.path(),
+        uri.query().unwrap_or(""),
+        policy,
+        &console.node_key,
+        session.user(),
+        unix_now(),
+    )?;
+    // what carries no credential of its own would need the gateway's: not in this version
+    if !target.signed {
+        return Err(Refusal::NodeLink);
+    }
+    // TLS to nodes: not in this version
+    let Scheme::Http = target.scheme else {
+        return Err(Refusal::NodeDenied);
+    };
+    let authority = format!("{}:{}", target.host, target.port);
+    let path = if target.query.is_empty() {
+        target.path.to_owned()
+    } else {
+        format!("{}?{}", target.path, target.query)
+    };
+    headers::strip(&mut parts.headers, &[]);
+    let mut headers = parts.headers;
+    for name in [
+        header::COOKIE,
+        header::AUTHORIZATION,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::EXPECT,
+    ] {
+        headers.remove(name);
+    }
+    headers.insert(
+        header::HOST,
+        HeaderValue::from_str(&authority).map_err(|_| Refusal::NotFound)?,
+    );
+    let host = target.host.trim_start_matches('[').trim_end_matches(']');
+    let addresses: Vec<_> = tokio::net::lookup_host((host, target.port))
+        .await
+        .map_err(|error| {
+            tracing::warn!(node = %authority, "cannot resolve the node's name: {error}");
+            Refusal::BackendDown
+        })?
+        .collect();
+    // a DataNode closes after each answer, so nothing is pooled
+    let pool: Rc<Pool> = Rc::default();
+    let mut lease = pool
+        .connect(&addresses, console.timeouts.connect)
+        .await
+        .map_err(|error| {
+            tracing::warn!(node = %authority, "cannot connect to the node: {error}");
+            Refusal::BackendDown
+        })?;
+    let upload = Upload::new(body, 0);
+    let mut request = Request::new(upload.reader());
+    *request.method_mut() = parts.method;
+    *request.uri_mut() = path.parse().map_err(|_| Refusal::BadQuery)?;
+    *request.headers_mut() = headers;
+    let sent = lease.sender.send_request(request);
+    let response = timeout(console.timeouts.first_byte, sent)
+        .await
+        .map_err(|_| Refusal::BackendTimeout)?
+        .map_err(|_| {
+            if upload.broken() {
+                Refusal::BadRequest
+            } else {
+                Refusal::BackendBroken
+            }
+        })?;
+    let waited = asked.elapsed();
+    let (mut parts, incoming) = response.into_parts();
+    // it wants a login that the link does not carry: never the client's business
+    if parts.status == StatusCode::UNAUTHORIZED {
+        return Err(Refusal::BackendLogin);
+    }
+    headers::strip_answer(&mut parts.headers);
+    parts.headers.remove(header::WWW_AUTHENTICATE);
+    parts.headers.remove(header::SET_COOKIE);
+    // a user's file is shown under the console's own origin
+    parts
+        .headers
+        .insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    parts
+        .headers
+        .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    parts.extensions.clear();
+    location::apply(
+        &mut parts.headers,
+        &Links {
+            backends: &console.backends,
+            parameters: console.kind.identity_parameters(),
+            nodes: None,
+            signer: None,
+            origin: None,
+        },
+    )?;
+    parts.extensions.insert(AnsweredBy {
+        backend: authority.into(),
+        asked,
+        waited,
+    });
+    let body = Body::Upstream(UpstreamBody::new(None, incoming, lease));
+    Ok(Response::from_parts(parts, body))
+}

@@ -1,0 +1,145 @@
+//! The gateway's own pages below `/.spnegate/` that need a login: `login` and `whoami`; whatever is
+//! not one of them goes on to the console.
+
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
+use http_body::Body as _;
+use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
+use tower_service::Service;
+
+use super::{forward::Forward, node, path, refuse};
+use crate::{auth::session::Session, body::Body, refusal::Refusal};
+
+/// Where the gateway's own pages are.
+pub const PREFIX: &str = "/.spnegate/";
+/// For balancers, without login.
+pub const HEALTH: &str = "/.spnegate/health";
+/// Ends the session.
+pub const LOGOUT: &str = "/.spnegate/logout";
+const LOGIN: &str = "/.spnegate/login";
+const WHOAMI: &str = "/.spnegate/whoami";
+
+/// Answers the gateway's own pages, and passes everything else on.
+#[derive(Clone, Debug)]
+pub struct OwnPages {
+    inner: Forward,
+}
+
+impl OwnPages {
+    /// Stands before a console's last step.
+    pub fn new(inner: Forward) -> Self {
+        Self { inner }
+    }
+}
+
+impl Service<Request<Incoming>> for OwnPages {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Either<
+        LocalBoxFuture<'static, Result<Response<Body>, Infallible>>,
+        Ready<Result<Response<Body>, Infallible>>,
+    >;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let path = request.uri().path();
+        if !path.starts_with(PREFIX) || node::is_node_path(path) {
+            return Either::Left(self.inner.call(request));
+        }
+        let (parts, body) = request.into_parts();
+        Either::Right(ready(Ok(page(&parts, !body.is_end_stream()))))
+    }
+}
+
+fn page(parts: &Parts, body: bool) -> Response<Body> {
+    let session = parts.extensions.get::<Arc<Session>>();
+    match (parts.uri.path(), session) {
+        (WHOAMI, Some(session)) => who_am_i(session),
+        (LOGIN, Some(_)) => {
+            let mut response = Response::new(Body::Empty);
+            *response.status_mut() = StatusCode::SEE_OTHER;
+            let headers = response.headers_mut();
+            headers.insert(header::LOCATION, destination(parts.uri.query().unwrap_or("")));
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+        }
+        _ => refuse::response(Refusal::NotFound, &refuse::Asks::of(parts, body), ""),
+    }
+}
+
+fn who_am_i(session: &Session) -> Response<Body> {
+    let json = serde_json::json!({
+        "user": session.user(),
+        "principal": session.principal(),
+        "expires": session.expires(),
+    });
+    let mut response = Response::new(Body::from(Bytes::from(json.to_string())));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Where `login?to=…` leads: a path of this origin, whatever is asked for (no open redirect, as in
+/// Knox CVE-2021-42357).
+fn destination(query: &str) -> HeaderValue {
+    let home = HeaderValue::from_static("/");
+    let Some(to) = query.split('&').find_map(|piece| piece.strip_prefix("to=")) else {
+        return home;
+    };
+    let Ok(to) = percent_decode_str(to).decode_utf8() else {
+        return home;
+    };
+    let only_path = to.split(['?', '#']).next().unwrap_or_default();
+    let sound = path::check(only_path, false).is_ok() && to.bytes().all(|b| b.is_ascii_graphic());
+    if sound { HeaderValue::from_str(&to).unwrap_or(home) } else { home }
+}
+
+/// The page after a logout.
+pub fn logged_out() -> Response<Body> {
+    let mut response = Response::new(Body::from(Bytes::from_static(
+        b"You are logged out of the gateway. A browser with a Kerberos ticket logs in again by \
+          itself; end the ticket with kdestroy.\n",
+    )));
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn login_leads_to_paths_of_this_origin_only() {
+        let table = [
+            ("", "/"),
+            ("to=/explorer.html", "/explorer.html"),
+            ("to=%2Fcluster%3Fa=b", "/cluster?a=b"),
+            ("to=//evil.example.org/", "/"),
+            ("to=%2F%2Fevil.example.org", "/"),
+            ("to=%2F%5Cevil.example.org", "/"),
+            ("to=https://evil.example.org/", "/"),
+            ("to=/%0d%0aSet-Cookie:x", "/"),
+            ("to=javascript:alert(1)", "/"),
+        ];
+        for (query, wanted) in table {
+            assert_eq!(destination(query), wanted, "{query}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The replay cache, which is always named: MIT's default could be changed by the environment.
+
+use std::{
+    ffi::CString,
+    fs::OpenOptions,
+    io,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, OpenOptionsExt},
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::{fs::OFlags, process::geteuid};
+
+use super::GssStartError;
+
+/// Where accepted authenticators are remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplayCache {
+    /// A file (`file2:` of MIT krb5), shared by all processes of this host that name it.
+    File(PathBuf),
+    /// None: a replay within the clock skew is accepted. A decision to be made knowingly.
+    None,
+}
+
+impl Default for ReplayCache {
+    /// The file that MIT itself uses: `/var/tmp/krb5_<uid>.rcache2`.
+    fn default() -> Self {
+        Self::File(format!("/var/tmp/krb5_{}.rcache2", geteuid().as_raw()).into())
+    }
+}
+
+impl ReplayCache {
+    /// Its name in a credential store; a file is tried first, since an unwritable one fails every
+    /// login.
+    pub(super) fn prepare(&self) -> Result<CString, GssStartError> {
+        match self {
+            Self::None => Ok(c"none:".to_owned()),
+            Self::File(path) => {
+                let failed = |source| GssStartError::ReplayCache {
+                    path: path.clone(),
+                    source,
+                };
+                try_file(path).map_err(failed)?;
+                let name = [b"file2:", path.as_os_str().as_bytes()].concat();
+                CString::new(name).map_err(|_| failed(io::ErrorKind::InvalidFilename.into()))
+            }
+        }
+    }
+}
+
+fn try_file(path: &Path) -> io::Result<()> {
+    let flags = (OFlags::NOFOLLOW | OFlags::CLOEXEC).bits();
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(flags.cast_signed())
+        .open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    if metadata.uid() != geteuid().as_raw() {
+        // in a directory for all, another user could empty it
+        return Err(io::Error::other("it belongs to another user"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unwritable_replay_cache_is_named_with_a_cure() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = ReplayCache::File(dir.path().join("none/rcache2"));
+        let text = cache.prepare().unwrap_err().to_string();
+        assert!(text.contains("none/rcache2 cannot be written"), "{text}");
+        assert!(text.contains("kerberos.replay_cache"), "{text}");
+    }
+
+    #[test]
+    fn a_link_in_place_of_the_file_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("rcache2");
+        std::os::unix::fs::symlink(dir.path().join("target"), &link).unwrap();
+        assert!(ReplayCache::File(link).prepare().is_err());
+    }
+
+    #[test]
+    fn a_usable_file_and_none_give_their_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = ReplayCache::File(dir.path().join("r")).prepare().unwrap();
+        assert!(name.to_bytes().starts_with(b"file2:/"));
+        assert_eq!(ReplayCache::None.prepare().unwrap().as_c_str(), c"none:");
+    }
+}

@@ -1,0 +1,216 @@
+//! Why there is no token for a backend.
+
+use crate::{gss::Failure, gss::Principal, refusal::Refusal};
+
+/// Why there is no token for a backend, or why its answer is not trusted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InitiateError {
+    /// Too many tokens wait.
+    #[error("too many backend logins wait")]
+    Busy,
+    /// The deadline passed.
+    #[error("the backend login took too long; does the KDC answer?")]
+    Timeout,
+    /// The initiator was shut down.
+    #[error("the initiator is stopped")]
+    Stopped,
+    /// No KDC of the realm answers, or none is known.
+    #[error("no KDC of realm {realm} answers; check [realms] in krb5.conf and port 88: {text}")]
+    KdcUnreachable {
+        /// The realm.
+        realm: String,
+        /// The library's words.
+        text: String,
+    },
+    /// The KDC does not know the backend's SPN.
+    #[error("the KDC does not know {spn}; correct the backend's host name or set its spn")]
+    UnknownSpn {
+        /// The backend's service.
+        spn: Principal,
+    },
+    /// The KDC does not know the client principal (an SPN of Active Directory is no client).
+    #[error("the KDC does not know {client} as a client; in Active Directory use the account")]
+    ClientUnknown {
+        /// The gateway's principal.
+        client: Principal,
+    },
+    /// The client principal is disabled or expired.
+    #[error("the KDC refuses {client}: {text}")]
+    ClientRevoked {
+        /// The gateway's principal.
+        client: Principal,
+        /// The library's words.
+        text: String,
+    },
+    /// The key of the keytab is not the KDC's.
+    #[error("the keytab's key of {client} is not the KDC's; export the keytab again: {text}")]
+    KeyWrong {
+        /// The gateway's principal.
+        client: Principal,
+        /// The library's words.
+        text: String,
+    },
+    /// The keytab has no key for the client principal, or cannot be read.
+    #[error("the keytab has no usable key of {client}: {text}")]
+    NoKey {
+        /// The gateway's principal.
+        client: Principal,
+        /// The library's words.
+        text: String,
+    },
+    /// The backend's mutual authentication token does not verify.
+    #[error("the backend did not prove who it is: {text}")]
+    Mutual {
+        /// The library's words.
+        text: String,
+    },
+    /// The KDC's clock and ours differ too much.
+    #[error("the clocks of this host and the KDC differ too much: {text}")]
+    ClockSkew {
+        /// The library's words.
+        text: String,
+    },
+    /// Another reason.
+    #[error("no token for {spn}: {text}")]
+    Other {
+        /// The backend's service.
+        spn: Principal,
+        /// The library's words.
+        text: String,
+    },
+}
+
+// krb5 error codes (krb5.h)
+const NAME_EXP: i32 = -1_765_328_383;
+const C_PRINCIPAL_UNKNOWN: i32 = -1_765_328_378;
+const S_PRINCIPAL_UNKNOWN: i32 = -1_765_328_377;
+const CLIENT_REVOKED: i32 = -1_765_328_366;
+const KEY_EXP: i32 = -1_765_328_361;
+const PREAUTH_FAILED: i32 = -1_765_328_360;
+const BAD_INTEGRITY: i32 = -1_765_328_353;
+const SKEW: i32 = -1_765_328_347;
+const KDCREP_SKEW: i32 = -1_765_328_236;
+const REALM_UNKNOWN: i32 = -1_765_328_230;
+const KDC_UNREACH: i32 = -1_765_328_228;
+const KT_NOTFOUND: i32 = -1_765_328_203;
+const REALM_CANT_RESOLVE: i32 = -1_765_328_164;
+
+/// The words of the same errors, where the mechanism glue numbers them anew.
+const WORDS: &[(&str, i32)] = &[
+    ("Cannot contact any KDC", KDC_UNREACH),
+    ("Cannot find KDC for realm", REALM_UNKNOWN),
+    ("Cannot resolve network address for KDC", REALM_CANT_RESOLVE),
+    ("Client's credentials have been revoked", CLIENT_REVOKED),
+    ("Client's entry in database has expired", NAME_EXP),
+    ("Password has expired", KEY_EXP),
+    ("Preauthentication failed", PREAUTH_FAILED),
+    ("Decrypt integrity check failed", BAD_INTEGRITY),
+    ("Clock skew too great", SKEW),
+    ("Keytab contains no suitable keys", KT_NOTFOUND),
+    ("No key table entry found", KT_NOTFOUND),
+    ("is nonexistent or empty", KT_NOTFOUND),
+];
+
+impl InitiateError {
+    /// Names the cause of a failed exchange as `client`, for `spn` or (first ticket) for none.
+    pub(super) fn classify(failure: &Failure, client: &Principal, spn: &Principal) -> Self {
+        let text = failure.text.clone();
+        let client = || client.clone();
+        let code = WORDS
+            .iter()
+            .find(|(words, _)| text.contains(words))
+            .map_or(failure.minor, |(_, code)| *code);
+        if code == C_PRINCIPAL_UNKNOWN
+            || (text.starts_with("Client '") && text.contains("not found in Kerberos database"))
+        {
+            return Self::ClientUnknown { client: client() };
+        }
+        if code == S_PRINCIPAL_UNKNOWN || text.contains("not found in Kerberos database") {
+            return Self::UnknownSpn { spn: spn.clone() };
+        }
+        match code {
+            KDC_UNREACH | REALM_UNKNOWN | REALM_CANT_RESOLVE => Self::KdcUnreachable {
+                realm: realm_in(&text).unwrap_or(spn.realm()).to_owned(),
+                text,
+            },
+            NAME_EXP | CLIENT_REVOKED | KEY_EXP => Self::ClientRevoked {
+                client: client(),
+                text,
+            },
+            PREAUTH_FAILED | BAD_INTEGRITY => Self::KeyWrong {
+                client: client(),
+                text,
+            },
+            KT_NOTFOUND => Self::NoKey {
+                client: client(),
+                text,
+            },
+            SKEW | KDCREP_SKEW => Self::ClockSkew { text },
+            _ => Self::Other {
+                spn: spn.clone(),
+                text,
+            },
+        }
+    }
+}
+
+/// `… for realm 'X'` or `… for realm "X"`
+fn realm_in(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("realm ")?;
+    let quote = rest.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+    rest[1..].split(quote).next()
+}
+
+impl From<&InitiateError> for Refusal {
+    fn from(error: &InitiateError) -> Self {
+        match error {
+            InitiateError::Busy | InitiateError::Timeout | InitiateError::KdcUnreachable { .. } => {
+                Self::KdcUnavailable
+            }
+            InitiateError::Stopped => Self::Draining,
+            InitiateError::Mutual { .. } => Self::BackendMutual,
+            InitiateError::UnknownSpn { .. }
+            | InitiateError::ClientUnknown { .. }
+            | InitiateError::ClientRevoked { .. }
+            | InitiateError::KeyWrong { .. }
+            | InitiateError::NoKey { .. }
+            | InitiateError::ClockSkew { .. }
+            | InitiateError::Other { .. } => Self::BackendLogin,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_told_by_words_and_by_krb5_codes() {
+        let client: Principal = "spnegate/p@R".parse().unwrap();
+        let spn: Principal = "HTTP/nn1@R".parse().unwrap();
+        let told = |minor, text: &str| {
+            let failure = Failure {
+                major: 0,
+                minor,
+                text: text.to_owned(),
+            };
+            InitiateError::classify(&failure, &client, &spn)
+        };
+        assert_eq!(
+            told(1, "Cannot contact any KDC for realm 'OTHER'"),
+            InitiateError::KdcUnreachable {
+                realm: "OTHER".to_owned(),
+                text: "Cannot contact any KDC for realm 'OTHER'".to_owned(),
+            }
+        );
+        let text = "Client 'spnegate/p@R' not found in Kerberos database";
+        assert!(matches!(told(1, text), InitiateError::ClientUnknown { .. }));
+        let text = "Server HTTP/nn1@R not found in Kerberos database";
+        assert!(matches!(told(1, text), InitiateError::UnknownSpn { .. }));
+        assert!(matches!(
+            told(PREAUTH_FAILED, "?"),
+            InitiateError::KeyWrong { .. }
+        ));
+        assert!(matches!(told(1, "?"), InitiateError::Other { .. }));
+    }
+}

@@ -1,0 +1,343 @@
+//! What a token says of itself before any key is tried: mechanisms and the ticket's outer fields.
+//!
+//! In a login's way this stands before GSSAPI. Nothing here is proven: it chooses a credential (one
+//! direct key look-up instead of a search) and explains failures. Reads `NegTokenInit`
+//! (RFC 4178 section 4.2) and `AP-REQ` (RFC 4120 section 5.5.1, framed as RFC 4121 section 4.1).
+
+use super::{Principal, keytab::Enctype};
+
+const SPNEGO: &[u8] = b"\x2b\x06\x01\x05\x05\x02";
+const KRB5: &[u8] = b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02";
+/// The krb5 OID as old Windows clients write it.
+const KRB5_WRONG: &[u8] = b"\x2a\x86\x48\x82\xf7\x12\x01\x02\x02";
+const NTLMSSP: &[u8] = b"\x2b\x06\x01\x04\x01\x82\x37\x02\x02\x0a";
+
+/// The outer, unproven fields of a ticket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// The service it is for.
+    pub service: Principal,
+    /// Version of the key that it is encrypted with, if it says so.
+    pub kvno: Option<u32>,
+    /// Encryption type.
+    pub enctype: Enctype,
+}
+
+/// What a token offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peek {
+    /// A Kerberos ticket, raw or as SPNEGO's first choice.
+    Ticket(Ticket),
+    /// SPNEGO that offers Kerberos, but not as its first choice: another leg will follow.
+    KerberosLater,
+    /// SPNEGO that offers NTLM and no Kerberos, or a bare NTLM message.
+    Ntlm,
+    /// SPNEGO that offers neither.
+    NoKerberos,
+    /// A later leg of SPNEGO.
+    Answer,
+    /// None of these.
+    Unreadable,
+}
+
+/// Looks into a token; never fails, never reads outside of it.
+pub fn peek(token: &[u8]) -> Peek {
+    if token.starts_with(b"NTLMSSP\0") {
+        return Peek::Ntlm;
+    }
+    match token.first() {
+        Some(0x60) => framed(token).unwrap_or(Peek::Unreadable),
+        Some(0xa0) => negotiation(token).unwrap_or(Peek::Unreadable),
+        Some(0xa1) => Peek::Answer,
+        Some(0x6e) => ap_req(token).map_or(Peek::Unreadable, Peek::Ticket),
+        Some(_) | None => Peek::Unreadable,
+    }
+}
+
+/// `[APPLICATION 0] { OID, inner }` (RFC 2743 section 3.1).
+fn framed(token: &[u8]) -> Option<Peek> {
+    let mut body = Der(token).expect(0x60)?;
+    let oid = body.expect(0x06)?.0;
+    if oid == SPNEGO {
+        negotiation(body.0)
+    } else if oid == KRB5 || oid == KRB5_WRONG {
+        ap_req(body.0.strip_prefix(b"\x01\0")?).map(Peek::Ticket)
+    } else if oid == NTLMSSP {
+        Some(Peek::Ntlm)
+    } else {
+        Some(Peek::NoKerberos)
+    }
+}
+
+fn negotiation(bytes: &[u8]) -> Option<Peek> {
+    let mut fields = Der(bytes).expect(0xa0)?.expect(0x30)?;
+    let mut mechanisms = fields.expect(0xa0)?.expect(0x30)?;
+    let first = mechanisms.expect(0x06)?.0;
+    let kerberos = |oid: &[u8]| oid == KRB5 || oid == KRB5_WRONG;
+    if kerberos(first) {
+        while let Some((tag, mut value)) = fields.next() {
+            if tag == 0xa2 {
+                return inner(value.expect(0x04)?.0).or(Some(Peek::KerberosLater));
+            }
+        }
+        return Some(Peek::KerberosLater);
+    }
+    let mut ntlm = first == NTLMSSP;
+    while let Some((_, oid)) = mechanisms.next() {
+        if kerberos(oid.0) {
+            return Some(Peek::KerberosLater);
+        }
+        ntlm |= oid.0 == NTLMSSP;
+    }
+    Some(if ntlm { Peek::Ntlm } else { Peek::NoKerberos })
+}
+
+/// The `mechToken` of Kerberos, framed or (some clients) bare.
+fn inner(token: &[u8]) -> Option<Peek> {
+    if token.first() == Some(&0x6e) {
+        return ap_req(token).map(Peek::Ticket);
+    }
+    let mut body = Der(token).expect(0x60)?;
+    let oid = body.expect(0x06)?.0;
+    if oid != KRB5 && oid != KRB5_WRONG {
+        return None;
+    }
+    ap_req(body.0.strip_prefix(b"\x01\0")?).map(Peek::Ticket)
+}
+
+fn ap_req(bytes: &[u8]) -> Option<Ticket> {
+    let mut request = Der(bytes).expect(0x6e)?.expect(0x30)?;
+    let mut ticket = request.field(0xa3)?.expect(0x61)?.expect(0x30)?;
+    let realm = ticket.field(0xa1)?.string()?;
+    let mut name = ticket.field(0xa2)?.expect(0x30)?;
+    let mut parts = name.field(0xa1)?.expect(0x30)?;
+    let mut components = Vec::with_capacity(2);
+    while !parts.0.is_empty() {
+        components.push(parts.string()?);
+    }
+    let mut encrypted = ticket.field(0xa3)?.expect(0x30)?;
+    let enctype = encrypted.field(0xa0)?.integer()?;
+    let kvno = match encrypted.next()? {
+        (0xa1, mut kvno) => Some(kvno.integer()?),
+        _ => None,
+    };
+    Some(Ticket {
+        service: Principal::new(components, realm).ok()?,
+        kvno,
+        enctype: Enctype(u16::try_from(enctype).ok()?),
+    })
+}
+
+/// The rest of a DER encoding.
+struct Der<'a>(&'a [u8]);
+
+impl<'a> Der<'a> {
+    /// The next element's tag and contents; only definite lengths of up to four bytes.
+    fn next(&mut self) -> Option<(u8, Der<'a>)> {
+        let (&tag, rest) = self.0.split_first()?;
+        let (&short, rest) = rest.split_first()?;
+        let (length, rest) = match short {
+            0..0x80 => (usize::from(short), rest),
+            0x81..=0x84 => {
+                let (digits, rest) = rest.split_at_checked(usize::from(short & 0x7f))?;
+                let length = digits.iter().try_fold(0u32, |sum, &digit| {
+                    Some(sum.checked_shl(8)? | u32::from(digit))
+                })?;
+                (usize::try_from(length).ok()?, rest)
+            }
+            0x80 | 0x85.. => return None,
+        };
+        let (value, rest) = rest.split_at_checked(length)?;
+        self.0 = rest;
+        Some((tag, Der(value)))
+    }
+
+    /// The next element, if it has this tag.
+    fn expect(&mut self, tag: u8) -> Option<Der<'a>> {
+        self.next()
+            .filter(|(found, _)| *found == tag)
+            .map(|(_, value)| value)
+    }
+
+    /// The next element with this tag, passing over others.
+    fn field(&mut self, tag: u8) -> Option<Der<'a>> {
+        loop {
+            let (found, value) = self.next()?;
+            if found == tag {
+                return Some(value);
+            }
+        }
+    }
+
+    /// `KerberosString`: a `GeneralString`, in practice UTF-8.
+    fn string(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.expect(0x1b)?.0).ok()
+    }
+
+    /// A number of 32 bits; kvnos above 2^31 are written as negative by some KDCs.
+    fn integer(&mut self) -> Option<u32> {
+        let bytes = self.expect(0x02)?.0;
+        let bytes = match bytes {
+            [0, rest @ ..] if rest.len() == 4 => rest,
+            bytes => bytes,
+        };
+        if bytes.is_empty() || bytes.len() > 4 {
+            return None;
+        }
+        let sign = if bytes[0] & 0x80 != 0 && bytes.len() < 4 {
+            u32::MAX
+        } else {
+            0
+        };
+        Some(
+            bytes
+                .iter()
+                .fold(sign, |sum, &byte| (sum << 8) | u32::from(byte)),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let value = parts.concat();
+        let mut out = vec![tag];
+        match value.len() {
+            length @ 0..0x80 => out.push(u8::try_from(length).unwrap()),
+            length => {
+                out.push(0x82);
+                out.extend(u16::try_from(length).unwrap().to_be_bytes());
+            }
+        }
+        out.extend(value);
+        out
+    }
+
+    fn integer(number: u32) -> Vec<u8> {
+        let mut bytes = vec![0];
+        bytes.extend(number.to_be_bytes());
+        der(0x02, &[&bytes])
+    }
+
+    fn request(realm: &str, parts: &[&str], kvno: Option<u32>, enctype: u32) -> Vec<u8> {
+        let names: Vec<Vec<u8>> = parts.iter().map(|p| der(0x1b, &[p.as_bytes()])).collect();
+        let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+        let name = der(
+            0x30,
+            &[
+                &der(0xa0, &[&integer(2)]),
+                &der(0xa1, &[&der(0x30, &names)]),
+            ],
+        );
+        let kvno = kvno.map_or(Vec::new(), |kvno| der(0xa1, &[&integer(kvno)]));
+        let cipher = der(0xa2, &[&der(0x04, &[&[0x55; 300]])]);
+        let encrypted = der(0x30, &[&der(0xa0, &[&integer(enctype)]), &kvno, &cipher]);
+        let ticket = der(
+            0x61,
+            &[&der(
+                0x30,
+                &[
+                    &der(0xa0, &[&integer(5)]),
+                    &der(0xa1, &[&der(0x1b, &[realm.as_bytes()])]),
+                    &der(0xa2, &[&name]),
+                    &der(0xa3, &[&encrypted]),
+                ],
+            )],
+        );
+        der(
+            0x6e,
+            &[&der(
+                0x30,
+                &[
+                    &der(0xa0, &[&integer(5)]),
+                    &der(0xa1, &[&integer(14)]),
+                    &der(0xa2, &[&der(0x03, &[&[0; 5]])]),
+                    &der(0xa3, &[&ticket]),
+                    &der(0xa4, &[&encrypted]),
+                ],
+            )],
+        )
+    }
+
+    fn krb5(request: &[u8]) -> Vec<u8> {
+        der(0x60, &[&der(0x06, &[KRB5]), b"\x01\0", request])
+    }
+
+    fn spnego(mechanisms: &[&[u8]], token: Option<&[u8]>) -> Vec<u8> {
+        let oids: Vec<Vec<u8>> = mechanisms.iter().map(|oid| der(0x06, &[oid])).collect();
+        let oids: Vec<&[u8]> = oids.iter().map(Vec::as_slice).collect();
+        let token = token.map_or(Vec::new(), |token| der(0xa2, &[&der(0x04, &[token])]));
+        let list = der(0xa0, &[&der(0x30, &oids)]);
+        der(
+            0x60,
+            &[
+                &der(0x06, &[SPNEGO]),
+                &der(0xa0, &[&der(0x30, &[&list, &token])]),
+            ],
+        )
+    }
+
+    #[test]
+    fn a_ticket_is_found_raw_bare_and_in_spnego() {
+        let request = request("EXAMPLE.COM", &["HTTP", "p.example.com"], Some(3), 18);
+        let ticket = Peek::Ticket(Ticket {
+            service: "HTTP/p.example.com@EXAMPLE.COM".parse().unwrap(),
+            kvno: Some(3),
+            enctype: Enctype(18),
+        });
+        let raw = krb5(&request);
+        for token in [
+            request.clone(),
+            raw.clone(),
+            spnego(&[KRB5], Some(&raw)),
+            spnego(&[KRB5_WRONG, KRB5, NTLMSSP], Some(&raw)),
+            spnego(&[KRB5], Some(&request)),
+        ] {
+            assert_eq!(peek(&token), ticket);
+        }
+    }
+
+    #[test]
+    fn a_ticket_may_have_no_kvno_or_a_large_one() {
+        for kvno in [None, Some(65_539), Some(0x8000_0001)] {
+            match peek(&request("R", &["alice"], kvno, 23)) {
+                Peek::Ticket(ticket) => assert_eq!(ticket.kvno, kvno),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_of_mechanisms_decides() {
+        assert_eq!(
+            peek(&spnego(&[NTLMSSP, KRB5], Some(b"x"))),
+            Peek::KerberosLater
+        );
+        assert_eq!(peek(&spnego(&[KRB5], None)), Peek::KerberosLater);
+        assert_eq!(peek(&spnego(&[NTLMSSP], Some(b"NTLMSSP\0"))), Peek::Ntlm);
+        assert_eq!(peek(&spnego(&[b"\x2a"], None)), Peek::NoKerberos);
+        assert_eq!(peek(b"NTLMSSP\0\x01"), Peek::Ntlm);
+        assert_eq!(peek(b"\xa1\x00"), Peek::Answer);
+        assert_eq!(peek(b""), Peek::Unreadable);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_looked_at_without_a_fault(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = peek(&bytes);
+        }
+
+        #[test]
+        fn a_damaged_token_is_looked_at_without_a_fault(at in 0usize..400, byte: u8, cut in 0usize..400) {
+            let mut token = spnego(&[KRB5], Some(&krb5(&request("R", &["a", "b"], Some(1), 18))));
+            let length = token.len();
+            token[at % length] = byte;
+            let _ = peek(&token);
+            let _ = peek(&token[..cut % length]);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The `Cookie` header that a backend gets.
+//!
+//! In a request's way: built anew from the client's, never passed on. Many consoles share one host
+//! name and so one cookie jar: a backend's cookie goes out as `<console>.<name>`
+//! ([`crate::rewrite::set_cookie`]) and comes back as `<name>`. A console's name therefore has no
+//! dot. The gateway's session cookies, other consoles' cookies, every `*.auth` (`hadoop.auth`,
+//! `hive.server2.auth`, `impala.auth`: they name the *gateway* and beat `Authorization`) and
+//! whatever a lenient parser could split again stay behind.
+
+use http::{HeaderMap, HeaderValue, header};
+
+/// Builds the backend's `Cookie` header.
+///
+/// `login` is the gateway's own cookie, `name=value` as the backend sent it; it goes **first**,
+/// because `AuthenticationFilter` takes the first of its name. `script` are names that scripts read
+/// and that keep theirs. `None`: no cookie at all.
+pub fn request(
+    headers: &HeaderMap,
+    console: &str,
+    script: &[&str],
+    login: Option<&[u8]>,
+) -> Option<HeaderValue> {
+    let mut line: Vec<u8> = login.unwrap_or_default().to_vec();
+    for header in headers.get_all(header::COOKIE) {
+        for cookie in header.as_bytes().split(|&byte| byte == b';') {
+            let Some((name, value)) = split(cookie) else {
+                continue;
+            };
+            let Some(name) = backend_name(name, console, script) else {
+                continue;
+            };
+            if !is_cookie_value(value) {
+                continue;
+            }
+            if !line.is_empty() {
+                line.extend_from_slice(b"; ");
+            }
+            line.extend_from_slice(name.as_bytes());
+            line.push(b'=');
+            line.extend_from_slice(value);
+        }
+    }
+    if line.is_empty() {
+        return None;
+    }
+    let mut value = HeaderValue::from_bytes(&line).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Splits `name=value`, blanks around both removed; `None` where the name is no token.
+pub(crate) fn split(cookie: &[u8]) -> Option<(&str, &[u8])> {
+    let equals = cookie.iter().position(|&byte| byte == b'=')?;
+    let name = std::str::from_utf8(cookie[..equals].trim_ascii()).ok()?;
+    is_token(name).then(|| (name, cookie[equals + 1..].trim_ascii()))
+}
+
+/// Whether a cookie of this name carries a login, of whatever server of this world.
+pub(crate) fn is_login_cookie(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    bytes.len() >= 5 && bytes[bytes.len() - 5..].eq_ignore_ascii_case(b".auth")
+}
+
+/// The name under which the backend knows a client's cookie; `None`: it is not for this backend.
+fn backend_name<'c>(name: &'c str, console: &str, script: &[&str]) -> Option<&'c str> {
+    let name = if script.contains(&name) {
+        name
+    } else {
+        name.strip_prefix(console)?.strip_prefix('.')?
+    };
+    (is_token(name) && !is_login_cookie(name)).then_some(name)
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token(name: &str) -> bool {
+    !name.is_empty()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+        // `$Path` and its like are attributes to RFC 2965 parsers
+        && !name.starts_with('$')
+}
+
+/// RFC 6265 section 4.1.1, with or without quotes: no comma (Jetty's `CookieCutter` splits there),
+/// no quote or backslash inside.
+fn is_cookie_value(value: &[u8]) -> bool {
+    let inner = match value {
+        [b'"', inner @ .., b'"'] => inner,
+        value => value,
+    };
+    inner
+        .iter()
+        .all(|b| matches!(b, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn built(lines: &[&str], script: &[&str], login: Option<&[u8]>) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(header::COOKIE, HeaderValue::from_str(line).unwrap());
+        }
+        request(&headers, "nn", script, login).map(|v| v.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn only_this_consoles_cookies_come_through_by_their_own_names() {
+        let lines = [
+            "spnegate=s; nn.JSESSIONID=1; rm.JSESSIONID=2; other=3",
+            "__Host-spnegate=s;nn.a=\"q\"; nn.b=x=y; nnx.c=4; NN.d=5; nn=6",
+        ];
+        assert_eq!(
+            built(&lines, &[], None).as_deref(),
+            Some("JSESSIONID=1; a=\"q\"; b=x=y")
+        );
+    }
+
+    #[test]
+    fn no_login_cookie_of_a_client_passes_under_any_name() {
+        for line in [
+            "hadoop.auth=u=bob",
+            "nn.hadoop.auth=u=bob",
+            "nn.HADOOP.AUTH=x",
+            "nn.hive.server2.auth=x",
+            "impala.auth=x",
+            "nn..auth=x",
+            "nn.x=1,hadoop.auth=u=bob",
+            "nn.x=\"1, hadoop.auth=u=bob\"",
+            "nn.x=\"; hadoop.auth=u=bob; nn.y=\"",
+            "nn.$Path=/",
+            "nn.=x",
+            "nn.hadoop.auth =x",
+        ] {
+            assert_eq!(built(&[line], &["hadoop.auth"], None), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_gateways_cookie_goes_first() {
+        let login = Some(&b"hadoop.auth=\"u=HTTP&s=x\""[..]);
+        assert_eq!(
+            built(&["nn.a=1"], &[], login).as_deref(),
+            Some("hadoop.auth=\"u=HTTP&s=x\"; a=1")
+        );
+        assert_eq!(
+            built(&[], &[], login).as_deref(),
+            Some("hadoop.auth=\"u=HTTP&s=x\"")
+        );
+        assert_eq!(built(&["x=1"], &[], None), None);
+    }
+
+    #[test]
+    fn script_cookies_keep_their_names() {
+        assert_eq!(
+            built(&["_xsrf=2; b=3"], &["_xsrf"], None).as_deref(),
+            Some("_xsrf=2")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_lenient_parser_finds_a_login_cookie(line in "(nn\\.)?[a-zA-Z.$=,;\" ]{0,24}(hadoop.auth=x)?") {
+            let Ok(value) = HeaderValue::from_str(&line) else { return Ok(()) };
+            let mut headers = HeaderMap::new();
+            headers.append(header::COOKIE, value);
+            if let Some(sent) = request(&headers, "nn", &[], None) {
+                let sent = sent.to_str().unwrap();
+                for cookie in sent.split([';', ',']) {
+                    let name = cookie.split('=').next().unwrap_or_default().trim();
+                    prop_assert!(!is_login_cookie(name), "{}", sent);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Request headers that must not reach a backend.
+//!
+//! In a request's way: before the gateway sets its own. The client's `Connection` list is applied
+//! **first**, so that it cannot name what the gateway sets afterwards (Traefik CVE-2024-45410:
+//! `Connection: X-Remote-User`).
+//!
+//! Names are compared as the least careful backend would: every character that is neither letter
+//! nor digit is a `-` (WSGI and CGI fold `_`, oauth2-proxy CVE-2025-64484 and CVE-2026-40575);
+//! characters are not dropped, for no server does that. `Content-Length` and `Host` are never
+//! touched: they are framing and routing, set by those who own them. `Cookie` is built anew by
+//! [`super::cookies`].
+
+use http::{HeaderMap, HeaderName, header};
+
+/// What is taken away, by first letter; a final `*` stands for any ending.
+const A: &[&str] = &["authorization"];
+const C: &[&str] = &["cf-connecting-ip", "client-ip", "connection"];
+const E: &[&str] = &["expect"];
+const F: &[&str] = &["forwarded", "forwarded-*", "fastly-client-ip"];
+const H: &[&str] = &["http2-settings"];
+const K: &[&str] = &["keep-alive"];
+const P: &[&str] = &[
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "proxy-remote-user",
+];
+const R: &[&str] = &[
+    "remote-addr",
+    "remote-group*",
+    "remote-name",
+    "remote-user*",
+];
+const S: &[&str] = &["sm-*", "smuser", "ssl-client-*"];
+const T: &[&str] = &["te", "trailer", "transfer-encoding", "true-client-ip"];
+const U: &[&str] = &["upgrade"];
+const X: &[&str] = &[
+    "x-authenticated-*",
+    "x-auth-*",
+    "x-client-cert*",
+    "x-client-dn",
+    "x-client-ip",
+    "x-client-verify",
+    "x-cluster-client-ip",
+    "x-forwarded*",
+    "x-original-*",
+    "x-originating-ip",
+    "x-proxied-user*",
+    "x-proxy-user*",
+    "x-real-ip",
+    "x-remote-*",
+    "x-rewrite-url",
+    "x-ssl-client-*",
+    "x-user",
+    "x-username",
+    "x-user-id",
+    "x-webauth-*",
+];
+
+/// Headers whose aliases (`Content_Length`) go, but not they themselves.
+const NO_ALIASES: &[&str] = &["content-encoding", "content-length", "content-type"];
+
+/// Strips hop-by-hop headers (RFC 9110 section 7.6.1), credentials, and every header by which a
+/// client could say who or where it is; `extra` are the kind's own, lower case.
+///
+/// `Expect` goes too: whether the client may send its body is the gateway's answer, not one
+/// backend's. Allocates only where something beyond a plain `Connection` must go.
+pub fn strip(headers: &mut HeaderMap, extra: &[&str]) {
+    if headers.contains_key(header::CONNECTION) {
+        for name in named_by_connection(headers) {
+            headers.remove(name);
+        }
+        headers.remove(header::CONNECTION);
+    }
+    let mut doomed: Vec<HeaderName> = Vec::new();
+    for name in headers.keys() {
+        if is_stripped(name.as_str(), extra) {
+            doomed.push(name.clone());
+        }
+    }
+    for name in doomed {
+        headers.remove(name);
+    }
+}
+
+/// Strips hop-by-hop headers from a backend's *answer*, its `Connection` list first, and what
+/// belongs to the gateway's own login: challenges and mutual tokens.
+pub fn strip_answer(headers: &mut HeaderMap) {
+    for name in named_by_connection(headers) {
+        headers.remove(name);
+    }
+    for name in [
+        header::CONNECTION,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        header::TRAILER,
+        header::TE,
+        header::WWW_AUTHENTICATE,
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+        HeaderName::from_static("proxy-connection"),
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("authentication-info"),
+        HeaderName::from_static("proxy-authentication-info"),
+    ] {
+        headers.remove(name);
+    }
+}
+
+/// The headers that `Connection` names and that exist, but for those that must stay.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let mut named = Vec::new();
+    for value in headers.get_all(header::CONNECTION) {
+        for token in value.as_bytes().split(|&byte| byte == b',') {
+            let token = token.trim_ascii();
+            if token.eq_ignore_ascii_case(b"keep-alive") || token.eq_ignore_ascii_case(b"close") {
+                continue;
+            }
+            if let Ok(name) = HeaderName::from_bytes(token)
+                && name != header::CONTENT_LENGTH
+                && name != header::HOST
+            {
+                named.push(name);
+            }
+        }
+    }
+    named
+}
+
+fn is_stripped(name: &str, extra: &[&str]) -> bool {
+    let list = match name.as_bytes().first() {
+        Some(b'a') => A,
+        Some(b'c') => C,
+        Some(b'e') => E,
+        Some(b'f') => F,
+        Some(b'h') => H,
+        Some(b'k') => K,
+        Some(b'p') => P,
+        Some(b'r') => R,
+        Some(b's') => S,
+        Some(b't') => T,
+        Some(b'u') => U,
+        Some(b'x') => X,
+        Some(_) | None => &[],
+    };
+    let is = |pattern: &&str| matches(name.as_bytes(), pattern.as_bytes());
+    list.iter().chain(extra).any(is)
+        || (name.starts_with('c') && NO_ALIASES.iter().any(|own| *own != name && is(own)))
+}
+
+/// Compares folded: a `-` of the pattern matches any character but letters and digits.
+fn matches(name: &[u8], pattern: &[u8]) -> bool {
+    let (pattern, fits) = match pattern.strip_suffix(b"*") {
+        Some(start) => (start, name.len() >= start.len()),
+        None => (pattern, name.len() == pattern.len()),
+    };
+    fits && name.iter().zip(pattern).all(|(name, pattern)| {
+        if *pattern == b'-' {
+            !name.is_ascii_alphanumeric()
+        } else {
+            name == pattern
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn stripped(lines: &[(&'static str, &'static str)], extra: &[&str]) -> Vec<String> {
+        let mut headers = HeaderMap::new();
+        for &(name, value) in lines {
+            headers.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_static(value),
+            );
+        }
+        strip(&mut headers, extra);
+        let mut left: Vec<String> = headers.keys().map(ToString::to_string).collect();
+        left.sort();
+        left
+    }
+
+    #[test]
+    fn what_asserts_an_identity_is_stripped_under_every_alias() {
+        for name in [
+            "X-Forwarded-For",
+            "x_forwarded_for",
+            "X.Forwarded.User",
+            "x-forwarded-",
+            "X-Forwarded",
+            "Forwarded",
+            "X-Real-IP",
+            "x_real~ip",
+            "Remote-User",
+            "REMOTE_USER",
+            "remote_user_full_name",
+            "X-Remote-User",
+            "SM_USER",
+            "sm-userdn",
+            "X-Auth-Request-User",
+            "X!Auth!Token",
+            "X-Client-Cert",
+            "SSL_CLIENT_S_DN",
+            "x-original-url",
+            "Authorization",
+            "Proxy-Authorization",
+            "Proxy-Connection",
+            "Keep-Alive",
+            "TE",
+            "Trailer",
+            "Transfer-Encoding",
+            "Upgrade",
+            "HTTP2-Settings",
+            "Expect",
+            "X-Trino-User",
+            "x_trino_user",
+            "content_length",
+            "content.type",
+            "transfer_encoding",
+        ] {
+            assert!(
+                stripped(&[(name, "v")], &["x-trino-user"]).is_empty(),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_clients_need_stays() {
+        for name in [
+            "host",
+            "content-length",
+            "content-type",
+            "cookie",
+            "user-agent",
+            "accept-encoding",
+            "x-xsrf-header",
+            "x-csrf-token",
+            "x-requested-with",
+            "upgrade-insecure-requests",
+            "origin",
+            "referer",
+            "range",
+            "sec-fetch-site",
+            "x-trino-session",
+            "xforwardedfor",
+            "x-users",
+        ] {
+            assert_eq!(stripped(&[(name, "v")], &["x-trino-user"]), [name]);
+        }
+    }
+
+    #[test]
+    fn the_connection_list_is_applied_but_not_to_framing() {
+        let lines = [
+            ("connection", "close, X-Odd ,content-length,host"),
+            ("connection", "Cookie,,:bad:"),
+            ("x-odd", "1"),
+            ("content-length", "5"),
+            ("host", "h"),
+            ("cookie", "a=b"),
+            ("accept", "*/*"),
+        ];
+        assert_eq!(stripped(&lines, &[]), ["accept", "content-length", "host"]);
+    }
+
+    #[test]
+    fn an_answer_keeps_nothing_of_the_gateways_login() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("www-authenticate", "Negotiate abc"),
+            ("connection", "x-hop"),
+            ("x-hop", "1"),
+            ("location", "/x"),
+        ] {
+            headers.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
+        strip_answer(&mut headers);
+        assert_eq!(headers.keys().collect::<Vec<_>>(), [&header::LOCATION]);
+    }
+
+    proptest! {
+        #[test]
+        fn stripping_twice_is_stripping_once(
+            names in prop::collection::vec("[a-z_.-]{1,12}|x[-_.]forwarded[-_.][a-z]{0,4}", 0..8)
+        ) {
+            let mut headers = HeaderMap::new();
+            for name in &names {
+                if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+                    headers.append(name, HeaderValue::from_static("v"));
+                }
+            }
+            strip(&mut headers, &[]);
+            let once = headers.clone();
+            strip(&mut headers, &[]);
+            prop_assert_eq!(&headers, &once);
+            let forwarded = |name: &HeaderName| {
+                name.as_str().replace(['_', '.'], "-").starts_with("x-forwarded")
+            };
+            prop_assert!(!once.keys().any(forwarded));
+        }
+    }
+}

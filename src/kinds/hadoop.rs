@@ -1,0 +1,186 @@
+//! What the answers of all Hadoop servers have in common.
+
+use http::{StatusCode, header};
+use serde_json::Value;
+
+use super::{Head, Obeys};
+
+/// Beginnings of the reason phrase by which `AuthenticationFilter` refuses a *token*:
+/// `sendError(403, exception.getMessage())`, the message being the cause's `toString()`.
+const EXCEPTIONS: [&[u8]; 5] = [
+    b"GSSException",
+    b"java.",
+    b"javax.",
+    b"org.ietf.jgss.",
+    b"org.apache.hadoop.security.authentication.",
+];
+
+/// Whether this is the 403 by which Hadoop's `AuthenticationFilter` refuses a *token*: the Java
+/// exception stands in the reason phrase, there is no challenge and nothing about a user.
+pub fn token_refused(head: &Head<'_>) -> bool {
+    head.status == StatusCode::FORBIDDEN
+        && EXCEPTIONS
+            .iter()
+            .any(|start| head.reason.starts_with(start))
+}
+
+/// Whether the backend refuses to let the gateway act for a user (`ProxyUsers.authorize`,
+/// `DefaultImpersonationProvider`): the proof that it read the user.
+pub(super) fn impersonation_refused(head: &Head<'_>, body: &[u8]) -> bool {
+    let says = |text: &[u8]| {
+        contains(text, b"is not allowed to impersonate")
+            || contains(text, b"Unauthorized connection for super-user")
+    };
+    head.status.is_client_error() && (says(head.reason) || says(body))
+}
+
+/// Reads an answer to an *empty* user: servers that look at the parameter cannot make a user of
+/// it (`UserGroupInformation`: "Null user", 500; Oozie: 400), servers that ignore it say 200.
+///
+/// Asked only after a healthy answer to [`super::PROOF_USER`], so an error is about the name.
+pub(super) fn empty_user_read(head: &Head<'_>) -> Obeys {
+    match head.status {
+        StatusCode::OK => Obeys::No,
+        StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::INTERNAL_SERVER_ERROR => {
+            Obeys::Yes
+        }
+        _ => Obeys::Unknown,
+    }
+}
+
+/// Reads the answer of a page that is behind `ProxyUserAuthenticationFilter` and does not name
+/// the user.
+pub(super) fn page_obeys(head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
+    if user.is_empty() {
+        return empty_user_read(head);
+    }
+    if impersonation_refused(head, body) {
+        Obeys::Yes
+    } else if head.status == StatusCode::OK {
+        Obeys::AskEmpty
+    } else {
+        Obeys::Unknown
+    }
+}
+
+/// Where `WebHDFS` and `HttpFS` name the user, without touching the file system.
+pub(super) const HOME: (&str, &str) = ("/webhdfs/v1/", "op=GETHOMEDIRECTORY");
+
+/// Reads the answer to [`HOME`]: `{"Path":"/user/<name>"}`.
+pub(super) fn home_obeys(head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
+    if user.is_empty() {
+        return empty_user_read(head);
+    }
+    if impersonation_refused(head, body) {
+        return Obeys::Yes;
+    }
+    if head.status != StatusCode::OK {
+        return Obeys::Unknown;
+    }
+    let answer: Option<Value> = serde_json::from_slice(body).ok();
+    let home = answer.as_ref().and_then(|value| value["Path"].as_str());
+    match home.and_then(|path| path.rsplit('/').next()) {
+        Some(name) if name == user => Obeys::Yes,
+        Some(_) => Obeys::No,
+        None => Obeys::Unknown,
+    }
+}
+
+/// The simple class name of the exception of a `RemoteException` JSON (`JsonUtil.toJsonString`).
+pub(super) fn remote_exception(body: &[u8]) -> Option<String> {
+    let value: Value = serde_json::from_slice(body).ok()?;
+    Some(value["RemoteException"]["exception"].as_str()?.to_owned())
+}
+
+/// Whether the body is of that media type and not compressed.
+pub(super) fn is_media_type(head: &Head<'_>, wanted: &str) -> bool {
+    let value = head
+        .headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let media = value
+        .and_then(|value| value.split(';').next())
+        .unwrap_or_default();
+    media.trim().eq_ignore_ascii_case(wanted)
+        && !head.headers.contains_key(header::CONTENT_ENCODING)
+}
+
+/// Whether `needle` stands in `text`.
+pub(super) fn contains(text: &[u8], needle: &[u8]) -> bool {
+    text.windows(needle.len()).any(|window| window == needle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::{
+        PROOF_USER,
+        tests::{answer, json, remote},
+    };
+
+    #[test]
+    fn webhdfs_proves_that_it_obeys() {
+        for kind in ["namenode", "httpfs"] {
+            let home = |name: &str| json(200, &format!(r#"{{"Path":"/user/{name}"}}"#));
+            for (proof, user, obeys) in [
+                (home(PROOF_USER), PROOF_USER, Obeys::Yes),
+                (home("HTTP"), PROOF_USER, Obeys::No),
+                (
+                    remote(403, "E", "User: gw is not allowed to impersonate x"),
+                    PROOF_USER,
+                    Obeys::Yes,
+                ),
+                (
+                    remote(
+                        403,
+                        "E",
+                        "Unauthorized connection for super-user: gw from IP 10.0.0.1",
+                    ),
+                    PROOF_USER,
+                    Obeys::Yes,
+                ),
+                (
+                    remote(403, "StandbyException", "m"),
+                    PROOF_USER,
+                    Obeys::Unknown,
+                ),
+                (answer(503), PROOF_USER, Obeys::Unknown),
+                (answer(200).body("<html>"), PROOF_USER, Obeys::Unknown),
+                (answer(500), "", Obeys::Yes),
+                (home("HTTP"), "", Obeys::No),
+            ] {
+                assert_eq!(
+                    proof.obeys(kind, user),
+                    obeys,
+                    "{} {}",
+                    proof.status,
+                    proof.body
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_that_does_not_name_the_user_needs_a_second_question() {
+        for kind in ["resourcemanager", "jobhistory"] {
+            let refused = answer(403).body("User: gw is not allowed to impersonate x");
+            for (proof, user, obeys) in [
+                (refused, PROOF_USER, Obeys::Yes),
+                (answer(200), PROOF_USER, Obeys::AskEmpty),
+                (answer(200), "", Obeys::No),
+                (answer(500), "", Obeys::Yes),
+                (answer(500), PROOF_USER, Obeys::Unknown),
+                (answer(503), "", Obeys::Unknown),
+                (answer(307), PROOF_USER, Obeys::Unknown),
+                (answer(403).reason("Forbidden"), PROOF_USER, Obeys::Unknown),
+            ] {
+                assert_eq!(
+                    proof.obeys(kind, user),
+                    obeys,
+                    "{kind} {} {user:?}",
+                    proof.status
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! `httpfs`: `HttpFS`, the `WebHDFS` of a gateway host; it streams data itself.
+
+use http::StatusCode;
+
+use super::{Asked, Head, Health, Kind, Login, Obeys, Proof, hadoop};
+
+/// Names the user and touches nothing.
+const HOME: &str = "/webhdfs/v1/?op=GETHOMEDIRECTORY";
+
+/// `HttpFS`.
+#[derive(Debug)]
+pub(super) struct HttpFs;
+
+impl Kind for HttpFs {
+    fn name(&self) -> &'static str {
+        "httpfs"
+    }
+
+    fn login(&self) -> Login {
+        Login::Cookie { path: HOME }
+    }
+
+    fn proof(&self) -> Option<Proof> {
+        let (path, query) = hadoop::HOME;
+        Some(Proof { path, query })
+    }
+
+    fn obeys(&self, head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
+        hadoop::home_obeys(head, body, user)
+    }
+
+    fn probe(&self) -> &'static str {
+        HOME
+    }
+
+    fn health(&self, head: &Head<'_>, _body: &[u8]) -> Health {
+        if head.status == StatusCode::OK {
+            Health::Active
+        } else {
+            Health::Down
+        }
+    }
+
+    // A redirect goes to HttpFS itself (`data=true`) and holds no secret, but its Java client reads
+    // only absolute ones.
+    fn hands_out_nodes(&self, asked: &Asked<'_>) -> bool {
+        asked.path.starts_with("/webhdfs/")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::tests::{answer, json};
+
+    #[test]
+    fn an_httpfs_is_active_when_it_answers() {
+        assert_eq!(json(200, "{}").health("httpfs"), Health::Active);
+        assert_eq!(answer(500).health("httpfs"), Health::Down);
+    }
+}

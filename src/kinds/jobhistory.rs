@@ -1,0 +1,59 @@
+//! `jobhistory`: the MR2 `JobHistoryServer`.
+
+use http::StatusCode;
+
+use super::{Head, Health, Kind, Login, Obeys, Proof, hadoop};
+
+const INFO: &str = "/ws/v1/history/info";
+
+/// The `JobHistoryServer`.
+///
+/// Under Hadoop's plain `AuthenticationFilterInitializer` it ignores `doAs` and shows every page as
+/// the gateway: the proof finds that (200 for a user whom nobody has *and* for the empty one).
+#[derive(Debug)]
+pub(super) struct JobHistory;
+
+impl Kind for JobHistory {
+    fn name(&self) -> &'static str {
+        "jobhistory"
+    }
+
+    fn login(&self) -> Login {
+        Login::Cookie { path: INFO }
+    }
+
+    fn proof(&self) -> Option<Proof> {
+        Some(Proof {
+            path: INFO,
+            query: "",
+        })
+    }
+
+    fn obeys(&self, head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
+        hadoop::page_obeys(head, body, user)
+    }
+
+    fn probe(&self) -> &'static str {
+        INFO
+    }
+
+    fn health(&self, head: &Head<'_>, _body: &[u8]) -> Health {
+        if head.status == StatusCode::OK {
+            Health::Active
+        } else {
+            Health::Down
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::tests::{answer, json};
+
+    #[test]
+    fn a_jobhistoryserver_is_active_when_it_answers() {
+        assert_eq!(json(200, "{}").health("jobhistory"), Health::Active);
+        assert_eq!(answer(404).health("jobhistory"), Health::Down);
+    }
+}

@@ -1,0 +1,199 @@
+//! `namenode`: HDFS `NameNode`, its pages and `WebHDFS`.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::Value;
+
+use super::{
+    Asked, Head, Health, Kind, Login, Obeys, Proof, Verdict,
+    hadoop::{self, is_media_type},
+};
+
+/// A small page that all versions have, on active and standby, and that is always protected.
+///
+/// `/isActive` would do too (the filter sets the cookie before the servlet says 405), but Hadoop
+/// 2.7 has none.
+const STATUS_BEAN: &str = "/jmx?qry=Hadoop:service=NameNode,name=NameNodeStatus";
+
+/// Exceptions that say "nothing was done, ask the active one".
+///
+/// The second comes from an observer (HDFS-12943). `RetriableException` and `SafeModeException`
+/// are answers: the active one would say the same.
+const ELSEWHERE: [&str; 2] = ["StandbyException", "ObserverRetryOnActiveException"];
+
+/// HDFS `NameNode`.
+#[derive(Debug)]
+pub(super) struct NameNode;
+
+impl Kind for NameNode {
+    fn name(&self) -> &'static str {
+        "namenode"
+    }
+
+    fn login(&self) -> Login {
+        Login::Cookie { path: STATUS_BEAN }
+    }
+
+    fn proof(&self) -> Option<Proof> {
+        let (path, query) = hadoop::HOME;
+        Some(Proof { path, query })
+    }
+
+    fn obeys(&self, head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
+        hadoop::home_obeys(head, body, user)
+    }
+
+    fn has_active(&self) -> bool {
+        true
+    }
+
+    fn probe(&self) -> &'static str {
+        "/isActive"
+    }
+
+    fn probe_fallback(&self) -> Option<&'static str> {
+        Some(STATUS_BEAN)
+    }
+
+    fn health(&self, head: &Head<'_>, body: &[u8]) -> Health {
+        match head.status {
+            StatusCode::OK if is_media_type(head, "application/json") => bean_health(body),
+            StatusCode::OK => Health::Active,
+            StatusCode::METHOD_NOT_ALLOWED => Health::Standby,
+            StatusCode::NOT_FOUND => Health::NoSuchProbe,
+            _ => Health::Down,
+        }
+    }
+
+    fn needs_body(&self, head: &Head<'_>) -> bool {
+        head.status == StatusCode::FORBIDDEN && is_media_type(head, "application/json")
+    }
+
+    fn verdict(
+        &self,
+        asked: &Asked<'_>,
+        head: &Head<'_>,
+        body: &[u8],
+        _backends: &[Arc<str>],
+    ) -> Verdict {
+        if self.login_failed(head) {
+            return Verdict::LoginFailed;
+        }
+        let elsewhere = self.needs_body(head)
+            && asked.path.starts_with("/webhdfs/")
+            && hadoop::remote_exception(body).is_some_and(|e| ELSEWHERE.contains(&e.as_str()));
+        if elsewhere {
+            Verdict::Standby
+        } else {
+            Verdict::Answer
+        }
+    }
+
+    fn hands_out_nodes(&self, asked: &Asked<'_>) -> bool {
+        asked.path.starts_with("/webhdfs/")
+    }
+}
+
+/// Reads `State` of the bean `NameNodeStatus`.
+fn bean_health(body: &[u8]) -> Health {
+    let value: Option<Value> = serde_json::from_slice(body).ok();
+    match value
+        .as_ref()
+        .and_then(|value| value["beans"][0]["State"].as_str())
+    {
+        Some("active") => Health::Active,
+        Some("standby" | "observer") => Health::Standby,
+        Some(_) | None => Health::Down,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+    use crate::kinds::{
+        named,
+        tests::{answer, json, remote},
+    };
+
+    #[test]
+    fn a_standby_namenode_sends_elsewhere_and_other_exceptions_are_answers() {
+        let standby = remote(
+            403,
+            "StandbyException",
+            "Operation category READ is not supported",
+        );
+        assert_eq!(
+            standby.verdict("namenode", "/webhdfs/v1/tmp"),
+            Verdict::Standby
+        );
+        assert_eq!(standby.verdict("namenode", "/other"), Verdict::Answer);
+        let observer = remote(403, "ObserverRetryOnActiveException", "m");
+        assert_eq!(
+            observer.verdict("namenode", "/webhdfs/v1/tmp"),
+            Verdict::Standby
+        );
+        for exception in [
+            "RetriableException",
+            "SafeModeException",
+            "FileNotFoundException",
+        ] {
+            let other = remote(403, exception, "StandbyException");
+            assert_eq!(
+                other.verdict("namenode", "/webhdfs/v1/tmp"),
+                Verdict::Answer,
+                "{exception}"
+            );
+        }
+        let file = json(
+            200,
+            r#"{"RemoteException":{"exception":"StandbyException"}}"#,
+        );
+        assert_eq!(file.verdict("namenode", "/webhdfs/v1/tmp"), Verdict::Answer);
+        let cut_off = json(403, r#"{"RemoteException":{"exception":"StandbyExc"#);
+        assert_eq!(
+            cut_off.verdict("namenode", "/webhdfs/v1/tmp"),
+            Verdict::Answer
+        );
+    }
+
+    #[test]
+    fn a_namenode_is_active_standby_or_older_than_its_probe() {
+        let plain = |status| answer(status).with("content-type", "text/plain;charset=utf-8");
+        let bean = |state: &str| json(200, &format!(r#"{{"beans":[{{"State" : "{state}"}}]}}"#));
+        for (probe, health) in [
+            (plain(200).body("I am Active!\n"), Health::Active),
+            (answer(405).body("I am not Active!"), Health::Standby),
+            (answer(404), Health::NoSuchProbe),
+            (answer(500), Health::Down),
+            (answer(503), Health::Down),
+            (bean("active"), Health::Active),
+            (bean("standby"), Health::Standby),
+            (bean("initializing"), Health::Down),
+            (json(200, r#"{"beans":[]}"#), Health::Down),
+        ] {
+            assert_eq!(
+                probe.health("namenode"),
+                health,
+                "{} {}",
+                probe.status,
+                probe.body
+            );
+        }
+        assert!(named("namenode").unwrap().probe_fallback().is_some());
+    }
+
+    #[test]
+    fn webhdfs_hands_out_nodes_and_pages_do_not() {
+        let kind = named("namenode").unwrap();
+        let asked = |path| Asked {
+            method: &Method::PUT,
+            path,
+            query: "op=CREATE",
+        };
+        assert!(kind.hands_out_nodes(&asked("/webhdfs/v1/f")));
+        assert!(!kind.hands_out_nodes(&asked("/dfshealth.html")));
+    }
+}

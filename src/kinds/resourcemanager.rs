@@ -1,0 +1,231 @@
+//! `resourcemanager`: YARN's `ResourceManager`.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, StatusCode, header};
+use serde_json::Value;
+
+use super::{
+    Asked, Head, Health, Kind, Login, Obeys, Proof, Verdict,
+    hadoop::{self, is_media_type},
+};
+use crate::rewrite::url;
+
+/// Answered locally by active and standby (`RMWebAppFilter.shouldRedirect`).
+const INFO: &str = "/ws/v1/cluster/info";
+
+/// How the bodies of `RMWebAppFilter` begin; the last comes without `Refresh`, when it gives up.
+const STANDBY_TEXTS: [&[u8]; 3] = [
+    b"This is standby RM",
+    b"Can not find any active RM",
+    b"There is no active RM right now",
+];
+
+/// The texts of a standby are short; what is longer is a page.
+const LONGEST_STANDBY_TEXT: u64 = 2048;
+
+/// YARN's `ResourceManager`.
+///
+/// A standby answers before any servlet: 307 to the active one or, about to take over, to itself;
+/// 307 or, in old versions, 200 with `Refresh` and without `Location` where there is no active.
+#[derive(Debug)]
+pub(super) struct ResourceManager;
+
+impl Kind for ResourceManager {
+    fn name(&self) -> &'static str {
+        "resourcemanager"
+    }
+
+    fn login(&self) -> Login {
+        Login::Cookie { path: INFO }
+    }
+
+    fn proof(&self) -> Option<Proof> {
+        Some(Proof {
+            path: INFO,
+            query: "",
+        })
+    }
+
+    fn obeys(&self, head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
+        hadoop::page_obeys(head, body, user)
+    }
+
+    fn has_active(&self) -> bool {
+        true
+    }
+
+    fn probe(&self) -> &'static str {
+        INFO
+    }
+
+    fn health(&self, head: &Head<'_>, body: &[u8]) -> Health {
+        match head.status {
+            StatusCode::TEMPORARY_REDIRECT => Health::Standby,
+            StatusCode::OK if says_standby(body) => Health::Standby,
+            StatusCode::OK => {
+                let value: Option<Value> = serde_json::from_slice(body).ok();
+                match value
+                    .as_ref()
+                    .and_then(|value| value["clusterInfo"]["haState"].as_str())
+                {
+                    Some("ACTIVE") => Health::Active,
+                    Some("STANDBY") => Health::Standby,
+                    Some(_) | None => Health::Down,
+                }
+            }
+            _ => Health::Down,
+        }
+    }
+
+    fn needs_body(&self, head: &Head<'_>) -> bool {
+        match head.status {
+            StatusCode::TEMPORARY_REDIRECT => true,
+            StatusCode::OK => {
+                let length = head.headers.get(header::CONTENT_LENGTH);
+                let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+                head.headers.contains_key(header::REFRESH)
+                    || (is_media_type(head, "text/plain")
+                        && length.is_some_and(|length| length <= LONGEST_STANDBY_TEXT))
+            }
+            _ => false,
+        }
+    }
+
+    fn verdict(
+        &self,
+        asked: &Asked<'_>,
+        head: &Head<'_>,
+        body: &[u8],
+        backends: &[Arc<str>],
+    ) -> Verdict {
+        if self.login_failed(head) {
+            return Verdict::LoginFailed;
+        }
+        // Below /proxy/ an application's own pages answer, on a standby too: they may say anything.
+        if asked.path == "/proxy" || asked.path.starts_with("/proxy/") {
+            return Verdict::Answer;
+        }
+        let ours = |link: Option<&str>| {
+            link.and_then(url::Link::split)
+                .is_some_and(|link| link.is_one_of(backends))
+        };
+        let location = head.headers.get(header::LOCATION).and_then(text);
+        let refresh = head.headers.get(header::REFRESH).and_then(text);
+        let standby = match head.status {
+            StatusCode::TEMPORARY_REDIRECT => match location {
+                Some(location) => says_standby(body) || ours(Some(location)),
+                None => refresh.is_some(),
+            },
+            // Pages that reload themselves have a Refresh too: what counts is the text, or, where
+            // there is none (HEAD), that it leads to a ResourceManager.
+            StatusCode::OK if body.is_empty() => ours(refresh.and_then(url::refresh_target)),
+            StatusCode::OK => says_standby(body),
+            _ => false,
+        };
+        if standby {
+            Verdict::Standby
+        } else {
+            Verdict::Answer
+        }
+    }
+}
+
+fn text(value: &HeaderValue) -> Option<&str> {
+    value.to_str().ok()
+}
+
+fn says_standby(body: &[u8]) -> bool {
+    STANDBY_TEXTS.iter().any(|start| body.starts_with(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::tests::{answer, json};
+
+    #[test]
+    fn a_standby_resourcemanager_is_known_by_each_of_its_answers() {
+        let text = |status| answer(status).with("content-type", "text/plain;charset=utf-8");
+        for standby in [
+            answer(307).with("location", "http://rm2.example.com:8088/cluster?doAs=alice"),
+            answer(307).with("location", "http://rm1.example.com:8088/cluster"),
+            text(307)
+                .with("location", "http://10.0.0.9:8088/cluster")
+                .body("This is standby RM. The redirect url is: /cluster\n"),
+            answer(307).with("refresh", "4;url=http://rm2.example.com:8088/cluster"),
+            text(307)
+                .with("refresh", "4;url=http://10.0.0.9:8088/cluster")
+                .body("Can not find any active RM. Will retry in next 4 seconds.\n"),
+            text(200)
+                .with("refresh", "3; url=http://rm2.example.com:8088/cluster")
+                .body("This is standby RM. Redirecting to the current active RM: http://rm2…"),
+            answer(200).with("refresh", "3; url=http://rm2.example.com:8088/cluster"),
+            text(200).with("content-length", "80").body(
+                "There is no active RM right now.\nHA Zookeeper Connection State: CONNECTED\n",
+            ),
+        ] {
+            assert_eq!(
+                standby.verdict("resourcemanager", "/cluster"),
+                Verdict::Standby,
+                "{:?}",
+                standby.headers
+            );
+            assert_eq!(
+                standby.verdict("resourcemanager", "/proxy/application_1/"),
+                Verdict::Answer
+            );
+        }
+    }
+
+    #[test]
+    fn pages_that_redirect_or_reload_are_answers() {
+        for page in [
+            answer(302).with("location", "http://rm1.example.com:8088/cluster"),
+            answer(307).with("location", "http://jhs.example.com:19888/jobhistory"),
+            answer(307).with("location", "/cluster/x"),
+            answer(307),
+            answer(200).with("refresh", "10").body("<html>"),
+            answer(200)
+                .with("refresh", "10;url=http://rm1.example.com:8088/cluster")
+                .body("<html>"),
+            answer(200).with("refresh", "10;url=/cluster"),
+            answer(200)
+                .with("content-type", "text/html")
+                .body("This is standby RM"),
+        ] {
+            assert_eq!(
+                page.verdict("resourcemanager", "/cluster"),
+                Verdict::Answer,
+                "{:?}",
+                page.headers
+            );
+        }
+    }
+
+    #[test]
+    fn a_resourcemanager_says_its_state() {
+        let state = |state: &str| {
+            json(
+                200,
+                &format!(r#"{{"clusterInfo":{{"haState":"{state}"}}}}"#),
+            )
+        };
+        for (probe, health) in [
+            (state("ACTIVE"), Health::Active),
+            (state("STANDBY"), Health::Standby),
+            (state("INITIALIZING"), Health::Down),
+            (answer(307), Health::Standby),
+            (answer(200).body("This is standby RM."), Health::Standby),
+            (answer(500), Health::Down),
+        ] {
+            assert_eq!(
+                probe.health("resourcemanager"),
+                health,
+                "{} {}",
+                probe.status,
+                probe.body
+            );
+        }
+    }
+}

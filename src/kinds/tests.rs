@@ -1,0 +1,238 @@
+//! Answers for the tests of every kind, and a Presto-shaped kind that shows that the trait is enough
+//! for a server of another world.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::*;
+
+/// An answer, built fluently.
+#[derive(Default)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    reason: &'static str,
+    pub(super) headers: HeaderMap,
+    pub(super) body: String,
+}
+
+pub(super) fn answer(status: u16) -> Answer {
+    let status = StatusCode::from_u16(status).unwrap();
+    Answer {
+        status,
+        ..Answer::default()
+    }
+}
+
+pub(super) fn json(status: u16, body: &str) -> Answer {
+    answer(status)
+        .with("content-type", "application/json;charset=utf-8")
+        .body(body)
+}
+
+impl Answer {
+    pub(super) fn reason(mut self, reason: &'static str) -> Self {
+        self.reason = reason;
+        self
+    }
+
+    pub(super) fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.append(
+            HeaderName::from_static(name),
+            HeaderValue::from_str(value).unwrap(),
+        );
+        self
+    }
+
+    pub(super) fn body(mut self, body: &str) -> Self {
+        body.clone_into(&mut self.body);
+        self
+    }
+
+    pub(super) fn head(&self) -> Head<'_> {
+        Head {
+            status: self.status,
+            reason: self.reason.as_bytes(),
+            headers: &self.headers,
+        }
+    }
+
+    /// The verdict, with the body only where the kind wants it.
+    pub(super) fn verdict(&self, kind: &str, path: &str) -> Verdict {
+        let kind = named(kind).unwrap();
+        let body = if kind.needs_body(&self.head()) {
+            self.body.as_bytes()
+        } else {
+            b""
+        };
+        let backends: [Arc<str>; 2] =
+            ["rm1.example.com:8088".into(), "rm2.example.com:8088".into()];
+        let asked = Asked {
+            method: &Method::GET,
+            path,
+            query: "",
+        };
+        kind.verdict(&asked, &self.head(), body, &backends)
+    }
+
+    pub(super) fn health(&self, kind: &str) -> Health {
+        named(kind)
+            .unwrap()
+            .health(&self.head(), self.body.as_bytes())
+    }
+
+    pub(super) fn obeys(&self, kind: &str, user: &str) -> Obeys {
+        named(kind)
+            .unwrap()
+            .obeys(&self.head(), self.body.as_bytes(), user)
+    }
+}
+
+pub(super) fn remote(status: u16, exception: &str, message: &str) -> Answer {
+    json(
+        status,
+        &format!(
+            r#"{{"RemoteException":{{"exception":"{exception}","javaClassName":"x.{exception}","message":"{message}"}}}}"#
+        ),
+    )
+}
+
+#[test]
+fn names_are_unique_and_found() {
+    for kind in ALL {
+        assert_eq!(named(kind.name()).unwrap().name(), kind.name());
+        assert_eq!(
+            ALL.iter()
+                .filter(|other| other.name() == kind.name())
+                .count(),
+            1
+        );
+    }
+    assert!(named("nonesuch").is_none());
+}
+
+#[test]
+fn a_failed_login_is_told_from_a_refused_user() {
+    for kind in ALL {
+        for failed in [
+            answer(401)
+                .reason("Authentication required")
+                .with("www-authenticate", "Negotiate"),
+            answer(401),
+            answer(403).reason("GSSException: Failure unspecified at GSS-API level"),
+            answer(403).reason("java.nio.BufferUnderflowException"),
+            answer(403).reason("org.ietf.jgss.GSSException: x"),
+        ] {
+            assert_eq!(failed.verdict(kind.name(), "/x"), Verdict::LoginFailed);
+        }
+        for about_the_user in [
+            answer(403).reason("Forbidden"),
+            answer(403).reason("User: gw is not allowed to impersonate carol"),
+            remote(
+                403,
+                "AuthorizationException",
+                "User: gw is not allowed to impersonate carol",
+            ),
+            remote(
+                403,
+                "AccessControlException",
+                "Permission denied: user=alice",
+            ),
+        ] {
+            assert_eq!(
+                about_the_user.verdict(kind.name(), "/webhdfs/v1/x"),
+                Verdict::Answer
+            );
+        }
+    }
+}
+
+/// What a Presto coordinator would be: nothing of Hadoop, and no change outside its own file.
+#[derive(Debug)]
+struct PrestoShaped;
+
+impl Kind for PrestoShaped {
+    fn name(&self) -> &'static str {
+        "presto-shaped"
+    }
+
+    fn services(&self) -> &'static [&'static str] {
+        &["HTTP", "presto"]
+    }
+
+    fn login(&self) -> Login {
+        Login::EveryRequest
+    }
+
+    // a 403 is always about the user here
+    fn login_failed(&self, head: &Head<'_>) -> bool {
+        head.status == StatusCode::UNAUTHORIZED
+    }
+
+    fn user_field(&self) -> UserField {
+        UserField::Header("x-presto-user")
+    }
+
+    fn identity_parameters(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn identity_headers(&self) -> &'static [&'static str] {
+        &["x-presto-user", "x-presto-prefix-url"]
+    }
+
+    fn reads_forms(&self) -> bool {
+        false
+    }
+
+    fn probe(&self) -> &'static str {
+        "/v1/info"
+    }
+
+    fn health(&self, head: &Head<'_>, body: &[u8]) -> Health {
+        let started = hadoop::contains(body, br#""starting":false"#);
+        if head.status == StatusCode::OK && started {
+            Health::Active
+        } else {
+            Health::Down
+        }
+    }
+}
+
+#[test]
+fn a_kind_of_another_world_needs_one_file() {
+    let kind: &dyn Kind = &PrestoShaped;
+    let refused = answer(403).reason("java.lang.SecurityException");
+    let asked = Asked {
+        method: &Method::POST,
+        path: "/v1/statement",
+        query: "",
+    };
+    assert_eq!(
+        kind.verdict(&asked, &refused.head(), b"", &[]),
+        Verdict::Answer
+    );
+    assert_eq!(
+        kind.verdict(&asked, &answer(401).head(), b"", &[]),
+        Verdict::LoginFailed
+    );
+    assert_eq!(
+        kind.health(&answer(200).head(), br#"{"starting":false}"#),
+        Health::Active
+    );
+    assert_eq!(
+        kind.health(&answer(200).head(), br#"{"starting":true}"#),
+        Health::Down
+    );
+
+    let mut headers = HeaderMap::new();
+    headers.append("X-Presto-User", HeaderValue::from_static("bob"));
+    headers.append("x_presto_user", HeaderValue::from_static("bob"));
+    headers.append("x-presto-session", HeaderValue::from_static("a=b"));
+    crate::identity::headers::strip(&mut headers, kind.identity_headers());
+    assert_eq!(
+        headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(),
+        ["x-presto-session"]
+    );
+
+    let query = crate::identity::query::scrub("doAs=1;doAs=2", kind.identity_parameters());
+    assert_eq!(query.unwrap(), "doAs=1;doAs=2");
+}

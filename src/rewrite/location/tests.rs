@@ -1,0 +1,186 @@
+//! Redirects, as real servers write them.
+
+use proptest::prelude::*;
+use ring::hmac;
+
+use super::*;
+use crate::{config::Nodes, rewrite::node::NodeKey};
+
+/// `(signed, absolute)` decide what the answer's kind gives.
+fn with<T>(signed: bool, absolute: bool, run: impl FnOnce(&Links<'_>) -> T) -> T {
+    let policy = NodePolicy::new(&Nodes {
+        hosts: vec!["*.example.com".into()],
+        ports: vec![50075, 8042],
+    });
+    let key = NodeKey::new(hmac::Key::new(hmac::HMAC_SHA256, b"secret"));
+    let backends: [Arc<str>; 2] = ["rm1.example.com:8088".into(), "rm2.example.com:8088".into()];
+    run(&Links {
+        backends: &backends,
+        parameters: &["doas", "user.name", "delegation"],
+        nodes: Some(&policy),
+        signer: signed.then_some(Signer {
+            key: &key,
+            user: "alice",
+            expires: 100,
+        }),
+        origin: absolute.then_some("https://gw:8088"),
+    })
+}
+
+fn plain(link: &str) -> Result<Option<String>, LinkError> {
+    with(false, false, |links| rewrite(link, links))
+}
+
+#[test]
+fn a_backends_own_address_stays_in_the_gateway() {
+    for (link, rewritten) in [
+        ("http://rm1.example.com:8088/cluster", "/cluster"),
+        ("http://RM2.example.com:8088/a?b=c&doAs=alice#d", "/a?b=c#d"),
+        ("http://rm2.example.com:8088/a?doAs=alice", "/a"),
+        ("http://rm1.example.com:8088", "/"),
+        ("//rm1.example.com:8088/x", "/x"),
+        ("http://rm1.example.com:8088//evil.com/x", "/evil.com/x"),
+        ("http://rm1.example.com:8088/\\evil.com", "/evil.com"),
+    ] {
+        assert_eq!(plain(link), Ok(Some(rewritten.into())), "{link}");
+    }
+    let absolute = with(false, true, |links| {
+        rewrite("http://rm1.example.com:8088/x?y", links)
+    });
+    assert_eq!(absolute, Ok(Some("https://gw:8088/x?y".into())));
+}
+
+#[test]
+fn foreign_and_relative_links_stay() {
+    for link in [
+        "http://jhs.example.com:19888/jobhistory/job/job_1",
+        "hdfs://mycluster/user/alice/f",
+        "/cluster?x=1",
+        "index.html",
+        "http://rm1.example.com:8089/",
+        "http://x@rm1.example.com:8088/",
+        "http://[bad",
+        "",
+    ] {
+        assert_eq!(plain(link), Ok(None), "{link}");
+    }
+}
+
+#[test]
+fn the_gateways_own_parameter_leaves_no_link() {
+    assert_eq!(
+        plain("/cluster?doAs=alice&x=1"),
+        Ok(Some("/cluster?x=1".into()))
+    );
+    assert_eq!(
+        plain("http://jhs.example.com:19888/x?user.name=alice"),
+        Ok(Some("http://jhs.example.com:19888/x".into()))
+    );
+}
+
+#[test]
+fn an_allow_listed_node_is_reached_through_the_gateway() {
+    assert_eq!(
+        plain("http://nm1.example.com:8042/node?a=1&doAs=alice"),
+        Ok(Some(
+            "/.spnegate/node/http/nm1.example.com:8042/node?a=1".into()
+        ))
+    );
+    let link = "http://dn1.example.com:50075/webhdfs/v1/f?op=OPEN&delegation=T&user.name=x";
+    let rewritten = with(true, true, |links| rewrite(link, links))
+        .unwrap()
+        .unwrap();
+    let start = "https://gw:8088/.spnegate/node/http/dn1.example.com:50075/webhdfs/v1/f?op=OPEN&delegation=T&user.name=x&.spnegate=100.";
+    assert!(rewritten.starts_with(start), "{rewritten}");
+}
+
+#[test]
+fn a_delegation_token_leaves_only_signed_and_for_allow_listed_nodes() {
+    let secret = "webhdfs/v1/f?op=OPEN&delegation=T";
+    for (link, signed) in [
+        (format!("http://dn1.example.com:50075/{secret}"), false),
+        (format!("http://dn1.evil.com:50075/{secret}"), true),
+        (format!("http://dn1.example.com:22/{secret}"), true),
+        (format!("http://u@dn1.example.com:50075/{secret}"), true),
+        (format!("//dn1.evil.com/{secret}"), true),
+        (
+            String::from("http://dn1.evil.com:50075/x?a=1;delegation=T"),
+            true,
+        ),
+    ] {
+        let result = with(signed, true, |links| rewrite(&link, links));
+        assert_eq!(result, Err(LinkError::Secret), "{link}");
+    }
+}
+
+#[test]
+fn a_link_with_control_bytes_is_not_passed_on() {
+    assert_eq!(plain("ht\ttp://evil/"), Err(LinkError::Malformed));
+}
+
+#[test]
+fn all_redirecting_headers_are_rewritten() {
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("location", "http://rm1.example.com:8088/a"),
+        ("content-location", "http://rm1.example.com:8088/b"),
+        ("refresh", "3; url=http://rm2.example.com:8088/c?doAs=x"),
+        ("link", "http://rm1.example.com:8088/d"),
+    ] {
+        headers.append(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
+    with(false, false, |links| apply(&mut headers, links)).unwrap();
+    assert_eq!(headers["location"], "/a");
+    assert_eq!(headers["content-location"], "/b");
+    assert_eq!(headers["refresh"], "3; url=/c");
+    assert_eq!(headers["link"], "http://rm1.example.com:8088/d");
+}
+
+#[test]
+fn of_two_locations_one_is_left() {
+    let mut headers = HeaderMap::new();
+    headers.append(
+        header::LOCATION,
+        HeaderValue::from_static("http://rm1.example.com:8088/a"),
+    );
+    headers.append(
+        header::LOCATION,
+        HeaderValue::from_static("http://dn.evil/?delegation=T"),
+    );
+    let _ = with(false, false, |links| apply(&mut headers, links));
+    let left: Vec<_> = headers.get_all(header::LOCATION).iter().collect();
+    assert!(
+        !left
+            .iter()
+            .any(|value| value.to_str().unwrap().contains("delegation")),
+        "{left:?}"
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_link_to_elsewhere_keeps_a_token(
+        head in prop_oneof![Just("http://"), Just("//"), Just("https:/"), Just("/\\")],
+        host in prop_oneof![Just("dn1.example.com:50075"), Just("evil.com"), Just("rm1.example.com:8088")],
+        tail in "/[a-z]{0,3}(\\?[a-z=&;]{0,6}[&;]?delegation=T)?",
+    ) {
+        let link = format!("{head}{host}{tail}");
+        for signed in [false, true] {
+            let result = with(signed, false, |links| rewrite(&link, links));
+            let left = match result {
+                Ok(rewritten) => rewritten.unwrap_or(link.clone()),
+                Err(_) => continue,
+            };
+            let names_token = left.contains("&delegation=") || left.contains("?delegation=");
+            prop_assert!(!names_token || left.contains(".spnegate="), "{link} -> {left}");
+        }
+    }
+
+    #[test]
+    fn any_text_is_rewritten_or_refused(link in ".*") {
+        let _ = plain(&link);
+    }
+}

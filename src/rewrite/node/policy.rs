@@ -1,0 +1,84 @@
+//! The allow-list of nodes.
+
+use std::{net::Ipv6Addr, sync::Arc};
+
+use crate::config::Nodes;
+
+/// Which nodes may be reached: `nodes` of a console.
+#[derive(Clone, Debug)]
+pub struct NodePolicy {
+    hosts: Vec<Arc<str>>,
+    ports: Vec<u16>,
+}
+
+impl NodePolicy {
+    /// The allow-list of a console.
+    pub fn new(nodes: &Nodes) -> Self {
+        Self {
+            hosts: nodes
+                .hosts
+                .iter()
+                .map(|host| host.to_ascii_lowercase().into())
+                .collect(),
+            ports: nodes.ports.clone(),
+        }
+    }
+
+    /// Whether this host (lower case) and port may be reached.
+    ///
+    /// `*.example.com` stands for every name that ends so, over any number of labels; never for
+    /// `example.com` itself. Names with a final dot or odd characters, and addresses that are not
+    /// listed exactly, are none.
+    pub fn allows(&self, host: &str, port: u16) -> bool {
+        is_plain_host(host)
+            && self.ports.contains(&port)
+            && self
+                .hosts
+                .iter()
+                .any(|listed| match listed.strip_prefix('*') {
+                    Some(suffix) => {
+                        suffix.len() > 1
+                            && suffix.starts_with('.')
+                            && host.len() > suffix.len()
+                            && host.ends_with(suffix)
+                    }
+                    None => &**listed == host,
+                })
+    }
+}
+
+/// Lower-case letters, digits, `-`, `_`, and single dots between labels; or a bracketed IPv6.
+fn is_plain_host(host: &str) -> bool {
+    if let Some(address) = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+    {
+        return address.parse::<Ipv6Addr>().is_ok();
+    }
+    let label = |label: &str| {
+        !label.is_empty()
+            && label
+                .bytes()
+                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
+    };
+    host.len() <= 253 && host.split('.').all(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_alone_or_without_a_dot_allows_nothing() {
+        for listed in ["*", "*.", "*example.com"] {
+            let policy = NodePolicy::new(&Nodes {
+                hosts: vec![listed.into()],
+                ports: vec![1],
+            });
+            assert!(
+                !policy.allows("a.example.com", 1) && !policy.allows("aexample.com", 1),
+                "{listed}"
+            );
+        }
+    }
+}

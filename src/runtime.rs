@@ -1,0 +1,288 @@
+//! From a [`Config`] to a running gateway, and to its end.
+//!
+//! Nothing here waits for the world: a KDC, a name server or a backend that does not answer heals
+//! later and is the probes' business. What cannot heal by itself (a keytab, a replay cache, a port)
+//! ends the start with an error that names it.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    admin::{self, Admin, AdminOptions},
+    auth::{
+        acl::Groups,
+        secret::{Secret, SecretError},
+        session::{Limits, Sessions},
+    },
+    config::{self, Config},
+    gateway::health::Health,
+    gss::{
+        Acceptor, AcceptorOptions, GssStartError, Initiator, InitiatorOptions, ReplayCache,
+    },
+    rewrite::node::NodeKey,
+    server::{self, BindError, Drained, Server, ServerOptions, ServerTimeouts, TlsError},
+    telemetry::{
+        access::{AccessLog, AccessLogControl, AccessLogError},
+        log::{self, LogError},
+        metrics::{self, MetricsError},
+    },
+    upstream::{group::Group, probe::Probe},
+};
+
+mod groups;
+mod listeners;
+mod status;
+mod worker;
+
+/// Logins that may wait for an accept thread.
+const LOGIN_QUEUE: usize = 1024;
+/// Tokens that may wait for an initiator thread.
+const TOKEN_QUEUE: usize = 1024;
+/// Threads that make tokens for backends.
+const TOKEN_THREADS: usize = 2;
+
+/// Why the gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// `[log]`
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The metrics.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// `log.access`
+    #[error(transparent)]
+    Access(#[from] AccessLogError),
+    /// `session.secret_file`
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// `kerberos.keytab` or `kerberos.replay_cache`
+    #[error(transparent)]
+    Gss(#[from] GssStartError),
+    /// A listener.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A certificate or key.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A thread or runtime.
+    #[error("the system gives no more threads or descriptors: raise its limits (ulimit -u, -n)")]
+    System(#[source] io::Error),
+}
+
+/// What all workers share.
+#[derive(Clone, Debug)]
+struct Shared {
+    config: Arc<Config>,
+    acceptor: Acceptor,
+    initiator: Initiator,
+    sessions: Sessions,
+    node_key: Arc<NodeKey>,
+    groups: Option<Groups>,
+    upstreams: Arc<[Arc<Group>]>,
+    health: Health,
+    access: AccessLog,
+    control: tokio::runtime::Handle,
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Running {
+    server: Server,
+    health: Health,
+    access: AccessLogControl,
+    drain: Duration,
+    // the probes, logins and admin pages end with it
+    control: tokio::runtime::Runtime,
+    admin: Option<Admin>,
+}
+
+/// Starts a gateway; it serves when this returns.
+///
+/// # Errors
+/// [`StartError`], naming what is wrong and the cure; nothing is left running.
+pub fn start(config: Config) -> Result<Running, StartError> {
+    let config = Arc::new(config);
+    let prometheus = prometheus()?;
+    let secret = match &config.session.secret_file {
+        Some(file) => Secret::read(file)?,
+        None => Secret::random()?,
+    };
+    let sessions = Sessions::new(
+        Limits {
+            lifetime: config.session.lifetime,
+            idle: config.session.idle,
+            capacity: config.session.capacity,
+        },
+        &secret,
+    );
+    let acceptor = Acceptor::start(AcceptorOptions {
+        keytab: config.kerberos.keytab.clone(),
+        replay_cache: match &config.kerberos.replay_cache {
+            config::ReplayCache::File(path) => ReplayCache::File(path.clone()),
+            config::ReplayCache::None => ReplayCache::None,
+        },
+        threads: config.server.workers,
+        queue: LOGIN_QUEUE,
+        deadline: config.timeouts.gss,
+    })?;
+    let initiator = Initiator::start(InitiatorOptions {
+        keytab: config.kerberos.keytab.clone(),
+        threads: TOKEN_THREADS,
+        queue: TOKEN_QUEUE,
+        deadline: config.timeouts.gss,
+    })
+    .map_err(StartError::System)?;
+    let control = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(StartError::System)?;
+    let wants_groups = |console: &config::Console| {
+        console.allow.as_ref().is_some_and(|allow| !allow.groups.is_empty())
+    };
+    let shared = Shared {
+        acceptor,
+        initiator,
+        sessions,
+        node_key: Arc::new(NodeKey::new(secret.key(NodeKey::PURPOSE))),
+        groups: config
+            .consoles
+            .iter()
+            .any(wants_groups)
+            .then(Groups::system)
+            .transpose()
+            .map_err(StartError::System)?,
+        upstreams: groups::build(&config),
+        health: Health::default(),
+        access: AccessLog::open(&config.log.access, config.log.format)?,
+        control: control.handle().clone(),
+        config: Arc::clone(&config),
+    };
+    let layout = listeners::lay_out(&config)?;
+    let (listeners, sites) = (layout.listeners, Arc::new(layout.sites));
+    let server = server::start(
+        ServerOptions {
+            workers: config.server.workers,
+            max_connections: config.server.max_connections,
+            timeouts: ServerTimeouts {
+                head: config.timeouts.head,
+                idle: config.timeouts.idle,
+                body_idle: config.timeouts.body_idle,
+            },
+            listeners,
+        },
+        {
+            let shared = shared.clone();
+            move |_worker| worker::service(&shared, &sites)
+        },
+    )?;
+    watch_backends(&shared);
+    control.spawn(status::keep_metrics(shared.clone()));
+    control.spawn(status::follow_keytab(shared.clone()));
+    let admin = match &config.admin {
+        Some(admin) => Some(admin::start(AdminOptions {
+            listen: admin.listen,
+            metrics: prometheus,
+            status: status::source(&shared, server.connection_count()),
+        })?),
+        None => None,
+    };
+    Ok(Running {
+        server,
+        health: shared.health,
+        access: shared.access.control(),
+        drain: config.timeouts.drain,
+        control,
+        admin,
+    })
+}
+
+/// One recorder serves a process; tests start many gateways in one.
+fn prometheus() -> Result<PrometheusHandle, StartError> {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = HANDLE.get() {
+        return Ok(handle.clone());
+    }
+    match metrics::install() {
+        Ok(handle) => Ok(HANDLE.get_or_init(|| handle).clone()),
+        // another thread of a test was first
+        Err(error) => HANDLE.get().cloned().ok_or(StartError::Metrics(error)),
+    }
+}
+
+fn watch_backends(shared: &Shared) {
+    for (console, group) in shared.config.consoles.iter().zip(shared.upstreams.iter()) {
+        for index in 0..group.backends.len() {
+            shared.control.spawn(
+                Probe {
+                    group: Arc::clone(group),
+                    index,
+                    initiator: groups::initiator(console, &shared.initiator),
+                    interval: console.probe_interval,
+                }
+                .run(),
+            );
+        }
+    }
+}
+
+/// Starts a gateway and runs it until SIGTERM or SIGINT, then drains it.
+///
+/// # Errors
+/// [`StartError`]
+pub fn serve(config: Config) -> Result<(), StartError> {
+    log::init(&config.log.level, config.log.format)?;
+    let running = start(config)?;
+    for address in running.addresses() {
+        tracing::info!(%address, "listening");
+    }
+    running.control.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+                // logrotate
+                _ = hangup.recv() => running.access.reopen(),
+            }
+        }
+    })
+    .map_err(StartError::System)?;
+    tracing::info!(connections = running.server.connections(), "draining");
+    let drained = running.stop();
+    tracing::info!(finished = drained.finished, cut = drained.cut, "stopped");
+    Ok(())
+}
+
+impl Running {
+    /// The addresses of the listeners, in the order of the configuration, each once.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.server.addresses()
+    }
+
+    /// The address of the admin listener.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Admin::address)
+    }
+
+    /// Drains: requests under way are finished within `timeouts.drain`, then all ends. Blocks.
+    pub fn stop(self) -> Drained {
+        self.health.drain();
+        self.server.drain(self.drain);
+        let drained = self.server.join();
+        self.access.close();
+        self.control.shutdown_background();
+        drained
+    }
+}

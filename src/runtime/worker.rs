@@ -1,0 +1,184 @@
+//! One worker's service: the consoles' stacks, each assembled in one place.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{HeaderName, HeaderValue, Request, header};
+use tower::ServiceBuilder;
+use tower_http::{
+    request_id::{MakeRequestId, RequestId, SetRequestId, SetRequestIdLayer},
+    sensitive_headers::{SetSensitiveRequestHeaders, SetSensitiveRequestHeadersLayer},
+};
+
+use super::{Shared, groups};
+use crate::{
+    auth::{
+        Scheme,
+        acl::{AclLayer, AclPolicy, Allowed},
+        spnego::{SpnegoLayer, SpnegoPolicy},
+    },
+    config::Console,
+    gateway::{
+        self, Gateway, Route, Site,
+        forward::Forward,
+        own::OwnPages,
+        record::Recorder,
+    },
+    rewrite::node::NodePolicy,
+    upstream::attempt::Upstream,
+};
+
+/// How often a worker's pools are swept.
+const SWEEP: Duration = Duration::from_secs(2);
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What a worker serves connections with.
+pub(super) type Service = SetSensitiveRequestHeaders<SetRequestId<Gateway, Ids>>;
+
+/// Builds it; called on the worker's own thread.
+pub(super) fn service(shared: &Shared, sites: &[Vec<usize>]) -> Service {
+    let sites = sites.iter().map(|consoles| site(shared, consoles)).collect();
+    let gateway = Gateway::new(
+        sites,
+        shared.health.clone(),
+        shared.sessions.clone(),
+        Arc::clone(&shared.config.kerberos.auth_to_local),
+    );
+    tokio::task::spawn_local({
+        let gateway = gateway.clone();
+        async move {
+            let mut tick = tokio::time::interval(SWEEP);
+            loop {
+                tick.tick().await;
+                gateway.sweep();
+            }
+        }
+    });
+    ServiceBuilder::new()
+        // first, so that no layer below can print a token or a cookie
+        .layer(SetSensitiveRequestHeadersLayer::new([
+            header::AUTHORIZATION,
+            header::COOKIE,
+            header::PROXY_AUTHORIZATION,
+        ]))
+        // one id from the log to the backend; a balancer in front may have given it
+        .layer(SetRequestIdLayer::new(REQUEST_ID, Ids::new()))
+        .service(gateway)
+}
+
+fn site(shared: &Shared, consoles: &[usize]) -> Site {
+    let mut routes: Vec<Route> = consoles.iter().map(|index| route(shared, *index)).collect();
+    // longest path first, so that `/oozie` is found before everything
+    routes.sort_by_key(|route| std::cmp::Reverse(route.path.as_ref().map_or(0, |p| p.len())));
+    let mut hosts: Vec<Arc<str>> = routes.iter().flat_map(|route| route.hosts.clone()).collect();
+    hosts.sort();
+    hosts.dedup();
+    Site {
+        hosts,
+        routes,
+        recorder: Recorder::new(Arc::from(""), shared.access.clone()),
+    }
+}
+
+fn route(shared: &Shared, index: usize) -> Route {
+    let config = &shared.config.consoles[index];
+    let group = &shared.upstreams[index];
+    let console = Arc::new(gateway::console::Console {
+        name: Arc::clone(&config.name),
+        kind: config.kind,
+        identity: config.identity,
+        backends: group.authorities.clone(),
+        retry_buffer: config.retry_buffer,
+        nodes: config.nodes.as_ref().map(NodePolicy::new),
+        node_key: Arc::clone(&shared.node_key),
+        timeouts: shared.config.timeouts,
+    });
+    let upstream = Upstream::new(
+        Arc::clone(group),
+        groups::initiator(config, &shared.initiator),
+        shared.control.clone(),
+        shared.config.timeouts,
+    );
+    let forward = Forward::new(console, upstream);
+    Route {
+        hosts: config.hosts.clone(),
+        path: config.path.clone(),
+        encoded_slash: config.allow_encoded_slash,
+        name: Arc::clone(&config.name),
+        recorder: Recorder::new(Arc::clone(&config.name), shared.access.clone()),
+        forward: forward.clone(),
+        stack: ServiceBuilder::new()
+            // who is this? session cookie, else token, else 401
+            .layer(SpnegoLayer::new(spnego_policy(shared, config), shared.acceptor.clone()))
+            // may they? other sites' requests, users, groups
+            .layer(AclLayer::new(acl_policy(shared, config)))
+            // login and whoami; all else goes on to the backends
+            .service(OwnPages::new(forward)),
+    }
+}
+
+fn scheme(config: &Console) -> Scheme {
+    if config.tls.is_some() { Scheme::Tls } else { Scheme::Plain }
+}
+
+fn spnego_policy(shared: &Shared, config: &Console) -> SpnegoPolicy {
+    SpnegoPolicy {
+        console: Arc::clone(&config.name),
+        scheme: scheme(config),
+        services: config.kind.services().iter().map(|s| Arc::from(*s)).collect(),
+        hosts: config.hosts.clone(),
+        names: Arc::clone(&shared.config.kerberos.auth_to_local),
+        sessions: shared.sessions.clone(),
+        challenge_scripts: true,
+    }
+}
+
+fn acl_policy(shared: &Shared, config: &Console) -> AclPolicy {
+    AclPolicy {
+        console: Arc::clone(&config.name),
+        scheme: scheme(config),
+        hosts: config.hosts.clone(),
+        allow: config.allow.as_ref().map(|allow| {
+            let groups: HashSet<Arc<str>> = allow.groups.iter().cloned().collect();
+            Allowed {
+                users: allow.users.iter().cloned().collect(),
+                groups: shared
+                    .groups
+                    .clone()
+                    .filter(|_| !groups.is_empty())
+                    .map(|system| (groups, system)),
+            }
+        }),
+    }
+}
+
+/// Request ids: a random start and a counter; unique per worker and process, and cheap.
+#[derive(Clone, Debug)]
+pub(super) struct Ids {
+    start: u64,
+    next: Arc<AtomicU64>,
+}
+
+impl Ids {
+    fn new() -> Self {
+        use std::hash::{BuildHasher, RandomState};
+        Self {
+            start: RandomState::new().hash_one(std::thread::current().id()),
+            next: Arc::default(),
+        }
+    }
+}
+
+impl MakeRequestId for Ids {
+    fn make_request_id<B>(&mut self, _: &Request<B>) -> Option<RequestId> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{:012x}{number:08x}", self.start & 0xffff_ffff_ffff);
+        HeaderValue::try_from(id).ok().map(RequestId::new)
+    }
+}

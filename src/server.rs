@@ -1,0 +1,290 @@
+//! Where a request enters: worker threads, listeners, TLS, connections, timers, drain.
+//!
+//! One OS thread per worker, each with a current-thread runtime and its own `SO_REUSEPORT` listener
+//! for every address: a connection lives and dies on one thread, so the service behind it may hold
+//! `Rc`s. Nothing else of the gateway knows how connections are accepted.
+//!
+//! ```text
+//! worker: accept ─ connection ─ watched (bytes: scan, progress) ─ hyper http1 ─ exchange ─ service
+//!                  └ parked between requests, hyper's buffers freed
+//! timers: one sweep over the worker's connections every quarter of a second
+//! ```
+
+use std::{
+    any::Any,
+    convert::Infallible,
+    error::Error,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::sync::watch;
+
+mod connection;
+mod exchange;
+pub mod framing;
+mod listen;
+mod redirect;
+mod stream;
+mod timers;
+mod tls;
+mod watched;
+mod worker;
+
+pub use self::{
+    listen::BindError,
+    redirect::Redirect,
+    tls::{Tls, TlsError},
+};
+
+/// What [`start`] needs to know.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// Worker threads; at least 1.
+    pub workers: usize,
+    /// Client connections in all; one more is closed at once.
+    pub max_connections: usize,
+    /// Limits of a connection's phases.
+    pub timeouts: ServerTimeouts,
+    /// Addresses, each once; a [`ListenerId`] is an index into this list.
+    pub listeners: Vec<Listener>,
+}
+
+/// Limits of a connection's phases, kept to a quarter of a second.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerTimeouts {
+    /// From a request's first byte to the end of its head, and for a TLS handshake.
+    pub head: Duration,
+    /// Between two requests.
+    pub idle: Duration,
+    /// Without progress, either way, while a body is in transfer. Waiting for the head of an answer
+    /// is the upstream's business.
+    pub body_idle: Duration,
+}
+
+/// An address clients connect to.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// The address; port 0 takes a free one (see [`Server::addresses`]).
+    pub address: SocketAddr,
+    /// What is spoken there.
+    pub role: Role,
+}
+
+/// What is spoken on a listener.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// HTTP/1.1.
+    Plain,
+    /// HTTP/1.1 in TLS.
+    Tls(Tls),
+    /// HTTP/1.1 that only leads to an `https` address.
+    Redirect(Redirect),
+}
+
+/// A worker's number, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerIndex(pub usize);
+
+/// A listener's index in [`ServerOptions::listeners`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerId(pub usize);
+
+/// What a service knows of the connection a request came on: an extension of every request, as
+/// `Arc<ConnInfo>`.
+#[derive(Debug)]
+pub struct ConnInfo {
+    /// The client.
+    pub peer: SocketAddr,
+    /// The address it connected to.
+    pub local: SocketAddr,
+    /// The listener it came by.
+    pub listener: ListenerId,
+    /// Whether TLS is spoken.
+    pub tls: bool,
+    /// What the login step keeps for this connection between the legs of one login; the server
+    /// neither reads nor writes it.
+    pub login: OnceLock<Arc<dyn Any + Send + Sync>>,
+    /// The request at hand is ambiguously framed; requests of a connection never overlap.
+    ambiguous: AtomicBool,
+}
+
+impl ConnInfo {
+    /// The facts of a connection, for tests of what stands behind the server too.
+    pub const fn new(peer: SocketAddr, local: SocketAddr, listener: ListenerId, tls: bool) -> Self {
+        Self {
+            peer,
+            local,
+            listener,
+            tls,
+            login: OnceLock::new(),
+            ambiguous: AtomicBool::new(false),
+        }
+    }
+
+    fn is_ambiguous(&self) -> bool {
+        self.ambiguous.load(Ordering::Relaxed)
+    }
+
+    fn set_ambiguous(&self, ambiguous: bool) {
+        self.ambiguous.store(ambiguous, Ordering::Relaxed);
+    }
+}
+
+/// What a worker serves connections with: a Tower service that is always ready (it queues or
+/// refuses inside), cloned for each connection. Neither it nor its futures need be `Send`.
+pub trait HttpService:
+    tower_service::Service<
+        Request<Incoming>,
+        Response = Response<<Self as HttpService>::Body>,
+        Error = Infallible,
+    > + Clone
+    + 'static
+{
+    /// The body of its answers.
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static;
+}
+
+impl<S, B> HttpService for S
+where
+    S: tower_service::Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
+{
+    type Body = B;
+}
+
+/// What all workers share.
+#[derive(Debug)]
+struct Shared {
+    timeouts: ServerTimeouts,
+    max_connections: usize,
+    connections: AtomicUsize,
+}
+
+/// What the workers are told.
+#[derive(Clone, Copy, Debug)]
+enum Order {
+    Serve,
+    /// Finish until then.
+    Drain(Instant),
+}
+
+/// How a drain went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that ended by themselves or were idle.
+    pub finished: usize,
+    /// Connections cut off at the deadline.
+    pub cut: usize,
+}
+
+/// A running server. Dropping it cuts all connections.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    orders: watch::Sender<Order>,
+    addresses: Vec<SocketAddr>,
+    threads: Vec<thread::JoinHandle<Drained>>,
+}
+
+/// Binds every address and starts the workers. `make` is called once on each worker's thread,
+/// inside its runtime (it may `spawn_local`), and returns that worker's service.
+///
+/// Metrics have to be installed before.
+///
+/// # Errors
+/// [`BindError`], naming the address; nothing is left running or bound.
+pub fn start<F, S>(options: ServerOptions, make: F) -> Result<Server, BindError>
+where
+    F: Fn(WorkerIndex) -> S + Clone + Send + 'static,
+    S: HttpService,
+{
+    let workers = options.workers.max(1);
+    let (addresses, sockets) = listen::bind(&options.listeners, workers)?;
+    let shared = Arc::new(Shared {
+        timeouts: options.timeouts,
+        max_connections: options.max_connections,
+        connections: AtomicUsize::new(0),
+    });
+    let (orders, order) = watch::channel(Order::Serve);
+    let mut server = Server {
+        shared,
+        orders,
+        addresses,
+        threads: Vec::with_capacity(workers),
+    };
+    let (started, starts) = mpsc::channel::<io::Result<()>>();
+    for (index, sockets) in sockets.into_iter().enumerate() {
+        let listeners = worker::Listeners::new(&options.listeners, sockets);
+        let (shared, order) = (Arc::clone(&server.shared), order.clone());
+        let (make, started) = (make.clone(), started.clone());
+        let thread = thread::Builder::new()
+            .name(format!("worker-{index}"))
+            .spawn(move || {
+                worker::run(listeners, shared, order, started, || {
+                    make(WorkerIndex(index))
+                })
+            })
+            .map_err(BindError::Worker)?;
+        server.threads.push(thread);
+    }
+    drop(started);
+    // a worker that cannot start drops its sender or sends why
+    for start in starts {
+        start.map_err(BindError::Worker)?;
+    }
+    Ok(server)
+}
+
+impl Server {
+    /// The addresses in the order of [`ServerOptions::listeners`], with the ports they got.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Counts the client connections, for as long as it is kept.
+    pub fn connection_count(&self) -> impl Fn() -> usize + Send + Sync + 'static {
+        let shared = Arc::clone(&self.shared);
+        move || shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// Client connections at the moment.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// Starts to drain and returns at once: what waits in the accept queues is taken, the listeners
+    /// are closed, the next answer of each connection says `Connection: close`, idle connections
+    /// end after one second; what is left after `within` is cut.
+    pub fn drain(&self, within: Duration) {
+        self.orders
+            .send_replace(Order::Drain(Instant::now() + within));
+    }
+
+    /// Waits (blocking the thread) until all workers have ended, which they do after
+    /// [`Server::drain`].
+    pub fn join(mut self) -> Drained {
+        let mut all = Drained::default();
+        for thread in self.threads.drain(..) {
+            // a worker that panicked has said so, and its connections are gone
+            if let Ok(one) = thread.join() {
+                all.finished += one.finished;
+                all.cut += one.cut;
+            }
+        }
+        all
+    }
+}

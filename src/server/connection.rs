@@ -1,0 +1,262 @@
+//! The life of one connection: handshake → parked ⇄ serving → lingering.
+//!
+//! hyper keeps at least 8 KiB of buffers for as long as its connection lives. A connection that has
+//! been quiet for two ticks is therefore taken apart: only the socket and its [`State`] stay, and
+//! the next byte builds hyper's part anew. The hyper part is boxed apart, so a parked task is small.
+
+use std::{
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::{Accept, TlsAcceptor};
+
+use crate::{
+    refusal::Refusal,
+    server::{
+        HttpService, Tls,
+        exchange::Exchange,
+        stream::Stream,
+        timers::{End, Phase, State},
+        watched::Watched,
+        worker::Worker,
+    },
+    telemetry::metrics,
+};
+
+/// What a client gets whose request did not arrive in time; it may not even be HTTP.
+const TIMED_OUT: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+type Http1<S> = http1::Connection<TokioIo<Watched>, Exchange<S>>;
+
+/// A connection's task.
+pub(super) struct Connection<S: HttpService> {
+    worker: Rc<Worker>,
+    state: Rc<State>,
+    service: Rc<S>,
+    at: At<S>,
+}
+
+enum At<S: HttpService> {
+    Handshake(Box<Accept<TcpStream>>),
+    Parked(Stream),
+    Serving(Box<Http1<S>>),
+    /// Whether the write side is shut down already.
+    Lingering(Stream, bool),
+    Done,
+}
+
+impl<S: HttpService> Connection<S> {
+    /// A fresh connection, entered in the worker's list.
+    pub(super) fn new(
+        worker: Rc<Worker>,
+        state: State,
+        service: Rc<S>,
+        tcp: TcpStream,
+        tls: Option<&Tls>,
+    ) -> Self {
+        let at = match tls {
+            Some(tls) => At::Handshake(Box::new(TlsAcceptor::from(tls.current()).accept(tcp))),
+            None => {
+                state.parked.set(true);
+                At::Parked(Stream::Plain(tcp))
+            }
+        };
+        let state = Rc::new(state);
+        worker.enter(&state);
+        Self {
+            worker,
+            state,
+            service,
+            at,
+        }
+    }
+
+    fn serve(&mut self, stream: Stream) {
+        self.state.parked.set(false);
+        self.state.read_blocked.set(false);
+        let watched = Watched::new(stream, Rc::clone(&self.state));
+        let exchange = Exchange::new(S::clone(&self.service), Rc::clone(&self.state));
+        let http1 = self
+            .worker
+            .http1
+            .serve_connection(TokioIo::new(watched), exchange);
+        self.at = At::Serving(Box::new(http1));
+    }
+
+    /// Takes hyper apart, if it agrees that nothing is going on.
+    ///
+    /// hyper ends at once when it is told to shut down while idle; if it is not idle after all, the
+    /// next answer says `Connection: close`, and no request is lost either way.
+    fn park(&mut self, mut http1: Box<Http1<S>>, cx: &mut Context<'_>) {
+        Pin::new(&mut *http1).graceful_shutdown();
+        self.at = match Pin::new(&mut *http1).poll(cx) {
+            Poll::Ready(Ok(())) => {
+                let parts = http1.into_parts();
+                // blank lines are all that the scan lets hyper hold between requests
+                if parts.read_buf.iter().all(u8::is_ascii_whitespace) {
+                    self.state.parked.set(true);
+                    At::Parked(parts.io.into_inner().into_stream())
+                } else {
+                    At::Done
+                }
+            }
+            Poll::Ready(Err(_)) => At::Done,
+            Poll::Pending => At::Serving(http1),
+        };
+    }
+
+    /// hyper is done with the connection.
+    fn served(&mut self, http1: Box<Http1<S>>, result: Result<(), hyper::Error>) {
+        if let Err(error) = &result {
+            if error.is_parse_too_large() {
+                metrics::refused(Refusal::HeadTooLarge);
+            } else if error.is_parse() {
+                metrics::refused(Refusal::BadRequest);
+            }
+            tracing::debug!(peer = %self.state.info.peer, %error, "connection failed");
+        }
+        let answered = result
+            .as_ref()
+            .map_or_else(hyper::Error::is_parse, |()| true);
+        if answered {
+            self.hang_up(http1.into_parts().io.into_inner().into_stream());
+        } else {
+            self.at = At::Done;
+        }
+    }
+
+    /// Shuts the write side. What the client still sends is read and thrown away for a while:
+    /// closing with unread bytes would reset the connection and could destroy the last answer.
+    fn hang_up(&mut self, stream: Stream) {
+        self.state.enter(Phase::Linger);
+        self.at = At::Lingering(stream, false);
+    }
+
+    /// Ends the connection on the sweep's word.
+    fn end(&mut self, end: End, cx: &mut Context<'_>) {
+        let phase = self.state.phase();
+        match end {
+            End::Silent => {}
+            End::Head => metrics::refused(Refusal::HeadTimeout),
+            End::Body => metrics::refused(Refusal::BodyTimeout),
+        }
+        tracing::debug!(peer = %self.state.info.peer, ?phase, ?end, "connection ended");
+        self.at = match std::mem::replace(&mut self.at, At::Done) {
+            At::Serving(http1)
+                if end != End::Silent
+                    && matches!(phase, Phase::Head | Phase::Busy)
+                    && self.state.flushed.get() =>
+            {
+                let mut stream = http1.into_parts().io.into_inner().into_stream();
+                // as much as the socket takes: waiting for this client is over
+                let _sent = Pin::new(&mut stream).poll_write(cx, TIMED_OUT);
+                self.hang_up(stream);
+                return;
+            }
+            // says goodbye in TLS where that needs no waiting
+            At::Parked(mut stream) => {
+                let _sent = Pin::new(&mut stream).poll_shutdown(cx);
+                At::Done
+            }
+            At::Handshake(_) | At::Serving(_) | At::Lingering(..) | At::Done => At::Done,
+        };
+    }
+
+    /// Shuts down, then reads to the end; ready when nothing is left to wait for.
+    fn poll_linger(
+        stream: &mut Stream,
+        shut: &mut bool,
+        more: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        if !*shut {
+            if ready!(Pin::new(&mut *stream).poll_shutdown(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            *shut = true;
+        }
+        if !more {
+            return Poll::Ready(());
+        }
+        let mut waste = [0; 4096];
+        loop {
+            let mut buf = ReadBuf::new(&mut waste);
+            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut buf)) {
+                Ok(()) if !buf.filled().is_empty() => {}
+                Ok(()) | Err(_) => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+impl<S: HttpService> Future for Connection<S> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if let Some(end) = this.state.ending(cx) {
+            this.end(end, cx);
+        }
+        loop {
+            match &mut this.at {
+                At::Handshake(accept) => match ready!(Pin::new(&mut **accept).poll(cx)) {
+                    Ok(tls) => {
+                        this.state.enter(Phase::Idle);
+                        // a request may already have come with the handshake's last bytes
+                        this.serve(Stream::Tls(Box::new(tls)));
+                    }
+                    Err(error) => {
+                        this.worker.tls_failures.increment(1);
+                        tracing::debug!(peer = %this.state.info.peer, %error, "TLS handshake failed");
+                        this.at = At::Done;
+                    }
+                },
+                At::Parked(stream) => {
+                    // an error shows again when hyper reads
+                    let _readable = ready!(stream.poll_readable(cx));
+                    if let At::Parked(stream) = std::mem::replace(&mut this.at, At::Done) {
+                        this.serve(stream);
+                    }
+                }
+                At::Serving(http1) => {
+                    let result = Pin::new(&mut **http1).poll(cx);
+                    if result.is_pending() && !this.state.is_parkable() {
+                        return Poll::Pending;
+                    }
+                    if let At::Serving(http1) = std::mem::replace(&mut this.at, At::Done) {
+                        match result {
+                            Poll::Ready(result) => this.served(http1, result),
+                            Poll::Pending => {
+                                this.park(http1, cx);
+                                if matches!(this.at, At::Serving(_)) {
+                                    return Poll::Pending;
+                                }
+                            }
+                        }
+                    }
+                }
+                At::Lingering(stream, shut) => {
+                    let more = this.state.is_mid_message();
+                    ready!(Self::poll_linger(stream, shut, more, cx));
+                    this.at = At::Done;
+                }
+                At::Done => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+impl<S: HttpService> Drop for Connection<S> {
+    fn drop(&mut self) {
+        self.worker.leave(&self.state);
+    }
+}

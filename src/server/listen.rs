@@ -1,0 +1,159 @@
+//! Opens the listeners: one `SO_REUSEPORT` socket per worker and address.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use thiserror::Error;
+
+use crate::server::Listener;
+
+/// Connections that may wait to be accepted, per worker; the kernel caps it at
+/// `net.core.somaxconn` (4096 since Linux 5.4).
+const BACKLOG: i32 = 4096;
+
+/// Why the server could not start.
+#[derive(Debug, Error)]
+pub enum BindError {
+    /// Another program, or another line of the configuration, has the port.
+    #[error("{address}: port in use by another program; `ss -ltnp` shows it")]
+    InUse {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Ports below 1024 need a capability.
+    #[error(
+        "{address}: no permission to listen on this port; ports below 1024 need CAP_NET_BIND_SERVICE (AmbientCapabilities= in the systemd unit)"
+    )]
+    Denied {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The address is none of this host's.
+    #[error("{address}: this host has no such address; `ip address` shows those it has")]
+    NoSuchAddress {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Another failure of the operating system.
+    #[error("{address}: cannot listen")]
+    Other {
+        /// The address.
+        address: SocketAddr,
+        /// Its reason.
+        #[source]
+        source: io::Error,
+    },
+    /// A worker thread or its runtime could not be started.
+    #[error("cannot start a worker thread; the limits on processes and open files may be too low")]
+    Worker(#[source] io::Error),
+}
+
+impl BindError {
+    pub(crate) fn new(address: SocketAddr, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Self::InUse { address },
+            io::ErrorKind::PermissionDenied => Self::Denied { address },
+            io::ErrorKind::AddrNotAvailable => Self::NoSuchAddress { address },
+            _ => Self::Other { address, source },
+        }
+    }
+}
+
+/// Opens all listeners for so many workers: the addresses they got, and each worker's sockets in
+/// the order of `listeners`.
+pub(super) fn bind(
+    listeners: &[Listener],
+    workers: usize,
+) -> Result<(Vec<SocketAddr>, Vec<Vec<TcpListener>>), BindError> {
+    let mut addresses = Vec::with_capacity(listeners.len());
+    let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
+    for listener in listeners {
+        let mut address = listener.address;
+        let failed = |source| BindError::new(listener.address, source);
+        probe(address).map_err(failed)?;
+        for of_worker in &mut sockets {
+            let socket = open(address).map_err(failed)?;
+            // port 0: the first socket's port is everyone's
+            address = socket.local_addr().map_err(failed)?;
+            of_worker.push(socket);
+        }
+        addresses.push(address);
+    }
+    Ok((addresses, sockets))
+}
+
+/// Binds exclusively and lets go: two sockets with `SO_REUSEPORT` share a port silently, so that a
+/// second gateway started by mistake would take half of the connections.
+fn probe(address: SocketAddr) -> io::Result<()> {
+    socket(address)?.bind(&address.into())
+}
+
+fn open(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket(address)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    // inherited by accepted sockets
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // `[::]:p` and `0.0.0.0:p` may both be listed
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::Role;
+
+    fn plain(address: SocketAddr) -> Listener {
+        Listener {
+            address,
+            role: Role::Plain,
+        }
+    }
+
+    #[test]
+    fn every_worker_has_its_own_socket_on_one_port() {
+        let (addresses, sockets) =
+            bind(&[plain(SocketAddr::from(([127, 0, 0, 1], 0)))], 3).unwrap();
+        assert_ne!(addresses[0].port(), 0);
+        assert_eq!(sockets.len(), 3);
+        for socket in sockets.iter().flatten() {
+            assert_eq!(socket.local_addr().unwrap(), addresses[0]);
+        }
+    }
+
+    #[test]
+    fn a_port_in_use_is_named_even_if_its_owner_would_share_it() {
+        let first = open(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = first.local_addr().unwrap();
+        let error = bind(&[plain(address)], 1).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("{address}: port in use by another program; `ss -ltnp` shows it")
+        );
+    }
+
+    #[test]
+    fn a_foreign_address_is_named() {
+        let address = SocketAddr::from(([192, 0, 2, 1], 0));
+        let error = bind(&[plain(address)], 1).unwrap_err();
+        assert!(matches!(error, BindError::NoSuchAddress { .. }), "{error}");
+    }
+}

@@ -1,0 +1,172 @@
+//! Listeners that only lead to `https` (`redirect_from`).
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::{Ready, ready},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use crate::{refusal::Refusal, telemetry::metrics};
+
+/// Where a redirect listener leads.
+///
+/// Only to hosts that the console serves: a redirect that follows any `Host` would be an open one.
+#[derive(Clone)]
+pub struct Redirect {
+    /// The port of the `https` listener.
+    pub port: u16,
+    /// Whether a host name (lower case, without port) is one of the console's.
+    pub is_ours: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+}
+
+impl fmt::Debug for Redirect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redirect")
+            .field("port", &self.port)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Redirect {
+    /// The `Location` for a request.
+    fn target<B>(&self, request: &Request<B>) -> Result<HeaderValue, Refusal> {
+        let mut hosts = request.headers().get_all(header::HOST).iter();
+        let named = match (hosts.next(), hosts.next()) {
+            (Some(host), None) => host.to_str().ok(),
+            _ => None,
+        };
+        let host = match (named, request.uri().authority()) {
+            // RFC 9112 section 3.2.2: the absolute form wins; here both have to agree
+            (Some(host), Some(authority)) if host != authority.as_str() => None,
+            (host, _) => host,
+        }
+        .ok_or(Refusal::BadHost)?
+        .to_ascii_lowercase();
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
+                name
+            }
+            _ => &host,
+        };
+        if !(self.is_ours)(name) {
+            return Err(Refusal::UnknownHost);
+        }
+        let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
+        if !path.starts_with('/') {
+            return Err(Refusal::BadPath);
+        }
+        let location = match self.port {
+            443 => format!("https://{name}{path}"),
+            port => format!("https://{name}:{port}{path}"),
+        };
+        HeaderValue::try_from(location).map_err(|_| Refusal::BadPath)
+    }
+
+    fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::default());
+        match self.target(request) {
+            Ok(location) => {
+                // 308 keeps method and body; old clients know 301, which is as good for a GET
+                *response.status_mut() = match *request.method() {
+                    Method::GET | Method::HEAD => StatusCode::MOVED_PERMANENTLY,
+                    _ => StatusCode::PERMANENT_REDIRECT,
+                };
+                response.headers_mut().insert(header::LOCATION, location);
+            }
+            Err(refusal) => {
+                metrics::refused(refusal);
+                *response.status_mut() = refusal.status();
+                *response.body_mut() = Full::from(refusal.sentence());
+                let text = HeaderValue::from_static("text/plain; charset=utf-8");
+                response.headers_mut().insert(header::CONTENT_TYPE, text);
+            }
+        }
+        response
+    }
+}
+
+/// The service of a redirect listener.
+#[derive(Clone)]
+pub(super) struct RedirectService(Redirect);
+
+impl RedirectService {
+    pub(super) const fn new(redirect: Redirect) -> Self {
+        Self(redirect)
+    }
+}
+
+impl tower_service::Service<Request<Incoming>> for RedirectService {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        ready(Ok(self.0.answer(&request)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(port: u16, method: Method, uri: &str, host: &str) -> (StatusCode, String) {
+        let redirect = Redirect {
+            port,
+            is_ours: Arc::new(|host| host == "proxy.example.com"),
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(uri)
+            .header("host", host)
+            .body(())
+            .unwrap();
+        let response = redirect.answer(&request);
+        let location = response.headers().get("location");
+        let location = location.map_or("", |l| l.to_str().unwrap()).to_owned();
+        (response.status(), location)
+    }
+
+    #[test]
+    fn leads_to_the_same_host_and_path() {
+        assert_eq!(
+            answer(443, Method::GET, "/a?b=c", "Proxy.example.com:80"),
+            (
+                StatusCode::MOVED_PERMANENTLY,
+                "https://proxy.example.com/a?b=c".to_owned()
+            )
+        );
+        assert_eq!(
+            answer(50470, Method::PUT, "//evil.example/a", "proxy.example.com"),
+            (
+                StatusCode::PERMANENT_REDIRECT,
+                "https://proxy.example.com:50470//evil.example/a".to_owned()
+            )
+        );
+    }
+
+    #[test]
+    fn never_leads_to_a_foreign_host() {
+        for (uri, host) in [
+            ("/", "evil.example"),
+            ("/", "proxy.example.com@evil.example"),
+            ("/", "proxy.example.com.evil.example:80"),
+            ("http://evil.example/", "proxy.example.com"),
+            ("http://evil.example/", "evil.example"),
+        ] {
+            let (status, location) = answer(443, Method::GET, uri, host);
+            assert!(status.is_client_error(), "{uri} {host}: {status}");
+            assert_eq!(location, "");
+        }
+    }
+}

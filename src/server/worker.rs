@@ -1,0 +1,315 @@
+//! A worker thread: accepts, sweeps, drains.
+
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    net::{self, SocketAddr},
+    rc::Rc,
+    sync::{Arc, atomic::Ordering, mpsc},
+    time::{Duration, Instant},
+};
+
+use hyper::server::conn::http1;
+use metrics::{Counter, Gauge};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::{Builder, LocalOptions},
+    sync::{Notify, watch},
+    task::{JoinHandle, spawn_local},
+    time,
+};
+
+use crate::{
+    server::{
+        ConnInfo, Drained, HttpService, Listener, ListenerId, Order, Role, Shared, Tls,
+        connection::Connection,
+        redirect::RedirectService,
+        timers::{Clock, Limits, Phase, State},
+    },
+    telemetry::metrics as names,
+};
+
+/// The limit on a request's head, and on what hyper buffers either way.
+const BUFFER: usize = 64 * 1024;
+/// How long a worker that has no file descriptor left waits before it accepts again.
+const OUT_OF_FILES: Duration = Duration::from_millis(50);
+
+/// A worker's sockets with what is spoken on them.
+pub(super) struct Listeners(Vec<(net::TcpListener, Role)>);
+
+impl Listeners {
+    pub(super) fn new(listeners: &[Listener], sockets: Vec<net::TcpListener>) -> Self {
+        let roles = listeners.iter().map(|listener| listener.role.clone());
+        Self(sockets.into_iter().zip(roles).collect())
+    }
+}
+
+/// What the connections of one worker share.
+pub(super) struct Worker {
+    pub(super) http1: http1::Builder,
+    pub(super) tls_failures: Counter,
+    clock: Rc<Clock>,
+    limits: Limits,
+    shared: Arc<Shared>,
+    live: RefCell<Vec<Rc<State>>>,
+    emptied: Notify,
+    finished: Cell<usize>,
+    connections: Gauge,
+    refused: Counter,
+}
+
+/// A worker thread's whole life; says on `started` when it serves or why it cannot.
+pub(super) fn run<S: HttpService>(
+    listeners: Listeners,
+    shared: Arc<Shared>,
+    order: watch::Receiver<Order>,
+    started: mpsc::Sender<io::Result<()>>,
+    make: impl FnOnce() -> S,
+) -> Drained {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default());
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            // the caller waits for every worker
+            let _told = started.send(Err(error));
+            return Drained::default();
+        }
+    };
+    let worker = Rc::new(Worker::new(shared));
+    runtime.block_on(async move {
+        let service = Rc::new(make());
+        let acceptors: io::Result<Vec<_>> = listeners
+            .0
+            .into_iter()
+            .enumerate()
+            .map(|(index, (socket, role))| {
+                let socket = TcpListener::from_std(socket)?;
+                let acceptor = Acceptor {
+                    worker: Rc::clone(&worker),
+                    id: ListenerId(index),
+                    socket,
+                    role,
+                };
+                Ok(spawn_local(
+                    acceptor.run(Rc::clone(&service), order.clone()),
+                ))
+            })
+            .collect();
+        match acceptors {
+            Ok(acceptors) => {
+                let _told = started.send(Ok(()));
+                drop(started);
+                worker.run(acceptors, order).await
+            }
+            Err(error) => {
+                let _told = started.send(Err(error));
+                Drained::default()
+            }
+        }
+    })
+}
+
+// === impl Worker ===
+
+impl Worker {
+    fn new(shared: Arc<Shared>) -> Self {
+        let mut http1 = http1::Builder::new();
+        http1
+            .max_buf_size(BUFFER)
+            // without this a head that arrives in one piece may be twice as large
+            .max_header_size(BUFFER)
+            // a client that is gone frees its backend connection at once
+            .half_close(false)
+            // timers.rs keeps the time
+            .header_read_timeout(None);
+        Self {
+            http1,
+            tls_failures: metrics::counter!(names::TLS_FAILURES),
+            clock: Rc::default(),
+            limits: Limits::new(shared.timeouts),
+            shared,
+            live: RefCell::default(),
+            emptied: Notify::new(),
+            finished: Cell::new(0),
+            connections: metrics::gauge!(names::CONNECTIONS),
+            refused: metrics::counter!(names::CONNECTIONS_REFUSED),
+        }
+    }
+
+    async fn run(
+        &self,
+        acceptors: Vec<JoinHandle<()>>,
+        mut order: watch::Receiver<Order>,
+    ) -> Drained {
+        let mut ticks = time::interval(self.limits.tick);
+        ticks.set_missed_tick_behavior(time::MissedTickBehavior::Skip);
+        let deadline = loop {
+            tokio::select! {
+                _ = ticks.tick() => self.sweep(),
+                changed = order.changed() => match (changed, *order.borrow()) {
+                    (Ok(()), Order::Drain(deadline)) => break deadline,
+                    (Ok(()), Order::Serve) => {}
+                    // the server was dropped
+                    (Err(_), _) => break Instant::now(),
+                },
+            }
+        };
+        self.clock.draining.set(Some(self.clock.now.get()));
+        self.finished.set(0);
+        for acceptor in acceptors {
+            // it has nothing to say, and a panic in it has been reported
+            let _ended = acceptor.await;
+        }
+        let deadline = time::sleep_until(deadline.into());
+        tokio::pin!(deadline);
+        while !self.live.borrow().is_empty() {
+            tokio::select! {
+                _ = ticks.tick() => self.sweep(),
+                () = self.emptied.notified() => {}
+                () = &mut deadline => break,
+            }
+        }
+        Drained {
+            finished: self.finished.get(),
+            cut: self.live.borrow().len(),
+        }
+    }
+
+    fn sweep(&self) {
+        self.clock.now.set(self.clock.now.get().wrapping_add(1));
+        for state in self.live.borrow().iter() {
+            if let Some(end) = state.judge(&self.limits) {
+                state.finish(end);
+            } else if state.is_parkable() {
+                state.wake();
+            }
+        }
+    }
+
+    /// Enters a connection in the list.
+    pub(super) fn enter(&self, state: &Rc<State>) {
+        let mut live = self.live.borrow_mut();
+        state.slot.set(live.len());
+        live.push(Rc::clone(state));
+    }
+
+    /// A connection has ended.
+    pub(super) fn leave(&self, state: &State) {
+        let mut live = self.live.borrow_mut();
+        let slot = state.slot.get();
+        live.swap_remove(slot);
+        if let Some(moved) = live.get(slot) {
+            moved.slot.set(slot);
+        }
+        self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        self.connections.decrement(1);
+        self.finished.set(self.finished.get() + 1);
+        if live.is_empty() {
+            self.emptied.notify_one();
+        }
+    }
+
+    /// Whether one more connection may be held; [`Worker::leave`] gives the place back.
+    fn admit(&self) -> bool {
+        let before = self.shared.connections.fetch_add(1, Ordering::Relaxed);
+        if before < self.shared.max_connections {
+            self.connections.increment(1);
+            return true;
+        }
+        self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        self.refused.increment(1);
+        false
+    }
+}
+
+// === impl Acceptor ===
+
+/// One listener of one worker.
+struct Acceptor {
+    worker: Rc<Worker>,
+    id: ListenerId,
+    socket: TcpListener,
+    role: Role,
+}
+
+impl Acceptor {
+    async fn run<S: HttpService>(self, service: Rc<S>, mut order: watch::Receiver<Order>) {
+        let redirect = match &self.role {
+            Role::Redirect(redirect) => Some(Rc::new(RedirectService::new(redirect.clone()))),
+            Role::Plain | Role::Tls(_) => None,
+        };
+        let spawn = |tcp, peer| match &redirect {
+            Some(redirect) => self.spawn(redirect, tcp, peer),
+            None => self.spawn(&service, tcp, peer),
+        };
+        let mut warned = false;
+        loop {
+            tokio::select! {
+                accepted = self.socket.accept() => match accepted {
+                    Ok((tcp, peer)) => spawn(tcp, peer),
+                    Err(error) if is_about_one(&error) => {}
+                    Err(error) => {
+                        if !warned {
+                            tracing::error!(%error, "cannot accept connections; is the limit on open files too low?");
+                            warned = true;
+                        }
+                        time::sleep(OUT_OF_FILES).await;
+                    }
+                },
+                changed = order.changed() => {
+                    if changed.is_err() || matches!(*order.borrow(), Order::Drain(_)) {
+                        break;
+                    }
+                }
+            }
+        }
+        // what the kernel has accepted for this socket would be reset: tokio's readiness may be
+        // older than the queue, so ask the queue itself
+        let Ok(socket) = socket2::SockRef::from(&self.socket).try_clone() else {
+            return;
+        };
+        let socket: net::TcpListener = socket.into();
+        while let Ok((tcp, peer)) = socket.accept() {
+            if tcp.set_nonblocking(true).is_ok()
+                && let Ok(tcp) = TcpStream::from_std(tcp)
+            {
+                spawn(tcp, peer);
+            }
+        }
+    }
+
+    fn spawn<S: HttpService>(&self, service: &Rc<S>, tcp: TcpStream, peer: SocketAddr) {
+        let worker = &self.worker;
+        // over the limit: dropping the socket closes it
+        let Ok(local) = tcp.local_addr() else { return };
+        if !worker.admit() {
+            return;
+        }
+        let (tls, phase) = match &self.role {
+            Role::Tls(tls) => (Some::<&Tls>(tls), Phase::Handshake),
+            Role::Plain | Role::Redirect(_) => (None, Phase::Idle),
+        };
+        let info = Arc::new(ConnInfo::new(peer, local, self.id, tls.is_some()));
+        let state = State::new(info, Rc::clone(&worker.clock), phase);
+        spawn_local(Connection::new(
+            Rc::clone(worker),
+            state,
+            Rc::clone(service),
+            tcp,
+            tls,
+        ));
+    }
+}
+
+/// Errors of `accept` that concern the one connection which was to be accepted.
+fn is_about_one(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}

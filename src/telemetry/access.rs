@@ -1,0 +1,305 @@
+//! The access log: one line a request, written where a request ends.
+//!
+//! A worker formats the line into its own scratch buffer and appends it to a shared one; a thread of
+//! its own writes that out. A slow disk or pipe therefore never holds a worker up: beyond
+//! [`sink::LIMIT`] bytes lines are dropped and counted. Times are UTC.
+
+use std::{cell::RefCell, fmt, net::IpAddr, sync::Arc, time::Duration};
+
+use http::{HeaderMap, Method, StatusCode, Version};
+
+use crate::config::{self, LogFormat};
+
+mod clock;
+mod combined;
+mod json;
+mod scrub;
+mod sink;
+
+pub use self::sink::AccessLogError;
+use self::{clock::Clock, sink::Sink};
+
+/// What a line says of a request.
+///
+/// Query and `Referer` are scrubbed of secrets here; cookies and tokens have no place in it.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// The request id, where there is one.
+    pub request_id: &'a str,
+    /// The client's address.
+    pub client: IpAddr,
+    /// Short name of the user; empty before a login.
+    pub user: &'a str,
+    /// Name of the console; empty where none was found.
+    pub console: &'a str,
+    /// `host:port` of the backend that answered; empty where none did.
+    pub backend: &'a str,
+    /// Method.
+    pub method: &'a Method,
+    /// Path as the client sent it.
+    pub path: &'a str,
+    /// Query as the client sent it, without `?`.
+    pub query: Option<&'a str>,
+    /// HTTP version.
+    pub version: Version,
+    /// The request's headers, for `Referer` and `User-Agent` (text format only).
+    pub headers: &'a HeaderMap,
+    /// Status of the answer.
+    pub status: StatusCode,
+    /// Body bytes sent.
+    pub bytes: u64,
+    /// From the request's head to the end of the answer.
+    pub duration: Duration,
+    /// Of it, finding out who the user is.
+    pub auth: Duration,
+    /// Of it, waiting for the backend's head.
+    pub backend_wait: Duration,
+    /// Reason word of a refusal.
+    pub reason: Option<&'static str>,
+}
+
+/// A handle on the access log; every worker has its own clone. Off, it costs a branch.
+pub struct AccessLog {
+    on: Option<On>,
+}
+
+struct On {
+    sink: Arc<Sink>,
+    format: LogFormat,
+    scratch: RefCell<(Clock, Vec<u8>)>,
+}
+
+impl AccessLog {
+    /// No log.
+    pub const fn off() -> Self {
+        Self { on: None }
+    }
+
+    /// Opens the log and starts its thread.
+    ///
+    /// # Errors
+    /// [`AccessLogError`], naming the file.
+    pub fn open(target: &config::AccessLog, format: LogFormat) -> Result<Self, AccessLogError> {
+        Ok(Self {
+            on: Sink::open(target)?.map(|sink| On::new(sink, format)),
+        })
+    }
+
+    /// Whether lines are written; what only the log needs can be left out otherwise.
+    pub const fn is_on(&self) -> bool {
+        self.on.is_some()
+    }
+
+    /// Logs a request.
+    pub fn write(&self, entry: &Entry<'_>) {
+        let Some(on) = &self.on else { return };
+        let (clock, line) = &mut *on.scratch.borrow_mut();
+        line.clear();
+        match on.format {
+            LogFormat::Text => combined::write(line, entry, clock.now().combined()),
+            LogFormat::Json => json::write(line, entry, clock.now()),
+        }
+        line.push(b'\n');
+        on.sink.append(line);
+    }
+
+    /// A handle that any thread may use to reopen and close the log.
+    pub fn control(&self) -> AccessLogControl {
+        AccessLogControl {
+            sink: self.on.as_ref().map(|on| Arc::clone(&on.sink)),
+        }
+    }
+}
+
+impl On {
+    fn new(sink: Arc<Sink>, format: LogFormat) -> Self {
+        Self {
+            sink,
+            format,
+            scratch: RefCell::default(),
+        }
+    }
+}
+
+impl Clone for AccessLog {
+    fn clone(&self) -> Self {
+        Self {
+            on: self
+                .on
+                .as_ref()
+                .map(|on| On::new(Arc::clone(&on.sink), on.format)),
+        }
+    }
+}
+
+impl fmt::Debug for AccessLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessLog")
+            .field("on", &self.is_on())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reopens and closes the log.
+#[derive(Clone, Debug)]
+pub struct AccessLogControl {
+    sink: Option<Arc<Sink>>,
+}
+
+impl AccessLogControl {
+    /// Opens the file anew before the next line (log rotation, SIGHUP); if that fails, the old file
+    /// stays and an error is logged.
+    pub fn reopen(&self) {
+        if let Some(sink) = &self.sink {
+            sink.reopen();
+        }
+    }
+
+    /// Writes what is left and ends the thread; lines that come later are dropped.
+    pub fn close(&self) {
+        if let Some(sink) = &self.sink {
+            sink.close();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn entry(headers: &HeaderMap) -> Entry<'_> {
+        Entry {
+            request_id: "7f",
+            client: IpAddr::from([192, 0, 2, 7]),
+            user: "alice",
+            console: "namenode",
+            backend: "nn1.example.com:50070",
+            method: &Method::GET,
+            path: "/webhdfs/v1/tmp",
+            query: Some("op=OPEN&delegation=SECRET&doAs=bob"),
+            version: Version::HTTP_11,
+            headers,
+            status: StatusCode::OK,
+            bytes: 4096,
+            duration: Duration::from_micros(12_345),
+            auth: Duration::from_micros(50),
+            backend_wait: Duration::from_micros(9_000),
+            reason: None,
+        }
+    }
+
+    fn logged(format: LogFormat, entries: &[Entry<'_>]) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("access.log");
+        let log = AccessLog::open(&config::AccessLog::File(path.clone()), format).unwrap();
+        for entry in entries {
+            log.write(entry);
+        }
+        log.control().close();
+        fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn a_line_of_text_is_combined_format_and_what_we_know_besides() {
+        let mut headers = HeaderMap::new();
+        headers.insert("referer", "http://a/?token=SECRET&b".parse().unwrap());
+        headers.insert("user-agent", "curl \"8\"".parse().unwrap());
+        headers.insert("cookie", "spnegate=SECRET".parse().unwrap());
+        let text = logged(LogFormat::Text, &[entry(&headers)]);
+        let (start, rest) = text.split_once(" [").unwrap();
+        assert_eq!(start, "192.0.2.7 - alice");
+        let (_time, rest) = rest.split_once("] ").unwrap();
+        assert_eq!(
+            rest,
+            "\"GET /webhdfs/v1/tmp?op=OPEN&delegation=-&doAs=bob HTTP/1.1\" 200 4096 \
+             \"http://a/?token=-&b\" \"curl \\x228\\x22\" namenode nn1.example.com:50070 12.345 7f -\n"
+        );
+    }
+
+    #[test]
+    fn a_line_of_json_is_one_object() {
+        let headers = HeaderMap::new();
+        let refused = Entry {
+            user: "",
+            backend: "",
+            path: "/a\"\n",
+            query: None,
+            reason: Some("login_required"),
+            ..entry(&headers)
+        };
+        let text = logged(LogFormat::Json, &[entry(&headers), refused]);
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines[0]["user"], "alice");
+        assert_eq!(
+            lines[0]["path"],
+            "/webhdfs/v1/tmp?op=OPEN&delegation=-&doAs=bob"
+        );
+        assert_eq!(lines[0]["status"], 200);
+        assert_eq!(lines[0]["duration_ms"], 12.345);
+        assert_eq!(lines[0]["auth_ms"], 0.05);
+        assert_eq!(lines[0]["backend_ms"], 9.0);
+        assert_eq!(lines[0]["reason"], serde_json::Value::Null);
+        assert_eq!(lines[1]["path"], "/a\"\n");
+        assert_eq!(lines[1]["user"], serde_json::Value::Null);
+        assert_eq!(lines[1]["reason"], "login_required");
+    }
+
+    #[test]
+    fn nothing_secret_is_written_in_either_format() {
+        let mut headers = HeaderMap::new();
+        headers.insert("referer", "http://a/?delegation=SECRET".parse().unwrap());
+        headers.insert("authorization", "Negotiate SECRET".parse().unwrap());
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let text = logged(format, &[entry(&headers)]);
+            assert!(!text.contains("SECRET"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rotated_file_is_opened_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("access.log");
+        let target = config::AccessLog::File(path.clone());
+        let log = AccessLog::open(&target, LogFormat::Text).unwrap();
+        let headers = HeaderMap::new();
+        log.write(&entry(&headers));
+        let size = |path: &std::path::Path| fs::metadata(path).map_or(0, |m| m.len());
+        while size(&path) == 0 {
+            std::thread::yield_now();
+        }
+        let old = dir.path().join("access.log.1");
+        fs::rename(&path, &old).unwrap();
+        log.control().reopen();
+        log.write(&entry(&headers));
+        log.control().close();
+        assert_eq!(fs::read_to_string(old).unwrap().lines().count(), 1);
+        assert_eq!(fs::read_to_string(path).unwrap().lines().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_named() {
+        let target = config::AccessLog::File("/nonexistent/access.log".into());
+        let error = AccessLog::open(&target, LogFormat::Text).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("log.access: /nonexistent/access.log"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn off_is_off() {
+        assert!(
+            !AccessLog::open(&config::AccessLog::Off, LogFormat::Text)
+                .unwrap()
+                .is_on()
+        );
+        AccessLog::off().write(&entry(&HeaderMap::new()));
+    }
+}

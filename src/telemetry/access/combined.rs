@@ -1,0 +1,134 @@
+//! The text format: Apache's combined one, then console, backend, milliseconds, id and reason.
+
+use http::{HeaderMap, HeaderName, Version, header};
+
+use super::{Entry, scrub};
+
+/// Appends a line, without its end.
+pub(super) fn write(line: &mut Vec<u8>, entry: &Entry<'_>, time: &str) {
+    use std::io::Write;
+    // writing to a Vec cannot fail
+    let _written = write!(line, "{}", entry.client);
+    line.extend_from_slice(b" - ");
+    word(line, entry.user);
+    line.extend_from_slice(b" [");
+    line.extend_from_slice(time.as_bytes());
+    line.extend_from_slice(b"] \"");
+    line.extend_from_slice(entry.method.as_str().as_bytes());
+    line.push(b' ');
+    escape(line, entry.path.as_bytes());
+    if let Some(query) = entry.query {
+        line.push(b'?');
+        scrub::query(query, |piece| escape(line, piece.as_bytes()));
+    }
+    line.extend_from_slice(version(entry.version));
+    number(line, u64::from(entry.status.as_u16()));
+    line.push(b' ');
+    number(line, entry.bytes);
+    line.extend_from_slice(b" \"");
+    field(line, entry.headers, &header::REFERER);
+    line.extend_from_slice(b"\" \"");
+    field(line, entry.headers, &header::USER_AGENT);
+    line.extend_from_slice(b"\" ");
+    word(line, entry.console);
+    line.push(b' ');
+    word(line, entry.backend);
+    line.push(b' ');
+    millis(line, entry.duration);
+    line.push(b' ');
+    word(line, entry.request_id);
+    line.push(b' ');
+    word(line, entry.reason.unwrap_or_default());
+}
+
+fn version(version: Version) -> &'static [u8] {
+    match version {
+        Version::HTTP_10 => b" HTTP/1.0\" ",
+        Version::HTTP_2 => b" HTTP/2.0\" ",
+        // nothing else comes from hyper
+        _ => b" HTTP/1.1\" ",
+    }
+}
+
+fn field(line: &mut Vec<u8>, headers: &HeaderMap, name: &HeaderName) {
+    match headers.get(name).map(|value| (value, value.to_str())) {
+        None => line.push(b'-'),
+        Some((_, Ok(text))) if *name == header::REFERER => {
+            scrub::url(text, |piece| escape(line, piece.as_bytes()));
+        }
+        // a Referer beyond ASCII cannot be scrubbed
+        Some((_, Err(_))) if *name == header::REFERER => line.push(b'-'),
+        Some((value, _)) => escape(line, value.as_bytes()),
+    }
+}
+
+/// A field of its own: `-` for none, and no blanks in it.
+fn word(line: &mut Vec<u8>, word: &str) {
+    if word.is_empty() {
+        line.push(b'-');
+    }
+    for part in word.as_bytes().split_inclusive(|byte| *byte == b' ') {
+        match part.strip_suffix(b" ") {
+            Some(part) => {
+                escape(line, part);
+                line.extend_from_slice(b"\\x20");
+            }
+            None => escape(line, part),
+        }
+    }
+}
+
+/// Appends text so that a line stays a line and a quoted field one field.
+fn escape(line: &mut Vec<u8>, bytes: &[u8]) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'"' && *byte != b'\\';
+    if bytes.iter().all(plain) {
+        line.extend_from_slice(bytes);
+        return;
+    }
+    for byte in bytes {
+        if plain(byte) {
+            line.push(*byte);
+        } else {
+            let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or(b'0');
+            line.extend_from_slice(&[b'\\', b'x', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
+}
+
+/// Appends a number.
+pub(super) fn number(line: &mut Vec<u8>, number: u64) {
+    line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Appends milliseconds with three decimals.
+pub(super) fn millis(line: &mut Vec<u8>, duration: std::time::Duration) {
+    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    number(line, micros / 1000);
+    let thousands = micros % 1000;
+    line.push(b'.');
+    for digit in [thousands / 100, thousands / 10 % 10, thousands % 10] {
+        line.push(b'0' + u8::try_from(digit).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_forged_line_stays_in_its_field() {
+        let mut line = Vec::new();
+        word(&mut line, "a b\"\n\\\u{e9}");
+        assert_eq!(line, br"a\x20b\x22\x0a\x5c\xc3\xa9");
+    }
+
+    #[test]
+    fn milliseconds_have_three_decimals() {
+        let mut line = Vec::new();
+        millis(&mut line, Duration::from_micros(1_000_007));
+        assert_eq!(line, b"1000.007");
+    }
+}

@@ -1,0 +1,206 @@
+//! Where lines go: a bounded buffer, emptied by a thread of its own.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use metrics::Counter;
+use thiserror::Error;
+
+use crate::{config, telemetry::metrics as names};
+
+/// Bytes of lines that wait to be written; beyond it lines are dropped.
+pub(super) const LIMIT: usize = 4 << 20;
+/// How long lines are gathered before they are written: at most twenty wake-ups a second.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// Why the access log could not be opened.
+#[derive(Debug, Error)]
+pub enum AccessLogError {
+    /// The file cannot be opened for append.
+    #[error(
+        "log.access: {path}: cannot be opened for append; create its directory, writable by the gateway's user"
+    )]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The writer's thread cannot be started.
+    #[error("log.access: cannot start its thread")]
+    Thread(#[source] io::Error),
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    lines: Vec<u8>,
+    reopen: bool,
+    closed: bool,
+}
+
+/// The shared end of the log.
+pub(super) struct Sink {
+    waiting: Mutex<Waiting>,
+    filled: Condvar,
+    dropped: Counter,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Sink {
+    pub(super) fn open(target: &config::AccessLog) -> Result<Option<Arc<Self>>, AccessLogError> {
+        let output = match target {
+            config::AccessLog::Off => return Ok(None),
+            config::AccessLog::Stdout => Output::Stdout,
+            config::AccessLog::File(path) => Output::File {
+                file: append(path).map_err(|source| AccessLogError::Open {
+                    path: path.clone(),
+                    source,
+                })?,
+                path: path.clone(),
+            },
+        };
+        let sink = Arc::new(Self {
+            waiting: Mutex::default(),
+            filled: Condvar::new(),
+            dropped: metrics::counter!(names::ACCESS_LOG_DROPPED),
+            thread: Mutex::default(),
+        });
+        let writer = Arc::clone(&sink);
+        let thread = thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || writer.run(output))
+            .map_err(AccessLogError::Thread)?;
+        *sink.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(Some(sink))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // nothing in here panics half-way
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn append(&self, line: &[u8]) {
+        let mut waiting = self.lock();
+        if waiting.closed || waiting.lines.len() + line.len() > LIMIT {
+            drop(waiting);
+            self.dropped.increment(1);
+            return;
+        }
+        let first = waiting.lines.is_empty();
+        waiting.lines.extend_from_slice(line);
+        drop(waiting);
+        if first {
+            self.filled.notify_one();
+        }
+    }
+
+    pub(super) fn reopen(&self) {
+        self.lock().reopen = true;
+        self.filled.notify_one();
+    }
+
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.filled.notify_one();
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread {
+            // a panic in it has been reported
+            let _ended = thread.join();
+        }
+    }
+
+    /// The writer's thread: swaps the full buffer for its own empty one.
+    fn run(&self, mut output: Output) {
+        let mut lines = Vec::new();
+        let mut failing = false;
+        loop {
+            let mut waiting = self.lock();
+            while waiting.lines.is_empty() && !waiting.reopen && !waiting.closed {
+                waiting = self
+                    .filled
+                    .wait(waiting)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            if !waiting.reopen && !waiting.closed {
+                waiting = self
+                    .filled
+                    .wait_timeout_while(waiting, GATHER, |w| !w.reopen && !w.closed)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0;
+            }
+            std::mem::swap(&mut waiting.lines, &mut lines);
+            let (reopen, closed) = (std::mem::take(&mut waiting.reopen), waiting.closed);
+            drop(waiting);
+            if reopen {
+                output.reopen();
+            }
+            let written = output.write_all(&lines);
+            if let Err(error) = &written
+                && !failing
+            {
+                tracing::error!(%error, "the access log cannot be written; its lines are lost");
+            }
+            failing = written.is_err();
+            lines.clear();
+            if closed {
+                return;
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Sink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sink").finish_non_exhaustive()
+    }
+}
+
+enum Output {
+    Stdout,
+    File { file: File, path: PathBuf },
+}
+
+impl Output {
+    fn reopen(&mut self) {
+        if let Self::File { file, path } = self {
+            match append(path) {
+                Ok(new) => *file = new,
+                Err(error) => {
+                    tracing::error!(path = %path.display(), %error, "the access log cannot be reopened; the old file is kept");
+                }
+            }
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(bytes)?;
+                stdout.flush()
+            }
+            Self::File { file, .. } => file.write_all(bytes),
+        }
+    }
+}
+
+fn append(path: &PathBuf) -> io::Result<File> {
+    // it names users: not for everyone's eyes
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o640)
+        .open(path)
+}

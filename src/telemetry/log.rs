@@ -1,0 +1,73 @@
+//! The structured log: `tracing` events to standard error, as text or JSON.
+
+use std::io;
+
+use thiserror::Error;
+use tracing_subscriber::{EnvFilter, filter, util::SubscriberInitExt};
+
+use crate::config::LogFormat;
+
+/// Why the log could not be set up.
+#[derive(Debug, Error)]
+pub enum LogError {
+    /// `log.level` is no filter.
+    #[error(
+        "log.level: {level:?} is not a filter; write a level such as \"info\" or a list such as \"info,spnegate::auth=debug\""
+    )]
+    Level {
+        /// The value.
+        level: String,
+        /// What is wrong with it.
+        #[source]
+        source: filter::ParseError,
+    },
+    /// A log was set up before in this process.
+    #[error("the log is already set up")]
+    Twice(#[source] tracing_subscriber::util::TryInitError),
+}
+
+/// Sets up the process's log; called once, before anything that may log.
+///
+/// # Errors
+/// [`LogError`], naming the key.
+pub fn init(level: &str, format: LogFormat) -> Result<(), LogError> {
+    let filter = parse(level)?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    match format {
+        LogFormat::Text => builder.with_ansi(false).finish().try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),
+    }
+    .map_err(LogError::Twice)
+}
+
+fn parse(level: &str) -> Result<EnvFilter, LogError> {
+    EnvFilter::builder()
+        .parse(level)
+        .map_err(|source| LogError::Level {
+            level: level.to_owned(),
+            source,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_lists_are_filters() {
+        assert!(parse("info").is_ok());
+        assert!(parse("warn,spnegate::auth=debug").is_ok());
+    }
+
+    #[test]
+    fn a_wrong_level_is_named_with_its_key() {
+        let error = parse("spnegate=loud").unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("log.level: \"spnegate=loud\"")
+        );
+    }
+}

@@ -1,0 +1,261 @@
+//! The numbers: Prometheus metrics, rendered by the admin listener.
+//!
+//! Handles are fetched when a console is built, so that a request costs two additions. Labels are
+//! bounded: consoles and backends of the configuration, words of our enums, never users or paths.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use metrics::{Counter, Gauge, Histogram, SetRecorderError, Unit};
+use metrics_exporter_prometheus::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+use thiserror::Error;
+
+use crate::refusal::Refusal;
+
+/// Requests answered, by console and class of status (`2xx`).
+pub const REQUESTS: &str = "spnegate_requests_total";
+/// From a request's head to the end of its answer's head, by console.
+pub const REQUEST_DURATION: &str = "spnegate_request_duration_seconds";
+/// The gateway's own answers, by reason word.
+pub const REFUSALS: &str = "spnegate_refusals_total";
+/// Kerberos logins, by side (`client`, `backend`) and result.
+pub const LOGINS: &str = "spnegate_logins_total";
+/// 1 where a backend serves.
+pub const BACKEND_UP: &str = "spnegate_backend_up";
+/// 1 where a backend is the active one.
+pub const BACKEND_ACTIVE: &str = "spnegate_backend_active";
+/// Cached sessions.
+pub const SESSIONS: &str = "spnegate_sessions";
+/// 1 while the keytab is readable and holds what the configuration needs.
+pub const KEYTAB_VALID: &str = "spnegate_keytab_valid";
+/// Open client connections.
+pub const CONNECTIONS: &str = "spnegate_connections";
+/// Connections closed at once because `server.max_connections` was reached.
+pub const CONNECTIONS_REFUSED: &str = "spnegate_connections_refused_total";
+/// TLS handshakes that failed.
+pub const TLS_FAILURES: &str = "spnegate_tls_failures_total";
+/// Requests that wait for an active backend.
+pub const HELD_REQUESTS: &str = "spnegate_held_requests";
+/// Access log lines that were dropped because the disk or pipe was too slow.
+pub const ACCESS_LOG_DROPPED: &str = "spnegate_access_log_dropped_total";
+
+/// Upper bounds of the duration histogram, in seconds.
+const BUCKETS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
+
+/// How often [`PrometheusHandle::run_upkeep`] has to be called: samples wait in memory until then.
+pub const UPKEEP: Duration = Duration::from_secs(1);
+
+/// Why the metrics could not be set up.
+#[derive(Debug, Error)]
+pub enum MetricsError {
+    /// The exporter refused the fixed settings.
+    #[error("the metrics exporter could not be built")]
+    Build(#[from] BuildError),
+    /// Metrics were set up before in this process.
+    #[error("metrics are already set up")]
+    Twice(#[from] SetRecorderError<PrometheusRecorder>),
+}
+
+/// Sets up the process's metrics; called once, before any handle is fetched.
+///
+/// # Errors
+/// [`MetricsError`]
+pub fn install() -> Result<PrometheusHandle, MetricsError> {
+    let recorder = recorder()?;
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder)?;
+    describe();
+    Ok(handle)
+}
+
+fn recorder() -> Result<PrometheusRecorder, BuildError> {
+    Ok(PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full(REQUEST_DURATION.to_owned()), BUCKETS)?
+        .build_recorder())
+}
+
+fn describe() {
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+    describe_counter!(REQUESTS, Unit::Count, "Requests answered.");
+    describe_histogram!(
+        REQUEST_DURATION,
+        Unit::Seconds,
+        "Time to a request's answer."
+    );
+    describe_counter!(REFUSALS, Unit::Count, "Answers by the gateway itself.");
+    describe_counter!(
+        LOGINS,
+        Unit::Count,
+        "Kerberos logins of clients and at backends."
+    );
+    describe_gauge!(BACKEND_UP, Unit::Count, "1 where a backend serves.");
+    describe_gauge!(
+        BACKEND_ACTIVE,
+        Unit::Count,
+        "1 where a backend is the active one."
+    );
+    describe_gauge!(SESSIONS, Unit::Count, "Cached sessions.");
+    describe_gauge!(KEYTAB_VALID, Unit::Count, "1 while the keytab is valid.");
+    describe_gauge!(CONNECTIONS, Unit::Count, "Open client connections.");
+    describe_counter!(
+        CONNECTIONS_REFUSED,
+        Unit::Count,
+        "Connections over the limit."
+    );
+    describe_counter!(TLS_FAILURES, Unit::Count, "TLS handshakes that failed.");
+    describe_gauge!(
+        HELD_REQUESTS,
+        Unit::Count,
+        "Requests waiting for an active backend."
+    );
+    describe_counter!(ACCESS_LOG_DROPPED, Unit::Count, "Access log lines dropped.");
+}
+
+/// Counts a refusal.
+pub fn refused(refusal: Refusal) {
+    metrics::counter!(REFUSALS, "reason" => refusal.reason()).increment(1);
+}
+
+/// Whose login it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// A client logged in to the gateway.
+    Client,
+    /// The gateway logged in to a backend.
+    Backend,
+}
+
+impl Side {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Backend => "backend",
+        }
+    }
+}
+
+/// Counts a login; `result` is `ok` or a reason word.
+pub fn login(side: Side, result: &'static str) {
+    metrics::counter!(LOGINS, "side" => side.word(), "result" => result).increment(1);
+}
+
+/// A console's request metrics, with every handle fetched.
+#[derive(Clone)]
+pub struct ConsoleMetrics {
+    /// `1xx` to `5xx`.
+    classes: [Counter; 5],
+    duration: Histogram,
+}
+
+impl ConsoleMetrics {
+    /// The handles of a console.
+    pub fn new(console: &str) -> Self {
+        let class = |code: &'static str| metrics::counter!(REQUESTS, "console" => console.to_owned(), "code" => code);
+        Self {
+            classes: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(class),
+            duration: metrics::histogram!(REQUEST_DURATION, "console" => console.to_owned()),
+        }
+    }
+
+    /// Counts an answer.
+    pub fn record(&self, status: StatusCode, took: Duration) {
+        // StatusCode is 100 to 999; what is beyond 599 is as broken as a 5xx
+        let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
+        if let Some(counter) = self.classes.get(class) {
+            counter.increment(1);
+        }
+        self.duration.record(took.as_secs_f64());
+    }
+}
+
+impl std::fmt::Debug for ConsoleMetrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConsoleMetrics").finish_non_exhaustive()
+    }
+}
+
+/// A backend's gauges.
+#[derive(Clone)]
+pub struct BackendMetrics {
+    up: Gauge,
+    active: Gauge,
+}
+
+impl BackendMetrics {
+    /// The handles of a backend; `backend` is its URL.
+    pub fn new(console: &str, backend: &str) -> Self {
+        let labels = [
+            ("console", console.to_owned()),
+            ("backend", backend.to_owned()),
+        ];
+        Self {
+            up: metrics::gauge!(BACKEND_UP, &labels),
+            active: metrics::gauge!(BACKEND_ACTIVE, &labels),
+        }
+    }
+
+    /// Sets both.
+    pub fn set(&self, up: bool, active: bool) {
+        self.up.set(f64::from(u8::from(up)));
+        self.active.set(f64::from(u8::from(active)));
+    }
+}
+
+impl std::fmt::Debug for BackendMetrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BackendMetrics").finish_non_exhaustive()
+    }
+}
+
+/// The number of cached sessions.
+pub fn sessions() -> Gauge {
+    metrics::gauge!(SESSIONS)
+}
+
+/// Whether the keytab is valid (1 or 0).
+pub fn keytab_valid() -> Gauge {
+    metrics::gauge!(KEYTAB_VALID)
+}
+
+/// Requests that wait for an active backend.
+pub fn held_requests() -> Gauge {
+    metrics::gauge!(HELD_REQUESTS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_console_renders_its_classes_and_its_histogram() {
+        let recorder = recorder().unwrap();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            describe();
+            let console = ConsoleMetrics::new("namenode");
+            console.record(StatusCode::OK, Duration::from_millis(3));
+            console.record(StatusCode::BAD_GATEWAY, Duration::from_millis(300));
+            refused(Refusal::HeadTimeout);
+            login(Side::Client, "ok");
+            BackendMetrics::new("namenode", "http://nn1:50070").set(true, false);
+        });
+        let text = handle.render();
+        for line in [
+            "spnegate_requests_total{console=\"namenode\",code=\"2xx\"} 1",
+            "spnegate_requests_total{console=\"namenode\",code=\"5xx\"} 1",
+            "spnegate_request_duration_seconds_bucket{console=\"namenode\",le=\"0.005\"} 1",
+            "spnegate_request_duration_seconds_count{console=\"namenode\"} 2",
+            "spnegate_refusals_total{reason=\"head_timeout\"} 1",
+            "spnegate_logins_total{side=\"client\",result=\"ok\"} 1",
+            "spnegate_backend_up{console=\"namenode\",backend=\"http://nn1:50070\"} 1",
+            "spnegate_backend_active{console=\"namenode\",backend=\"http://nn1:50070\"} 0",
+            "# TYPE spnegate_request_duration_seconds histogram",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! The gateway's own login at a backend: one request with a fresh token earns an authentication
+//! cookie, which all workers then share (Hadoop's `AuthenticationFilter`).
+//!
+//! Logins run on the control runtime, one at a time per backend: a client that hangs up ends none,
+//! and a thousand waiting requests cause one.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwapOption;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+use tokio::sync::Mutex;
+
+use super::{
+    backend::{Backend, now_ms},
+    client::{self, AskError, Reply},
+};
+use crate::{
+    gss::{InitiateError, Initiator},
+    kinds::Login,
+    refusal::Refusal,
+    telemetry::metrics::{self, Side},
+};
+
+/// A failed login is not tried again for so long.
+const NEGATIVE: Duration = Duration::from_secs(1);
+/// A login's HTTP exchange may take so long.
+const EXCHANGE: Duration = Duration::from_secs(5);
+
+/// What a login earned.
+#[derive(Debug)]
+pub struct LoginCookie {
+    /// Counts logins at this backend.
+    pub serial: u64,
+    /// `hadoop.auth="…"`, ready to be sent; sensitive.
+    pub value: HeaderValue,
+    /// Unix milliseconds at which it is better renewed.
+    renew_at: u64,
+    /// Unix milliseconds at which it ends.
+    ends_at: u64,
+}
+
+/// The login of one backend.
+#[derive(Debug, Default)]
+pub struct LoginState {
+    cookie: ArcSwapOption<LoginCookie>,
+    tokens: AtomicBool,
+    gate: Mutex<Gate>,
+}
+
+#[derive(Debug, Default)]
+struct Gate {
+    serial: u64,
+    failed: Option<(Instant, LoginError)>,
+}
+
+/// Why the gateway is not logged in.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LoginError {
+    /// No token could be had.
+    #[error("{0}")]
+    Token(#[source] Arc<InitiateError>),
+    /// The backend does not answer.
+    #[error("{0}")]
+    Unreachable(#[source] Arc<AskError>),
+    /// The backend refuses the token.
+    #[error("the backend refused the login: {status} {reason}")]
+    Refused {
+        /// Its status.
+        status: u16,
+        /// Its reason phrase: Hadoop's exception.
+        reason: String,
+    },
+    /// The backend accepted the token but gave no cookie to keep.
+    #[error("the backend gave no authentication cookie")]
+    NoCookie,
+    /// The configuration names no principal to log in as.
+    #[error("no principal to log in as: set kerberos.principal")]
+    Nobody,
+    /// Its mutual token does not verify (RFC 4559 section 5).
+    #[error("the backend did not prove who it is: {0}")]
+    Mutual(#[source] Arc<InitiateError>),
+}
+
+impl From<&LoginError> for Refusal {
+    fn from(error: &LoginError) -> Self {
+        match error {
+            LoginError::Token(error) => Self::from(&**error),
+            LoginError::Refused { .. } | LoginError::NoCookie | LoginError::Nobody => Self::BackendLogin,
+            LoginError::Unreachable(_) => Self::BackendDown,
+            LoginError::Mutual(_) => Self::BackendMutual,
+        }
+    }
+}
+
+impl LoginState {
+    /// Whether every request needs a token of its own.
+    pub fn every_request(&self, backend: &Backend) -> bool {
+        match backend.kind.login() {
+            Login::EveryRequest => true,
+            Login::Cookie { .. } => self.tokens.load(Ordering::Acquire),
+        }
+    }
+
+    fn set_every_request(&self) {
+        self.tokens.store(true, Ordering::Release);
+    }
+
+    /// The cookie, if there is one that has not ended.
+    pub fn current(&self) -> Option<Arc<LoginCookie>> {
+        self.cookie
+            .load_full()
+            .filter(|cookie| cookie.ends_at > now_ms())
+    }
+
+    /// Whether the cookie is better renewed now, while it still works.
+    pub fn wants_renewal(&self) -> bool {
+        self.cookie
+            .load()
+            .as_ref()
+            .is_none_or(|cookie| cookie.renew_at <= now_ms())
+    }
+
+    /// The cookie, logging in if there is none, or only that of serial `stale`.
+    pub async fn ensure(
+        &self,
+        backend: &Backend,
+        initiator: &Initiator,
+        stale: Option<u64>,
+    ) -> Result<Arc<LoginCookie>, LoginError> {
+        let fresh = |cookie: &Arc<LoginCookie>| Some(cookie.serial) != stale;
+        if let Some(cookie) = self.current().filter(fresh) {
+            return Ok(cookie);
+        }
+        let mut gate = self.gate.lock().await;
+        if let Some(cookie) = self.current().filter(fresh) {
+            return Ok(cookie);
+        }
+        if let Some((at, error)) = &gate.failed
+            && at.elapsed() < NEGATIVE
+        {
+            return Err(error.clone());
+        }
+        let result = log_in(backend, initiator, gate.serial + 1).await;
+        self.book(&mut gate, backend, result)
+    }
+
+    /// Renews the cookie while the old one goes on serving.
+    pub async fn renew(
+        &self,
+        backend: &Backend,
+        initiator: &Initiator,
+    ) -> Result<Arc<LoginCookie>, LoginError> {
+        let mut gate = self.gate.lock().await;
+        let result = log_in(backend, initiator, gate.serial + 1).await;
+        self.book(&mut gate, backend, result)
+    }
+
+    fn book(
+        &self,
+        gate: &mut Gate,
+        backend: &Backend,
+        result: Result<LoginCookie, LoginError>,
+    ) -> Result<Arc<LoginCookie>, LoginError> {
+        let word = match &result {
+            Ok(_) => "ok",
+            Err(error) => Refusal::from(error).reason(),
+        };
+        metrics::login(Side::Backend, word);
+        match result {
+            Ok(cookie) => {
+                gate.serial = cookie.serial;
+                gate.failed = None;
+                let cookie = Arc::new(cookie);
+                self.cookie.store(Some(Arc::clone(&cookie)));
+                tracing::debug!(backend = %backend.key.authority, "logged in");
+                Ok(cookie)
+            }
+            Err(error) => {
+                tracing::warn!(
+                    backend = %backend.key.authority,
+                    reason = Refusal::from(&error).reason(),
+                    "cannot log in to the backend: {error}"
+                );
+                gate.failed = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+}
+
+/// What a request to a backend carries for the gateway.
+#[derive(Debug)]
+pub enum Credential {
+    /// Nothing: the console has no login.
+    None,
+    /// The shared cookie.
+    Cookie(Arc<LoginCookie>),
+    /// A token of its own, and what verifies the reply to it.
+    Token(HeaderValue, Box<crate::gss::ClientToken>),
+}
+
+impl Credential {
+    /// The serial of the cookie, to name it when it is refused.
+    pub fn serial(&self) -> Option<u64> {
+        match self {
+            Self::Cookie(cookie) => Some(cookie.serial),
+            Self::None | Self::Token(..) => None,
+        }
+    }
+}
+
+/// What the next request to a backend is to carry; logs in if need be.
+pub async fn credential(
+    backend: &Backend,
+    initiator: Option<&Initiator>,
+    stale: Option<u64>,
+) -> Result<Credential, LoginError> {
+    let Some(initiator) = initiator else {
+        return Ok(Credential::None);
+    };
+    if !backend.login.every_request(backend) {
+        match backend.login.ensure(backend, initiator, stale).await {
+            Ok(cookie) => return Ok(Credential::Cookie(cookie)),
+            // it took the token and keeps no session: from now on a token each
+            Err(LoginError::NoCookie) => backend.login.set_every_request(),
+            Err(error) => return Err(error),
+        }
+    }
+    let (value, context) = token(backend, initiator).await?;
+    Ok(Credential::Token(value, Box::new(context)))
+}
+
+/// A fresh token as an `Authorization` value, with what verifies the reply to it.
+pub async fn token(
+    backend: &Backend,
+    initiator: &Initiator,
+) -> Result<(HeaderValue, crate::gss::ClientToken), LoginError> {
+    let (Some(principal), Some(spn)) = (&backend.key.principal, &backend.key.spn) else {
+        return Err(LoginError::Nobody);
+    };
+    let token = initiator
+        .token(principal, spn)
+        .await
+        .map_err(|error| LoginError::Token(Arc::new(error)))?;
+    let mut text = String::from("Negotiate ");
+    STANDARD.encode_string(&token.token, &mut text);
+    let mut value = HeaderValue::try_from(text).map_err(|_| LoginError::NoCookie)?;
+    value.set_sensitive(true);
+    Ok((value, token))
+}
+
+async fn log_in(
+    backend: &Backend,
+    initiator: &Initiator,
+    serial: u64,
+) -> Result<LoginCookie, LoginError> {
+    let path = match backend.kind.login() {
+        Login::Cookie { path } => path,
+        Login::EveryRequest => return Err(LoginError::NoCookie),
+    };
+    let (authorization, context) = token(backend, initiator).await?;
+    let addresses = backend
+        .resolve()
+        .await
+        .map_err(|error| LoginError::Unreachable(Arc::new(AskError::Connect(error))))?;
+    let mut headers = HeaderMap::new();
+    headers.insert(header::AUTHORIZATION, authorization);
+    let reply = client::get(&addresses, &backend.host_header, path, headers, EXCHANGE)
+        .await
+        .map_err(|error| LoginError::Unreachable(Arc::new(error)))?;
+    if backend.kind.login_failed(&reply.head()) {
+        return Err(LoginError::Refused {
+            status: reply.status.as_u16(),
+            reason: printable(&reply.reason),
+        });
+    }
+    verify(&reply.headers, context)?;
+    cookie(&reply, serial)
+}
+
+/// Verifies the mutual token where the backend sends one (HiveServer2's transport sends none).
+pub fn verify(headers: &HeaderMap, context: crate::gss::ClientToken) -> Result<(), LoginError> {
+    let reply = headers
+        .get_all(header::WWW_AUTHENTICATE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .find_map(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme
+                .eq_ignore_ascii_case("negotiate")
+                .then(|| STANDARD.decode(token.trim()).ok())?
+        });
+    match reply {
+        None => Ok(()),
+        Some(reply) => context
+            .verify(&reply)
+            .map_err(|error| LoginError::Mutual(Arc::new(error))),
+    }
+}
+
+/// Keeps the authentication cookies of an answer: those named `*.auth`. A servlet container's own
+/// session cookie beside it must not be shared by all users.
+fn cookie(reply: &Reply, serial: u64) -> Result<LoginCookie, LoginError> {
+    let mut pairs = String::new();
+    let mut ends_at = u64::MAX;
+    for value in reply.headers.get_all(header::SET_COOKIE) {
+        let Some(pair) = value.to_str().ok().and_then(|v| v.split(';').next()) else {
+            continue;
+        };
+        let Some((name, content)) = pair.trim().split_once('=') else {
+            continue;
+        };
+        if !name.ends_with(".auth") || content.trim_matches('"').is_empty() {
+            continue;
+        }
+        if let Some(end) = hadoop_expiry(content) {
+            ends_at = ends_at.min(end);
+        }
+        if !pairs.is_empty() {
+            pairs.push_str("; ");
+        }
+        pairs.push_str(pair.trim());
+    }
+    if pairs.is_empty() {
+        return Err(LoginError::NoCookie);
+    }
+    let mut value = HeaderValue::try_from(pairs).map_err(|_| LoginError::NoCookie)?;
+    value.set_sensitive(true);
+    let now = now_ms();
+    // what names no end is renewed every hour
+    let life = ends_at.saturating_sub(now).min(24 * 3600 * 1000);
+    let renew_at = if ends_at == u64::MAX { now + 3600 * 1000 } else { now + life * 4 / 5 };
+    Ok(LoginCookie {
+        serial,
+        value,
+        renew_at,
+        ends_at,
+    })
+}
+
+/// The end of a `hadoop.auth` cookie: `e=<Unix ms>` (`AuthToken`).
+fn hadoop_expiry(content: &str) -> Option<u64> {
+    content
+        .trim_matches('"')
+        .split('&')
+        .find_map(|field| field.strip_prefix("e="))?
+        .parse()
+        .ok()
+}
+
+fn printable(reason: &Bytes) -> String {
+    String::from_utf8_lossy(reason)
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(200)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    fn reply(cookies: &[&str]) -> Reply {
+        let mut headers = HeaderMap::new();
+        for cookie in cookies {
+            headers.append(header::SET_COOKIE, cookie.parse().unwrap());
+        }
+        Reply {
+            status: StatusCode::OK,
+            reason: Bytes::new(),
+            headers,
+            body: Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn only_the_authentication_cookie_is_kept() {
+        let end = now_ms() + 36_000_000;
+        let auth = format!(
+            "hadoop.auth=\"u=HTTP&p=HTTP/gw@R&t=kerberos&e={end}&s=abc=\"; Path=/; HttpOnly"
+        );
+        let kept = cookie(&reply(&["JSESSIONID=1;Path=/oozie", &auth]), 7).unwrap();
+        assert_eq!(
+            kept.value,
+            format!("hadoop.auth=\"u=HTTP&p=HTTP/gw@R&t=kerberos&e={end}&s=abc=\"").as_str()
+        );
+        assert_eq!(kept.ends_at, end);
+        assert!(kept.renew_at < end && kept.renew_at > now_ms());
+    }
+
+    #[test]
+    fn a_clearing_cookie_is_no_cookie() {
+        assert!(matches!(
+            cookie(&reply(&["hadoop.auth=; Path=/"]), 1),
+            Err(LoginError::NoCookie)
+        ));
+    }
+}

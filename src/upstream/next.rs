@@ -1,0 +1,215 @@
+//! The decision table of the attempt loop: what to do after each outcome of a try.
+//!
+//! A pure function, so that every rule of "what may be tried again" stands in one place and is
+//! tested as a table. A POST never reaches two backends unless the first proved that nothing was
+//! done; each cause is answered once, and waiting is bounded by one deadline elsewhere.
+
+use http::Method;
+
+use crate::refusal::Refusal;
+
+/// How one try ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// An answer for the client.
+    Answer,
+    /// The backend says that the gateway's login failed.
+    LoginFailed,
+    /// The backend says: not me, nothing was done.
+    Standby,
+    /// No connection could be made: nothing was sent.
+    Unreachable,
+    /// A pooled connection was closed before the request was written.
+    Unsent,
+    /// The connection ended after the request was written and before an answer came.
+    Broken,
+    /// No answer within `timeouts.first_byte`.
+    TimedOut,
+    /// The probe found the backend dead or standby while it kept us waiting.
+    Abandoned,
+}
+
+/// What is left of the request's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyState {
+    /// There never was one.
+    None,
+    /// Not a byte of it was read.
+    Unsent,
+    /// All that was read is still here.
+    Buffered,
+    /// Some of it is lost.
+    Gone,
+}
+
+impl BodyState {
+    fn replayable(self) -> bool {
+        match self {
+            Self::None | Self::Unsent | Self::Buffered => true,
+            Self::Gone => false,
+        }
+    }
+}
+
+/// What this request has used up already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// The login was renewed once.
+    pub relogin: bool,
+    /// A broken or abandoned try was repeated once.
+    pub repeat: bool,
+    /// Pooled connections that were found closed, and unreachable or standby servers met.
+    pub moves: u8,
+}
+
+/// Servers a request may be sent on to before it gives up.
+pub const MAX_MOVES: u8 = 16;
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Pass the answer on.
+    Deliver,
+    /// Log in again, then ask the same backend.
+    Relogin,
+    /// Ask whichever backend is to be asked now; wait for one if there is none.
+    Elsewhere,
+    /// Ask the same backend on a new connection.
+    Reconnect,
+    /// Give up.
+    Refuse(Refusal),
+}
+
+/// Decides what follows a try.
+pub fn next(outcome: Outcome, body: BodyState, method: &Method, spent: Spent) -> Step {
+    let movable = |otherwise| {
+        if !body.replayable() {
+            Step::Refuse(Refusal::NotReplayable)
+        } else if spent.moves >= MAX_MOVES {
+            Step::Refuse(otherwise)
+        } else {
+            Step::Elsewhere
+        }
+    };
+    match outcome {
+        Outcome::Answer => Step::Deliver,
+        Outcome::LoginFailed if spent.relogin => Step::Refuse(Refusal::BackendLogin),
+        Outcome::LoginFailed if !body.replayable() => Step::Refuse(Refusal::NotReplayable),
+        Outcome::LoginFailed => Step::Relogin,
+        Outcome::Standby => movable(Refusal::NoActive),
+        Outcome::Unreachable => movable(Refusal::BackendDown),
+        Outcome::Unsent if body.replayable() && spent.moves < MAX_MOVES => Step::Reconnect,
+        Outcome::Unsent => Step::Refuse(Refusal::BackendBroken),
+        // the request may have been carried out: only a safe method (RFC 9110 section 9.2.1) goes
+        // again; a WebHDFS RENAME is a PUT and would answer `false` the second time
+        Outcome::Broken if method.is_safe() && body.replayable() && !spent.repeat => {
+            Step::Elsewhere
+        }
+        Outcome::Broken => Step::Refuse(Refusal::BackendBroken),
+        Outcome::Abandoned if method.is_safe() && body.replayable() && !spent.repeat => {
+            Step::Elsewhere
+        }
+        Outcome::Abandoned | Outcome::TimedOut => Step::Refuse(Refusal::BackendTimeout),
+    }
+}
+
+impl Spent {
+    /// Books a step.
+    pub fn book(&mut self, outcome: Outcome, step: Step) {
+        match (outcome, step) {
+            (_, Step::Relogin) => self.relogin = true,
+            (Outcome::Broken | Outcome::Abandoned, Step::Elsewhere) => self.repeat = true,
+            (_, Step::Elsewhere | Step::Reconnect) => self.moves = self.moves.saturating_add(1),
+            (_, Step::Deliver | Step::Refuse(_)) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRESH: Spent = Spent {
+        relogin: false,
+        repeat: false,
+        moves: 0,
+    };
+    const TIRED: Spent = Spent {
+        relogin: true,
+        repeat: true,
+        moves: MAX_MOVES,
+    };
+
+    #[test]
+    fn the_table_of_what_may_be_tried_again() {
+        use BodyState as B;
+        use Outcome as O;
+        use Refusal as R;
+        use Step as S;
+        let (get, post, put) = (Method::GET, Method::POST, Method::PUT);
+        let table = [
+            (O::Answer, B::Gone, &post, TIRED, S::Deliver),
+            (O::LoginFailed, B::None, &get, FRESH, S::Relogin),
+            (O::LoginFailed, B::Buffered, &post, FRESH, S::Relogin),
+            (O::LoginFailed, B::Gone, &put, FRESH, S::Refuse(R::NotReplayable)),
+            (O::LoginFailed, B::None, &get, TIRED, S::Refuse(R::BackendLogin)),
+            (O::Standby, B::None, &get, FRESH, S::Elsewhere),
+            (O::Standby, B::Buffered, &post, FRESH, S::Elsewhere),
+            (O::Standby, B::Gone, &put, FRESH, S::Refuse(R::NotReplayable)),
+            (O::Standby, B::None, &get, TIRED, S::Refuse(R::NoActive)),
+            (O::Unreachable, B::Unsent, &post, FRESH, S::Elsewhere),
+            (O::Unreachable, B::None, &get, TIRED, S::Refuse(R::BackendDown)),
+            (O::Unsent, B::Unsent, &post, FRESH, S::Reconnect),
+            (O::Unsent, B::Gone, &post, FRESH, S::Refuse(R::BackendBroken)),
+            (O::Broken, B::None, &get, FRESH, S::Elsewhere),
+            (O::Broken, B::None, &get, TIRED, S::Refuse(R::BackendBroken)),
+            (O::Broken, B::Buffered, &post, FRESH, S::Refuse(R::BackendBroken)),
+            (O::Broken, B::None, &put, FRESH, S::Refuse(R::BackendBroken)),
+            (O::Abandoned, B::None, &get, FRESH, S::Elsewhere),
+            (O::Abandoned, B::Buffered, &post, FRESH, S::Refuse(R::BackendTimeout)),
+            (O::TimedOut, B::None, &get, FRESH, S::Refuse(R::BackendTimeout)),
+        ];
+        for (outcome, body, method, spent, wanted) in table {
+            assert_eq!(
+                next(outcome, body, method, spent),
+                wanted,
+                "{outcome:?} {body:?} {method} {spent:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_post_that_may_have_been_done_is_never_sent_again() {
+        for outcome in [Outcome::Broken, Outcome::TimedOut, Outcome::Abandoned] {
+            for body in [BodyState::None, BodyState::Unsent, BodyState::Buffered, BodyState::Gone] {
+                assert!(matches!(
+                    next(outcome, body, &Method::POST, FRESH),
+                    Step::Refuse(_)
+                ));
+            }
+        }
+    }
+
+    #[test]
+    fn every_path_through_the_table_ends() {
+        for outcome in [
+            Outcome::LoginFailed,
+            Outcome::Standby,
+            Outcome::Unreachable,
+            Outcome::Unsent,
+            Outcome::Broken,
+            Outcome::TimedOut,
+            Outcome::Abandoned,
+        ] {
+            let mut spent = Spent::default();
+            let steps = (0..100)
+                .take_while(|_| {
+                    let step = next(outcome, BodyState::None, &Method::GET, spent);
+                    spent.book(outcome, step);
+                    !matches!(step, Step::Refuse(_))
+                })
+                .count();
+            assert!(steps <= usize::from(MAX_MOVES), "{outcome:?}: {steps}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! A worker's connections to one backend: last in, first out, spoken to in HTTP/1.1.
+//!
+//! A connection comes back when the body of its answer has ended. Nothing here carries a user's
+//! identity: what says who the user is goes with each request.
+
+use std::{cell::RefCell, net::SocketAddr, rc::Rc, time::Duration};
+
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, time::Instant};
+
+use super::{backend::InFlight, upload::SendBody};
+
+/// Idle connections kept per worker and backend.
+const MAX_IDLE: usize = 256;
+/// Jetty closes after 10 s (Hadoop 2) or more; earlier is safe.
+const MAX_AGE: Duration = Duration::from_secs(8);
+/// For methods that must not be sent twice, where the backend's closing would be a lost request.
+const MAX_AGE_UNSAFE: Duration = Duration::from_secs(2);
+/// The largest response head that a backend may send, as for clients.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// Idle connections to one backend.
+#[derive(Debug, Default)]
+pub struct Pool {
+    idle: RefCell<Vec<Idle>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    sender: SendRequest<SendBody>,
+    since: Instant,
+}
+
+/// A connection in use.
+#[derive(Debug)]
+pub struct Lease {
+    pool: Rc<Pool>,
+    /// The connection.
+    pub sender: SendRequest<SendBody>,
+    /// It served an earlier request.
+    pub reused: bool,
+    /// Counts the request that it carries.
+    pub in_flight: Option<InFlight>,
+}
+
+impl Pool {
+    /// The youngest idle connection that is still open.
+    pub fn take(self: &Rc<Self>, safe: bool) -> Option<Lease> {
+        let mut idle = self.idle.borrow_mut();
+        let max_age = if safe { MAX_AGE } else { MAX_AGE_UNSAFE };
+        while let Some(top) = idle.pop() {
+            if top.sender.is_closed() {
+                continue;
+            }
+            if top.since.elapsed() > max_age {
+                // everything below is older still
+                if safe {
+                    idle.clear();
+                } else {
+                    idle.push(top);
+                }
+                return None;
+            }
+            return Some(Lease {
+                pool: Rc::clone(self),
+                sender: top.sender,
+                reused: true,
+                in_flight: None,
+            });
+        }
+        None
+    }
+
+    /// Opens a connection; the first address that answers within `timeout` in all.
+    pub async fn connect(
+        self: &Rc<Self>,
+        addresses: &[SocketAddr],
+        timeout: Duration,
+    ) -> std::io::Result<Lease> {
+        let stream = connect(addresses, timeout).await?;
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(MAX_HEAD)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(std::io::Error::other)?;
+        tokio::task::spawn_local(async move {
+            // its errors reach the request that suffers from them
+            let _ = connection.await;
+        });
+        Ok(Lease {
+            pool: Rc::clone(self),
+            sender,
+            reused: false,
+            in_flight: None,
+        })
+    }
+
+    /// Drops connections that have been idle for too long.
+    pub fn sweep(&self) {
+        self.idle
+            .borrow_mut()
+            .retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() <= MAX_AGE);
+    }
+
+    /// Drops all idle connections.
+    pub fn clear(&self) {
+        self.idle.borrow_mut().clear();
+    }
+}
+
+impl Lease {
+    /// Gives the connection back.
+    pub fn give_back(self) {
+        if self.sender.is_closed() {
+            return;
+        }
+        let mut idle = self.pool.idle.borrow_mut();
+        if idle.len() < MAX_IDLE {
+            idle.push(Idle {
+                sender: self.sender,
+                since: Instant::now(),
+            });
+        }
+    }
+}
+
+/// Connects to the first address that answers.
+pub async fn connect(addresses: &[SocketAddr], timeout: Duration) -> std::io::Result<TcpStream> {
+    let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "no address");
+    let each = timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+    for address in addresses {
+        match tokio::time::timeout(each, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Ok(Err(error)) => last = error,
+            Err(_) => last = std::io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(last)
+}

@@ -1,0 +1,256 @@
+//! Looking after one backend, off the workers: is it alive, is it the active one, does it obey,
+//! is our login there fresh?
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderValue, header};
+
+use super::{
+    backend::{Backend, Obedience, State},
+    client::{self, AskError, Reply},
+    group::Group,
+    login::{self, Credential, LoginError},
+};
+use crate::{
+    gss::Initiator,
+    kinds::{Health, Obeys, PROOF_USER, UserField},
+    refusal::Refusal,
+};
+
+/// A probe without an answer for so long is a miss.
+const TIMEOUT: Duration = Duration::from_secs(1);
+/// Misses in a row after which a backend that accepts connections is down.
+const FALL: u32 = 2;
+/// What a probe needs.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    /// The console's servers.
+    pub group: Arc<Group>,
+    /// Which of them.
+    pub index: usize,
+    /// Tokens for the login; `None` where the gateway does not log in.
+    pub initiator: Option<Initiator>,
+    /// Time between looks.
+    pub interval: Duration,
+}
+
+/// Why a look failed.
+#[derive(Debug, thiserror::Error)]
+enum LookError {
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    #[error("cannot resolve the host name: {0}")]
+    Resolve(#[source] std::io::Error),
+}
+
+impl Probe {
+    /// Looks for ever; dropped with its task.
+    pub async fn run(self) {
+        loop {
+            self.look().await;
+            let backend = self.backend();
+            tokio::select! {
+                () = tokio::time::sleep(self.interval) => {}
+                () = backend.kick.notified() => {
+                    // kicks come in crowds: one look serves them all
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        }
+    }
+
+    fn backend(&self) -> &Arc<Backend> {
+        &self.group.backends[self.index]
+    }
+
+    async fn look(&self) {
+        let backend = self.backend();
+        let result = self.examine().await;
+        let state = match &result {
+            Ok(Health::Active) => State::Active,
+            Ok(Health::Standby) => State::Standby,
+            Ok(Health::Down | Health::NoSuchProbe) => State::Down,
+            Err(LookError::Login(LoginError::Unreachable(_)) | LookError::Resolve(_)) => {
+                State::Down
+            }
+            Err(LookError::Login(error)) => {
+                backend.set_login_refusal(Refusal::from(error));
+                State::LoginFailed
+            }
+            Err(LookError::Ask(AskError::TimedOut | AskError::Broken(_)))
+                if backend.miss() < FALL =>
+            {
+                return;
+            }
+            Err(LookError::Ask(_)) => State::Down,
+        };
+        if result.is_ok() {
+            backend.hit();
+        }
+        let error = result.err().map(|error| error.to_string());
+        let text = error.clone();
+        if backend.set_last_error(error)
+            && let Some(text) = text
+        {
+            tracing::warn!(
+                console = %self.group.console,
+                backend = %backend.key.authority,
+                "probe: {text}"
+            );
+        }
+        if matches!(state, State::Active | State::Standby)
+            && backend.key.proves
+            && backend.obedience() != Obedience::Obeys
+        {
+            self.prove().await;
+        }
+        if state == State::Down && backend.obedience() == Obedience::Ignores {
+            // it may come back repaired
+            backend.set_obedience(Obedience::Unproven);
+        }
+        self.group.learn(self.index, state);
+    }
+
+    async fn examine(&self) -> Result<Health, LookError> {
+        let backend = self.backend();
+        backend.resolve().await.map_err(LookError::Resolve)?;
+        if let Some(initiator) = &self.initiator
+            && backend.login.current().is_some()
+            && backend.login.wants_renewal()
+        {
+            // a dead KDC must not end a login that still works
+            let _ = backend.login.renew(backend, initiator).await;
+        }
+        let reply = self.ask(backend.kind.probe()).await?;
+        match (
+            backend.kind.health(&reply.head(), &reply.body),
+            backend.kind.probe_fallback(),
+        ) {
+            (Health::NoSuchProbe, Some(fallback)) => {
+                let reply = self.ask(fallback).await?;
+                Ok(backend.kind.health(&reply.head(), &reply.body))
+            }
+            (health, _) => Ok(health),
+        }
+    }
+
+    /// Asks under the gateway's own identity, logging in again once.
+    async fn ask(&self, target: &str) -> Result<Reply, LookError> {
+        let backend = self.backend();
+        let mut stale = None;
+        loop {
+            let (headers, serial) = self.credentials(stale).await?;
+            let addresses = backend.addresses();
+            let reply =
+                client::get(&addresses, &backend.host_header, target, headers, TIMEOUT).await?;
+            if self.initiator.is_none() || !backend.kind.login_failed(&reply.head()) {
+                return Ok(reply);
+            }
+            if serial.is_none() || stale.is_some() {
+                return Err(LookError::Login(LoginError::Refused {
+                    status: reply.status.as_u16(),
+                    reason: String::from_utf8_lossy(&reply.reason).into_owned(),
+                }));
+            }
+            stale = serial;
+        }
+    }
+
+    async fn credentials(
+        &self,
+        stale: Option<u64>,
+    ) -> Result<(HeaderMap, Option<u64>), LookError> {
+        let mut headers = HeaderMap::new();
+        let credential =
+            login::credential(self.backend(), self.initiator.as_ref(), stale).await?;
+        let serial = credential.serial();
+        match credential {
+            Credential::None => {}
+            Credential::Cookie(cookie) => {
+                headers.insert(header::COOKIE, cookie.value.clone());
+            }
+            Credential::Token(value, _) => {
+                headers.insert(header::AUTHORIZATION, value);
+            }
+        }
+        Ok((headers, serial))
+    }
+
+    /// Proves that the backend obeys: a user that no rule can allow must be refused. Where rules
+    /// allow everybody, an empty name still is an error to who reads it and nothing to who does
+    /// not.
+    async fn prove(&self) {
+        let backend = self.backend();
+        for user in [PROOF_USER, ""] {
+            let reply = match self.ask_as(user).await {
+                Ok(reply) => reply,
+                Err(error) => {
+                    tracing::debug!(backend = %backend.key.authority, "proof: {error}");
+                    return;
+                }
+            };
+            if backend.kind.login_failed(&reply.head()) {
+                return;
+            }
+            match backend.kind.obeys(&reply.head(), &reply.body, user) {
+                Obeys::Yes => {
+                    tracing::info!(
+                        console = %self.group.console,
+                        backend = %backend.key.authority,
+                        "the backend obeys the user's identity"
+                    );
+                    backend.set_obedience(Obedience::Obeys);
+                    self.group.changed.notify_waiters();
+                    return;
+                }
+                Obeys::Unknown => return,
+                Obeys::No => break,
+                Obeys::AskEmpty => {}
+            }
+        }
+        if backend.obedience() != Obedience::Ignores {
+            backend.set_obedience(Obedience::Ignores);
+            tracing::error!(
+                console = %self.group.console,
+                backend = %backend.key.authority,
+                reason = Refusal::IdentityIgnored.reason(),
+                "the backend ignores doAs, so every user would act as the gateway: the console stays \
+                 closed. For NodeManager, JobHistoryServer and DataNode pages set \
+                 hadoop.http.filter.initializers to ProxyUserAuthenticationFilterInitializer in \
+                 core-site.xml, or use identity = \"service\""
+            );
+            self.group.changed.notify_waiters();
+        }
+    }
+
+    async fn ask_as(&self, user: &str) -> Result<Reply, LookError> {
+        let backend = self.backend();
+        let Some(proof) = backend.kind.proof() else {
+            return Err(LookError::Login(LoginError::NoCookie));
+        };
+        let (mut headers, _) = self.credentials(None).await?;
+        let mut target = String::from(proof.path);
+        let mut separator = '?';
+        let mut add = |piece: &str| {
+            if !piece.is_empty() {
+                target.push(separator);
+                target.push_str(piece);
+                separator = '&';
+            }
+        };
+        match backend.kind.user_field() {
+            UserField::Query(name) => add(&format!("{name}={user}")),
+            UserField::Header(name) => {
+                if let Ok(value) = HeaderValue::from_str(user) {
+                    headers.insert(name, value);
+                }
+            }
+            UserField::Unsupported => {}
+        }
+        add(proof.query);
+        let addresses = backend.addresses();
+        Ok(client::get(&addresses, &backend.host_header, &target, headers, TIMEOUT).await?)
+    }
+}

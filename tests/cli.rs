@@ -1,0 +1,119 @@
+//! The command as operators meet it: exit codes and messages.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::{
+    fs,
+    process::{Command, Output},
+};
+
+use spnegate::gss::keytab::{Enctype, Entry, Keytab};
+
+fn spnegate(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_spnegate"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn a_wrong_command_line_is_ex_usage() {
+    for arguments in [
+        &["serv"] as &[_],
+        &["check", "--cnofig", "f"],
+        &[],
+        &["check", "extra"],
+    ] {
+        let output = spnegate(arguments);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+        assert!(
+            stderr(&output).contains("Usage"),
+            "{arguments:?}: {}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn asking_for_help_or_version_is_no_mistake() {
+    let output = spnegate(&["--version"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stdout.starts_with(b"spnegate 0."));
+    assert_eq!(spnegate(&["--help"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_bad_configuration_is_ex_config_with_every_problem_on_a_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("bad.toml");
+    fs::write(&file, "[server]\nworkres = 2\n[log]\nformat = \"xml\"\n").unwrap();
+    let name = file.to_str().unwrap();
+    for command in ["check", "serve"] {
+        let output = spnegate(&[command, "--config", name]);
+        assert_eq!(output.status.code(), Some(78));
+        assert!(output.stdout.is_empty());
+        let lines = stderr(&output);
+        let expected = format!(
+            "{name}:2:1: server.workres: unknown key. Did you mean `workers`? Known here: workers, \
+             max_connections."
+        );
+        assert!(lines.lines().any(|line| line == expected), "{lines}");
+        assert!(lines.contains(":4:10: log.format: `xml` is not known here. Known here: text"));
+        assert!(
+            lines.contains(": kerberos: missing. Add [kerberos]"),
+            "{lines}"
+        );
+        assert!(
+            lines.contains(": console: missing. Add a [[console]]"),
+            "{lines}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_missing_or_no_text_is_ex_config() {
+    let output = spnegate(&["check", "--config", "/nonexistent/spnegate.toml"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(stderr(&output).contains("/nonexistent/spnegate.toml: cannot read"));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("latin1.toml");
+    fs::write(&file, b"# ok\n# \xe9\n").unwrap();
+    let output = spnegate(&["check", "--config", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(
+        stderr(&output).contains("latin1.toml:2:1: not UTF-8"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_good_configuration_is_told_so_on_standard_output() {
+    let directory = tempfile::tempdir().unwrap();
+    let entry = |name: &str| Entry {
+        principal: name.parse().unwrap(),
+        name_type: 1,
+        timestamp: 0,
+        kvno: 1,
+        enctype: Enctype(18),
+        key: vec![1; 32].into(),
+    };
+    let keytab = Keytab {
+        entries: vec![entry("HTTP/proxy.example.com@R"), entry("gate@R")],
+    };
+    fs::write(directory.path().join("k"), keytab.to_bytes()).unwrap();
+    let file = directory.path().join("good.toml");
+    let text = "[kerberos]\nkeytab = \"k\"\nprincipal = \"gate@R\"\n\
+                [[console]]\nname = \"a\"\nkind = \"generic\"\nlisten = \"127.0.0.1:8088\"\n\
+                identity = \"service\"\n\
+                backends = [{ url = \"http://127.0.0.2:8088\", spn = \"HTTP/rm.example.com\" }]\n";
+    fs::write(&file, text).unwrap();
+    let output = spnegate(&["check", "--config", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(output.stdout, b"configuration ok: 1 console\n");
+    assert!(stderr(&output).contains("session: warning: sessions end at restart"));
+}
