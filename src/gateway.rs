@@ -28,8 +28,8 @@ use crate::{
     auth::{
         Scheme,
         acl::AclService,
-        origin,
         names::AuthToLocal,
+        origin,
         session::{Found, Sessions, clearing_cookie, unix_now},
         spnego::{LoginSlot, SpnegoService},
     },
@@ -106,13 +106,17 @@ pub struct Host(pub Arc<str>);
 
 /// Whether the request came by TLS.
 pub fn is_tls(extensions: &Extensions) -> bool {
-    extensions.get::<Arc<ConnInfo>>().is_some_and(|info| info.tls)
+    extensions
+        .get::<Arc<ConnInfo>>()
+        .is_some_and(|info| info.tls)
 }
 
 /// Gives the SPNEGO step the connection's place for a login of several legs.
 fn remember_login(extensions: &mut Extensions) {
     let slot = extensions.get::<Arc<ConnInfo>>().and_then(|info| {
-        let slot = info.login.get_or_init(|| Arc::new(LoginSlot::<Pending>::new()));
+        let slot = info
+            .login
+            .get_or_init(|| Arc::new(LoginSlot::<Pending>::new()));
         slot.downcast_ref::<LoginSlot<Pending>>().cloned()
     });
     if let Some(slot) = slot {
@@ -210,7 +214,11 @@ impl Inner {
         }
         let host = host::host(parts, &site.hosts)?;
         let mut denied = Refusal::NotFound;
-        for route in site.routes.iter().filter(|route| route.hosts.contains(host)) {
+        for route in site
+            .routes
+            .iter()
+            .filter(|route| route.hosts.contains(host))
+        {
             let path = match path::target(&parts.method, &parts.uri, route.encoded_slash) {
                 Ok(Target::Path { path, .. }) => path,
                 Ok(Target::Server) => "/",
@@ -220,7 +228,10 @@ impl Inner {
                 }
             };
             let own = path.starts_with(own::PREFIX);
-            let mine = route.path.as_ref().is_none_or(|prefix| path::is_under(path, prefix));
+            let mine = route
+                .path
+                .as_ref()
+                .is_none_or(|prefix| path::is_under(path, prefix));
             if path == own::LOGOUT {
                 return Ok(Routed::Logout(host));
             }
@@ -239,7 +250,11 @@ impl Inner {
     /// Ends every session that the client shows, whichever console it was begun at. Another site's
     /// page must not do it.
     fn log_out(&self, parts: &Parts, host: &Arc<str>) -> Result<Response<Body>, Refusal> {
-        let scheme = if is_tls(&parts.extensions) { Scheme::Tls } else { Scheme::Plain };
+        let scheme = if is_tls(&parts.extensions) {
+            Scheme::Tls
+        } else {
+            Scheme::Plain
+        };
         let hosts = std::slice::from_ref(host);
         origin::check(&Method::POST, &parts.headers, host, hosts, scheme)?;
         let now = unix_now();

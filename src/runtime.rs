@@ -23,9 +23,7 @@ use crate::{
     },
     config::{self, Config},
     gateway::health::Health,
-    gss::{
-        Acceptor, AcceptorOptions, GssStartError, Initiator, InitiatorOptions, ReplayCache,
-    },
+    gss::{Acceptor, AcceptorOptions, GssStartError, Initiator, InitiatorOptions, ReplayCache},
     rewrite::node::NodeKey,
     server::{self, BindError, Drained, Server, ServerOptions, ServerTimeouts, TlsError},
     telemetry::{
@@ -147,7 +145,10 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         .build()
         .map_err(StartError::System)?;
     let wants_groups = |console: &config::Console| {
-        console.allow.as_ref().is_some_and(|allow| !allow.groups.is_empty())
+        console
+            .allow
+            .as_ref()
+            .is_some_and(|allow| !allow.groups.is_empty())
     };
     let shared = Shared {
         acceptor,
@@ -245,20 +246,22 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     for address in running.addresses() {
         tracing::info!(%address, "listening");
     }
-    running.control.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
-                // logrotate
-                _ = hangup.recv() => running.access.reopen(),
+    running
+        .control
+        .block_on(async {
+            let mut terminate = signal(SignalKind::terminate())?;
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            let mut hangup = signal(SignalKind::hangup())?;
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => return Ok(()),
+                    _ = interrupt.recv() => return Ok(()),
+                    // logrotate
+                    _ = hangup.recv() => running.access.reopen(),
+                }
             }
-        }
-    })
-    .map_err(StartError::System)?;
+        })
+        .map_err(StartError::System)?;
     tracing::info!(connections = running.server.connections(), "draining");
     let drained = running.stop();
     tracing::info!(finished = drained.finished, cut = drained.cut, "stopped");

@@ -132,8 +132,12 @@ impl Inner {
         };
         let asked = scrubbed.into_owned();
         headers::strip(&mut parts.headers, kind.identity_headers());
-        let cookies =
-            cookies::request(&parts.headers, &self.console.name, kind.script_cookies(), None);
+        let cookies = cookies::request(
+            &parts.headers,
+            &self.console.name,
+            kind.script_cookies(),
+            None,
+        );
         let mut headers = std::mem::take(&mut parts.headers);
         // framing is ours to write: the body says how long it is
         for name in [

@@ -118,12 +118,14 @@ pub async fn forward(
     parts.headers.remove(header::WWW_AUTHENTICATE);
     parts.headers.remove(header::SET_COOKIE);
     // a user's file is shown under the console's own origin
-    parts
-        .headers
-        .insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    parts
-        .headers
-        .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    parts.headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    parts.headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("sandbox"),
+    );
     parts.extensions.clear();
     location::apply(
         &mut parts.headers,

@@ -46,10 +46,11 @@ pub(super) fn lay_out(config: &Config) -> Result<Layout, TlsError> {
             layout.sites[place].push(index);
         }
         for address in &console.redirect_from {
-            let Some(target) = console.listen.first() else { continue };
+            let Some(target) = console.listen.first() else {
+                continue;
+            };
             let hosts = console.hosts.clone();
-            let is_ours =
-                Arc::new(move |name: &str| hosts.iter().any(|host| **host == *name));
+            let is_ours = Arc::new(move |name: &str| hosts.iter().any(|host| **host == *name));
             let role = Role::Redirect(Redirect {
                 port: target.port(),
                 is_ours,

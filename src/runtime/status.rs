@@ -56,12 +56,24 @@ pub(super) fn source(
 }
 
 fn listen(console: &Console) -> Vec<String> {
-    let scheme = if console.tls.is_some() { "https" } else { "http" };
-    console.listen.iter().map(|address| format!("{scheme}://{address}")).collect()
+    let scheme = if console.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    console
+        .listen
+        .iter()
+        .map(|address| format!("{scheme}://{address}"))
+        .collect()
 }
 
 fn backend_status(console: &Console, config: &BackendConfig, backend: &Backend) -> BackendStatus {
-    let login = match (console.identity, backend.login.current(), backend.login_refusal()) {
+    let login = match (
+        console.identity,
+        backend.login.current(),
+        backend.login_refusal(),
+    ) {
         (IdentityMode::Simple, ..) => LoginState::NotNeeded,
         (IdentityMode::Service | IdentityMode::DoAs, Some(_), _) => LoginState::Ok,
         (IdentityMode::Service | IdentityMode::DoAs, None, Some(_)) => LoginState::Failed,

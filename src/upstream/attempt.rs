@@ -128,8 +128,7 @@ impl Upstream {
                 (Some(index), _) | (None, Pick::Backend(index)) => index,
                 (None, Pick::Refuse(refusal)) => return Err(refusal),
                 (None, Pick::Wait) => {
-                    let end =
-                        *deadline.get_or_insert_with(|| Instant::now() + self.timeouts.hold);
+                    let end = *deadline.get_or_insert_with(|| Instant::now() + self.timeouts.hold);
                     self.group.pick_or_wait(end).await?
                 }
             };
@@ -317,7 +316,9 @@ impl Upstream {
             query: &out.query,
         };
         let seen = prefix.as_deref().unwrap_or_default();
-        let verdict = backend.kind.verdict(&asked, &head, seen, &self.group.authorities);
+        let verdict = backend
+            .kind
+            .verdict(&asked, &head, seen, &self.group.authorities);
         let outcome = match verdict {
             Verdict::Answer => Outcome::Answer,
             Verdict::Standby => return Ok((Outcome::Standby, None)),

@@ -93,7 +93,9 @@ impl From<&LoginError> for Refusal {
     fn from(error: &LoginError) -> Self {
         match error {
             LoginError::Token(error) => Self::from(&**error),
-            LoginError::Refused { .. } | LoginError::NoCookie | LoginError::Nobody => Self::BackendLogin,
+            LoginError::Refused { .. } | LoginError::NoCookie | LoginError::Nobody => {
+                Self::BackendLogin
+            }
             LoginError::Unreachable(_) => Self::BackendDown,
             LoginError::Mutual(_) => Self::BackendMutual,
         }
@@ -337,7 +339,11 @@ fn cookie(reply: &Reply, serial: u64) -> Result<LoginCookie, LoginError> {
     let now = now_ms();
     // what names no end is renewed every hour
     let life = ends_at.saturating_sub(now).min(24 * 3600 * 1000);
-    let renew_at = if ends_at == u64::MAX { now + 3600 * 1000 } else { now + life * 4 / 5 };
+    let renew_at = if ends_at == u64::MAX {
+        now + 3600 * 1000
+    } else {
+        now + life * 4 / 5
+    };
     Ok(LoginCookie {
         serial,
         value,

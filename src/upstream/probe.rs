@@ -158,13 +158,9 @@ impl Probe {
         }
     }
 
-    async fn credentials(
-        &self,
-        stale: Option<u64>,
-    ) -> Result<(HeaderMap, Option<u64>), LookError> {
+    async fn credentials(&self, stale: Option<u64>) -> Result<(HeaderMap, Option<u64>), LookError> {
         let mut headers = HeaderMap::new();
-        let credential =
-            login::credential(self.backend(), self.initiator.as_ref(), stale).await?;
+        let credential = login::credential(self.backend(), self.initiator.as_ref(), stale).await?;
         let serial = credential.serial();
         match credential {
             Credential::None => {}

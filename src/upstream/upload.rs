@@ -179,7 +179,9 @@ impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Body for Reader<B> {
                 }
                 // trailers end here: nothing that a client says after its body is forwarded
                 Some(Ok(frame)) => {
-                    let Ok(data) = frame.into_data() else { continue };
+                    let Ok(data) = frame.into_data() else {
+                        continue;
+                    };
                     if shared.kept_bytes + data.len() > shared.limit {
                         shared.lost = true;
                         shared.kept = Vec::new();
@@ -203,7 +205,11 @@ impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Body for Reader<B> {
     fn size_hint(&self) -> SizeHint {
         let shared = self.shared.borrow();
         // asked once, before the first byte: the client's own announcement
-        if self.at == 0 { shared.size.clone() } else { SizeHint::default() }
+        if self.at == 0 {
+            shared.size.clone()
+        } else {
+            SizeHint::default()
+        }
     }
 }
 
@@ -264,11 +270,18 @@ mod tests {
     }
 
     fn chunks(list: &[&'static str]) -> Chunks {
-        Chunks(list.iter().map(|c| Bytes::from_static(c.as_bytes())).collect())
+        Chunks(
+            list.iter()
+                .map(|c| Bytes::from_static(c.as_bytes()))
+                .collect(),
+        )
     }
 
     fn all(body: SendBody<Chunks>) -> Result<Bytes, UploadError> {
-        body.collect().now_or_never().unwrap().map(http_body_util::Collected::to_bytes)
+        body.collect()
+            .now_or_never()
+            .unwrap()
+            .map(http_body_util::Collected::to_bytes)
     }
 
     #[test]

@@ -13,9 +13,9 @@ use crate::process::run;
 
 /// Today, as `2026-05-31`.
 pub fn date() -> Result<String> {
-    Ok(run(Command::new("date").args(["-u", "+%F"]))?
-        .trim()
-        .to_owned())
+    let mut date = Command::new("date");
+    date.args(["-u", "+%F"]);
+    Ok(run(date)?.trim().to_owned())
 }
 
 /// The machine and everything with a version, as a list in Markdown.
@@ -64,7 +64,11 @@ fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
 
 /// The commit that is checked out, marked if files differ from it.
 fn commit() -> String {
-    let git = |arguments: &[&str]| run(Command::new("git").args(arguments));
+    let git = |arguments: &[&str]| {
+        let mut git = Command::new("git");
+        git.args(arguments);
+        run(git)
+    };
     let Ok(commit) = git(&["rev-parse", "--short", "HEAD"]) else {
         return "unknown commit".to_owned();
     };
