@@ -38,15 +38,15 @@ use crate::{Server, progress};
 use figures::Figures;
 use options::Part;
 pub use options::{Options, USAGE};
-use stage::Stage;
+use stage::{Folder, Stage};
 
 /// Measures what is asked for, prints the ratios, and writes the result's file.
 pub fn run(options: &Options) -> Result<()> {
     raise_file_limit()?;
-    let folder = stage::folder()?;
+    let folder = Folder::make()?;
     let mut figures = Figures::default();
-    let cores = measure(options, &folder, &mut figures)?;
-    fs::remove_dir_all(&folder)?;
+    let cores = measure(options, folder.path(), &mut figures)?;
+    drop(folder);
 
     let date = machine::date()?;
     let page = report::page(

@@ -75,18 +75,30 @@ pub fn proxy(port: u16) -> SocketAddrV4 {
     SocketAddrV4::new(address, port)
 }
 
-/// An empty folder below the one for temporary files.
-pub fn folder() -> Result<PathBuf> {
-    let name = format!("spnegate-bench-{}", crate::sys::user_id());
-    let folder = std::env::temp_dir().join(name);
-    match fs::remove_dir_all(&folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("cannot empty {}", folder.display()));
-        }
-        Ok(()) | Err(_) => {}
+/// A folder below the one for temporary files, which is removed at the end.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// Makes it.
+    pub fn make() -> Result<Folder> {
+        let name = format!("spnegate-bench-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        let folder = Folder(path);
+        // httpd's children are another user where this runs as root.
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
+        Ok(folder)
     }
-    fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    // httpd's children are another user where this runs as root.
-    fs::set_permissions(&folder, Permissions::from_mode(0o755))?;
-    Ok(folder)
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
