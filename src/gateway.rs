@@ -184,7 +184,7 @@ impl Inner {
         let record = site.recorder.begin(&parts);
         let has_body = !body.is_end_stream();
         let asks = |parts: &Parts| refuse::Asks::of(parts, has_body);
-        match framing.and_then(|()| self.route(site, &mut parts)) {
+        match framing.and_then(|()| route(site, &mut parts)) {
             Ok(Routed::Console(route)) => {
                 let mut stack = route.stack.clone();
                 let Ok(response) = stack.call(Request::from_parts(parts, body)).await;
@@ -202,49 +202,6 @@ impl Inner {
                 site.recorder.end(record, response)
             }
         }
-    }
-
-    /// Refuses what is ambiguous and finds who answers the rest.
-    fn route<'s>(&self, site: &'s Site, parts: &mut Parts) -> Result<Routed<'s>, Refusal> {
-        if matches!(parts.method, Method::CONNECT | Method::TRACE) {
-            return Err(Refusal::BadMethod);
-        }
-        if parts.uri.path() == own::HEALTH {
-            return Ok(Routed::Health);
-        }
-        let host = host::host(parts, &site.hosts)?;
-        let mut denied = Refusal::NotFound;
-        for route in site
-            .routes
-            .iter()
-            .filter(|route| route.hosts.contains(host))
-        {
-            let path = match path::target(&parts.method, &parts.uri, route.encoded_slash) {
-                Ok(Target::Path { path, .. }) => path,
-                Ok(Target::Server) => "/",
-                Err(error) => {
-                    denied = error.into();
-                    continue;
-                }
-            };
-            let own = path.starts_with(own::PREFIX);
-            let mine = route
-                .path
-                .as_ref()
-                .is_none_or(|prefix| path::is_under(path, prefix));
-            if path == own::LOGOUT {
-                return Ok(Routed::Logout(host));
-            }
-            if !own && !mine {
-                continue;
-            }
-            parts.extensions.insert(Host(Arc::clone(host)));
-            if parts.headers.contains_key(header::AUTHORIZATION) {
-                remember_login(&mut parts.extensions);
-            }
-            return Ok(Routed::Console(route));
-        }
-        Err(denied)
     }
 
     /// Ends every session that the client shows, whichever console it was begun at. Another site's
@@ -269,4 +226,47 @@ impl Inner {
         headers.append(header::SET_COOKIE, clearing_cookie(scheme));
         Ok(response)
     }
+}
+
+/// Refuses what is ambiguous and finds who answers the rest.
+fn route<'s>(site: &'s Site, parts: &mut Parts) -> Result<Routed<'s>, Refusal> {
+    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+        return Err(Refusal::BadMethod);
+    }
+    if parts.uri.path() == own::HEALTH {
+        return Ok(Routed::Health);
+    }
+    let host = host::host(parts, &site.hosts)?;
+    let mut denied = Refusal::NotFound;
+    for route in site
+        .routes
+        .iter()
+        .filter(|route| route.hosts.contains(host))
+    {
+        let path = match path::target(&parts.method, &parts.uri, route.encoded_slash) {
+            Ok(Target::Path { path, .. }) => path,
+            Ok(Target::Server) => "/",
+            Err(error) => {
+                denied = error.into();
+                continue;
+            }
+        };
+        let own = path.starts_with(own::PREFIX);
+        let mine = route
+            .path
+            .as_ref()
+            .is_none_or(|prefix| path::is_under(path, prefix));
+        if path == own::LOGOUT {
+            return Ok(Routed::Logout(host));
+        }
+        if !own && !mine {
+            continue;
+        }
+        parts.extensions.insert(Host(Arc::clone(host)));
+        if parts.headers.contains_key(header::AUTHORIZATION) {
+            remember_login(&mut parts.extensions);
+        }
+        return Ok(Routed::Console(route));
+    }
+    Err(denied)
 }

@@ -187,7 +187,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         },
     )?;
     watch_backends(&shared);
-    control.spawn(status::keep_metrics(shared.clone()));
+    control.spawn(status::keep_metrics(shared.clone(), prometheus.clone()));
     control.spawn(status::follow_keytab(shared.clone()));
     let admin = match &config.admin {
         Some(admin) => Some(admin::start(AdminOptions {
@@ -285,7 +285,8 @@ impl Running {
         self.server.drain(self.drain);
         let drained = self.server.join();
         self.access.close();
-        self.control.shutdown_background();
+        // GSSAPI's threads end with the last handle, before the process does
+        self.control.shutdown_timeout(Duration::from_secs(1));
         drained
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Instant};
 
+use metrics_exporter_prometheus::PrometheusHandle;
+
 use super::Shared;
 use crate::{
     admin::status::{BackendState, BackendStatus, ConsoleStatus, KeytabStatus, LoginState, Status},
@@ -110,7 +112,7 @@ pub(super) async fn follow_keytab(shared: Shared) {
 }
 
 /// Keeps the gauges that nobody sets by the way.
-pub(super) async fn keep_metrics(shared: Shared) {
+pub(super) async fn keep_metrics(shared: Shared, prometheus: PrometheusHandle) {
     let (sessions, keytab) = (metrics::sessions(), metrics::keytab_valid());
     let status = shared.acceptor.status();
     let mut tick = tokio::time::interval(UPKEEP);
@@ -119,5 +121,7 @@ pub(super) async fn keep_metrics(shared: Shared) {
         #[expect(clippy::cast_precision_loss, reason = "a gauge of at most millions")]
         sessions.set(shared.sessions.cached() as f64);
         keytab.set(f64::from(u8::from(status.borrow().valid())));
+        // the admin listener does it too, where there is one
+        prometheus.run_upkeep();
     }
 }

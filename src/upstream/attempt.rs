@@ -195,9 +195,9 @@ impl Upstream {
         }
         lease.in_flight = Some(InFlight::at(backend));
         let (request, context) = compose(out, backend, credential, upload.reader());
-        let sent = lease.sender.try_send_request(request);
+        let exchange = lease.sender.try_send_request(request);
         let may_abandon = safe && !spent.repeat;
-        let response = match self.wait(sent, backend, may_abandon).await {
+        let response = match self.wait(exchange, backend, may_abandon).await {
             Ok(Ok(response)) => response,
             Ok(Err(mut error)) => {
                 let unsent = error.take_message().is_some();

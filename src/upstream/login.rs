@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     gss::{InitiateError, Initiator},
+    identity::cookies::is_login_cookie,
     kinds::Login,
     refusal::Refusal,
     telemetry::metrics::{self, Side},
@@ -320,7 +321,7 @@ fn cookie(reply: &Reply, serial: u64) -> Result<LoginCookie, LoginError> {
         let Some((name, content)) = pair.trim().split_once('=') else {
             continue;
         };
-        if !name.ends_with(".auth") || content.trim_matches('"').is_empty() {
+        if !is_login_cookie(name) || content.trim_matches('"').is_empty() {
             continue;
         }
         if let Some(end) = hadoop_expiry(content) {

@@ -106,8 +106,8 @@ impl Probe {
         {
             self.prove().await;
         }
-        if state == State::Down && backend.obedience() == Obedience::Ignores {
-            // it may come back repaired
+        if state == State::Down {
+            // it may come back with another filter, or repaired
             backend.set_obedience(Obedience::Unproven);
         }
         self.group.learn(self.index, state);
@@ -154,6 +154,8 @@ impl Probe {
                     reason: String::from_utf8_lossy(&reply.reason).into_owned(),
                 }));
             }
+            // a new secret: it was restarted, perhaps with another filter
+            backend.set_obedience(Obedience::Unproven);
             stale = serial;
         }
     }
