@@ -1,7 +1,7 @@
 # spnegate: the commands of the README. Each installs what it needs and says so.
 #   make demo    a throwaway realm and a real HA cluster behind the gateway, until Ctrl-C
 #   make test    everything: format, lints, docs, unit, in-process and integration tests
-#   make bench   side by side with HAProxy, nginx and Apache; writes a table to benches/
+#   make bench   side by side with HAProxy, nginx and Apache; writes a table to benches/ (BENCH: options)
 #   make audit   cargo-deny: licences, bans, sources, then advisories, whose database wants a network
 #   make fuzz    each fuzz target for FUZZ_SECONDS (wants a nightly toolchain and cargo-fuzz)
 #   make docker-proof  carries out docker/Dockerfile without a container engine (wants root); with
@@ -60,7 +60,7 @@ integration: deps-test
 
 bench: deps-bench
 	$(CARGO) build --release --bin spnegate
-	$(CARGO) run --release -p spnegate-integration --bin bench
+	$(CARGO) run --release -p spnegate-integration --bin bench -- $(BENCH)
 
 audit:
 	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny
