@@ -227,6 +227,13 @@ impl Inner {
             if !own && !mine {
                 continue;
             }
+            // a node's link was written by the console that knows the node
+            if node::is_node_path(path) && !route.forward.knows_node(path) {
+                let others = site.routes.iter().filter(|other| other.hosts.contains(host));
+                if others.into_iter().any(|other| other.forward.knows_node(path)) {
+                    continue;
+                }
+            }
             parts.extensions.insert(Host(Arc::clone(host)));
             if parts.headers.contains_key(header::AUTHORIZATION) {
                 remember_login(&mut parts.extensions);

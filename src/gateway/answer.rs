@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use http_body_util::BodyExt;
+use tokio::time::timeout;
 
 use super::console::Console;
 use crate::{
@@ -131,9 +132,9 @@ pub async fn for_client(
     })?;
     let mut body = Body::Upstream(UpstreamBody::new(prefix, incoming, lease));
     if hands_out && is_small_json(&parts) {
-        let whole = body
-            .collect()
+        let whole = timeout(console.timeouts.body_idle, body.collect())
             .await
+            .map_err(|_elapsed| Refusal::BackendTimeout)?
             .map_err(|_| Refusal::BackendBroken)?
             .to_bytes();
         let rewritten = json::rewrite_location(&whole, &links)?.unwrap_or(whole);

@@ -74,32 +74,26 @@ fn a_start_that_cannot_succeed_names_what_and_the_cure() {
     let backend = backend();
     let world = crate::world::world();
     let build = || gateway().console("generic").backend(&backend);
-    let text = |setup: crate::proxy::Setup| match setup.try_run() {
-        Ok(_) => panic!("it started"),
-        Err(error) => error.to_string(),
-    };
     // a port in use
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let error = text(build().listen(&address));
+    let error = build().listen(&address).fails();
     assert!(error.contains(&address), "{error}");
     let running = build().run();
     let address = running.address().to_string();
-    let error = text(build().listen(&address));
+    let error = build().listen(&address).fails();
     assert!(error.contains(&address), "a second gateway is told too: {error}");
     // a replay cache that is a directory, or not ours to write
     let directory = world.file("directory");
     fs::create_dir(&directory).unwrap();
-    let outcome = std::panic::catch_unwind(|| text(build().replay_cache(directory.clone())));
-    let error = outcome.unwrap_or_else(|panic| *panic.downcast::<String>().unwrap());
+    let error = build().replay_cache(directory).fails();
     assert!(error.contains("directory") && error.contains("replay_cache"), "{error}");
     // a keytab that was there when the file was checked, and is no keytab now
     let keytab = world.file("keytab");
     fs::copy(&world.keytab, &keytab).unwrap();
     fs::set_permissions(&keytab, fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(&keytab, b"no keytab").unwrap();
-    let outcome = std::panic::catch_unwind(|| text(build().keytab(keytab.clone())));
-    let error = outcome.unwrap_or_else(|panic| *panic.downcast::<String>().unwrap());
+    let error = build().keytab(keytab.clone()).fails();
     assert!(error.contains(keytab.to_str().unwrap()), "{error}");
 }
 

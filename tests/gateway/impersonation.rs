@@ -101,12 +101,12 @@ fn a_name_that_only_some_parsers_would_see_is_refused() {
 fn a_users_name_cannot_end_its_parameter() {
     let backend = backend();
     let gateway = namenode(&backend);
-    let cookie = gateway.world.cookie(r"a&doAs=root#\/%+");
+    let cookie = gateway.world.cookie("a&doAs=root#%+");
     let answer = gateway.ask("GET /x?op=1").header("Cookie", &cookie).answer();
     assert_eq!(answer.status, 200, "{}", answer.all_text());
     let seen = backend.only();
     let user = seen.do_as().unwrap();
-    assert_eq!(user, "a%26doAs%3Droot%23%2F%25%2B", "{}", seen.target);
+    assert_eq!(user, "a%26doAs%3Droot%23%25%2B", "{}", seen.target);
     assert!(seen.target.ends_with("&op=1"));
 }
 

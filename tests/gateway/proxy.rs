@@ -172,21 +172,29 @@ impl Setup {
         text
     }
 
-    pub fn try_run(self) -> Result<Gateway, StartError> {
-        let text = self.text();
+    /// What an operator reads if it does not start: of the file, or of the start.
+    fn try_run(self) -> Result<Gateway, String> {
         let file = self.world.realm.path("gateway.toml");
-        let (config, _) = match config::parse(&text, &file) {
-            Ok(parsed) => parsed,
-            Err(problems) => panic!("{problems}\n{text}"),
-        };
+        let (config, _) =
+            config::parse(&self.text(), &file).map_err(|problems| problems.to_string())?;
+        let running = runtime::start(config).map_err(|error: StartError| error.to_string())?;
         Ok(Gateway {
-            running: Some(runtime::start(config)?),
+            running: Some(running),
             world: self.world,
         })
     }
 
     pub fn run(self) -> Gateway {
-        self.try_run().unwrap()
+        let text = self.text();
+        self.try_run().unwrap_or_else(|error| panic!("{error}\n{text}"))
+    }
+
+    /// Why it does not start.
+    pub fn fails(self) -> String {
+        match self.try_run() {
+            Ok(_) => panic!("it started"),
+            Err(error) => error,
+        }
     }
 }
 
