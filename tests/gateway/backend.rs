@@ -108,6 +108,7 @@ struct Inner {
     streams: Mutex<Vec<TcpStream>>,
     logins: AtomicUsize,
     dead: AtomicBool,
+    frozen: (Mutex<bool>, Condvar),
     gate: (Mutex<bool>, Condvar),
 }
 
@@ -288,6 +289,7 @@ impl Backend {
             streams: Mutex::default(),
             logins: AtomicUsize::new(0),
             dead: AtomicBool::new(false),
+            frozen: (Mutex::new(false), Condvar::new()),
             gate: (Mutex::new(false), Condvar::new()),
         });
         let backend = Self(Arc::clone(&inner), Arc::new(Warden(Arc::clone(&inner))));
@@ -345,9 +347,14 @@ impl Backend {
         self.0.state.lock().unwrap().issued.clear();
     }
 
-    /// Lets go of what hangs.
-    pub fn let_go(&self) {
-        self.0.let_go();
+    /// As SIGSTOP: connections are taken and requests read, and nothing is answered.
+    pub fn freeze(&self) {
+        *self.0.frozen.0.lock().unwrap() = true;
+    }
+
+    /// As SIGCONT: what was asked meanwhile is answered.
+    pub fn thaw(&self) {
+        self.0.thaw();
     }
 
     /// Refuses connections and breaks those there are.
@@ -415,7 +422,13 @@ impl Inner {
         self.gate.1.notify_all();
     }
 
+    fn thaw(&self) {
+        *self.frozen.0.lock().unwrap() = false;
+        self.frozen.1.notify_all();
+    }
+
     fn kill(&self) {
+        self.thaw();
         self.dead.store(true, Ordering::Release);
         self.let_go();
         // wakes the listening thread, which then drops the listener
@@ -647,6 +660,13 @@ impl Connection<'_> {
         }
         self.body(&mut seen)?;
         let list = if clients { &self.inner.seen } else { &self.inner.housekeeping };
+        {
+            let (frozen, changed) = &self.inner.frozen;
+            let mut frozen = frozen.lock().unwrap();
+            while *frozen {
+                frozen = changed.wait(frozen).unwrap();
+            }
+        }
         let authenticated = self.inner.authenticate(&seen);
         // the login page of a gateway that is turned away is the gateway's own business
         list.lock().unwrap().push(seen.clone());

@@ -347,3 +347,45 @@ fn a_standby_resourcemanager_never_shows() {
     gateway.ask("GET /cluster?x=1").by("alice").answer().is_ok("nobody");
     assert_eq!(two.only().target, "/cluster?x=1");
 }
+
+/// A frozen server accepts connections and says nothing; the other takes over; thawed, it still
+/// believes to be active.
+#[test]
+fn an_active_one_that_freezes_loses_its_reads_to_the_other_and_stays_behind_it() {
+    let (one, two) = (backend(), second().role(Role::Standby));
+    let gateway = pair(&one, &two).run();
+    knows(&gateway, &one, 1);
+    one.freeze();
+    let mut reading = gateway.ask("GET /webhdfs/v1/x?op=OPEN").by("alice").send();
+    let mut writing = gateway.ask("POST /webhdfs/v1/x?op=APPEND").by("bob").body("once").send();
+    two.now(Role::Active);
+    reading.answer().is_ok("alice");
+    // new requests of any kind go to the other
+    gateway.ask("POST /webhdfs/v1/y").by("carol").body("new").answer().is_ok("carol");
+    assert!(two.seen().iter().all(|seen| seen.body != b"once"), "a POST is sent once");
+    assert!(writing.is_quiet());
+    one.thaw();
+    writing.answer().is_ok("bob");
+    knows(&gateway, &one, 1);
+    let before = two.seen().len();
+    for _ in 0..10 {
+        gateway.ask("GET /webhdfs/v1/z").by("alice").answer().is_ok("alice");
+    }
+    assert_eq!(two.seen().len(), before + 10);
+}
+
+#[test]
+fn clients_that_stop_waiting_make_room() {
+    let backend = backend().role(Role::Standby);
+    let gateway = gateway().console("namenode").backend(&backend).run();
+    let waiting: Vec<Client> = (0..50)
+        .map(|_| gateway.ask("GET /webhdfs/v1/x").by("alice").send())
+        .collect();
+    for client in waiting {
+        client.hang_up();
+    }
+    backend.now(Role::Active);
+    gateway.ask("GET /webhdfs/v1/y").by("alice").answer().is_ok("nobody");
+    // at most what raced with the hang-ups
+    assert!(backend.seen().len() <= 51);
+}

@@ -244,6 +244,7 @@ fn a_backends_framing_is_judged_too() {
         "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nabcd",
         "nonsense\r\n\r\n",
         "HTTP/1.1 200 OK\r\nX-A: a\0b\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX-A: a\rSet-Cookie: b\r\n\r\n",
     ] {
         let backend = backend()
             .answers(move |_| crate::backend::raw(answer.as_bytes()).then(crate::backend::Then::Close));
@@ -269,4 +270,87 @@ fn an_answer_with_two_framings_is_not_passed_on_as_such() {
     } else {
         answer.is(Refusal::BackendBroken);
     }
+}
+
+#[test]
+fn the_body_of_a_refused_request_is_no_request() {
+    let backend = backend();
+    let gateway = gateway()
+        .console("generic")
+        .with("allow = { users = [\"bob\"] }")
+        .backend(&backend)
+        .run();
+    let smuggled = format!(
+        "GET /smuggled HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\n\r\n",
+        gateway.world.proxy,
+        gateway.world.cookie("bob")
+    );
+    for target in ["/x", "/a/../b", "/x?a;doAs=b"] {
+        let mut client = gateway.ask(&format!("POST {target}")).by("alice").body(&smuggled).send();
+        let all = client.to_end();
+        assert_eq!(all.matches("HTTP/1.1 ").count(), 1, "{target}: {all}");
+        assert!(all.to_ascii_lowercase().contains("connection: close"), "{target}: {all}");
+    }
+    assert_eq!(backend.seen().len(), 0);
+}
+
+#[test]
+fn answers_before_the_answer_and_those_that_end_with_the_connection_are_read_right() {
+    let backend = backend().answers(|seen| match seen.path() {
+        "/hints" => crate::backend::raw(
+            b"HTTP/1.1 103 Early Hints\r\nLink: secret\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n\
+              HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        ),
+        _ => crate::backend::raw(b"HTTP/1.0 200 OK\r\nX-Old: yes\r\n\r\nuntil the end")
+            .then(crate::backend::Then::Close),
+    });
+    let gateway = generic_echo(&backend);
+    let mut client = gateway.ask("GET /hints").by("alice").send();
+    assert!(client.head().unwrap().starts_with("HTTP/1.1 200 "));
+    for _ in 0..2 {
+        let mut client = gateway.ask("GET /old").by("alice").send();
+        let answer = client.answer();
+        answer.is_ok("until the end");
+        assert_eq!(answer.header("x-old"), Some("yes"));
+    }
+}
+
+#[test]
+fn what_a_backend_sends_behind_its_answer_is_nobodys_answer() {
+    let backend = backend().answers(|_| {
+        crate::backend::raw(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nmineHTTP/1.1 200 OK\r\n\
+              Content-Length: 6\r\n\r\nforged",
+        )
+    });
+    let gateway = generic_echo(&backend);
+    for _ in 0..20 {
+        gateway.ask("GET /x").by("alice").answer().is_ok("mine");
+    }
+}
+
+#[test]
+fn a_head_answer_has_the_length_and_no_body() {
+    let backend = backend().answers(|_| crate::backend::reply(200).body("12345"));
+    let gateway = generic_echo(&backend);
+    let mut client = gateway.connect();
+    for _ in 0..3 {
+        client.send(gateway.ask("HEAD /x").by("alice").bytes());
+        let answer = client.answer_to("HEAD").unwrap();
+        assert_eq!((answer.status, answer.header("content-length")), (200, Some("5")));
+    }
+    client.send(gateway.ask("GET /x").by("alice").bytes());
+    client.answer().is_ok("12345");
+}
+
+/// A fragment is no part of a request; it reaches nobody, whatever it says.
+#[test]
+fn a_fragment_is_dropped_or_refused() {
+    let backend = backend();
+    let gateway = generic(&backend);
+    for target in ["/x#/../secret", "/x?a#doAs=bob"] {
+        let answer = gateway.ask(&format!("GET {target}")).by("alice").answer();
+        assert!([200, 400].contains(&answer.status), "{}", answer.head);
+    }
+    assert!(!backend.got("#") && !backend.got("bob") && !backend.got("secret"));
 }

@@ -28,6 +28,7 @@ mod framing;
 mod headers;
 mod impersonation;
 mod links;
+mod logs;
 mod mixups;
 mod nodes;
 mod paths;

@@ -239,3 +239,29 @@ fn tls_has_its_own_cookie_and_takes_no_other() {
     assert_eq!(backend.seen().len(), 0);
     let _ = client.stream.flush();
 }
+
+#[test]
+fn groups_of_the_system_decide_where_they_are_listed() {
+    let backend = backend();
+    let gateway = gateway()
+        .console("generic")
+        .with("allow = { users = [\"alice\"], groups = [\"root\"] }")
+        .backend(&backend)
+        .run();
+    for user in ["root", "alice"] {
+        gateway.ask("GET /x").by(user).answer().is_ok("nobody");
+    }
+    for user in ["bob", "nobody"] {
+        gateway.ask("GET /x").by(user).answer().is(Refusal::UserDenied);
+    }
+    assert_eq!(backend.seen().len(), 2);
+}
+
+#[test]
+fn a_listener_may_be_of_ipv6() {
+    let backend = backend();
+    let gateway = gateway().console("generic").listen("[::1]:0").backend(&backend).run();
+    gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
+    let token = world().authorization("alice");
+    gateway.ask("GET /x").header("Authorization", &token).answer().is_ok("nobody");
+}

@@ -190,3 +190,46 @@ pub fn expired_tickets_and_skewed_clocks() {
     log_in(&gateway, &expiring).is(Refusal::TicketExpired);
     log_in(&gateway, &late).is(Refusal::ClockSkew);
 }
+
+const NTLM: &[u8] = &[0x06, 0x0a, 0x2b, 6, 1, 4, 1, 0x82, 0x37, 2, 2, 0x0a];
+const KRB5: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x12, 1, 2, 2];
+const SPNEGO: &[u8] = &[0x06, 0x06, 0x2b, 6, 1, 5, 5, 2];
+
+/// One DER value.
+fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let content = parts.concat();
+    let [high, low] = u16::try_from(content.len()).unwrap().to_be_bytes();
+    let length = if content.len() < 128 { vec![low] } else { vec![0x82, high, low] };
+    [vec![tag], length, content].concat()
+}
+
+/// A first leg that guesses NTLM and offers Kerberos too is asked to go on, on its connection, and
+/// nobody else's token goes on with it.
+#[test]
+fn a_login_of_two_legs_belongs_to_its_connection() {
+    let gateway = plain();
+    let mechanisms = der(0x30, &[NTLM, KRB5]);
+    let guess = der(0xa2, &[&der(0x04, &[b"NTLMSSP\0\x01\0\0\0"])]);
+    let init = der(0xa0, &[&der(0x30, &[&der(0xa0, &[&mechanisms]), &guess])]);
+    let first = negotiate(&der(0x60, &[SPNEGO, &init]));
+    let second = negotiate(&der(0xa1, &[&der(0x30, &[&der(0xa2, &[&der(0x04, &[b"junk"])])])]));
+    let ask = |token: &str| {
+        gateway.ask("GET /.spnegate/whoami").header("Authorization", token).bytes()
+    };
+    let mut client = gateway.connect();
+    client.send(ask(&first));
+    let answer = client.answer();
+    assert_eq!(answer.status, 401, "{}", answer.head);
+    let challenge = answer.header("www-authenticate").unwrap();
+    assert!(challenge.len() > "Negotiate ".len(), "it is asked to go on: {challenge}");
+    assert_eq!(answer.header("connection"), None);
+    // elsewhere the second leg is nothing
+    log_in(&gateway, &second).is(Refusal::LoginInterrupted);
+    // a user's whole token in between is that user's own login
+    client.send(ask(&world().authorization("bob")));
+    let answer = client.answer();
+    assert!(answer.status == 200 && answer.text().contains("\"bob\""), "{}", answer.all_text());
+    // and the first leg is forgotten
+    client.send(ask(&second));
+    client.answer().is(Refusal::LoginInterrupted);
+}
