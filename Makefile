@@ -2,8 +2,10 @@
 #   make demo    a throwaway realm and a real HA cluster behind the gateway, until Ctrl-C
 #   make test    everything: format, lints, docs, unit, in-process and integration tests
 #   make bench   side by side with HAProxy, nginx and Apache; writes a table to benches/
-#   make audit   cargo-deny: advisories, licences, bans, sources (wants a network)
+#   make audit   cargo-deny: licences, bans, sources, then advisories, whose database wants a network
 #   make fuzz    each fuzz target for FUZZ_SECONDS (wants a nightly toolchain and cargo-fuzz)
+#   make docker-proof  carries out docker/Dockerfile without a container engine (wants root); with
+#                PROOF="--build --compose" its build stages and both services of the demo too
 
 SHELL := /bin/bash
 CARGO ?= cargo
@@ -13,6 +15,7 @@ BUILD_PACKAGES := gcc libc6-dev make pkg-config libkrb5-dev libclang-dev
 KERBEROS_PACKAGES := krb5-kdc krb5-admin-server krb5-user
 LAB_PACKAGES := $(KERBEROS_PACKAGES) libnss-wrapper curl openjdk-17-jdk-headless maven procps iproute2
 TEST_PACKAGES := $(LAB_PACKAGES) chromium
+PROOF_PACKAGES := debootstrap python3 python3-yaml iproute2
 BENCH_PACKAGES := $(LAB_PACKAGES) haproxy nginx apache2 libapache2-mod-auth-gssapi
 
 # $(call need,packages): installs those that are missing; nothing is asked of apt when none is
@@ -28,7 +31,8 @@ if [ $${#missing[@]} -gt 0 ]; then \
   || { echo "could not install $${missing[*]}: install them by hand, then run make again" >&2; exit 1; }; fi
 endef
 
-.PHONY: all build demo test lint unit integration bench audit fuzz deps deps-test deps-demo deps-bench clean
+.PHONY: all build demo test lint unit integration bench audit fuzz docker-proof deps deps-test deps-demo \
+  deps-bench deps-proof clean
 
 all: build
 
@@ -60,11 +64,17 @@ bench: deps-bench
 
 audit:
 	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny
-	$(CARGO) deny check
+	$(CARGO) deny --offline check licenses bans sources
+	$(CARGO) deny check advisories
 
 fuzz:
 	cd fuzz && for t in $$($(CARGO) +nightly fuzz list); do \
 	  $(CARGO) +nightly fuzz run $$t -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+
+docker-proof: deps deps-proof
+	$(CARGO) build --bin spnegate
+	$(if $(findstring --compose,$(PROOF)),$(CARGO) build -p spnegate-integration --bin lab)
+	docker/prove.sh $(PROOF)
 
 deps:
 	$(call need,$(BUILD_PACKAGES))
@@ -72,6 +82,8 @@ deps-test: deps
 	$(call need,$(TEST_PACKAGES))
 deps-demo: deps
 	$(call need,$(LAB_PACKAGES))
+deps-proof:
+	$(call need,$(PROOF_PACKAGES))
 deps-bench: deps
 	$(call need,$(BENCH_PACKAGES))
 

@@ -16,6 +16,7 @@ use clap::{Parser, Subcommand};
 use crate::config::Config;
 
 mod check;
+pub mod keytab;
 mod serve;
 
 /// `EX_USAGE`: the command line is wrong.
@@ -38,6 +39,19 @@ enum Command {
     Serve(File),
     /// Say everything that is wrong with a configuration file
     Check(File),
+    /// List, merge and verify keytab files
+    #[command(subcommand)]
+    Keytab(Keytab),
+}
+
+#[derive(Debug, Subcommand)]
+enum Keytab {
+    /// Show principals, key versions, encryption types and dates
+    List(keytab::ListArguments),
+    /// Write the keys of several files into one
+    Merge(keytab::MergeArguments),
+    /// Ask the KDC whether versions and keys are its own
+    Verify(keytab::VerifyArguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -73,6 +87,31 @@ pub fn run<E: Error + 'static>(
     match arguments.command {
         Command::Serve(file) => serve::run(&file.config, serve),
         Command::Check(file) => check::run(&file.config),
+        Command::Keytab(command) => keytab_command(&command),
+    }
+}
+
+/// 1 when `verify` finds a problem or a file cannot be used.
+fn keytab_command(command: &Keytab) -> ExitCode {
+    let out = &mut io::stdout().lock();
+    let good = match command {
+        Keytab::List(arguments) => keytab::list(arguments, out).map(|()| true),
+        Keytab::Merge(arguments) => keytab::merge(arguments, out).map(|()| true),
+        Keytab::Verify(arguments) => keytab::verify(arguments, out),
+    };
+    match good {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(FAILED),
+        Err(error) => {
+            let mut source = error.source();
+            let mut text = error.to_string();
+            while let Some(cause) = source {
+                text = format!("{text}: {cause}");
+                source = cause.source();
+            }
+            say(text);
+            ExitCode::from(FAILED)
+        }
     }
 }
 

@@ -28,8 +28,8 @@ use crate::{
     auth::{
         Scheme,
         acl::AclService,
-        origin,
         names::AuthToLocal,
+        origin,
         session::{Found, Sessions, clearing_cookie, unix_now},
         spnego::{LoginSlot, SpnegoService},
     },
@@ -106,13 +106,17 @@ pub struct Host(pub Arc<str>);
 
 /// Whether the request came by TLS.
 pub fn is_tls(extensions: &Extensions) -> bool {
-    extensions.get::<Arc<ConnInfo>>().is_some_and(|info| info.tls)
+    extensions
+        .get::<Arc<ConnInfo>>()
+        .is_some_and(|info| info.tls)
 }
 
 /// Gives the SPNEGO step the connection's place for a login of several legs.
 fn remember_login(extensions: &mut Extensions) {
     let slot = extensions.get::<Arc<ConnInfo>>().and_then(|info| {
-        let slot = info.login.get_or_init(|| Arc::new(LoginSlot::<Pending>::new()));
+        let slot = info
+            .login
+            .get_or_init(|| Arc::new(LoginSlot::<Pending>::new()));
         slot.downcast_ref::<LoginSlot<Pending>>().cloned()
     });
     if let Some(slot) = slot {
@@ -180,7 +184,7 @@ impl Inner {
         let record = site.recorder.begin(&parts);
         let has_body = !body.is_end_stream();
         let asks = |parts: &Parts| refuse::Asks::of(parts, has_body);
-        match framing.and_then(|()| self.route(site, &mut parts)) {
+        match framing.and_then(|()| route(site, &mut parts)) {
             Ok(Routed::Console(route)) => {
                 let mut stack = route.stack.clone();
                 let Ok(response) = stack.call(Request::from_parts(parts, body)).await;
@@ -200,53 +204,14 @@ impl Inner {
         }
     }
 
-    /// Refuses what is ambiguous and finds who answers the rest.
-    fn route<'s>(&self, site: &'s Site, parts: &mut Parts) -> Result<Routed<'s>, Refusal> {
-        if matches!(parts.method, Method::CONNECT | Method::TRACE) {
-            return Err(Refusal::BadMethod);
-        }
-        if parts.uri.path() == own::HEALTH {
-            return Ok(Routed::Health);
-        }
-        let host = host::host(parts, &site.hosts)?;
-        let mut denied = Refusal::NotFound;
-        for route in site.routes.iter().filter(|route| route.hosts.contains(host)) {
-            let path = match path::target(&parts.method, &parts.uri, route.encoded_slash) {
-                Ok(Target::Path { path, .. }) => path,
-                Ok(Target::Server) => "/",
-                Err(error) => {
-                    denied = error.into();
-                    continue;
-                }
-            };
-            let own = path.starts_with(own::PREFIX);
-            let mine = route.path.as_ref().is_none_or(|prefix| path::is_under(path, prefix));
-            if path == own::LOGOUT {
-                return Ok(Routed::Logout(host));
-            }
-            if !own && !mine {
-                continue;
-            }
-            // a node's link was written by the console that knows the node
-            if node::is_node_path(path) && !route.forward.knows_node(path) {
-                let others = site.routes.iter().filter(|other| other.hosts.contains(host));
-                if others.into_iter().any(|other| other.forward.knows_node(path)) {
-                    continue;
-                }
-            }
-            parts.extensions.insert(Host(Arc::clone(host)));
-            if parts.headers.contains_key(header::AUTHORIZATION) {
-                remember_login(&mut parts.extensions);
-            }
-            return Ok(Routed::Console(route));
-        }
-        Err(denied)
-    }
-
     /// Ends every session that the client shows, whichever console it was begun at. Another site's
     /// page must not do it.
     fn log_out(&self, parts: &Parts, host: &Arc<str>) -> Result<Response<Body>, Refusal> {
-        let scheme = if is_tls(&parts.extensions) { Scheme::Tls } else { Scheme::Plain };
+        let scheme = if is_tls(&parts.extensions) {
+            Scheme::Tls
+        } else {
+            Scheme::Plain
+        };
         let hosts = std::slice::from_ref(host);
         origin::check(&Method::POST, &parts.headers, host, hosts, scheme)?;
         let now = unix_now();
@@ -261,4 +226,54 @@ impl Inner {
         headers.append(header::SET_COOKIE, clearing_cookie(scheme));
         Ok(response)
     }
+}
+
+/// Refuses what is ambiguous and finds who answers the rest.
+fn route<'s>(site: &'s Site, parts: &mut Parts) -> Result<Routed<'s>, Refusal> {
+    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+        return Err(Refusal::BadMethod);
+    }
+    if parts.uri.path() == own::HEALTH {
+        return Ok(Routed::Health);
+    }
+    let host = host::host(parts, &site.hosts)?;
+    let mut denied = Refusal::NotFound;
+    for route in site
+        .routes
+        .iter()
+        .filter(|route| route.hosts.contains(host))
+    {
+        let path = match path::target(&parts.method, &parts.uri, route.encoded_slash) {
+            Ok(Target::Path { path, .. }) => path,
+            Ok(Target::Server) => "/",
+            Err(error) => {
+                denied = error.into();
+                continue;
+            }
+        };
+        let own = path.starts_with(own::PREFIX);
+        let mine = route
+            .path
+            .as_ref()
+            .is_none_or(|prefix| path::is_under(path, prefix));
+        if path == own::LOGOUT {
+            return Ok(Routed::Logout(host));
+        }
+        if !own && !mine {
+            continue;
+        }
+        // a node's link was written by the console that knows the node
+        if node::is_node_path(path) && !route.forward.knows_node(path) {
+            let mut others = site.routes.iter().filter(|other| other.hosts.contains(host));
+            if others.any(|other| other.forward.knows_node(path)) {
+                continue;
+            }
+        }
+        parts.extensions.insert(Host(Arc::clone(host)));
+        if parts.headers.contains_key(header::AUTHORIZATION) {
+            remember_login(&mut parts.extensions);
+        }
+        return Ok(Routed::Console(route));
+    }
+    Err(denied)
 }

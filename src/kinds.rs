@@ -239,6 +239,20 @@ pub trait Kind: Debug + Send + Sync + 'static {
         false
     }
 
+    /// Whether the answer to such a request is a credential of whoever asks (a delegation token).
+    /// Under `identity = "service"` that would be the gateway's own.
+    fn issues_credentials(&self, asked: &Asked<'_>) -> bool {
+        let _ = asked;
+        false
+    }
+
+    /// Whether the backend reads the body of such a request only to throw it away, so that a client
+    /// which waits for `100 Continue` need not send it.
+    fn discards_body(&self, asked: &Asked<'_>) -> bool {
+        let _ = asked;
+        false
+    }
+
     /// Cookies of the backend that its scripts read by name and that keep theirs.
     fn script_cookies(&self) -> &'static [&'static str] {
         &[]

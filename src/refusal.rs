@@ -80,6 +80,8 @@ pub enum Refusal {
     BodyTimeout,
     /// No such page below `/.spnegate/`.
     NotFound,
+    /// The answer would be a credential of the gateway's own principal.
+    CredentialDenied,
     /// A node link to a host or port that is not allow-listed.
     NodeDenied,
     /// A node link's signature is wrong, of another user, or expired.
@@ -146,6 +148,7 @@ impl Refusal {
         Self::HeadTimeout,
         Self::BodyTimeout,
         Self::NotFound,
+        Self::CredentialDenied,
         Self::NodeDenied,
         Self::NodeLink,
         Self::BackendDown,
@@ -324,6 +327,11 @@ impl Refusal {
                 "The transfer made no progress.",
             ),
             Self::NotFound => (S::NOT_FOUND, "not_found", "There is no such page here."),
+            Self::CredentialDenied => (
+                S::FORBIDDEN,
+                "credential_denied",
+                "This would hand out a credential of the gateway itself.",
+            ),
             Self::NodeDenied => (
                 S::FORBIDDEN,
                 "node_denied",

@@ -23,9 +23,7 @@ use crate::{
     },
     config::{self, Config},
     gateway::health::Health,
-    gss::{
-        Acceptor, AcceptorOptions, GssStartError, Initiator, InitiatorOptions, ReplayCache,
-    },
+    gss::{Acceptor, AcceptorOptions, GssStartError, Initiator, InitiatorOptions, ReplayCache},
     rewrite::node::NodeKey,
     server::{self, BindError, Drained, Server, ServerOptions, ServerTimeouts, TlsError},
     telemetry::{
@@ -147,7 +145,10 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         .build()
         .map_err(StartError::System)?;
     let wants_groups = |console: &config::Console| {
-        console.allow.as_ref().is_some_and(|allow| !allow.groups.is_empty())
+        console
+            .allow
+            .as_ref()
+            .is_some_and(|allow| !allow.groups.is_empty())
     };
     let shared = Shared {
         acceptor,
@@ -186,7 +187,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         },
     )?;
     watch_backends(&shared);
-    control.spawn(status::keep_metrics(shared.clone()));
+    control.spawn(status::keep_metrics(shared.clone(), prometheus.clone()));
     control.spawn(status::follow_keytab(shared.clone()));
     let admin = match &config.admin {
         Some(admin) => Some(admin::start(AdminOptions {
@@ -245,20 +246,22 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     for address in running.addresses() {
         tracing::info!(%address, "listening");
     }
-    running.control.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
-                // logrotate
-                _ = hangup.recv() => running.access.reopen(),
+    running
+        .control
+        .block_on(async {
+            let mut terminate = signal(SignalKind::terminate())?;
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            let mut hangup = signal(SignalKind::hangup())?;
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => return Ok(()),
+                    _ = interrupt.recv() => return Ok(()),
+                    // logrotate
+                    _ = hangup.recv() => running.access.reopen(),
+                }
             }
-        }
-    })
-    .map_err(StartError::System)?;
+        })
+        .map_err(StartError::System)?;
     tracing::info!(connections = running.server.connections(), "draining");
     let drained = running.stop();
     tracing::info!(finished = drained.finished, cut = drained.cut, "stopped");
@@ -282,7 +285,8 @@ impl Running {
         self.server.drain(self.drain);
         let drained = self.server.join();
         self.access.close();
-        self.control.shutdown_background();
+        // GSSAPI's threads end with the last handle, before the process does
+        self.control.shutdown_timeout(Duration::from_secs(1));
         drained
     }
 }

@@ -212,11 +212,16 @@ where
     F: Fn(WorkerIndex) -> S + Clone + Send + 'static,
     S: HttpService,
 {
-    let workers = options.workers.max(1);
-    let (addresses, sockets) = listen::bind(&options.listeners, workers)?;
+    let ServerOptions {
+        workers,
+        max_connections,
+        timeouts,
+        listeners,
+    } = options;
+    let (addresses, sockets) = listen::bind(&listeners, workers.max(1))?;
     let shared = Arc::new(Shared {
-        timeouts: options.timeouts,
-        max_connections: options.max_connections,
+        timeouts,
+        max_connections,
         connections: AtomicUsize::new(0),
     });
     let (orders, order) = watch::channel(Order::Serve);
@@ -224,11 +229,11 @@ where
         shared,
         orders,
         addresses,
-        threads: Vec::with_capacity(workers),
+        threads: Vec::with_capacity(sockets.len()),
     };
     let (started, starts) = mpsc::channel::<io::Result<()>>();
     for (index, sockets) in sockets.into_iter().enumerate() {
-        let listeners = worker::Listeners::new(&options.listeners, sockets);
+        let listeners = worker::Listeners::new(listeners.clone(), sockets);
         let (shared, order) = (Arc::clone(&server.shared), order.clone());
         let (make, started) = (make.clone(), started.clone());
         let thread = thread::Builder::new()

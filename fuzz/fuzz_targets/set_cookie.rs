@@ -10,8 +10,9 @@ fuzz_target!(|input: (&[u8], bool)| {
     let Ok(value) = HeaderValue::from_bytes(value) else { return };
     let Some(rewritten) = set_cookie::rewrite(&value, "nn", &[], tls) else { return };
     let text = rewritten.as_bytes().to_ascii_lowercase();
-    assert!(text.starts_with(b"nn."));
-    let name = text.split(|&byte| byte == b'=').next().unwrap_or_default();
+    // the backend's own name: a cookie that is called just `auth` is nobody's login
+    let own = text.strip_prefix(b"nn.").expect("it is renamed");
+    let name = own.split(|&byte| byte == b'=').next().unwrap_or_default();
     assert!(!name.ends_with(b".auth"));
     for attribute in text.split(|&byte| byte == b';').skip(1) {
         let key = attribute.split(|&byte| byte == b'=').next().unwrap_or_default();

@@ -17,16 +17,23 @@
 //!
 //! The program `lab` does the same for a shell; see the README.
 
+pub mod bench;
 mod builder;
 mod cache;
+mod client;
 mod conf;
+mod console;
 pub mod control;
 mod daemons;
+pub mod demo;
+mod fetch;
 mod folder;
+mod gateway;
 mod hdfs;
 pub mod install;
 mod java;
 mod lab;
+mod load;
 mod maven;
 pub mod names;
 mod ports;
@@ -43,9 +50,14 @@ mod yarn;
 
 pub use builder::Builder;
 pub use cache::folder as cache_folder;
+pub use client::{Client, Reply};
 pub use conf::Filter;
+pub use console::Console;
 pub use daemons::hadoop_tool;
+pub use fetch::Fetched;
+pub use gateway::{Gateway, GatewayBuilder, SERVICE};
 pub use lab::{GATEWAY, Lab};
+pub use load::{Load, Tally, Turn};
 pub use realm::Realm;
 pub use server::{Server, UnknownServer};
 pub use sys::in_own_session;

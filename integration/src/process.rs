@@ -74,15 +74,22 @@ impl Process {
 
     /// Resident memory in bytes (`VmRSS`).
     pub fn resident_bytes(&self) -> Result<u64> {
+        self.memory("VmRSS:")
+    }
+
+    /// The most memory that was resident at once, in bytes (`VmHWM`).
+    pub fn peak_bytes(&self) -> Result<u64> {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, field: &str) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        resident_bytes(&status).with_context(|| format!("process {} has no VmRSS", self.pid()))
+        bytes_of(&status, field).with_context(|| format!("process {} has no {field}", self.pid()))
     }
 }
 
-fn resident_bytes(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+fn bytes_of(status: &str, field: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
 }
@@ -148,7 +155,8 @@ mod tests {
     #[test]
     fn resident_memory_is_read_in_bytes() {
         let status = "Name:\tjava\nVmHWM:\t  900 kB\nVmRSS:\t  256 kB\n";
-        assert_eq!(resident_bytes(status), Some(256 * 1024));
+        assert_eq!(bytes_of(status, "VmRSS:"), Some(256 * 1024));
+        assert_eq!(bytes_of(status, "VmHWM:"), Some(900 * 1024));
     }
 
     #[test]

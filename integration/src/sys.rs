@@ -78,6 +78,33 @@ pub fn bound_to_spawning_thread(command: &mut Command) {
     unsafe { command.pre_exec(bind) };
 }
 
+/// Keeps SIGINT and SIGTERM from ending this process, for [`wait_for_end`]. To be called before
+/// the first thread is started; programs that are started get them as usual.
+pub fn hold_end_signals() -> io::Result<()> {
+    let set = end_signals();
+    // SAFETY: `set` is a valid signal set, and no old mask is asked for.
+    check(unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) })
+}
+
+/// Waits until SIGINT or SIGTERM comes.
+pub fn wait_for_end() -> io::Result<()> {
+    let set = end_signals();
+    let mut signal = 0;
+    // SAFETY: both point to live values of the right type.
+    check(unsafe { libc::sigwait(&raw const set, &raw mut signal) })
+}
+
+fn end_signals() -> libc::sigset_t {
+    let mut set = std::mem::MaybeUninit::uninit();
+    // SAFETY: sigemptyset initialises the set before it is read, and both signals are valid.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), libc::SIGINT);
+        libc::sigaddset(set.as_mut_ptr(), libc::SIGTERM);
+        set.assume_init()
+    }
+}
+
 fn check(result: libc::c_int) -> io::Result<()> {
     if result < 0 {
         Err(io::Error::last_os_error())

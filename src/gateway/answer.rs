@@ -3,19 +3,23 @@
 
 use std::sync::Arc;
 
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::console::Console;
+use super::{Host, console::Console};
 use crate::{
+    auth::session::{Session, unix_now},
     body::Body,
+    config::IdentityMode,
     identity::headers,
     kinds::{Asked, Head, PREFIX},
     refusal::Refusal,
     rewrite::{
         json,
-        location::{self, Links},
+        location::{self, LinkError, Links},
         node::{LIFETIME, Signer},
         set_cookie,
     },
@@ -25,52 +29,50 @@ use crate::{
     },
 };
 
-/// What an answer's rewriting needs of the client.
+/// What an answer's rewriting needs of the client: noted before the request is taken apart, and
+/// put together only for the answers that need it.
 #[derive(Debug)]
 pub struct Client {
-    /// `http://proxy.example.com:50070`: the configured host name that the client used, and the
-    /// port at which it says it reached us (a container's port map may differ from our own).
-    origin: String,
-    user: Arc<str>,
+    session: Arc<Session>,
+    host: Option<Host>,
+    authority: Option<HeaderValue>,
     tls: bool,
 }
 
 impl Client {
-    /// Notes what is needed before the request is taken apart; only kinds that hand out nodes
-    /// need it.
-    pub fn of(parts: &Parts, console: &Console, user: &str) -> Self {
-        let tls = super::is_tls(&parts.extensions);
-        let asked = Asked {
-            method: &parts.method,
-            path: parts.uri.path(),
-            query: parts.uri.query().unwrap_or(""),
-        };
-        if !console.kind.hands_out_nodes(&asked) {
-            return Self {
-                origin: String::new(),
-                user: Arc::from(""),
-                tls,
-            };
+    /// Notes what is needed.
+    pub fn of(parts: &Parts, session: &Arc<Session>) -> Self {
+        Self {
+            session: Arc::clone(session),
+            host: parts.extensions.get().cloned(),
+            authority: parts.headers.get(header::HOST).cloned(),
+            tls: super::is_tls(&parts.extensions),
         }
-        let scheme = if tls { "https" } else { "http" };
-        let host = parts
-            .extensions
-            .get::<super::Host>()
-            .map_or("", |host| &host.0);
-        let port = parts
-            .uri
-            .authority()
-            .map(|a| a.as_str().to_owned())
-            .or_else(|| Some(parts.headers.get(header::HOST)?.to_str().ok()?.to_owned()))
-            .and_then(|authority| authority.rsplit_once(':')?.1.parse::<u16>().ok());
-        let origin = match port {
+    }
+
+    /// `http://proxy.example.com:50070`: the configured host name that the client used, and the
+    /// port at which it says it reached us (a container's port map may differ from our own).
+    fn origin(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        let name = self.host.as_ref().map_or("", |host| &host.0);
+        let bare_v6 = name.contains(':') && !name.starts_with('[');
+        let host = if bare_v6 {
+            format!("[{name}]")
+        } else {
+            name.to_owned()
+        };
+        let port = self.authority.as_ref().and_then(|authority| {
+            authority
+                .to_str()
+                .ok()?
+                .rsplit_once(':')?
+                .1
+                .parse::<u16>()
+                .ok()
+        });
+        match port {
             Some(port) => format!("{scheme}://{host}:{port}"),
             None => format!("{scheme}://{host}"),
-        };
-        Self {
-            origin,
-            user: user.into(),
-            tls,
         }
     }
 }
@@ -85,7 +87,7 @@ pub async fn for_client(
     let Answer {
         response,
         prefix,
-        incoming,
+        mut incoming,
         lease,
         backend,
     } = answer;
@@ -112,52 +114,74 @@ pub async fn for_client(
         query: &out.query,
     };
     let hands_out = console.kind.hands_out_nodes(&asked);
-    let links = Links {
-        backends: &console.backends,
-        parameters: console.kind.identity_parameters(),
-        nodes: console.nodes.as_ref(),
-        signer: hands_out.then(|| Signer {
-            key: &console.node_key,
-            user: &client.user,
-            expires: crate::auth::session::unix_now() + LIFETIME,
-        }),
-        origin: hands_out.then_some(client.origin.as_str()),
-    };
-    location::apply(&mut parts.headers, &links).inspect_err(|error| {
-        tracing::warn!(
-            console = %console.name,
-            backend = %backend.key.authority,
-            "redirect withheld: {error}; list the node in nodes = {{ hosts, ports }}"
-        );
-    })?;
-    let mut body = Body::Upstream(UpstreamBody::new(prefix, incoming, lease));
-    if hands_out && is_small_json(&parts) {
-        let whole = timeout(console.timeouts.body_idle, body.collect())
+    let (start, link_in_body) = if hands_out && is_plain_json(&parts) {
+        let start = timeout(console.timeouts.body_idle, read_start(prefix, &mut incoming))
             .await
-            .map_err(|_elapsed| Refusal::BackendTimeout)?
-            .map_err(|_| Refusal::BackendBroken)?
-            .to_bytes();
-        let rewritten = json::rewrite_location(&whole, &links)?.unwrap_or(whole);
-        parts
-            .headers
-            .insert(header::CONTENT_LENGTH, HeaderValue::from(rewritten.len()));
-        body = Body::from(rewritten);
+            .map_err(|_elapsed| Refusal::BackendTimeout)??;
+        let is_link = json::may_be_location(&start);
+        (Some(start), is_link)
+    } else {
+        (prefix, false)
+    };
+    let mut body = Body::Upstream(UpstreamBody::new(start.clone(), incoming, lease));
+    if link_in_body || location::leads_elsewhere(&parts.headers) {
+        let origin = client.origin();
+        let links = Links {
+            backends: &console.backends,
+            parameters: console.kind.identity_parameters(),
+            nodes: console.nodes.as_ref(),
+            // the token of a link is the user's; under `service` it would be the gateway's own
+            signer: (hands_out && console.identity != IdentityMode::Service).then(|| Signer {
+                key: &console.node_key,
+                user: client.session.user(),
+                expires: unix_now() + LIFETIME,
+            }),
+            origin: hands_out.then_some(origin.as_str()),
+        };
+        let withheld = |error: &LinkError| {
+            tracing::warn!(
+                console = %console.name,
+                backend = %backend.key.authority,
+                "redirect withheld: {error}; list the node in nodes = {{ hosts, ports }}"
+            );
+        };
+        location::apply(&mut parts.headers, &links).inspect_err(withheld)?;
+        if let (true, Some(whole)) = (link_in_body, start) {
+            let rewritten = json::rewrite_location(&whole, &links)
+                .inspect_err(withheld)?
+                .unwrap_or(whole);
+            let length = HeaderValue::from(rewritten.len());
+            parts.headers.insert(header::CONTENT_LENGTH, length);
+            body = Body::from(rewritten);
+        }
     }
     parts.status = status.unwrap_or(parts.status);
     Ok(Response::from_parts(parts, body))
 }
 
-/// Whether this may be the JSON of a `noredirect=true`: small, of known length, not encoded.
-fn is_small_json(parts: &http::response::Parts) -> bool {
-    let length = parts
-        .headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+/// Whether the body can be read as JSON as it comes.
+fn is_plain_json(parts: &http::response::Parts) -> bool {
+    let json = |value: &HeaderValue| value.as_bytes().starts_with(b"application/json");
     parts.status == StatusCode::OK
-        && length.is_some_and(|length| length <= PREFIX)
         && !parts.headers.contains_key(header::CONTENT_ENCODING)
-        && parts
-            .headers
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().starts_with(b"application/json"))
+        && parts.headers.get(header::CONTENT_TYPE).is_some_and(json)
+}
+
+/// Reads for as long as the body may be a link: all of a link, a few bytes of anything else.
+async fn read_start(known: Option<Bytes>, incoming: &mut Incoming) -> Result<Bytes, Refusal> {
+    let mut start = BytesMut::from(known.unwrap_or_default());
+    while json::may_be_location(&start) {
+        let Some(frame) = incoming.frame().await else {
+            break;
+        };
+        let frame = frame.map_err(|_| Refusal::BackendBroken)?;
+        if let Some(data) = frame.data_ref() {
+            start.extend_from_slice(data);
+        }
+        // whatever begins like a link and is none: it must not go out unread
+        if start.len() > PREFIX {
+            return Err(Refusal::BackendBroken);
+        }
+    }
+    Ok(start.freeze())
 }

@@ -22,7 +22,7 @@ use crate::{
     body::Body,
     config::IdentityMode,
     identity::{cookies, form, headers, query},
-    kinds::UserField,
+    kinds::{Asked, UserField},
     refusal::Refusal,
     rewrite,
     upstream::{
@@ -93,14 +93,24 @@ impl Inner {
             return node::forward(&self.console, &session, parts, body).await;
         }
         let kind = self.console.kind;
-        let upload = Upload::new(body, self.console.retry_buffer);
+        if self.console.identity == IdentityMode::Service
+            && kind.issues_credentials(&asked_of(&parts))
+        {
+            return Err(Refusal::CredentialDenied);
+        }
+        let spared = self.spares_body(&parts);
+        let upload = if spared {
+            Upload::none()
+        } else {
+            Upload::new(body, self.console.retry_buffer)
+        };
         if kind.reads_forms() && form::is_form(&parts.headers)? {
             let Ok(Some(bytes)) = upload.buffer().await else {
                 return Err(Refusal::BadForm);
             };
             form::check(&bytes, kind.identity_parameters())?;
         }
-        let client = answer::Client::of(&parts, &self.console, session.user());
+        let client = answer::Client::of(&parts, &session);
         let out = self.outgoing(&mut parts, session.user())?;
         let answer = self.upstream.run(&out, &upload).await?;
         let by = AnsweredBy {
@@ -110,7 +120,21 @@ impl Inner {
         };
         let mut response = answer::for_client(answer, &out, &client, &self.console).await?;
         response.extensions_mut().insert(by);
+        if spared {
+            // the client may still be about to send it
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         Ok(response)
+    }
+
+    /// Whether the client waits for `100 Continue` (RFC 9110 section 10.1.1) with a body that the
+    /// backend would only throw away: it is spared sending it.
+    fn spares_body(&self, parts: &Parts) -> bool {
+        let waits = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+        parts.headers.get(header::EXPECT).is_some_and(waits)
+            && self.console.kind.discards_body(&asked_of(parts))
     }
 
     /// What every try sends: the client's request without what only the gateway may say, and with
@@ -139,8 +163,12 @@ impl Inner {
         };
         let asked = scrubbed.into_owned();
         headers::strip(&mut parts.headers, kind.identity_headers());
-        let cookies =
-            cookies::request(&parts.headers, &self.console.name, kind.script_cookies(), None);
+        let cookies = cookies::request(
+            &parts.headers,
+            &self.console.name,
+            kind.script_cookies(),
+            None,
+        );
         let mut headers = std::mem::take(&mut parts.headers);
         // framing is ours to write: the body says how long it is
         for name in [
@@ -165,6 +193,14 @@ impl Inner {
             cookies,
             query: asked,
         })
+    }
+}
+
+fn asked_of(parts: &Parts) -> Asked<'_> {
+    Asked {
+        method: &parts.method,
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or(""),
     }
 }
 

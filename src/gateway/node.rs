@@ -6,7 +6,7 @@
 
 use std::{pin::pin, rc::Rc, time::Instant};
 
-use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
@@ -32,7 +32,7 @@ pub fn is_node_path(path: &str) -> bool {
 pub async fn forward(
     console: &Console,
     session: &Session,
-    mut parts: Parts,
+    parts: Parts,
     body: Incoming,
 ) -> Result<Response<Body>, Refusal> {
     let asked = Instant::now();
@@ -60,17 +60,7 @@ pub async fn forward(
     } else {
         format!("{}?{}", target.path, target.query)
     };
-    headers::strip(&mut parts.headers, &[]);
-    let mut headers = parts.headers;
-    for name in [
-        header::COOKIE,
-        header::AUTHORIZATION,
-        header::CONTENT_LENGTH,
-        header::TRANSFER_ENCODING,
-        header::EXPECT,
-    ] {
-        headers.remove(name);
-    }
+    let mut headers = headers_for_node(parts.headers);
     headers.insert(
         header::HOST,
         HeaderValue::from_str(&authority).map_err(|_| Refusal::NotFound)?,
@@ -118,17 +108,7 @@ pub async fn forward(
     if parts.status == StatusCode::UNAUTHORIZED {
         return Err(Refusal::BackendLogin);
     }
-    headers::strip_answer(&mut parts.headers);
-    parts.headers.remove(header::WWW_AUTHENTICATE);
-    parts.headers.remove(header::SET_COOKIE);
-    // a user's file is shown under the console's own origin
-    parts
-        .headers
-        .insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    parts
-        .headers
-        .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
-    parts.extensions.clear();
+    headers_for_client(&mut parts.headers);
     location::apply(
         &mut parts.headers,
         &Links {
@@ -146,4 +126,34 @@ pub async fn forward(
     });
     let body = Body::Upstream(UpstreamBody::new(None, incoming, lease));
     Ok(Response::from_parts(parts, body))
+}
+
+/// The client's headers without what names it or the gateway.
+fn headers_for_node(mut headers: HeaderMap) -> HeaderMap {
+    headers::strip(&mut headers, &[]);
+    for name in [
+        header::COOKIE,
+        header::AUTHORIZATION,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::EXPECT,
+    ] {
+        headers.remove(name);
+    }
+    headers
+}
+
+/// A user's file is shown under the console's own origin: as data, never as a page.
+fn headers_for_client(headers: &mut HeaderMap) {
+    headers::strip_answer(headers);
+    headers.remove(header::WWW_AUTHENTICATE);
+    headers.remove(header::SET_COOKIE);
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("sandbox"),
+    );
 }

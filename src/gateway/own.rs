@@ -9,8 +9,8 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
-use http_body::Body as _;
 use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use tower_service::Service;
@@ -70,7 +70,10 @@ fn page(parts: &Parts, body: bool) -> Response<Body> {
             let mut response = Response::new(Body::Empty);
             *response.status_mut() = StatusCode::SEE_OTHER;
             let headers = response.headers_mut();
-            headers.insert(header::LOCATION, destination(parts.uri.query().unwrap_or("")));
+            headers.insert(
+                header::LOCATION,
+                destination(parts.uri.query().unwrap_or("")),
+            );
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
         }
@@ -86,7 +89,10 @@ fn who_am_i(session: &Session) -> Response<Body> {
     });
     let mut response = Response::new(Body::from(Bytes::from(json.to_string())));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
@@ -103,7 +109,11 @@ fn destination(query: &str) -> HeaderValue {
     };
     let only_path = to.split(['?', '#']).next().unwrap_or_default();
     let sound = path::check(only_path, false).is_ok() && to.bytes().all(|b| b.is_ascii_graphic());
-    if sound { HeaderValue::from_str(&to).unwrap_or(home) } else { home }
+    if sound {
+        HeaderValue::from_str(&to).unwrap_or(home)
+    } else {
+        home
+    }
 }
 
 /// The page after a logout.

@@ -172,12 +172,16 @@ impl HttpBody for Recorded {
 impl Drop for Recorded {
     fn drop(&mut self) {
         let Some(line) = self.line.take() else { return };
-        let Some(client) = &line.asked.client else { return };
+        let Some(client) = &line.asked.client else {
+            return;
+        };
         let Inner { console, log, .. } = &*line.recorder.0;
         let answered = line.answered.as_ref();
         let request_id = line.asked.request_id.as_ref();
         log.write(&Entry {
-            request_id: request_id.and_then(|id| id.to_str().ok()).unwrap_or_default(),
+            request_id: request_id
+                .and_then(|id| id.to_str().ok())
+                .unwrap_or_default(),
             client: client.peer.ip(),
             user: line.session.as_ref().map_or("", |session| session.user()),
             console,

@@ -18,6 +18,13 @@ pub use read::FormatError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Enctype(pub u16);
 
+impl Enctype {
+    /// DES, triple DES and RC4: deprecated by RFC 6649 and RFC 8429.
+    pub const fn is_weak(self) -> bool {
+        matches!(self.0, 1..=16 | 23 | 24)
+    }
+}
+
 impl fmt::Display for Enctype {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {

@@ -1,9 +1,10 @@
 //! What the answers of all Hadoop servers have in common.
 
-use http::{StatusCode, header};
+use http::{Method, StatusCode, header};
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use super::{Head, Obeys};
+use super::{Asked, Head, Obeys};
 
 /// Beginnings of the reason phrase by which `AuthenticationFilter` refuses a *token*:
 /// `sendError(403, exception.getMessage())`, the message being the cause's `toString()`.
@@ -108,6 +109,31 @@ pub(super) fn is_media_type(head: &Head<'_>, wanted: &str) -> bool {
 /// Whether `needle` stands in `text`.
 pub(super) fn contains(text: &[u8], needle: &[u8]) -> bool {
     text.windows(needle.len()).any(|window| window == needle)
+}
+
+/// `GETDELEGATIONTOKEN` and `GETDELEGATIONTOKENS` of `WebHDFS`, also where the query hides them.
+pub(super) fn asks_for_token(asked: &Asked<'_>) -> bool {
+    percent_decode_str(asked.query)
+        .decode_utf8_lossy()
+        .to_ascii_lowercase()
+        .contains("getdelegationtoken")
+}
+
+/// The first step of a `WebHDFS` write: answered by a redirect, whatever body comes with it.
+pub(super) fn is_first_step_of_write(asked: &Asked<'_>) -> bool {
+    let named = |wanted: &str, values: &[&str]| {
+        asked.query.split('&').any(|piece| {
+            piece.split_once('=').is_some_and(|(name, value)| {
+                name.eq_ignore_ascii_case(wanted)
+                    && values.iter().any(|known| value.eq_ignore_ascii_case(known))
+            })
+        })
+    };
+    asked.path.starts_with("/webhdfs/")
+        && (*asked.method == Method::PUT || *asked.method == Method::POST)
+        && named("op", &["CREATE", "APPEND"])
+        // HttpFS' second step
+        && !named("data", &["true"])
 }
 
 #[cfg(test)]

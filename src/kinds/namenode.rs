@@ -93,6 +93,14 @@ impl Kind for NameNode {
     fn hands_out_nodes(&self, asked: &Asked<'_>) -> bool {
         asked.path.starts_with("/webhdfs/")
     }
+
+    fn issues_credentials(&self, asked: &Asked<'_>) -> bool {
+        hadoop::asks_for_token(asked)
+    }
+
+    fn discards_body(&self, asked: &Asked<'_>) -> bool {
+        hadoop::is_first_step_of_write(asked)
+    }
 }
 
 /// Reads `State` of the bean `NameNodeStatus`.

@@ -1,12 +1,24 @@
 //! The JSON of a `noredirect=true`: `{"Location":"http://dn1…"}`.
 //!
-//! In a request's way: on `WebHDFS` answers of kinds that hand out nodes, where the whole body is
-//! known (at most [`crate::kinds::PREFIX`] bytes). The `NameNode`'s file browser uploads this way.
+//! In a request's way: on JSON answers of requests that hand out nodes. Real `NameNode`s send it
+//! **chunked**, without a length, so [`may_be_location`] looks at the start of each such body:
+//! listings stream on, a link is held back whole (it has less than [`crate::kinds::PREFIX`] bytes)
+//! and rewritten. It holds a delegation token: what may be a link and cannot be rewritten must not
+//! go out. The `NameNode`'s file browser uploads this way.
 
 use bytes::Bytes;
 use serde_json::Value;
 
 use super::location::{self, LinkError, Links};
+
+/// Whether a body that starts so may be such an answer; `true` for as long as it cannot be told.
+pub fn may_be_location(start: &[u8]) -> bool {
+    const START: &[u8] = b"{\"Location\"";
+    let mut letters = start.iter().filter(|byte| !byte.is_ascii_whitespace());
+    START
+        .iter()
+        .all(|wanted| letters.next().is_none_or(|byte| byte == wanted))
+}
 
 /// Rewrites the link of such an answer, other fields kept; `None`: it is not one, or its link
 /// stays as it is.
@@ -71,6 +83,22 @@ mod tests {
     fn a_token_for_an_unknown_node_does_not_leave() {
         let body = r#"{"Location":"http://evil:50075/webhdfs/v1/f?delegation=T"}"#;
         assert_eq!(rewritten(body), Err(LinkError::Secret));
+    }
+
+    #[test]
+    fn a_link_is_told_from_a_listing_by_its_first_bytes() {
+        for start in ["", " ", "{", "{\n \"Loc", "{\"Location\" : \"http://dn1"] {
+            assert!(may_be_location(start.as_bytes()), "{start}");
+        }
+        for start in [
+            "[",
+            "{\"Path\"",
+            "{\"FileStatuses\"",
+            "{\"Locations\"",
+            "{\"LocatedBlocks\"",
+        ] {
+            assert!(!may_be_location(start.as_bytes()), "{start}");
+        }
     }
 
     #[test]

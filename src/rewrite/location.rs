@@ -53,6 +53,13 @@ impl From<LinkError> for Refusal {
     }
 }
 
+/// Whether an answer has any of the headers that [`apply`] looks at.
+pub fn leads_elsewhere(headers: &HeaderMap) -> bool {
+    [header::LOCATION, header::CONTENT_LOCATION, header::REFRESH]
+        .iter()
+        .any(|name| headers.contains_key(name))
+}
+
 /// Rewrites the redirecting headers of an answer.
 pub fn apply(headers: &mut HeaderMap, links: &Links<'_>) -> Result<(), LinkError> {
     for name in [header::LOCATION, header::CONTENT_LOCATION, header::REFRESH] {

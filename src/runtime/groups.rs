@@ -41,7 +41,11 @@ pub(super) fn build(config: &Config) -> Arc<[Arc<Group>]> {
                     }))
                 })
                 .collect();
-            Arc::new(Group::new(Arc::clone(&console.name), backends, console.balance))
+            Arc::new(Group::new(
+                Arc::clone(&console.name),
+                backends,
+                console.balance,
+            ))
         })
         .collect()
 }

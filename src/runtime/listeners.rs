@@ -25,31 +25,24 @@ pub(super) fn lay_out(config: &Config) -> Result<Layout, TlsError> {
     let mut at: HashMap<SocketAddr, usize> = HashMap::new();
     for (index, console) in config.consoles.iter().enumerate() {
         for address in &console.listen {
-            let place = match at.get(address) {
-                Some(place) => *place,
-                None => {
-                    let role = match &console.tls {
-                        None => Role::Plain,
-                        Some(files) => match certificates.get(files) {
-                            Some(tls) => Role::Tls(tls.clone()),
-                            None => {
-                                let tls = Tls::load(files)?;
-                                certificates.insert(files.clone(), tls.clone());
-                                Role::Tls(tls)
-                            }
-                        },
-                    };
-                    layout.add(*address, role)
-                }
+            let place = if let Some(place) = at.get(address) {
+                *place
+            } else {
+                let role = match &console.tls {
+                    None => Role::Plain,
+                    Some(files) => Role::Tls(certificate(&mut certificates, files)?),
+                };
+                layout.add(*address, role)
             };
             at.insert(*address, place);
             layout.sites[place].push(index);
         }
         for address in &console.redirect_from {
-            let Some(target) = console.listen.first() else { continue };
+            let Some(target) = console.listen.first() else {
+                continue;
+            };
             let hosts = console.hosts.clone();
-            let is_ours =
-                Arc::new(move |name: &str| hosts.iter().any(|host| **host == *name));
+            let is_ours = Arc::new(move |name: &str| hosts.iter().any(|host| **host == *name));
             let role = Role::Redirect(Redirect {
                 port: target.port(),
                 is_ours,
@@ -58,6 +51,16 @@ pub(super) fn lay_out(config: &Config) -> Result<Layout, TlsError> {
         }
     }
     Ok(layout)
+}
+
+/// Consoles with the same files share what was read from them.
+fn certificate(known: &mut HashMap<TlsFiles, Tls>, files: &TlsFiles) -> Result<Tls, TlsError> {
+    if let Some(tls) = known.get(files) {
+        return Ok(tls.clone());
+    }
+    let tls = Tls::load(files)?;
+    known.insert(files.clone(), tls.clone());
+    Ok(tls)
 }
 
 impl Layout {

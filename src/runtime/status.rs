@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Instant};
 
+use metrics_exporter_prometheus::PrometheusHandle;
+
 use super::Shared;
 use crate::{
     admin::status::{BackendState, BackendStatus, ConsoleStatus, KeytabStatus, LoginState, Status},
@@ -56,12 +58,24 @@ pub(super) fn source(
 }
 
 fn listen(console: &Console) -> Vec<String> {
-    let scheme = if console.tls.is_some() { "https" } else { "http" };
-    console.listen.iter().map(|address| format!("{scheme}://{address}")).collect()
+    let scheme = if console.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    console
+        .listen
+        .iter()
+        .map(|address| format!("{scheme}://{address}"))
+        .collect()
 }
 
 fn backend_status(console: &Console, config: &BackendConfig, backend: &Backend) -> BackendStatus {
-    let login = match (console.identity, backend.login.current(), backend.login_refusal()) {
+    let login = match (
+        console.identity,
+        backend.login.current(),
+        backend.login_refusal(),
+    ) {
         (IdentityMode::Simple, ..) => LoginState::NotNeeded,
         (IdentityMode::Service | IdentityMode::DoAs, Some(_), _) => LoginState::Ok,
         (IdentityMode::Service | IdentityMode::DoAs, None, Some(_)) => LoginState::Failed,
@@ -98,7 +112,7 @@ pub(super) async fn follow_keytab(shared: Shared) {
 }
 
 /// Keeps the gauges that nobody sets by the way.
-pub(super) async fn keep_metrics(shared: Shared) {
+pub(super) async fn keep_metrics(shared: Shared, prometheus: PrometheusHandle) {
     let (sessions, keytab) = (metrics::sessions(), metrics::keytab_valid());
     let status = shared.acceptor.status();
     let mut tick = tokio::time::interval(UPKEEP);
@@ -107,5 +121,7 @@ pub(super) async fn keep_metrics(shared: Shared) {
         #[expect(clippy::cast_precision_loss, reason = "a gauge of at most millions")]
         sessions.set(shared.sessions.cached() as f64);
         keytab.set(f64::from(u8::from(status.borrow().valid())));
+        // the admin listener does it too, where there is one
+        prometheus.run_upkeep();
     }
 }

@@ -24,12 +24,7 @@ use crate::{
         spnego::{SpnegoLayer, SpnegoPolicy},
     },
     config::Console,
-    gateway::{
-        self, Gateway, Route, Site,
-        forward::Forward,
-        own::OwnPages,
-        record::Recorder,
-    },
+    gateway::{self, Gateway, Route, Site, forward::Forward, own::OwnPages, record::Recorder},
     rewrite::node::NodePolicy,
     upstream::attempt::Upstream,
 };
@@ -43,7 +38,10 @@ pub(super) type Service = SetSensitiveRequestHeaders<SetRequestId<Gateway, Ids>>
 
 /// Builds it; called on the worker's own thread.
 pub(super) fn service(shared: &Shared, sites: &[Vec<usize>]) -> Service {
-    let sites = sites.iter().map(|consoles| site(shared, consoles)).collect();
+    let sites = sites
+        .iter()
+        .map(|consoles| site(shared, consoles))
+        .collect();
     let gateway = Gateway::new(
         sites,
         shared.health.clone(),
@@ -76,7 +74,10 @@ fn site(shared: &Shared, consoles: &[usize]) -> Site {
     let mut routes: Vec<Route> = consoles.iter().map(|index| route(shared, *index)).collect();
     // longest path first, so that `/oozie` is found before everything
     routes.sort_by_key(|route| std::cmp::Reverse(route.path.as_ref().map_or(0, |p| p.len())));
-    let mut hosts: Vec<Arc<str>> = routes.iter().flat_map(|route| route.hosts.clone()).collect();
+    let mut hosts: Vec<Arc<str>> = routes
+        .iter()
+        .flat_map(|route| route.hosts.clone())
+        .collect();
     hosts.sort();
     hosts.dedup();
     Site {
@@ -115,7 +116,10 @@ fn route(shared: &Shared, index: usize) -> Route {
         forward: forward.clone(),
         stack: ServiceBuilder::new()
             // who is this? session cookie, else token, else 401
-            .layer(SpnegoLayer::new(spnego_policy(shared, config), shared.acceptor.clone()))
+            .layer(SpnegoLayer::new(
+                spnego_policy(shared, config),
+                shared.acceptor.clone(),
+            ))
             // may they? other sites' requests, users, groups
             .layer(AclLayer::new(acl_policy(shared, config)))
             // login and whoami; all else goes on to the backends
@@ -124,14 +128,23 @@ fn route(shared: &Shared, index: usize) -> Route {
 }
 
 fn scheme(config: &Console) -> Scheme {
-    if config.tls.is_some() { Scheme::Tls } else { Scheme::Plain }
+    if config.tls.is_some() {
+        Scheme::Tls
+    } else {
+        Scheme::Plain
+    }
 }
 
 fn spnego_policy(shared: &Shared, config: &Console) -> SpnegoPolicy {
     SpnegoPolicy {
         console: Arc::clone(&config.name),
         scheme: scheme(config),
-        services: config.kind.services().iter().map(|s| Arc::from(*s)).collect(),
+        services: config
+            .kind
+            .services()
+            .iter()
+            .map(|s| Arc::from(*s))
+            .collect(),
         hosts: config.hosts.clone(),
         names: Arc::clone(&shared.config.kerberos.auth_to_local),
         sessions: shared.sessions.clone(),

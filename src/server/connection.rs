@@ -63,12 +63,11 @@ impl<S: HttpService> Connection<S> {
         tcp: TcpStream,
         tls: Option<&Tls>,
     ) -> Self {
-        let at = match tls {
-            Some(tls) => At::Handshake(Box::new(TlsAcceptor::from(tls.current()).accept(tcp))),
-            None => {
-                state.parked.set(true);
-                At::Parked(Stream::Plain(tcp))
-            }
+        let at = if let Some(tls) = tls {
+            At::Handshake(Box::new(TlsAcceptor::from(tls.current()).accept(tcp)))
+        } else {
+            state.parked.set(true);
+            At::Parked(Stream::Plain(tcp))
         };
         let state = Rc::new(state);
         worker.enter(&state);
@@ -115,8 +114,8 @@ impl<S: HttpService> Connection<S> {
     }
 
     /// hyper is done with the connection.
-    fn served(&mut self, http1: Box<Http1<S>>, result: Result<(), hyper::Error>) {
-        if let Err(error) = &result {
+    fn served(&mut self, http1: Http1<S>, result: &Result<(), hyper::Error>) {
+        if let Err(error) = result {
             if error.is_parse_too_large() {
                 metrics::refused(Refusal::HeadTooLarge);
             } else if error.is_parse() {
@@ -234,7 +233,7 @@ impl<S: HttpService> Future for Connection<S> {
                     }
                     if let At::Serving(http1) = std::mem::replace(&mut this.at, At::Done) {
                         match result {
-                            Poll::Ready(result) => this.served(http1, result),
+                            Poll::Ready(result) => this.served(*http1, &result),
                             Poll::Pending => {
                                 this.park(http1, cx);
                                 if matches!(this.at, At::Serving(_)) {

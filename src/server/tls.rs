@@ -1,6 +1,10 @@
 //! TLS towards clients: PEM files → a rustls configuration that can be swapped.
 
-use std::{fmt, io, path::PathBuf, sync::Arc};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use rustls::{
@@ -126,18 +130,20 @@ fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     Ok(Arc::new(config))
 }
 
-fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let chain: Vec<_> = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)
         .map_err(|source| unreadable(path, source))?;
     if chain.is_empty() {
-        return Err(TlsError::NoCertificate { path: path.clone() });
+        return Err(TlsError::NoCertificate {
+            path: path.to_owned(),
+        });
     }
     Ok(chain)
 }
 
-fn unreadable(path: &PathBuf, source: pem::Error) -> TlsError {
-    let path = path.clone();
+fn unreadable(path: &Path, source: pem::Error) -> TlsError {
+    let path = path.to_owned();
     match source {
         pem::Error::Io(source) => TlsError::Read { path, source },
         source => TlsError::Pem { path, source },

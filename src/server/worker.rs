@@ -38,8 +38,8 @@ const OUT_OF_FILES: Duration = Duration::from_millis(50);
 pub(super) struct Listeners(Vec<(net::TcpListener, Role)>);
 
 impl Listeners {
-    pub(super) fn new(listeners: &[Listener], sockets: Vec<net::TcpListener>) -> Self {
-        let roles = listeners.iter().map(|listener| listener.role.clone());
+    pub(super) fn new(listeners: Vec<Listener>, sockets: Vec<net::TcpListener>) -> Self {
+        let roles = listeners.into_iter().map(|listener| listener.role);
         Self(sockets.into_iter().zip(roles).collect())
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A worker formats the line into its own scratch buffer and appends it to a shared one; a thread of
 //! its own writes that out. A slow disk or pipe therefore never holds a worker up: beyond
-//! [`sink::LIMIT`] bytes lines are dropped and counted. Times are UTC.
+//! four mebibytes lines are dropped and counted. Times are UTC.
 
 use std::{cell::RefCell, fmt, net::IpAddr, sync::Arc, time::Duration};
 
@@ -185,7 +185,7 @@ mod tests {
             bytes: 4096,
             duration: Duration::from_micros(12_345),
             auth: Duration::from_micros(50),
-            backend_wait: Duration::from_micros(9_000),
+            backend_wait: Duration::from_millis(9),
             reason: None,
         }
     }

@@ -128,8 +128,7 @@ impl Upstream {
                 (Some(index), _) | (None, Pick::Backend(index)) => index,
                 (None, Pick::Refuse(refusal)) => return Err(refusal),
                 (None, Pick::Wait) => {
-                    let end =
-                        *deadline.get_or_insert_with(|| Instant::now() + self.timeouts.hold);
+                    let end = *deadline.get_or_insert_with(|| Instant::now() + self.timeouts.hold);
                     self.group.pick_or_wait(end).await?
                 }
             };
@@ -196,9 +195,9 @@ impl Upstream {
         }
         lease.in_flight = Some(InFlight::at(backend));
         let (request, context) = compose(out, backend, credential, upload.reader());
-        let sent = lease.sender.try_send_request(request);
+        let exchange = lease.sender.try_send_request(request);
         let may_abandon = safe && !spent.repeat;
-        let response = match self.wait(sent, backend, upload, may_abandon).await {
+        let response = match self.wait(exchange, backend, upload, may_abandon).await {
             Ok(Ok(response)) => response,
             Ok(Err(mut error)) => {
                 let unsent = error.take_message().is_some();
@@ -328,7 +327,9 @@ impl Upstream {
             query: &out.query,
         };
         let seen = prefix.as_deref().unwrap_or_default();
-        let verdict = backend.kind.verdict(&asked, &head, seen, &self.group.authorities);
+        let verdict = backend
+            .kind
+            .verdict(&asked, &head, seen, &self.group.authorities);
         let outcome = match verdict {
             Verdict::Answer => Outcome::Answer,
             Verdict::Standby => return Ok((Outcome::Standby, None)),

@@ -239,7 +239,11 @@ impl Backend {
             }
             Err(error) => {
                 let known = self.addresses();
-                if known.is_empty() { Err(error) } else { Ok(known) }
+                if known.is_empty() {
+                    Err(error)
+                } else {
+                    Ok(known)
+                }
             }
         }
     }

@@ -75,7 +75,9 @@ impl Body for UpstreamBody {
 
     fn size_hint(&self) -> SizeHint {
         let hint = self.incoming.size_hint();
-        let Some(prefix) = &self.prefix else { return hint };
+        let Some(prefix) = &self.prefix else {
+            return hint;
+        };
         let extra = prefix.len() as u64;
         let mut sum = SizeHint::new();
         sum.set_lower(hint.lower() + extra);

@@ -54,7 +54,13 @@ pub enum AskError {
 pub fn reason<B>(response: &http::Response<B>) -> Bytes {
     match response.extensions().get::<ReasonPhrase>() {
         Some(reason) => Bytes::copy_from_slice(reason.as_bytes()),
-        None => Bytes::from_static(response.status().canonical_reason().unwrap_or("").as_bytes()),
+        None => Bytes::from_static(
+            response
+                .status()
+                .canonical_reason()
+                .unwrap_or("")
+                .as_bytes(),
+        ),
     }
 }
 
@@ -66,9 +72,12 @@ pub async fn get(
     headers: HeaderMap,
     timeout: Duration,
 ) -> Result<Reply, AskError> {
-    tokio::time::timeout(timeout, exchange(addresses, authority, target, headers, timeout))
-        .await
-        .unwrap_or(Err(AskError::TimedOut))
+    tokio::time::timeout(
+        timeout,
+        exchange(addresses, authority, target, headers, timeout),
+    )
+    .await
+    .unwrap_or(Err(AskError::TimedOut))
 }
 
 async fn exchange(
@@ -91,7 +100,10 @@ async fn exchange(
     request
         .headers_mut()
         .insert(header::HOST, authority.clone());
-    let response = sender.send_request(request).await.map_err(AskError::Broken)?;
+    let response = sender
+        .send_request(request)
+        .await
+        .map_err(AskError::Broken)?;
     let reason = reason(&response);
     let (parts, mut incoming) = response.into_parts();
     let mut body = BytesMut::new();

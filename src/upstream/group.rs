@@ -49,7 +49,10 @@ pub enum Pick {
 impl Group {
     /// A group of servers.
     pub fn new(console: Arc<str>, backends: Vec<Arc<Backend>>, balance: Balance) -> Self {
-        let authorities = backends.iter().map(|b| Arc::clone(&b.key.authority)).collect();
+        let authorities = backends
+            .iter()
+            .map(|b| Arc::clone(&b.key.authority))
+            .collect();
         Self {
             console,
             backends,
@@ -206,7 +209,12 @@ mod tests {
                     principal: None,
                     spn: Some(spn),
                 };
-                Arc::new(Backend::new(key, (*name).into(), 50070, crate::kinds::ALL[0]))
+                Arc::new(Backend::new(
+                    key,
+                    (*name).into(),
+                    50070,
+                    crate::kinds::ALL[0],
+                ))
             })
             .collect();
         Group::new("namenode".into(), backends, balance)
@@ -242,7 +250,11 @@ mod tests {
         let group = Arc::new(group(Balance::Active));
         let waiting = tokio::spawn({
             let group = Arc::clone(&group);
-            async move { group.pick_or_wait(hold_until(Duration::from_secs(60))).await }
+            async move {
+                group
+                    .pick_or_wait(hold_until(Duration::from_secs(60)))
+                    .await
+            }
         });
         while group.held.load(Ordering::Acquire) == 0 {
             tokio::task::yield_now().await;
@@ -256,7 +268,9 @@ mod tests {
     async fn waiting_ends_at_the_deadline() {
         let group = group(Balance::Active);
         group.learn(0, State::Standby);
-        let end = group.pick_or_wait(hold_until(Duration::from_secs(15))).await;
+        let end = group
+            .pick_or_wait(hold_until(Duration::from_secs(15)))
+            .await;
         assert_eq!(end, Err(Refusal::NoActive));
     }
 }

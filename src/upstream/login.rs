@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     gss::{InitiateError, Initiator},
+    identity::cookies::is_login_cookie,
     kinds::Login,
     refusal::Refusal,
     telemetry::metrics::{self, Side},
@@ -93,7 +94,9 @@ impl From<&LoginError> for Refusal {
     fn from(error: &LoginError) -> Self {
         match error {
             LoginError::Token(error) => Self::from(&**error),
-            LoginError::Refused { .. } | LoginError::NoCookie | LoginError::Nobody => Self::BackendLogin,
+            LoginError::Refused { .. } | LoginError::NoCookie | LoginError::Nobody => {
+                Self::BackendLogin
+            }
             LoginError::Unreachable(_) => Self::BackendDown,
             LoginError::Mutual(_) => Self::BackendMutual,
         }
@@ -318,7 +321,7 @@ fn cookie(reply: &Reply, serial: u64) -> Result<LoginCookie, LoginError> {
         let Some((name, content)) = pair.trim().split_once('=') else {
             continue;
         };
-        if !name.ends_with(".auth") || content.trim_matches('"').is_empty() {
+        if !is_login_cookie(name) || content.trim_matches('"').is_empty() {
             continue;
         }
         if let Some(end) = hadoop_expiry(content) {
@@ -337,7 +340,11 @@ fn cookie(reply: &Reply, serial: u64) -> Result<LoginCookie, LoginError> {
     let now = now_ms();
     // what names no end is renewed every hour
     let life = ends_at.saturating_sub(now).min(24 * 3600 * 1000);
-    let renew_at = if ends_at == u64::MAX { now + 3600 * 1000 } else { now + life * 4 / 5 };
+    let renew_at = if ends_at == u64::MAX {
+        now + 3600 * 1000
+    } else {
+        now + life * 4 / 5
+    };
     Ok(LoginCookie {
         serial,
         value,

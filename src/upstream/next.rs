@@ -151,23 +151,71 @@ mod tests {
             (O::Answer, B::Gone, &post, TIRED, S::Deliver),
             (O::LoginFailed, B::None, &get, FRESH, S::Relogin),
             (O::LoginFailed, B::Buffered, &post, FRESH, S::Relogin),
-            (O::LoginFailed, B::Gone, &put, FRESH, S::Refuse(R::NotReplayable)),
-            (O::LoginFailed, B::None, &get, TIRED, S::Refuse(R::BackendLogin)),
+            (
+                O::LoginFailed,
+                B::Gone,
+                &put,
+                FRESH,
+                S::Refuse(R::NotReplayable),
+            ),
+            (
+                O::LoginFailed,
+                B::None,
+                &get,
+                TIRED,
+                S::Refuse(R::BackendLogin),
+            ),
             (O::Standby, B::None, &get, FRESH, S::Elsewhere),
             (O::Standby, B::Buffered, &post, FRESH, S::Elsewhere),
-            (O::Standby, B::Gone, &put, FRESH, S::Refuse(R::NotReplayable)),
+            (
+                O::Standby,
+                B::Gone,
+                &put,
+                FRESH,
+                S::Refuse(R::NotReplayable),
+            ),
             (O::Standby, B::None, &get, TIRED, S::Refuse(R::NoActive)),
             (O::Unreachable, B::Unsent, &post, FRESH, S::Elsewhere),
-            (O::Unreachable, B::None, &get, TIRED, S::Refuse(R::BackendDown)),
+            (
+                O::Unreachable,
+                B::None,
+                &get,
+                TIRED,
+                S::Refuse(R::BackendDown),
+            ),
             (O::Unsent, B::Unsent, &post, FRESH, S::Reconnect),
-            (O::Unsent, B::Gone, &post, FRESH, S::Refuse(R::BackendBroken)),
+            (
+                O::Unsent,
+                B::Gone,
+                &post,
+                FRESH,
+                S::Refuse(R::BackendBroken),
+            ),
             (O::Broken, B::None, &get, FRESH, S::Elsewhere),
             (O::Broken, B::None, &get, TIRED, S::Refuse(R::BackendBroken)),
-            (O::Broken, B::Buffered, &post, FRESH, S::Refuse(R::BackendBroken)),
+            (
+                O::Broken,
+                B::Buffered,
+                &post,
+                FRESH,
+                S::Refuse(R::BackendBroken),
+            ),
             (O::Broken, B::None, &put, FRESH, S::Refuse(R::BackendBroken)),
             (O::Abandoned, B::None, &get, FRESH, S::Elsewhere),
-            (O::Abandoned, B::Buffered, &post, FRESH, S::Refuse(R::BackendTimeout)),
-            (O::TimedOut, B::None, &get, FRESH, S::Refuse(R::BackendTimeout)),
+            (
+                O::Abandoned,
+                B::Buffered,
+                &post,
+                FRESH,
+                S::Refuse(R::BackendTimeout),
+            ),
+            (
+                O::TimedOut,
+                B::None,
+                &get,
+                FRESH,
+                S::Refuse(R::BackendTimeout),
+            ),
         ];
         for (outcome, body, method, spent, wanted) in table {
             assert_eq!(
@@ -181,7 +229,12 @@ mod tests {
     #[test]
     fn a_post_that_may_have_been_done_is_never_sent_again() {
         for outcome in [Outcome::Broken, Outcome::TimedOut, Outcome::Abandoned] {
-            for body in [BodyState::None, BodyState::Unsent, BodyState::Buffered, BodyState::Gone] {
+            for body in [
+                BodyState::None,
+                BodyState::Unsent,
+                BodyState::Buffered,
+                BodyState::Gone,
+            ] {
                 assert!(matches!(
                     next(outcome, body, &Method::POST, FRESH),
                     Step::Refuse(_)

@@ -106,8 +106,8 @@ impl Probe {
         {
             self.prove().await;
         }
-        if state == State::Down && backend.obedience() == Obedience::Ignores {
-            // it may come back repaired
+        if state == State::Down {
+            // it may come back with another filter, or repaired
             backend.set_obedience(Obedience::Unproven);
         }
         self.group.learn(self.index, state);
@@ -154,17 +154,15 @@ impl Probe {
                     reason: String::from_utf8_lossy(&reply.reason).into_owned(),
                 }));
             }
+            // a new secret: it was restarted, perhaps with another filter
+            backend.set_obedience(Obedience::Unproven);
             stale = serial;
         }
     }
 
-    async fn credentials(
-        &self,
-        stale: Option<u64>,
-    ) -> Result<(HeaderMap, Option<u64>), LookError> {
+    async fn credentials(&self, stale: Option<u64>) -> Result<(HeaderMap, Option<u64>), LookError> {
         let mut headers = HeaderMap::new();
-        let credential =
-            login::credential(self.backend(), self.initiator.as_ref(), stale).await?;
+        let credential = login::credential(self.backend(), self.initiator.as_ref(), stale).await?;
         let serial = credential.serial();
         match credential {
             Credential::None => {}

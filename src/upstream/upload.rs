@@ -39,11 +39,19 @@ struct Shared<B> {
     kept_bytes: usize,
     limit: usize,
     size: SizeHint,
-    polled: bool,
+    read: Read,
     lost: bool,
-    ended: bool,
-    broken: bool,
     reader: u32,
+}
+
+/// How far the client's body has been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    NotYet,
+    Partly,
+    ToTheEnd,
+    /// The client's side failed.
+    Broken,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
@@ -59,12 +67,15 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
             kept_bytes: 0,
             limit,
             size,
-            polled: false,
+            read: Read::NotYet,
             lost: false,
-            ended: false,
-            broken: false,
             reader: 0,
         }))))
+    }
+
+    /// No body, whatever the client has.
+    pub fn none() -> Self {
+        Self(None)
     }
 
     /// What is left of it.
@@ -73,10 +84,10 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
             None => BodyState::None,
             Some(shared) => {
                 let shared = shared.borrow();
-                match (shared.polled, shared.lost) {
-                    (false, _) => BodyState::Unsent,
-                    (true, false) => BodyState::Buffered,
-                    (true, true) => BodyState::Gone,
+                match (shared.read, shared.lost) {
+                    (Read::NotYet, _) => BodyState::Unsent,
+                    (_, false) => BodyState::Buffered,
+                    (_, true) => BodyState::Gone,
                 }
             }
         }
@@ -84,15 +95,16 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
 
     /// Whether the client's own side failed.
     pub fn broken(&self) -> bool {
-        self.0.as_ref().is_some_and(|shared| shared.borrow().broken)
+        self.0
+            .as_ref()
+            .is_some_and(|shared| shared.borrow().read == Read::Broken)
     }
 
     /// Whether the client has more of it to send.
     pub fn under_way(&self) -> bool {
-        self.0.as_ref().is_some_and(|shared| {
-            let shared = shared.borrow();
-            !shared.ended && !shared.broken
-        })
+        self.0
+            .as_ref()
+            .is_some_and(|shared| matches!(shared.borrow().read, Read::NotYet | Read::Partly))
     }
 
     /// A reader from the first byte; ends any reader handed out before.
@@ -171,23 +183,27 @@ impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Body for Reader<B> {
             this.at += 1;
             return Poll::Ready(Some(Ok(Frame::data(chunk.clone()))));
         }
-        shared.polled = true;
+        if shared.read == Read::NotYet {
+            shared.read = Read::Partly;
+        }
         loop {
-            if shared.ended {
+            if shared.read == Read::ToTheEnd {
                 return Poll::Ready(None);
             }
             match ready!(Pin::new(&mut shared.client).poll_frame(cx)) {
                 None => {
-                    shared.ended = true;
+                    shared.read = Read::ToTheEnd;
                 }
                 Some(Err(error)) => {
                     shared.lost = true;
-                    shared.broken = true;
+                    shared.read = Read::Broken;
                     return Poll::Ready(Some(Err(UploadError::Client(error))));
                 }
                 // trailers end here: nothing that a client says after its body is forwarded
                 Some(Ok(frame)) => {
-                    let Ok(data) = frame.into_data() else { continue };
+                    let Ok(data) = frame.into_data() else {
+                        continue;
+                    };
                     if shared.kept_bytes + data.len() > shared.limit {
                         shared.lost = true;
                         shared.kept = Vec::new();
@@ -205,13 +221,17 @@ impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Body for Reader<B> {
 
     fn is_end_stream(&self) -> bool {
         let shared = self.shared.borrow();
-        shared.ended && self.at >= shared.kept.len()
+        shared.read == Read::ToTheEnd && self.at >= shared.kept.len()
     }
 
     fn size_hint(&self) -> SizeHint {
         let shared = self.shared.borrow();
         // asked once, before the first byte: the client's own announcement
-        if self.at == 0 { shared.size.clone() } else { SizeHint::default() }
+        if self.at == 0 {
+            shared.size
+        } else {
+            SizeHint::default()
+        }
     }
 }
 
@@ -272,11 +292,18 @@ mod tests {
     }
 
     fn chunks(list: &[&'static str]) -> Chunks {
-        Chunks(list.iter().map(|c| Bytes::from_static(c.as_bytes())).collect())
+        Chunks(
+            list.iter()
+                .map(|c| Bytes::from_static(c.as_bytes()))
+                .collect(),
+        )
     }
 
     fn all(body: SendBody<Chunks>) -> Result<Bytes, UploadError> {
-        body.collect().now_or_never().unwrap().map(http_body_util::Collected::to_bytes)
+        body.collect()
+            .now_or_never()
+            .unwrap()
+            .map(http_body_util::Collected::to_bytes)
     }
 
     #[test]

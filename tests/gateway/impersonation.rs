@@ -177,3 +177,28 @@ fn a_simple_console_is_told_by_user_name_without_any_login() {
     assert_eq!(seen.header("authorization"), None);
     assert_eq!(backend.login_count(), 0);
 }
+
+/// Under `service` a delegation token would be the gateway's own, and with it the gateway's rights.
+#[test]
+pub fn a_service_console_gives_no_credential_of_its_own() {
+    let backend = backend();
+    let gateway = gateway().console("namenode").identity("service").backend(&backend).run();
+    ask(&gateway, "/webhdfs/v1/?op=LISTSTATUS").is_ok("nobody");
+    backend.forget();
+    for query in [
+        "op=GETDELEGATIONTOKEN",
+        "op=getdelegationtoken&renewer=alice",
+        "OP=GetDelegationToken",
+        "a=1&op=GETDELEGATIONTOKEN",
+        "%6fp=GETDELEGATIONTOKEN",
+        "op=GETDELEGATION%54OKEN",
+        "op=LISTSTATUS&op=GETDELEGATIONTOKEN",
+        "op=GETDELEGATIONTOKENS",
+    ] {
+        ask(&gateway, &format!("/webhdfs/v1/?{query}")).is(Refusal::CredentialDenied);
+        assert_eq!(backend.seen().len(), 0, "{query}");
+    }
+    // a token of the user's own, where the user is told
+    let doas = namenode(&backend);
+    ask(&doas, "/webhdfs/v1/?op=GETDELEGATIONTOKEN").is_ok("alice");
+}

@@ -6,7 +6,7 @@ use spnegate::refusal::Refusal;
 
 use crate::{
     backend::backend,
-    backend_login, client::Client, failover, faults, framing,
+    backend_login, client::Client, failover, faults, framing, impersonation,
     proxy::gateway,
     sessions, tickets, uploads,
     world::{negotiate, world},
@@ -71,6 +71,7 @@ const CLAIMS: &[(Refusal, Proof)] = &[
     (Refusal::HeadTimeout, Here(framing::a_head_that_does_not_end)),
     (Refusal::BodyTimeout, Here(uploads::an_upload_that_stalls)),
     (Refusal::NotFound, Here(what_is_refused_before_any_backend)),
+    (Refusal::CredentialDenied, Here(impersonation::a_service_console_gives_no_credential_of_its_own)),
     (Refusal::NodeDenied, Here(what_is_refused_before_any_backend)),
     (Refusal::NodeLink, Here(what_is_refused_before_any_backend)),
     (Refusal::BackendDown, Here(failover::a_backend_that_is_not_there)),

@@ -34,7 +34,7 @@ fn the_client_is_asked_for_its_body_when_a_backend_has_been_chosen() {
     let backend = backend().role(Role::Standby);
     let gateway = gateway().console("namenode").identity("doas").backend(&backend).run();
     let request = gateway
-        .ask("PUT /webhdfs/v1/x?op=CREATE")
+        .ask("POST /other")
         .by("alice")
         .header("Expect", "100-continue")
         .header("Content-Length", "4")
@@ -199,4 +199,22 @@ fn a_failed_login_in_an_upload_beyond_the_buffer_is_said_and_not_repeated() {
         assert!(!answer.all_text().contains("secret"));
     }
     drop(second());
+}
+
+/// The first step of a WebHDFS write is answered by a redirect; its body would be thrown away.
+#[test]
+fn a_client_that_waits_is_spared_a_body_that_the_namenode_would_throw_away() {
+    let backend = backend().answers(|_| reply(307).with("Location", "/elsewhere"));
+    let gateway = gateway().console("namenode").identity("doas").backend(&backend).run();
+    let request = gateway
+        .ask("PUT /webhdfs/v1/x?op=CREATE")
+        .by("alice")
+        .header("Expect", "100-continue")
+        .header("Content-Length", "1000000000");
+    let mut client = gateway.connect();
+    client.send(request.bytes());
+    let head = client.head().unwrap();
+    assert!(head.starts_with("HTTP/1.1 307 "), "{head}");
+    assert!(head.to_ascii_lowercase().contains("connection: close"), "{head}");
+    assert_eq!(backend.only().body, b"");
 }

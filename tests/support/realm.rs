@@ -15,7 +15,9 @@
 )]
 
 use std::{
-    env, fs,
+    env,
+    fmt::Write,
+    fs,
     io::{BufRead, BufReader},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     os::unix::process::CommandExt,
@@ -325,12 +327,12 @@ fn enter(home: &Path) -> PathBuf {
     );
     for number in 0..REALMS {
         let (name, kdc) = (realm_name(number), address(number));
-        conf.push_str(&format!(" {name} = {{\n  kdc = {kdc}\n }}\n"));
+        writeln!(conf, " {name} = {{\n  kdc = {kdc}\n }}").unwrap();
     }
     conf.push_str("[domain_realm]\n");
     for number in 0..REALMS {
         let name = realm_name(number);
-        conf.push_str(&format!(" .{} = {name}\n", name.to_lowercase()));
+        writeln!(conf, " .{} = {name}", name.to_lowercase()).unwrap();
     }
     fs::write(home.join("krb5.conf"), conf).unwrap();
     let error = Command::new(env::current_exe().unwrap())

@@ -251,16 +251,17 @@ impl Chunk {
                 }
             }
             (Self::Size(size, true) | Self::Extension(size), b'\r') => Self::SizeLf(size),
-            (Self::Size(size, true), b';' | b' ' | b'\t') => Self::Extension(size),
-            (Self::Extension(size), byte) if byte != b'\n' => Self::Extension(size),
-            (Self::SizeLf(0), b'\n') => Self::TrailerStart,
+            (Self::Extension(_), b'\n') => return Step::Bad,
+            (Self::Size(size, true), b';' | b' ' | b'\t') | (Self::Extension(size), _) => {
+                Self::Extension(size)
+            }
+            (Self::SizeLf(0) | Self::TrailerLf, b'\n') => Self::TrailerStart,
             (Self::SizeLf(size), b'\n') => Self::Data(size),
             (Self::DataCr, b'\r') => Self::DataLf,
             (Self::DataLf, b'\n') => Self::Size(0, false),
             (Self::TrailerStart, b'\r') => Self::EndLf,
             (Self::Trailer, b'\r') => Self::TrailerLf,
             (Self::TrailerStart | Self::Trailer, _) => Self::Trailer,
-            (Self::TrailerLf, b'\n') => Self::TrailerStart,
             (Self::EndLf, b'\n') => return Step::End,
             _ => return Step::Bad,
         })

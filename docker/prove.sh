@@ -1,0 +1,39 @@
+#!/bin/bash
+# Proves docker/Dockerfile and docker/compose.yaml where no container engine runs: makes a Debian
+# with debootstrap, carries out the Dockerfile's instructions in it, and runs the result in name
+# spaces of its own, without network and as the image's user.
+#
+#   docker/prove.sh             the runtime image around target/release/spnegate, or target/debug's
+#   docker/prove.sh --build     builds in the Dockerfile's build stage too (many minutes)
+#   docker/prove.sh --compose   runs both services of compose.yaml too (with target/debug/lab)
+#
+# Wants root, debootstrap, python3-yaml, iproute2, and a network for Debian's packages. Everything is
+# written below target/docker-proof; the Debian is kept there for the next time.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+work=$PWD/target/docker-proof
+base=$work/bookworm
+
+if [ "$(id -u)" != 0 ]; then
+  echo "docker-proof: making file systems and name spaces wants root" >&2
+  exit 1
+fi
+binary=$PWD/target/release/spnegate
+[ -x "$binary" ] || binary=$PWD/target/debug/spnegate
+if [ ! -x "$binary" ] && [[ " $* " != *" --build "* ]]; then
+  echo "docker-proof: no binary: run cargo build first" >&2
+  exit 1
+fi
+mkdir -p "$work"
+if [ ! -d "$base" ]; then
+  echo "docker-proof: making a Debian with debootstrap (a minute)"
+  rm -rf "$base.part"
+  debootstrap --variant=minbase bookworm "$base.part" http://deb.debian.org/debian >"$work/debootstrap.log"
+  mv "$base.part" "$base"
+fi
+options=(--work "$work" --base "$base" --binary "$binary")
+[ ! -x target/debug/lab ] || options+=(--lab "$PWD/target/debug/lab")
+cache=${SPNEGATE_LAB_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/spnegate-lab}
+[ ! -d "$cache" ] || options+=(--cache "$cache")
+# the system's Python, which Debian's python3-yaml belongs to
+exec /usr/bin/python3 -B docker/proof/prove.py "${options[@]}" "$@"

@@ -1,0 +1,113 @@
+//! A real browser logs in and shows the NameNode's and the ResourceManager's pages.
+
+use std::fs;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use lab::{Console, Gateway, Lab, Server, wait};
+
+struct Stage {
+    lab: Lab,
+    _gateway: Gateway,
+}
+
+fn stage() -> &'static Stage {
+    static STAGE: OnceLock<Stage> = OnceLock::new();
+    STAGE.get_or_init(|| {
+        let lab = Lab::builder()
+            .with(Server::YARN)
+            .wait_for_turn(Duration::from_secs(600))
+            .start()
+            .unwrap();
+        let gateway = Gateway::builder(&lab).start().unwrap();
+        Stage {
+            lab,
+            _gateway: gateway,
+        }
+    })
+}
+
+/// The page as Chromium renders it, scripts run, as `user` with a new profile.
+fn render(user: &str, url: &str) -> String {
+    let lab = &stage().lab;
+    let profile = lab.folder().join("chromium");
+    let _ = fs::remove_dir_all(&profile);
+    let tickets = lab.tickets(user).unwrap();
+    // not in the lab's world: a preloaded library and a sandbox do not go together
+    let mut chromium = Command::new("timeout");
+    chromium
+        .args(["120", "chromium"])
+        .env("KRB5_CONFIG", lab.realm().krb5_conf())
+        .env("KRB5CCNAME", format!("FILE:{}", tickets.display()))
+        .env("HOME", lab.folder())
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--auth-server-allowlist=proxy.example.com",
+            "--host-resolver-rules=MAP proxy.example.com 127.0.10.15, MAP * ~NOTFOUND",
+            "--virtual-time-budget=20000",
+            "--dump-dom",
+        ])
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .arg(url);
+    let output = chromium
+        .output()
+        .expect("chromium runs (Debian package chromium)");
+    let page = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    page
+}
+
+/// Pages fill themselves by scripts: looks until all words are there.
+fn shows(user: &str, url: &str, words: &[&str]) {
+    let mut page = String::new();
+    let shown = wait::until(
+        &format!("{url} shows {words:?}"),
+        Duration::from_secs(120),
+        || {
+            page = render(user, url);
+            Ok(words.iter().all(|word| page.contains(word)).then_some(()))
+        },
+    );
+    assert!(shown.is_ok(), "{shown:?}: {page}");
+    println!(
+        "Chromium as {user}: {url} shows {words:?} ({} bytes of DOM)",
+        page.len()
+    );
+}
+
+#[test]
+fn chromium_logs_in_and_reads_the_namenode() {
+    let url = Gateway::url(Console::NameNode, "/dfshealth.html");
+    // these come from /jmx by a script
+    shows(
+        "alice",
+        &url,
+        &["Security is on", "nn1.example.com:8020", "Live Nodes"],
+    );
+}
+
+#[test]
+fn chromium_logs_in_and_reads_the_resourcemanager() {
+    let url = Gateway::url(Console::ResourceManager, "/cluster/nodes");
+    shows("alice", &url, &["Logged in as: alice", "nm1.example.com"]);
+}
+
+#[test]
+fn chromium_shows_carol_that_she_is_refused() {
+    let url = Gateway::url(Console::NameNode, "/webhdfs/v1/?op=LISTSTATUS");
+    shows("carol", &url, &["not allowed to impersonate carol"]);
+}

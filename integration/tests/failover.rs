@@ -1,0 +1,185 @@
+//! Failover under load: whatever happens to the active server, no request that can be replayed
+//! fails.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use lab::{Client, Console, Gateway, Lab, Load, Server, Tally, Turn};
+
+/// Threads that read, a console.
+const READERS: u64 = 4;
+
+struct Stage {
+    lab: Lab,
+    gateway: Gateway,
+}
+
+/// Requests wait up to a minute here, so that a busy machine's slow failover is no failed request.
+fn stage() -> &'static Stage {
+    static STAGE: OnceLock<Stage> = OnceLock::new();
+    STAGE.get_or_init(|| {
+        let lab = Lab::builder()
+            .with(Server::YARN)
+            .wait_for_turn(Duration::from_secs(600))
+            .start()
+            .unwrap();
+        let gateway = Gateway::builder(&lab)
+            .sections("[timeouts]\nhold = \"60s\"")
+            .start()
+            .unwrap();
+        Stage { lab, gateway }
+    })
+}
+
+fn client(console: Console) -> Client {
+    let url = Gateway::url(console, "/.spnegate/whoami");
+    let session = stage().lab.session("alice", &url).unwrap();
+    Gateway::client(console).header("Cookie", &session)
+}
+
+/// A turn: one request, which must be answered with 200 and these words.
+fn turn(client: &mut Client, method: &str, path: &str, words: &str) -> Turn {
+    match client.request(method, path, b"") {
+        Ok(reply) if reply.status == 200 && reply.text().contains(words) => Turn::Done,
+        Ok(reply) => {
+            let text: String = reply.text().chars().take(300).collect();
+            Turn::Failed(format!("{method} {path}: {} {text}", reply.status))
+        }
+        Err(error) => Turn::Failed(format!("{method} {path}: {error}")),
+    }
+}
+
+fn readers(console: Console, pages: &'static [(&'static str, &'static str)]) -> Load {
+    Load::start((0..READERS).map(|_| {
+        let mut client = client(console);
+        let mut pages = pages.iter().cycle();
+        move || {
+            let Some((path, words)) = pages.next() else {
+                return Turn::Over;
+            };
+            turn(&mut client, "GET", path, words)
+        }
+    }))
+}
+
+/// Small writes: a PUT that was under way when the server died is not repeated, since it may have
+/// been carried out; one that was not sent yet, or was refused by a standby, is.
+fn writer() -> Load {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let mut client = client(Console::NameNode);
+    Load::start([move || {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed) % 100;
+        let path = format!("/webhdfs/v1/user/alice/dir{number}?op=MKDIRS");
+        turn(&mut client, "PUT", &path, "true")
+    }])
+}
+
+const HDFS_PAGES: &[(&str, &str)] = &[
+    (
+        "/webhdfs/v1/user/alice?op=GETFILESTATUS",
+        "\"owner\":\"alice\"",
+    ),
+    ("/webhdfs/v1/user?op=LISTSTATUS", "\"pathSuffix\":\"alice\""),
+    ("/webhdfs/v1/?op=GETHOMEDIRECTORY", "/user/alice"),
+];
+const YARN_PAGES: &[(&str, &str)] = &[
+    ("/ws/v1/cluster/metrics", "clusterMetrics"),
+    ("/cluster/nodes", "Logged in as: alice"),
+];
+
+/// Runs `event` under load; prints what became of the requests, and returns (reads, writes).
+fn under_load(what: &str, event: impl FnOnce(&Lab)) -> (Tally, Tally) {
+    let (reads, writes) = (readers(Console::NameNode, HDFS_PAGES), writer());
+    reads.wait_more(50).unwrap();
+    let begun = Instant::now();
+    event(&stage().lab);
+    let took = begun.elapsed().as_secs_f64();
+    reads.wait_more(100).unwrap();
+    writes.wait_more(10).unwrap();
+    let (reads, writes) = (reads.stop(), writes.stop());
+    println!(
+        "{what}: done after {took:.1} s\n  reads:  {}\n  writes: {}",
+        reads.line(),
+        writes.line()
+    );
+    (reads, writes)
+}
+
+fn active() -> (Server, Server) {
+    let active = stage().lab.wait_active_namenode().unwrap();
+    let other = if active == Server::Nn1 {
+        Server::Nn2
+    } else {
+        Server::Nn1
+    };
+    (active, other)
+}
+
+#[test]
+fn a_killed_namenode_costs_no_read() {
+    let (first, _) = active();
+    let (reads, _) = under_load("kill -9 of the active NameNode", |lab| {
+        lab.kill9(first).unwrap();
+        lab.wait_active_namenode_other_than(first).unwrap();
+    });
+    assert_eq!(reads.failures, [""; 0]);
+    let (reads, _) = under_load("its restart as the standby", |lab| {
+        lab.start(first).unwrap()
+    });
+    assert_eq!(reads.failures, [""; 0]);
+}
+
+#[test]
+fn a_handover_costs_no_request_at_all() {
+    let (first, second) = active();
+    for (from, to) in [(first, second), (second, first)] {
+        let (reads, writes) = under_load(&format!("haadmin -failover {from} {to}"), |lab| {
+            lab.haadmin_failover(from, to).unwrap();
+        });
+        assert_eq!(reads.failures, [""; 0]);
+        assert_eq!(writes.failures, [""; 0]);
+    }
+}
+
+#[test]
+fn a_frozen_namenode_that_wakes_up_beside_the_new_one() {
+    let (first, second) = active();
+    let (reads, _) = under_load("SIGSTOP of the active NameNode", |lab| {
+        lab.pause(first).unwrap();
+        lab.wait_active_namenode_other_than(first).unwrap();
+    });
+    assert_eq!(reads.failures, [""; 0]);
+    // both say that they are active, until the old one is told off by the JournalNode
+    let (reads, _) = under_load("SIGCONT: two claim to be active", |lab| {
+        lab.resume(first).unwrap()
+    });
+    assert_eq!(reads.failures, [""; 0]);
+    let states = stage().gateway.backends(Console::NameNode).unwrap();
+    println!("the gateway sees {states:?}");
+    assert_eq!(states[&second.url().unwrap()], "active");
+    // leave a pair behind, whatever the woken one did
+    let lab = &stage().lab;
+    let _ = lab.kill9(first);
+    lab.start(first).unwrap();
+}
+
+#[test]
+fn a_killed_resourcemanager_costs_no_read() {
+    let Stage { lab, .. } = stage();
+    let first = lab.active_rm().unwrap().unwrap();
+    let reads = readers(Console::ResourceManager, YARN_PAGES);
+    reads.wait_more(50).unwrap();
+    let begun = Instant::now();
+    lab.kill9(first).unwrap();
+    let other = lab.wait_active_rm_other_than(first).unwrap();
+    let took = begun.elapsed().as_secs_f64();
+    reads.wait_more(100).unwrap();
+    let reads = reads.stop();
+    println!(
+        "kill -9 of the active ResourceManager: {other} is active after {took:.1} s\n  reads:  {}",
+        reads.line()
+    );
+    assert_eq!(reads.failures, [""; 0]);
+    lab.start(first).unwrap();
+}

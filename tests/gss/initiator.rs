@@ -1,0 +1,173 @@
+//! The gateway's own tokens.
+
+use std::{fs, time::Duration};
+
+use spnegate::gss::{
+    InitiateError,
+    peek::{Peek, peek},
+};
+
+use crate::{World, edit, initiator, initiator_within, login};
+
+#[tokio::test]
+async fn an_answer_that_is_not_the_backends_is_refused() {
+    let world = World::start();
+    let first = world
+        .initiator
+        .token(&world.alice, &world.proxy)
+        .await
+        .unwrap();
+    let second = world
+        .initiator
+        .token(&world.alice, &world.proxy)
+        .await
+        .unwrap();
+    let accepted = login(&world.acceptor, &first.token).await.unwrap();
+    let refused = second.verify(&accepted.reply.unwrap()).unwrap_err();
+    assert!(matches!(refused, InitiateError::Mutual { .. }), "{refused}");
+    assert!(matches!(
+        first.verify(b"junk"),
+        Err(InitiateError::Mutual { .. })
+    ));
+}
+
+#[tokio::test]
+async fn the_process_s_default_credential_is_never_used() {
+    let world = World::start();
+    let root = world.realm.principal("root");
+    let keytab = world.realm.add_with_keytab("root.keytab", &[&root]);
+    world.realm.kinit(&root, &keytab);
+    let accepted = login(&world.acceptor, &world.token().await).await.unwrap();
+    assert_eq!(accepted.client, world.alice);
+}
+
+#[tokio::test]
+async fn a_frozen_kdc_stops_neither_logins_nor_tokens_for_known_backends() {
+    let world = World::start();
+    let other = world.realm.spn("other");
+    world.realm.add(&[&other]);
+    let impatient = initiator_within(&world.realm.path("alice.keytab"), Duration::from_secs(1));
+    impatient.token(&world.alice, &world.proxy).await.unwrap();
+    world.realm.freeze_kdc();
+    let refused = impatient.token(&world.alice, &other).await.unwrap_err();
+    assert_eq!(refused, InitiateError::Timeout);
+    // behind the hung exchange nobody waits
+    let refused = impatient.token(&world.alice, &other).await.unwrap_err();
+    assert!(
+        matches!(refused, InitiateError::KdcUnreachable { .. }),
+        "{refused:?}"
+    );
+    for _ in 0..20 {
+        let token = impatient.token(&world.alice, &world.proxy).await.unwrap();
+        login(&world.acceptor, &token.token).await.unwrap();
+    }
+    world.realm.thaw_kdc();
+    let mut last = Err(refused);
+    for _ in 0..200 {
+        last = impatient.token(&world.alice, &other).await.map(drop);
+        if last.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    last.unwrap();
+}
+
+#[tokio::test]
+async fn initiators_say_what_is_wrong() {
+    let mut world = World::start();
+    let realm = &world.realm;
+    let users = realm.path("alice.keytab");
+    world.token().await;
+    let unknown = realm.spn("unknown");
+    let error = world
+        .initiator
+        .token(&world.alice, &unknown)
+        .await
+        .unwrap_err();
+    assert_eq!(error, InitiateError::UnknownSpn { spn: unknown });
+
+    let bob = realm.principal("bob");
+    let error = world.initiator.token(&bob, &world.proxy).await.unwrap_err();
+    assert!(matches!(error, InitiateError::NoKey { .. }), "{error:?}");
+
+    edit(&users, |keytab| {
+        let mut entry = keytab.entries[0].clone();
+        entry.principal = bob.clone();
+        keytab.entries.push(entry);
+    });
+    world.initiator.reload();
+    let error = world.initiator.token(&bob, &world.proxy).await.unwrap_err();
+    assert_eq!(error, InitiateError::ClientUnknown { client: bob });
+
+    for preauth in ["-requires_preauth", "+requires_preauth"] {
+        realm.admin(&format!("modprinc {preauth} {}", world.alice));
+        realm.rotate(&[&world.alice]);
+        let error = initiator(&users)
+            .token(&world.alice, &world.proxy)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, InitiateError::KeyWrong { .. }), "{error:?}");
+    }
+    // tickets of before still serve
+    world
+        .initiator
+        .token(&world.alice, &world.proxy)
+        .await
+        .unwrap();
+
+    realm.admin(&format!("modprinc -allow_tix {}", world.alice));
+    let error = initiator(&users)
+        .token(&world.alice, &world.proxy)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, InitiateError::ClientRevoked { .. }),
+        "{error:?}"
+    );
+
+    world.realm.stop_kdc();
+    let error = initiator(&users)
+        .token(&world.alice, &world.proxy)
+        .await
+        .unwrap_err();
+    let name = world.realm.name();
+    assert!(
+        matches!(&error, InitiateError::KdcUnreachable { realm, .. } if realm == name),
+        "{error:?}"
+    );
+    world.realm.start_kdc();
+}
+
+#[tokio::test]
+async fn a_reload_renews_tickets_with_the_keytab_as_it_is() {
+    let world = World::start();
+    let first = world
+        .initiator
+        .token(&world.alice, &world.proxy)
+        .await
+        .unwrap();
+    world.realm.rotate(&[&world.alice, &world.proxy]);
+    world.realm.keytab("alice.keytab", &[&world.alice]);
+    fs::rename(
+        world.realm.keytab("new.keytab", &[&world.proxy]),
+        world.realm.path("proxy.keytab"),
+    )
+    .unwrap();
+    world.initiator.reload();
+    login(&world.acceptor, &first.token).await.unwrap();
+    // the old ticket serves until the new one is there
+    let mut kvno = Some(1);
+    for _ in 0..500 {
+        let token = world.token().await;
+        kvno = match peek(&token) {
+            Peek::Ticket(ticket) => ticket.kvno,
+            other => panic!("{other:?}"),
+        };
+        login(&world.acceptor, &token).await.unwrap();
+        if kvno == Some(2) {
+            break;
+        }
+    }
+    assert_eq!(kvno, Some(2));
+}

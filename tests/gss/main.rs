@@ -1,0 +1,353 @@
+//! Acceptor and initiator on a throwaway realm.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "../support/realm.rs"]
+mod realm;
+
+mod initiator;
+mod rotation;
+
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use libgssapi::{
+    context::{ClientCtx, CtxFlags, SecurityContext},
+    name::Name,
+    oid::{GSS_MECH_KRB5, GSS_NT_KRB5_PRINCIPAL},
+};
+use realm::{Realm, eventually, with_clockskew};
+use spnegate::gss::{
+    AcceptError, Accepted, Acceptor, AcceptorOptions, GssStartError, Initiator, InitiatorOptions,
+    Keytab, KeytabError, Principal, ReplayCache, Step,
+};
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+fn acceptor(keytab: &Path) -> Acceptor {
+    let options = AcceptorOptions {
+        keytab: keytab.to_path_buf(),
+        replay_cache: ReplayCache::File(keytab.with_extension("rcache2")),
+        threads: 2,
+        queue: 64,
+        deadline: DEADLINE,
+    };
+    Acceptor::start(options).unwrap()
+}
+
+fn initiator(keytab: &Path) -> Initiator {
+    initiator_within(keytab, DEADLINE)
+}
+
+fn initiator_within(keytab: &Path, deadline: Duration) -> Initiator {
+    Initiator::start(InitiatorOptions {
+        keytab: keytab.to_path_buf(),
+        threads: 2,
+        queue: 64,
+        deadline,
+    })
+    .unwrap()
+}
+
+async fn login(acceptor: &Acceptor, token: &[u8]) -> Result<Accepted, AcceptError> {
+    match acceptor.accept(token.to_vec(), None).await? {
+        Step::Done(accepted) => Ok(accepted),
+        Step::Continue { .. } => panic!("another leg"),
+    }
+}
+
+/// A realm with `alice` and `HTTP/proxy`, each with a keytab.
+struct World {
+    realm: Realm,
+    alice: Principal,
+    proxy: Principal,
+    acceptor: Acceptor,
+    initiator: Initiator,
+}
+
+impl World {
+    fn start() -> Self {
+        let realm = Realm::start();
+        let (alice, proxy) = (realm.principal("alice"), realm.spn("proxy"));
+        let users = realm.add_with_keytab("alice.keytab", &[&alice]);
+        let services = realm.add_with_keytab("proxy.keytab", &[&proxy]);
+        Self {
+            acceptor: acceptor(&services),
+            initiator: initiator(&users),
+            realm,
+            alice,
+            proxy,
+        }
+    }
+
+    async fn token(&self) -> Vec<u8> {
+        self.initiator
+            .token(&self.alice, &self.proxy)
+            .await
+            .unwrap()
+            .token
+    }
+
+    /// A client without a ticket of before.
+    fn fresh(&mut self) {
+        self.initiator = initiator(&self.realm.path("alice.keytab"));
+    }
+}
+
+/// Changes the entries of a keytab file in one rename.
+fn edit(path: &Path, change: impl FnOnce(&mut Keytab)) {
+    let mut keytab = Keytab::load(path).unwrap();
+    change(&mut keytab);
+    let new = path.with_extension("new");
+    fs::write(&new, keytab.to_bytes()).unwrap();
+    fs::rename(new, path).unwrap();
+}
+
+#[tokio::test]
+async fn a_login_tells_client_service_end_and_proves_the_gateway() {
+    let world = World::start();
+    let token = world
+        .initiator
+        .token(&world.alice, &world.proxy)
+        .await
+        .unwrap();
+    let accepted = login(&world.acceptor, &token.token).await.unwrap();
+    assert_eq!(accepted.client, world.alice);
+    assert_eq!(accepted.service, world.proxy);
+    let apart = accepted
+        .expires
+        .duration_since(token.expires)
+        .unwrap_or_else(|e| e.duration());
+    assert!(apart < Duration::from_secs(60), "{apart:?}");
+    token.verify(&accepted.reply.unwrap()).unwrap();
+}
+
+#[tokio::test]
+async fn a_token_is_accepted_once() {
+    let world = World::start();
+    let token = world.token().await;
+    login(&world.acceptor, &token).await.unwrap();
+    let again = login(&world.acceptor, &token).await.unwrap_err();
+    assert_eq!(again, AcceptError::Replay);
+}
+
+#[tokio::test]
+async fn tickets_name_the_service_they_are_for() {
+    let world = World::start();
+    let presto = world.realm.principal("presto/proxy");
+    let keytab = world.realm.path("proxy.keytab");
+    world.realm.add(&[&presto]);
+    world.realm.admin(&format!(
+        "ktadd -norandkey -k {} {presto}",
+        keytab.display()
+    ));
+    world.acceptor.reload().unwrap();
+    assert_eq!(
+        *world.acceptor.principals(),
+        [world.proxy.clone(), presto.clone()]
+    );
+    let token = world.initiator.token(&world.alice, &presto).await.unwrap();
+    assert_eq!(
+        login(&world.acceptor, &token.token).await.unwrap().service,
+        presto
+    );
+    assert_eq!(
+        login(&world.acceptor, &world.token().await)
+            .await
+            .unwrap()
+            .service,
+        world.proxy
+    );
+}
+
+#[tokio::test]
+async fn a_service_that_the_keytab_lacks_is_named() {
+    let world = World::start();
+    let other = world.realm.spn("other");
+    world.realm.add(&[&other]);
+    let token = world.initiator.token(&world.alice, &other).await.unwrap();
+    let error = login(&world.acceptor, &token.token).await.unwrap_err();
+    assert!(
+        matches!(&error, AcceptError::NoKey { service, .. } if *service == other),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn start_names_the_file_and_the_cure() {
+    let realm = Realm::start();
+    let options = |keytab: &str, cache: &str| AcceptorOptions {
+        keytab: realm.path(keytab),
+        replay_cache: ReplayCache::File(realm.path(cache)),
+        threads: 1,
+        queue: 1,
+        deadline: DEADLINE,
+    };
+    fs::write(realm.path("junk"), "junk").unwrap();
+    let missing = Acceptor::start(options("missing", "r")).unwrap_err();
+    assert!(
+        matches!(missing, GssStartError::Keytab(KeytabError::Missing(_))),
+        "{missing}"
+    );
+    let junk = Acceptor::start(options("junk", "r")).unwrap_err();
+    assert!(
+        matches!(junk, GssStartError::Keytab(KeytabError::Format { .. })),
+        "{junk}"
+    );
+    let cache = Acceptor::start(options("junk", "no/r")).unwrap_err();
+    assert!(
+        matches!(cache, GssStartError::ReplayCache { .. }),
+        "{cache}"
+    );
+}
+
+#[tokio::test]
+async fn junk_is_refused_with_a_reason() {
+    let world = World::start();
+    let good = world.token().await;
+    assert_eq!(
+        login(&world.acceptor, b"").await.unwrap_err(),
+        AcceptError::Empty
+    );
+    let ntlm = login(&world.acceptor, b"NTLMSSP\0\x01\0\0\0")
+        .await
+        .unwrap_err();
+    assert_eq!(ntlm, AcceptError::Ntlm);
+    let answer = login(&world.acceptor, b"\xa1\x03\x30\x01\x00")
+        .await
+        .unwrap_err();
+    assert_eq!(answer, AcceptError::Interrupted);
+    for junk in [&b"\x60"[..], b"junk", &[0x60; 400], &good[..good.len() / 2]] {
+        let error = login(&world.acceptor, junk).await.unwrap_err();
+        assert!(
+            matches!(error, AcceptError::Malformed { .. }),
+            "{junk:x?} {error:?}"
+        );
+    }
+    for at in (0..good.len()).step_by(7) {
+        let mut damaged = good.clone();
+        damaged[at] ^= 0x55;
+        // the wrapper is malleable: some still authenticate, as alice and nobody else
+        if let Ok(Step::Done(accepted)) = world.acceptor.accept(damaged, None).await {
+            assert_eq!(accepted.client, world.alice);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_raw_kerberos_token_is_accepted() {
+    let world = World::start();
+    world
+        .realm
+        .kinit(&world.alice, &world.realm.path("alice.keytab"));
+    let (_, token) = raw_token(&world.proxy);
+    assert_eq!(
+        login(&world.acceptor, &token).await.unwrap().client,
+        world.alice
+    );
+}
+
+/// A context and its krb5 token, from the process's default cache.
+fn raw_token(spn: &Principal) -> (ClientCtx, Vec<u8>) {
+    let name = Name::new(spn.to_string().as_bytes(), Some(GSS_NT_KRB5_PRINCIPAL)).unwrap();
+    let flags = CtxFlags::GSS_C_INTEG_FLAG;
+    let mut context = ClientCtx::new(None, name, flags, Some(GSS_MECH_KRB5));
+    let token = context.step(None, None).unwrap().unwrap().to_vec();
+    (context, token)
+}
+
+fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let value = parts.concat();
+    let length = u16::try_from(value.len()).unwrap().to_be_bytes();
+    [&[tag, 0x82], &length[..], &value].concat()
+}
+
+#[tokio::test]
+async fn ntlm_first_takes_two_legs() {
+    let world = World::start();
+    world
+        .realm
+        .kinit(&world.alice, &world.realm.path("alice.keytab"));
+    let ntlm = b"\x06\x0a\x2b\x06\x01\x04\x01\x82\x37\x02\x02\x0a";
+    let krb5 = b"\x06\x09\x2a\x86\x48\x86\xf7\x12\x01\x02\x02";
+    let mechanisms = der(0x30, &[ntlm, krb5]);
+    let message = der(0xa2, &[&der(0x04, &[b"NTLMSSP\0\x01\0\0\0"])]);
+    let init = der(0xa0, &[&der(0x30, &[&der(0xa0, &[&mechanisms]), &message])]);
+    let first = der(0x60, &[b"\x06\x06\x2b\x06\x01\x05\x05\x02", &init]);
+    let (token, pending) = match world.acceptor.accept(first, None).await.unwrap() {
+        Step::Continue { token, pending } => (token, pending),
+        Step::Done(accepted) => panic!("{accepted:?}"),
+    };
+    assert_eq!(token[0], 0xa1, "a NegTokenResp");
+    let (mut context, ticket) = raw_token(&world.proxy);
+    let mic = context.get_mic(&mechanisms).unwrap();
+    let response = der(0xa2, &[&der(0x04, &[&ticket])]);
+    let mic = der(0xa3, &[&der(0x04, &[&mic])]);
+    let second = der(0xa1, &[&der(0x30, &[&response, &mic])]);
+    match world.acceptor.accept(second, Some(pending)).await.unwrap() {
+        Step::Done(accepted) => {
+            assert_eq!(accepted.client, world.alice);
+            assert_eq!(accepted.service, world.proxy);
+        }
+        Step::Continue { .. } => panic!("a third leg"),
+    }
+}
+
+#[tokio::test]
+async fn expired_tickets_and_skewed_clocks_are_told_apart() {
+    let name = "expired_tickets_and_skewed_clocks_are_told_apart";
+    if !with_clockskew(2, name) {
+        return;
+    }
+    let world = World::start();
+    let short = world.realm.spn("short");
+    let keytab = world.realm.add_with_keytab("short.keytab", &[&short]);
+    world
+        .realm
+        .admin(&format!("modprinc -maxlife 1sec {short}"));
+    let acceptor = acceptor(&keytab);
+    let expiring = world.initiator.token(&world.alice, &short).await.unwrap();
+    let late = world.token().await;
+    let end = SystemTime::now() + Duration::from_secs(5);
+    eventually("the ticket has ended", || SystemTime::now() > end);
+    let error = login(&acceptor, &expiring.token).await.unwrap_err();
+    assert_eq!(error, AcceptError::TicketExpired);
+    let error = login(&world.acceptor, &late).await.unwrap_err();
+    assert!(matches!(error, AcceptError::ClockSkew { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_full_queue_is_busy_and_the_deadline_holds() {
+    let world = World::start();
+    let cache = world.realm.path("slow.rcache2");
+    let acceptor = Acceptor::start(AcceptorOptions {
+        keytab: world.realm.path("proxy.keytab"),
+        replay_cache: ReplayCache::File(cache.clone()),
+        threads: 1,
+        queue: 1,
+        deadline: Duration::from_millis(300),
+    })
+    .unwrap();
+    // the replay cache is locked by somebody else: the one thread hangs in it
+    let file = fs::File::options().write(true).open(&cache).unwrap();
+    let lock = rustix::fs::FlockOperation::LockExclusive;
+    rustix::fs::fcntl_lock(&file, lock).unwrap();
+    let (first, second) = (world.token().await, world.token().await);
+    let hangs = acceptor.accept(first, None);
+    while acceptor.waiting().0 > 0 {
+        tokio::task::yield_now().await;
+    }
+    let dropped = acceptor.accept(second.clone(), None);
+    let busy = login(&acceptor, &world.token().await).await.unwrap_err();
+    assert_eq!(busy, AcceptError::Busy);
+    drop(dropped);
+    assert_eq!(hangs.await.unwrap_err(), AcceptError::Timeout);
+    drop(file);
+    while acceptor.waiting().0 > 0 {
+        tokio::task::yield_now().await;
+    }
+    // the dropped login was not begun: its token is unused
+    login(&acceptor, &second).await.unwrap();
+}

@@ -1,0 +1,147 @@
+//! `spnegate keytab` on a throwaway realm.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "support/realm.rs"]
+mod realm;
+
+use std::{fs, path::Path};
+
+use realm::Realm;
+use spnegate::{
+    cli::keytab::{ListArguments, MergeArguments, VerifyArguments, list, merge, verify},
+    gss::{Keytab, Principal},
+};
+
+fn verified(file: &Path, principal: Option<&Principal>) -> (bool, String) {
+    let arguments = VerifyArguments {
+        file: file.to_owned(),
+        principal: principal.cloned(),
+    };
+    let mut said = Vec::new();
+    let good = verify(&arguments, &mut said).unwrap();
+    (good, String::from_utf8(said).unwrap())
+}
+
+/// The finding for one principal.
+fn finding(file: &Path, principal: &Principal) -> String {
+    let (good, said) = verified(file, Some(principal));
+    let finding = said.trim().strip_prefix(&format!("{principal}: ")).unwrap();
+    assert_eq!(good, finding.starts_with("ok"), "{said}");
+    finding.to_owned()
+}
+
+#[test]
+fn verify_tells_every_state_of_a_key() {
+    let mut realm = Realm::start();
+    let (alice, proxy) = (realm.principal("alice"), realm.spn("proxy"));
+    let file = realm.add_with_keytab("k", &[&alice, &proxy]);
+    let said = format!("{alice}: ok, as a client\n{proxy}: ok, kvno 1\n");
+    assert_eq!(verified(&file, None), (true, said));
+
+    // somebody else asks for the ticket: the service's own key is refused
+    realm.rotate(&[&proxy]);
+    let behind = finding(&file, &proxy);
+    assert!(
+        behind.starts_with("KVNO BEHIND: the file has 1, the KDC 2;"),
+        "{behind}"
+    );
+
+    // a merge of old and new is good
+    let new = realm.keytab("new", &[&proxy]);
+    let arguments = MergeArguments {
+        output: file.clone(),
+        inputs: vec![file.clone(), new],
+        prefer: None,
+    };
+    merge(&arguments, &mut Vec::new()).unwrap();
+    assert_eq!(finding(&file, &proxy), "ok, kvno 2");
+
+    let edited = |name: &str, change: &dyn Fn(&mut Keytab)| {
+        let mut keytab = Keytab::load(&file).unwrap();
+        change(&mut keytab);
+        fs::write(realm.path(name), keytab.to_bytes()).unwrap();
+        realm.path(name)
+    };
+    let wrong = edited("wrong", &|keytab| {
+        let entries = keytab.entries.iter_mut();
+        for entry in entries.filter(|entry| entry.principal == proxy) {
+            entry.key[0] ^= 1;
+        }
+    });
+    let text = finding(&wrong, &proxy);
+    assert!(text.starts_with("WRONG KEY: same kvno"), "{text}");
+
+    let alone = edited("alone", &|keytab| {
+        keytab.entries.retain(|entry| entry.principal == proxy);
+        for entry in &mut keytab.entries {
+            entry.key[0] ^= 1;
+        }
+    });
+    let text = finding(&alone, &proxy);
+    assert!(text.starts_with("WRONG KEY OR OLD KVNO"), "{text}");
+
+    let ahead = edited("ahead", &|keytab| {
+        for entry in &mut keytab.entries {
+            entry.kvno += 5;
+        }
+    });
+    let text = finding(&ahead, &proxy);
+    assert!(
+        text.starts_with("KVNO AHEAD: the file has 7, this KDC 2"),
+        "{text}"
+    );
+
+    realm.admin(&format!("modprinc -allow_tix {alice}"));
+    let text = finding(&file, &alice);
+    assert!(text.starts_with("DISABLED"), "{text}");
+    realm.admin(&format!("modprinc +allow_tix {alice}"));
+
+    realm.admin(&format!("delprinc -force {proxy}"));
+    let text = finding(&file, &proxy);
+    assert!(text.starts_with("UNKNOWN PRINCIPAL"), "{text}");
+
+    realm.stop_kdc();
+    let (good, said) = verified(&file, None);
+    assert!(!good);
+    assert_eq!(said.matches("KDC UNREACHABLE").count(), 2, "{said}");
+}
+
+#[test]
+fn list_shows_what_mit_s_tools_wrote_and_no_key() {
+    let realm = Realm::start();
+    let proxy = realm.spn("proxy");
+    let file = realm.add_with_keytab("k", &[&proxy]);
+    let show = |json| {
+        let mut out = Vec::new();
+        let file = file.clone();
+        list(&ListArguments { file, json }, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let table = show(false);
+    assert_eq!(table.matches(&proxy.to_string()).count(), 2, "{table}");
+    assert!(table.contains("aes256-cts-hmac-sha1-96"), "{table}");
+    let rows: serde_json::Value = serde_json::from_str(&show(true)).unwrap();
+    assert_eq!(rows[1]["enctype_number"], 17);
+    assert_eq!(rows[0]["kvno"], 1);
+    assert_eq!(rows[0].as_object().unwrap().len(), 6);
+}
+
+#[test]
+fn mit_s_tools_read_what_merge_wrote() {
+    let realm = Realm::start();
+    let (alice, proxy) = (realm.principal("alice"), realm.spn("proxy"));
+    let inputs = vec![
+        realm.add_with_keytab("a", &[&alice]),
+        realm.add_with_keytab("b", &[&proxy]),
+    ];
+    let output = realm.path("merged");
+    let arguments = MergeArguments {
+        output: output.clone(),
+        inputs,
+        prefer: None,
+    };
+    merge(&arguments, &mut Vec::new()).unwrap();
+    let shown = realm.run("klist", &["-k", output.to_str().unwrap()]);
+    assert_eq!(shown.matches(&proxy.to_string()).count(), 2, "{shown}");
+    realm.kinit(&alice, &output);
+}

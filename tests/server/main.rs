@@ -1,0 +1,9 @@
+//! The server by raw bytes: what hyper and we refuse, timers, parking, drain, TLS, limits.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod connections;
+mod drain;
+mod framing;
+mod harness;
+mod timers;
+mod tls;
