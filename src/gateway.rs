@@ -311,6 +311,13 @@ fn route<'s>(site: &'s Site, parts: &mut Parts) -> Result<Routed<'s>, Refusal> {
         if !own && !mine {
             continue;
         }
+        // a node's link was written by the console that knows the node
+        if node::is_node_path(path) && !route.forward.knows_node(path) {
+            let mut others = site.routes.iter().filter(|other| other.hosts.contains(host));
+            if others.any(|other| other.forward.knows_node(path)) {
+                continue;
+            }
+        }
         if parts.headers.contains_key(header::AUTHORIZATION) {
             remember_login(&mut parts.extensions);
         }

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio::time::timeout;
 
 use super::{console::Console, host};
 use crate::{
@@ -117,7 +118,9 @@ pub async fn for_client(
     };
     let hands_out = console.kind.hands_out_nodes(&asked);
     let (start, link_in_body) = if hands_out && is_plain_json(&parts) {
-        let start = read_start(prefix, &mut incoming).await?;
+        let start = timeout(console.timeouts.body_idle, read_start(prefix, &mut incoming))
+            .await
+            .map_err(|_elapsed| Refusal::BackendTimeout)??;
         let is_link = json::may_be_location(&start);
         (Some(start), is_link)
     } else {

@@ -24,6 +24,7 @@ use crate::{
     identity::{cookies, form, headers, query},
     kinds::{Asked, UserField},
     refusal::Refusal,
+    rewrite,
     upstream::{
         attempt::{Outgoing, Upstream},
         upload::Upload,
@@ -44,6 +45,12 @@ impl Forward {
     /// A console's last step on one worker.
     pub fn new(console: Arc<Console>, upstream: Upstream) -> Self {
         Self(Rc::new(Inner { console, upstream }))
+    }
+
+    /// Whether a node path leads to one of this console's nodes.
+    pub fn knows_node(&self, path: &str) -> bool {
+        let nodes = self.0.console.nodes.as_ref();
+        nodes.is_some_and(|policy| rewrite::node::is_allowed(path, policy))
     }
 
     /// Drops what has been idle for too long; called by the worker now and then.

@@ -6,7 +6,7 @@
 use std::{pin::pin, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -198,7 +198,7 @@ impl Upstream {
         let (request, context) = compose(out, backend, credential, upload.reader());
         let exchange = lease.sender.try_send_request(request);
         let may_abandon = safe && !spent.repeat;
-        let response = match self.wait(exchange, backend, may_abandon).await {
+        let response = match self.wait(exchange, backend, upload, may_abandon).await {
             Ok(Ok(response)) => response,
             Ok(Err(mut error)) => {
                 let unsent = error.take_message().is_some();
@@ -264,6 +264,7 @@ impl Upstream {
         &self,
         answer: impl Future<Output = T>,
         backend: &Backend,
+        upload: &Upload,
         may_abandon: bool,
     ) -> Result<T, Outcome> {
         let mut answer = pin!(answer);
@@ -271,7 +272,7 @@ impl Upstream {
         if let Ok(answer) = timeout(first, answer.as_mut()).await {
             return Ok(answer);
         }
-        let end = Instant::now() + self.timeouts.first_byte.saturating_sub(first);
+        let mut end = Instant::now() + self.timeouts.first_byte.saturating_sub(first);
         loop {
             let changed = self.group.changed.notified();
             if may_abandon && backend.state() == State::Down {
@@ -280,7 +281,13 @@ impl Upstream {
             tokio::select! {
                 answer = answer.as_mut() => return Ok(answer),
                 () = changed => {}
-                () = sleep_until(end) => return Err(Outcome::TimedOut),
+                () = sleep_until(end) => {
+                    // the time runs from the end of the request; a stalled one is the server's case
+                    if !upload.under_way() {
+                        return Err(Outcome::TimedOut);
+                    }
+                    end = Instant::now() + self.timeouts.first_byte;
+                }
             }
         }
     }
@@ -297,6 +304,10 @@ impl Upstream {
         let backend = &self.group.backends[index];
         let reason = client::reason(&response);
         let (parts, mut incoming) = response.into_parts();
+        // nobody asked for another protocol: what follows would be no HTTP to the client
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Refusal::BackendBroken);
+        }
         let head = Head {
             status: parts.status,
             reason: &reason,
