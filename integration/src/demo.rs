@@ -21,7 +21,7 @@ const LINES: usize = 12;
 const INTERRUPTED: i32 = 130;
 
 enum Event {
-    Shown(Result<Stage>),
+    Shown(Result<Box<Stage>>),
     End,
 }
 
@@ -54,10 +54,10 @@ pub fn run(once: bool) -> Result<()> {
 }
 
 fn play(events: &Sender<Event>) {
-    let _ = events.send(Event::Shown(show()));
+    let _ = events.send(Event::Shown(show().map(Box::new)));
 }
 
-fn wait(inbox: &Receiver<Event>) -> Result<Stage> {
+fn wait(inbox: &Receiver<Event>) -> Result<Box<Stage>> {
     match inbox.recv().context("the demo's thread has died")? {
         Event::Shown(stage) => stage,
         Event::End => {

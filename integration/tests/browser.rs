@@ -1,4 +1,5 @@
 //! A real browser logs in and shows the NameNode's and the ResourceManager's pages.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use std::fs;
 use std::process::Command;

@@ -1,5 +1,6 @@
 //! Failover under load: whatever happens to the active server, no request that can be replayed
 //! fails.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
