@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use lab::{Client, Console, Gateway, Lab, Load, Server, Tally, Turn};
+use lab::{Client, Console, Gateway, Lab, Load, Server, Tally, Turn, wait};
 
 /// Threads that read, a console.
 const READERS: u64 = 4;
@@ -156,9 +156,20 @@ fn a_frozen_namenode_that_wakes_up_beside_the_new_one() {
         lab.wait_active_namenode_other_than(first).unwrap();
     });
     assert_eq!(reads.failures, [""; 0]);
-    // both say that they are active, until the old one is told off by the JournalNode
+    // both say that they are active, until the old one is told off by its failover controller or
+    // by the JournalNode; it then steps back or ends
     let (reads, _) = under_load("SIGCONT: two claim to be active", 1, |lab| {
         lab.resume(first).unwrap();
+        let url = first.url().unwrap();
+        wait::until(
+            "the woken one has stepped back",
+            Duration::from_secs(120),
+            || {
+                let states = stage().gateway.backends(Console::NameNode)?;
+                Ok((states[&url] != "active" || !lab.is_running(first)).then_some(()))
+            },
+        )
+        .unwrap();
     });
     assert_eq!(reads.failures, [""; 0]);
     let states = stage().gateway.backends(Console::NameNode).unwrap();
