@@ -17,6 +17,7 @@
 //!
 //! The program `lab` does the same for a shell; see the README.
 
+pub mod bench;
 mod builder;
 mod cache;
 mod client;

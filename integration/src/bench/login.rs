@@ -1,0 +1,109 @@
+//! SPNEGO logins, a fresh token each, beside a bare loop of `gss_accept_sec_context`.
+
+use anyhow::{Result, ensure};
+
+use super::backend::Backend;
+use super::bare;
+use super::contender;
+use super::figures::Figures;
+use super::http::Answer;
+use super::load::{Load, Pace, Requests};
+use super::options::Options;
+use super::peer::Peer;
+use super::relay::{measure, micros_each};
+use super::stage::{Stage, USER};
+use super::who::{Metric, Task, Who};
+use crate::progress;
+
+const CONNECTIONS: usize = 16;
+const TASKS: [Task; 3] = [Task::LoginKept, Task::LoginFresh, Task::LoginRelayed];
+
+/// Measures bare loop, httpd and gateway, a round after the other.
+pub fn run(stage: &Stage, options: &Options, figures: &mut Figures) -> Result<()> {
+    let backend = Backend::start(stage)?;
+    let mut peers = Vec::new();
+    if options.has(Who::Httpd) {
+        peers.push(Peer::httpd(stage, Backend::address())?);
+    }
+    if options.has(Who::Gateway) {
+        peers.push(Peer::gateway(stage, Backend::address())?);
+    }
+    for peer in &peers {
+        logins(
+            stage,
+            peer,
+            &backend,
+            Task::LoginKept,
+            options.logins / 4,
+            &mut Figures::default(),
+        )?;
+    }
+    for round in 1..=options.rounds {
+        progress::say(&format!("logins, round {round} of {}", options.rounds));
+        bare_loop(stage, options.logins, figures)?;
+        for task in TASKS {
+            for peer in &peers {
+                logins(stage, peer, &backend, task, options.logins, figures)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn bare_loop(stage: &Stage, count: usize, figures: &mut Figures) -> Result<()> {
+    let accepted = bare::run(stage, &stage.tokens(count)?)?;
+    let number = f64::from(accepted.count);
+    let (time, cpu) = (accepted.time.as_secs_f64(), accepted.cpu.as_secs_f64());
+    let left = f64::from(stage.cores) * time - accepted.strangers.as_secs_f64();
+    let (task, who) = (Task::LoginKept, Who::BareLoop);
+    figures.add(task, who, Metric::Cpu, cpu * 1e6 / number);
+    figures.add(task, who, Metric::Rate, number / time);
+    figures.add(task, who, Metric::RateOfRest, number / left);
+    Ok(())
+}
+
+fn logins(
+    stage: &Stage,
+    peer: &Peer,
+    backend: &Backend,
+    task: Task,
+    count: usize,
+    figures: &mut Figures,
+) -> Result<()> {
+    let path = match (task, peer.who) {
+        (Task::LoginRelayed, _) => "/page",
+        (_, Who::Httpd) => Peer::HTTPD_LOCAL,
+        (_, _) => Peer::GATEWAY_LOCAL,
+    };
+    let fresh = task == Task::LoginFresh;
+    let requests: Vec<_> = stage
+        .tokens(count)?
+        .iter()
+        .map(|token| contender::login(path, peer.address, token, fresh))
+        .collect();
+    let mut check = |answer: &Answer<'_>| match (task, peer.who) {
+        (Task::LoginRelayed, _) => answer.must_be(200, &backend.body),
+        (_, Who::Httpd) => answer.must_be(200, Peer::HTTPD_PAGE.as_bytes()),
+        (_, _) => {
+            answer.must_have(200)?;
+            let body = String::from_utf8_lossy(&answer.body);
+            ensure!(body.contains(USER), "{USER} was taken for another: {body}");
+            Ok(())
+        }
+    };
+    let load = Load {
+        target: peer.target(),
+        connections: CONNECTIONS,
+        requests: Requests::Each(&requests),
+        pace: Pace::Closed,
+        fresh,
+    };
+    let (outcome, used) = measure(peer, || load.run(&mut check))?;
+    figures.note_strangers(used.strangers_share(stage.cores));
+    let number = f64::from(outcome.answers);
+    figures.add(task, peer.who, Metric::Cpu, micros_each(&outcome, &used));
+    figures.add(task, peer.who, Metric::Rate, outcome.rate());
+    let rest = number / used.left(stage.cores);
+    figures.add(task, peer.who, Metric::RateOfRest, rest);
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! The gateway.
+
+use std::net::SocketAddrV4;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::{Peer, write};
+use crate::bench::stage::{self, Stage};
+use crate::bench::who::Who;
+
+const PORT: u16 = 18080;
+const LOGGED_PORT: u16 = 18081;
+const HDFS_PORT: u16 = 50070;
+const CONFIG: &str = include_str!("../../../templates/bench/gateway.toml");
+const HDFS_CONFIG: &str = include_str!("../../../templates/bench/gateway-hdfs.toml");
+
+impl Peer {
+    /// The path of its own answer that says who is logged in.
+    pub const GATEWAY_LOCAL: &str = "/.spnegate/whoami";
+    /// The name of its session cookie on a plain listener.
+    pub const GATEWAY_COOKIE: &str = "spnegate";
+
+    /// Starts it before a console without Kerberos, its access log off.
+    pub fn gateway(stage: &Stage, backend: SocketAddrV4) -> Result<Peer> {
+        let listen = stage::proxy(PORT);
+        start(stage, Who::Gateway, CONFIG, listen, Some(backend))
+    }
+
+    /// The same with its access log in a file.
+    pub fn gateway_logged(stage: &Stage, backend: SocketAddrV4) -> Result<Peer> {
+        let listen = stage::proxy(LOGGED_PORT);
+        start(stage, Who::GatewayLogged, CONFIG, listen, Some(backend))
+    }
+
+    /// Starts it before the lab's NameNodes.
+    pub fn gateway_hdfs(stage: &Stage) -> Result<Peer> {
+        let listen = stage::proxy(HDFS_PORT);
+        start(stage, Who::Gateway, HDFS_CONFIG, listen, None)
+    }
+}
+
+fn start(
+    stage: &Stage,
+    who: Who,
+    template: &str,
+    listen: SocketAddrV4,
+    backend: Option<SocketAddrV4>,
+) -> Result<Peer> {
+    let file = |suffix: &str| stage.folder.join(format!("{}{suffix}", who.word()));
+    let log = file(".access");
+    let access = match who {
+        Who::GatewayLogged => log.as_path(),
+        _ => Path::new("off"),
+    };
+    let backend = backend.map(|backend| backend.to_string());
+    let rcache = file(".rcache2");
+    let words = [
+        ("LISTEN", listen.to_string().into()),
+        ("BACKEND", backend.unwrap_or_default().into()),
+        ("CORES", stage.cores.to_string().into()),
+        ("KEYTAB", stage.keytab.to_string_lossy()),
+        ("RCACHE", rcache.to_string_lossy()),
+        ("ACCESS", access.to_string_lossy()),
+    ];
+    let path = file(".toml");
+    write(template, &words, &path)?;
+    let program = stage.gateway.to_str();
+    let program = program.context("the gateway's program has a name in UTF-8")?;
+    let mut command = stage.lab.command(program);
+    command.arg("serve").arg("--config").arg(path);
+    Peer::start(who, &command, listen, &stage.folder)
+}

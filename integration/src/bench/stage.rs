@@ -1,0 +1,104 @@
+//! Where everything plays: a folder, the lab, the addresses, the tokens.
+
+use std::fs::{self, Permissions};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::token;
+use crate::names;
+use crate::progress;
+use crate::{GATEWAY, Lab, Server};
+
+/// How long to wait for another lab on this machine to end.
+const PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// The name that clients use for every proxy.
+pub const PROXY: &str = "proxy.example.com";
+/// The user that logs in everywhere.
+pub const USER: &str = "alice";
+
+/// The surroundings of all measurements.
+#[derive(Debug)]
+pub struct Stage {
+    /// The lab's KDC, and Hadoop if it was asked for.
+    pub lab: Lab,
+    /// The folder for configurations, logs and keytabs; every user may look into it.
+    pub folder: PathBuf,
+    /// The merged keytab of gateway and bare loop.
+    pub keytab: PathBuf,
+    /// Cores of this machine, and threads of every proxy.
+    pub cores: u32,
+    /// The gateway's program.
+    pub gateway: PathBuf,
+}
+
+impl Stage {
+    /// Starts a lab with these servers, and makes the keytab.
+    pub fn set(folder: &Path, gateway: PathBuf, servers: &[Server]) -> Result<Stage> {
+        progress::say("starting the lab, if need be after another one has ended");
+        let lab = Lab::builder()
+            .with(servers)
+            .wait_for_turn(PATIENCE)
+            .start()?;
+        let keytab = folder.join("merged.keytab");
+        lab.realm()
+            .merged_keytab(&[&format!("HTTP/{PROXY}"), GATEWAY], &keytab)?;
+        let cores = std::thread::available_parallelism()?.get();
+        Ok(Stage {
+            lab,
+            folder: folder.to_owned(),
+            keytab,
+            cores: u32::try_from(cores)?,
+            gateway,
+        })
+    }
+
+    /// Fresh tokens of the user for the proxy, as they stand in `Authorization`. Each serves once.
+    pub fn tokens(&self, count: usize) -> Result<Vec<String>> {
+        self.tokens_for(&format!("HTTP/{PROXY}"), count)
+    }
+
+    /// Fresh tokens of the user for any service.
+    pub fn tokens_for(&self, service: &str, count: usize) -> Result<Vec<String>> {
+        let program = std::env::current_exe()?;
+        let program = program.to_str().context("a program with a name in UTF-8")?;
+        token::fetch(self.lab.command_as(USER, program)?, service, count)
+    }
+}
+
+/// A port of the address that all proxies listen at.
+pub fn proxy(port: u16) -> SocketAddrV4 {
+    let address = names::address("proxy").unwrap_or(Ipv4Addr::LOCALHOST);
+    SocketAddrV4::new(address, port)
+}
+
+/// A folder below the one for temporary files, which is removed at the end.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// Makes it.
+    pub fn make() -> Result<Folder> {
+        let name = format!("spnegate-bench-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        let folder = Folder(path);
+        // httpd's children are another user where this runs as root.
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
+        Ok(folder)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

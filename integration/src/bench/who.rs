@@ -1,0 +1,144 @@
+//! Who is measured, at what, and in which unit.
+
+use std::fmt;
+
+/// One of those that stand side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Who {
+    /// No proxy: the client speaks to the server.
+    Direct,
+    /// HAProxy as a plain relay.
+    Haproxy,
+    /// nginx as a plain relay.
+    Nginx,
+    /// Apache httpd with `mod_auth_gssapi` and its sessions.
+    Httpd,
+    /// A loop of `gss_accept_sec_context` on every core, without any HTTP.
+    BareLoop,
+    /// The gateway, its access log off.
+    Gateway,
+    /// The gateway with its access log in a file.
+    GatewayLogged,
+}
+
+impl Who {
+    /// Its name on the command line (`--without`).
+    pub fn word(self) -> &'static str {
+        match self {
+            Who::Direct => "direct",
+            Who::Haproxy => "haproxy",
+            Who::Nginx => "nginx",
+            Who::Httpd => "httpd",
+            Who::BareLoop => "bare",
+            Who::Gateway => "spnegate",
+            Who::GatewayLogged => "spnegate-logged",
+        }
+    }
+
+    /// Those that `--without` may leave out.
+    pub const OPTIONAL: [Who; 5] = [
+        Who::Haproxy,
+        Who::Nginx,
+        Who::Httpd,
+        Who::Gateway,
+        Who::GatewayLogged,
+    ];
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Who::Direct => "no proxy",
+            Who::Haproxy => "HAProxy",
+            Who::Nginx => "nginx",
+            Who::Httpd => "httpd + mod_auth_gssapi",
+            Who::BareLoop => "bare accept loop",
+            Who::Gateway => "spnegate",
+            Who::GatewayLogged => "spnegate, access log to a file",
+        })
+    }
+}
+
+/// One thing that is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Task {
+    /// Kept-alive GET of 4 KiB with a session, as fast as 16 connections go.
+    Get16,
+    /// The same with 64 connections.
+    Get64,
+    /// The same on 16 connections at a fixed rate.
+    HalfLoad,
+    /// A login a request on kept-alive connections; the answer is the proxy's own.
+    LoginKept,
+    /// The same with a new connection for each.
+    LoginFresh,
+    /// A login a request on kept-alive connections; the answer is the backend's 4 KiB.
+    LoginRelayed,
+    /// Memory of sessions.
+    Sessions,
+    /// Memory of idle connections.
+    Idle,
+    /// WebHDFS `GETFILESTATUS`.
+    FileStatus,
+    /// WebHDFS `CREATE` of a large file.
+    Put,
+    /// WebHDFS `OPEN` of a large file.
+    Read,
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Task::Get16 => "GET of 4 KiB with a session, 16 kept-alive connections",
+            Task::Get64 => "GET of 4 KiB with a session, 64 kept-alive connections",
+            Task::HalfLoad => "GET of 4 KiB with a session, fixed rate, 16 connections",
+            Task::LoginKept => "SPNEGO login with a fresh token each, 16 kept-alive connections",
+            Task::LoginFresh => "SPNEGO login with a fresh token each, a new connection each",
+            Task::LoginRelayed => "SPNEGO login and GET of 4 KiB, 16 kept-alive connections",
+            Task::Sessions => "memory of sessions",
+            Task::Idle => "memory of idle kept-alive connections",
+            Task::FileStatus => "WebHDFS GETFILESTATUS as alice, 4 connections",
+            Task::Put => "WebHDFS PUT as alice",
+            Task::Read => "WebHDFS GET as alice",
+        })
+    }
+}
+
+/// What a figure says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Metric {
+    /// The proxy's CPU time for a request, µs.
+    Cpu,
+    /// Requests a second.
+    Rate,
+    /// Requests a second of CPU time that client, backend and strangers left to the proxy.
+    RateOfRest,
+    /// Median latency, µs.
+    P50,
+    /// 99th percentile of the latency, µs.
+    P99,
+    /// Resident bytes each.
+    Bytes,
+    /// The proxy's CPU seconds for a GiB.
+    CpuPerGib,
+    /// MiB a second.
+    Throughput,
+    /// Growth of the proxy's resident memory while it works, MiB.
+    Growth,
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Metric::Cpu => "CPU µs each",
+            Metric::Rate => "per second",
+            Metric::RateOfRest => "per CPU second left",
+            Metric::P50 => "p50 µs",
+            Metric::P99 => "p99 µs",
+            Metric::Bytes => "bytes each",
+            Metric::CpuPerGib => "CPU s per GiB",
+            Metric::Throughput => "MiB per second",
+            Metric::Growth => "memory growth MiB",
+        })
+    }
+}
