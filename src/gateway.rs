@@ -180,11 +180,12 @@ impl Service<Request<Incoming>> for Gateway {
                 let recorder = route.recorder.clone();
                 let inner = route.stack.clone().call(Request::from_parts(parts, body));
                 let begun = Some(begun);
-                return Answering::Console {
+                let state = State::Console {
                     inner,
                     recorder,
                     begun,
                 };
+                return Answering { state };
             }
             Ok(Routed::Health) => inner.health.response(),
             Ok(Routed::Logout(host)) => inner
@@ -192,8 +193,10 @@ impl Service<Request<Incoming>> for Gateway {
                 .unwrap_or_else(|refusal| refuse::response(refusal, &asks(&parts), "")),
             Err(refusal) => refuse::response(refusal, &asks(&parts), ""),
         };
-        Answering::Own {
-            response: Some(site.recorder.end(begun, response)),
+        Answering {
+            state: State::Own {
+                response: Some(site.recorder.end(begun, response)),
+            },
         }
     }
 }
@@ -201,25 +204,25 @@ impl Service<Request<Incoming>> for Gateway {
 pin_project! {
     /// The future of [`Gateway`]; written by hand, so that the way to a console costs no
     /// allocation here.
-    #[project = AnsweringProj]
     #[must_use = "futures do nothing unless polled"]
-    #[expect(clippy::large_enum_variant, reason = "the large one is the common one")]
-    pub enum Answering {
+    pub struct Answering {
+        #[pin]
+        state: State,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State {
         /// A console has the request.
         Console {
             #[pin]
-            #[doc = "The console's layers at work."]
             inner: <Stack as Service<Request<Incoming>>>::Future,
-            #[doc = "Counts and logs the answer."]
             recorder: Recorder,
-            #[doc = "What was noted at the start, until the end."]
             begun: Option<record::Begun>,
         },
         /// The gateway answered by itself.
-        Own {
-            #[doc = "The answer, until it is taken."]
-            response: Option<Response<record::Recorded>>,
-        },
+        Own { response: Option<Response<record::Recorded>> },
     }
 }
 
@@ -232,8 +235,8 @@ impl Future for Answering {
     )]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         const AGAIN: &str = "polled after completion";
-        Poll::Ready(Ok(match self.project() {
-            AnsweringProj::Console {
+        Poll::Ready(Ok(match self.project().state.project() {
+            StateProj::Console {
                 inner,
                 recorder,
                 begun,
@@ -241,7 +244,7 @@ impl Future for Answering {
                 let Ok(response) = ready!(inner.poll(cx));
                 recorder.end(begun.take().expect(AGAIN), response)
             }
-            AnsweringProj::Own { response } => response.take().expect(AGAIN),
+            StateProj::Own { response } => response.take().expect(AGAIN),
         }))
     }
 }
@@ -313,7 +316,10 @@ fn route<'s>(site: &'s Site, parts: &mut Parts) -> Result<Routed<'s>, Refusal> {
         }
         // a node's link was written by the console that knows the node
         if node::is_node_path(path) && !route.forward.knows_node(path) {
-            let mut others = site.routes.iter().filter(|other| other.hosts.contains(host));
+            let mut others = site
+                .routes
+                .iter()
+                .filter(|other| other.hosts.contains(host));
             if others.any(|other| other.forward.knows_node(path)) {
                 continue;
             }
