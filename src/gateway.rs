@@ -264,7 +264,10 @@ fn route<'s>(site: &'s Site, parts: &mut Parts) -> Result<Routed<'s>, Refusal> {
         }
         // a node's link was written by the console that knows the node
         if node::is_node_path(path) && !route.forward.knows_node(path) {
-            let mut others = site.routes.iter().filter(|other| other.hosts.contains(host));
+            let mut others = site
+                .routes
+                .iter()
+                .filter(|other| other.hosts.contains(host));
             if others.any(|other| other.forward.knows_node(path)) {
                 continue;
             }

@@ -115,9 +115,12 @@ pub async fn for_client(
     };
     let hands_out = console.kind.hands_out_nodes(&asked);
     let (start, link_in_body) = if hands_out && is_plain_json(&parts) {
-        let start = timeout(console.timeouts.body_idle, read_start(prefix, &mut incoming))
-            .await
-            .map_err(|_elapsed| Refusal::BackendTimeout)??;
+        let start = timeout(
+            console.timeouts.body_idle,
+            read_start(prefix, &mut incoming),
+        )
+        .await
+        .map_err(|_elapsed| Refusal::BackendTimeout)??;
         let is_link = json::may_be_location(&start);
         (Some(start), is_link)
     } else {

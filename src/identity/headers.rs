@@ -296,7 +296,10 @@ mod tests {
         headers.append(header::CONTENT_LENGTH, HeaderValue::from_static("3"));
         strip_answer(&mut headers);
         assert_eq!(headers.len(), 1);
-        headers.append(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        headers.append(
+            header::TRANSFER_ENCODING,
+            HeaderValue::from_static("chunked"),
+        );
         strip_answer(&mut headers);
         assert!(headers.is_empty());
     }

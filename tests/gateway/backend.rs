@@ -114,7 +114,10 @@ struct Inner {
 
 /// A running backend; ends with its last handle.
 #[derive(Clone)]
-pub struct Backend(Arc<Inner>, #[allow(dead_code, reason = "its drop is its use")] Arc<Warden>);
+pub struct Backend(
+    Arc<Inner>,
+    #[allow(dead_code, reason = "its drop is its use")] Arc<Warden>,
+);
 
 struct Warden(Arc<Inner>);
 
@@ -128,7 +131,10 @@ impl Drop for Warden {
 
 impl Seen {
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut all = self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        let mut all = self
+            .headers
+            .iter()
+            .filter(|(n, _)| n.eq_ignore_ascii_case(name));
         let first = all.next().map(|(_, value)| value.as_str());
         assert!(all.next().is_none(), "{name} came twice: {self:?}");
         first
@@ -202,7 +208,9 @@ pub fn silence() -> Reply {
 /// `StandbyException` as WebHDFS says it.
 pub fn standby_exception() -> Reply {
     let text = r#"{"RemoteException":{"exception":"StandbyException","javaClassName":"org.apache.hadoop.ipc.StandbyException","message":"Operation category READ is not supported in state standby"}}"#;
-    reply(403).with("Content-Type", "application/json").body(text)
+    reply(403)
+        .with("Content-Type", "application/json")
+        .body(text)
 }
 
 impl Reply {
@@ -432,7 +440,9 @@ impl Inner {
         self.dead.store(true, Ordering::Release);
         self.let_go();
         // wakes the listening thread, which then drops the listener
-        let _ = TcpStream::connect(self.address);
+        while TcpStream::connect(self.address).is_ok() {
+            thread::yield_now();
+        }
         for stream in self.streams.lock().unwrap().drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
@@ -445,7 +455,10 @@ impl Inner {
                 return;
             }
             stream.set_nodelay(true).unwrap();
-            self.streams.lock().unwrap().push(stream.try_clone().unwrap());
+            self.streams
+                .lock()
+                .unwrap()
+                .push(stream.try_clone().unwrap());
             let number = {
                 let mut bytes = self.bytes.lock().unwrap();
                 bytes.push(Vec::new());
@@ -495,9 +508,10 @@ impl Inner {
                 .with("X-Of-The-Refusal", "secret")
                 .body("secret page of the refusal")
         };
-        let token = seen.headers.iter().find_map(|(name, value)| {
-            name.eq_ignore_ascii_case("authorization").then_some(value)
-        });
+        let token = seen
+            .headers
+            .iter()
+            .find_map(|(name, value)| name.eq_ignore_ascii_case("authorization").then_some(value));
         let token = token.and_then(|value| value.strip_prefix("Negotiate "));
         match logins {
             Logins::Open => return Ok(Vec::new()),
@@ -542,7 +556,10 @@ impl Inner {
             Logins::EveryRequest => {}
             Logins::Cookie | Logins::Unauthorized | Logins::GssException | Logins::Open => {
                 let end = std::time::SystemTime::now() + std::time::Duration::from_secs(36_000);
-                let end = end.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+                let end = end
+                    .duration_since(std::time::UNIX_EPOCH)
+                    .unwrap()
+                    .as_millis();
                 let value = format!(
                     "\"u=spnegate&p=spnegate/proxy&t=kerberos&e={end}&s={}-{number}\"",
                     self.name
@@ -564,7 +581,9 @@ impl Inner {
             (state.role, state.obeys)
         };
         let json = |status, body: &str| {
-            reply(status).with("Content-Type", "application/json").body(body)
+            reply(status)
+                .with("Content-Type", "application/json")
+                .body(body)
         };
         if let Some(user) = seen.do_as() {
             let oozie = seen.path().starts_with("/oozie");
@@ -659,7 +678,11 @@ impl Connection<'_> {
             }
         }
         self.body(&mut seen)?;
-        let list = if clients { &self.inner.seen } else { &self.inner.housekeeping };
+        let list = if clients {
+            &self.inner.seen
+        } else {
+            &self.inner.housekeeping
+        };
         {
             let (frozen, changed) = &self.inner.frozen;
             let mut frozen = frozen.lock().unwrap();
@@ -689,7 +712,9 @@ impl Connection<'_> {
         let mut raw = first.clone();
         let line = String::from_utf8(first).unwrap();
         let parts: Vec<&str> = line.trim_end().split(' ').collect();
-        let [method, target, "HTTP/1.1"] = parts[..] else { panic!("request line {line:?}") };
+        let [method, target, "HTTP/1.1"] = parts[..] else {
+            panic!("request line {line:?}")
+        };
         let mut seen = Seen {
             connection: self.number,
             raw: Vec::new(),
@@ -706,9 +731,15 @@ impl Connection<'_> {
             if text.is_empty() {
                 break;
             }
-            let (name, value) = text.split_once(':').unwrap_or_else(|| panic!("header {text:?}"));
-            assert!(!name.is_empty() && !name.contains([' ', '\t']), "header name {text:?}");
-            seen.headers.push((name.to_owned(), value.trim().to_owned()));
+            let (name, value) = text
+                .split_once(':')
+                .unwrap_or_else(|| panic!("header {text:?}"));
+            assert!(
+                !name.is_empty() && !name.contains([' ', '\t']),
+                "header name {text:?}"
+            );
+            seen.headers
+                .push((name.to_owned(), value.trim().to_owned()));
         }
         seen.raw = raw;
         assert!(seen.header("host").is_some(), "no host: {seen:?}");
@@ -716,7 +747,9 @@ impl Connection<'_> {
     }
 
     fn body(&mut self, seen: &mut Seen) -> Option<()> {
-        let length = seen.header("content-length").map(|v| v.parse::<usize>().unwrap());
+        let length = seen
+            .header("content-length")
+            .map(|v| v.parse::<usize>().unwrap());
         match (length, seen.header("transfer-encoding")) {
             (Some(_), Some(_)) => panic!("two framings: {seen:?}"),
             (None, None) => {}

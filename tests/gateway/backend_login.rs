@@ -14,14 +14,26 @@ fn generic(backend: &Backend) -> Gateway {
 }
 
 fn shows_no_secret(answer: &Answer) {
-    assert!(!answer.all_text().contains("secret"), "{}", answer.all_text());
-    assert!(!answer.all_text().contains("hadoop.auth"), "{}", answer.all_text());
+    assert!(
+        !answer.all_text().contains("secret"),
+        "{}",
+        answer.all_text()
+    );
+    assert!(
+        !answer.all_text().contains("hadoop.auth"),
+        "{}",
+        answer.all_text()
+    );
 }
 
 #[test]
 fn one_login_serves_all_requests_workers_and_users() {
     let backend = backend();
-    let gateway = gateway().console("namenode").identity("doas").backend(&backend).run();
+    let gateway = gateway()
+        .console("namenode")
+        .identity("doas")
+        .backend(&backend)
+        .run();
     std::thread::scope(|scope| {
         for user in ["alice", "bob", "carol", "dave"] {
             let gateway = &gateway;
@@ -57,7 +69,11 @@ fn a_cookie_that_the_backend_forgot_is_renewed_within_the_request_and_once_for_a
             }
         });
         // the probe may have come first; a second login of the same moment must not follow
-        assert!(backend.login_count() <= 1 + 2 * round, "{}", backend.login_count());
+        assert!(
+            backend.login_count() <= 1 + 2 * round,
+            "{}",
+            backend.login_count()
+        );
     }
     for seen in backend.seen().iter().filter(|seen| seen.method == "POST") {
         assert_eq!(seen.body, b"payload");
@@ -68,7 +84,11 @@ fn a_cookie_that_the_backend_forgot_is_renewed_within_the_request_and_once_for_a
 pub fn a_backend_that_refuses_the_login() {
     for logins in [Logins::Unauthorized, Logins::GssException] {
         let backend = backend();
-        let gateway = gateway().console("generic").backend(&backend).with("retry.buffer = \"1KiB\"").run();
+        let gateway = gateway()
+            .console("generic")
+            .backend(&backend)
+            .with("retry.buffer = \"1KiB\"")
+            .run();
         gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
         backend.now_logins(logins);
         for _ in 0..3 {
@@ -80,7 +100,11 @@ pub fn a_backend_that_refuses_the_login() {
         // no loop: a request asks once, logs in once and gives up
         backend.forget();
         let housekeeping = backend.housekeeping().len();
-        gateway.ask("GET /x").by("alice").answer().is(Refusal::BackendLogin);
+        gateway
+            .ask("GET /x")
+            .by("alice")
+            .answer()
+            .is(Refusal::BackendLogin);
         assert!(backend.seen().len() <= 1, "{:?}", backend.seen());
         assert!(backend.housekeeping().len() <= housekeeping + 6);
         // it heals by itself
@@ -95,7 +119,10 @@ pub fn a_backend_that_refuses_the_login() {
 #[test]
 fn a_refused_login_is_tried_again_once_and_then_given_up() {
     let backend = backend();
-    let gateway = gateway().console("generic").backend(&backend).with("probe.interval = \"1h\"");
+    let gateway = gateway()
+        .console("generic")
+        .backend(&backend)
+        .with("probe.interval = \"1h\"");
     let gateway = gateway.run();
     gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
     for (logins, word) in [(Logins::Unauthorized, "401"), (Logins::GssException, "403")] {
@@ -127,14 +154,24 @@ fn an_answer_that_speaks_of_the_user_is_not_a_failed_login() {
             .body("E1400 not a proxyuser"),
         _ => reply(403).reason("Forbidden").body("not for alice"),
     });
-    let gateway = gateway().console("oozie").identity("doas").backend(&backend).run();
+    let gateway = gateway()
+        .console("oozie")
+        .identity("doas")
+        .backend(&backend)
+        .run();
     let denied = gateway.ask("GET /oozie/denied").by("alice").answer();
-    assert_eq!((denied.status, denied.text().as_str()), (403, "E1400 not a proxyuser"));
+    assert_eq!(
+        (denied.status, denied.text().as_str()),
+        (403, "E1400 not a proxyuser")
+    );
     assert_eq!(denied.all("www-authenticate"), Vec::<&str>::new());
     assert_eq!(denied.header("oozie-error-code"), Some("E1400"));
     shows_no_secret(&denied);
     let forbidden = gateway.ask("GET /oozie/other").by("alice").answer();
-    assert_eq!((forbidden.status, forbidden.text().as_str()), (403, "not for alice"));
+    assert_eq!(
+        (forbidden.status, forbidden.text().as_str()),
+        (403, "not for alice")
+    );
     assert_eq!(backend.seen().len(), 2, "asked once each");
     assert_eq!(backend.login_count(), 1);
 }
@@ -158,15 +195,25 @@ fn a_backend_that_gives_no_cookie_gets_a_token_with_every_request() {
         answer.is_ok("nobody");
         assert_eq!(answer.all("www-authenticate"), Vec::<&str>::new());
     }
-    let tokens: Vec<String> =
-        backend.seen().iter().map(|s| s.header("authorization").unwrap().to_owned()).collect();
-    assert!(tokens[0] != tokens[1] && tokens[1] != tokens[2], "each is fresh");
+    let tokens: Vec<String> = backend
+        .seen()
+        .iter()
+        .map(|s| s.header("authorization").unwrap().to_owned())
+        .collect();
+    assert!(
+        tokens[0] != tokens[1] && tokens[1] != tokens[2],
+        "each is fresh"
+    );
 }
 
 #[test]
 fn a_console_without_login_that_wants_one_says_nothing_of_it() {
     let backend = backend().logins(Logins::Unauthorized);
-    let gateway = gateway().console("generic").identity("simple").backend(&backend).run();
+    let gateway = gateway()
+        .console("generic")
+        .identity("simple")
+        .backend(&backend)
+        .run();
     let answer = gateway.ask("GET /x").by("alice").answer();
     answer.is(Refusal::BackendLogin);
     shows_no_secret(&answer);
@@ -174,10 +221,21 @@ fn a_console_without_login_that_wants_one_says_nothing_of_it() {
 
 #[test]
 pub fn a_backend_that_ignores_the_user() {
-    for (kind, target) in [("namenode", "GET /webhdfs/v1/x?op=OPEN"), ("oozie", "GET /oozie/v1/x")] {
+    for (kind, target) in [
+        ("namenode", "GET /webhdfs/v1/x?op=OPEN"),
+        ("oozie", "GET /oozie/v1/x"),
+    ] {
         let backend = backend().obeys(Obeys::No);
-        let gateway = gateway().console(kind).identity("doas").backend(&backend).run();
-        gateway.ask(target).by("alice").answer().is(Refusal::IdentityIgnored);
+        let gateway = gateway()
+            .console(kind)
+            .identity("doas")
+            .backend(&backend)
+            .run();
+        gateway
+            .ask(target)
+            .by("alice")
+            .answer()
+            .is(Refusal::IdentityIgnored);
         assert_eq!(backend.seen().len(), 0, "{kind}");
         assert!(gateway.refusals(Refusal::IdentityIgnored) > 0);
     }
@@ -194,11 +252,20 @@ pub fn a_backend_that_has_not_proven_to_obey() {
         .run();
     // seen active, so that only the proof is missing
     eventually("the probe has been answered", || {
-        backend.housekeeping().iter().any(|seen| seen.do_as().is_some())
+        backend
+            .housekeeping()
+            .iter()
+            .any(|seen| seen.do_as().is_some())
     });
-    gateway.ask("GET /x").by("alice").answer().is(Refusal::IdentityUnproven);
+    gateway
+        .ask("GET /x")
+        .by("alice")
+        .answer()
+        .is(Refusal::IdentityUnproven);
     assert_eq!(backend.seen().len(), 0);
     backend.now_obeys(Obeys::Yes);
-    eventually("it is proven", || gateway.ask("GET /x").by("alice").answer().status == 200);
+    eventually("it is proven", || {
+        gateway.ask("GET /x").by("alice").answer().status == 200
+    });
     assert_eq!(backend.seen().last().unwrap().do_as(), Some("alice"));
 }

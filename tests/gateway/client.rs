@@ -47,7 +47,10 @@ impl Answer {
     }
 
     pub fn all(&self, name: &str) -> Vec<&str> {
-        let named = self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        let named = self
+            .headers
+            .iter()
+            .filter(|(n, _)| n.eq_ignore_ascii_case(name));
         named.map(|(_, value)| value.as_str()).collect()
     }
 
@@ -58,7 +61,8 @@ impl Answer {
     /// `name=value` of the session cookie that came with it.
     pub fn session(&self) -> Option<String> {
         let cookies = self.all("set-cookie").into_iter();
-        let ours = cookies.filter(|c| c.starts_with("spnegate=") || c.starts_with("__Host-spnegate="));
+        let ours =
+            cookies.filter(|c| c.starts_with("spnegate=") || c.starts_with("__Host-spnegate="));
         ours.map(|c| c.split(';').next().unwrap().to_owned()).next()
     }
 
@@ -66,8 +70,17 @@ impl Answer {
     #[track_caller]
     pub fn is(&self, refusal: Refusal) {
         let word = refusal.reason();
-        assert_eq!(self.status, refusal.status().as_u16(), "{word}: {}", self.all_text());
-        assert!(self.text().contains(word), "{word} is not on the page: {}", self.all_text());
+        assert_eq!(
+            self.status,
+            refusal.status().as_u16(),
+            "{word}: {}",
+            self.all_text()
+        );
+        assert!(
+            self.text().contains(word),
+            "{word} is not on the page: {}",
+            self.all_text()
+        );
         let challenged = self.all("www-authenticate") == ["Negotiate"];
         assert_eq!(challenged, refusal.challenges(), "{word}: {}", self.head);
         assert_eq!(
@@ -116,7 +129,10 @@ impl Client {
 
 impl<S: Read + Write> Client<S> {
     pub fn over(stream: S) -> Self {
-        Self { stream, buffer: Vec::new() }
+        Self {
+            stream,
+            buffer: Vec::new(),
+        }
     }
 
     /// Writes; a server that has closed already is not the client's concern.
@@ -133,11 +149,17 @@ impl<S: Read + Write> Client<S> {
                 read > 0
             }
             Err(error)
-                if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof) =>
+                if matches!(
+                    error.kind(),
+                    ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof
+                ) =>
             {
                 false
             }
-            Err(error) => panic!("{error}; so far {:?}", String::from_utf8_lossy(&self.buffer)),
+            Err(error) => panic!(
+                "{error}; so far {:?}",
+                String::from_utf8_lossy(&self.buffer)
+            ),
         }
     }
 
@@ -180,7 +202,12 @@ impl<S: Read + Write> Client<S> {
             .filter_map(|line| line.split_once(": "))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        let mut answer = Answer { status, head, headers, body: Vec::new() };
+        let mut answer = Answer {
+            status,
+            head,
+            headers,
+            body: Vec::new(),
+        };
         if method == "HEAD" || status == 304 || status == 204 {
             return Some(answer);
         }
@@ -261,11 +288,16 @@ impl<'w> Asking<'w> {
     }
 
     pub fn form(self, body: &str) -> Self {
-        self.header("Content-Type", "application/x-www-form-urlencoded").body(body)
+        self.header("Content-Type", "application/x-www-form-urlencoded")
+            .body(body)
     }
 
     pub fn bytes(&self) -> Vec<u8> {
-        let host = self.host.as_ref().map(|h| format!("Host: {h}\r\n")).unwrap_or_default();
+        let host = self
+            .host
+            .as_ref()
+            .map(|h| format!("Host: {h}\r\n"))
+            .unwrap_or_default();
         let mut bytes = format!("{}{host}{}\r\n", self.line, self.headers).into_bytes();
         bytes.extend_from_slice(&self.body);
         bytes

@@ -8,14 +8,20 @@ use std::sync::{
 use spnegate::refusal::Refusal;
 
 use crate::{
-    backend::{Backend, Role, Then, backend, nowhere, raw, reply, second, silence, standby_exception},
+    backend::{
+        Backend, Role, Then, backend, nowhere, raw, reply, second, silence, standby_exception,
+    },
     client::Client,
     proxy::{Gateway, Setup, gateway},
     realm::eventually,
 };
 
 fn pair(one: &Backend, two: &Backend) -> Setup {
-    gateway().console("namenode").identity("doas").backend(one).backend(two)
+    gateway()
+        .console("namenode")
+        .identity("doas")
+        .backend(one)
+        .backend(two)
 }
 
 /// Waits until the gateway knows this state of a backend.
@@ -50,19 +56,29 @@ fn a_request_that_meets_a_standby_goes_on_to_the_active_one_with_its_body() {
     assert_eq!(two.only().do_as(), Some("alice"));
     assert!(!answer.all_text().contains("Standby"));
     // and the next goes there at once
-    gateway.ask("GET /webhdfs/v1/x").by("bob").answer().is_ok("bob");
+    gateway
+        .ask("GET /webhdfs/v1/x")
+        .by("bob")
+        .answer()
+        .is_ok("bob");
     assert_eq!((one.seen().len(), two.seen().len()), (1, 2));
 }
 
 #[test]
 pub fn a_large_body_is_not_sent_twice() {
     let (one, two) = (backend(), second().role(Role::Standby));
-    let gateway =
-        pair(&one, &two).with("retry.buffer = \"1KiB\"").with("probe.interval = \"1h\"").run();
+    let gateway = pair(&one, &two)
+        .with("retry.buffer = \"1KiB\"")
+        .with("probe.interval = \"1h\"")
+        .run();
     knows(&gateway, &one, 1);
     one.now_answers(|_| standby_exception());
     let body = vec![b'x'; 5000];
-    let answer = gateway.ask("PUT /webhdfs/v1/x?op=CREATE").by("alice").body(&body).answer();
+    let answer = gateway
+        .ask("PUT /webhdfs/v1/x?op=CREATE")
+        .by("alice")
+        .body(&body)
+        .answer();
     answer.is(Refusal::NotReplayable);
     assert_eq!((one.seen().len(), two.seen().len()), (1, 0));
 }
@@ -76,7 +92,11 @@ fn a_large_body_that_was_not_begun_goes_to_the_active_one() {
     one.kill();
     two.now(Role::Active);
     let body = vec![b'x'; 500_000];
-    let answer = gateway.ask("PUT /webhdfs/v1/x?op=CREATE").by("alice").body(&body).answer();
+    let answer = gateway
+        .ask("PUT /webhdfs/v1/x?op=CREATE")
+        .by("alice")
+        .body(&body)
+        .answer();
     answer.is_ok("alice");
     assert_eq!(two.only().body.len(), body.len());
 }
@@ -89,7 +109,11 @@ pub fn a_post_reaches_one_backend_once() {
         knows(&gateway, &one, 1);
         // dies when it has the request
         one.now_answers(|_| raw(b"").then(Then::Close));
-        let answer = gateway.ask(&format!("{method} /webhdfs/v1/x")).by("alice").body("x").answer();
+        let answer = gateway
+            .ask(&format!("{method} /webhdfs/v1/x"))
+            .by("alice")
+            .body("x")
+            .answer();
         answer.is(Refusal::BackendBroken);
         assert_eq!((one.seen().len(), two.seen().len()), (1, 0), "{method}");
         assert!(gateway.refusals(Refusal::BackendBroken) > 0);
@@ -113,7 +137,11 @@ fn a_get_that_broke_off_is_asked_once_more() {
     // twice in a row is the end of it
     backend.now_answers(|_| raw(b"").then(Then::Close));
     backend.forget();
-    gateway.ask("GET /x").by("alice").answer().is(Refusal::BackendBroken);
+    gateway
+        .ask("GET /x")
+        .by("alice")
+        .answer()
+        .is(Refusal::BackendBroken);
     assert_eq!(backend.seen().len(), 2);
 }
 
@@ -124,7 +152,11 @@ fn a_pooled_connection_that_was_closed_costs_no_request() {
     for round in 0..20 {
         // the backend closes behind each second answer, without saying so before
         backend.now_answers(move |_| {
-            let then = if round % 2 == 0 { Then::Close } else { Then::Keep };
+            let then = if round % 2 == 0 {
+                Then::Close
+            } else {
+                Then::Keep
+            };
             reply(200).body("fine").then(then)
         });
         gateway.ask("GET /x").by("alice").answer().is_ok("fine");
@@ -143,11 +175,15 @@ fn an_answer_that_dies_in_its_middle_is_cut_for_the_client_too() {
     assert!(all.ends_with("only this"), "{all}");
     assert_eq!(backend.seen().len(), 1, "what has begun is not asked again");
     let backend = backend.answers(|_| {
-        raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").then(Then::Close)
+        raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+            .then(Then::Close)
     });
     let mut client = gateway.ask("GET /x").by("alice").send();
     let all = client.to_end();
-    assert!(all.contains("hello") && !all.ends_with("0\r\n\r\n"), "{all}");
+    assert!(
+        all.contains("hello") && !all.ends_with("0\r\n\r\n"),
+        "{all}"
+    );
     drop(backend);
 }
 
@@ -164,7 +200,11 @@ pub fn a_backend_that_is_not_there() {
 #[test]
 fn the_first_that_is_healthy_is_asked_in_file_order() {
     let (one, two) = (backend(), second());
-    let gateway = gateway().console("generic").backend(&one).backend(&two).run();
+    let gateway = gateway()
+        .console("generic")
+        .backend(&one)
+        .backend(&two)
+        .run();
     gateway.ask("GET /x").by("alice").answer();
     eventually("the first is preferred", || {
         gateway.ask("GET /x").by("alice").answer();
@@ -172,9 +212,19 @@ fn the_first_that_is_healthy_is_asked_in_file_order() {
     });
     one.kill();
     for _ in 0..5 {
-        gateway.ask("GET /after").by("alice").answer().is_ok("nobody");
+        gateway
+            .ask("GET /after")
+            .by("alice")
+            .answer()
+            .is_ok("nobody");
     }
-    assert!(two.seen().iter().filter(|seen| seen.target == "/after").count() == 5);
+    assert!(
+        two.seen()
+            .iter()
+            .filter(|seen| seen.target == "/after")
+            .count()
+            == 5
+    );
 }
 
 #[test]
@@ -183,12 +233,19 @@ fn without_an_active_one_requests_wait_and_are_then_answered() {
     let gateway = pair(&one, &two).run();
     let clients: Vec<Client> = ["alice", "bob", "carol"]
         .iter()
-        .map(|user| gateway.ask("POST /webhdfs/v1/x").by(user).body("body").send())
+        .map(|user| {
+            gateway
+                .ask("POST /webhdfs/v1/x")
+                .by(user)
+                .body("body")
+                .send()
+        })
         .collect();
     eventually("they are held", || {
-        gateway.admin("/metrics").lines().any(|line| {
-            line.starts_with("spnegate_held_requests") && line.ends_with(" 3")
-        })
+        gateway
+            .admin("/metrics")
+            .lines()
+            .any(|line| line.starts_with("spnegate_held_requests") && line.ends_with(" 3"))
     });
     assert_eq!(one.seen().len() + two.seen().len(), 0);
     two.now(Role::Active);
@@ -270,12 +327,20 @@ fn of_two_active_ones_the_later_is_asked() {
     let (one, two) = (backend(), second().role(Role::Standby));
     let gateway = pair(&one, &two).run();
     knows(&gateway, &one, 1);
-    gateway.ask("GET /webhdfs/v1/x").by("alice").answer().is_ok("alice");
+    gateway
+        .ask("GET /webhdfs/v1/x")
+        .by("alice")
+        .answer()
+        .is_ok("alice");
     two.now(Role::Active);
     knows(&gateway, &two, 1);
     one.forget();
     for _ in 0..10 {
-        gateway.ask("GET /webhdfs/v1/x").by("alice").answer().is_ok("alice");
+        gateway
+            .ask("GET /webhdfs/v1/x")
+            .by("alice")
+            .answer()
+            .is_ok("alice");
     }
     assert_eq!((one.seen().len(), two.seen().len()), (0, 10));
 }
@@ -301,7 +366,11 @@ fn a_change_of_the_active_one_under_load_fails_no_request() {
             scope.spawn(move || {
                 let mut client = gateway.connect();
                 let get = gateway.ask("GET /webhdfs/v1/x?op=OPEN").by(user).bytes();
-                let put = gateway.ask("PUT /webhdfs/v1/x").by(user).body("small").bytes();
+                let put = gateway
+                    .ask("PUT /webhdfs/v1/x")
+                    .by(user)
+                    .body("small")
+                    .bytes();
                 for round in 0..150 {
                     client.send(if round % 2 == 0 { &get } else { &put });
                     let answer = client.answer();
@@ -344,7 +413,11 @@ fn a_standby_resourcemanager_never_shows() {
     });
     one.now(Role::Standby);
     two.now(Role::Active);
-    gateway.ask("GET /cluster?x=1").by("alice").answer().is_ok("nobody");
+    gateway
+        .ask("GET /cluster?x=1")
+        .by("alice")
+        .answer()
+        .is_ok("nobody");
     assert_eq!(two.only().target, "/cluster?x=1");
 }
 
@@ -357,19 +430,35 @@ fn an_active_one_that_freezes_loses_its_reads_to_the_other_and_stays_behind_it()
     knows(&gateway, &one, 1);
     one.freeze();
     let mut reading = gateway.ask("GET /webhdfs/v1/x?op=OPEN").by("alice").send();
-    let mut writing = gateway.ask("POST /webhdfs/v1/x?op=APPEND").by("bob").body("once").send();
+    let mut writing = gateway
+        .ask("POST /webhdfs/v1/x?op=APPEND")
+        .by("bob")
+        .body("once")
+        .send();
     two.now(Role::Active);
     reading.answer().is_ok("alice");
     // new requests of any kind go to the other
-    gateway.ask("POST /webhdfs/v1/y").by("carol").body("new").answer().is_ok("carol");
-    assert!(two.seen().iter().all(|seen| seen.body != b"once"), "a POST is sent once");
+    gateway
+        .ask("POST /webhdfs/v1/y")
+        .by("carol")
+        .body("new")
+        .answer()
+        .is_ok("carol");
+    assert!(
+        two.seen().iter().all(|seen| seen.body != b"once"),
+        "a POST is sent once"
+    );
     assert!(writing.is_quiet());
     one.thaw();
     writing.answer().is_ok("bob");
     knows(&gateway, &one, 1);
     let before = two.seen().len();
     for _ in 0..10 {
-        gateway.ask("GET /webhdfs/v1/z").by("alice").answer().is_ok("alice");
+        gateway
+            .ask("GET /webhdfs/v1/z")
+            .by("alice")
+            .answer()
+            .is_ok("alice");
     }
     assert_eq!(two.seen().len(), before + 10);
 }
@@ -385,7 +474,11 @@ fn clients_that_stop_waiting_make_room() {
         client.hang_up();
     }
     backend.now(Role::Active);
-    gateway.ask("GET /webhdfs/v1/y").by("alice").answer().is_ok("nobody");
+    gateway
+        .ask("GET /webhdfs/v1/y")
+        .by("alice")
+        .answer()
+        .is_ok("nobody");
     // at most what raced with the hang-ups
     assert!(backend.seen().len() <= 51);
 }

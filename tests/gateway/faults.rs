@@ -28,7 +28,14 @@ pub fn a_kdc_that_hangs_from_the_start() {
         .set("timeouts", "gss = \"500ms\"\nhold = \"2s\"")
         .run();
     // sessions work all the same; only the backend's login waits
-    assert_eq!(gateway.ask("GET /.spnegate/whoami").by("alice").answer().status, 200);
+    assert_eq!(
+        gateway
+            .ask("GET /.spnegate/whoami")
+            .by("alice")
+            .answer()
+            .status,
+        200
+    );
     eventually("the cause is known", || {
         let answer = gateway.ask("GET /webhdfs/v1/x").by("alice").answer();
         answer.text().contains(Refusal::KdcUnavailable.reason())
@@ -60,7 +67,11 @@ fn a_kdc_that_freezes_later_stops_no_session_no_login_and_no_backend_that_is_log
     for _ in 0..20 {
         gateway.ask("GET /x").by("alice").answer().is_ok("alice");
         let token = world.authorization("bob");
-        gateway.ask("GET /x").header("Authorization", &token).answer().is_ok("bob");
+        gateway
+            .ask("GET /x")
+            .header("Authorization", &token)
+            .answer()
+            .is_ok("bob");
     }
     // the ticket for the backend is still there: its cookie can even be renewed
     one.revoke();
@@ -82,12 +93,18 @@ fn a_start_that_cannot_succeed_names_what_and_the_cure() {
     let running = build().run();
     let address = running.address().to_string();
     let error = build().listen(&address).fails();
-    assert!(error.contains(&address), "a second gateway is told too: {error}");
+    assert!(
+        error.contains(&address),
+        "a second gateway is told too: {error}"
+    );
     // a replay cache that is a directory, or not ours to write
     let directory = world.file("directory");
     fs::create_dir(&directory).unwrap();
     let error = build().replay_cache(directory).fails();
-    assert!(error.contains("directory") && error.contains("replay_cache"), "{error}");
+    assert!(
+        error.contains("directory") && error.contains("replay_cache"),
+        "{error}"
+    );
     // a keytab that was there when the file was checked, and is no keytab now
     let keytab = world.file("keytab");
     fs::copy(&world.keytab, &keytab).unwrap();
@@ -121,15 +138,26 @@ fn a_keytab_that_breaks_while_it_runs_leaves_the_old_keys_in_use() {
     let world = crate::world::world();
     let keytab = world.file("keytab");
     fs::copy(&world.keytab, &keytab).unwrap();
-    let gateway = gateway().keytab(keytab.clone()).console("generic").url(&nowhere()).run();
+    let gateway = gateway()
+        .keytab(keytab.clone())
+        .console("generic")
+        .url(&nowhere())
+        .run();
     let log_in = || {
         let token = world.authorization("alice");
-        gateway.ask("GET /.spnegate/whoami").header("Authorization", &token).answer().status
+        gateway
+            .ask("GET /.spnegate/whoami")
+            .header("Authorization", &token)
+            .answer()
+            .status
     };
     assert_eq!(log_in(), 200);
     fs::write(&keytab, b"half a key").unwrap();
     eventually("it is noticed", || {
-        gateway.admin("/metrics").lines().any(|l| l == "spnegate_keytab_valid 0")
+        gateway
+            .admin("/metrics")
+            .lines()
+            .any(|l| l == "spnegate_keytab_valid 0")
     });
     for _ in 0..5 {
         assert_eq!(log_in(), 200);
@@ -154,7 +182,13 @@ fn a_backend_that_stalls_in_a_small_answer_is_given_up() {
         .backend(&backend)
         .set("timeouts", "body_idle = \"400ms\"")
         .run();
-    let mut client = gateway.ask("GET /webhdfs/v1/x?op=GETFILESTATUS").by("alice").send();
-    client.stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut client = gateway
+        .ask("GET /webhdfs/v1/x?op=GETFILESTATUS")
+        .by("alice")
+        .send();
+    client
+        .stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
     client.answer().is(Refusal::BackendTimeout);
 }

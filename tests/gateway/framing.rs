@@ -12,7 +12,11 @@ use crate::{
 
 fn generic(backend: &Backend) -> Gateway {
     let gateway = gateway().console("generic").backend(backend).run();
-    gateway.ask("GET /ready").by("alice").answer().is_ok("nobody");
+    gateway
+        .ask("GET /ready")
+        .by("alice")
+        .answer()
+        .is_ok("nobody");
     backend.forget();
     gateway
 }
@@ -55,14 +59,23 @@ fn two_readings_of_a_length_are_refused_and_end_the_connection() {
         "X-Bare: a\rb\r\nContent-Length: 4\r\n\r\nabcd",
         "X-Nul: a\0b\r\nContent-Length: 4\r\n\r\nabcd",
     ] {
-        let answer = say(&gateway, &format!("POST /x HTTP/1.1\r\nHOSTCOOKIE{framing}{smuggled}"));
+        let answer = say(
+            &gateway,
+            &format!("POST /x HTTP/1.1\r\nHOSTCOOKIE{framing}{smuggled}"),
+        );
         assert!(answer.starts_with("HTTP/1.1 400 "), "{framing:?}: {answer}");
-        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{framing:?}: {answer}");
+        assert_eq!(
+            answer.matches("HTTP/1.1 ").count(),
+            1,
+            "{framing:?}: {answer}"
+        );
         assert!(!backend.got("smuggled"), "{framing:?}");
     }
     let old = say(
         &gateway,
-        &format!("POST /x HTTP/1.0\r\nHOSTCOOKIETransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}"),
+        &format!(
+            "POST /x HTTP/1.0\r\nHOSTCOOKIETransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}"
+        ),
     );
     assert!(old.starts_with("HTTP/1."), "{old}");
     assert!(old.contains(" 400 ") && !backend.got("smuggled"), "{old}");
@@ -125,8 +138,15 @@ fn what_is_tolerated_reaches_the_backend_in_one_reading() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     let seen = backend.only();
     let head = seen.raw_text();
-    assert_eq!(head.matches('\n').count(), head.matches("\r\n").count(), "{head}");
-    assert_eq!((seen.header("content-length"), &seen.body[..]), (Some("4"), &b"abcd"[..]));
+    assert_eq!(
+        head.matches('\n').count(),
+        head.matches("\r\n").count(),
+        "{head}"
+    );
+    assert_eq!(
+        (seen.header("content-length"), &seen.body[..]),
+        (Some("4"), &b"abcd"[..])
+    );
     assert_eq!(seen.header("x-a"), Some("b"));
     backend.forget();
     // equal copies of a length
@@ -159,7 +179,10 @@ fn a_body_where_none_is_usual_hides_no_second_request() {
             let targets: Vec<String> = backend.seen().into_iter().map(|seen| seen.target).collect();
             let whole = targets == ["/x", "/last"];
             // or the connection ended behind the first
-            assert!(whole || targets == ["/x"], "{method} {framing:?}: {targets:?} {answer}");
+            assert!(
+                whole || targets == ["/x"],
+                "{method} {framing:?}: {targets:?} {answer}"
+            );
         }
     }
 }
@@ -178,7 +201,11 @@ fn pipelined_requests_reach_the_backend_one_by_one_and_are_answered_in_order() {
     text.push_str("GET /last HTTP/1.1\r\nHOSTCOOKIEConnection: close\r\n\r\n");
     let answer = say(&gateway, &text);
     let order: Vec<usize> = (0..20)
-        .map(|number| answer.find(&format!("\r\n\r\n/{number}HTTP")).expect("each in its place"))
+        .map(|number| {
+            answer
+                .find(&format!("\r\n\r\n/{number}HTTP"))
+                .expect("each in its place")
+        })
         .collect();
     assert!(order.is_sorted(), "{answer}");
     for seen in backend.seen().iter().take(20) {
@@ -198,7 +225,10 @@ fn nothing_behind_an_ambiguous_request_is_served() {
     let text = "GET /first HTTP/1.1\r\nHOSTCOOKIE\r\nPOST /x HTTP/1.1\r\nHOSTCOOKIEContent-Length: \
                 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHOSTCOOKIE\r\n";
     let answer = say(&gateway, text);
-    assert!(answer.contains(" 200 ") && answer.contains(" 400 "), "{answer}");
+    assert!(
+        answer.contains(" 200 ") && answer.contains(" 400 "),
+        "{answer}"
+    );
     assert!(!backend.got("smuggled"));
     assert_eq!(backend.only().target, "/first");
 }
@@ -210,7 +240,10 @@ pub fn a_head_that_is_too_large() {
     let before = gateway.refusals(Refusal::HeadTooLarge);
     let large = "a".repeat(70_000);
     for line in ["Authorization: Negotiate", "Cookie: needle="] {
-        let answer = say(&gateway, &format!("GET /x HTTP/1.1\r\nHOST{line} {large}\r\n\r\n"));
+        let answer = say(
+            &gateway,
+            &format!("GET /x HTTP/1.1\r\nHOST{line} {large}\r\n\r\n"),
+        );
         assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
     }
     assert!(gateway.refusals(Refusal::HeadTooLarge) >= before + 2);
@@ -246,10 +279,15 @@ fn a_backends_framing_is_judged_too() {
         "HTTP/1.1 200 OK\r\nX-A: a\0b\r\n\r\n",
         "HTTP/1.1 200 OK\r\nX-A: a\rSet-Cookie: b\r\n\r\n",
     ] {
-        let backend = backend()
-            .answers(move |_| crate::backend::raw(answer.as_bytes()).then(crate::backend::Then::Close));
+        let backend = backend().answers(move |_| {
+            crate::backend::raw(answer.as_bytes()).then(crate::backend::Then::Close)
+        });
         let gateway = generic_echo(&backend);
-        gateway.ask("POST /x").by("alice").answer().is(Refusal::BackendBroken);
+        gateway
+            .ask("POST /x")
+            .by("alice")
+            .answer()
+            .is(Refusal::BackendBroken);
         assert_eq!(backend.seen().len(), 1);
     }
 }
@@ -266,7 +304,10 @@ fn an_answer_with_two_framings_is_not_passed_on_as_such() {
     let answer = gateway.ask("GET /x").by("alice").answer();
     if answer.status == 200 {
         assert_eq!(answer.text(), "abcd");
-        assert!(answer.header("content-length").is_none() || answer.header("transfer-encoding").is_none());
+        assert!(
+            answer.header("content-length").is_none()
+                || answer.header("transfer-encoding").is_none()
+        );
     } else {
         answer.is(Refusal::BackendBroken);
     }
@@ -286,10 +327,17 @@ fn the_body_of_a_refused_request_is_no_request() {
         gateway.world.cookie("bob")
     );
     for target in ["/x", "/a/../b", "/x?a;doAs=b"] {
-        let mut client = gateway.ask(&format!("POST {target}")).by("alice").body(&smuggled).send();
+        let mut client = gateway
+            .ask(&format!("POST {target}"))
+            .by("alice")
+            .body(&smuggled)
+            .send();
         let all = client.to_end();
         assert_eq!(all.matches("HTTP/1.1 ").count(), 1, "{target}: {all}");
-        assert!(all.to_ascii_lowercase().contains("connection: close"), "{target}: {all}");
+        assert!(
+            all.to_ascii_lowercase().contains("connection: close"),
+            "{target}: {all}"
+        );
     }
     assert_eq!(backend.seen().len(), 0);
 }
@@ -337,7 +385,10 @@ fn a_head_answer_has_the_length_and_no_body() {
     for _ in 0..3 {
         client.send(gateway.ask("HEAD /x").by("alice").bytes());
         let answer = client.answer_to("HEAD").unwrap();
-        assert_eq!((answer.status, answer.header("content-length")), (200, Some("5")));
+        assert_eq!(
+            (answer.status, answer.header("content-length")),
+            (200, Some("5"))
+        );
     }
     client.send(gateway.ask("GET /x").by("alice").bytes());
     client.answer().is_ok("12345");

@@ -13,7 +13,11 @@ use crate::{
 #[test]
 fn identity_headers_are_stripped_under_every_alias_and_the_rest_passes() {
     let backend = backend();
-    let gateway = gateway().console("namenode").identity("doas").backend(&backend).run();
+    let gateway = gateway()
+        .console("namenode")
+        .identity("doas")
+        .backend(&backend)
+        .run();
     let mut request = gateway.ask("GET /x").by("alice");
     for name in [
         "X-Forwarded-For",
@@ -71,23 +75,37 @@ fn identity_headers_are_stripped_under_every_alias_and_the_rest_passes() {
         ]
     );
     assert_eq!(seen.header("accept"), Some("a/b;q=1, */*"));
-    assert_eq!(seen.header("host"), Some(backend.address().to_string().as_str()));
+    assert_eq!(
+        seen.header("host"),
+        Some(backend.address().to_string().as_str())
+    );
 }
 
 #[test]
 fn what_the_client_calls_hop_by_hop_ends_here_and_takes_nothing_of_ours_with_it() {
     let backend = backend();
-    let gateway = gateway().console("namenode").identity("doas").backend(&backend).run();
+    let gateway = gateway()
+        .console("namenode")
+        .identity("doas")
+        .backend(&backend)
+        .run();
     let answer = gateway
         .ask("GET /x")
         .by("alice")
-        .header("Connection", "X-Remote-User, Cookie, Host, Keep-Alive, X-Odd")
+        .header(
+            "Connection",
+            "X-Remote-User, Cookie, Host, Keep-Alive, X-Odd",
+        )
         .header("X-Odd", "needle")
         .header("Keep-Alive", "needle")
         .answer();
     answer.is_ok("alice");
     let seen = backend.only();
-    assert!(!backend.got("needle") && !backend.got("x-odd"), "{}", seen.raw_text());
+    assert!(
+        !backend.got("needle") && !backend.got("x-odd"),
+        "{}",
+        seen.raw_text()
+    );
     assert!(seen.header("cookie").unwrap().starts_with("hadoop.auth="));
     assert_eq!(seen.do_as(), Some("alice"));
 }
@@ -98,7 +116,10 @@ fn the_clients_token_never_reaches_a_backend() {
     let gateway = gateway().console("generic").backend(&backend).run();
     let token = world().authorization("alice");
     let encoded = token.strip_prefix("Negotiate ").unwrap();
-    let login = gateway.ask("GET /x").header("Authorization", &token).answer();
+    let login = gateway
+        .ask("GET /x")
+        .header("Authorization", &token)
+        .answer();
     login.is_ok("nobody");
     let cookie = login.session().unwrap();
     // clients repeat the token beside the cookie
@@ -125,18 +146,35 @@ fn the_clients_token_never_reaches_a_backend() {
 fn every_spelling_of_negotiate_logs_in() {
     let backend = backend();
     let gateway = gateway().console("generic").backend(&backend).run();
-    for spelling in ["Negotiate ", "negotiate ", "NEGOTIATE  ", "Negotiate : ", "Negotiate: "] {
-        let token = world().authorization("alice").replace("Negotiate ", spelling);
-        let answer = gateway.ask("GET /x").header("Authorization", &token).answer();
+    for spelling in [
+        "Negotiate ",
+        "negotiate ",
+        "NEGOTIATE  ",
+        "Negotiate : ",
+        "Negotiate: ",
+    ] {
+        let token = world()
+            .authorization("alice")
+            .replace("Negotiate ", spelling);
+        let answer = gateway
+            .ask("GET /x")
+            .header("Authorization", &token)
+            .answer();
         answer.is_ok("nobody");
         let reply = answer.header("www-authenticate").unwrap();
-        assert!(reply.starts_with("Negotiate o") || reply.starts_with("Negotiate Y"), "{reply}");
+        assert!(
+            reply.starts_with("Negotiate o") || reply.starts_with("Negotiate Y"),
+            "{reply}"
+        );
     }
 }
 
 #[test]
 fn junk_for_a_token_is_never_an_error_of_ours() {
-    let gateway = gateway().console("generic").url(&crate::backend::nowhere()).run();
+    let gateway = gateway()
+        .console("generic")
+        .url(&crate::backend::nowhere())
+        .run();
     let good = world().authorization("alice");
     let good = good.strip_prefix("Negotiate ").unwrap();
     let mut tokens: Vec<String> = [
@@ -156,7 +194,11 @@ fn junk_for_a_token_is_never_an_error_of_ours() {
             .header("Authorization", &format!("Negotiate {token}"))
             .answer();
         // a change that is not covered by any checksum may still log in, to no backend
-        assert!([400, 401, 403, 431, 503].contains(&answer.status), "{token}: {}", answer.head);
+        assert!(
+            [400, 401, 403, 431, 503].contains(&answer.status),
+            "{token}: {}",
+            answer.head
+        );
         if answer.status == 503 {
             answer.is(Refusal::BackendDown);
         }
@@ -166,10 +208,12 @@ fn junk_for_a_token_is_never_an_error_of_ours() {
 #[test]
 fn an_answer_passes_without_its_hop_by_hop_headers_and_trailers() {
     let backend = backend().answers(|_| {
-        raw(b"HTTP/1.1 200 Fine (secret)\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\
+        raw(
+            b"HTTP/1.1 200 Fine (secret)\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\
               Connection: X-Hop\r\nX-Hop: secret\r\nKeep-Alive: timeout=5\r\nServer: Jetty\r\n\
               Authentication-Info: secret\r\nWWW-Authenticate: Negotiate secret\r\nX-Own: kept\r\n\
-              \r\n5\r\nhello\r\n0\r\nX-T: secret\r\n\r\n")
+              \r\n5\r\nhello\r\n0\r\nX-T: secret\r\n\r\n",
+        )
     });
     let gateway = gateway().console("generic").backend(&backend).run();
     let mut client = gateway.ask("GET /x").by("alice").send();
@@ -213,7 +257,10 @@ fn h2c_is_never_forwarded() {
         .answer();
     answer.is_ok("nobody");
     let raw = backend.only().raw_text().to_lowercase();
-    assert!(!raw.contains("h2c") && !raw.contains("http2-settings"), "{raw}");
+    assert!(
+        !raw.contains("h2c") && !raw.contains("http2-settings"),
+        "{raw}"
+    );
 }
 
 #[test]
@@ -222,9 +269,14 @@ fn a_client_of_http_1_0_gets_its_answer_and_the_backend_http_1_1() {
     let gateway = gateway().console("generic").backend(&backend).run();
     let mut client = Client::connect(gateway.address());
     let (host, cookie) = (&gateway.world.proxy, gateway.world.cookie("alice"));
-    client.send(format!("GET /x HTTP/1.0\r\nHost: {host}\r\nCookie: {cookie}\r\n\r\n"));
+    client.send(format!(
+        "GET /x HTTP/1.0\r\nHost: {host}\r\nCookie: {cookie}\r\n\r\n"
+    ));
     let answer = client.to_end();
-    assert!(answer.contains(" 200 ") && answer.ends_with("nobody"), "{answer}");
+    assert!(
+        answer.contains(" 200 ") && answer.ends_with("nobody"),
+        "{answer}"
+    );
     assert!(backend.only().raw_text().starts_with("GET /x HTTP/1.1\r\n"));
 }
 
@@ -235,9 +287,15 @@ fn answers_of_the_gateway_are_not_for_shared_caches() {
     let own = gateway.ask("GET /.spnegate/whoami").by("alice").answer();
     assert_eq!(own.header("cache-control"), Some("no-store"));
     let token = world().authorization("alice");
-    let login = gateway.ask("GET /x").header("Authorization", &token).answer();
+    let login = gateway
+        .ask("GET /x")
+        .header("Authorization", &token)
+        .answer();
     // an answer with a new session in it is nobody else's
     let control = login.all("cache-control").join(",");
     assert!(login.session().is_some());
-    assert!(control.contains("private") || control.contains("no-store"), "{control}");
+    assert!(
+        control.contains("private") || control.contains("no-store"),
+        "{control}"
+    );
 }

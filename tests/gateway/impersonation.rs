@@ -9,7 +9,11 @@ use crate::{
 };
 
 fn namenode(backend: &Backend) -> Gateway {
-    gateway().console("namenode").identity("doas").backend(backend).run()
+    gateway()
+        .console("namenode")
+        .identity("doas")
+        .backend(backend)
+        .run()
 }
 
 fn ask(gateway: &Gateway, target: &str) -> Answer {
@@ -27,28 +31,47 @@ fn exactly_one_own_do_as_comes_first_and_all_other_bytes_as_they_came() {
         ("/x?doAs=bob", "/x?doAs=alice"),
         ("/x?doAs=bob&a=1", "/x?doAs=alice&a=1"),
         ("/x?a=1&doAs=bob", "/x?doAs=alice&a=1"),
-        ("/x?a=1&doAs=bob&b=2&doas=carol&c", "/x?doAs=alice&a=1&b=2&c"),
+        (
+            "/x?a=1&doAs=bob&b=2&doas=carol&c",
+            "/x?doAs=alice&a=1&b=2&c",
+        ),
         ("/x?DOAS=bob", "/x?doAs=alice"),
         ("/x?dOaS=bob&user.name=bob&USER.NAME=bob", "/x?doAs=alice"),
         ("/x?%64oAs=bob&do%41s=bob&do%61s=bob", "/x?doAs=alice"),
         ("/x?user%2ename=bob&user%2Ename=bob", "/x?doAs=alice"),
         ("/x?delegation=TOKEN&op=OPEN", "/x?doAs=alice&op=OPEN"),
-        ("/x?op=OPEN&namenoderpcaddress=evil:8020", "/x?doAs=alice&op=OPEN"),
+        (
+            "/x?op=OPEN&namenoderpcaddress=evil:8020",
+            "/x?doAs=alice&op=OPEN",
+        ),
         ("/x?doAs", "/x?doAs=alice"),
         ("/x?doAs=", "/x?doAs=alice"),
         ("/x?doAs=a=b", "/x?doAs=alice"),
         // what is legal stays, byte by byte
-        ("/x?destination=/a;b&c=%2F%20+d", "/x?doAs=alice&destination=/a;b&c=%2F%20+d"),
+        (
+            "/x?destination=/a;b&c=%2F%20+d",
+            "/x?doAs=alice&destination=/a;b&c=%2F%20+d",
+        ),
         ("/x?a&&b&", "/x?doAs=alice&a&&b&"),
-        ("/x?xdoAs=1&doAsx=2&a=doAs=3", "/x?doAs=alice&xdoAs=1&doAsx=2&a=doAs=3"),
+        (
+            "/x?xdoAs=1&doAsx=2&a=doAs=3",
+            "/x?doAs=alice&xdoAs=1&doAsx=2&a=doAs=3",
+        ),
         ("/x?q=%25&r=%2525", "/x?doAs=alice&q=%25&r=%2525"),
-        ("/a%20b/%C3%BC;v=1//c?x", "/a%20b/%C3%BC;v=1//c?doAs=alice&x"),
+        (
+            "/a%20b/%C3%BC;v=1//c?x",
+            "/a%20b/%C3%BC;v=1//c?doAs=alice&x",
+        ),
     ] {
         backend.forget();
         ask(&gateway, sent).is_ok("alice");
         let seen = backend.only();
         let line = format!("GET {received} HTTP/1.1\r\n");
-        assert!(seen.raw.starts_with(line.as_bytes()), "{sent}: {}", seen.raw_text());
+        assert!(
+            seen.raw.starts_with(line.as_bytes()),
+            "{sent}: {}",
+            seen.raw_text()
+        );
     }
     assert!(!backend.got("bob") && !backend.got("TOKEN") && !backend.got("evil"));
 }
@@ -102,7 +125,10 @@ fn a_users_name_cannot_end_its_parameter() {
     let backend = backend();
     let gateway = namenode(&backend);
     let cookie = gateway.world.cookie("a&doAs=root#%+");
-    let answer = gateway.ask("GET /x?op=1").header("Cookie", &cookie).answer();
+    let answer = gateway
+        .ask("GET /x?op=1")
+        .header("Cookie", &cookie)
+        .answer();
     assert_eq!(answer.status, 200, "{}", answer.all_text());
     let seen = backend.only();
     let user = seen.do_as().unwrap();
@@ -113,19 +139,42 @@ fn a_users_name_cannot_end_its_parameter() {
 #[test]
 fn forms_that_name_an_identity_are_refused_and_honest_ones_pass() {
     let backend = backend();
-    let gateway = gateway().console("oozie").identity("doas").backend(&backend).run();
-    let post = |form: &str| gateway.ask("POST /oozie/v1/jobs").by("alice").form(form).answer();
+    let gateway = gateway()
+        .console("oozie")
+        .identity("doas")
+        .backend(&backend)
+        .run();
+    let post = |form: &str| {
+        gateway
+            .ask("POST /oozie/v1/jobs")
+            .by("alice")
+            .form(form)
+            .answer()
+    };
     post("a=1&b=doAs").is_ok("alice");
     let seen = backend.only();
     assert_eq!(seen.body, b"a=1&b=doAs");
     assert_eq!(seen.target, "/oozie/v1/jobs?doAs=alice");
     backend.forget();
-    for form in ["doAs=bob", "a=1&DOAS=bob", "a=1;doas=bob", "%64oAs=bob", "user.name=bob", "a=%"] {
+    for form in [
+        "doAs=bob",
+        "a=1&DOAS=bob",
+        "a=1;doas=bob",
+        "%64oAs=bob",
+        "user.name=bob",
+        "a=%",
+    ] {
         post(form).is(Refusal::BadForm);
     }
     for (name, value) in [
-        ("Content-Type", "Application/X-WWW-Form-UrlEncoded; charset=utf-16"),
-        ("Content-Type", "text/plain, application/x-www-form-urlencoded"),
+        (
+            "Content-Type",
+            "Application/X-WWW-Form-UrlEncoded; charset=utf-16",
+        ),
+        (
+            "Content-Type",
+            "text/plain, application/x-www-form-urlencoded",
+        ),
     ] {
         let answer = gateway
             .ask("POST /oozie/v1/jobs")
@@ -160,7 +209,11 @@ fn forms_that_name_an_identity_are_refused_and_honest_ones_pass() {
 #[test]
 fn a_service_console_tells_nobody_and_lets_nobody_tell() {
     let backend = backend();
-    let gateway = gateway().console("namenode").identity("service").backend(&backend).run();
+    let gateway = gateway()
+        .console("namenode")
+        .identity("service")
+        .backend(&backend)
+        .run();
     ask(&gateway, "/x?doAs=bob&a=1&user.name=bob").is_ok("nobody");
     assert_eq!(backend.only().target, "/x?a=1");
     ask(&gateway, "/x;b?c=/d;e").is_ok("nobody");
@@ -170,7 +223,11 @@ fn a_service_console_tells_nobody_and_lets_nobody_tell() {
 #[test]
 fn a_simple_console_is_told_by_user_name_without_any_login() {
     let backend = backend().logins(Logins::Open);
-    let gateway = gateway().console("namenode").identity("simple").backend(&backend).run();
+    let gateway = gateway()
+        .console("namenode")
+        .identity("simple")
+        .backend(&backend)
+        .run();
     ask(&gateway, "/x?user.name=bob&doAs=carol&a=1");
     let seen = backend.only();
     assert_eq!(seen.target, "/x?user.name=alice&a=1");
@@ -182,7 +239,11 @@ fn a_simple_console_is_told_by_user_name_without_any_login() {
 #[test]
 pub fn a_service_console_gives_no_credential_of_its_own() {
     let backend = backend();
-    let gateway = gateway().console("namenode").identity("service").backend(&backend).run();
+    let gateway = gateway()
+        .console("namenode")
+        .identity("service")
+        .backend(&backend)
+        .run();
     ask(&gateway, "/webhdfs/v1/?op=LISTSTATUS").is_ok("nobody");
     backend.forget();
     for query in [

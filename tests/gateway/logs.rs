@@ -13,7 +13,10 @@ use crate::{
 fn the_access_log_names_users_and_reasons_and_no_secret() {
     for format in ["text", "json"] {
         let datanode = backend().logins(Logins::Open);
-        let place = format!("{}/webhdfs/v1/f?op=OPEN&delegation=tokenneedle", datanode.url());
+        let place = format!(
+            "{}/webhdfs/v1/f?op=OPEN&delegation=tokenneedle",
+            datanode.url()
+        );
         let namenode = backend().answers(move |seen| match seen.path() {
             "/webhdfs/v1/f" => reply(307).with("Location", &place),
             _ => reply(200).body("page"),
@@ -24,21 +27,39 @@ fn the_access_log_names_users_and_reasons_and_no_secret() {
             .console("namenode")
             .identity("doas")
             .backend(&namenode)
-            .with(&format!("nodes = {{ hosts = [\"{host}\"], ports = [{port}] }}"))
-            .set("log", &format!("access = \"{}\"\nformat = \"{format}\"", file.display()))
+            .with(&format!(
+                "nodes = {{ hosts = [\"{host}\"], ports = [{port}] }}"
+            ))
+            .set(
+                "log",
+                &format!("access = \"{}\"\nformat = \"{format}\"", file.display()),
+            )
             .run();
         let token = world().authorization("bob");
-        let login = gateway.ask("GET /page").header("Authorization", &token).answer();
+        let login = gateway
+            .ask("GET /page")
+            .header("Authorization", &token)
+            .answer();
         let session = login.session().unwrap();
         gateway
             .ask("GET /page?doAs=doasneedle&delegation=queryneedle&user.name=nameneedle")
             .header("Cookie", &session)
             .answer()
             .is_ok("page");
-        let answer = gateway.ask("GET /webhdfs/v1/f?op=OPEN").by("alice").answer();
+        let answer = gateway
+            .ask("GET /webhdfs/v1/f?op=OPEN")
+            .by("alice")
+            .answer();
         let link = answer.header("location").unwrap();
         let path = &link[link.find("/.spnegate").unwrap()..];
-        assert_eq!(gateway.ask(&format!("GET {path}")).by("alice").answer().status, 200);
+        assert_eq!(
+            gateway
+                .ask(&format!("GET {path}"))
+                .by("alice")
+                .answer()
+                .status,
+            200
+        );
         let line_break = gateway
             .ask("GET /a/../b")
             .header("User-Agent", "a\"\\ b {\"user\":\"root\"}")

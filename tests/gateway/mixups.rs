@@ -1,7 +1,10 @@
 //! Nobody is ever answered as somebody else: hundreds of users, tens of thousands of requests over
 //! shared connections to backends that fail now and then, clients that give up in the middle.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use crate::{
     backend::{Backend, Seen, Then, backend, raw, reply, second},
@@ -19,7 +22,10 @@ struct Dice(u64);
 
 impl Dice {
     fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         usize::try_from((self.0 >> 33) % limit as u64).unwrap()
     }
 }
@@ -27,7 +33,11 @@ impl Dice {
 /// Says whom it saw and what it was asked; breaks off now and then.
 fn echo(seen: &Seen) -> crate::backend::Reply {
     let user = seen.do_as().expect("each request has a user");
-    let nonce = seen.query().split('&').find_map(|piece| piece.strip_prefix("n=")).unwrap();
+    let nonce = seen
+        .query()
+        .split('&')
+        .find_map(|piece| piece.strip_prefix("n="))
+        .unwrap();
     let number: usize = nonce.parse().unwrap();
     let text = format!("{user} {nonce} {}", seen.body.len());
     match number % 97 {
@@ -36,7 +46,9 @@ fn echo(seen: &Seen) -> crate::backend::Reply {
         37 => reply(200).body(text).then(Then::Close),
         53 => reply(403).body(text),
         71 => crate::backend::standby_exception(),
-        _ => reply(200).with("Set-Cookie", &format!("of={user}; Path=/")).body(text),
+        _ => reply(200)
+            .with("Set-Cookie", &format!("of={user}; Path=/"))
+            .body(text),
     }
 }
 
@@ -55,8 +67,14 @@ fn nobody_is_answered_as_somebody_else() {
         .backend(&two)
         .set("timeouts", "hold = \"5s\"")
         .run();
-    let cookies: Vec<String> = (0..USERS).map(|n| world().cookie(&format!("user{n}"))).collect();
-    let (answered, mixed, numbers) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    let cookies: Vec<String> = (0..USERS)
+        .map(|n| world().cookie(&format!("user{n}")))
+        .collect();
+    let (answered, mixed, numbers) = (
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+    );
     std::thread::scope(|scope| {
         for client in 0..CLIENTS {
             let (gateway, cookies) = (&gateway, &cookies);
@@ -109,19 +127,34 @@ fn nobody_is_answered_as_somebody_else() {
     });
     assert_eq!(mixed.load(Ordering::Acquire), 0);
     let answered = answered.load(Ordering::Acquire);
-    assert!(answered > CLIENTS * REQUESTS * 8 / 10, "only {answered} were answered");
+    assert!(
+        answered > CLIENTS * REQUESTS * 8 / 10,
+        "only {answered} were answered"
+    );
+    // connections to the backends were shared, else this would prove nothing
+    let mut users: HashMap<usize, HashSet<String>> = HashMap::new();
+    for seen in one.seen() {
+        let user = seen.do_as().unwrap().to_owned();
+        users.entry(seen.connection).or_default().insert(user);
+    }
+    assert!(users.values().any(|users| users.len() > 5));
     // and no backend ever saw a cookie of one user beside the name of another
     for seen in one.seen().iter().chain(&two.seen()) {
         let user = seen.do_as().unwrap();
         let cookie = seen.header("cookie").unwrap();
-        assert!(cookie.ends_with(&format!("; of={user}")), "{user}: {cookie}");
+        assert!(
+            cookie.ends_with(&format!("; of={user}")),
+            "{user}: {cookie}"
+        );
     }
 }
 
 /// An answer, unless it was cut.
 fn whole(connection: &mut Client) -> Option<crate::client::Answer> {
     let answer = connection.answer_to("GET")?;
-    let closes = answer.header("connection").is_some_and(|c| c.eq_ignore_ascii_case("close"));
+    let closes = answer
+        .header("connection")
+        .is_some_and(|c| c.eq_ignore_ascii_case("close"));
     if closes {
         *connection = Client::connect(connection.stream.peer_addr().unwrap());
     }
@@ -132,12 +165,18 @@ fn whole(connection: &mut Client) -> Option<crate::client::Answer> {
 #[test]
 fn users_who_share_a_connection_log_in_as_themselves() {
     let backend = backend();
-    let gateway = gateway().console("namenode").identity("doas").backend(&backend).run();
+    let gateway = gateway()
+        .console("namenode")
+        .identity("doas")
+        .backend(&backend)
+        .run();
     let mut connection = gateway.connect();
     for round in 0..5 {
         for user in crate::world::USERS {
             let token = world().authorization(user);
-            let request = gateway.ask(&format!("GET /x?{round}")).header("Authorization", &token);
+            let request = gateway
+                .ask(&format!("GET /x?{round}"))
+                .header("Authorization", &token);
             connection.send(request.bytes());
             let answer = connection.answer();
             answer.is_ok(user);

@@ -41,29 +41,48 @@ impl Cluster {
             .console("namenode")
             .identity("doas")
             .backend(&namenode)
-            .with(&format!("nodes = {{ hosts = [\"{host}\"], ports = [{port}] }}"))
+            .with(&format!(
+                "nodes = {{ hosts = [\"{host}\"], ports = [{port}] }}"
+            ))
             .run();
-        Self { datanode, namenode, gateway }
+        Self {
+            datanode,
+            namenode,
+            gateway,
+        }
     }
 
     /// The path and query of the link that a user gets.
     fn link(&self, user: &str) -> String {
-        let answer =
-            self.gateway.ask("PUT /webhdfs/v1/f?op=CREATE").by(user).body("").answer();
+        let answer = self
+            .gateway
+            .ask("PUT /webhdfs/v1/f?op=CREATE")
+            .by(user)
+            .body("")
+            .answer();
         assert_eq!(answer.status, 307, "{}", answer.all_text());
         self.path_of(answer.header("location").unwrap())
     }
 
     fn path_of(&self, link: &str) -> String {
-        let origin =
-            format!("http://{}:{}", self.gateway.world.proxy, self.gateway.address().port());
-        let path = link.strip_prefix(&origin).unwrap_or_else(|| panic!("{link} is not absolute"));
+        let origin = format!(
+            "http://{}:{}",
+            self.gateway.world.proxy,
+            self.gateway.address().port()
+        );
+        let path = link
+            .strip_prefix(&origin)
+            .unwrap_or_else(|| panic!("{link} is not absolute"));
         assert!(path.starts_with("/.spnegate/node/http/"), "{link}");
         path.to_owned()
     }
 
     fn follow(&self, link: &str, user: &str) -> Answer {
-        self.gateway.ask(&format!("PUT {link}")).by(user).body("data").answer()
+        self.gateway
+            .ask(&format!("PUT {link}"))
+            .by(user)
+            .body("data")
+            .answer()
     }
 }
 
@@ -79,9 +98,18 @@ fn a_link_leads_its_user_to_the_node_without_a_credential_of_the_gateway() {
     let seen = cluster.datanode.only();
     let line = "PUT /webhdfs/v1/f?op=CREATE&delegation=needle&namenoderpcaddress=nn:8020&user.name=x HTTP/1.1\r\n";
     assert!(seen.raw_text().starts_with(line), "{}", seen.raw_text());
-    assert_eq!(seen.header("host"), Some(cluster.datanode.address().to_string().as_str()));
+    assert_eq!(
+        seen.header("host"),
+        Some(cluster.datanode.address().to_string().as_str())
+    );
     let raw = seen.raw_text().to_lowercase();
-    for word in ["authorization", "cookie", "hadoop.auth", "doas", ".spnegate"] {
+    for word in [
+        "authorization",
+        "cookie",
+        "hadoop.auth",
+        "doas",
+        ".spnegate",
+    ] {
         assert!(!raw.contains(word), "{word}: {raw}");
     }
     // the NameNode is asked as the user
@@ -111,7 +139,10 @@ fn a_link_is_for_one_user_and_not_to_be_changed() {
     for (user, link) in [
         ("bob", link.clone()),
         ("alice", link.replace("op=CREATE", "op=APPEND")),
-        ("alice", link.replace("delegation=needle", "delegation=needl3")),
+        (
+            "alice",
+            link.replace("delegation=needle", "delegation=needl3"),
+        ),
         ("alice", link.replace("/webhdfs/v1/f", "/webhdfs/v1/g")),
         ("alice", link.replace("nn:8020", "evil:8020")),
         ("alice", format!("{link}&a=b")),
@@ -130,7 +161,12 @@ fn a_link_is_for_one_user_and_not_to_be_changed() {
     }
     assert_eq!(cluster.datanode.seen().len(), 0);
     // seeking within the file is what Hadoop's client does with a link
-    assert_eq!(cluster.follow(&format!("{link}&offset=10&length=5"), "alice").status, 201);
+    assert_eq!(
+        cluster
+            .follow(&format!("{link}&offset=10&length=5"), "alice")
+            .status,
+        201
+    );
 }
 
 #[test]
@@ -152,7 +188,11 @@ fn no_node_but_the_listed_is_reached_however_it_is_written() {
         "evil.example.org:50075".to_owned(),
     ] {
         let answer = cluster.follow(&format!("/.spnegate/node/http/{authority}/x"), "alice");
-        assert!([400, 403, 404].contains(&answer.status), "{authority}: {}", answer.head);
+        assert!(
+            [400, 403, 404].contains(&answer.status),
+            "{authority}: {}",
+            answer.head
+        );
     }
     for path in ["/../x", "/%2e%2e/x", "/a%2fb", "/a\\b"] {
         let answer = cluster.follow(&format!("/.spnegate/node/http/{address}{path}"), "alice");
@@ -195,10 +235,17 @@ fn a_link_works_where_consoles_share_a_listener() {
         .console("namenode")
         .identity("doas")
         .backend(&namenode)
-        .with(&format!("nodes = {{ hosts = [\"{host}\"], ports = [{port}] }}"))
+        .with(&format!(
+            "nodes = {{ hosts = [\"{host}\"], ports = [{port}] }}"
+        ))
         .run();
-    let answer = gateway.ask("GET /webhdfs/v1/f?op=OPEN").by("alice").answer();
-    let link = answer.header("location").unwrap_or_else(|| panic!("{}", answer.all_text()));
+    let answer = gateway
+        .ask("GET /webhdfs/v1/f?op=OPEN")
+        .by("alice")
+        .answer();
+    let link = answer
+        .header("location")
+        .unwrap_or_else(|| panic!("{}", answer.all_text()));
     let path = &link[link.find("/.spnegate").unwrap()..];
     let answer = gateway.ask(&format!("GET {path}")).by("alice").answer();
     assert_eq!(answer.status, 200, "{}", answer.all_text());

@@ -87,7 +87,11 @@ impl Setup {
     }
 
     pub fn backend(mut self, backend: &Backend) -> Self {
-        let line = format!("{{ url = \"{}\", spn = \"{}\" }}", backend.url(), backend.spn());
+        let line = format!(
+            "{{ url = \"{}\", spn = \"{}\" }}",
+            backend.url(),
+            backend.spn()
+        );
         self.last().backends.push(line);
         self
     }
@@ -123,7 +127,12 @@ impl Setup {
     }
 
     fn text(&self) -> String {
-        let World { proxy, realm, secret, .. } = self.world;
+        let World {
+            proxy,
+            realm,
+            secret,
+            ..
+        } = self.world;
         let mut text = String::new();
         let fixed = [
             ("server", "workers = 2".to_owned()),
@@ -147,7 +156,10 @@ impl Setup {
             // a line of the test replaces the fixed one of its key
             let key = |line: &str| line.split('=').next().map(str::trim).map(str::to_owned);
             let _ = writeln!(text, "[{section}]");
-            for line in lines.lines().filter(|l| own.iter().all(|o| key(o) != key(l))) {
+            for line in lines
+                .lines()
+                .filter(|l| own.iter().all(|o| key(o) != key(l)))
+            {
                 let _ = writeln!(text, "{line}");
             }
             for line in own {
@@ -155,13 +167,24 @@ impl Setup {
             }
         }
         for console in &self.consoles {
-            let Console { kind, name, listen, identity, backends, lines } = console;
+            let Console {
+                kind,
+                name,
+                listen,
+                identity,
+                backends,
+                lines,
+            } = console;
             let hosts = if lines.lines().any(|line| line.starts_with("hosts")) {
                 String::new()
             } else {
                 format!("hosts = [\"{proxy}\"]\n")
             };
-            let probe = if lines.contains("probe.") { "" } else { "probe.interval = \"50ms\"\n" };
+            let probe = if lines.contains("probe.") {
+                ""
+            } else {
+                "probe.interval = \"50ms\"\n"
+            };
             let _ = writeln!(
                 text,
                 "[[console]]\nname = \"{name}\"\nkind = \"{kind}\"\nlisten = \"{listen}\"\n{hosts}\
@@ -186,7 +209,8 @@ impl Setup {
 
     pub fn run(self) -> Gateway {
         let text = self.text();
-        self.try_run().unwrap_or_else(|error| panic!("{error}\n{text}"))
+        self.try_run()
+            .unwrap_or_else(|error| panic!("{error}\n{text}"))
     }
 
     /// Why it does not start.
@@ -229,13 +253,18 @@ impl Gateway {
     pub fn admin(&self, path: &str) -> String {
         let address = self.running().admin_address().unwrap();
         let mut client = Client::connect(address);
-        client.send(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"));
+        client.send(format!(
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        ));
         client.answer().text()
     }
 
     /// The count of a refusal. Gateways of one process share it: it can only be compared with `>`.
     pub fn refusals(&self, refusal: Refusal) -> u64 {
-        let line = format!("spnegate_refusals_total{{reason=\"{}\"}} ", refusal.reason());
+        let line = format!(
+            "spnegate_refusals_total{{reason=\"{}\"}} ",
+            refusal.reason()
+        );
         let metrics = self.admin("/metrics");
         let found = metrics.lines().find_map(|l| l.strip_prefix(&line));
         found.map_or(0, |count| count.parse().unwrap())

@@ -6,7 +6,9 @@ use spnegate::refusal::Refusal;
 
 use crate::{
     backend::backend,
-    backend_login, client::Client, failover, faults, framing, impersonation,
+    backend_login,
+    client::Client,
+    failover, faults, framing, impersonation,
     proxy::gateway,
     sessions, tickets, uploads,
     world::{negotiate, world},
@@ -23,10 +25,22 @@ enum Proof {
 use Proof::{Elsewhere, Here};
 
 const CLAIMS: &[(Refusal, Proof)] = &[
-    (Refusal::LoginRequired, Here(what_is_refused_before_any_backend)),
-    (Refusal::SessionEnded, Here(what_is_refused_before_any_backend)),
-    (Refusal::BadAuthorization, Here(what_is_refused_before_any_backend)),
-    (Refusal::DuplicateAuthorization, Here(what_is_refused_before_any_backend)),
+    (
+        Refusal::LoginRequired,
+        Here(what_is_refused_before_any_backend),
+    ),
+    (
+        Refusal::SessionEnded,
+        Here(what_is_refused_before_any_backend),
+    ),
+    (
+        Refusal::BadAuthorization,
+        Here(what_is_refused_before_any_backend),
+    ),
+    (
+        Refusal::DuplicateAuthorization,
+        Here(what_is_refused_before_any_backend),
+    ),
     (
         Refusal::TokenTooLarge,
         Elsewhere(
@@ -35,16 +49,40 @@ const CLAIMS: &[(Refusal, Proof)] = &[
         ),
     ),
     (Refusal::Ntlm, Here(what_is_refused_before_any_backend)),
-    (Refusal::TokenMalformed, Here(what_is_refused_before_any_backend)),
+    (
+        Refusal::TokenMalformed,
+        Here(what_is_refused_before_any_backend),
+    ),
     (Refusal::TokenReplayed, Here(tickets::a_token_opens_once)),
-    (Refusal::TicketExpired, Here(tickets::expired_tickets_and_skewed_clocks)),
-    (Refusal::ClockSkew, Here(tickets::expired_tickets_and_skewed_clocks)),
-    (Refusal::KeytabOutOfDate, Here(tickets::a_ticket_newer_than_the_keytab)),
-    (Refusal::TicketOutOfDate, Here(tickets::a_ticket_older_than_the_keytab)),
+    (
+        Refusal::TicketExpired,
+        Here(tickets::expired_tickets_and_skewed_clocks),
+    ),
+    (
+        Refusal::ClockSkew,
+        Here(tickets::expired_tickets_and_skewed_clocks),
+    ),
+    (
+        Refusal::KeytabOutOfDate,
+        Here(tickets::a_ticket_newer_than_the_keytab),
+    ),
+    (
+        Refusal::TicketOutOfDate,
+        Here(tickets::a_ticket_older_than_the_keytab),
+    ),
     (Refusal::WrongKey, Here(tickets::a_key_that_is_not_the_kdcs)),
-    (Refusal::TokenRejected, Here(what_is_refused_before_any_backend)),
-    (Refusal::WrongService, Here(tickets::a_ticket_for_another_service_or_host)),
-    (Refusal::LoginInterrupted, Here(what_is_refused_before_any_backend)),
+    (
+        Refusal::TokenRejected,
+        Here(what_is_refused_before_any_backend),
+    ),
+    (
+        Refusal::WrongService,
+        Here(tickets::a_ticket_for_another_service_or_host),
+    ),
+    (
+        Refusal::LoginInterrupted,
+        Here(what_is_refused_before_any_backend),
+    ),
     (
         Refusal::LoginBusy,
         Elsewhere(
@@ -52,39 +90,96 @@ const CLAIMS: &[(Refusal, Proof)] = &[
              and gss::AcceptError names the word",
         ),
     ),
-    (Refusal::LoginTimeout, Here(tickets::a_login_that_takes_too_long)),
-    (Refusal::NameUnmapped, Here(sessions::who_has_no_name_has_no_session)),
-    (Refusal::UserDenied, Here(sessions::who_is_not_allowed_is_told_so)),
+    (
+        Refusal::LoginTimeout,
+        Here(tickets::a_login_that_takes_too_long),
+    ),
+    (
+        Refusal::NameUnmapped,
+        Here(sessions::who_has_no_name_has_no_session),
+    ),
+    (
+        Refusal::UserDenied,
+        Here(sessions::who_is_not_allowed_is_told_so),
+    ),
     (
         Refusal::GroupsUnavailable,
         Elsewhere("the operating system's groups cannot be made to fail; auth::acl's unit tests"),
     ),
     (Refusal::CrossSite, Here(what_is_refused_before_any_backend)),
-    (Refusal::UnknownHost, Here(what_is_refused_before_any_backend)),
+    (
+        Refusal::UnknownHost,
+        Here(what_is_refused_before_any_backend),
+    ),
     (Refusal::BadHost, Here(what_is_refused_before_any_backend)),
     (Refusal::BadPath, Here(what_is_refused_before_any_backend)),
     (Refusal::BadQuery, Here(what_is_refused_before_any_backend)),
     (Refusal::BadForm, Here(what_is_refused_before_any_backend)),
     (Refusal::BadMethod, Here(what_is_refused_before_any_backend)),
-    (Refusal::BadRequest, Here(what_is_refused_before_any_backend)),
-    (Refusal::HeadTooLarge, Here(framing::a_head_that_is_too_large)),
-    (Refusal::HeadTimeout, Here(framing::a_head_that_does_not_end)),
+    (
+        Refusal::BadRequest,
+        Here(what_is_refused_before_any_backend),
+    ),
+    (
+        Refusal::HeadTooLarge,
+        Here(framing::a_head_that_is_too_large),
+    ),
+    (
+        Refusal::HeadTimeout,
+        Here(framing::a_head_that_does_not_end),
+    ),
     (Refusal::BodyTimeout, Here(uploads::an_upload_that_stalls)),
     (Refusal::NotFound, Here(what_is_refused_before_any_backend)),
-    (Refusal::CredentialDenied, Here(impersonation::a_service_console_gives_no_credential_of_its_own)),
-    (Refusal::NodeDenied, Here(what_is_refused_before_any_backend)),
+    (
+        Refusal::CredentialDenied,
+        Here(impersonation::a_service_console_gives_no_credential_of_its_own),
+    ),
+    (
+        Refusal::NodeDenied,
+        Here(what_is_refused_before_any_backend),
+    ),
     (Refusal::NodeLink, Here(what_is_refused_before_any_backend)),
-    (Refusal::BackendDown, Here(failover::a_backend_that_is_not_there)),
-    (Refusal::NoActive, Here(failover::waiting_for_an_active_one_ends)),
+    (
+        Refusal::BackendDown,
+        Here(failover::a_backend_that_is_not_there),
+    ),
+    (
+        Refusal::NoActive,
+        Here(failover::waiting_for_an_active_one_ends),
+    ),
     (Refusal::HoldFull, Here(failover::waiting_has_a_limit)),
-    (Refusal::NotReplayable, Here(failover::a_large_body_is_not_sent_twice)),
-    (Refusal::BackendBroken, Here(failover::a_post_reaches_one_backend_once)),
-    (Refusal::BackendTimeout, Here(failover::an_answer_that_does_not_come)),
-    (Refusal::BackendLogin, Here(backend_login::a_backend_that_refuses_the_login)),
-    (Refusal::BackendMutual, Here(backend_login::a_backend_that_does_not_prove_itself)),
-    (Refusal::KdcUnavailable, Here(faults::a_kdc_that_hangs_from_the_start)),
-    (Refusal::IdentityIgnored, Here(backend_login::a_backend_that_ignores_the_user)),
-    (Refusal::IdentityUnproven, Here(backend_login::a_backend_that_has_not_proven_to_obey)),
+    (
+        Refusal::NotReplayable,
+        Here(failover::a_large_body_is_not_sent_twice),
+    ),
+    (
+        Refusal::BackendBroken,
+        Here(failover::a_post_reaches_one_backend_once),
+    ),
+    (
+        Refusal::BackendTimeout,
+        Here(failover::an_answer_that_does_not_come),
+    ),
+    (
+        Refusal::BackendLogin,
+        Here(backend_login::a_backend_that_refuses_the_login),
+    ),
+    (
+        Refusal::BackendMutual,
+        Here(backend_login::a_backend_that_does_not_prove_itself),
+    ),
+    (
+        Refusal::KdcUnavailable,
+        Here(faults::a_kdc_that_hangs_from_the_start),
+    ),
+    (
+        Refusal::IdentityIgnored,
+        Here(backend_login::a_backend_that_ignores_the_user),
+    ),
+    (
+        Refusal::IdentityUnproven,
+        Here(backend_login::a_backend_that_has_not_proven_to_obey),
+    ),
     (
         Refusal::Draining,
         Elsewhere(
@@ -100,9 +195,16 @@ fn every_reason_word_has_its_test() {
     let claimed: HashSet<Refusal> = CLAIMS.iter().map(|(refusal, _)| *refusal).collect();
     assert_eq!(claimed.len(), CLAIMS.len(), "a word is claimed twice");
     for refusal in Refusal::ALL {
-        assert!(claimed.contains(refusal), "no test claims {}", refusal.reason());
+        assert!(
+            claimed.contains(refusal),
+            "no test claims {}",
+            refusal.reason()
+        );
     }
-    let words: HashSet<_> = Refusal::ALL.iter().map(|refusal| refusal.reason()).collect();
+    let words: HashSet<_> = Refusal::ALL
+        .iter()
+        .map(|refusal| refusal.reason())
+        .collect();
     assert_eq!(words.len(), Refusal::ALL.len());
     for (refusal, proof) in CLAIMS {
         match proof {
@@ -133,19 +235,37 @@ fn refused_requests() -> Vec<(Refusal, String)> {
         (Refusal::LoginRequired, get("Authorization: Basic YTpi\r\n")),
         (Refusal::LoginRequired, get("Cookie: spnegate=\r\n")),
         (Refusal::SessionEnded, get("Cookie: spnegate=forged\r\n")),
-        (Refusal::BadAuthorization, get("Authorization: Negotiate\r\n")),
-        (Refusal::BadAuthorization, get("Authorization: Negotiate !!!\r\n")),
+        (
+            Refusal::BadAuthorization,
+            get("Authorization: Negotiate\r\n"),
+        ),
+        (
+            Refusal::BadAuthorization,
+            get("Authorization: Negotiate !!!\r\n"),
+        ),
         (
             Refusal::DuplicateAuthorization,
             get("Authorization: Negotiate YQ==\r\nauthorization: Negotiate YQ==\r\n"),
         ),
-        (Refusal::Ntlm, get(&token(b"NTLMSSP\0\x01\0\0\0\x07\x82\x08\xa2"))),
-        (Refusal::Ntlm, get("Authorization: NTLM TlRMTVNTUAABAAAA\r\n")),
+        (
+            Refusal::Ntlm,
+            get(&token(b"NTLMSSP\0\x01\0\0\0\x07\x82\x08\xa2")),
+        ),
+        (
+            Refusal::Ntlm,
+            get("Authorization: NTLM TlRMTVNTUAABAAAA\r\n"),
+        ),
         (Refusal::TokenMalformed, get(&token(b"\x60\x03abc"))),
-        (Refusal::TokenMalformed, get(&token(b"\x60\x82\xff\xff\x06\x06\x2b"))),
+        (
+            Refusal::TokenMalformed,
+            get(&token(b"\x60\x82\xff\xff\x06\x06\x2b")),
+        ),
         (Refusal::TokenMalformed, get(&token(b"abc"))),
         (Refusal::TokenRejected, get(&token(unknown_mechanism))),
-        (Refusal::LoginInterrupted, get(&token(b"\xa1\x07\x30\x05\xa0\x03\x0a\x01\x01"))),
+        (
+            Refusal::LoginInterrupted,
+            get(&token(b"\xa1\x07\x30\x05\xa0\x03\x0a\x01\x01")),
+        ),
         (
             Refusal::CrossSite,
             "POST /x HTTP/1.1\r\nHOSTCOOKIEOrigin: http://evil.example.org\r\n".to_owned(),
@@ -168,9 +288,15 @@ fn refused_requests() -> Vec<(Refusal, String)> {
             Refusal::UnknownHost,
             "GET /x HTTP/1.1\r\nCOOKIEHost: other.example.org\r\n".to_owned(),
         ),
-        (Refusal::BadHost, "GET /x HTTP/1.1\r\nCOOKIEHost: a@b\r\n".to_owned()),
+        (
+            Refusal::BadHost,
+            "GET /x HTTP/1.1\r\nCOOKIEHost: a@b\r\n".to_owned(),
+        ),
         (Refusal::BadHost, "GET /x HTTP/1.1\r\nCOOKIE".to_owned()),
-        (Refusal::BadHost, "GET /x HTTP/1.1\r\nCOOKIEHOSTHOST".to_owned()),
+        (
+            Refusal::BadHost,
+            "GET /x HTTP/1.1\r\nCOOKIEHOSTHOST".to_owned(),
+        ),
         (
             Refusal::BadHost,
             "GET http://other.example.org/x HTTP/1.1\r\nCOOKIEHOST".to_owned(),
@@ -182,8 +308,14 @@ fn refused_requests() -> Vec<(Refusal, String)> {
             Refusal::BadForm,
             format!("POST /x HTTP/1.1\r\nHOSTCOOKIE{form}Content-Length: 8\r\n"),
         ),
-        (Refusal::BadMethod, "TRACE /x HTTP/1.1\r\nHOSTCOOKIE".to_owned()),
-        (Refusal::BadMethod, "CONNECT evil.example.org:443 HTTP/1.1\r\nHOSTCOOKIE".to_owned()),
+        (
+            Refusal::BadMethod,
+            "TRACE /x HTTP/1.1\r\nHOSTCOOKIE".to_owned(),
+        ),
+        (
+            Refusal::BadMethod,
+            "CONNECT evil.example.org:443 HTTP/1.1\r\nHOSTCOOKIE".to_owned(),
+        ),
         (
             Refusal::BadRequest,
             "POST /x HTTP/1.1\r\nHOSTCOOKIEContent-Length: 8\r\nTransfer-Encoding: chunked\r\n"
@@ -194,11 +326,26 @@ fn refused_requests() -> Vec<(Refusal, String)> {
             "POST /x HTTP/1.1\r\nHOSTCOOKIETransfer-Encoding: gzip, chunked\r\n".to_owned(),
         ),
         (Refusal::NotFound, alices("/.spnegate/nothing")),
-        (Refusal::NotFound, alices("/.spnegate/node/ftp/localhost:21/x")),
-        (Refusal::NodeDenied, alices("/.spnegate/node/http/evil.example.org:80/x")),
-        (Refusal::NodeDenied, alices("/.spnegate/node/http/localhost:22/x")),
-        (Refusal::NodeLink, alices("/.spnegate/node/http/localhost:50075/x?a=b")),
-        (Refusal::NodeLink, alices("/.spnegate/node/http/localhost:50075/x?delegation=AA")),
+        (
+            Refusal::NotFound,
+            alices("/.spnegate/node/ftp/localhost:21/x"),
+        ),
+        (
+            Refusal::NodeDenied,
+            alices("/.spnegate/node/http/evil.example.org:80/x"),
+        ),
+        (
+            Refusal::NodeDenied,
+            alices("/.spnegate/node/http/localhost:22/x"),
+        ),
+        (
+            Refusal::NodeLink,
+            alices("/.spnegate/node/http/localhost:50075/x?a=b"),
+        ),
+        (
+            Refusal::NodeLink,
+            alices("/.spnegate/node/http/localhost:50075/x?delegation=AA"),
+        ),
         (
             Refusal::NodeLink,
             alices("/.spnegate/node/http/localhost:50075/x?a=b&.spnegate=9999999999.AAAA"),
@@ -216,7 +363,11 @@ pub fn what_is_refused_before_any_backend() {
         .with("nodes = { hosts = [\"localhost\"], ports = [50075] }")
         .run();
     gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
-    let host = format!("Host: {}:{}\r\n", gateway.world.proxy, gateway.address().port());
+    let host = format!(
+        "Host: {}:{}\r\n",
+        gateway.world.proxy,
+        gateway.address().port()
+    );
     let cookie = format!("Cookie: {}\r\n", gateway.world.cookie("alice"));
     for (refusal, request) in refused_requests() {
         let before = gateway.refusals(refusal);
@@ -238,8 +389,14 @@ pub fn what_is_refused_before_any_backend() {
                 assert_eq!(json["refusal"]["reason"], refusal.reason());
             }
         }
-        assert!(gateway.refusals(refusal) >= before + 3, "{refusal:?} is not counted");
-        assert!(!backend.got(NEEDLE), "{refusal:?} let something through: {request}");
+        assert!(
+            gateway.refusals(refusal) >= before + 3,
+            "{refusal:?} is not counted"
+        );
+        assert!(
+            !backend.got(NEEDLE),
+            "{refusal:?} let something through: {request}"
+        );
         assert_eq!(backend.seen().len(), 1, "{request}");
     }
 }
@@ -251,7 +408,10 @@ fn a_head_request_gets_the_status_without_a_page() {
     let mut client = gateway.connect();
     client.send(gateway.ask("HEAD /x").bytes());
     let answer = client.answer_to("HEAD").unwrap();
-    assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Negotiate")));
+    assert_eq!(
+        (answer.status, answer.header("www-authenticate")),
+        (401, Some("Negotiate"))
+    );
     // and the connection goes on
     client.send(gateway.ask("HEAD /x").by("alice").bytes());
     assert_eq!(client.answer_to("HEAD").unwrap().status, 200);
@@ -261,7 +421,10 @@ fn a_head_request_gets_the_status_without_a_page() {
 
 #[test]
 fn a_page_shows_nothing_that_a_client_wrote_unescaped() {
-    let gateway = gateway().console("generic").url(&crate::backend::nowhere()).run();
+    let gateway = gateway()
+        .console("generic")
+        .url(&crate::backend::nowhere())
+        .run();
     let answer = gateway
         .ask("GET /x")
         .host(Some("<script>alert(2)</script>"))
@@ -269,13 +432,21 @@ fn a_page_shows_nothing_that_a_client_wrote_unescaped() {
         .header("X-Request-Id", "<script>alert(3)</script>")
         .answer();
     assert!(!answer.text().contains("<script>"), "{}", answer.text());
-    assert!(answer.header("content-security-policy").unwrap().contains("default-src 'none'"));
+    assert!(
+        answer
+            .header("content-security-policy")
+            .unwrap()
+            .contains("default-src 'none'")
+    );
 }
 
 /// The page of a 401 helps *this* host's users.
 #[test]
 fn a_challenge_names_this_host_and_the_settings_of_each_browser() {
-    let gateway = gateway().console("generic").url(&crate::backend::nowhere()).run();
+    let gateway = gateway()
+        .console("generic")
+        .url(&crate::backend::nowhere())
+        .run();
     let page = gateway.ask("GET /x").header("Accept", "text/html").answer();
     page.is(Refusal::LoginRequired);
     for word in [

@@ -14,17 +14,30 @@ use crate::{
 #[test]
 fn a_login_begins_a_session_that_needs_no_token_again() {
     let backend = backend();
-    let gateway = gateway().console("namenode").identity("doas").backend(&backend).run();
+    let gateway = gateway()
+        .console("namenode")
+        .identity("doas")
+        .backend(&backend)
+        .run();
     let token = world().authorization("alice");
-    let login = gateway.ask("GET /x").header("Authorization", &token).answer();
+    let login = gateway
+        .ask("GET /x")
+        .header("Authorization", &token)
+        .answer();
     login.is_ok("alice");
     let mutual = login.header("www-authenticate").unwrap();
-    assert!(mutual.starts_with("Negotiate ") && mutual.len() > 40, "{mutual}");
+    assert!(
+        mutual.starts_with("Negotiate ") && mutual.len() > 40,
+        "{mutual}"
+    );
     let session = login.session().unwrap();
     let next = gateway.ask("GET /y").header("Cookie", &session).answer();
     next.is_ok("alice");
     assert_eq!(next.header("www-authenticate"), None);
-    assert!(world().is_session(&session), "replicas of one secret read it");
+    assert!(
+        world().is_session(&session),
+        "replicas of one secret read it"
+    );
 }
 
 #[test]
@@ -33,14 +46,20 @@ fn whoami_tells_user_principal_and_end() {
     let answer = gateway.ask("GET /.spnegate/whoami").by("alice").answer();
     let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!(json["user"], "alice");
-    assert_eq!(json["principal"], world().realm.principal("alice").to_string());
+    assert_eq!(
+        json["principal"],
+        world().realm.principal("alice").to_string()
+    );
     assert!(json["expires"].as_u64().unwrap() > 1_700_000_000);
 }
 
 #[test]
 fn login_leads_back_but_never_away() {
     let gateway = gateway().console("generic").url(&nowhere()).run();
-    gateway.ask("GET /.spnegate/login?to=/a").answer().is(Refusal::LoginRequired);
+    gateway
+        .ask("GET /.spnegate/login?to=/a")
+        .answer()
+        .is(Refusal::LoginRequired);
     for (to, place) in [
         ("/explorer.html%3Fa=b", "/explorer.html?a=b"),
         ("//evil.example.org", "/"),
@@ -50,8 +69,15 @@ fn login_leads_back_but_never_away() {
         ("http://evil.example.org/", "/"),
         ("/a%0d%0aX-Evil:1", "/"),
     ] {
-        let answer = gateway.ask(&format!("GET /.spnegate/login?to={to}")).by("alice").answer();
-        assert_eq!((answer.status, answer.header("location")), (303, Some(place)), "{to}");
+        let answer = gateway
+            .ask(&format!("GET /.spnegate/login?to={to}"))
+            .by("alice")
+            .answer();
+        assert_eq!(
+            (answer.status, answer.header("location")),
+            (303, Some(place)),
+            "{to}"
+        );
     }
 }
 
@@ -59,12 +85,23 @@ fn login_leads_back_but_never_away() {
 fn a_logout_ends_the_session_for_good() {
     let gateway = gateway().console("generic").url(&nowhere()).run();
     let cookie = world().cookie("alice");
-    let who = |cookie: &str| gateway.ask("GET /.spnegate/whoami").header("Cookie", cookie).answer();
+    let who = |cookie: &str| {
+        gateway
+            .ask("GET /.spnegate/whoami")
+            .header("Cookie", cookie)
+            .answer()
+    };
     assert_eq!(who(&cookie).status, 200);
-    let out = gateway.ask("GET /.spnegate/logout").header("Cookie", &cookie).answer();
+    let out = gateway
+        .ask("GET /.spnegate/logout")
+        .header("Cookie", &cookie)
+        .answer();
     assert_eq!(out.status, 200);
     let clearing = out.header("set-cookie").unwrap();
-    assert!(clearing.starts_with("spnegate=;") && clearing.contains("Max-Age=0"), "{clearing}");
+    assert!(
+        clearing.starts_with("spnegate=;") && clearing.contains("Max-Age=0"),
+        "{clearing}"
+    );
     who(&cookie).is(Refusal::SessionEnded);
     // another session of the same user goes on
     assert_eq!(who(&world().cookie("alice")).status, 200);
@@ -91,14 +128,30 @@ fn one_login_opens_every_console_of_a_host_name() {
         .listen("127.0.0.2:0")
         .backend(&two)
         .run();
-    let [first, second] = gateway.addresses() else { panic!("two listeners") };
+    let [first, second] = gateway.addresses() else {
+        panic!("two listeners")
+    };
     let token = world().authorization("alice");
-    let login = gateway.ask_at(*first, "GET /x").header("Authorization", &token).answer();
+    let login = gateway
+        .ask_at(*first, "GET /x")
+        .header("Authorization", &token)
+        .answer();
     let session = login.session().unwrap();
-    gateway.ask_at(*second, "GET /x").header("Cookie", &session).answer().is_ok("nobody");
+    gateway
+        .ask_at(*second, "GET /x")
+        .header("Cookie", &session)
+        .answer()
+        .is_ok("nobody");
     // and a logout at one closes both
-    gateway.ask_at(*second, "GET /.spnegate/logout").header("Cookie", &session).answer();
-    gateway.ask_at(*first, "GET /x").header("Cookie", &session).answer().is(Refusal::SessionEnded);
+    gateway
+        .ask_at(*second, "GET /.spnegate/logout")
+        .header("Cookie", &session)
+        .answer();
+    gateway
+        .ask_at(*first, "GET /x")
+        .header("Cookie", &session)
+        .answer()
+        .is(Refusal::SessionEnded);
 }
 
 #[test]
@@ -110,12 +163,23 @@ pub fn who_has_no_name_has_no_session() {
         .set("kerberos", "auth_to_local = [\"RULE:[1:$1](alice)\"]")
         .run();
     let token = world().authorization("bob");
-    let answer = gateway.ask("GET /x").header("Authorization", &token).answer();
+    let answer = gateway
+        .ask("GET /x")
+        .header("Authorization", &token)
+        .answer();
     answer.is(Refusal::NameUnmapped);
-    assert!(answer.text().contains("bob@"), "who they are: {}", answer.text());
+    assert!(
+        answer.text().contains("bob@"),
+        "who they are: {}",
+        answer.text()
+    );
     assert_eq!(answer.session(), None);
     // nor by the cookie of a replica that has another rule
-    gateway.ask("GET /x").by("bob").answer().is(Refusal::SessionEnded);
+    gateway
+        .ask("GET /x")
+        .by("bob")
+        .answer()
+        .is(Refusal::SessionEnded);
     gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
     assert_eq!(backend.seen().len(), 1);
 }
@@ -134,7 +198,11 @@ pub fn who_is_not_allowed_is_told_so() {
     answer.is(Refusal::UserDenied);
     assert!(answer.text().contains("bob@"), "{}", answer.text());
     for user in ["Alice", "alice2", "bob"] {
-        gateway.ask("GET /x").by(user).answer().is(Refusal::UserDenied);
+        gateway
+            .ask("GET /x")
+            .by(user)
+            .answer()
+            .is(Refusal::UserDenied);
     }
     assert_eq!(backend.seen().len(), 0);
 }
@@ -142,7 +210,10 @@ pub fn who_is_not_allowed_is_told_so() {
 #[test]
 fn health_needs_no_login_and_no_known_host() {
     let gateway = gateway().console("generic").url(&nowhere()).run();
-    let answer = gateway.ask("GET /.spnegate/health").host(Some("10.0.0.7")).answer();
+    let answer = gateway
+        .ask("GET /.spnegate/health")
+        .host(Some("10.0.0.7"))
+        .answer();
     answer.is_ok("ok\n");
 }
 
@@ -172,7 +243,11 @@ fn tls() -> (String, Arc<rustls::ClientConfig>) {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let line = format!("tls = {{ cert = \"{}\", key = \"{}\" }}", cert.display(), key.display());
+    let line = format!(
+        "tls = {{ cert = \"{}\", key = \"{}\" }}",
+        cert.display(),
+        key.display()
+    );
     (line, Arc::new(config))
 }
 
@@ -180,7 +255,9 @@ fn tls() -> (String, Arc<rustls::ClientConfig>) {
 fn tls_has_its_own_cookie_and_takes_no_other() {
     let (line, config) = tls();
     let backend = backend().answers(|_| {
-        crate::backend::reply(200).with("Set-Cookie", "id=1; Path=/").body("hello")
+        crate::backend::reply(200)
+            .with("Set-Cookie", "id=1; Path=/")
+            .body("hello")
     });
     let gateway = gateway()
         .console("generic")
@@ -198,14 +275,25 @@ fn tls_has_its_own_cookie_and_takes_no_other() {
     };
     let mut client = connect();
     let token = world().authorization("alice");
-    client.send(gateway.ask("GET /x").header("Authorization", &token).bytes());
+    client.send(
+        gateway
+            .ask("GET /x")
+            .header("Authorization", &token)
+            .bytes(),
+    );
     let login = client.answer();
     login.is_ok("hello");
     let cookies = login.all("set-cookie");
-    let own = cookies.iter().find(|c| c.starts_with("__Host-spnegate=")).unwrap();
+    let own = cookies
+        .iter()
+        .find(|c| c.starts_with("__Host-spnegate="))
+        .unwrap();
     let attributes: Vec<&str> = own.split("; ").skip(1).collect();
     assert_eq!(attributes, ["Path=/", "Secure", "HttpOnly", "SameSite=Lax"]);
-    assert!(cookies.contains(&"generic.id=1; Path=/; Secure"), "{cookies:?}");
+    assert!(
+        cookies.contains(&"generic.id=1; Path=/; Secure"),
+        "{cookies:?}"
+    );
     assert_eq!(login.header("strict-transport-security"), None);
 
     let session = login.session().unwrap();
@@ -215,7 +303,12 @@ fn tls_has_its_own_cookie_and_takes_no_other() {
     let plain = world().cookie("alice");
     client.send(gateway.ask("GET /x").header("Cookie", &plain).bytes());
     client.answer().is(Refusal::LoginRequired);
-    client.send(gateway.ask("GET /x").header("Cookie", &format!("__Host-{plain}")).bytes());
+    client.send(
+        gateway
+            .ask("GET /x")
+            .header("Cookie", &format!("__Host-{plain}"))
+            .bytes(),
+    );
     client.answer().is(Refusal::SessionEnded);
     let minted = world().cookie_for("alice", Scheme::Tls);
     client.send(gateway.ask("GET /x").header("Cookie", &minted).bytes());
@@ -234,7 +327,10 @@ fn tls_has_its_own_cookie_and_takes_no_other() {
         place.starts_with(&format!("https://{}", world().proxy)) && place.ends_with("/a?b=c"),
         "{place}"
     );
-    let foreign = gateway.ask_at(redirect, "GET /a").host(Some("evil.example.org")).answer();
+    let foreign = gateway
+        .ask_at(redirect, "GET /a")
+        .host(Some("evil.example.org"))
+        .answer();
     assert_eq!(foreign.status, 421);
     assert_eq!(backend.seen().len(), 0);
     let _ = client.stream.flush();
@@ -252,7 +348,11 @@ fn groups_of_the_system_decide_where_they_are_listed() {
         gateway.ask("GET /x").by(user).answer().is_ok("nobody");
     }
     for user in ["bob", "nobody"] {
-        gateway.ask("GET /x").by(user).answer().is(Refusal::UserDenied);
+        gateway
+            .ask("GET /x")
+            .by(user)
+            .answer()
+            .is(Refusal::UserDenied);
     }
     assert_eq!(backend.seen().len(), 2);
 }
@@ -260,8 +360,16 @@ fn groups_of_the_system_decide_where_they_are_listed() {
 #[test]
 fn a_listener_may_be_of_ipv6() {
     let backend = backend();
-    let gateway = gateway().console("generic").listen("[::1]:0").backend(&backend).run();
+    let gateway = gateway()
+        .console("generic")
+        .listen("[::1]:0")
+        .backend(&backend)
+        .run();
     gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
     let token = world().authorization("alice");
-    gateway.ask("GET /x").header("Authorization", &token).answer().is_ok("nobody");
+    gateway
+        .ask("GET /x")
+        .header("Authorization", &token)
+        .answer()
+        .is_ok("nobody");
 }

@@ -17,7 +17,10 @@ use crate::{
 
 /// Asks for a page that needs no backend.
 fn log_in(gateway: &Gateway, authorization: &str) -> Answer {
-    gateway.ask("GET /.spnegate/whoami").header("Authorization", authorization).answer()
+    gateway
+        .ask("GET /.spnegate/whoami")
+        .header("Authorization", authorization)
+        .answer()
 }
 
 fn plain() -> Gateway {
@@ -35,7 +38,9 @@ pub fn a_token_opens_once() {
 #[test]
 pub fn a_ticket_for_another_service_or_host() {
     let gateway = plain();
-    let presto = world().realm.principal(&format!("presto/{}", world().proxy));
+    let presto = world()
+        .realm
+        .principal(&format!("presto/{}", world().proxy));
     let token = world().authorization_for("alice", &presto);
     log_in(&gateway, &token).is(Refusal::WrongService);
     // alias is in the keytab, but not a host of this console
@@ -49,7 +54,9 @@ pub fn a_ticket_for_another_service_or_host() {
 /// A keytab of one service with keys of the test's making, and the service.
 fn service_of_its_own(world: &World, name: &str) -> (Principal, std::path::PathBuf) {
     let spn = world.realm.spn(name);
-    let file = world.realm.add_with_keytab(&format!("{name}.keytab"), &[&spn]);
+    let file = world
+        .realm
+        .add_with_keytab(&format!("{name}.keytab"), &[&spn]);
     (spn, file)
 }
 
@@ -70,7 +77,11 @@ fn with_keys(file: &std::path::Path, host: &str, gss: &str) -> Gateway {
 
 fn fresh_token(world: &World, spn: &Principal) -> String {
     let alice = world.realm.principal("alice");
-    negotiate(&block_on(world.fresh_clients().token(&alice, spn)).unwrap().token)
+    negotiate(
+        &block_on(world.fresh_clients().token(&alice, spn))
+            .unwrap()
+            .token,
+    )
 }
 
 #[test]
@@ -147,7 +158,8 @@ fn a_keytab_that_is_rotated_under_logins_loses_none() {
             let waiting = scope.spawn(|| log_in(&newer).status);
             let new_keys = world().realm.keytab("rotated-new.keytab", &[&spn]);
             let mut keys = Keytab::load(&world().keytab).unwrap();
-            keys.entries.extend(Keytab::load(&new_keys).unwrap().entries);
+            keys.entries
+                .extend(Keytab::load(&new_keys).unwrap().entries);
             let beside = merged.with_extension("new");
             std::fs::write(&beside, keys.to_bytes()).unwrap();
             std::fs::rename(&beside, &merged).unwrap();
@@ -172,7 +184,9 @@ pub fn expired_tickets_and_skewed_clocks() {
     }
     let world: &'static World = Box::leak(Box::new(World::start()));
     let (short, file) = service_of_its_own(world, "short");
-    world.realm.admin(&format!("modprinc -maxlife 1sec {short}"));
+    world
+        .realm
+        .admin(&format!("modprinc -maxlife 1sec {short}"));
     let mut keys = Keytab::load(&world.keytab).unwrap();
     keys.entries.extend(Keytab::load(&file).unwrap().entries);
     let merged = world.file("keytab");
@@ -180,7 +194,11 @@ pub fn expired_tickets_and_skewed_clocks() {
     let gateway = gateway_in(world)
         .keytab(merged)
         .console("generic")
-        .with(&format!("hosts = [\"{}\", \"{}\"]", world.proxy, short.host().unwrap()))
+        .with(&format!(
+            "hosts = [\"{}\", \"{}\"]",
+            world.proxy,
+            short.host().unwrap()
+        ))
         .url(&nowhere())
         .run();
     let expiring = world.authorization_for("alice", &short);
@@ -199,7 +217,11 @@ const SPNEGO: &[u8] = &[0x06, 0x06, 0x2b, 6, 1, 5, 5, 2];
 fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let content = parts.concat();
     let [high, low] = u16::try_from(content.len()).unwrap().to_be_bytes();
-    let length = if content.len() < 128 { vec![low] } else { vec![0x82, high, low] };
+    let length = if content.len() < 128 {
+        vec![low]
+    } else {
+        vec![0x82, high, low]
+    };
     [vec![tag], length, content].concat()
 }
 
@@ -212,23 +234,36 @@ fn a_login_of_two_legs_belongs_to_its_connection() {
     let guess = der(0xa2, &[&der(0x04, &[b"NTLMSSP\0\x01\0\0\0"])]);
     let init = der(0xa0, &[&der(0x30, &[&der(0xa0, &[&mechanisms]), &guess])]);
     let first = negotiate(&der(0x60, &[SPNEGO, &init]));
-    let second = negotiate(&der(0xa1, &[&der(0x30, &[&der(0xa2, &[&der(0x04, &[b"junk"])])])]));
+    let second = negotiate(&der(
+        0xa1,
+        &[&der(0x30, &[&der(0xa2, &[&der(0x04, &[b"junk"])])])],
+    ));
     let ask = |token: &str| {
-        gateway.ask("GET /.spnegate/whoami").header("Authorization", token).bytes()
+        gateway
+            .ask("GET /.spnegate/whoami")
+            .header("Authorization", token)
+            .bytes()
     };
     let mut client = gateway.connect();
     client.send(ask(&first));
     let answer = client.answer();
     assert_eq!(answer.status, 401, "{}", answer.head);
     let challenge = answer.header("www-authenticate").unwrap();
-    assert!(challenge.len() > "Negotiate ".len(), "it is asked to go on: {challenge}");
+    assert!(
+        challenge.len() > "Negotiate ".len(),
+        "it is asked to go on: {challenge}"
+    );
     assert_eq!(answer.header("connection"), None);
     // elsewhere the second leg is nothing
     log_in(&gateway, &second).is(Refusal::LoginInterrupted);
     // a user's whole token in between is that user's own login
     client.send(ask(&world().authorization("bob")));
     let answer = client.answer();
-    assert!(answer.status == 200 && answer.text().contains("\"bob\""), "{}", answer.all_text());
+    assert!(
+        answer.status == 200 && answer.text().contains("\"bob\""),
+        "{}",
+        answer.all_text()
+    );
     // and the first leg is forgotten
     client.send(ask(&second));
     client.answer().is(Refusal::LoginInterrupted);

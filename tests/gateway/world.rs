@@ -18,9 +18,7 @@ use spnegate::{
         secret::Secret,
         session::{Limits, Sessions, unix_now},
     },
-    gss::{
-        Acceptor, AcceptorOptions, Initiator, InitiatorOptions, Principal, ReplayCache, Step,
-    },
+    gss::{Acceptor, AcceptorOptions, Initiator, InitiatorOptions, Principal, ReplayCache, Step},
 };
 
 use crate::realm::Realm;
@@ -63,10 +61,11 @@ impl World {
     pub fn start() -> Self {
         let realm = Realm::start();
         let domain = realm.domain();
-        let gateway: Vec<Principal> = ["HTTP/proxy", "HTTP/alias", "presto/proxy", "spnegate/proxy"]
-            .iter()
-            .map(|name| realm.principal(&format!("{name}.{domain}")))
-            .collect();
+        let gateway: Vec<Principal> =
+            ["HTTP/proxy", "HTTP/alias", "presto/proxy", "spnegate/proxy"]
+                .iter()
+                .map(|name| realm.principal(&format!("{name}.{domain}")))
+                .collect();
         let keytab = realm.add_with_keytab("gateway.keytab", &gateway.iter().collect::<Vec<_>>());
         let users: Vec<Principal> = USERS.iter().map(|name| realm.principal(name)).collect();
         let users = realm.add_with_keytab("users.keytab", &users.iter().collect::<Vec<_>>());
