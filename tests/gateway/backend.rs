@@ -440,7 +440,9 @@ impl Inner {
         self.dead.store(true, Ordering::Release);
         self.let_go();
         // wakes the listening thread, which then drops the listener
-        let _ = TcpStream::connect(self.address);
+        while TcpStream::connect(self.address).is_ok() {
+            thread::yield_now();
+        }
         for stream in self.streams.lock().unwrap().drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }

@@ -3,7 +3,7 @@
 use spnegate::refusal::Refusal;
 
 use crate::{
-    backend::{Backend, backend, reply, second},
+    backend::{Backend, Role, backend, reply, second},
     proxy::{Gateway, gateway},
 };
 
@@ -34,7 +34,7 @@ fn location(gateway: &Gateway, to: &str) -> Option<String> {
 
 #[test]
 fn a_redirect_to_the_backend_stays_in_the_gateway() {
-    let (one, two) = (redirecting(), second());
+    let (one, two) = (redirecting(), second().role(Role::Sick));
     let gateway = gateway()
         .console("generic")
         .backend(&one)

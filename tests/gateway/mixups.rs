@@ -1,7 +1,10 @@
 //! Nobody is ever answered as somebody else: hundreds of users, tens of thousands of requests over
 //! shared connections to backends that fail now and then, clients that give up in the middle.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use crate::{
     backend::{Backend, Seen, Then, backend, raw, reply, second},
@@ -128,6 +131,13 @@ fn nobody_is_answered_as_somebody_else() {
         answered > CLIENTS * REQUESTS * 8 / 10,
         "only {answered} were answered"
     );
+    // connections to the backends were shared, else this would prove nothing
+    let mut users: HashMap<usize, HashSet<String>> = HashMap::new();
+    for seen in one.seen() {
+        let user = seen.do_as().unwrap().to_owned();
+        users.entry(seen.connection).or_default().insert(user);
+    }
+    assert!(users.values().any(|users| users.len() > 5));
     // and no backend ever saw a cookie of one user beside the name of another
     for seen in one.seen().iter().chain(&two.seen()) {
         let user = seen.do_as().unwrap();
