@@ -92,14 +92,14 @@ const YARN_PAGES: &[(&str, &str)] = &[
 ];
 
 /// Runs `event` under load; prints what became of the requests, and returns (reads, writes).
-fn under_load(what: &str, writers: usize, event: impl FnOnce(&Lab)) -> (Tally, Tally) {
-    let (reads, writes) = (readers(Console::NameNode, HDFS_PAGES), writer(writers));
+fn under_load(what: &str, put_threads: usize, event: impl FnOnce(&Lab)) -> (Tally, Tally) {
+    let (reads, writes) = (readers(Console::NameNode, HDFS_PAGES), writer(put_threads));
     reads.wait_more(50).unwrap();
     let begun = Instant::now();
     event(&stage().lab);
     let took = begun.elapsed().as_secs_f64();
     reads.wait_more(100).unwrap();
-    if writers > 0 {
+    if put_threads > 0 {
         writes.wait_more(10).unwrap();
     }
     let (reads, writes) = (reads.stop(), writes.stop());

@@ -158,6 +158,9 @@ impl Upstream {
             Outcome::Standby => self.group.learn(index, State::Standby),
             Outcome::Unreachable => self.group.learn(index, State::Down),
             Outcome::Broken | Outcome::Abandoned | Outcome::TimedOut => {
+                // a killed server breaks off all its connections, of which those in the pool may
+                // not have heard yet: the one repetition must not meet another of them
+                self.pools[index].clear();
                 self.group.backends[index].kick.notify_one();
             }
             Outcome::Answer | Outcome::LoginFailed | Outcome::Unsent => {}
