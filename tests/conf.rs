@@ -93,7 +93,7 @@ fn every_file_of_conf_is_tested_here() {
     let files = fs::read_dir(directory).unwrap();
     let found: BTreeSet<String> = files
         .map(|file| file.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".toml"))
+        .filter(|name| Path::new(name).extension() == Some("toml".as_ref()))
         .collect();
     let tested: BTreeSet<String> = EXAMPLES
         .iter()

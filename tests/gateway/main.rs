@@ -7,6 +7,10 @@
 #![allow(
     clippy::unwrap_used,
     clippy::needless_pass_by_value,
+    clippy::similar_names,
+    clippy::format_push_string,
+    clippy::large_stack_arrays,
+    clippy::wrong_self_convention,
     unreachable_pub,
     missing_docs,
     reason = "tests and their helpers"
