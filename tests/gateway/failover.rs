@@ -313,9 +313,18 @@ pub fn an_answer_that_does_not_come() {
         .backend(&backend)
         .set("timeouts", "first_byte = \"300ms\"")
         .run();
-    for method in ["GET", "POST"] {
+    for (method, body) in [
+        ("GET", ""),
+        ("POST", ""),
+        ("POST", "a body"),
+        ("PUT", "a body"),
+    ] {
         backend.forget();
-        let answer = gateway.ask(&format!("{method} /x")).by("alice").answer();
+        let answer = gateway
+            .ask(&format!("{method} /x"))
+            .by("alice")
+            .body(body)
+            .answer();
         answer.is(Refusal::BackendTimeout);
         assert_eq!(backend.seen().len(), 1, "{method}: it may have been done");
     }
