@@ -41,10 +41,15 @@ fn a_request_that_meets_a_standby_goes_on_to_the_active_one_with_its_body() {
     let (one, two) = (backend(), second().role(Role::Standby));
     let gateway = pair(&one, &two).with("probe.interval = \"1h\"").run();
     knows(&gateway, &one, 1);
-    // a failover that no probe has seen yet
-    one.now_answers(|_| standby_exception());
-    one.now(Role::Standby);
-    two.now(Role::Active);
+    // a failover that no probe can have seen: it happens when the request arrives
+    one.now_answers({
+        let (one, two) = (one.clone(), two.clone());
+        move |_| {
+            one.now(Role::Standby);
+            two.now(Role::Active);
+            standby_exception()
+        }
+    });
     let answer = gateway
         .ask("POST /webhdfs/v1/x?op=CREATE")
         .by("alice")
