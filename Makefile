@@ -1,7 +1,7 @@
 # spnegate: the commands of the README. Each installs what it needs and says so.
 #   make demo    a throwaway realm and a real HA cluster behind the gateway, until Ctrl-C
 #   make test    everything: format, lints, docs, unit, in-process and integration tests
-#   make bench   side by side with HAProxy, nginx and Apache; writes a table to benches/
+#   make bench   side by side with HAProxy, nginx and Apache; writes a table to benches/ (BENCH: options)
 #   make audit   cargo-deny: licences, bans, sources, then advisories, whose database wants a network
 #   make fuzz    each fuzz target for FUZZ_SECONDS (wants a nightly toolchain and cargo-fuzz)
 #   make docker-proof  carries out docker/Dockerfile without a container engine (wants root); with
@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 60
 
 BUILD_PACKAGES := gcc libc6-dev make pkg-config libkrb5-dev libclang-dev
 KERBEROS_PACKAGES := krb5-kdc krb5-admin-server krb5-user
-LAB_PACKAGES := $(KERBEROS_PACKAGES) libnss-wrapper curl openjdk-17-jdk-headless maven procps iproute2
+LAB_PACKAGES := $(KERBEROS_PACKAGES) curl openjdk-17-jdk-headless maven procps iproute2
 TEST_PACKAGES := $(LAB_PACKAGES) chromium
 PROOF_PACKAGES := debootstrap python3 python3-yaml iproute2
 BENCH_PACKAGES := $(LAB_PACKAGES) haproxy nginx apache2 libapache2-mod-auth-gssapi
@@ -60,7 +60,7 @@ integration: deps-test
 
 bench: deps-bench
 	$(CARGO) build --release --bin spnegate
-	$(CARGO) run --release -p spnegate-integration --bin bench
+	$(CARGO) run --release -p spnegate-integration --bin bench -- $(BENCH)
 
 audit:
 	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny

