@@ -8,7 +8,7 @@ use std::{pin::pin, rc::Rc, time::Instant};
 
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use super::{console::Console, record::AnsweredBy};
 use crate::{
@@ -88,14 +88,18 @@ pub async fn forward(
     *request.uri_mut() = path.parse().map_err(|_| Refusal::BadQuery)?;
     *request.headers_mut() = headers;
     let mut sent = pin!(lease.sender.send_request(request));
+    let first_byte = console.timeouts.first_byte;
+    let mut end = tokio::time::Instant::now() + first_byte;
     let response = loop {
-        match timeout(console.timeouts.first_byte, sent.as_mut()).await {
+        match timeout_at(end, sent.as_mut()).await {
             Ok(Ok(response)) => break response,
             Ok(Err(_)) if upload.broken() => return Err(Refusal::BadRequest),
             Ok(Err(_)) => return Err(Refusal::BackendBroken),
             // the time runs from the end of the request: files are large
-            Err(_elapsed) if upload.under_way() => {}
-            Err(_elapsed) => return Err(Refusal::BackendTimeout),
+            Err(_elapsed) => match upload.due(first_byte) {
+                Some(later) if later > tokio::time::Instant::now() => end = later,
+                Some(_) | None => return Err(Refusal::BackendTimeout),
+            },
         }
     };
     let waited = asked.elapsed();

@@ -286,10 +286,10 @@ impl Upstream {
                 () = changed => {}
                 () = sleep_until(end) => {
                     // the time runs from the end of the request; a stalled one is the server's case
-                    if !upload.under_way() {
-                        return Err(Outcome::TimedOut);
+                    match upload.due(self.timeouts.first_byte) {
+                        Some(later) if later > Instant::now() => end = later,
+                        Some(_) | None => return Err(Outcome::TimedOut),
                     }
-                    end = Instant::now() + self.timeouts.first_byte;
                 }
             }
         }

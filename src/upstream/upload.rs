@@ -9,11 +9,13 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use super::next::BodyState;
 
@@ -40,6 +42,8 @@ struct Shared<B> {
     limit: usize,
     size: SizeHint,
     read: Read,
+    /// When its last byte was read.
+    ended: Option<Instant>,
     lost: bool,
     reader: u32,
 }
@@ -52,6 +56,13 @@ enum Read {
     ToTheEnd,
     /// The client's side failed.
     Broken,
+}
+
+impl<B> Shared<B> {
+    fn end(&mut self) {
+        self.read = Read::ToTheEnd;
+        self.ended.get_or_insert_with(Instant::now);
+    }
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
@@ -68,6 +79,7 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
             limit,
             size,
             read: Read::NotYet,
+            ended: None,
             lost: false,
             reader: 0,
         }))))
@@ -100,11 +112,15 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
             .is_some_and(|shared| shared.borrow().read == Read::Broken)
     }
 
-    /// Whether the client has more of it to send.
-    pub fn under_way(&self) -> bool {
-        self.0
-            .as_ref()
-            .is_some_and(|shared| matches!(shared.borrow().read, Read::NotYet | Read::Partly))
+    /// When an answer is late: `first_byte` after the body's end, later while it is under way.
+    /// `None` where there was no body, or its own side failed.
+    pub fn due(&self, first_byte: Duration) -> Option<Instant> {
+        let shared = self.0.as_ref()?.borrow();
+        match shared.read {
+            Read::NotYet | Read::Partly => Some(Instant::now() + first_byte),
+            Read::ToTheEnd => Some(shared.ended? + first_byte),
+            Read::Broken => None,
+        }
     }
 
     /// A reader from the first byte; ends any reader handed out before.
@@ -192,7 +208,7 @@ impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Body for Reader<B> {
             }
             match ready!(Pin::new(&mut shared.client).poll_frame(cx)) {
                 None => {
-                    shared.read = Read::ToTheEnd;
+                    shared.end();
                 }
                 Some(Err(error)) => {
                     shared.lost = true;
@@ -212,6 +228,10 @@ impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Body for Reader<B> {
                         shared.kept_bytes += data.len();
                         shared.kept.push(data.clone());
                         this.at += 1;
+                    }
+                    // who knows its length is not asked for more
+                    if shared.client.is_end_stream() {
+                        shared.end();
                     }
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
@@ -310,10 +330,10 @@ mod tests {
     fn a_small_body_can_be_read_twice() {
         let upload = Upload::new(chunks(&["ab", "cd"]), 4);
         assert_eq!(upload.state(), BodyState::Unsent);
-        assert!(upload.under_way());
         assert_eq!(all(upload.reader()).unwrap(), "abcd");
         assert_eq!(upload.state(), BodyState::Buffered);
-        assert!(!upload.under_way());
+        let due = upload.due(Duration::ZERO).unwrap();
+        assert!(due <= Instant::now(), "its end was {due:?}");
         assert_eq!(all(upload.reader()).unwrap(), "abcd");
     }
 

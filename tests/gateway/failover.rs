@@ -41,10 +41,15 @@ fn a_request_that_meets_a_standby_goes_on_to_the_active_one_with_its_body() {
     let (one, two) = (backend(), second().role(Role::Standby));
     let gateway = pair(&one, &two).with("probe.interval = \"1h\"").run();
     knows(&gateway, &one, 1);
-    // a failover that no probe has seen yet
-    one.now_answers(|_| standby_exception());
-    one.now(Role::Standby);
-    two.now(Role::Active);
+    // a failover that no probe can have seen: it happens when the request arrives
+    one.now_answers({
+        let (one, two) = (one.clone(), two.clone());
+        move |_| {
+            one.now(Role::Standby);
+            two.now(Role::Active);
+            standby_exception()
+        }
+    });
     let answer = gateway
         .ask("POST /webhdfs/v1/x?op=CREATE")
         .by("alice")
@@ -313,9 +318,18 @@ pub fn an_answer_that_does_not_come() {
         .backend(&backend)
         .set("timeouts", "first_byte = \"300ms\"")
         .run();
-    for method in ["GET", "POST"] {
+    for (method, body) in [
+        ("GET", ""),
+        ("POST", ""),
+        ("POST", "a body"),
+        ("PUT", "a body"),
+    ] {
         backend.forget();
-        let answer = gateway.ask(&format!("{method} /x")).by("alice").answer();
+        let answer = gateway
+            .ask(&format!("{method} /x"))
+            .by("alice")
+            .body(body)
+            .answer();
         answer.is(Refusal::BackendTimeout);
         assert_eq!(backend.seen().len(), 1, "{method}: it may have been done");
     }
