@@ -11,6 +11,9 @@
     clippy::format_push_string,
     clippy::large_stack_arrays,
     clippy::wrong_self_convention,
+    clippy::assigning_clones,
+    clippy::single_char_pattern,
+    clippy::too_many_lines,
     unreachable_pub,
     missing_docs,
     reason = "tests and their helpers"
