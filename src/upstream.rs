@@ -10,6 +10,7 @@ pub mod body;
 pub mod client;
 pub mod group;
 pub mod login;
+pub mod looks;
 pub mod next;
 pub mod pool;
 pub mod probe;

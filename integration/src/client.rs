@@ -83,7 +83,8 @@ impl Client {
         Ok(())
     }
 
-    /// Sends a request and reads the whole answer. Nothing is tried twice.
+    /// Sends a request and reads the whole answer. Nothing is tried twice. Fails with
+    /// [`io::ErrorKind::ConnectionAborted`] where an answer had begun and was cut short.
     pub fn request(&mut self, method: &str, path: &str, body: &[u8]) -> io::Result<Reply> {
         self.connect()?;
         let Some(mut connection) = self.connection.take() else {
@@ -141,11 +142,13 @@ fn read_reply(connection: &mut impl BufRead, no_body: bool) -> io::Result<(Reply
         return Ok((reply, ends));
     }
     if reply.has("transfer-encoding", "chunked") {
-        reply.body = chunks(connection)?;
+        reply.body = chunks(connection).map_err(|error| cut(&error))?;
     } else if let Some(length) = reply.header("content-length") {
         let length = length.parse().map_err(|_| broken("Content-Length"))?;
         let mut body = vec![0; length];
-        connection.read_exact(&mut body)?;
+        connection
+            .read_exact(&mut body)
+            .map_err(|error| cut(&error))?;
         reply.body = body;
     } else {
         connection.read_to_end(&mut reply.body)?;
@@ -178,6 +181,12 @@ fn line(connection: &mut impl BufRead) -> io::Result<String> {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// The answer had begun.
+fn cut(error: &io::Error) -> io::Error {
+    let text = format!("the answer was cut short: {error}");
+    io::Error::new(io::ErrorKind::ConnectionAborted, text)
 }
 
 fn broken(what: &str) -> io::Error {

@@ -147,7 +147,7 @@ impl Upstream {
                     again = Some(index);
                 }
                 (Step::Reconnect, _) => again = Some(index),
-                (Step::Elsewhere, _) => {}
+                (Step::Elsewhere, _) => self.second_look(index, tried.outcome).await,
                 (Step::Refuse(refusal), _) => return Err(refusal),
             }
         }
@@ -164,6 +164,26 @@ impl Upstream {
                 self.group.backends[index].kick.notify_one();
             }
             Outcome::Answer | Outcome::LoginFailed | Outcome::Unsent => {}
+        }
+    }
+
+    /// A server that broke off may be dying, and still count as active: the repetition waits for
+    /// what the probe finds, so that it is not spent on the same one.
+    async fn second_look(&self, index: usize, outcome: Outcome) {
+        match outcome {
+            Outcome::Broken | Outcome::Abandoned => {
+                let backend = &self.group.backends[index];
+                let next = backend.looks.next();
+                backend.kick.notify_one();
+                // a probe that finds nothing out is no reason to wait for longer
+                let _ = timeout(2 * PATIENCE, next).await;
+            }
+            Outcome::Answer
+            | Outcome::LoginFailed
+            | Outcome::Standby
+            | Outcome::Unreachable
+            | Outcome::Unsent
+            | Outcome::TimedOut => {}
         }
     }
 

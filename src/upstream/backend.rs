@@ -14,7 +14,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use http::HeaderValue;
 use tokio::sync::Notify;
 
-use super::login::LoginState;
+use super::{login::LoginState, looks::Looks};
 use crate::{gss::Principal, kinds::Kind, refusal::Refusal};
 
 /// What the last look at a backend said.
@@ -100,6 +100,8 @@ pub struct Backend {
     pub login: LoginState,
     /// Ask the probe to look at once.
     pub kick: Notify,
+    /// The probe's looks.
+    pub looks: Looks,
     state: AtomicU8,
     obeys: AtomicU8,
     was_active: AtomicU8,
@@ -129,6 +131,7 @@ impl Backend {
             kind,
             login: LoginState::default(),
             kick: Notify::new(),
+            looks: Looks::default(),
             state: AtomicU8::new(State::Unknown as u8),
             obeys: AtomicU8::new(Obedience::Unproven as u8),
             was_active: AtomicU8::new(0),

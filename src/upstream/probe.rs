@@ -67,6 +67,7 @@ impl Probe {
 
     async fn look(&self) {
         let backend = self.backend();
+        let number = backend.looks.begin();
         let result = self.examine().await;
         let state = match &result {
             Ok(Health::Active) => State::Active,
@@ -111,6 +112,7 @@ impl Probe {
             backend.set_obedience(Obedience::Unproven);
         }
         self.group.learn(self.index, state);
+        backend.looks.conclude(number);
     }
 
     async fn examine(&self) -> Result<Health, LookError> {
