@@ -13,15 +13,17 @@
 
 use std::{
     convert::Infallible,
+    fmt,
+    pin::Pin,
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use futures_util::future::LocalBoxFuture;
 use http::{Extensions, Method, Request, Response, header, request::Parts};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::{
@@ -100,10 +102,6 @@ struct Inner {
     names: Arc<AuthToLocal>,
 }
 
-/// The configured name by which the client called the gateway: an extension of the request.
-#[derive(Clone, Debug)]
-pub struct Host(pub Arc<str>);
-
 /// Whether the request came by TLS.
 pub fn is_tls(extensions: &Extensions) -> bool {
     extensions
@@ -160,50 +158,104 @@ impl Gateway {
 impl Service<Request<Incoming>> for Gateway {
     type Response = Response<record::Recorded>;
     type Error = Infallible;
-    type Future = LocalBoxFuture<'static, Result<Self::Response, Infallible>>;
+    type Future = Answering;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let inner = Rc::clone(&self.0);
-        Box::pin(async move { Ok(inner.answer(request).await) })
-    }
-}
-
-impl Inner {
-    async fn answer(&self, request: Request<Incoming>) -> Response<record::Recorded> {
+        let inner = &*self.0;
         let listener = request
             .extensions()
             .get::<Arc<ConnInfo>>()
             .map_or(0, |info| info.listener.0);
-        let site = &self.sites[listener];
+        let site = &inner.sites[listener];
         let framing = framing::check(&request);
         let (mut parts, body) = request.into_parts();
-        let record = site.recorder.begin(&parts);
-        let has_body = !body.is_end_stream();
-        let asks = |parts: &Parts| refuse::Asks::of(parts, has_body);
-        match framing.and_then(|()| route(site, &mut parts)) {
+        let begun = site.recorder.begin(&parts);
+        let asks = |parts: &Parts| refuse::Asks::of(parts, !body.is_end_stream());
+        let response = match framing.and_then(|()| route(site, &mut parts)) {
             Ok(Routed::Console(route)) => {
-                let mut stack = route.stack.clone();
-                let Ok(response) = stack.call(Request::from_parts(parts, body)).await;
-                route.recorder.end(record, response)
+                let recorder = route.recorder.clone();
+                let inner = route.stack.clone().call(Request::from_parts(parts, body));
+                let begun = Some(begun);
+                let state = State::Console {
+                    inner,
+                    recorder,
+                    begun,
+                };
+                return Answering { state };
             }
-            Ok(Routed::Health) => site.recorder.end(record, self.health.response()),
-            Ok(Routed::Logout(host)) => {
-                let response = self
-                    .log_out(&parts, host)
-                    .unwrap_or_else(|refusal| refuse::response(refusal, &asks(&parts), ""));
-                site.recorder.end(record, response)
-            }
-            Err(refusal) => {
-                let response = refuse::response(refusal, &asks(&parts), "");
-                site.recorder.end(record, response)
-            }
+            Ok(Routed::Health) => inner.health.response(),
+            Ok(Routed::Logout(host)) => inner
+                .log_out(&parts, host)
+                .unwrap_or_else(|refusal| refuse::response(refusal, &asks(&parts), "")),
+            Err(refusal) => refuse::response(refusal, &asks(&parts), ""),
+        };
+        Answering {
+            state: State::Own {
+                response: Some(site.recorder.end(begun, response)),
+            },
         }
     }
+}
 
+pin_project! {
+    /// The future of [`Gateway`]; written by hand, so that the way to a console costs no
+    /// allocation here.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Answering {
+        #[pin]
+        state: State,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State {
+        /// A console has the request.
+        Console {
+            #[pin]
+            inner: <Stack as Service<Request<Incoming>>>::Future,
+            recorder: Recorder,
+            begun: Option<record::Begun>,
+        },
+        /// The gateway answered by itself.
+        Own { response: Option<Response<record::Recorded>> },
+    }
+}
+
+impl Future for Answering {
+    type Output = Result<Response<record::Recorded>, Infallible>;
+
+    #[expect(
+        clippy::expect_used,
+        reason = "polled after completion: a caller's bug, as in std"
+    )]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        const AGAIN: &str = "polled after completion";
+        Poll::Ready(Ok(match self.project().state.project() {
+            StateProj::Console {
+                inner,
+                recorder,
+                begun,
+            } => {
+                let Ok(response) = ready!(inner.poll(cx));
+                recorder.end(begun.take().expect(AGAIN), response)
+            }
+            StateProj::Own { response } => response.take().expect(AGAIN),
+        }))
+    }
+}
+
+impl fmt::Debug for Answering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answering").finish_non_exhaustive()
+    }
+}
+
+impl Inner {
     /// Ends every session that the client shows, whichever console it was begun at. Another site's
     /// page must not do it.
     fn log_out(&self, parts: &Parts, host: &Arc<str>) -> Result<Response<Body>, Refusal> {
@@ -262,7 +314,16 @@ fn route<'s>(site: &'s Site, parts: &mut Parts) -> Result<Routed<'s>, Refusal> {
         if !own && !mine {
             continue;
         }
-        parts.extensions.insert(Host(Arc::clone(host)));
+        // a node's link was written by the console that knows the node
+        if node::is_node_path(path) && !route.forward.knows_node(path) {
+            let mut others = site
+                .routes
+                .iter()
+                .filter(|other| other.hosts.contains(host));
+            if others.any(|other| other.forward.knows_node(path)) {
+                continue;
+            }
+        }
         if parts.headers.contains_key(header::AUTHORIZATION) {
             remember_login(&mut parts.extensions);
         }

@@ -128,6 +128,7 @@ impl Builder {
         let kdc = SocketAddrV4::new(Server::Kdc.address(), Server::Kdc.ports()[0]);
         let realm = Realm::open(&folder.join("realm"), kdc)?;
         fs::write(folder.join("hosts"), names::hosts_file(&self.hosts))?;
+        names::write_library(&folder)?;
         fs::write(folder.join("http-secret"), HTTP_SECRET)?;
         let krb5_conf = realm.krb5_conf();
         if let Some(jars) = &hadoop {

@@ -1,6 +1,7 @@
 //! A small blocking HTTP/1.1 client that keeps its connection: for load, and for tests that must
 //! know whether a connection was refused, reset or answered.
 
+use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, SocketAddrV4, TcpStream};
 use std::time::Duration;
@@ -61,7 +62,7 @@ impl Client {
 
     /// Adds a header to every request.
     pub fn header(mut self, name: &str, value: &str) -> Client {
-        self.head.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(self.head, "{name}: {value}\r\n");
         self
     }
 
@@ -90,7 +91,7 @@ impl Client {
         };
         let mut request = format!("{method} {path} HTTP/1.1\r\n{}", self.head);
         if !body.is_empty() || matches!(method, "PUT" | "POST") {
-            request.push_str(&format!("Content-Length: {}\r\n", body.len()));
+            let _ = write!(request, "Content-Length: {}\r\n", body.len());
         }
         request.push_str("\r\n");
         let mut bytes = request.into_bytes();

@@ -21,7 +21,7 @@ const LINES: usize = 12;
 const INTERRUPTED: i32 = 130;
 
 enum Event {
-    Shown(Result<Stage>),
+    Shown(Result<Box<Stage>>),
     End,
 }
 
@@ -54,10 +54,10 @@ pub fn run(once: bool) -> Result<()> {
 }
 
 fn play(events: &Sender<Event>) {
-    let _ = events.send(Event::Shown(show()));
+    let _ = events.send(Event::Shown(show().map(Box::new)));
 }
 
-fn wait(inbox: &Receiver<Event>) -> Result<Stage> {
+fn wait(inbox: &Receiver<Event>) -> Result<Box<Stage>> {
     match inbox.recv().context("the demo's thread has died")? {
         Event::Shown(stage) => stage,
         Event::End => {
@@ -176,14 +176,9 @@ fn invite(stage: &Stage) -> Result<()> {
     println!("  curl --negotiate -u : -L -T /etc/hosts '{file}'");
     let rm = Gateway::url(Console::ResourceManager, "/cluster");
     println!("  curl --negotiate -u : {rm}");
-    println!("With a browser (no preload, so names are given to it):");
-    println!(
-        "  env -u LD_PRELOAD chromium --user-data-dir=/tmp/spnegate-demo-browser \\\n    \
-         --auth-server-allowlist=proxy.example.com \\\n    \
-         --host-resolver-rules='MAP proxy.example.com {}' \\\n    {}",
-        crate::names::address("proxy").context("no address")?,
-        Gateway::url(Console::NameNode, "/dfshealth.html")
-    );
+    println!("  chromium --user-data-dir=/tmp/spnegate-demo-browser \\");
+    println!("    --auth-server-allowlist=proxy.example.com {rm}");
+    println!("(as root with --no-sandbox; a new profile logs in after one reload)");
     println!("Kill the active one with kill -9; the ids of all servers:");
     for server in lab
         .servers()

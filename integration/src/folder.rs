@@ -15,6 +15,8 @@ use crate::wait;
 
 /// Says that a folder is a lab's, and so may be emptied.
 const MARKER: &str = ".spnegate-lab";
+/// The servers of a lab that was killed a moment ago may still be writing.
+const DYING: Duration = Duration::from_secs(5);
 
 /// Takes the lock that a lab holds as long as it lives, or says who has it.
 pub(crate) fn take_turn(folder: &Path, patience: Duration) -> Result<File> {
@@ -55,6 +57,18 @@ pub(crate) fn take_turn(folder: &Path, patience: Duration) -> Result<File> {
     Ok(lock)
 }
 
+fn empty(folder: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes the lab's folder, empty unless `keep`; a folder that is not a lab's is never emptied.
 pub(crate) fn prepare(folder: &Path, keep: bool, servers: &BTreeSet<Server>) -> Result<PathBuf> {
     if folder.exists() {
@@ -72,13 +86,9 @@ pub(crate) fn prepare(folder: &Path, keep: bool, servers: &BTreeSet<Server>) -> 
             folder.display()
         );
         if !keep {
-            for entry in fs::read_dir(folder)? {
-                let entry = entry?;
-                if entry.file_type()?.is_dir() {
-                    fs::remove_dir_all(entry.path())?;
-                } else {
-                    fs::remove_file(entry.path())?;
-                }
+            let emptied = wait::until("the folder is empty", DYING, || Ok(empty(folder).ok()));
+            if emptied.is_err() {
+                empty(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
             }
         }
     }

@@ -4,8 +4,9 @@
 //! lab's world (names, realm) like every other program of the lab.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -74,10 +75,9 @@ impl GatewayBuilder<'_> {
             .realm()
             .merged_keytab(&[SERVICE, GATEWAY], &keytab)?;
         let config = folder.join("spnegate.toml");
-        fs::write(
-            folder.join("secret"),
-            "the lab's secret, of 32 bytes or more",
-        )?;
+        let secret = folder.join("secret");
+        fs::write(&secret, "the lab's secret, of 32 bytes or more")?;
+        fs::set_permissions(&secret, Permissions::from_mode(0o600))?;
         fs::write(&config, self.config(&folder))?;
         let log = self.lab.folder().join("logs/gateway.log");
         let mut serve = self.lab.world().command(program()?);

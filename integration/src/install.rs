@@ -6,7 +6,6 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use crate::java;
-use crate::names;
 use crate::progress;
 use crate::sys;
 
@@ -36,12 +35,6 @@ const NEEDS: &[Need] = &[
         package: "krb5-user",
         only_for_jvms: false,
         is_there: || has_program("kinit"),
-    },
-    Need {
-        what: "libnss_wrapper",
-        package: "libnss-wrapper",
-        only_for_jvms: false,
-        is_there: || names::nss_wrapper().is_ok(),
     },
     Need {
         what: "curl",

@@ -62,7 +62,7 @@ impl Jvm<'_> {
         java.env("JAVA_HOME", home()?);
         // What a `lab env` shell carries is not for daemons: they resolve by their hosts files and
         // log in by their keytabs.
-        for name in ["LD_PRELOAD", "NSS_WRAPPER_HOSTS", "KRB5CCNAME", "CLASSPATH"] {
+        for name in ["LD_PRELOAD", "LAB_HOSTS", "KRB5CCNAME", "CLASSPATH"] {
             java.env_remove(name);
         }
         Ok(java)

@@ -1,5 +1,6 @@
 //! Load: threads that repeat something until they are told to stop, and count what failed.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -65,7 +66,7 @@ impl Tally {
             self.slowest.as_secs_f64()
         );
         if let Some(first) = self.failures.first() {
-            line.push_str(&format!("; the first: {first}"));
+            let _ = write!(line, "; the first: {first}");
         }
         line
     }

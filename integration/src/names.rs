@@ -1,18 +1,21 @@
 //! The lab's own name service: hosts below `example.com`, each on its own loopback address.
 //!
 //! `/etc/hosts` is left alone. JVMs get a hosts file by `jdk.net.hosts.file`; everything that
-//! resolves through the C library (curl, the gateway) gets one by libnss_wrapper.
+//! resolves through the C library (curl, the gateway) gets one by a small
+//! preloaded library, `shim/hosts.c`.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
 /// The Kerberos realm.
 pub const REALM: &str = "EXAMPLE.COM";
 const DOMAIN: &str = "example.com";
+/// The name, in a lab's folder, of the library that programs are preloaded with.
+pub(crate) const LIBRARY: &str = "hosts.so";
 
 /// The hosts by their short names, and the last byte of their addresses 127.0.10.x.
 const HOSTS: &[(&str, u8)] = &[
@@ -104,20 +107,11 @@ pub fn application_master_hosts_file(machine: &str) -> String {
     text
 }
 
-/// Where libnss_wrapper lies; the error says how to get it.
-pub fn nss_wrapper() -> Result<PathBuf> {
-    const NAME: &str = "libnss_wrapper.so";
-    let folders = ["/usr/lib", "/usr/lib64", "/usr/local/lib"];
-    let below = folders
-        .iter()
-        .filter_map(|folder| fs::read_dir(folder).ok())
-        .flatten()
-        .flatten();
-    below
-        .map(|entry| entry.path().join(NAME))
-        .chain(folders.iter().map(|folder| Path::new(folder).join(NAME)))
-        .find(|path| path.is_file())
-        .context("libnss_wrapper.so is not installed (`lab install` installs it)")
+/// Writes the library that programs are preloaded with into the lab's folder.
+pub(crate) fn write_library(folder: &Path) -> Result<()> {
+    const BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hosts.so"));
+    let library = folder.join(LIBRARY);
+    fs::write(&library, BYTES).with_context(|| format!("cannot write {}", library.display()))
 }
 
 #[cfg(test)]

@@ -26,11 +26,11 @@ impl World {
                 "KRB5CCNAME",
                 format!("FILE:{}", folder.join("realm/tickets/shell").display()),
             ),
-            ("LD_PRELOAD", names::nss_wrapper()?.display().to_string()),
             (
-                "NSS_WRAPPER_HOSTS",
-                folder.join("hosts").display().to_string(),
+                "LD_PRELOAD",
+                folder.join(names::LIBRARY).display().to_string(),
             ),
+            ("LAB_HOSTS", folder.join("hosts").display().to_string()),
         ];
         Ok(World { variables })
     }

@@ -1,5 +1,6 @@
 //! Every console through the gateway by curl: who the user is there, who is refused and how, and
 //! that nothing of the gateway's own login comes through.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use std::fs;
 use std::sync::OnceLock;
@@ -127,17 +128,17 @@ fn alice_is_alice_in_hdfs() {
         (Console::HttpFs, "by-httpfs"),
     ] {
         let path = format!("/webhdfs/v1/user/alice/{name}");
-        let make = Gateway::url(console, &format!("{path}?op=MKDIRS"));
-        let made = lab.fetch("alice", &["-X", "PUT", &make]).unwrap();
+        let url = Gateway::url(console, &format!("{path}?op=MKDIRS"));
+        let made = lab.fetch("alice", &["-X", "PUT", &url]).unwrap();
         assert_eq!(made.status, 200, "{made:?}");
         let listed = get("alice", console, &format!("{path}?op=GETFILESTATUS"));
         assert!(listed.body.contains("\"owner\":\"alice\""), "{listed:?}");
     }
-    // bob's home is his own: mode 750
+    // carol's home is not for others: mode 750
     let foreign = get(
         "alice",
         Console::NameNode,
-        "/webhdfs/v1/user/bob?op=LISTSTATUS",
+        "/webhdfs/v1/user/carol?op=LISTSTATUS",
     );
     assert_eq!(foreign.status, 403, "{foreign:?}");
     assert!(foreign.body.contains("user=alice"), "{foreign:?}");
@@ -148,7 +149,8 @@ fn no_spelling_of_doas_makes_alice_somebody_else() {
     for name in ["doas", "doAs", "DOAS", "do%41s", "user.name"] {
         for console in [Console::NameNode, Console::HttpFs] {
             let path = format!("/webhdfs/v1/?{name}=bob&op=GETHOMEDIRECTORY");
-            let fetched = get("alice", console, &path);
+            let mut fetched = get("alice", console, &path);
+            fetched.body = fetched.body.replace("\\/", "/");
             assert!(!fetched.body.contains("/user/bob"), "{name}: {fetched:?}");
             if fetched.status == 200 {
                 assert!(fetched.body.contains("/user/alice"), "{name}: {fetched:?}");

@@ -1,5 +1,6 @@
 //! WebHDFS through the gateway, DataNode included: 1 GiB up and down with memory flat, appends, and
 //! the two-step writes of the NameNode's file browser.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Read, Write};

@@ -3,7 +3,7 @@
 //! In a request's way it stands before everything that needs to know the user. What follows finds
 //! an `Arc<`[`Session`]`>` in the request's extensions; the request is otherwise as it came (who
 //! forwards it strips `Authorization` and cookies). The answer gets the mutual authentication token
-//! and the session cookie, and the session among its extensions, for logs further out.
+//! and the session cookie, and where wanted the session among its extensions.
 //!
 //! It works before any Tower service whose response body can be made of [`Bytes`]:
 //!
@@ -54,6 +54,7 @@
 //!     names: Arc::new(names),
 //!     sessions: Sessions::new(limits, &Secret::random()?),
 //!     challenge_scripts: true,
+//!     tell_session: false,
 //! };
 //! # let acceptor = Acceptor;
 //! // `acceptor` is a `spnegate::gss::Acceptor`, started with a keytab
@@ -137,6 +138,8 @@ pub struct SpnegoPolicy {
     /// Whether scripts (`X-Requested-With`, `Sec-Fetch-Mode: cors`) are challenged too; some
     /// browsers answer by a password prompt. Normally yes.
     pub challenge_scripts: bool,
+    /// Whether answers carry the session among their extensions, for an access log further out.
+    pub tell_session: bool,
 }
 
 /// Puts [`SpnegoService`] before a service.
@@ -232,8 +235,9 @@ where
         let token = match self.policy.credentials(request.headers(), now) {
             Credentials::Session(session) => {
                 let cookie = self.policy.sessions.renew(&session, now);
-                request.extensions_mut().insert(Arc::clone(&session));
-                let answer = Answer::of(session, cookie);
+                let told = self.policy.tell_session.then(|| Arc::clone(&session));
+                request.extensions_mut().insert(session);
+                let answer = Answer::of(told, cookie);
                 return SpnegoFuture::calling(self.inner.call(request), answer);
             }
             Credentials::Refused(refusal) => {

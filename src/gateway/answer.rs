@@ -7,8 +7,9 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio::time::timeout;
 
-use super::{Host, console::Console};
+use super::{console::Console, host};
 use crate::{
     auth::session::{Session, unix_now},
     body::Body,
@@ -33,7 +34,6 @@ use crate::{
 #[derive(Debug)]
 pub struct Client {
     session: Arc<Session>,
-    host: Option<Host>,
     authority: Option<HeaderValue>,
     tls: bool,
 }
@@ -43,7 +43,6 @@ impl Client {
     pub fn of(parts: &Parts, session: &Arc<Session>) -> Self {
         Self {
             session: Arc::clone(session),
-            host: parts.extensions.get().cloned(),
             authority: parts.headers.get(header::HOST).cloned(),
             tls: super::is_tls(&parts.extensions),
         }
@@ -51,9 +50,16 @@ impl Client {
 
     /// `http://proxy.example.com:50070`: the configured host name that the client used, and the
     /// port at which it says it reached us (a container's port map may differ from our own).
-    fn origin(&self) -> String {
+    fn origin(&self, hosts: &[Arc<str>]) -> String {
         let scheme = if self.tls { "https" } else { "http" };
-        let name = self.host.as_ref().map_or("", |host| &host.0);
+        let authority = self
+            .authority
+            .as_ref()
+            .and_then(|value| value.to_str().ok());
+        let name = authority
+            .and_then(|authority| host::named(authority, hosts).ok())
+            .or(hosts.first())
+            .map_or("", |name| name);
         let bare_v6 = name.contains(':') && !name.starts_with('[');
         let host = if bare_v6 {
             format!("[{name}]")
@@ -97,8 +103,6 @@ pub async fn for_client(
         headers: &parts.headers,
     });
     headers::strip_answer(&mut parts.headers);
-    // of the gateway's own login nothing reaches a client
-    parts.headers.remove(header::WWW_AUTHENTICATE);
     set_cookie::apply(
         &mut parts.headers,
         &console.name,
@@ -114,7 +118,12 @@ pub async fn for_client(
     };
     let hands_out = console.kind.hands_out_nodes(&asked);
     let (start, link_in_body) = if hands_out && is_plain_json(&parts) {
-        let start = read_start(prefix, &mut incoming).await?;
+        let start = timeout(
+            console.timeouts.body_idle,
+            read_start(prefix, &mut incoming),
+        )
+        .await
+        .map_err(|_elapsed| Refusal::BackendTimeout)??;
         let is_link = json::may_be_location(&start);
         (Some(start), is_link)
     } else {
@@ -122,7 +131,7 @@ pub async fn for_client(
     };
     let mut body = Body::Upstream(UpstreamBody::new(start.clone(), incoming, lease));
     if link_in_body || location::leads_elsewhere(&parts.headers) {
-        let origin = client.origin();
+        let origin = client.origin(&console.hosts);
         let links = Links {
             backends: &console.backends,
             parameters: console.kind.identity_parameters(),

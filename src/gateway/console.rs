@@ -15,6 +15,10 @@ pub struct Console {
     pub name: Arc<str>,
     /// What it is.
     pub kind: &'static dyn Kind,
+    /// Lower-case host names that clients call it by; never empty.
+    pub hosts: Vec<Arc<str>>,
+    /// Whether the access log wants to know who answered, and when.
+    pub logged: bool,
     /// How users are told.
     pub identity: IdentityMode,
     /// `host:port` of its backends, lower case.

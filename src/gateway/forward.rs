@@ -24,6 +24,7 @@ use crate::{
     identity::{cookies, form, headers, query},
     kinds::{Asked, UserField},
     refusal::Refusal,
+    rewrite,
     upstream::{
         attempt::{Outgoing, Upstream},
         upload::Upload,
@@ -44,6 +45,12 @@ impl Forward {
     /// A console's last step on one worker.
     pub fn new(console: Arc<Console>, upstream: Upstream) -> Self {
         Self(Rc::new(Inner { console, upstream }))
+    }
+
+    /// Whether a node path leads to one of this console's nodes.
+    pub fn knows_node(&self, path: &str) -> bool {
+        let nodes = self.0.console.nodes.as_ref();
+        nodes.is_some_and(|policy| rewrite::node::is_allowed(path, policy))
     }
 
     /// Drops what has been idle for too long; called by the worker now and then.
@@ -76,14 +83,15 @@ impl tower_service::Service<Request<Incoming>> for Forward {
 
 impl Inner {
     async fn forward(&self, mut parts: Parts, body: Incoming) -> Result<Response<Body>, Refusal> {
-        let asked = Instant::now();
+        let asked = self.console.logged.then(Instant::now);
         let session = parts
             .extensions
             .get::<Arc<Session>>()
             .cloned()
             .ok_or(Refusal::LoginRequired)?;
         if node::is_node_path(parts.uri.path()) {
-            return node::forward(&self.console, &session, parts, body).await;
+            // boxed, as all that is rare here: the common way's future stays small
+            return Box::pin(node::forward(&self.console, &session, parts, body)).await;
         }
         let kind = self.console.kind;
         if self.console.identity == IdentityMode::Service
@@ -106,13 +114,15 @@ impl Inner {
         let client = answer::Client::of(&parts, &session);
         let out = self.outgoing(&mut parts, session.user())?;
         let answer = self.upstream.run(&out, &upload).await?;
-        let by = AnsweredBy {
+        let by = asked.map(|asked| AnsweredBy {
             backend: Arc::clone(&answer.backend.key.authority),
             asked,
             waited: asked.elapsed(),
-        };
+        });
         let mut response = answer::for_client(answer, &out, &client, &self.console).await?;
-        response.extensions_mut().insert(by);
+        if let Some(by) = by {
+            response.extensions_mut().insert(by);
+        }
         if spared {
             // the client may still be about to send it
             response
@@ -164,15 +174,8 @@ impl Inner {
         );
         let mut headers = std::mem::take(&mut parts.headers);
         // framing is ours to write: the body says how long it is
-        for name in [
-            header::COOKIE,
-            header::AUTHORIZATION,
-            header::CONTENT_LENGTH,
-            header::TRANSFER_ENCODING,
-            header::EXPECT,
-        ] {
-            headers.remove(name);
-        }
+        headers.remove(header::COOKIE);
+        headers.remove(header::CONTENT_LENGTH);
         if let (IdentityMode::DoAs, UserField::Header(name)) =
             (self.console.identity, kind.user_field())
         {

@@ -90,6 +90,15 @@ pub fn find<'a>(
         (Some(only), None) | (None, Some(only)) => only,
         (None, None) => return Err(HostError::Missing),
     };
+    among(authority, allowed)
+}
+
+/// The configured name that an authority (`host:port`) means.
+pub fn named<'a>(authority: &str, allowed: &'a [Arc<str>]) -> Result<&'a Arc<str>, HostError> {
+    among(parse(authority)?, allowed)
+}
+
+fn among<'a>(authority: Authority<'_>, allowed: &'a [Arc<str>]) -> Result<&'a Arc<str>, HostError> {
     let address: Option<Ipv6Addr> = authority.host.parse().ok();
     let is = |name: &str| match address {
         Some(address) => name.trim_matches(['[', ']']).parse() == Ok(address),

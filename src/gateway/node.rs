@@ -4,7 +4,7 @@
 //! gateway adds none, and follows only links that it has signed for this very user. There and only
 //! there `delegation` and `namenoderpcaddress` pass.
 
-use std::{rc::Rc, time::Instant};
+use std::{pin::pin, rc::Rc, time::Instant};
 
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
@@ -87,19 +87,23 @@ pub async fn forward(
     *request.method_mut() = parts.method;
     *request.uri_mut() = path.parse().map_err(|_| Refusal::BadQuery)?;
     *request.headers_mut() = headers;
-    let sent = lease.sender.send_request(request);
-    let response = timeout(console.timeouts.first_byte, sent)
-        .await
-        .map_err(|_| Refusal::BackendTimeout)?
-        .map_err(|_| {
-            if upload.broken() {
-                Refusal::BadRequest
-            } else {
-                Refusal::BackendBroken
-            }
-        })?;
+    let mut sent = pin!(lease.sender.send_request(request));
+    let response = loop {
+        match timeout(console.timeouts.first_byte, sent.as_mut()).await {
+            Ok(Ok(response)) => break response,
+            Ok(Err(_)) if upload.broken() => return Err(Refusal::BadRequest),
+            Ok(Err(_)) => return Err(Refusal::BackendBroken),
+            // the time runs from the end of the request: files are large
+            Err(_elapsed) if upload.under_way() => {}
+            Err(_elapsed) => return Err(Refusal::BackendTimeout),
+        }
+    };
     let waited = asked.elapsed();
     let (mut parts, incoming) = response.into_parts();
+    // nobody asked for another protocol
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Refusal::BackendBroken);
+    }
     // it wants a login that the link does not carry: never the client's business
     if parts.status == StatusCode::UNAUTHORIZED {
         return Err(Refusal::BackendLogin);

@@ -213,19 +213,7 @@ pub fn open<'a>(
     user: &str,
     now: u64,
 ) -> Result<NodeTarget<'a>, NodeError> {
-    let rest = path.strip_prefix(PREFIX).ok_or(NodeError::Malformed)?;
-    let (scheme, rest) = rest.split_once('/').ok_or(NodeError::Malformed)?;
-    let scheme = match scheme {
-        "http" => Scheme::Http,
-        "https" => Scheme::Https,
-        _ => return Err(NodeError::Malformed),
-    };
-    let (authority, path) = match rest.find('/') {
-        Some(at) => rest.split_at(at),
-        None => (rest, "/"),
-    };
-    let (host, digits) = authority.rsplit_once(':').ok_or(NodeError::Malformed)?;
-    let port = parse_port(digits).ok_or(NodeError::Malformed)?;
+    let (scheme, host, port, path) = split(path)?;
     if !policy.allows(host, port) {
         return Err(NodeError::Denied);
     }
@@ -265,6 +253,29 @@ pub fn open<'a>(
         .filter(|piece| !piece.starts_with(SIGNATURE))
         .collect();
     Ok(target(Cow::Owned(unsigned.join("&")), true))
+}
+
+/// Whether a node path leads to an allow-listed node, signed or not.
+pub fn is_allowed(path: &str, policy: &NodePolicy) -> bool {
+    split(path).is_ok_and(|(_, host, port, _)| policy.allows(host, port))
+}
+
+/// Scheme, host, port and the path for the node.
+fn split(path: &str) -> Result<(Scheme, &str, u16, &str), NodeError> {
+    let rest = path.strip_prefix(PREFIX).ok_or(NodeError::Malformed)?;
+    let (scheme, rest) = rest.split_once('/').ok_or(NodeError::Malformed)?;
+    let scheme = match scheme {
+        "http" => Scheme::Http,
+        "https" => Scheme::Https,
+        _ => return Err(NodeError::Malformed),
+    };
+    let (authority, path) = match rest.find('/') {
+        Some(at) => rest.split_at(at),
+        None => (rest, "/"),
+    };
+    let (host, digits) = authority.rsplit_once(':').ok_or(NodeError::Malformed)?;
+    let port = parse_port(digits).ok_or(NodeError::Malformed)?;
+    Ok((scheme, host, port, path))
 }
 
 /// What the signature covers: every field with its length before it, so that none can flow into

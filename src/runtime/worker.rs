@@ -26,11 +26,11 @@ use crate::{
     config::Console,
     gateway::{self, Gateway, Route, Site, forward::Forward, own::OwnPages, record::Recorder},
     rewrite::node::NodePolicy,
-    upstream::attempt::Upstream,
+    upstream::{attempt::Upstream, pool},
 };
 
 /// How often a worker's pools are swept.
-const SWEEP: Duration = Duration::from_secs(2);
+const SWEEP: Duration = pool::TICK;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What a worker serves connections with.
@@ -93,6 +93,8 @@ fn route(shared: &Shared, index: usize) -> Route {
     let console = Arc::new(gateway::console::Console {
         name: Arc::clone(&config.name),
         kind: config.kind,
+        hosts: config.hosts.clone(),
+        logged: shared.access.is_on(),
         identity: config.identity,
         backends: group.authorities.clone(),
         retry_buffer: config.retry_buffer,
@@ -149,6 +151,7 @@ fn spnego_policy(shared: &Shared, config: &Console) -> SpnegoPolicy {
         names: Arc::clone(&shared.config.kerberos.auth_to_local),
         sessions: shared.sessions.clone(),
         challenge_scripts: true,
+        tell_session: shared.access.is_on(),
     }
 }
 
@@ -168,6 +171,14 @@ fn acl_policy(shared: &Shared, config: &Console) -> AclPolicy {
                     .map(|system| (groups, system)),
             }
         }),
+    }
+}
+
+/// The last digits of a number; this runs for every request, and `format!` costs ten times as much.
+fn hex(digits: &mut [u8], mut number: u64) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(number & 15) as usize];
+        number >>= 4;
     }
 }
 
@@ -191,7 +202,9 @@ impl Ids {
 impl MakeRequestId for Ids {
     fn make_request_id<B>(&mut self, _: &Request<B>) -> Option<RequestId> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let id = format!("{:012x}{number:08x}", self.start & 0xffff_ffff_ffff);
-        HeaderValue::try_from(id).ok().map(RequestId::new)
+        let mut id = [0; 20];
+        hex(&mut id[..12], self.start);
+        hex(&mut id[12..], number);
+        HeaderValue::from_bytes(&id).ok().map(RequestId::new)
     }
 }

@@ -6,7 +6,7 @@
 use std::{pin::pin, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -129,7 +129,7 @@ impl Upstream {
                 (None, Pick::Refuse(refusal)) => return Err(refusal),
                 (None, Pick::Wait) => {
                     let end = *deadline.get_or_insert_with(|| Instant::now() + self.timeouts.hold);
-                    self.group.pick_or_wait(end).await?
+                    Box::pin(self.group.pick_or_wait(end)).await?
                 }
             };
             let tried = self.try_once(index, out, upload, stale, &spent).await?;
@@ -158,6 +158,9 @@ impl Upstream {
             Outcome::Standby => self.group.learn(index, State::Standby),
             Outcome::Unreachable => self.group.learn(index, State::Down),
             Outcome::Broken | Outcome::Abandoned | Outcome::TimedOut => {
+                // a killed server breaks off all its connections, of which those in the pool may
+                // not have heard yet: the one repetition must not meet another of them
+                self.pools[index].clear();
                 self.group.backends[index].kick.notify_one();
             }
             Outcome::Answer | Outcome::LoginFailed | Outcome::Unsent => {}
@@ -178,7 +181,8 @@ impl Upstream {
         let safe = out.method.is_safe();
         let mut lease = match self.pools[index].take(safe) {
             Some(lease) => lease,
-            None => match self.connect(index, backend).await {
+            // boxed, as all that is rare here: the common way's future stays small
+            None => match Box::pin(self.connect(index, backend)).await {
                 Ok(lease) => lease,
                 Err(error) => {
                     tracing::debug!(backend = %backend.key.authority, "cannot connect: {error}");
@@ -197,7 +201,7 @@ impl Upstream {
         let (request, context) = compose(out, backend, credential, upload.reader());
         let exchange = lease.sender.try_send_request(request);
         let may_abandon = safe && !spent.repeat;
-        let response = match self.wait(exchange, backend, may_abandon).await {
+        let response = match self.wait(exchange, backend, upload, may_abandon).await {
             Ok(Ok(response)) => response,
             Ok(Err(mut error)) => {
                 let unsent = error.take_message().is_some();
@@ -263,6 +267,7 @@ impl Upstream {
         &self,
         answer: impl Future<Output = T>,
         backend: &Backend,
+        upload: &Upload,
         may_abandon: bool,
     ) -> Result<T, Outcome> {
         let mut answer = pin!(answer);
@@ -270,7 +275,7 @@ impl Upstream {
         if let Ok(answer) = timeout(first, answer.as_mut()).await {
             return Ok(answer);
         }
-        let end = Instant::now() + self.timeouts.first_byte.saturating_sub(first);
+        let mut end = Instant::now() + self.timeouts.first_byte.saturating_sub(first);
         loop {
             let changed = self.group.changed.notified();
             if may_abandon && backend.state() == State::Down {
@@ -279,7 +284,13 @@ impl Upstream {
             tokio::select! {
                 answer = answer.as_mut() => return Ok(answer),
                 () = changed => {}
-                () = sleep_until(end) => return Err(Outcome::TimedOut),
+                () = sleep_until(end) => {
+                    // the time runs from the end of the request; a stalled one is the server's case
+                    if !upload.under_way() {
+                        return Err(Outcome::TimedOut);
+                    }
+                    end = Instant::now() + self.timeouts.first_byte;
+                }
             }
         }
     }
@@ -296,6 +307,10 @@ impl Upstream {
         let backend = &self.group.backends[index];
         let reason = client::reason(&response);
         let (parts, mut incoming) = response.into_parts();
+        // nobody asked for another protocol: what follows would be no HTTP to the client
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Refusal::BackendBroken);
+        }
         let head = Head {
             status: parts.status,
             reason: &reason,
@@ -304,7 +319,7 @@ impl Upstream {
         let mut prefix = None;
         if backend.kind.needs_body(&head) {
             let read = read_prefix(&mut incoming);
-            match timeout(self.timeouts.body_idle, read).await {
+            match Box::pin(timeout(self.timeouts.body_idle, read)).await {
                 Ok(Ok(bytes)) => prefix = Some(bytes),
                 Ok(Err(_)) => return Ok((Outcome::Broken, None)),
                 Err(_) => return Err(Refusal::BackendTimeout),

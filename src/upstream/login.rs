@@ -294,12 +294,12 @@ pub fn verify(headers: &HeaderMap, context: crate::gss::ClientToken) -> Result<(
     let reply = headers
         .get_all(header::WWW_AUTHENTICATE)
         .iter()
-        .filter_map(|value| value.to_str().ok())
         .find_map(|value| {
-            let (scheme, token) = value.split_once(' ')?;
+            let (scheme, token) = value.as_bytes().split_at_checked(10)?;
             scheme
-                .eq_ignore_ascii_case("negotiate")
-                .then(|| STANDARD.decode(token.trim()).ok())?
+                .eq_ignore_ascii_case(b"negotiate ")
+                // what is no token does not verify either
+                .then(|| STANDARD.decode(token.trim_ascii()).unwrap_or_default())
         });
     match reply {
         None => Ok(()),

@@ -3,20 +3,28 @@
 //! A connection comes back when the body of its answer has ended. Nothing here carries a user's
 //! identity: what says who the user is goes with each request.
 
-use std::{cell::RefCell, net::SocketAddr, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    net::SocketAddr,
+    rc::Rc,
+    time::Duration,
+};
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::Instant};
+use tokio::net::TcpStream;
 
 use super::{backend::InFlight, upload::SendBody};
 
 /// Idle connections kept per worker and backend.
 const MAX_IDLE: usize = 256;
-/// Jetty closes after 10 s (Hadoop 2) or more; earlier is safe.
-const MAX_AGE: Duration = Duration::from_secs(8);
-/// For methods that must not be sent twice, where the backend's closing would be a lost request.
-const MAX_AGE_UNSAFE: Duration = Duration::from_secs(2);
+/// How often [`Pool::sweep`] is to be called: a pool counts time by it.
+pub const TICK: Duration = Duration::from_millis(500);
+/// In ticks: Jetty closes after 10 s (Hadoop 2) or more; 8 s is safe.
+const MAX_AGE: u32 = 16;
+/// In ticks, for methods that must not be sent twice, where the backend's closing would be a lost
+/// request.
+const MAX_AGE_UNSAFE: u32 = 4;
 /// The largest response head that a backend may send, as for clients.
 const MAX_HEAD: usize = 64 * 1024;
 
@@ -24,12 +32,13 @@ const MAX_HEAD: usize = 64 * 1024;
 #[derive(Debug, Default)]
 pub struct Pool {
     idle: RefCell<Vec<Idle>>,
+    ticks: Cell<u32>,
 }
 
 #[derive(Debug)]
 struct Idle {
     sender: SendRequest<SendBody>,
-    since: Instant,
+    since: u32,
 }
 
 /// A connection in use.
@@ -53,7 +62,7 @@ impl Pool {
             if top.sender.is_closed() {
                 continue;
             }
-            if top.since.elapsed() > max_age {
+            if self.ticks.get().wrapping_sub(top.since) > max_age {
                 // everything below is older still
                 if safe {
                     idle.clear();
@@ -96,16 +105,13 @@ impl Pool {
         })
     }
 
-    /// Drops connections that have been idle for too long.
+    /// Counts time, and drops connections that have been idle for too long.
     pub fn sweep(&self) {
+        let now = self.ticks.get().wrapping_add(1);
+        self.ticks.set(now);
         self.idle
             .borrow_mut()
-            .retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() <= MAX_AGE);
-    }
-
-    /// Drops all idle connections.
-    pub fn clear(&self) {
-        self.idle.borrow_mut().clear();
+            .retain(|idle| !idle.sender.is_closed() && now.wrapping_sub(idle.since) <= MAX_AGE);
     }
 }
 
@@ -119,7 +125,7 @@ impl Lease {
         if idle.len() < MAX_IDLE {
             idle.push(Idle {
                 sender: self.sender,
-                since: Instant::now(),
+                since: self.pool.ticks.get(),
             });
         }
     }

@@ -100,6 +100,13 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
             .is_some_and(|shared| shared.borrow().read == Read::Broken)
     }
 
+    /// Whether the client has more of it to send.
+    pub fn under_way(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|shared| matches!(shared.borrow().read, Read::NotYet | Read::Partly))
+    }
+
     /// A reader from the first byte; ends any reader handed out before.
     pub fn reader(&self) -> SendBody<B> {
         match &self.0 {
@@ -303,8 +310,10 @@ mod tests {
     fn a_small_body_can_be_read_twice() {
         let upload = Upload::new(chunks(&["ab", "cd"]), 4);
         assert_eq!(upload.state(), BodyState::Unsent);
+        assert!(upload.under_way());
         assert_eq!(all(upload.reader()).unwrap(), "abcd");
         assert_eq!(upload.state(), BodyState::Buffered);
+        assert!(!upload.under_way());
         assert_eq!(all(upload.reader()).unwrap(), "abcd");
     }
 

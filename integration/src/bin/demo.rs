@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let once = std::env::args().any(|word| word == "--once")
-        || std::env::var_os("DEMO_ONCE").is_some_and(|value| value != "" && value != "0");
+        || std::env::var_os("DEMO_ONCE").is_some_and(|value| !value.is_empty() && value != "0");
     match lab::demo::run(once) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -209,9 +209,10 @@ impl<S, B, P> Login<S, B, P> {
         };
         refuse::count("ok");
         let mutual = reply.as_deref().map(negotiate);
-        request.extensions_mut().insert(Arc::clone(&session));
+        let told = policy.tell_session.then(|| Arc::clone(&session));
+        request.extensions_mut().insert(session);
         let answer = Answer {
-            session: Some(session),
+            session: told,
             cookie,
             mutual,
         };
@@ -222,9 +223,9 @@ impl<S, B, P> Login<S, B, P> {
 // === impl Answer ===
 
 impl Answer {
-    pub(super) fn of(session: Arc<Session>, cookie: Option<HeaderValue>) -> Self {
+    pub(super) fn of(session: Option<Arc<Session>>, cookie: Option<HeaderValue>) -> Self {
         Self {
-            session: Some(session),
+            session,
             cookie,
             mutual: None,
         }

@@ -80,6 +80,7 @@ fn policy() -> SpnegoPolicy {
         names: Arc::new(names),
         sessions: Sessions::new(limits, &Secret::random().unwrap()),
         challenge_scripts: true,
+        tell_session: true,
     }
 }
 

@@ -1,0 +1,22 @@
+//! `make demo`, as far as it shows by itself.
+
+use std::process::Command;
+
+#[test]
+fn the_demo_shows_what_it_promises_and_ends() {
+    let demo = Command::new(env!("CARGO_BIN_EXE_demo"))
+        .arg("--once")
+        .output();
+    let demo = demo.expect("the demo runs");
+    let said = String::from_utf8_lossy(&demo.stdout);
+    let told = String::from_utf8_lossy(&demo.stderr);
+    assert!(demo.status.success(), "{said}{told}");
+    for words in [
+        "\"owner\":\"alice\"",
+        "NORMAL",
+        "kill -9",
+        "the client saw no error",
+    ] {
+        assert!(said.contains(words), "{words}: {said}{told}");
+    }
+}

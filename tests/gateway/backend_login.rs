@@ -1,0 +1,271 @@
+//! The gateway's own login at a backend: renewed once, never looped, and nothing of it for a client.
+
+use spnegate::refusal::Refusal;
+
+use crate::{
+    backend::{Backend, Logins, Obeys, backend, reply},
+    client::Answer,
+    proxy::{Gateway, gateway},
+    realm::eventually,
+};
+
+fn generic(backend: &Backend) -> Gateway {
+    gateway().console("generic").backend(backend).run()
+}
+
+fn shows_no_secret(answer: &Answer) {
+    assert!(
+        !answer.all_text().contains("secret"),
+        "{}",
+        answer.all_text()
+    );
+    assert!(
+        !answer.all_text().contains("hadoop.auth"),
+        "{}",
+        answer.all_text()
+    );
+}
+
+#[test]
+fn one_login_serves_all_requests_workers_and_users() {
+    let backend = backend();
+    let gateway = gateway()
+        .console("namenode")
+        .identity("doas")
+        .backend(&backend)
+        .run();
+    std::thread::scope(|scope| {
+        for user in ["alice", "bob", "carol", "dave"] {
+            let gateway = &gateway;
+            scope.spawn(move || {
+                for _ in 0..10 {
+                    gateway.ask("GET /x").by(user).answer().is_ok(user);
+                }
+            });
+        }
+    });
+    assert_eq!(backend.seen().len(), 40);
+    assert_eq!(backend.login_count(), 1);
+    for seen in backend.seen() {
+        assert_eq!(seen.header("authorization"), None);
+    }
+}
+
+#[test]
+fn a_cookie_that_the_backend_forgot_is_renewed_within_the_request_and_once_for_all() {
+    let backend = backend();
+    let gateway = generic(&backend);
+    gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
+    for round in 1..4 {
+        backend.revoke();
+        std::thread::scope(|scope| {
+            for user in ["alice", "bob", "carol", "dave", "erin", "frank"] {
+                let gateway = &gateway;
+                scope.spawn(move || {
+                    let post = gateway.ask("POST /x").by(user).body("payload").answer();
+                    post.is_ok("nobody");
+                    shows_no_secret(&post);
+                });
+            }
+        });
+        // the probe may have come first; a second login of the same moment must not follow
+        assert!(
+            backend.login_count() <= 1 + 2 * round,
+            "{}",
+            backend.login_count()
+        );
+    }
+    for seen in backend.seen().iter().filter(|seen| seen.method == "POST") {
+        assert_eq!(seen.body, b"payload");
+    }
+}
+
+#[test]
+pub fn a_backend_that_refuses_the_login() {
+    for logins in [Logins::Unauthorized, Logins::GssException] {
+        let backend = backend();
+        let gateway = gateway()
+            .console("generic")
+            .backend(&backend)
+            .with("retry.buffer = \"1KiB\"")
+            .run();
+        gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
+        backend.now_logins(logins);
+        for _ in 0..3 {
+            let answer = gateway.ask("GET /x").by("alice").answer();
+            answer.is(Refusal::BackendLogin);
+            shows_no_secret(&answer);
+        }
+        assert!(gateway.refusals(Refusal::BackendLogin) >= 3);
+        // no loop: a request asks once, logs in once and gives up
+        backend.forget();
+        let housekeeping = backend.housekeeping().len();
+        gateway
+            .ask("GET /x")
+            .by("alice")
+            .answer()
+            .is(Refusal::BackendLogin);
+        assert!(backend.seen().len() <= 1, "{:?}", backend.seen());
+        assert!(backend.housekeeping().len() <= housekeeping + 6);
+        // it heals by itself
+        backend.now_logins(Logins::Cookie);
+        eventually("the login works again", || {
+            gateway.ask("GET /x").by("alice").answer().status == 200
+        });
+    }
+}
+
+/// A request that meets the refusal itself, not the probe's verdict on it.
+#[test]
+fn a_refused_login_is_tried_again_once_and_then_given_up() {
+    let backend = backend();
+    let gateway = gateway()
+        .console("generic")
+        .backend(&backend)
+        .with("probe.interval = \"1h\"");
+    let gateway = gateway.run();
+    gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
+    for (logins, word) in [(Logins::Unauthorized, "401"), (Logins::GssException, "403")] {
+        backend.now_logins(logins);
+        backend.forget();
+        let before = backend.housekeeping().len();
+        let answer = gateway.ask("GET /needle").by("alice").answer();
+        answer.is(Refusal::BackendLogin);
+        shows_no_secret(&answer);
+        assert_eq!(backend.seen().len(), 1, "{word}");
+        // one login, and at most a look of the probe
+        assert!(backend.housekeeping().len() <= before + 3, "{word}");
+        backend.now_logins(Logins::Cookie);
+        eventually("the failure is forgotten", || {
+            gateway.ask("GET /x").by("alice").answer().status == 200
+        });
+    }
+}
+
+#[test]
+fn an_answer_that_speaks_of_the_user_is_not_a_failed_login() {
+    let backend = backend().answers(|seen| match seen.path() {
+        "/oozie/denied" => reply(401)
+            .reason("User [alice] not defined as proxyuser")
+            .with("WWW-Authenticate", "Negotiate secret")
+            .with("Set-Cookie", "hadoop.auth=secret; Path=/")
+            .with("oozie-error-code", "E1400")
+            .with("oozie-error-message", "not a proxyuser")
+            .body("E1400 not a proxyuser"),
+        _ => reply(403).reason("Forbidden").body("not for alice"),
+    });
+    let gateway = gateway()
+        .console("oozie")
+        .identity("doas")
+        .backend(&backend)
+        .run();
+    let denied = gateway.ask("GET /oozie/denied").by("alice").answer();
+    assert_eq!(
+        (denied.status, denied.text().as_str()),
+        (403, "E1400 not a proxyuser")
+    );
+    assert_eq!(denied.all("www-authenticate"), Vec::<&str>::new());
+    assert_eq!(denied.header("oozie-error-code"), Some("E1400"));
+    shows_no_secret(&denied);
+    let forbidden = gateway.ask("GET /oozie/other").by("alice").answer();
+    assert_eq!(
+        (forbidden.status, forbidden.text().as_str()),
+        (403, "not for alice")
+    );
+    assert_eq!(backend.seen().len(), 2, "asked once each");
+    assert_eq!(backend.login_count(), 1);
+}
+
+#[test]
+pub fn a_backend_that_does_not_prove_itself() {
+    let backend = backend().logins(Logins::WrongMutual);
+    let gateway = generic(&backend);
+    let answer = gateway.ask("GET /x").by("alice").answer();
+    answer.is(Refusal::BackendMutual);
+    assert_eq!(backend.seen().len(), 0, "no user's request goes there");
+    assert!(gateway.refusals(Refusal::BackendMutual) > 0);
+}
+
+#[test]
+fn a_backend_that_gives_no_cookie_gets_a_token_with_every_request() {
+    let backend = backend().logins(Logins::EveryRequest);
+    let gateway = generic(&backend);
+    for _ in 0..3 {
+        let answer = gateway.ask("GET /x").by("alice").answer();
+        answer.is_ok("nobody");
+        assert_eq!(answer.all("www-authenticate"), Vec::<&str>::new());
+    }
+    let tokens: Vec<String> = backend
+        .seen()
+        .iter()
+        .map(|s| s.header("authorization").unwrap().to_owned())
+        .collect();
+    assert!(
+        tokens[0] != tokens[1] && tokens[1] != tokens[2],
+        "each is fresh"
+    );
+}
+
+#[test]
+fn a_console_without_login_that_wants_one_says_nothing_of_it() {
+    let backend = backend().logins(Logins::Unauthorized);
+    let gateway = gateway()
+        .console("generic")
+        .identity("simple")
+        .backend(&backend)
+        .run();
+    let answer = gateway.ask("GET /x").by("alice").answer();
+    answer.is(Refusal::BackendLogin);
+    shows_no_secret(&answer);
+}
+
+#[test]
+pub fn a_backend_that_ignores_the_user() {
+    for (kind, target) in [
+        ("namenode", "GET /webhdfs/v1/x?op=OPEN"),
+        ("oozie", "GET /oozie/v1/x"),
+    ] {
+        let backend = backend().obeys(Obeys::No);
+        let gateway = gateway()
+            .console(kind)
+            .identity("doas")
+            .backend(&backend)
+            .run();
+        gateway
+            .ask(target)
+            .by("alice")
+            .answer()
+            .is(Refusal::IdentityIgnored);
+        assert_eq!(backend.seen().len(), 0, "{kind}");
+        assert!(gateway.refusals(Refusal::IdentityIgnored) > 0);
+    }
+}
+
+#[test]
+pub fn a_backend_that_has_not_proven_to_obey() {
+    let backend = backend().obeys(Obeys::Later);
+    let gateway = gateway()
+        .console("namenode")
+        .identity("doas")
+        .backend(&backend)
+        .set("timeouts", "hold = \"300ms\"")
+        .run();
+    // seen active, so that only the proof is missing
+    eventually("the probe has been answered", || {
+        backend
+            .housekeeping()
+            .iter()
+            .any(|seen| seen.do_as().is_some())
+    });
+    gateway
+        .ask("GET /x")
+        .by("alice")
+        .answer()
+        .is(Refusal::IdentityUnproven);
+    assert_eq!(backend.seen().len(), 0);
+    backend.now_obeys(Obeys::Yes);
+    eventually("it is proven", || {
+        gateway.ask("GET /x").by("alice").answer().status == 200
+    });
+    assert_eq!(backend.seen().last().unwrap().do_as(), Some("alice"));
+}

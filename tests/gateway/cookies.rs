@@ -1,0 +1,205 @@
+//! Which cookies go where: the gateway's own, the backend's login, each console's.
+
+use spnegate::{auth::Scheme, refusal::Refusal};
+
+use crate::{
+    backend::{Backend, backend, reply},
+    proxy::{Gateway, gateway},
+    world::world,
+};
+
+fn generic(backend: &Backend) -> Gateway {
+    gateway().console("generic").backend(backend).run()
+}
+
+#[test]
+fn a_backend_gets_its_own_cookies_and_the_gateways_login_first() {
+    let backend = backend();
+    let gateway = generic(&backend);
+    let session = world().cookie("alice");
+    let line = format!(
+        "needle=1; generic.JSESSIONID=abc; {session}; hadoop.auth=needle; other.JSESSIONID=needle; \
+         generic.hadoop.auth=needle; generic.q=\"v\"; GENERIC.x=needle; generic.a=needle,b"
+    );
+    gateway
+        .ask("GET /x")
+        .header("Cookie", &line)
+        .answer()
+        .is_ok("nobody");
+    let seen = backend.only();
+    let cookies: Vec<&str> = seen.header("cookie").unwrap().split("; ").collect();
+    assert!(
+        cookies[0].starts_with("hadoop.auth=\"u=spnegate&"),
+        "{cookies:?}"
+    );
+    assert_eq!(cookies[1..], ["JSESSIONID=abc", "q=\"v\""]);
+    assert!(!backend.got("needle"));
+    assert!(!backend.got(&session) && !backend.got("spnegate=A"));
+}
+
+#[test]
+fn several_cookie_headers_are_one_list() {
+    let backend = backend();
+    let gateway = generic(&backend);
+    let answer = gateway
+        .ask("GET /x")
+        .header("Cookie", "generic.a=1")
+        .header("Cookie", &world().cookie("alice"))
+        .header("Cookie", "generic.b=2; x=3")
+        .answer();
+    answer.is_ok("nobody");
+    assert!(
+        backend
+            .only()
+            .header("cookie")
+            .unwrap()
+            .ends_with("; a=1; b=2")
+    );
+}
+
+#[test]
+fn a_backends_cookies_are_renamed_and_its_login_stays_here() {
+    let backend = backend().answers(|_| {
+        reply(200)
+            .with(
+                "Set-Cookie",
+                "JSESSIONID=abc; Path=/; Domain=example.org; Secure; HttpOnly",
+            )
+            .with("Set-Cookie", "hadoop.auth=\"u=spnegate&secret\"; Path=/")
+            .with(
+                "Set-Cookie",
+                "hadoop.auth=; Path=/; Expires=Thu, 01-Jan-1970 00:00:00 GMT",
+            )
+            .with("Set-Cookie", "HADOOP.AUTH=secret")
+            .with("Set-Cookie", "spnegate=forged; Path=/")
+            .with("Set-Cookie", "__Host-spnegate=forged; Path=/")
+            .with("Set-Cookie", "=secret")
+    });
+    let gateway = generic(&backend);
+    let answer = gateway.ask("GET /x").by("alice").answer();
+    assert_eq!(
+        answer.all("set-cookie"),
+        [
+            "generic.JSESSIONID=abc; Path=/; HttpOnly",
+            "generic.spnegate=forged; Path=/",
+            "generic.__Host-spnegate=forged; Path=/",
+        ]
+    );
+    assert!(!answer.head.contains("secret"));
+    // and it comes back under its own name
+    let cookie = format!("{}; generic.JSESSIONID=abc", world().cookie("alice"));
+    gateway.ask("GET /y").header("Cookie", &cookie).answer();
+    assert!(
+        backend.seen()[1]
+            .header("cookie")
+            .unwrap()
+            .ends_with("; JSESSIONID=abc")
+    );
+}
+
+#[test]
+fn two_consoles_of_one_name_do_not_see_each_others_cookies() {
+    let (one, two) = (backend(), backend());
+    let gateway = gateway()
+        .console("generic")
+        .name("one")
+        .with("path = \"/one\"")
+        .backend(&one)
+        .console("generic")
+        .name("two")
+        .backend(&two)
+        .run();
+    let cookie = format!("{}; one.id=1; two.id=2; id=3", world().cookie("alice"));
+    for target in ["GET /one/x", "GET /x"] {
+        gateway
+            .ask(target)
+            .header("Cookie", &cookie)
+            .answer()
+            .is_ok("nobody");
+    }
+    assert!(one.only().header("cookie").unwrap().ends_with("; id=1"));
+    assert!(two.only().header("cookie").unwrap().ends_with("; id=2"));
+}
+
+#[test]
+fn of_several_session_cookies_each_is_tried() {
+    let backend = backend();
+    let gateway = generic(&backend);
+    let good = world().cookie("alice");
+    let expired = world().expired_cookie("alice");
+    for line in [
+        format!("spnegate=forged; {good}"),
+        format!("{good}; spnegate=forged"),
+        format!("spnegate=; {expired}; spnegate=\"\"; {good}"),
+    ] {
+        gateway
+            .ask("GET /x")
+            .header("Cookie", &line)
+            .answer()
+            .is_ok("nobody");
+    }
+}
+
+#[test]
+fn a_cookie_that_is_forged_expired_or_cut_means_log_in_again() {
+    let backend = backend();
+    let gateway = generic(&backend);
+    gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
+    backend.forget();
+    let good = world().cookie("alice");
+    let value = good.strip_prefix("spnegate=").unwrap();
+    let mut bad = vec![
+        world().expired_cookie("alice"),
+        format!("spnegate={value}A"),
+    ];
+    for at in (0..value.len()).step_by(value.len() / 16) {
+        bad.push(format!("spnegate={}", &value[..at.max(1)]));
+        let other = if &value[at..=at] == "A" { "B" } else { "A" };
+        bad.push(format!(
+            "spnegate={}{other}{}",
+            &value[..at],
+            &value[at + 1..]
+        ));
+    }
+    // the other scheme's cookie, under either name
+    let tls = world().cookie_for("alice", Scheme::Tls);
+    bad.push(tls.replace("__Host-", ""));
+    for cookie in bad {
+        let answer = gateway.ask("GET /x").header("Cookie", &cookie).answer();
+        answer.is(Refusal::SessionEnded);
+    }
+    gateway
+        .ask("GET /x")
+        .header("Cookie", &tls)
+        .answer()
+        .is(Refusal::LoginRequired);
+    gateway
+        .ask("GET /x")
+        .header("Cookie", "SPNEGATE=x")
+        .answer()
+        .is(Refusal::LoginRequired);
+    assert_eq!(backend.seen().len(), 0);
+    // a token beside it logs in again
+    let token = world().authorization("alice");
+    let again = gateway
+        .ask("GET /x")
+        .header("Cookie", "spnegate=forged")
+        .header("Authorization", &token)
+        .answer();
+    again.is_ok("nobody");
+    assert!(again.session().is_some());
+}
+
+#[test]
+fn a_session_cookie_is_host_only_http_only_and_lax() {
+    let gateway = generic(&backend());
+    let token = world().authorization("alice");
+    let login = gateway
+        .ask("GET /x")
+        .header("Authorization", &token)
+        .answer();
+    let cookies = login.all("set-cookie");
+    assert_eq!(cookies.len(), 1);
+    let attributes: Vec<&str> = cookies[0].split("; ").skip(1).collect();
+    assert_eq!(attributes, ["Path=/", "HttpOnly", "SameSite=Lax"]);
+}

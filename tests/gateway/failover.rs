@@ -1,0 +1,484 @@
+//! What is tried again, where, how often, and what waits.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use spnegate::refusal::Refusal;
+
+use crate::{
+    backend::{
+        Backend, Role, Then, backend, nowhere, raw, reply, second, silence, standby_exception,
+    },
+    client::Client,
+    proxy::{Gateway, Setup, gateway},
+    realm::eventually,
+};
+
+fn pair(one: &Backend, two: &Backend) -> Setup {
+    gateway()
+        .console("namenode")
+        .identity("doas")
+        .backend(one)
+        .backend(two)
+}
+
+/// Waits until the gateway knows this state of a backend.
+fn knows(gateway: &Gateway, backend: &Backend, active: u8) {
+    let address = backend.address();
+    eventually("the probe has seen it", || {
+        gateway.admin("/metrics").lines().any(|line| {
+            line.starts_with("spnegate_backend_active{")
+                && line.contains(&address.to_string())
+                && line.ends_with(&format!(" {active}"))
+        })
+    });
+}
+
+#[test]
+fn a_request_that_meets_a_standby_goes_on_to_the_active_one_with_its_body() {
+    let (one, two) = (backend(), second().role(Role::Standby));
+    let gateway = pair(&one, &two).with("probe.interval = \"1h\"").run();
+    knows(&gateway, &one, 1);
+    // a failover that no probe has seen yet
+    one.now_answers(|_| standby_exception());
+    one.now(Role::Standby);
+    two.now(Role::Active);
+    let answer = gateway
+        .ask("POST /webhdfs/v1/x?op=CREATE")
+        .by("alice")
+        .body("the whole body")
+        .answer();
+    answer.is_ok("alice");
+    assert_eq!(one.only().body, b"the whole body");
+    assert_eq!(two.only().body, b"the whole body");
+    assert_eq!(two.only().do_as(), Some("alice"));
+    assert!(!answer.all_text().contains("Standby"));
+    // and the next goes there at once
+    gateway
+        .ask("GET /webhdfs/v1/x")
+        .by("bob")
+        .answer()
+        .is_ok("bob");
+    assert_eq!((one.seen().len(), two.seen().len()), (1, 2));
+}
+
+#[test]
+pub fn a_large_body_is_not_sent_twice() {
+    let (one, two) = (backend(), second().role(Role::Standby));
+    let gateway = pair(&one, &two)
+        .with("retry.buffer = \"1KiB\"")
+        .with("probe.interval = \"1h\"")
+        .run();
+    knows(&gateway, &one, 1);
+    one.now_answers(|_| standby_exception());
+    let body = vec![b'x'; 5000];
+    let answer = gateway
+        .ask("PUT /webhdfs/v1/x?op=CREATE")
+        .by("alice")
+        .body(&body)
+        .answer();
+    answer.is(Refusal::NotReplayable);
+    assert_eq!((one.seen().len(), two.seen().len()), (1, 0));
+}
+
+/// The answer to a large upload that comes before its body was read leaves the body whole.
+#[test]
+fn a_large_body_that_was_not_begun_goes_to_the_active_one() {
+    let (one, two) = (backend(), second().role(Role::Standby));
+    let gateway = pair(&one, &two).with("retry.buffer = \"1KiB\"").run();
+    knows(&gateway, &one, 1);
+    one.kill();
+    two.now(Role::Active);
+    let body = vec![b'x'; 500_000];
+    let answer = gateway
+        .ask("PUT /webhdfs/v1/x?op=CREATE")
+        .by("alice")
+        .body(&body)
+        .answer();
+    answer.is_ok("alice");
+    assert_eq!(two.only().body.len(), body.len());
+}
+
+#[test]
+pub fn a_post_reaches_one_backend_once() {
+    for method in ["POST", "PUT", "DELETE", "PATCH"] {
+        let (one, two) = (backend(), second().role(Role::Standby));
+        let gateway = pair(&one, &two).run();
+        knows(&gateway, &one, 1);
+        // dies when it has the request
+        one.now_answers(|_| raw(b"").then(Then::Close));
+        let answer = gateway
+            .ask(&format!("{method} /webhdfs/v1/x"))
+            .by("alice")
+            .body("x")
+            .answer();
+        answer.is(Refusal::BackendBroken);
+        assert_eq!((one.seen().len(), two.seen().len()), (1, 0), "{method}");
+        assert!(gateway.refusals(Refusal::BackendBroken) > 0);
+    }
+}
+
+#[test]
+fn a_get_that_broke_off_is_asked_once_more() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let backend = backend().answers(move |_| {
+        if count.fetch_add(1, Ordering::AcqRel) == 0 {
+            raw(b"").then(Then::Close)
+        } else {
+            reply(200).body("again")
+        }
+    });
+    let gateway = gateway().console("generic").backend(&backend).run();
+    gateway.ask("GET /x").by("alice").answer().is_ok("again");
+    assert_eq!(asked.load(Ordering::Acquire), 2);
+    // twice in a row is the end of it
+    backend.now_answers(|_| raw(b"").then(Then::Close));
+    backend.forget();
+    gateway
+        .ask("GET /x")
+        .by("alice")
+        .answer()
+        .is(Refusal::BackendBroken);
+    assert_eq!(backend.seen().len(), 2);
+}
+
+#[test]
+fn a_pooled_connection_that_was_closed_costs_no_request() {
+    let backend = backend();
+    let gateway = gateway().console("generic").backend(&backend).run();
+    for round in 0..20 {
+        // the backend closes behind each second answer, without saying so before
+        backend.now_answers(move |_| {
+            let then = if round % 2 == 0 {
+                Then::Close
+            } else {
+                Then::Keep
+            };
+            reply(200).body("fine").then(then)
+        });
+        gateway.ask("GET /x").by("alice").answer().is_ok("fine");
+    }
+    assert_eq!(backend.seen().len(), 20);
+}
+
+#[test]
+fn an_answer_that_dies_in_its_middle_is_cut_for_the_client_too() {
+    let backend = backend().answers(|_| {
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this").then(Then::Close)
+    });
+    let gateway = gateway().console("generic").backend(&backend).run();
+    let mut client = gateway.ask("GET /x").by("alice").send();
+    let all = client.to_end();
+    assert!(all.ends_with("only this"), "{all}");
+    assert_eq!(backend.seen().len(), 1, "what has begun is not asked again");
+    let backend = backend.answers(|_| {
+        raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+            .then(Then::Close)
+    });
+    let mut client = gateway.ask("GET /x").by("alice").send();
+    let all = client.to_end();
+    assert!(
+        all.contains("hello") && !all.ends_with("0\r\n\r\n"),
+        "{all}"
+    );
+    drop(backend);
+}
+
+#[test]
+pub fn a_backend_that_is_not_there() {
+    let gateway = gateway().console("generic").url(&nowhere()).run();
+    let answer = gateway.ask("GET /x").by("alice").answer();
+    answer.is(Refusal::BackendDown);
+    assert!(gateway.refusals(Refusal::BackendDown) > 0);
+    let post = gateway.ask("POST /x").by("alice").body("x").answer();
+    post.is(Refusal::BackendDown);
+}
+
+#[test]
+fn the_first_that_is_healthy_is_asked_in_file_order() {
+    let (one, two) = (backend(), second());
+    let gateway = gateway()
+        .console("generic")
+        .backend(&one)
+        .backend(&two)
+        .run();
+    gateway.ask("GET /x").by("alice").answer();
+    eventually("the first is preferred", || {
+        gateway.ask("GET /x").by("alice").answer();
+        one.seen().len() > two.seen().len()
+    });
+    one.kill();
+    for _ in 0..5 {
+        gateway
+            .ask("GET /after")
+            .by("alice")
+            .answer()
+            .is_ok("nobody");
+    }
+    assert!(
+        two.seen()
+            .iter()
+            .filter(|seen| seen.target == "/after")
+            .count()
+            == 5
+    );
+}
+
+#[test]
+fn without_an_active_one_requests_wait_and_are_then_answered() {
+    let (one, two) = (backend().role(Role::Standby), second().role(Role::Standby));
+    let gateway = pair(&one, &two).run();
+    let clients: Vec<Client> = ["alice", "bob", "carol"]
+        .iter()
+        .map(|user| {
+            gateway
+                .ask("POST /webhdfs/v1/x")
+                .by(user)
+                .body("body")
+                .send()
+        })
+        .collect();
+    eventually("they are held", || {
+        gateway
+            .admin("/metrics")
+            .lines()
+            .any(|line| line.starts_with("spnegate_held_requests") && line.ends_with(" 3"))
+    });
+    assert_eq!(one.seen().len() + two.seen().len(), 0);
+    two.now(Role::Active);
+    for (mut client, user) in clients.into_iter().zip(["alice", "bob", "carol"]) {
+        client.answer().is_ok(user);
+    }
+    assert_eq!((one.seen().len(), two.seen().len()), (0, 3));
+}
+
+#[test]
+pub fn waiting_for_an_active_one_ends() {
+    let (one, two) = (backend().role(Role::Standby), second().role(Role::Standby));
+    let gateway = pair(&one, &two).set("timeouts", "hold = \"200ms\"").run();
+    knows(&gateway, &one, 0);
+    knows(&gateway, &two, 0);
+    let answer = gateway.ask("GET /webhdfs/v1/x").by("alice").answer();
+    answer.is(Refusal::NoActive);
+    assert!(answer.header("retry-after").is_some());
+    assert_eq!(one.seen().len() + two.seen().len(), 0);
+    assert!(gateway.refusals(Refusal::NoActive) > 0);
+}
+
+/// 4,096 requests may wait; one more is told so at once.
+#[test]
+pub fn waiting_has_a_limit() {
+    let backend = backend().role(Role::Standby);
+    let gateway = gateway().console("namenode").backend(&backend).run();
+    knows(&gateway, &backend, 0);
+    let request = gateway.ask("GET /webhdfs/v1/x").by("alice").bytes();
+    let mut waiting: Vec<Client> = Vec::new();
+    for _ in 0..4096 + 8 {
+        let mut client = gateway.connect();
+        client.send(&request);
+        waiting.push(client);
+    }
+    let mut refused = Vec::new();
+    eventually("eight are too many", || {
+        let mut at = 0;
+        while at < waiting.len() {
+            if waiting[at].is_quiet() {
+                at += 1;
+            } else {
+                refused.push(waiting.swap_remove(at).answer());
+            }
+        }
+        refused.len() >= 8
+    });
+    assert_eq!(refused.len(), 8);
+    for answer in refused {
+        answer.is(Refusal::HoldFull);
+    }
+    // clients that go away make room
+    waiting.truncate(4000);
+    backend.now(Role::Active);
+    for client in &mut waiting {
+        client.answer().is_ok("nobody");
+    }
+}
+
+#[test]
+pub fn an_answer_that_does_not_come() {
+    let backend = backend().answers(|_| silence());
+    let gateway = gateway()
+        .console("generic")
+        .backend(&backend)
+        .set("timeouts", "first_byte = \"300ms\"")
+        .run();
+    for method in ["GET", "POST"] {
+        backend.forget();
+        let answer = gateway.ask(&format!("{method} /x")).by("alice").answer();
+        answer.is(Refusal::BackendTimeout);
+        assert_eq!(backend.seen().len(), 1, "{method}: it may have been done");
+    }
+}
+
+/// After a freeze two claim to be active: the one that became so later is asked.
+#[test]
+fn of_two_active_ones_the_later_is_asked() {
+    let (one, two) = (backend(), second().role(Role::Standby));
+    let gateway = pair(&one, &two).run();
+    knows(&gateway, &one, 1);
+    gateway
+        .ask("GET /webhdfs/v1/x")
+        .by("alice")
+        .answer()
+        .is_ok("alice");
+    two.now(Role::Active);
+    knows(&gateway, &two, 1);
+    one.forget();
+    for _ in 0..10 {
+        gateway
+            .ask("GET /webhdfs/v1/x")
+            .by("alice")
+            .answer()
+            .is_ok("alice");
+    }
+    assert_eq!((one.seen().len(), two.seen().len()), (0, 10));
+}
+
+#[test]
+fn a_change_of_the_active_one_under_load_fails_no_request() {
+    let (one, two) = (backend(), second().role(Role::Standby));
+    let gateway = pair(&one, &two).run();
+    let standby_or_echo = |backend: &Backend, standby: bool| {
+        if standby {
+            backend.now_answers(|_| standby_exception());
+            backend.now(Role::Standby);
+        } else {
+            backend.now_answers(|seen| reply(200).body(seen.do_as().unwrap()));
+            backend.now(Role::Active);
+        }
+    };
+    standby_or_echo(&two, true);
+    let failed = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for user in ["alice", "bob", "carol"] {
+            let (gateway, failed) = (&gateway, &failed);
+            scope.spawn(move || {
+                let mut client = gateway.connect();
+                let get = gateway.ask("GET /webhdfs/v1/x?op=OPEN").by(user).bytes();
+                let put = gateway
+                    .ask("PUT /webhdfs/v1/x")
+                    .by(user)
+                    .body("small")
+                    .bytes();
+                for round in 0..150 {
+                    client.send(if round % 2 == 0 { &get } else { &put });
+                    let answer = client.answer();
+                    if answer.status != 200 || answer.text() != user {
+                        failed.fetch_add(1, Ordering::AcqRel);
+                    }
+                }
+            });
+        }
+        for _ in 0..4 {
+            for (down, up) in [(&one, &two), (&two, &one)] {
+                let before = up.seen().len();
+                standby_or_echo(down, true);
+                standby_or_echo(up, false);
+                eventually("the other one serves, or the load is over", || {
+                    up.seen().len() > before || up.seen().len() + down.seen().len() >= 450
+                });
+            }
+        }
+    });
+    assert_eq!(failed.load(Ordering::Acquire), 0);
+}
+
+#[test]
+fn a_standby_resourcemanager_never_shows() {
+    let (one, two) = (backend(), second().role(Role::Standby));
+    let gateway = gateway()
+        .console("resourcemanager")
+        .identity("service")
+        .backend(&one)
+        .backend(&two)
+        .with("probe.interval = \"1h\"")
+        .run();
+    knows(&gateway, &one, 1);
+    let url = two.url();
+    one.now_answers(move |seen| {
+        reply(307)
+            .with("Location", &format!("{url}{}", seen.target))
+            .body("This is standby RM. The redirect url is: /cluster\n")
+    });
+    one.now(Role::Standby);
+    two.now(Role::Active);
+    gateway
+        .ask("GET /cluster?x=1")
+        .by("alice")
+        .answer()
+        .is_ok("nobody");
+    assert_eq!(two.only().target, "/cluster?x=1");
+}
+
+/// A frozen server accepts connections and says nothing; the other takes over; thawed, it still
+/// believes to be active.
+#[test]
+fn an_active_one_that_freezes_loses_its_reads_to_the_other_and_stays_behind_it() {
+    let (one, two) = (backend(), second().role(Role::Standby));
+    let gateway = pair(&one, &two).run();
+    knows(&gateway, &one, 1);
+    one.freeze();
+    let mut reading = gateway.ask("GET /webhdfs/v1/x?op=OPEN").by("alice").send();
+    let mut writing = gateway
+        .ask("POST /webhdfs/v1/x?op=APPEND")
+        .by("bob")
+        .body("once")
+        .send();
+    two.now(Role::Active);
+    reading.answer().is_ok("alice");
+    // new requests of any kind go to the other
+    gateway
+        .ask("POST /webhdfs/v1/y")
+        .by("carol")
+        .body("new")
+        .answer()
+        .is_ok("carol");
+    assert!(
+        two.seen().iter().all(|seen| seen.body != b"once"),
+        "a POST is sent once"
+    );
+    assert!(writing.is_quiet());
+    one.thaw();
+    writing.answer().is_ok("bob");
+    knows(&gateway, &one, 1);
+    let before = two.seen().len();
+    for _ in 0..10 {
+        gateway
+            .ask("GET /webhdfs/v1/z")
+            .by("alice")
+            .answer()
+            .is_ok("alice");
+    }
+    assert_eq!(two.seen().len(), before + 10);
+}
+
+#[test]
+fn clients_that_stop_waiting_make_room() {
+    let backend = backend().role(Role::Standby);
+    let gateway = gateway().console("namenode").backend(&backend).run();
+    let waiting: Vec<Client> = (0..50)
+        .map(|_| gateway.ask("GET /webhdfs/v1/x").by("alice").send())
+        .collect();
+    for client in waiting {
+        client.hang_up();
+    }
+    backend.now(Role::Active);
+    gateway
+        .ask("GET /webhdfs/v1/y")
+        .by("alice")
+        .answer()
+        .is_ok("nobody");
+    // at most what raced with the hang-ups
+    assert!(backend.seen().len() <= 51);
+}

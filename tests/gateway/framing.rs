@@ -1,0 +1,407 @@
+//! Framing: what is ambiguous is refused and the connection closed; what hyper tolerates reaches
+//! the backend written anew, in one reading only. The backend of these tests parses strictly and
+//! fails on anything else.
+
+use spnegate::refusal::Refusal;
+
+use crate::{
+    backend::{Backend, backend},
+    client::Client,
+    proxy::{Gateway, gateway},
+};
+
+fn generic(backend: &Backend) -> Gateway {
+    let gateway = gateway().console("generic").backend(backend).run();
+    gateway
+        .ask("GET /ready")
+        .by("alice")
+        .answer()
+        .is_ok("nobody");
+    backend.forget();
+    gateway
+}
+
+/// Sends raw text in which `HOST` and `COOKIE` stand for header lines, and reads to the end.
+fn say(gateway: &Gateway, text: &str) -> String {
+    let host = format!("Host: {}\r\n", gateway.world.proxy);
+    let cookie = format!("Cookie: {}\r\n", gateway.world.cookie("alice"));
+    let mut client = Client::connect(gateway.address());
+    client.send(text.replace("HOST", &host).replace("COOKIE", &cookie));
+    client.to_end()
+}
+
+#[test]
+fn two_readings_of_a_length_are_refused_and_end_the_connection() {
+    let backend = backend();
+    let gateway = generic(&backend);
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHOSTCOOKIE\r\n";
+    for framing in [
+        "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
+        "Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcd",
+        "Content-Length: 4, 4\r\n\r\nabcd",
+        "Content-Length: 4, 5\r\n\r\nabcd",
+        "Content-Length: +4\r\n\r\nabcd",
+        "Content-Length: -4\r\n\r\nabcd",
+        "Content-Length: 0x4\r\n\r\nabcd",
+        "Content-Length: 4a\r\n\r\nabcd",
+        "Content-Length:\r\n\r\nabcd",
+        "Content-Length: 99999999999999999999\r\n\r\nabcd",
+        "Content-Length : 4\r\n\r\nabcd",
+        "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding\r\n : chunked\r\n\r\n0\r\n\r\n",
+        "X-Folded: a\r\n b\r\nContent-Length: 4\r\n\r\nabcd",
+        "X-Bare: a\rb\r\nContent-Length: 4\r\n\r\nabcd",
+        "X-Nul: a\0b\r\nContent-Length: 4\r\n\r\nabcd",
+    ] {
+        let answer = say(
+            &gateway,
+            &format!("POST /x HTTP/1.1\r\nHOSTCOOKIE{framing}{smuggled}"),
+        );
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{framing:?}: {answer}");
+        assert_eq!(
+            answer.matches("HTTP/1.1 ").count(),
+            1,
+            "{framing:?}: {answer}"
+        );
+        assert!(!backend.got("smuggled"), "{framing:?}");
+    }
+    let old = say(
+        &gateway,
+        &format!(
+            "POST /x HTTP/1.0\r\nHOSTCOOKIETransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}"
+        ),
+    );
+    assert!(old.starts_with("HTTP/1."), "{old}");
+    assert!(old.contains(" 400 ") && !backend.got("smuggled"), "{old}");
+    assert_eq!(backend.seen().len(), 0);
+    assert!(gateway.refusals(Refusal::BadRequest) > 0);
+}
+
+#[test]
+fn odd_chunks_never_reach_a_backend_as_they_are() {
+    let backend = backend();
+    let gateway = generic(&backend);
+    for chunks in [
+        "g\r\nabcd\r\n0\r\n\r\n",
+        "-4\r\nabcd\r\n0\r\n\r\n",
+        "+4\r\nabcd\r\n0\r\n\r\n",
+        "0x4\r\nabcd\r\n0\r\n\r\n",
+        "4 4\r\nabcd\r\n0\r\n\r\n",
+        "\r\nabcd\r\n0\r\n\r\n",
+        "10000000000000004\r\nabcd\r\n0\r\n\r\n",
+        "4\r\nabcde\r\n0\r\n\r\n",
+        "4\nabcd\n0\n\n",
+        "4;\rx\r\nabcd\r\n0\r\n\r\n",
+    ] {
+        let text = format!(
+            "POST /x HTTP/1.1\r\nHOSTCOOKIETransfer-Encoding: chunked\r\n\r\n{chunks}GET /smuggled \
+             HTTP/1.1\r\nHOSTCOOKIE\r\n"
+        );
+        let answer = say(&gateway, &text);
+        assert!(!answer.contains(" 200 "), "{chunks:?}: {answer}");
+        assert!(!answer.contains(" 500 "), "{chunks:?}: {answer}");
+        assert!(!backend.got("smuggled"), "{chunks:?}");
+        // a body that broke off is not a whole request to the backend
+        assert_eq!(backend.seen().len(), 0, "{chunks:?}");
+    }
+}
+
+#[test]
+fn legal_chunks_are_written_anew_without_extensions_and_trailers() {
+    let backend = backend();
+    let gateway = generic(&backend);
+    let text = "POST /x HTTP/1.1\r\nHOSTCOOKIETransfer-Encoding: Chunked\r\nConnection: close\r\n\
+                Trailer: X-T\r\n\r\n4;needle=\"x\"\r\nabcd\r\n00002\r\nef\r\n0\r\nX-T: \
+                needle\r\ndoAs: needle\r\n\r\n";
+    let answer = say(&gateway, text);
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let seen = backend.only();
+    assert_eq!(seen.body, b"abcdef");
+    assert_eq!(seen.header("transfer-encoding"), Some("chunked"));
+    assert!(!backend.got("needle"));
+}
+
+#[test]
+fn what_is_tolerated_reaches_the_backend_in_one_reading() {
+    let backend = backend();
+    let gateway = generic(&backend);
+    // bare LF as line end
+    let text = "POST /x HTTP/1.1\nHOSTCOOKIEContent-Length: 4\nX-A: b\nConnection: close\n\nabcd";
+    let text = text.replace("HOST", &format!("Host: {}\n", gateway.world.proxy));
+    let answer = say(&gateway, &text);
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let seen = backend.only();
+    let head = seen.raw_text();
+    assert_eq!(
+        head.matches('\n').count(),
+        head.matches("\r\n").count(),
+        "{head}"
+    );
+    assert_eq!(
+        (seen.header("content-length"), &seen.body[..]),
+        (Some("4"), &b"abcd"[..])
+    );
+    assert_eq!(seen.header("x-a"), Some("b"));
+    backend.forget();
+    // equal copies of a length
+    let text = "POST /x HTTP/1.1\r\nHOSTCOOKIEContent-Length: 4\r\ncontent-length: 4\r\nConnection: \
+                close\r\n\r\nabcd";
+    let answer = say(&gateway, text);
+    if answer.starts_with("HTTP/1.1 200 ") {
+        // `header` fails where a name comes twice
+        assert_eq!(backend.only().header("content-length"), Some("4"));
+    } else {
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    }
+}
+
+#[test]
+fn a_body_where_none_is_usual_hides_no_second_request() {
+    let backend = backend();
+    let gateway = generic(&backend);
+    for method in ["GET", "DELETE", "OPTIONS"] {
+        for framing in [
+            "Content-Length: 37\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n\r\n",
+            "Transfer-Encoding: chunked\r\n\r\n25\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n\r\n\r\n0\r\n\r\n",
+        ] {
+            backend.forget();
+            let text = format!(
+                "{method} /x HTTP/1.1\r\nHOSTCOOKIE{framing}GET /last HTTP/1.1\r\nHOSTCOOKIE\
+                 Connection: close\r\n\r\n"
+            );
+            let answer = say(&gateway, &text);
+            let targets: Vec<String> = backend.seen().into_iter().map(|seen| seen.target).collect();
+            let whole = targets == ["/x", "/last"];
+            // or the connection ended behind the first
+            assert!(
+                whole || targets == ["/x"],
+                "{method} {framing:?}: {targets:?} {answer}"
+            );
+        }
+    }
+}
+
+#[test]
+fn pipelined_requests_reach_the_backend_one_by_one_and_are_answered_in_order() {
+    let backend = backend().answers(|seen| crate::backend::reply(200).body(seen.path()));
+    let gateway = generic_echo(&backend);
+    let mut text = String::new();
+    for number in 0..20 {
+        let body = "x".repeat(number);
+        text.push_str(&format!(
+            "POST /{number} HTTP/1.1\r\nHOSTCOOKIEContent-Length: {number}\r\n\r\n{body}"
+        ));
+    }
+    text.push_str("GET /last HTTP/1.1\r\nHOSTCOOKIEConnection: close\r\n\r\n");
+    let answer = say(&gateway, &text);
+    let order: Vec<usize> = (0..20)
+        .map(|number| {
+            answer
+                .find(&format!("\r\n\r\n/{number}HTTP"))
+                .expect("each in its place")
+        })
+        .collect();
+    assert!(order.is_sorted(), "{answer}");
+    for seen in backend.seen().iter().take(20) {
+        assert_eq!(seen.path(), format!("/{}", seen.body.len()));
+    }
+}
+
+fn generic_echo(backend: &Backend) -> Gateway {
+    gateway().console("generic").backend(backend).run()
+}
+
+/// Refused in the middle of a pipeline: nothing behind it is read.
+#[test]
+fn nothing_behind_an_ambiguous_request_is_served() {
+    let backend = backend();
+    let gateway = generic(&backend);
+    let text = "GET /first HTTP/1.1\r\nHOSTCOOKIE\r\nPOST /x HTTP/1.1\r\nHOSTCOOKIEContent-Length: \
+                4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHOSTCOOKIE\r\n";
+    let answer = say(&gateway, text);
+    assert!(
+        answer.contains(" 200 ") && answer.contains(" 400 "),
+        "{answer}"
+    );
+    assert!(!backend.got("smuggled"));
+    assert_eq!(backend.only().target, "/first");
+}
+
+#[test]
+pub fn a_head_that_is_too_large() {
+    let backend = backend();
+    let gateway = generic(&backend);
+    let before = gateway.refusals(Refusal::HeadTooLarge);
+    let large = "a".repeat(70_000);
+    for line in ["Authorization: Negotiate", "Cookie: needle="] {
+        let answer = say(
+            &gateway,
+            &format!("GET /x HTTP/1.1\r\nHOST{line} {large}\r\n\r\n"),
+        );
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    }
+    assert!(gateway.refusals(Refusal::HeadTooLarge) >= before + 2);
+    assert_eq!(backend.seen().len(), 0);
+    // what a user of a thousand groups brings is not
+    let large = "a".repeat(40_000);
+    let answer = say(
+        &gateway,
+        &format!("GET /x HTTP/1.1\r\nHOSTCOOKIEX-A: {large}\r\nConnection: close\r\n\r\n"),
+    );
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[test]
+pub fn a_head_that_does_not_end() {
+    let gateway = gateway()
+        .console("generic")
+        .url(&crate::backend::nowhere())
+        .set("timeouts", "head = \"300ms\"")
+        .run();
+    let before = gateway.refusals(Refusal::HeadTimeout);
+    let answer = say(&gateway, "GET /x HTTP/1.1\r\nHOSTX-A: b");
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(gateway.refusals(Refusal::HeadTimeout) > before);
+}
+
+#[test]
+fn a_backends_framing_is_judged_too() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcd",
+        "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nabcd",
+        "nonsense\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX-A: a\0b\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX-A: a\rSet-Cookie: b\r\n\r\n",
+    ] {
+        let backend = backend().answers(move |_| {
+            crate::backend::raw(answer.as_bytes()).then(crate::backend::Then::Close)
+        });
+        let gateway = generic_echo(&backend);
+        gateway
+            .ask("POST /x")
+            .by("alice")
+            .answer()
+            .is(Refusal::BackendBroken);
+        assert_eq!(backend.seen().len(), 1);
+    }
+}
+
+/// Both framings in an answer: the client gets one reading, and the connection is not used again.
+#[test]
+fn an_answer_with_two_framings_is_not_passed_on_as_such() {
+    let backend = backend().answers(|_| {
+        crate::backend::raw(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n",
+        )
+    });
+    let gateway = generic_echo(&backend);
+    let answer = gateway.ask("GET /x").by("alice").answer();
+    if answer.status == 200 {
+        assert_eq!(answer.text(), "abcd");
+        assert!(
+            answer.header("content-length").is_none()
+                || answer.header("transfer-encoding").is_none()
+        );
+    } else {
+        answer.is(Refusal::BackendBroken);
+    }
+}
+
+#[test]
+fn the_body_of_a_refused_request_is_no_request() {
+    let backend = backend();
+    let gateway = gateway()
+        .console("generic")
+        .with("allow = { users = [\"bob\"] }")
+        .backend(&backend)
+        .run();
+    let smuggled = format!(
+        "GET /smuggled HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\n\r\n",
+        gateway.world.proxy,
+        gateway.world.cookie("bob")
+    );
+    for target in ["/x", "/a/../b", "/x?a;doAs=b"] {
+        let mut client = gateway
+            .ask(&format!("POST {target}"))
+            .by("alice")
+            .body(&smuggled)
+            .send();
+        let all = client.to_end();
+        assert_eq!(all.matches("HTTP/1.1 ").count(), 1, "{target}: {all}");
+        assert!(
+            all.to_ascii_lowercase().contains("connection: close"),
+            "{target}: {all}"
+        );
+    }
+    assert_eq!(backend.seen().len(), 0);
+}
+
+#[test]
+fn answers_before_the_answer_and_those_that_end_with_the_connection_are_read_right() {
+    let backend = backend().answers(|seen| match seen.path() {
+        "/hints" => crate::backend::raw(
+            b"HTTP/1.1 103 Early Hints\r\nLink: secret\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n\
+              HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        ),
+        _ => crate::backend::raw(b"HTTP/1.0 200 OK\r\nX-Old: yes\r\n\r\nuntil the end")
+            .then(crate::backend::Then::Close),
+    });
+    let gateway = generic_echo(&backend);
+    let mut client = gateway.ask("GET /hints").by("alice").send();
+    assert!(client.head().unwrap().starts_with("HTTP/1.1 200 "));
+    for _ in 0..2 {
+        let mut client = gateway.ask("GET /old").by("alice").send();
+        let answer = client.answer();
+        answer.is_ok("until the end");
+        assert_eq!(answer.header("x-old"), Some("yes"));
+    }
+}
+
+#[test]
+fn what_a_backend_sends_behind_its_answer_is_nobodys_answer() {
+    let backend = backend().answers(|_| {
+        crate::backend::raw(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nmineHTTP/1.1 200 OK\r\n\
+              Content-Length: 6\r\n\r\nforged",
+        )
+    });
+    let gateway = generic_echo(&backend);
+    for _ in 0..20 {
+        gateway.ask("GET /x").by("alice").answer().is_ok("mine");
+    }
+}
+
+#[test]
+fn a_head_answer_has_the_length_and_no_body() {
+    let backend = backend().answers(|_| crate::backend::reply(200).body("12345"));
+    let gateway = generic_echo(&backend);
+    let mut client = gateway.connect();
+    for _ in 0..3 {
+        client.send(gateway.ask("HEAD /x").by("alice").bytes());
+        let answer = client.answer_to("HEAD").unwrap();
+        assert_eq!(
+            (answer.status, answer.header("content-length")),
+            (200, Some("5"))
+        );
+    }
+    client.send(gateway.ask("GET /x").by("alice").bytes());
+    client.answer().is_ok("12345");
+}
+
+/// A fragment is no part of a request; it reaches nobody, whatever it says.
+#[test]
+fn a_fragment_is_dropped_or_refused() {
+    let backend = backend();
+    let gateway = generic(&backend);
+    for target in ["/x#/../secret", "/x?a#doAs=bob"] {
+        let answer = gateway.ask(&format!("GET {target}")).by("alice").answer();
+        assert!([200, 400].contains(&answer.status), "{}", answer.head);
+    }
+    assert!(!backend.got("#") && !backend.got("bob") && !backend.got("secret"));
+}

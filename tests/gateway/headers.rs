@@ -1,0 +1,301 @@
+//! Headers by which a client could say who it is, what it forbids to be passed on, and what of the
+//! backend's head comes back.
+
+use spnegate::refusal::Refusal;
+
+use crate::{
+    backend::{backend, raw, reply},
+    client::Client,
+    proxy::gateway,
+    world::world,
+};
+
+#[test]
+fn identity_headers_are_stripped_under_every_alias_and_the_rest_passes() {
+    let backend = backend();
+    let gateway = gateway()
+        .console("namenode")
+        .identity("doas")
+        .backend(&backend)
+        .run();
+    let mut request = gateway.ask("GET /x").by("alice");
+    for name in [
+        "X-Forwarded-For",
+        "x_forwarded_for",
+        "X.Forwarded.For",
+        "X-Forwarded-User",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Host",
+        "Forwarded",
+        "X-Real-IP",
+        "x_real_ip",
+        "X-Remote-User",
+        "X_Remote_User",
+        "x.remote.user",
+        "x~remote~user",
+        "REMOTE_USER",
+        "Remote-User",
+        "Proxy-Authorization",
+        "Proxy-Connection",
+        "SM_USER",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "X-Client-Cert",
+        "TE",
+        "Trailer",
+        "HTTP2-Settings",
+        "content_length",
+        "transfer_encoding",
+    ] {
+        request = request.header(name, "needle");
+    }
+    request = request
+        .header("Accept", "a/b;q=1, */*")
+        .header("X-Requested-By", "me")
+        .header("X-XSRF-HEADER", "\"\"")
+        .header("If-None-Match", "\"tag\"")
+        .header("Range", "bytes=1-2");
+    request.answer().is_ok("alice");
+    assert!(!backend.got("needle"), "{}", backend.only().raw_text());
+    let seen = backend.only();
+    let names: Vec<&str> = seen.headers.iter().map(|(name, _)| name.as_str()).collect();
+    let mut sorted = names.clone();
+    sorted.sort_unstable();
+    assert_eq!(
+        sorted,
+        [
+            "accept",
+            "cookie",
+            "host",
+            "if-none-match",
+            "range",
+            "x-request-id",
+            "x-requested-by",
+            "x-xsrf-header"
+        ]
+    );
+    assert_eq!(seen.header("accept"), Some("a/b;q=1, */*"));
+    assert_eq!(
+        seen.header("host"),
+        Some(backend.address().to_string().as_str())
+    );
+}
+
+#[test]
+fn what_the_client_calls_hop_by_hop_ends_here_and_takes_nothing_of_ours_with_it() {
+    let backend = backend();
+    let gateway = gateway()
+        .console("namenode")
+        .identity("doas")
+        .backend(&backend)
+        .run();
+    let answer = gateway
+        .ask("GET /x")
+        .by("alice")
+        .header(
+            "Connection",
+            "X-Remote-User, Cookie, Host, Keep-Alive, X-Odd",
+        )
+        .header("X-Odd", "needle")
+        .header("Keep-Alive", "needle")
+        .answer();
+    answer.is_ok("alice");
+    let seen = backend.only();
+    assert!(
+        !backend.got("needle") && !backend.got("x-odd"),
+        "{}",
+        seen.raw_text()
+    );
+    assert!(seen.header("cookie").unwrap().starts_with("hadoop.auth="));
+    assert_eq!(seen.do_as(), Some("alice"));
+}
+
+#[test]
+fn the_clients_token_never_reaches_a_backend() {
+    let backend = backend();
+    let gateway = gateway().console("generic").backend(&backend).run();
+    let token = world().authorization("alice");
+    let encoded = token.strip_prefix("Negotiate ").unwrap();
+    let login = gateway
+        .ask("GET /x")
+        .header("Authorization", &token)
+        .answer();
+    login.is_ok("nobody");
+    let cookie = login.session().unwrap();
+    // clients repeat the token beside the cookie
+    let again = gateway
+        .ask("GET /y")
+        .header("Authorization", &token)
+        .header("Cookie", &cookie)
+        .answer();
+    again.is_ok("nobody");
+    gateway
+        .ask("GET /z")
+        .by("alice")
+        .header("Authorization", "Basic bmVlZGxl")
+        .header("Proxy-Authorization", "Basic bmVlZGxl")
+        .answer()
+        .is_ok("nobody");
+    assert!(!backend.got(encoded) && !backend.got("bmVlZGxl"));
+    for seen in backend.seen() {
+        assert_eq!(seen.header("authorization"), None, "{}", seen.raw_text());
+    }
+}
+
+#[test]
+fn every_spelling_of_negotiate_logs_in() {
+    let backend = backend();
+    let gateway = gateway().console("generic").backend(&backend).run();
+    for spelling in [
+        "Negotiate ",
+        "negotiate ",
+        "NEGOTIATE  ",
+        "Negotiate : ",
+        "Negotiate: ",
+    ] {
+        let token = world()
+            .authorization("alice")
+            .replace("Negotiate ", spelling);
+        let answer = gateway
+            .ask("GET /x")
+            .header("Authorization", &token)
+            .answer();
+        answer.is_ok("nobody");
+        let reply = answer.header("www-authenticate").unwrap();
+        assert!(
+            reply.starts_with("Negotiate o") || reply.starts_with("Negotiate Y"),
+            "{reply}"
+        );
+    }
+}
+
+#[test]
+fn junk_for_a_token_is_never_an_error_of_ours() {
+    let gateway = gateway()
+        .console("generic")
+        .url(&crate::backend::nowhere())
+        .run();
+    let good = world().authorization("alice");
+    let good = good.strip_prefix("Negotiate ").unwrap();
+    let mut tokens: Vec<String> = [
+        "", "=", "A", "AA", "YII=", "\"abc\"", "a b", "%41", "////", "oYIB", "YA==", "bg==", "oA==",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    // truncated, and with bytes changed
+    for at in (4..good.len()).step_by(good.len() / 12) {
+        tokens.push(good[..at].to_owned());
+        let changed = if &good[at..=at] == "A" { "B" } else { "A" };
+        tokens.push(format!("{}{changed}{}", &good[..at], &good[at + 1..]));
+    }
+    for token in tokens {
+        let answer = gateway
+            .ask("GET /x")
+            .header("Authorization", &format!("Negotiate {token}"))
+            .answer();
+        // a change that is not covered by any checksum may still log in, to no backend
+        assert!(
+            [400, 401, 403, 431, 503].contains(&answer.status),
+            "{token}: {}",
+            answer.head
+        );
+        if answer.status == 503 {
+            answer.is(Refusal::BackendDown);
+        }
+    }
+}
+
+#[test]
+fn an_answer_passes_without_its_hop_by_hop_headers_and_trailers() {
+    let backend = backend().answers(|_| {
+        raw(
+            b"HTTP/1.1 200 Fine (secret)\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\
+              Connection: X-Hop\r\nX-Hop: secret\r\nKeep-Alive: timeout=5\r\nServer: Jetty\r\n\
+              Authentication-Info: secret\r\nWWW-Authenticate: Negotiate secret\r\nX-Own: kept\r\n\
+              \r\n5\r\nhello\r\n0\r\nX-T: secret\r\n\r\n",
+        )
+    });
+    let gateway = gateway().console("generic").backend(&backend).run();
+    let mut client = gateway.ask("GET /x").by("alice").send();
+    let answer = client.answer();
+    answer.is_ok("hello");
+    assert_eq!(answer.header("x-own"), Some("kept"));
+    assert_eq!(answer.header("server"), Some("Jetty"));
+    assert!(!answer.all_text().contains("secret"), "{}", answer.head);
+    // nothing came behind the body
+    client.send(gateway.ask("GET /x").by("alice").bytes());
+    client.answer().is_ok("hello");
+}
+
+#[test]
+fn a_backend_cannot_turn_the_connection_into_something_else() {
+    let backend = backend().answers(|_| {
+        raw(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nsecret")
+    });
+    let gateway = gateway().console("generic").backend(&backend).run();
+    let mut client = gateway
+        .ask("GET /x")
+        .by("alice")
+        .header("Connection", "Upgrade")
+        .header("Upgrade", "x")
+        .send();
+    let head = client.head().unwrap();
+    assert!(head.starts_with("HTTP/1.1 502"), "{head}");
+    assert!(!backend.only().raw_text().to_lowercase().contains("upgrade"));
+}
+
+#[test]
+fn h2c_is_never_forwarded() {
+    let backend = backend();
+    let gateway = gateway().console("generic").backend(&backend).run();
+    let answer = gateway
+        .ask("GET /x")
+        .by("alice")
+        .header("Connection", "Upgrade, HTTP2-Settings")
+        .header("Upgrade", "h2c")
+        .header("HTTP2-Settings", "AAMAAABkAARAAAAAAAIAAAAA")
+        .answer();
+    answer.is_ok("nobody");
+    let raw = backend.only().raw_text().to_lowercase();
+    assert!(
+        !raw.contains("h2c") && !raw.contains("http2-settings"),
+        "{raw}"
+    );
+}
+
+#[test]
+fn a_client_of_http_1_0_gets_its_answer_and_the_backend_http_1_1() {
+    let backend = backend();
+    let gateway = gateway().console("generic").backend(&backend).run();
+    let mut client = Client::connect(gateway.address());
+    let (host, cookie) = (&gateway.world.proxy, gateway.world.cookie("alice"));
+    client.send(format!(
+        "GET /x HTTP/1.0\r\nHost: {host}\r\nCookie: {cookie}\r\n\r\n"
+    ));
+    let answer = client.to_end();
+    assert!(
+        answer.contains(" 200 ") && answer.ends_with("nobody"),
+        "{answer}"
+    );
+    assert!(backend.only().raw_text().starts_with("GET /x HTTP/1.1\r\n"));
+}
+
+#[test]
+fn answers_of_the_gateway_are_not_for_shared_caches() {
+    let backend = backend().answers(|_| reply(200).with("Cache-Control", "max-age=60"));
+    let gateway = gateway().console("generic").backend(&backend).run();
+    let own = gateway.ask("GET /.spnegate/whoami").by("alice").answer();
+    assert_eq!(own.header("cache-control"), Some("no-store"));
+    let token = world().authorization("alice");
+    let login = gateway
+        .ask("GET /x")
+        .header("Authorization", &token)
+        .answer();
+    // an answer with a new session in it is nobody else's
+    let control = login.all("cache-control").join(",");
+    assert!(login.session().is_some());
+    assert!(
+        control.contains("private") || control.contains("no-store"),
+        "{control}"
+    );
+}

@@ -1,0 +1,265 @@
+//! Who the user is, only the gateway says: `doAs` in every spelling, in queries and forms.
+
+use spnegate::refusal::Refusal;
+
+use crate::{
+    backend::{Backend, Logins, backend},
+    client::Answer,
+    proxy::{Gateway, gateway},
+};
+
+fn namenode(backend: &Backend) -> Gateway {
+    gateway()
+        .console("namenode")
+        .identity("doas")
+        .backend(backend)
+        .run()
+}
+
+fn ask(gateway: &Gateway, target: &str) -> Answer {
+    gateway.ask(&format!("GET {target}")).by("alice").answer()
+}
+
+#[test]
+fn exactly_one_own_do_as_comes_first_and_all_other_bytes_as_they_came() {
+    let backend = backend();
+    let gateway = namenode(&backend);
+    for (sent, received) in [
+        ("/x", "/x?doAs=alice"),
+        ("/x?", "/x?doAs=alice"),
+        ("/x?a=1&b=2", "/x?doAs=alice&a=1&b=2"),
+        ("/x?doAs=bob", "/x?doAs=alice"),
+        ("/x?doAs=bob&a=1", "/x?doAs=alice&a=1"),
+        ("/x?a=1&doAs=bob", "/x?doAs=alice&a=1"),
+        (
+            "/x?a=1&doAs=bob&b=2&doas=carol&c",
+            "/x?doAs=alice&a=1&b=2&c",
+        ),
+        ("/x?DOAS=bob", "/x?doAs=alice"),
+        ("/x?dOaS=bob&user.name=bob&USER.NAME=bob", "/x?doAs=alice"),
+        ("/x?%64oAs=bob&do%41s=bob&do%61s=bob", "/x?doAs=alice"),
+        ("/x?user%2ename=bob&user%2Ename=bob", "/x?doAs=alice"),
+        ("/x?delegation=TOKEN&op=OPEN", "/x?doAs=alice&op=OPEN"),
+        (
+            "/x?op=OPEN&namenoderpcaddress=evil:8020",
+            "/x?doAs=alice&op=OPEN",
+        ),
+        ("/x?doAs", "/x?doAs=alice"),
+        ("/x?doAs=", "/x?doAs=alice"),
+        ("/x?doAs=a=b", "/x?doAs=alice"),
+        // what is legal stays, byte by byte
+        (
+            "/x?destination=/a;b&c=%2F%20+d",
+            "/x?doAs=alice&destination=/a;b&c=%2F%20+d",
+        ),
+        ("/x?a&&b&", "/x?doAs=alice&a&&b&"),
+        (
+            "/x?xdoAs=1&doAsx=2&a=doAs=3",
+            "/x?doAs=alice&xdoAs=1&doAsx=2&a=doAs=3",
+        ),
+        ("/x?q=%25&r=%2525", "/x?doAs=alice&q=%25&r=%2525"),
+        (
+            "/a%20b/%C3%BC;v=1//c?x",
+            "/a%20b/%C3%BC;v=1//c?doAs=alice&x",
+        ),
+    ] {
+        backend.forget();
+        ask(&gateway, sent).is_ok("alice");
+        let seen = backend.only();
+        let line = format!("GET {received} HTTP/1.1\r\n");
+        assert!(
+            seen.raw.starts_with(line.as_bytes()),
+            "{sent}: {}",
+            seen.raw_text()
+        );
+    }
+    assert!(!backend.got("bob") && !backend.got("TOKEN") && !backend.got("evil"));
+}
+
+#[test]
+fn a_name_that_only_some_parsers_would_see_is_refused() {
+    let backend = backend();
+    let gateway = namenode(&backend);
+    ask(&gateway, "/x").is_ok("alice");
+    backend.forget();
+    for query in [
+        "a=1;doAs=bob",
+        "a;doas=bob",
+        ";doAs=bob",
+        "a=1;user.name=bob",
+        "a=1;delegation=x",
+        "a=1;%64oAs=bob",
+        "%2564oAs=bob",
+        "do%2541s=bob",
+        "do%252541s=bob",
+        "a=1&%3bdoAs=bob",
+        "%26doAs=bob",
+        "x%26doAs=bob",
+        "+doAs=bob",
+        "doAs+=bob",
+        "doAs%20=bob",
+        "%20doAs=bob",
+        "doAs%09=bob",
+        "doAs%0a=bob",
+        "doAs%00=bob",
+        "%00doAs=bob",
+        "do%c5%bfs=bob&doA%c5%bf=bob",
+        "%ef%bd%84oAs=bob",
+        "do%e2%80%8bAs=bob",
+        "do%c0%c1s=bob",
+        "doA%ff=bob",
+        "a=%",
+        "a=%4",
+        "a=%zz",
+        "do%u0041s=bob",
+        "a=%00",
+    ] {
+        ask(&gateway, &format!("/x?{query}")).is(Refusal::BadQuery);
+        assert_eq!(backend.seen().len(), 0, "{query}");
+    }
+    assert!(!backend.got("bob"));
+}
+
+#[test]
+fn a_users_name_cannot_end_its_parameter() {
+    let backend = backend();
+    let gateway = namenode(&backend);
+    let cookie = gateway.world.cookie("a&doAs=root#%+");
+    let answer = gateway
+        .ask("GET /x?op=1")
+        .header("Cookie", &cookie)
+        .answer();
+    assert_eq!(answer.status, 200, "{}", answer.all_text());
+    let seen = backend.only();
+    let user = seen.do_as().unwrap();
+    assert_eq!(user, "a%26doAs%3Droot%23%25%2B", "{}", seen.target);
+    assert!(seen.target.ends_with("&op=1"));
+}
+
+#[test]
+fn forms_that_name_an_identity_are_refused_and_honest_ones_pass() {
+    let backend = backend();
+    let gateway = gateway()
+        .console("oozie")
+        .identity("doas")
+        .backend(&backend)
+        .run();
+    let post = |form: &str| {
+        gateway
+            .ask("POST /oozie/v1/jobs")
+            .by("alice")
+            .form(form)
+            .answer()
+    };
+    post("a=1&b=doAs").is_ok("alice");
+    let seen = backend.only();
+    assert_eq!(seen.body, b"a=1&b=doAs");
+    assert_eq!(seen.target, "/oozie/v1/jobs?doAs=alice");
+    backend.forget();
+    for form in [
+        "doAs=bob",
+        "a=1&DOAS=bob",
+        "a=1;doas=bob",
+        "%64oAs=bob",
+        "user.name=bob",
+        "a=%",
+    ] {
+        post(form).is(Refusal::BadForm);
+    }
+    for (name, value) in [
+        (
+            "Content-Type",
+            "Application/X-WWW-Form-UrlEncoded; charset=utf-16",
+        ),
+        (
+            "Content-Type",
+            "text/plain, application/x-www-form-urlencoded",
+        ),
+    ] {
+        let answer = gateway
+            .ask("POST /oozie/v1/jobs")
+            .by("alice")
+            .header(name, value)
+            .body("doAs=bob")
+            .answer();
+        answer.is(Refusal::BadForm);
+    }
+    let compressed = gateway
+        .ask("PUT /oozie/v1/jobs")
+        .by("alice")
+        .header("Content-Encoding", "gzip")
+        .form("doAs=bob")
+        .answer();
+    compressed.is(Refusal::BadForm);
+    let chunked = "POST /oozie/v1/jobs HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\
+                   \r\nTransfer-Encoding: chunked\r\n";
+    let mut client = gateway.connect();
+    let (host, cookie) = (&gateway.world.proxy, gateway.world.cookie("alice"));
+    client.send(format!(
+        "{chunked}Host: {host}\r\nCookie: {cookie}\r\n\r\n3\r\ndoA\r\n5\r\ns=bob\r\n0\r\n\r\n"
+    ));
+    client.answer().is(Refusal::BadForm);
+    assert_eq!(backend.seen().len(), 0);
+    // what is larger than can be looked at is not passed unseen
+    post(&format!("a={}", "x".repeat(70_000))).is(Refusal::BadForm);
+    assert_eq!(backend.seen().len(), 0);
+    assert!(!backend.got("bob"));
+}
+
+#[test]
+fn a_service_console_tells_nobody_and_lets_nobody_tell() {
+    let backend = backend();
+    let gateway = gateway()
+        .console("namenode")
+        .identity("service")
+        .backend(&backend)
+        .run();
+    ask(&gateway, "/x?doAs=bob&a=1&user.name=bob").is_ok("nobody");
+    assert_eq!(backend.only().target, "/x?a=1");
+    ask(&gateway, "/x;b?c=/d;e").is_ok("nobody");
+    assert_eq!(backend.seen()[1].target, "/x;b?c=/d;e");
+}
+
+#[test]
+fn a_simple_console_is_told_by_user_name_without_any_login() {
+    let backend = backend().logins(Logins::Open);
+    let gateway = gateway()
+        .console("namenode")
+        .identity("simple")
+        .backend(&backend)
+        .run();
+    ask(&gateway, "/x?user.name=bob&doAs=carol&a=1");
+    let seen = backend.only();
+    assert_eq!(seen.target, "/x?user.name=alice&a=1");
+    assert_eq!(seen.header("authorization"), None);
+    assert_eq!(backend.login_count(), 0);
+}
+
+/// Under `service` a delegation token would be the gateway's own, and with it the gateway's rights.
+#[test]
+pub fn a_service_console_gives_no_credential_of_its_own() {
+    let backend = backend();
+    let gateway = gateway()
+        .console("namenode")
+        .identity("service")
+        .backend(&backend)
+        .run();
+    ask(&gateway, "/webhdfs/v1/?op=LISTSTATUS").is_ok("nobody");
+    backend.forget();
+    for query in [
+        "op=GETDELEGATIONTOKEN",
+        "op=getdelegationtoken&renewer=alice",
+        "OP=GetDelegationToken",
+        "a=1&op=GETDELEGATIONTOKEN",
+        "%6fp=GETDELEGATIONTOKEN",
+        "op=GETDELEGATION%54OKEN",
+        "op=LISTSTATUS&op=GETDELEGATIONTOKEN",
+        "op=GETDELEGATIONTOKENS",
+    ] {
+        ask(&gateway, &format!("/webhdfs/v1/?{query}")).is(Refusal::CredentialDenied);
+        assert_eq!(backend.seen().len(), 0, "{query}");
+    }
+    // a token of the user's own, where the user is told
+    let doas = namenode(&backend);
+    ask(&doas, "/webhdfs/v1/?op=GETDELEGATIONTOKEN").is_ok("alice");
+}

@@ -1,0 +1,146 @@
+//! Redirects of a backend in the client's terms.
+
+use spnegate::refusal::Refusal;
+
+use crate::{
+    backend::{Backend, Role, backend, reply, second},
+    proxy::{Gateway, gateway},
+};
+
+/// A backend that redirects to what the query's `to` names (`SELF` is its own address).
+fn redirecting() -> Backend {
+    let backend = backend();
+    let own = backend.address().to_string();
+    backend.answers(move |seen| {
+        let to = seen
+            .query()
+            .split('&')
+            .find_map(|piece| piece.strip_prefix("to="))
+            .unwrap();
+        reply(302).with("Location", &to.replace("SELF", &own).replace("|", "&"))
+    })
+}
+
+fn location(gateway: &Gateway, to: &str) -> Option<String> {
+    let answer = gateway
+        .ask(&format!("GET /x?to={to}"))
+        .by("alice")
+        // decides nothing
+        .header("X-Forwarded-Host", "evil.example.org")
+        .answer();
+    assert_eq!(answer.status, 302, "{to}: {}", answer.all_text());
+    answer.header("location").map(str::to_owned)
+}
+
+#[test]
+fn a_redirect_to_the_backend_stays_in_the_gateway() {
+    let (one, two) = (redirecting(), second().role(Role::Sick));
+    let gateway = gateway()
+        .console("generic")
+        .backend(&one)
+        .backend(&two)
+        .run();
+    for (to, place) in [
+        ("http://SELF/a?b=c", "/a?b=c"),
+        ("HTTP://SELF/a", "/a"),
+        ("//SELF/a", "/a"),
+        ("http://SELF", "/"),
+        ("http://SELF//evil.example.org/x", "/evil.example.org/x"),
+        ("http://SELF/a?doAs=alice|b=1", "/a?b=1"),
+        ("http://SELF/?user.name=spnegate", "/"),
+        (
+            &format!("http://{}/of-the-other", two.address()),
+            "/of-the-other",
+        ),
+        ("/relative?x", "/relative?x"),
+        ("relative", "relative"),
+    ] {
+        assert_eq!(location(&gateway, to).as_deref(), Some(place), "{to}");
+    }
+}
+
+#[test]
+fn a_redirect_elsewhere_stays_what_it_is_without_the_users_identity() {
+    let one = redirecting();
+    let gateway = gateway().console("generic").backend(&one).run();
+    for (to, place) in [
+        (
+            "http://jhs.example.com:19888/job",
+            "http://jhs.example.com:19888/job",
+        ),
+        ("//cdn.example.org/x", "//cdn.example.org/x"),
+        (
+            "http://SELF.evil.example.org/",
+            "http://SELF.evil.example.org/",
+        ),
+        (
+            "http://SELF@evil.example.org/",
+            "http://SELF@evil.example.org/",
+        ),
+        ("hdfs://nn/x", "hdfs://nn/x"),
+        ("http://rm2:8088/?doAs=alice|a=1", "http://rm2:8088/?a=1"),
+    ] {
+        let place = place.replace("SELF", &one.address().to_string());
+        assert_eq!(
+            location(&gateway, to).as_deref(),
+            Some(place.as_str()),
+            "{to}"
+        );
+    }
+}
+
+#[test]
+fn a_delegation_token_leaves_for_no_unlisted_host() {
+    let one = redirecting();
+    let webhdfs = gateway()
+        .console("namenode")
+        .identity("doas")
+        .backend(&one)
+        .run();
+    let generic = gateway().console("generic").backend(&one).run();
+    for to in [
+        "http://evil.example.org:50075/webhdfs/v1/x?delegation=needle",
+        "http://evil.example.org:50075/webhdfs/v1/x?a=1|DELEGATION=needle",
+        "//evil.example.org/x?a=1|%2564elegation=needle",
+    ] {
+        for (gateway, path) in [(&webhdfs, "/webhdfs/v1/x"), (&generic, "/x")] {
+            let answer = gateway
+                .ask(&format!("GET {path}?to={to}"))
+                .by("alice")
+                .answer();
+            answer.is(Refusal::NodeDenied);
+            assert!(!answer.all_text().contains("needle"), "{to}");
+        }
+    }
+}
+
+#[test]
+fn refresh_and_content_location_are_rewritten_too() {
+    let backend = backend();
+    let own = backend.url();
+    let backend = backend.answers(move |_| {
+        reply(200)
+            .with("Refresh", &format!("3; url={own}/next"))
+            .with("Content-Location", &format!("{own}/place"))
+            .body("page")
+    });
+    let gateway = gateway().console("generic").backend(&backend).run();
+    let answer = gateway.ask("GET /x").by("alice").answer();
+    assert_eq!(answer.header("refresh"), Some("3; url=/next"));
+    assert_eq!(answer.header("content-location"), Some("/place"));
+}
+
+#[test]
+fn a_redirect_with_control_bytes_or_none_that_can_be_read_is_not_passed_on() {
+    let backend = backend().answers(|_| {
+        crate::backend::raw(
+            b"HTTP/1.1 302 Found\r\nLocation: http://a/\xff\xfe\r\nContent-Length: 0\r\n\r\n",
+        )
+    });
+    let gateway = gateway().console("generic").backend(&backend).run();
+    gateway
+        .ask("GET /x")
+        .by("alice")
+        .answer()
+        .is(Refusal::BackendBroken);
+}

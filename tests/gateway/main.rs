@@ -1,0 +1,38 @@
+//! The whole gateway in process, before raw TCP backends on a throwaway realm: every refusal, and
+//! every rule of an authenticating proxy proven by the bytes that a backend received.
+//!
+//! A test builds what it needs: `backend().answers(…)`, `gateway().console("namenode")
+//! .identity("doas").backend(&b).run()`, `gateway.ask("GET /x").by("alice").answer()`. Nobody logs
+//! in where a session will do: the gateways share a secret with the tests, which mint cookies.
+#![allow(
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    unreachable_pub,
+    missing_docs,
+    reason = "tests and their helpers"
+)]
+
+#[path = "../support/realm.rs"]
+mod realm;
+
+mod backend;
+mod client;
+mod proxy;
+mod world;
+
+mod backend_login;
+mod cookies;
+mod failover;
+mod faults;
+mod framing;
+mod headers;
+mod impersonation;
+mod links;
+mod logs;
+mod mixups;
+mod nodes;
+mod paths;
+mod refusals;
+mod sessions;
+mod tickets;
+mod uploads;

@@ -1,0 +1,253 @@
+//! DataNodes by signed paths: for this user, this link, for a while, and without any credential of
+//! the gateway.
+
+use spnegate::refusal::Refusal;
+
+use crate::{
+    backend::{Backend, Logins, backend, reply},
+    client::Answer,
+    proxy::{Gateway, gateway},
+};
+
+/// A NameNode that sends everybody to a DataNode, and the DataNode.
+struct Cluster {
+    datanode: Backend,
+    namenode: Backend,
+    gateway: Gateway,
+}
+
+impl Cluster {
+    fn start() -> Self {
+        let datanode = backend().logins(Logins::Open).answers(|seen| {
+            reply(201)
+                .with("Set-Cookie", "hadoop.auth=secret; Path=/")
+                .with("Content-Type", "text/html")
+                .body(format!("{} {}", seen.method, seen.body.len()))
+        });
+        let place = format!(
+            "http://{}/webhdfs/v1/f?op=CREATE&delegation=needle&namenoderpcaddress=nn:8020&user.name=x",
+            datanode.address()
+        );
+        let namenode = backend().answers(move |seen| {
+            if seen.query().contains("noredirect=true") {
+                return reply(200)
+                    .with("Content-Type", "application/json")
+                    .body(format!(r#"{{"Location":"{place}"}}"#));
+            }
+            reply(307).with("Location", &place)
+        });
+        let (host, port) = (datanode.address().ip(), datanode.address().port());
+        let gateway = gateway()
+            .console("namenode")
+            .identity("doas")
+            .backend(&namenode)
+            .with(&format!(
+                "nodes = {{ hosts = [\"{host}\"], ports = [{port}] }}"
+            ))
+            .run();
+        Self {
+            datanode,
+            namenode,
+            gateway,
+        }
+    }
+
+    /// The path and query of the link that a user gets.
+    fn link(&self, user: &str) -> String {
+        let answer = self
+            .gateway
+            .ask("PUT /webhdfs/v1/f?op=CREATE")
+            .by(user)
+            .body("")
+            .answer();
+        assert_eq!(answer.status, 307, "{}", answer.all_text());
+        self.path_of(answer.header("location").unwrap())
+    }
+
+    fn path_of(&self, link: &str) -> String {
+        let origin = format!(
+            "http://{}:{}",
+            self.gateway.world.proxy,
+            self.gateway.address().port()
+        );
+        let path = link
+            .strip_prefix(&origin)
+            .unwrap_or_else(|| panic!("{link} is not absolute"));
+        assert!(path.starts_with("/.spnegate/node/http/"), "{link}");
+        path.to_owned()
+    }
+
+    fn follow(&self, link: &str, user: &str) -> Answer {
+        self.gateway
+            .ask(&format!("PUT {link}"))
+            .by(user)
+            .body("data")
+            .answer()
+    }
+}
+
+#[test]
+fn a_link_leads_its_user_to_the_node_without_a_credential_of_the_gateway() {
+    let cluster = Cluster::start();
+    let link = cluster.link("alice");
+    let answer = cluster.follow(&link, "alice");
+    assert_eq!((answer.status, answer.text().as_str()), (201, "PUT 4"));
+    assert_eq!(answer.all("set-cookie"), Vec::<&str>::new());
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(answer.header("content-security-policy"), Some("sandbox"));
+    let seen = cluster.datanode.only();
+    let line = "PUT /webhdfs/v1/f?op=CREATE&delegation=needle&namenoderpcaddress=nn:8020&user.name=x HTTP/1.1\r\n";
+    assert!(seen.raw_text().starts_with(line), "{}", seen.raw_text());
+    assert_eq!(
+        seen.header("host"),
+        Some(cluster.datanode.address().to_string().as_str())
+    );
+    let raw = seen.raw_text().to_lowercase();
+    for word in [
+        "authorization",
+        "cookie",
+        "hadoop.auth",
+        "doas",
+        ".spnegate",
+    ] {
+        assert!(!raw.contains(word), "{word}: {raw}");
+    }
+    // the NameNode is asked as the user
+    assert_eq!(cluster.namenode.only().do_as(), Some("alice"));
+}
+
+#[test]
+fn the_json_of_noredirect_is_signed_too() {
+    let cluster = Cluster::start();
+    let answer = cluster
+        .gateway
+        .ask("PUT /webhdfs/v1/f?op=CREATE&noredirect=true")
+        .by("alice")
+        .answer();
+    let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let link = cluster.path_of(json["Location"].as_str().unwrap());
+    assert_eq!(cluster.follow(&link, "alice").status, 201);
+    cluster.follow(&link, "bob").is(Refusal::NodeLink);
+}
+
+#[test]
+fn a_link_is_for_one_user_and_not_to_be_changed() {
+    let cluster = Cluster::start();
+    let link = cluster.link("alice");
+    let anonymous = cluster.gateway.ask(&format!("GET {link}")).answer();
+    anonymous.is(Refusal::LoginRequired);
+    for (user, link) in [
+        ("bob", link.clone()),
+        ("alice", link.replace("op=CREATE", "op=APPEND")),
+        (
+            "alice",
+            link.replace("delegation=needle", "delegation=needl3"),
+        ),
+        ("alice", link.replace("/webhdfs/v1/f", "/webhdfs/v1/g")),
+        ("alice", link.replace("nn:8020", "evil:8020")),
+        ("alice", format!("{link}&a=b")),
+        ("alice", format!("{link}&doAs=root")),
+        ("alice", format!("{link}&.spnegate=1.AA")),
+        ("alice", link.replace(".spnegate=", ".spnegate=9")),
+        ("alice", link.split("&.spnegate").next().unwrap().to_owned()),
+    ] {
+        cluster.follow(&link, user).is(Refusal::NodeLink);
+    }
+    let (head, tail) = link.rsplit_once('.').unwrap();
+    for at in (0..tail.len()).step_by(7) {
+        let other = if &tail[at..=at] == "A" { "B" } else { "A" };
+        let changed = format!("{head}.{}{other}{}", &tail[..at], &tail[at + 1..]);
+        cluster.follow(&changed, "alice").is(Refusal::NodeLink);
+    }
+    assert_eq!(cluster.datanode.seen().len(), 0);
+    // seeking within the file is what Hadoop's client does with a link
+    assert_eq!(
+        cluster
+            .follow(&format!("{link}&offset=10&length=5"), "alice")
+            .status,
+        201
+    );
+}
+
+#[test]
+fn no_node_but_the_listed_is_reached_however_it_is_written() {
+    let cluster = Cluster::start();
+    let address = cluster.datanode.address();
+    let port = address.port();
+    for authority in [
+        format!("{}:{}", address.ip(), port - 1),
+        format!("localhost:{port}"),
+        format!("[::1]:{port}"),
+        format!("0:{port}"),
+        format!("2130706433:{port}"),
+        format!("{}.:{port}", address.ip()),
+        format!("u@{}:{port}", address.ip()),
+        format!("{}:0{port}", address.ip()),
+        address.ip().to_string(),
+        "169.254.169.254:80".to_owned(),
+        "evil.example.org:50075".to_owned(),
+    ] {
+        let answer = cluster.follow(&format!("/.spnegate/node/http/{authority}/x"), "alice");
+        assert!(
+            [400, 403, 404].contains(&answer.status),
+            "{authority}: {}",
+            answer.head
+        );
+    }
+    for path in ["/../x", "/%2e%2e/x", "/a%2fb", "/a\\b"] {
+        let answer = cluster.follow(&format!("/.spnegate/node/http/{address}{path}"), "alice");
+        answer.is(Refusal::BadPath);
+    }
+    assert_eq!(cluster.datanode.seen().len(), 0);
+}
+
+#[test]
+fn a_node_that_wants_a_login_is_no_challenge_to_the_client() {
+    let cluster = Cluster::start();
+    cluster.datanode.now_logins(Logins::Unauthorized);
+    let answer = cluster.follow(&cluster.link("alice"), "alice");
+    answer.is(Refusal::BackendLogin);
+    assert!(!answer.all_text().contains("secret"));
+    assert_eq!(cluster.datanode.seen().len(), 1);
+}
+
+#[test]
+fn a_node_that_is_gone_is_said_to_be() {
+    let cluster = Cluster::start();
+    let link = cluster.link("alice");
+    cluster.datanode.kill();
+    cluster.follow(&link, "alice").is(Refusal::BackendDown);
+}
+
+/// Several consoles on one listener: a link goes by the console that knows the node.
+#[test]
+fn a_link_works_where_consoles_share_a_listener() {
+    let datanode = backend().logins(Logins::Open);
+    let place = format!("{}/webhdfs/v1/f?op=OPEN&delegation=needle", datanode.url());
+    let namenode = backend().answers(move |_| reply(307).with("Location", &place));
+    let oozie = backend();
+    let (host, port) = (datanode.address().ip(), datanode.address().port());
+    let gateway = gateway()
+        .console("generic")
+        .with("path = \"/oozie\"")
+        .with("allow = { users = [\"carol\"] }")
+        .backend(&oozie)
+        .console("namenode")
+        .identity("doas")
+        .backend(&namenode)
+        .with(&format!(
+            "nodes = {{ hosts = [\"{host}\"], ports = [{port}] }}"
+        ))
+        .run();
+    let answer = gateway
+        .ask("GET /webhdfs/v1/f?op=OPEN")
+        .by("alice")
+        .answer();
+    let link = answer
+        .header("location")
+        .unwrap_or_else(|| panic!("{}", answer.all_text()));
+    let path = &link[link.find("/.spnegate").unwrap()..];
+    let answer = gateway.ask(&format!("GET {path}")).by("alice").answer();
+    assert_eq!(answer.status, 200, "{}", answer.all_text());
+    assert_eq!(datanode.seen().len(), 1);
+}

@@ -1,0 +1,336 @@
+//! Paths, hosts and methods: what is passed on is what was judged, byte by byte.
+
+use spnegate::refusal::Refusal;
+
+use crate::{
+    backend::{Backend, backend},
+    proxy::{Gateway, gateway},
+};
+
+fn generic(backend: &Backend) -> Gateway {
+    let gateway = gateway().console("generic").backend(backend).run();
+    gateway
+        .ask("GET /ready")
+        .by("alice")
+        .answer()
+        .is_ok("nobody");
+    backend.forget();
+    gateway
+}
+
+#[test]
+fn ordinary_paths_pass_as_the_same_bytes() {
+    let backend = backend();
+    let gateway = generic(&backend);
+    for path in [
+        "/webhdfs/v1//tmp/a%20b",
+        "/x;jsessionid=1/y",
+        "/a=x%252Fy/100%25",
+        "/%C3%BC%7Euser/~x",
+        "/.hidden/..b/c...",
+        "/a%3Bb%2Cc",
+        "/a:b@c!$&'()*+,=",
+    ] {
+        backend.forget();
+        gateway
+            .ask(&format!("GET {path}"))
+            .by("alice")
+            .answer()
+            .is_ok("nobody");
+        let line = format!("GET {path} HTTP/1.1\r\n");
+        assert!(backend.only().raw_text().starts_with(&line), "{path}");
+    }
+}
+
+#[test]
+fn what_two_parsers_would_read_differently_reaches_nobody() {
+    let backend = backend();
+    let gateway = generic(&backend);
+    for path in [
+        "/a/../b",
+        "/a/./b",
+        "/..",
+        "/a/..;/b",
+        "/a/..;x=y/b",
+        "/a/%2e%2e/b",
+        "/a/%2E./b",
+        "/a/%252e%252e/b",
+        "/a/..%2fb",
+        "/a%2fb",
+        "/a%2Fb",
+        "/a/..%252fb",
+        "/a/..%5cb",
+        "/a%5cb",
+        "/a\\b",
+        "/a%00",
+        "/a%0d%0aHost:evil",
+        "/a%7f",
+        "/a%c0%ae%c0%ae/b",
+        "/a%e0%80%ae",
+        "/a%ff",
+        "/a%",
+        "/a%4",
+        "/a%zz",
+        "/%6fozie",
+        "//evil.example.org/x",
+    ] {
+        let answer = gateway.ask(&format!("GET {path}")).by("alice").answer();
+        assert_eq!(answer.status, 400, "{path}: {}", answer.all_text());
+        assert_eq!(backend.seen().len(), 0, "{path}");
+    }
+}
+
+#[test]
+fn an_encoded_slash_passes_where_the_console_allows_it() {
+    let backend = backend();
+    let gateway = gateway()
+        .console("generic")
+        .with("allow_encoded_slash = true")
+        .backend(&backend)
+        .run();
+    gateway
+        .ask("GET /t/row%2Fkey")
+        .by("alice")
+        .answer()
+        .is_ok("nobody");
+    assert_eq!(backend.only().target, "/t/row%2Fkey");
+    gateway
+        .ask("GET /t/..%2Fkey")
+        .by("alice")
+        .answer()
+        .is(Refusal::BadPath);
+}
+
+#[test]
+fn a_console_with_a_path_gets_what_is_under_it_and_nothing_else() {
+    let (oozie, rest) = (backend(), backend());
+    let gateway = gateway()
+        .console("generic")
+        .name("sub")
+        .with("path = \"/oozie\"")
+        .with("allow = { users = [\"alice\"] }")
+        .backend(&oozie)
+        .console("generic")
+        .name("rest")
+        .with("allow = { users = [\"bob\"] }")
+        .backend(&rest)
+        .run();
+    for path in ["/oozie", "/oozie/", "/oozie/v1?x=1"] {
+        gateway
+            .ask(&format!("GET {path}"))
+            .by("alice")
+            .answer()
+            .is_ok("nobody");
+        gateway
+            .ask(&format!("GET {path}"))
+            .by("bob")
+            .answer()
+            .is(Refusal::UserDenied);
+    }
+    for path in ["/oozier", "/Oozie/", "/x/oozie", "/"] {
+        gateway
+            .ask(&format!("GET {path}"))
+            .by("bob")
+            .answer()
+            .is_ok("nobody");
+        gateway
+            .ask(&format!("GET {path}"))
+            .by("alice")
+            .answer()
+            .is(Refusal::UserDenied);
+    }
+    // no disguise leads past the rule of a path
+    for path in [
+        "/./oozie",
+        "/x/../oozie",
+        "/%6fozie",
+        "/oozie/../x",
+        "//oozie",
+        "/oozie%2f..%2fx",
+    ] {
+        for user in ["alice", "bob"] {
+            gateway
+                .ask(&format!("GET {path}"))
+                .by(user)
+                .answer()
+                .is(Refusal::BadPath);
+        }
+    }
+    assert_eq!((oozie.seen().len(), rest.seen().len()), (3, 4));
+}
+
+#[test]
+fn a_path_that_no_console_has_is_not_found() {
+    let backend = backend();
+    let gateway = gateway()
+        .console("generic")
+        .with("path = \"/only\"")
+        .backend(&backend)
+        .run();
+    gateway
+        .ask("GET /only/x")
+        .by("alice")
+        .answer()
+        .is_ok("nobody");
+    gateway
+        .ask("GET /other")
+        .by("alice")
+        .answer()
+        .is(Refusal::NotFound);
+}
+
+#[test]
+fn the_hosts_of_a_console_are_exact_and_the_backend_gets_its_own() {
+    let backend = backend();
+    let gateway = generic(&backend);
+    let proxy = &gateway.world.proxy;
+    let ask = |host: &str| gateway.ask("GET /x").by("alice").host(Some(host)).answer();
+    for host in [
+        proxy.clone(),
+        proxy.to_uppercase(),
+        format!("{proxy}:1"),
+        format!("{proxy}:"),
+    ] {
+        ask(&host).is_ok("nobody");
+    }
+    for seen in backend.seen() {
+        assert_eq!(
+            seen.header("host"),
+            Some(backend.address().to_string().as_str())
+        );
+    }
+    backend.forget();
+    for host in [
+        "", "a,b", "a@b", "x y", "proxy/", "[::1", "a:b", "a:0", "a:65536", "a%2eb",
+    ] {
+        ask(host).is(Refusal::BadHost);
+    }
+    for host in [
+        "localhost",
+        "127.0.0.1",
+        &format!("{proxy}."),
+        &format!("x.{proxy}"),
+    ] {
+        ask(host).is(Refusal::UnknownHost);
+    }
+    let listed = format!("{proxy}, evil.example.org");
+    ask(&listed).is(Refusal::BadHost);
+    gateway
+        .ask("GET /x")
+        .by("alice")
+        .host(None)
+        .answer()
+        .is(Refusal::BadHost);
+    let two = gateway
+        .ask("GET /x")
+        .by("alice")
+        .header("Host", proxy)
+        .answer();
+    two.is(Refusal::BadHost);
+    assert_eq!(backend.seen().len(), 0);
+}
+
+#[test]
+fn the_absolute_form_must_agree_with_host_and_becomes_the_origin_form() {
+    let backend = backend();
+    let gateway = generic(&backend);
+    let (proxy, port) = (&gateway.world.proxy, gateway.address().port());
+    let target = |authority: &str| format!("GET http://{authority}/x?y");
+    gateway
+        .ask(&target(&format!("{proxy}:{port}")))
+        .by("alice")
+        .answer()
+        .is_ok("nobody");
+    assert_eq!(backend.only().target, "/x?y");
+    backend.forget();
+    for authority in [
+        "evil.example.org",
+        &format!("{proxy}:1"),
+        &format!("u@{proxy}:{port}"),
+    ] {
+        gateway
+            .ask(&target(authority))
+            .by("alice")
+            .answer()
+            .is(Refusal::BadHost);
+    }
+    assert_eq!(backend.seen().len(), 0);
+}
+
+#[test]
+fn methods_pass_as_they_are_but_for_connect_and_trace() {
+    let backend = backend();
+    let gateway = generic(&backend);
+    for method in [
+        "GET", "OPTIONS", "POST", "PUT", "DELETE", "PATCH", "PROPFIND",
+    ] {
+        gateway
+            .ask(&format!("{method} /x"))
+            .by("alice")
+            .answer()
+            .is_ok("nobody");
+    }
+    let methods: Vec<String> = backend.seen().into_iter().map(|seen| seen.method).collect();
+    assert_eq!(
+        methods,
+        [
+            "GET", "OPTIONS", "POST", "PUT", "DELETE", "PATCH", "PROPFIND"
+        ]
+    );
+    backend.forget();
+    for line in ["TRACE /x", "CONNECT evil.example.org:443", "CONNECT /x"] {
+        let answer = gateway.ask(line).by("alice").answer();
+        assert!(
+            [400, 405].contains(&answer.status),
+            "{line}: {}",
+            answer.head
+        );
+    }
+    assert_eq!(backend.seen().len(), 0);
+}
+
+#[test]
+fn options_for_the_server_itself_is_answered_and_authenticated() {
+    let backend = backend();
+    let gateway = generic(&backend);
+    gateway.ask("OPTIONS *").answer().is(Refusal::LoginRequired);
+    gateway
+        .ask("OPTIONS *")
+        .by("alice")
+        .answer()
+        .is_ok("nobody");
+    assert_eq!(backend.only().target, "*");
+}
+
+/// What needs no login is a path, not a spelling of one, and no header makes it so.
+#[test]
+fn health_alone_is_open() {
+    let backend = backend();
+    let gateway = generic(&backend);
+    for target in [
+        "/.spnegate/health/",
+        "/.spnegate/health/x",
+        "/x?/.spnegate/health",
+        "/.spnegate/Health",
+        "/.spnegate/health;x",
+        "/.spnegate/whoami",
+    ] {
+        let answer = gateway
+            .ask(&format!("GET {target}"))
+            .header("User-Agent", "kube-probe/1.0")
+            .header("X-Original-URL", "/.spnegate/health")
+            .answer();
+        answer.is(Refusal::LoginRequired);
+    }
+    for target in [
+        "/.spnegate/%68ealth",
+        "/x/../.spnegate/health",
+        "/.spnegate//../health",
+    ] {
+        gateway
+            .ask(&format!("GET {target}"))
+            .answer()
+            .is(Refusal::BadPath);
+    }
+    assert_eq!(backend.seen().len(), 0);
+}

@@ -1,0 +1,285 @@
+//! A gateway in this process, built fluently.
+
+use std::{fmt::Write as _, net::SocketAddr, path::PathBuf};
+
+use spnegate::{
+    config,
+    refusal::Refusal,
+    runtime::{self, Running, StartError},
+};
+
+use crate::{
+    backend::Backend,
+    client::{Asking, Client},
+    world::{World, world},
+};
+
+/// What is to be started.
+pub struct Setup {
+    world: &'static World,
+    keytab: PathBuf,
+    replay_cache: PathBuf,
+    sections: Vec<(&'static str, String)>,
+    consoles: Vec<Console>,
+}
+
+struct Console {
+    kind: &'static str,
+    name: &'static str,
+    listen: String,
+    identity: &'static str,
+    backends: Vec<String>,
+    lines: String,
+}
+
+/// A running gateway; drained when it is dropped.
+pub struct Gateway {
+    running: Option<Running>,
+    pub world: &'static World,
+}
+
+/// A gateway of the common world.
+pub fn gateway() -> Setup {
+    gateway_in(world())
+}
+
+pub fn gateway_in(world: &'static World) -> Setup {
+    Setup {
+        world,
+        keytab: world.keytab.clone(),
+        replay_cache: world.file("rcache2"),
+        sections: Vec::new(),
+        consoles: Vec::new(),
+    }
+}
+
+impl Setup {
+    /// Begins a console of that kind and name; what follows concerns it.
+    pub fn console(mut self, kind: &'static str) -> Self {
+        self.consoles.push(Console {
+            kind,
+            name: kind,
+            listen: "127.0.0.1:0".to_owned(),
+            identity: "service",
+            backends: Vec::new(),
+            lines: String::new(),
+        });
+        self
+    }
+
+    fn last(&mut self) -> &mut Console {
+        self.consoles.last_mut().unwrap()
+    }
+
+    pub fn name(mut self, name: &'static str) -> Self {
+        self.last().name = name;
+        self
+    }
+
+    pub fn identity(mut self, identity: &'static str) -> Self {
+        self.last().identity = identity;
+        self
+    }
+
+    pub fn listen(mut self, address: &str) -> Self {
+        self.last().listen = address.to_owned();
+        self
+    }
+
+    pub fn backend(mut self, backend: &Backend) -> Self {
+        let line = format!(
+            "{{ url = \"{}\", spn = \"{}\" }}",
+            backend.url(),
+            backend.spn()
+        );
+        self.last().backends.push(line);
+        self
+    }
+
+    /// A backend `HTTP/nn1` at that URL.
+    pub fn url(mut self, url: &str) -> Self {
+        let spn = self.world.realm.spn("nn1");
+        let line = format!("{{ url = \"{url}\", spn = \"{spn}\" }}");
+        self.last().backends.push(line);
+        self
+    }
+
+    /// One more line of the console.
+    pub fn with(mut self, line: &str) -> Self {
+        let _ = writeln!(self.last().lines, "{line}");
+        self
+    }
+
+    /// One more line of a section, such as `timeouts`.
+    pub fn set(mut self, section: &'static str, line: &str) -> Self {
+        self.sections.push((section, line.to_owned()));
+        self
+    }
+
+    pub fn keytab(mut self, keytab: PathBuf) -> Self {
+        self.keytab = keytab;
+        self
+    }
+
+    pub fn replay_cache(mut self, file: PathBuf) -> Self {
+        self.replay_cache = file;
+        self
+    }
+
+    fn text(&self) -> String {
+        let World {
+            proxy,
+            realm,
+            secret,
+            ..
+        } = self.world;
+        let mut text = String::new();
+        let fixed = [
+            ("server", "workers = 2".to_owned()),
+            ("timeouts", "drain = \"1s\"".to_owned()),
+            (
+                "kerberos",
+                format!(
+                    "keytab = \"{}\"\nprincipal = \"spnegate/{proxy}@{}\"\nreplay_cache = \"{}\"",
+                    self.keytab.display(),
+                    realm.name(),
+                    self.replay_cache.display()
+                ),
+            ),
+            ("session", format!("secret_file = \"{}\"", secret.display())),
+            ("admin", "listen = \"127.0.0.1:0\"".to_owned()),
+            ("log", "access = \"off\"".to_owned()),
+        ];
+        for (section, lines) in fixed {
+            let mine = self.sections.iter().filter(|(name, _)| *name == section);
+            let own: Vec<&str> = mine.map(|(_, line)| line.as_str()).collect();
+            // a line of the test replaces the fixed one of its key
+            let key = |line: &str| line.split('=').next().map(str::trim).map(str::to_owned);
+            let _ = writeln!(text, "[{section}]");
+            for line in lines
+                .lines()
+                .filter(|l| own.iter().all(|o| key(o) != key(l)))
+            {
+                let _ = writeln!(text, "{line}");
+            }
+            for line in own {
+                let _ = writeln!(text, "{line}");
+            }
+        }
+        for console in &self.consoles {
+            let Console {
+                kind,
+                name,
+                listen,
+                identity,
+                backends,
+                lines,
+            } = console;
+            let hosts = if lines.lines().any(|line| line.starts_with("hosts")) {
+                String::new()
+            } else {
+                format!("hosts = [\"{proxy}\"]\n")
+            };
+            let probe = if lines.contains("probe.") {
+                ""
+            } else {
+                "probe.interval = \"50ms\"\n"
+            };
+            let _ = writeln!(
+                text,
+                "[[console]]\nname = \"{name}\"\nkind = \"{kind}\"\nlisten = \"{listen}\"\n{hosts}\
+                 identity = \"{identity}\"\nbackends = [{}]\n{probe}{lines}",
+                backends.join(", ")
+            );
+        }
+        text
+    }
+
+    /// What an operator reads if it does not start: of the file, or of the start.
+    fn try_run(self) -> Result<Gateway, String> {
+        let file = self.world.realm.path("gateway.toml");
+        let (config, _) =
+            config::parse(&self.text(), &file).map_err(|problems| problems.to_string())?;
+        let running = runtime::start(config).map_err(|error: StartError| error.to_string())?;
+        Ok(Gateway {
+            running: Some(running),
+            world: self.world,
+        })
+    }
+
+    pub fn run(self) -> Gateway {
+        let text = self.text();
+        self.try_run()
+            .unwrap_or_else(|error| panic!("{error}\n{text}"))
+    }
+
+    /// Why it does not start.
+    pub fn fails(self) -> String {
+        match self.try_run() {
+            Ok(_) => panic!("it started"),
+            Err(error) => error,
+        }
+    }
+}
+
+impl Gateway {
+    fn running(&self) -> &Running {
+        self.running.as_ref().unwrap()
+    }
+
+    /// The first listener.
+    pub fn address(&self) -> SocketAddr {
+        self.running().addresses()[0]
+    }
+
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.running().addresses()
+    }
+
+    pub fn connect(&self) -> Client {
+        Client::connect(self.address())
+    }
+
+    /// Begins a request: `GET /x`.
+    pub fn ask(&self, method_and_target: &str) -> Asking<'_> {
+        self.ask_at(self.address(), method_and_target)
+    }
+
+    pub fn ask_at(&self, address: SocketAddr, method_and_target: &str) -> Asking<'_> {
+        Asking::new(self.world, address, method_and_target)
+    }
+
+    /// What the admin listener says.
+    pub fn admin(&self, path: &str) -> String {
+        let address = self.running().admin_address().unwrap();
+        let mut client = Client::connect(address);
+        client.send(format!(
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        ));
+        client.answer().text()
+    }
+
+    /// The count of a refusal. Gateways of one process share it: it can only be compared with `>`.
+    pub fn refusals(&self, refusal: Refusal) -> u64 {
+        let line = format!(
+            "spnegate_refusals_total{{reason=\"{}\"}} ",
+            refusal.reason()
+        );
+        let metrics = self.admin("/metrics");
+        let found = metrics.lines().find_map(|l| l.strip_prefix(&line));
+        found.map_or(0, |count| count.parse().unwrap())
+    }
+
+    /// Drains it.
+    pub fn stop(mut self) {
+        self.running.take().unwrap().stop();
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop();
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Bodies on their way to a backend.
+
+use std::time::{Duration, Instant};
+
+use spnegate::refusal::Refusal;
+
+use crate::{
+    backend::{Role, Then, backend, reply, second, silence},
+    proxy::gateway,
+    realm::eventually,
+    world::world,
+};
+
+#[test]
+fn a_401_to_an_upload_does_not_wait_for_its_body() {
+    let backend = backend();
+    let gateway = gateway().console("generic").backend(&backend).run();
+    for expect in ["", "Expect: 100-continue\r\n"] {
+        let mut client = gateway.connect();
+        let host = &world().proxy;
+        client.send(format!(
+            "PUT /needle HTTP/1.1\r\nHost: {host}\r\n{expect}Content-Length: 1000000000\r\n\r\n"
+        ));
+        let head = client.head().unwrap();
+        assert!(head.starts_with("HTTP/1.1 401 "), "no 100 before: {head}");
+        assert!(
+            head.to_ascii_lowercase().contains("connection: close"),
+            "{head}"
+        );
+        assert!(client.to_end().contains("login_required"));
+    }
+    assert!(!backend.got("needle"));
+}
+
+#[test]
+fn the_client_is_asked_for_its_body_when_a_backend_has_been_chosen() {
+    let backend = backend().role(Role::Standby);
+    let gateway = gateway()
+        .console("namenode")
+        .identity("doas")
+        .backend(&backend)
+        .run();
+    let request = gateway
+        .ask("POST /other")
+        .by("alice")
+        .header("Expect", "100-continue")
+        .header("Content-Length", "4")
+        .bytes();
+    let mut client = gateway.connect();
+    client.send(&request);
+    eventually("it is held", || {
+        gateway
+            .admin("/metrics")
+            .lines()
+            .any(|line| line.starts_with("spnegate_held_requests") && !line.ends_with(" 0"))
+    });
+    assert!(
+        client.is_quiet(),
+        "no 100 while there is nobody to take the body"
+    );
+    backend.now(Role::Active);
+    let head = client.head().unwrap();
+    assert_eq!(head, "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("body");
+    client.answer().is_ok("alice");
+    let seen = backend.only();
+    assert_eq!(
+        (seen.header("expect"), &seen.body[..]),
+        (None, &b"body"[..])
+    );
+}
+
+#[test]
+fn a_refusal_to_an_expecting_client_asks_for_nothing() {
+    let gateway = gateway()
+        .console("generic")
+        .url(&crate::backend::nowhere())
+        .run();
+    let request = gateway
+        .ask("PUT /x")
+        .by("alice")
+        .header("Expect", "100-continue")
+        .header("Content-Length", "4")
+        .bytes();
+    let mut client = gateway.connect();
+    client.send(&request);
+    assert!(client.head().unwrap().starts_with("HTTP/1.1 503 "));
+}
+
+#[test]
+fn bodies_of_both_framings_arrive_whole() {
+    let backend = backend().answers(|seen| reply(200).body(seen.body.len().to_string()));
+    let gateway = gateway().console("generic").backend(&backend).run();
+    let body = vec![b'z'; 3_000_000];
+    gateway
+        .ask("PUT /x")
+        .by("alice")
+        .body(&body)
+        .answer()
+        .is_ok("3000000");
+    let mut client = gateway.connect();
+    client.send(
+        gateway
+            .ask("PUT /x")
+            .by("alice")
+            .header("Transfer-Encoding", "chunked")
+            .bytes(),
+    );
+    for _ in 0..30 {
+        client.send(format!("{:x}\r\n", 100_000));
+        client.send(&body[..100_000]);
+        client.send("\r\n");
+    }
+    client.send("0\r\n\r\n");
+    client.answer().is_ok("3000000");
+    for seen in backend.seen() {
+        assert!(seen.body == body);
+    }
+}
+
+#[test]
+fn a_client_that_vanishes_in_its_upload_leaves_no_whole_request() {
+    let backend = backend();
+    let gateway = gateway().console("generic").backend(&backend).run();
+    let mut client = gateway.connect();
+    client.send(
+        gateway
+            .ask("PUT /x")
+            .by("alice")
+            .header("Content-Length", "1000000")
+            .bytes(),
+    );
+    client.send(vec![b'q'; 100_000]);
+    eventually("the backend has a part", || backend.got("qqqq"));
+    client.hang_up();
+    // the backend's connection ends with it, so its next request is on another
+    let before = backend.connections();
+    gateway
+        .ask("PUT /y")
+        .by("alice")
+        .body("y")
+        .answer()
+        .is_ok("nobody");
+    assert!(backend.connections() > before || !backend.got("needle"));
+    let targets: Vec<String> = backend.seen().into_iter().map(|seen| seen.target).collect();
+    assert_eq!(targets, ["/y"]);
+}
+
+#[test]
+fn a_client_that_vanishes_while_it_waits_is_forgotten() {
+    let backend = backend().answers(|seen| {
+        if seen.path() == "/slow" {
+            silence()
+        } else {
+            reply(200).body("fine")
+        }
+    });
+    let gateway = gateway().console("generic").backend(&backend).run();
+    for _ in 0..20 {
+        let client = gateway.ask("GET /slow").by("alice").send();
+        let before = backend.seen().len();
+        eventually("it is asked", || backend.seen().len() >= before.max(1));
+        client.hang_up();
+    }
+    gateway.ask("GET /x").by("alice").answer().is_ok("fine");
+}
+
+#[test]
+pub fn an_upload_that_stalls() {
+    let backend = backend();
+    let gateway = gateway()
+        .console("generic")
+        .backend(&backend)
+        .set("timeouts", "body_idle = \"400ms\"")
+        .run();
+    let before = gateway.refusals(Refusal::BodyTimeout);
+    let mut client = gateway.connect();
+    client.send(
+        gateway
+            .ask("PUT /x")
+            .by("alice")
+            .header("Content-Length", "10")
+            .bytes(),
+    );
+    client.send("half");
+    let answer = client.to_end();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(gateway.refusals(Refusal::BodyTimeout) > before);
+    assert_eq!(backend.seen().len(), 0);
+}
+
+/// `first_byte` runs from the *end* of a request: a slow upload that goes on is no slow backend.
+#[test]
+fn an_upload_may_take_longer_than_the_backend_may_take_to_answer() {
+    let backend = backend();
+    let gateway = gateway()
+        .console("generic")
+        .backend(&backend)
+        .set("timeouts", "first_byte = \"400ms\"")
+        .run();
+    let mut client = gateway.connect();
+    client.send(
+        gateway
+            .ask("PUT /x")
+            .by("alice")
+            .header("Transfer-Encoding", "chunked")
+            .bytes(),
+    );
+    let start = Instant::now();
+    let mut number = 0;
+    while start.elapsed() < Duration::from_millis(1600) {
+        number += 1;
+        let piece = format!("piece-{number}-");
+        client.send(format!("{:x}\r\n{piece}\r\n", piece.len()));
+        eventually("the piece is through, or the gateway gave up", || {
+            backend.got(&piece) || !client.is_quiet()
+        });
+    }
+    client.send("0\r\n\r\n");
+    client.answer().is_ok("nobody");
+}
+
+#[test]
+fn an_answer_that_comes_before_the_upload_has_ended_is_passed_on() {
+    let backend = backend().answers_early(|seen| {
+        (seen.method == "PUT").then(|| {
+            reply(507)
+                .with("Connection", "close")
+                .body("disk full")
+                .then(Then::Hang)
+        })
+    });
+    let gateway = gateway().console("generic").backend(&backend).run();
+    let mut client = gateway.connect();
+    client.send(
+        gateway
+            .ask("PUT /x")
+            .by("alice")
+            .header("Content-Length", "100000000")
+            .bytes(),
+    );
+    client.send(vec![b'x'; 10_000]);
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.text().as_str()), (507, "disk full"));
+}
+
+#[test]
+fn a_failed_login_in_an_upload_beyond_the_buffer_is_said_and_not_repeated() {
+    let backend = backend();
+    let gateway = gateway()
+        .console("generic")
+        .with("retry.buffer = \"1KiB\"")
+        .backend(&backend)
+        .run();
+    gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
+    backend.forget();
+    backend.revoke();
+    let body = vec![b'x'; 5000];
+    let answer = gateway.ask("PUT /x").by("alice").body(&body).answer();
+    // the probe may have renewed the login before
+    if answer.status == 200 {
+        assert_eq!(backend.seen().len(), 1);
+    } else {
+        answer.is(Refusal::NotReplayable);
+        assert!(!answer.all_text().contains("secret"));
+    }
+    drop(second());
+}
+
+/// The first step of a WebHDFS write is answered by a redirect; its body would be thrown away.
+#[test]
+fn a_client_that_waits_is_spared_a_body_that_the_namenode_would_throw_away() {
+    let backend = backend().answers(|_| reply(307).with("Location", "/elsewhere"));
+    let gateway = gateway()
+        .console("namenode")
+        .identity("doas")
+        .backend(&backend)
+        .run();
+    let request = gateway
+        .ask("PUT /webhdfs/v1/x?op=CREATE")
+        .by("alice")
+        .header("Expect", "100-continue")
+        .header("Content-Length", "1000000000");
+    let mut client = gateway.connect();
+    client.send(request.bytes());
+    let head = client.head().unwrap();
+    assert!(head.starts_with("HTTP/1.1 307 "), "{head}");
+    assert!(
+        head.to_ascii_lowercase().contains("connection: close"),
+        "{head}"
+    );
+    assert_eq!(backend.only().body, b"");
+}
