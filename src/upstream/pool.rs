@@ -113,6 +113,11 @@ impl Pool {
             .borrow_mut()
             .retain(|idle| !idle.sender.is_closed() && now.wrapping_sub(idle.since) <= MAX_AGE);
     }
+
+    /// Drops all idle connections.
+    pub fn clear(&self) {
+        self.idle.borrow_mut().clear();
+    }
 }
 
 impl Lease {
