@@ -303,7 +303,7 @@ impl Refusal {
             Self::BadForm => (
                 S::BAD_REQUEST,
                 "bad_form",
-                "The form names an identity, which only the gateway may do.",
+                "The form names an identity, or is too large or too odd to be checked for one.",
             ),
             Self::BadMethod => (
                 S::METHOD_NOT_ALLOWED,

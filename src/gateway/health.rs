@@ -43,3 +43,17 @@ impl Health {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn balancers_are_told_when_it_drains() {
+        let health = Health::default();
+        assert_eq!(health.response().status(), StatusCode::OK);
+        health.clone().drain();
+        assert!(health.draining());
+        assert_eq!(health.response().status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+}

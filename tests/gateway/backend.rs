@@ -408,10 +408,6 @@ impl Backend {
         self.0.logins.load(Ordering::Acquire)
     }
 
-    pub fn connections(&self) -> usize {
-        self.0.bytes.lock().unwrap().len()
-    }
-
     /// Whether any connection ever brought these bytes.
     pub fn got(&self, needle: &str) -> bool {
         let needle = needle.as_bytes();

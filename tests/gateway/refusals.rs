@@ -185,7 +185,7 @@ const CLAIMS: &[(Refusal, Proof)] = &[
         Elsewhere(
             "only requests that are cut while the threads end under them get it, and nobody is \
              left to read it; the drain itself is in tests/server.rs, its word on the health page \
-             in sessions::health",
+             in src/gateway/health.rs",
         ),
     ),
 ];

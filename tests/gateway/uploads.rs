@@ -133,15 +133,13 @@ fn a_client_that_vanishes_in_its_upload_leaves_no_whole_request() {
     client.send(vec![b'q'; 100_000]);
     eventually("the backend has a part", || backend.got("qqqq"));
     client.hang_up();
-    // the backend's connection ends with it, so its next request is on another
-    let before = backend.connections();
+    // what was cut short never looks like a whole request, and nothing of it precedes the next one
     gateway
         .ask("PUT /y")
         .by("alice")
         .body("y")
         .answer()
         .is_ok("nobody");
-    assert!(backend.connections() > before || !backend.got("needle"));
     let targets: Vec<String> = backend.seen().into_iter().map(|seen| seen.target).collect();
     assert_eq!(targets, ["/y"]);
 }
