@@ -7,7 +7,7 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -207,17 +207,14 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     })
 }
 
-/// One recorder serves a process; tests start many gateways in one.
+/// One recorder serves a process; tests start many gateways in one, at the same time.
 fn prometheus() -> Result<PrometheusHandle, StartError> {
-    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
-    if let Some(handle) = HANDLE.get() {
+    static HANDLE: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+    let mut handle = HANDLE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*handle {
         return Ok(handle.clone());
     }
-    match metrics::install() {
-        Ok(handle) => Ok(HANDLE.get_or_init(|| handle).clone()),
-        // another thread of a test was first
-        Err(error) => HANDLE.get().cloned().ok_or(StartError::Metrics(error)),
-    }
+    Ok(handle.insert(metrics::install()?).clone())
 }
 
 fn watch_backends(shared: &Shared) {
