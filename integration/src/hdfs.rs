@@ -53,7 +53,24 @@ impl Lab {
     }
 
     /// `hdfs haadmin -failover FROM TO`, through the failover controllers. Takes some seconds.
+    ///
+    /// A NameNode that has just started may end itself while it takes over. It is then started
+    /// again and the hand-over repeated once, from whichever is active by then.
     pub fn haadmin_failover(&self, from: Server, to: Server) -> Result<()> {
+        let Err(error) = self.hand_over(from, to) else {
+            return Ok(());
+        };
+        println!("the hand-over failed and is repeated: {error}");
+        if !self.is_running(to) {
+            self.start(to)?;
+        }
+        match self.wait_active_namenode()? {
+            active if active == to => Ok(()),
+            active => self.hand_over(active, to),
+        }
+    }
+
+    fn hand_over(&self, from: Server, to: Server) -> Result<()> {
         let mut haadmin = self.hadoop(&self.hdfs_admin()?, "haadmin")?;
         haadmin.args(["-failover", from.name(), to.name()]);
         run(haadmin).map(|_| ())
