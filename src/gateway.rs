@@ -12,6 +12,7 @@
 //! One clone of [`Gateway`] serves one connection; everything behind it belongs to one worker.
 
 use std::{
+    cell::RefCell,
     convert::Infallible,
     fmt,
     pin::Pin,
@@ -71,8 +72,8 @@ pub struct Route {
     pub encoded_slash: bool,
     /// The console's name.
     pub name: Arc<str>,
-    /// What answers.
-    pub stack: Stack,
+    /// What answers; borrowed for no longer than a call takes.
+    pub stack: RefCell<Stack>,
     /// The last step of it, to be swept.
     pub forward: Forward,
     /// Counts and logs what it answered.
@@ -178,7 +179,10 @@ impl Service<Request<Incoming>> for Gateway {
         let response = match framing.and_then(|()| route(site, &mut parts)) {
             Ok(Routed::Console(route)) => {
                 let recorder = route.recorder.clone();
-                let inner = route.stack.clone().call(Request::from_parts(parts, body));
+                let inner = route
+                    .stack
+                    .borrow_mut()
+                    .call(Request::from_parts(parts, body));
                 let begun = Some(begun);
                 let state = State::Console {
                     inner,

@@ -20,14 +20,26 @@ pub fn named<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = &'h
         .map(|(_, v)| v)
 }
 
+/// What stands between the semicolons of one header, blanks and all; found by SIMD, for session
+/// cookies are long and every request has one.
+pub(crate) fn pieces(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(value.as_bytes());
+    std::iter::from_fn(move || {
+        let piece = rest?;
+        let Some(at) = memchr::memchr(b';', piece) else {
+            return rest.take();
+        };
+        rest = Some(&piece[at + 1..]);
+        Some(&piece[..at])
+    })
+}
+
 /// The pairs of one header.
 fn in_header(value: &HeaderValue) -> impl Iterator<Item = (&[u8], &[u8])> {
-    value
-        .as_bytes()
-        .split(|b| *b == b';')
+    pieces(value)
         .map(<[u8]>::trim_ascii)
         .filter(|p| !p.is_empty())
-        .map(|pair| match pair.iter().position(|b| *b == b'=') {
+        .map(|pair| match memchr::memchr(b'=', pair) {
             Some(at) => (
                 pair[..at].trim_ascii_end(),
                 unquoted(pair[at + 1..].trim_ascii_start()),

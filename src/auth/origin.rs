@@ -27,8 +27,7 @@ pub fn check(
     hosts: &[Arc<str>],
     scheme: Scheme,
 ) -> Result<(), Refusal> {
-    let safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if safe && !headers.contains_key(header::UPGRADE) {
+    if is_safe(method, headers) {
         return Ok(());
     }
     let mut sites = headers.get_all("sec-fetch-site").iter();
@@ -48,6 +47,12 @@ pub fn check(
     } else {
         Err(Refusal::CrossSite)
     }
+}
+
+/// Whether a request changes nothing, whoever made the browser send it.
+pub(super) fn is_safe(method: &Method, headers: &HeaderMap) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+        && !headers.contains_key(header::UPGRADE)
 }
 
 /// Whether an `Origin` is a page of this host; `null` never is.

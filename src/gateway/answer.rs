@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
@@ -29,32 +29,22 @@ use crate::{
     },
 };
 
-/// What an answer's rewriting needs of the client: noted before the request is taken apart, and
-/// put together only for the answers that need it.
-#[derive(Debug)]
-pub struct Client {
-    session: Arc<Session>,
-    authority: Option<HeaderValue>,
-    tls: bool,
+/// What an answer's rewriting needs of the client.
+#[derive(Clone, Copy, Debug)]
+pub struct Client<'a> {
+    /// Who asked.
+    pub session: &'a Session,
+    /// Whether by TLS.
+    pub tls: bool,
 }
 
-impl Client {
-    /// Notes what is needed.
-    pub fn of(parts: &Parts, session: &Arc<Session>) -> Self {
-        Self {
-            session: Arc::clone(session),
-            authority: parts.headers.get(header::HOST).cloned(),
-            tls: super::is_tls(&parts.extensions),
-        }
-    }
-
+impl Client<'_> {
     /// `http://proxy.example.com:50070`: the configured host name that the client used, and the
     /// port at which it says it reached us (a container's port map may differ from our own).
-    fn origin(&self, hosts: &[Arc<str>]) -> String {
+    fn origin(&self, headers: &HeaderMap, hosts: &[Arc<str>]) -> String {
         let scheme = if self.tls { "https" } else { "http" };
-        let authority = self
-            .authority
-            .as_ref()
+        let authority = headers
+            .get(header::HOST)
             .and_then(|value| value.to_str().ok());
         let name = authority
             .and_then(|authority| host::named(authority, hosts).ok())
@@ -66,15 +56,8 @@ impl Client {
         } else {
             name.to_owned()
         };
-        let port = self.authority.as_ref().and_then(|authority| {
-            authority
-                .to_str()
-                .ok()?
-                .rsplit_once(':')?
-                .1
-                .parse::<u16>()
-                .ok()
-        });
+        let port =
+            authority.and_then(|authority| authority.rsplit_once(':')?.1.parse::<u16>().ok());
         match port {
             Some(port) => format!("{scheme}://{host}:{port}"),
             None => format!("{scheme}://{host}"),
@@ -82,17 +65,31 @@ impl Client {
     }
 }
 
-/// Makes a backend's answer fit for the client.
-pub async fn for_client(
+/// Whether the answer's body may be a link to a node, which has to be rewritten too.
+pub fn may_be_link(answer: &Answer, out: &Outgoing, console: &Console) -> bool {
+    console.kind.hands_out_nodes(&asked_of(out)) && is_plain_json(answer)
+}
+
+fn asked_of(out: &Outgoing) -> Asked<'_> {
+    Asked {
+        method: &out.method,
+        path: out.target.path(),
+        query: &out.query,
+    }
+}
+
+/// Makes a backend's answer fit for the client; `link` is what [`read_start`] found.
+pub fn for_client(
     answer: Answer,
+    link: Option<Bytes>,
     out: &Outgoing,
-    client: &Client,
+    client: &Client<'_>,
     console: &Console,
 ) -> Result<Response<Body>, Refusal> {
     let Answer {
         response,
         prefix,
-        mut incoming,
+        incoming,
         lease,
         backend,
     } = answer;
@@ -111,27 +108,10 @@ pub async fn for_client(
     );
     // the reason phrase may hold a Java exception
     parts.extensions.clear();
-    let asked = Asked {
-        method: &out.method,
-        path: out.target.path(),
-        query: &out.query,
-    };
-    let hands_out = console.kind.hands_out_nodes(&asked);
-    let (start, link_in_body) = if hands_out && is_plain_json(&parts) {
-        let start = timeout(
-            console.timeouts.body_idle,
-            read_start(prefix, &mut incoming),
-        )
-        .await
-        .map_err(|_elapsed| Refusal::BackendTimeout)??;
-        let is_link = json::may_be_location(&start);
-        (Some(start), is_link)
-    } else {
-        (prefix, false)
-    };
-    let mut body = Body::Upstream(UpstreamBody::new(start.clone(), incoming, lease));
-    if link_in_body || location::leads_elsewhere(&parts.headers) {
-        let origin = client.origin(&console.hosts);
+    let mut body = Body::Upstream(UpstreamBody::new(prefix, incoming, lease));
+    if link.is_some() || location::leads_elsewhere(&parts.headers) {
+        let hands_out = console.kind.hands_out_nodes(&asked_of(out));
+        let origin = client.origin(&out.headers, &console.hosts);
         let links = Links {
             backends: &console.backends,
             parameters: console.kind.identity_parameters(),
@@ -152,7 +132,7 @@ pub async fn for_client(
             );
         };
         location::apply(&mut parts.headers, &links).inspect_err(withheld)?;
-        if let (true, Some(whole)) = (link_in_body, start) {
+        if let Some(whole) = link {
             let rewritten = json::rewrite_location(&whole, &links)
                 .inspect_err(withheld)?
                 .unwrap_or(whole);
@@ -166,15 +146,26 @@ pub async fn for_client(
 }
 
 /// Whether the body can be read as JSON as it comes.
-fn is_plain_json(parts: &http::response::Parts) -> bool {
+fn is_plain_json(answer: &Answer) -> bool {
     let json = |value: &HeaderValue| value.as_bytes().starts_with(b"application/json");
-    parts.status == StatusCode::OK
-        && !parts.headers.contains_key(header::CONTENT_ENCODING)
-        && parts.headers.get(header::CONTENT_TYPE).is_some_and(json)
+    let headers = answer.response.headers();
+    answer.response.status() == StatusCode::OK
+        && !headers.contains_key(header::CONTENT_ENCODING)
+        && headers.get(header::CONTENT_TYPE).is_some_and(json)
 }
 
-/// Reads for as long as the body may be a link: all of a link, a few bytes of anything else.
-async fn read_start(known: Option<Bytes>, incoming: &mut Incoming) -> Result<Bytes, Refusal> {
+/// Reads for as long as the body may be a link: all of a link, which is returned, a few bytes of
+/// anything else, which stay with the answer.
+pub async fn read_start(answer: &mut Answer, console: &Console) -> Result<Option<Bytes>, Refusal> {
+    let reading = read(answer.prefix.take(), &mut answer.incoming);
+    let start = timeout(console.timeouts.body_idle, reading)
+        .await
+        .map_err(|_elapsed| Refusal::BackendTimeout)??;
+    answer.prefix = Some(start.clone());
+    Ok(json::may_be_location(&start).then_some(start))
+}
+
+async fn read(known: Option<Bytes>, incoming: &mut Incoming) -> Result<Bytes, Refusal> {
     let mut start = BytesMut::from(known.unwrap_or_default());
     while json::may_be_location(&start) {
         let Some(frame) = incoming.frame().await else {

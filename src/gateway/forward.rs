@@ -11,8 +11,13 @@ use std::{
     time::Instant,
 };
 
+use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use http::{HeaderName, HeaderValue, Request, Response, Uri, header, request::Parts, uri};
+use http::{
+    HeaderName, HeaderValue, Request, Response, Uri, header,
+    request::Parts,
+    uri::{self, PathAndQuery},
+};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -70,66 +75,90 @@ impl tower_service::Service<Request<Incoming>> for Forward {
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let inner = Rc::clone(&self.0);
+        // taken apart out here: what an `async` block is given, it keeps to its end
+        let (mut parts, body) = request.into_parts();
         Box::pin(async move {
-            let (parts, body) = request.into_parts();
-            let asks = refuse::Asks::of(&parts, !body.is_end_stream());
-            Ok(match inner.forward(parts, body).await {
+            let has_body = !body.is_end_stream();
+            Ok(match inner.forward(&mut parts, body).await {
                 Ok(response) => response,
-                Err(refusal) => refuse::response(refusal, &asks, &inner.console.name),
+                Err(refusal) => {
+                    let asks = refuse::Asks::of(&parts, has_body);
+                    refuse::response(refusal, &asks, &inner.console.name)
+                }
             })
         })
     }
 }
 
 impl Inner {
-    async fn forward(&self, mut parts: Parts, body: Incoming) -> Result<Response<Body>, Refusal> {
+    /// Of a request that is refused, `parts` still say what the refusal's page needs.
+    async fn forward(&self, parts: &mut Parts, body: Incoming) -> Result<Response<Body>, Refusal> {
         let asked = self.console.logged.then(Instant::now);
         let session = parts
             .extensions
             .get::<Arc<Session>>()
             .cloned()
             .ok_or(Refusal::LoginRequired)?;
+        let session = &session;
         if node::is_node_path(parts.uri.path()) {
             // boxed, as all that is rare here: the common way's future stays small
-            return Box::pin(node::forward(&self.console, &session, parts, body)).await;
+            return Box::pin(node::forward(&self.console, session, parts, body)).await;
         }
         let kind = self.console.kind;
         if self.console.identity == IdentityMode::Service
-            && kind.issues_credentials(&asked_of(&parts))
+            && kind.issues_credentials(&asked_of(parts))
         {
             return Err(Refusal::CredentialDenied);
         }
-        let spared = self.spares_body(&parts);
+        let spared = self.spares_body(parts);
         let upload = if spared {
             Upload::none()
         } else {
             Upload::new(body, self.console.retry_buffer)
         };
         if kind.reads_forms() && form::is_form(&parts.headers)? {
-            let Ok(Some(bytes)) = upload.buffer().await else {
+            let Ok(Some(bytes)) = Box::pin(upload.buffer()).await else {
                 return Err(Refusal::BadForm);
             };
             form::check(&bytes, kind.identity_parameters())?;
         }
-        let client = answer::Client::of(&parts, &session);
-        let out = self.outgoing(&mut parts, session.user())?;
-        let answer = self.upstream.run(&out, &upload).await?;
-        let by = asked.map(|asked| AnsweredBy {
-            backend: Arc::clone(&answer.backend.key.authority),
-            asked,
-            waited: asked.elapsed(),
+        let out = self.outgoing(parts, session.user())?;
+        let mut result = self.upstream.run(&out, &upload).await;
+        let waited = asked.map(|asked| (asked, asked.elapsed()));
+        let mut link = None;
+        if let Ok(answer) = &mut result
+            && answer::may_be_link(answer, &out, &self.console)
+        {
+            match Box::pin(answer::read_start(answer, &self.console)).await {
+                Ok(is_link) => link = is_link,
+                Err(refusal) => result = Err(refusal),
+            }
+        }
+        let client = answer::Client {
+            session,
+            tls: super::is_tls(&parts.extensions),
+        };
+        let result = result.and_then(|answer| {
+            let by = waited.map(|(asked, waited)| AnsweredBy {
+                backend: Arc::clone(&answer.backend.key.authority),
+                asked,
+                waited,
+            });
+            let mut response = answer::for_client(answer, link, &out, &client, &self.console)?;
+            if let Some(by) = by {
+                response.extensions_mut().insert(by);
+            }
+            if spared {
+                // the client may still be about to send it
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok(response)
         });
-        let mut response = answer::for_client(answer, &out, &client, &self.console).await?;
-        if let Some(by) = by {
-            response.extensions_mut().insert(by);
+        if result.is_err() {
+            parts.headers = out.headers;
         }
-        if spared {
-            // the client may still be about to send it
-            response
-                .headers_mut()
-                .insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        Ok(response)
+        result
     }
 
     /// Whether the client waits for `100 Continue` (RFC 9110 section 10.1.1) with a body that the
@@ -162,7 +191,9 @@ impl Inner {
                 target.push('?');
                 query::append(&mut target, own, &scrubbed);
             }
-            target.parse().map_err(|_| Refusal::BadQuery)?
+            PathAndQuery::from_maybe_shared(Bytes::from(target))
+                .map_err(|_| Refusal::BadQuery)?
+                .into()
         };
         let asked = scrubbed.into_owned();
         headers::strip(&mut parts.headers, kind.identity_headers());
@@ -173,8 +204,11 @@ impl Inner {
             None,
         );
         let mut headers = std::mem::take(&mut parts.headers);
+        // each try writes its own; the place stays
+        if let Some(cookie) = headers.get_mut(header::COOKIE) {
+            *cookie = HeaderValue::from_static("");
+        }
         // framing is ours to write: the body says how long it is
-        headers.remove(header::COOKIE);
         headers.remove(header::CONTENT_LENGTH);
         if let (IdentityMode::DoAs, UserField::Header(name)) =
             (self.console.identity, kind.user_field())

@@ -65,6 +65,12 @@ pub fn find<'a>(
     let mut hosts = headers.get_all(header::HOST).iter();
     let header = match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => return Err(HostError::Several),
+        (Some(value), None)
+            if uri.authority().is_none()
+                && let Some(name) = plainly(value.as_bytes(), allowed) =>
+        {
+            return Ok(name);
+        }
         (Some(value), None) => Some(parse(
             value.to_str().map_err(|_not_ascii| HostError::Malformed)?,
         )?),
@@ -91,6 +97,27 @@ pub fn find<'a>(
         (None, None) => return Err(HostError::Missing),
     };
     among(authority, allowed)
+}
+
+/// The configured name where it is written as configured, with or without a plain port: nearly
+/// every request, and for those [`parse`] and [`among`] need not run.
+fn plainly<'a>(value: &[u8], allowed: &'a [Arc<str>]) -> Option<&'a Arc<str>> {
+    allowed.iter().find(|name| {
+        let rest = value.strip_prefix(name.as_bytes());
+        let is_plain = rest.is_some_and(|rest| match rest {
+            [] => true,
+            [b':', port @ ..] => match port.len() {
+                1..=4 => port[0] != b'0' && port.iter().all(u8::is_ascii_digit),
+                5 => {
+                    port.iter().all(u8::is_ascii_digit)
+                        && (&b"10000"[..]..=&b"65535"[..]).contains(&port)
+                }
+                _ => false,
+            },
+            _ => false,
+        });
+        is_plain && !name.contains(':')
+    })
 }
 
 /// The configured name that an authority (`host:port`) means.
@@ -240,6 +267,20 @@ mod tests {
             found("http://proxy.example.com/", &[]).as_deref(),
             Ok(known)
         );
+    }
+
+    proptest! {
+        #[test]
+        fn the_short_way_finds_what_the_long_way_finds(
+            name in prop::sample::select(vec!["proxy.example.com", "10.0.0.1", "::1", "PROXY.example.com", "x"]),
+            rest in "(:[0-9]{0,6})?|:?[0-9a-z:]{0,3}",
+        ) {
+            let allowed: [Arc<str>; 3] = ["proxy.example.com".into(), "10.0.0.1".into(), "::1".into()];
+            let value = format!("{name}{rest}");
+            if let Some(short) = plainly(value.as_bytes(), &allowed) {
+                prop_assert_eq!(Ok(short), named(&value, &allowed), "{}", value);
+            }
+        }
     }
 
     proptest! {

@@ -32,7 +32,7 @@ pub fn is_node_path(path: &str) -> bool {
 pub async fn forward(
     console: &Console,
     session: &Session,
-    parts: Parts,
+    parts: &Parts,
     body: Incoming,
 ) -> Result<Response<Body>, Refusal> {
     let asked = Instant::now();
@@ -60,7 +60,7 @@ pub async fn forward(
     } else {
         format!("{}?{}", target.path, target.query)
     };
-    let mut headers = headers_for_node(parts.headers);
+    let mut headers = headers_for_node(parts.headers.clone());
     headers.insert(
         header::HOST,
         HeaderValue::from_str(&authority).map_err(|_| Refusal::NotFound)?,
@@ -84,7 +84,7 @@ pub async fn forward(
         })?;
     let upload = Upload::new(body, 0);
     let mut request = Request::new(upload.reader());
-    *request.method_mut() = parts.method;
+    *request.method_mut() = parts.method.clone();
     *request.uri_mut() = path.parse().map_err(|_| Refusal::BadQuery)?;
     *request.headers_mut() = headers;
     let mut sent = pin!(lease.sender.send_request(request));

@@ -9,6 +9,8 @@
 
 use http::{HeaderMap, HeaderValue, header};
 
+use crate::auth::cookie::pieces;
+
 /// Builds the backend's `Cookie` header.
 ///
 /// `login` is the gateway's own cookie, `name=value` as the backend sent it; it goes **first**,
@@ -22,7 +24,12 @@ pub fn request(
 ) -> Option<HeaderValue> {
     let mut line: Vec<u8> = login.unwrap_or_default().to_vec();
     for header in headers.get_all(header::COOKIE) {
-        for cookie in header.as_bytes().split(|&byte| byte == b';') {
+        for cookie in pieces(header) {
+            // the session's own cookie, mostly: not worth being read as a cookie
+            let starts = |name: &str| cookie.trim_ascii_start().starts_with(name.as_bytes());
+            if !starts(console) && !script.iter().any(|name| starts(name)) {
+                continue;
+            }
             let Some((name, value)) = split(cookie) else {
                 continue;
             };

@@ -16,7 +16,7 @@ use crate::identity::cookies::{is_login_cookie, split};
 /// `tls` says how the client is connected: `Secure` is set on TLS and taken off on plain listeners,
 /// where browsers would ignore the cookie.
 pub fn apply(headers: &mut HeaderMap, console: &str, script: &[&str], tls: bool) {
-    if !headers.contains_key(header::SET_COOKIE) {
+    if !headers.keys().any(|name| *name == header::SET_COOKIE) {
         return;
     }
     let rewritten: Vec<HeaderValue> = headers

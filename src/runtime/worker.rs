@@ -1,6 +1,7 @@
 //! One worker's service: the consoles' stacks, each assembled in one place.
 
 use std::{
+    cell::RefCell,
     collections::HashSet,
     sync::{
         Arc,
@@ -116,16 +117,18 @@ fn route(shared: &Shared, index: usize) -> Route {
         name: Arc::clone(&config.name),
         recorder: Recorder::new(Arc::clone(&config.name), shared.access.clone()),
         forward: forward.clone(),
-        stack: ServiceBuilder::new()
-            // who is this? session cookie, else token, else 401
-            .layer(SpnegoLayer::new(
-                spnego_policy(shared, config),
-                shared.acceptor.clone(),
-            ))
-            // may they? other sites' requests, users, groups
-            .layer(AclLayer::new(acl_policy(shared, config)))
-            // login and whoami; all else goes on to the backends
-            .service(OwnPages::new(forward)),
+        stack: RefCell::new(
+            ServiceBuilder::new()
+                // who is this? session cookie, else token, else 401
+                .layer(SpnegoLayer::new(
+                    spnego_policy(shared, config),
+                    shared.acceptor.clone(),
+                ))
+                // may they? other sites' requests, users, groups
+                .layer(AclLayer::new(acl_policy(shared, config)))
+                // login and whoami; all else goes on to the backends
+                .service(OwnPages::new(forward)),
+        ),
     }
 }
 

@@ -3,11 +3,15 @@
 //!
 //! [`super::next`] decides; this module carries out.
 
-use std::{pin::pin, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use http::Response;
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -18,14 +22,17 @@ use super::{
     login::{self, Credential, LoginError},
     next::{Outcome, Spent, Step, next},
     pool::{Lease, Pool},
-    upload::{SendBody, Upload},
+    upload::Upload,
 };
-use crate::{
-    config::Timeouts,
-    gss::Initiator,
-    kinds::{Asked, Head, PREFIX, Verdict},
-    refusal::Refusal,
-};
+use crate::{config::Timeouts, gss::Initiator, kinds::Head, refusal::Refusal};
+
+mod compose;
+mod judge;
+mod patience;
+
+pub use compose::Outgoing;
+use judge::Unread;
+use patience::Patience;
 
 /// A wait shorter than this is not worth watching the backend's state meanwhile.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -38,21 +45,7 @@ pub struct Upstream {
     initiator: Option<Initiator>,
     control: tokio::runtime::Handle,
     timeouts: Timeouts,
-}
-
-/// A request as every try sends it.
-#[derive(Debug)]
-pub struct Outgoing {
-    /// Method.
-    pub method: Method,
-    /// Path and query in origin form.
-    pub target: Uri,
-    /// Headers without `Host` and without what the gateway logs in with.
-    pub headers: HeaderMap,
-    /// The client's cookies for this backend; the login cookie joins them.
-    pub cookies: Option<HeaderValue>,
-    /// The query as the client sent it.
-    pub query: String,
+    patience: Patience,
 }
 
 /// An answer for the client.
@@ -102,6 +95,7 @@ impl Upstream {
             initiator,
             control,
             timeouts,
+            patience: Patience::default(),
         }
     }
 
@@ -110,8 +104,9 @@ impl Upstream {
         &self.group
     }
 
-    /// Drops what has been idle for too long; called by the worker now and then.
+    /// Drops what has been idle for too long; called by the worker at every [`pool::TICK`].
     pub fn sweep(&self) {
+        self.patience.tick();
         for pool in &self.pools {
             pool.sweep();
         }
@@ -218,10 +213,13 @@ impl Upstream {
             }));
         }
         lease.in_flight = Some(InFlight::at(backend));
-        let (request, context) = compose(out, backend, credential, upload.reader());
-        let exchange = lease.sender.try_send_request(request);
+        let (request, context) = out.to(backend, credential, upload.reader());
+        let mut exchange = pin!(lease.sender.try_send_request(request));
         let may_abandon = safe && !spent.repeat;
-        let response = match self.wait(exchange, backend, upload, may_abandon).await {
+        let response = match self
+            .wait(exchange.as_mut(), backend, upload, may_abandon)
+            .await
+        {
             Ok(Ok(response)) => response,
             Ok(Err(mut error)) => {
                 let unsent = error.take_message().is_some();
@@ -233,17 +231,37 @@ impl Upstream {
             }
             Err(outcome) => return Ok(Tried::without_answer(outcome)),
         };
-        let (outcome, answer) = self
-            .judge(index, out, response, lease, context.is_some())
-            .await?;
-        if let (Some(context), Outcome::Answer, Some(answer)) = (context, outcome, &answer) {
-            login::verify(answer.response.headers(), *context)
-                .map_err(|error| Refusal::from(&error))?;
+        let reason = client::reason(&response);
+        let (parts, mut incoming) = response.into_parts();
+        let head = Head {
+            status: parts.status,
+            reason: &reason,
+            headers: &parts.headers,
+        };
+        let prefix = if backend.kind.needs_body(&head) {
+            match Box::pin(self.prefix(&mut incoming)).await {
+                Ok(prefix) => Some(prefix),
+                Err(Unread::Broken) => return Ok(Tried::without_answer(Outcome::Broken)),
+                Err(Unread::TimedOut) => return Err(Refusal::BackendTimeout),
+            }
+        } else {
+            None
+        };
+        let seen = prefix.as_deref().unwrap_or_default();
+        let outcome = self.judge(backend, out, &parts, &reason, seen)?;
+        if let (Some(context), Outcome::Answer) = (context, outcome) {
+            login::verify(&parts.headers, *context).map_err(|error| Refusal::from(&error))?;
         }
         Ok(Tried {
             outcome,
             serial,
-            answer,
+            answer: (outcome == Outcome::Answer).then(|| Answer {
+                response: Response::from_parts(parts, ()),
+                prefix,
+                incoming,
+                lease,
+                backend: Arc::clone(backend),
+            }),
         })
     }
 
@@ -285,17 +303,20 @@ impl Upstream {
     /// the backend is dead (a frozen one accepts connections for a minute and more).
     async fn wait<T>(
         &self,
-        answer: impl Future<Output = T>,
+        mut answer: Pin<&mut impl Future<Output = T>>,
         backend: &Backend,
         upload: &Upload,
         may_abandon: bool,
     ) -> Result<T, Outcome> {
-        let mut answer = pin!(answer);
-        let first = self.timeouts.first_byte.min(PATIENCE);
-        if let Ok(answer) = timeout(first, answer.as_mut()).await {
-            return Ok(answer);
+        // counted by the worker's ticks; a limit too short for them has its own timer
+        let mut left = self.timeouts.first_byte;
+        if left > 2 * PATIENCE {
+            if let Some(answer) = self.patience.try_wait(answer.as_mut()).await {
+                return Ok(answer);
+            }
+            left -= PATIENCE;
         }
-        let mut end = Instant::now() + self.timeouts.first_byte.saturating_sub(first);
+        let mut end = Instant::now() + left;
         loop {
             let changed = self.group.changed.notified();
             if may_abandon && backend.state() == State::Down {
@@ -314,131 +335,4 @@ impl Upstream {
             }
         }
     }
-
-    /// Reads what the backend's answer means.
-    async fn judge(
-        &self,
-        index: usize,
-        out: &Outgoing,
-        response: Response<Incoming>,
-        lease: Lease,
-        own_token: bool,
-    ) -> Result<(Outcome, Option<Answer>), Refusal> {
-        let backend = &self.group.backends[index];
-        let reason = client::reason(&response);
-        let (parts, mut incoming) = response.into_parts();
-        // nobody asked for another protocol: what follows would be no HTTP to the client
-        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Refusal::BackendBroken);
-        }
-        let head = Head {
-            status: parts.status,
-            reason: &reason,
-            headers: &parts.headers,
-        };
-        let mut prefix = None;
-        if backend.kind.needs_body(&head) {
-            let read = read_prefix(&mut incoming);
-            match Box::pin(timeout(self.timeouts.body_idle, read)).await {
-                Ok(Ok(bytes)) => prefix = Some(bytes),
-                Ok(Err(_)) => return Ok((Outcome::Broken, None)),
-                Err(_) => return Err(Refusal::BackendTimeout),
-            }
-        }
-        let asked = Asked {
-            method: &out.method,
-            path: out.target.path(),
-            query: &out.query,
-        };
-        let seen = prefix.as_deref().unwrap_or_default();
-        let verdict = backend
-            .kind
-            .verdict(&asked, &head, seen, &self.group.authorities);
-        let outcome = match verdict {
-            Verdict::Answer => Outcome::Answer,
-            Verdict::Standby => return Ok((Outcome::Standby, None)),
-            Verdict::LoginFailed => {
-                tracing::debug!(
-                    backend = %backend.key.authority,
-                    own_token,
-                    "the backend refused the gateway's login: {} {}",
-                    parts.status.as_u16(),
-                    String::from_utf8_lossy(&reason)
-                );
-                // a console without login that wants one: its 401 is not the client's
-                if self.initiator.is_none() {
-                    return Err(Refusal::BackendLogin);
-                }
-                return Ok((Outcome::LoginFailed, None));
-            }
-        };
-        let answer = Answer {
-            response: Response::from_parts(parts, ()),
-            prefix,
-            incoming,
-            lease,
-            backend: Arc::clone(backend),
-        };
-        Ok((outcome, Some(answer)))
-    }
-}
-
-fn compose(
-    out: &Outgoing,
-    backend: &Backend,
-    credential: Credential,
-    body: SendBody,
-) -> (Request<SendBody>, Option<Box<crate::gss::ClientToken>>) {
-    let mut request = Request::new(body);
-    *request.method_mut() = out.method.clone();
-    *request.uri_mut() = out.target.clone();
-    let mut headers = out.headers.clone();
-    headers.insert(header::HOST, backend.host_header.clone());
-    let mut context = None;
-    match credential {
-        Credential::None => {
-            if let Some(cookies) = &out.cookies {
-                headers.insert(header::COOKIE, cookies.clone());
-            }
-        }
-        Credential::Cookie(login) => {
-            let value = match &out.cookies {
-                None => login.value.clone(),
-                Some(cookies) => joined(&login.value, cookies),
-            };
-            headers.insert(header::COOKIE, value);
-        }
-        Credential::Token(value, verifier) => {
-            if let Some(cookies) = &out.cookies {
-                headers.insert(header::COOKIE, cookies.clone());
-            }
-            headers.insert(header::AUTHORIZATION, value);
-            context = Some(verifier);
-        }
-    }
-    *request.headers_mut() = headers;
-    (request, context)
-}
-
-fn joined(login: &HeaderValue, cookies: &HeaderValue) -> HeaderValue {
-    let mut both = Vec::with_capacity(login.len() + 2 + cookies.len());
-    both.extend_from_slice(login.as_bytes());
-    both.extend_from_slice(b"; ");
-    both.extend_from_slice(cookies.as_bytes());
-    HeaderValue::from_bytes(&both).unwrap_or_else(|_| login.clone())
-}
-
-async fn read_prefix(incoming: &mut Incoming) -> Result<Bytes, hyper::Error> {
-    let mut read = BytesMut::new();
-    while read.len() < PREFIX {
-        match incoming.frame().await {
-            None => break,
-            Some(frame) => {
-                if let Ok(data) = frame?.into_data() {
-                    read.extend_from_slice(&data);
-                }
-            }
-        }
-    }
-    Ok(read.freeze())
 }

@@ -14,7 +14,7 @@ use ring::{
     hmac,
     rand::{SecureRandom as _, SystemRandom},
 };
-use subtle::ConstantTimeEq as _;
+use subtle::{Choice, ConstantTimeEq as _};
 
 use super::{
     Session, cookie_name,
@@ -223,7 +223,7 @@ impl Sessions {
             .get(&key)
             .filter(|s| s.generation == names.generation());
         if let Some(session) = &cached
-            && bool::from(session.value().as_bytes().ct_eq(value))
+            && is_same(session.value().as_bytes(), value)
         {
             if session.scheme == scheme && self.alive(session, now) {
                 return cached;
@@ -262,6 +262,20 @@ impl Sessions {
             && now.saturating_sub(session.seen) < idle.load(Ordering::Relaxed)
             && !revoked.contains(&session.id)
     }
+}
+
+/// Compares in constant time, eight bytes at a step: this runs for every request.
+fn is_same(known: &[u8], given: &[u8]) -> bool {
+    let ((words, rest), (others, other_rest)) = (known.as_chunks::<8>(), given.as_chunks::<8>());
+    let word = |bytes: &[u8; 8]| u64::from_ne_bytes(*bytes);
+    known.len() == given.len()
+        && words
+            .iter()
+            .zip(others)
+            .fold(rest.ct_eq(other_rest), |same: Choice, (a, b)| {
+                same & word(a).ct_eq(&word(b))
+            })
+            .into()
 }
 
 impl fmt::Debug for Sessions {

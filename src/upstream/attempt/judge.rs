@@ -1,0 +1,90 @@
+//! What a backend's answer means for the attempt loop.
+
+use bytes::{Bytes, BytesMut};
+use http::{StatusCode, response::Parts};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use super::{Outgoing, Upstream};
+use crate::{
+    kinds::{Asked, Head, PREFIX, Verdict},
+    refusal::Refusal,
+    upstream::{backend::Backend, next::Outcome},
+};
+
+impl Upstream {
+    /// Reads as much of the body as the kind has to see; `Err`: there is no answer to be judged.
+    pub(super) async fn prefix(&self, incoming: &mut Incoming) -> Result<Bytes, Unread> {
+        match timeout(self.timeouts.body_idle, read_prefix(incoming)).await {
+            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Err(_)) => Err(Unread::Broken),
+            Err(_) => Err(Unread::TimedOut),
+        }
+    }
+
+    /// Reads what the answer means. A refusal ends the request, whatever could be tried.
+    pub(super) fn judge(
+        &self,
+        backend: &Backend,
+        out: &Outgoing,
+        parts: &Parts,
+        reason: &[u8],
+        prefix: &[u8],
+    ) -> Result<Outcome, Refusal> {
+        // nobody asked for another protocol: what follows would be no HTTP to the client
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Refusal::BackendBroken);
+        }
+        let head = Head {
+            status: parts.status,
+            reason,
+            headers: &parts.headers,
+        };
+        let asked = Asked {
+            method: &out.method,
+            path: out.target.path(),
+            query: &out.query,
+        };
+        let backends = &self.group.authorities;
+        match backend.kind.verdict(&asked, &head, prefix, backends) {
+            Verdict::Answer => Ok(Outcome::Answer),
+            Verdict::Standby => Ok(Outcome::Standby),
+            Verdict::LoginFailed => {
+                tracing::debug!(
+                    backend = %backend.key.authority,
+                    "the backend refused the gateway's login: {} {}",
+                    parts.status.as_u16(),
+                    String::from_utf8_lossy(reason)
+                );
+                // a console without login that wants one: its 401 is not the client's
+                if self.initiator.is_none() {
+                    return Err(Refusal::BackendLogin);
+                }
+                Ok(Outcome::LoginFailed)
+            }
+        }
+    }
+}
+
+/// Why the start of a body is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    Broken,
+    TimedOut,
+}
+
+async fn read_prefix(incoming: &mut Incoming) -> Result<Bytes, hyper::Error> {
+    let mut read = BytesMut::new();
+    while read.len() < PREFIX {
+        match incoming.frame().await {
+            None => break,
+            Some(frame) => {
+                if let Ok(data) = frame?.into_data() {
+                    read.extend_from_slice(&data);
+                }
+            }
+        }
+    }
+    Ok(read.freeze())
+}
