@@ -19,6 +19,7 @@
 //! | [`gss`] | the safe face of GSSAPI: acceptor and initiator threads, keytabs |
 //! | [`identity`] | how a backend is told who the user is; what a client may not say |
 //! | [`upstream`] | attempts at backends: state, login, probe, balance, pool |
+//! | [`balance`] | which of several servers: pure, shared by consoles and streams |
 //! | [`kinds`] | one small file per kind of console: data and pure functions |
 //! | [`rewrite`] | `Location`, `Set-Cookie`, node links |
 //! | [`telemetry`] | metrics, access log, structured log |
@@ -27,6 +28,7 @@
 
 pub mod admin;
 pub mod auth;
+pub mod balance;
 pub mod body;
 pub mod cli;
 pub mod config;

@@ -1,0 +1,187 @@
+//! Which of several servers gets the next request, connection or flow.
+//!
+//! Pure functions over candidates, used by consoles and by streams. All state there is stands in one
+//! [`Seat`] per server, an atomic that many workers may share; nothing here locks, allocates or asks
+//! for the time.
+//!
+//! | [`Algorithm`] | where it comes from |
+//! |---|---|
+//! | `First` | file order, as `HAProxy`'s `first` without its fill level |
+//! | `RoundRobin` | smooth weighted round robin of nginx (`ngx_http_upstream_round_robin.c`): the turns of a heavy server are spread over the round instead of following each other |
+//! | `LeastConn` | least load in proportion to the weight; among equals smooth round robin (`ngx_http_upstream_least_conn_module.c`) |
+//! | `Source` | weighted rendezvous hashing (Thaler and Ravishankar 1998; the logarithmic weights of Schindelhauer and Schomaker 2005): a server that goes takes only its own clients along |
+//!
+//! ```
+//! use spnegate::balance::{Algorithm, Candidate, Seat, choose};
+//!
+//! let seats = [Seat::new("nn1:50070"), Seat::new("nn2:50070")];
+//! let all_up = seats.iter().map(|seat| Candidate { seat, weight: 1, load: 0, up: true });
+//! assert_eq!(choose(Algorithm::First, 0, all_up.clone()), Some(0));
+//! let one = choose(Algorithm::RoundRobin, 0, all_up.clone());
+//! let other = choose(Algorithm::RoundRobin, 0, all_up);
+//! assert_ne!(one, other);
+//! ```
+
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
+
+mod hash;
+
+pub use hash::stable_hash;
+
+/// How one of several servers is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// The first that is up, in file order.
+    First,
+    /// In turn, by weight.
+    RoundRobin,
+    /// The one with the least load for its weight.
+    LeastConn,
+    /// By the client: the same client gets the same server as long as that is up.
+    Source,
+}
+
+/// What the algorithms remember of one server. It belongs to the server's own state, so that it
+/// survives a change of the list.
+#[derive(Debug)]
+pub struct Seat {
+    key: u64,
+    turn: AtomicI64,
+}
+
+/// One server as the algorithms see it at this moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'s> {
+    /// Its memory.
+    pub seat: &'s Seat,
+    /// Its share, in any unit that all candidates have in common; 0: gets nothing new. See
+    /// [`effective_weight`].
+    pub weight: u32,
+    /// Requests or connections it has now; only `LeastConn` looks at it.
+    pub load: usize,
+    /// Whether it may be chosen: healthy, not full, not tried already.
+    pub up: bool,
+}
+
+/// Chooses among `candidates`: the index in their order, `None` if none is up.
+///
+/// `client` is the [`stable_hash`] of what a client is known by (its address); only `Source` looks
+/// at it. The iterator is run once, for `LeastConn` twice.
+pub fn choose<'s>(
+    algorithm: Algorithm,
+    client: u64,
+    candidates: impl Iterator<Item = Candidate<'s>> + Clone,
+) -> Option<usize> {
+    let mut able = candidates
+        .enumerate()
+        .filter(|(_, candidate)| candidate.up && candidate.weight > 0);
+    match algorithm {
+        Algorithm::First => able.next().map(|(index, _)| index),
+        Algorithm::RoundRobin => in_turn(able),
+        Algorithm::LeastConn => {
+            let least = able.clone().map(|(_, c)| Load::of(&c)).min()?;
+            let tied = able.clone().filter(|(_, c)| Load::of(c) == least);
+            // loads are shared with other workers: the equals may have gone in between
+            in_turn(tied).or_else(|| in_turn(able))
+        }
+        Algorithm::Source => able
+            .map(|(index, c)| (index, hash::score(client, c.seat.key, c.weight)))
+            .max_by(|(_, one), (_, other)| one.total_cmp(other))
+            .map(|(index, _)| index),
+    }
+}
+
+/// Smooth weighted round robin: everybody's turn grows by the own weight, the greatest is chosen
+/// and pays what all together gained. With workers in a race the sum stays nought all the same, as
+/// every step is added atomically; only the order within a round may differ.
+fn in_turn<'s>(candidates: impl Iterator<Item = (usize, Candidate<'s>)>) -> Option<usize> {
+    let mut total = 0;
+    let mut best: Option<(i64, usize, &Seat)> = None;
+    for (index, candidate) in candidates {
+        let weight = i64::from(candidate.weight);
+        total += weight;
+        let turn = candidate.seat.turn.fetch_add(weight, Ordering::Relaxed) + weight;
+        if best.is_none_or(|(greatest, _, _)| turn > greatest) {
+            best = Some((turn, index, candidate.seat));
+        }
+    }
+    let (_, index, seat) = best?;
+    seat.turn.fetch_sub(total, Ordering::Relaxed);
+    Some(index)
+}
+
+/// Load for the weight, as a fraction that is compared without rounding.
+#[derive(Clone, Copy, Debug)]
+struct Load {
+    load: u64,
+    weight: u64,
+}
+
+// === impl Load ===
+
+impl Load {
+    fn of(candidate: &Candidate<'_>) -> Self {
+        Self {
+            // 2^32 connections at one server are not to be had
+            load: u64::from(u32::try_from(candidate.load).unwrap_or(u32::MAX)),
+            weight: u64::from(candidate.weight),
+        }
+    }
+}
+
+impl Ord for Load {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.load * other.weight).cmp(&(other.load * self.weight))
+    }
+}
+
+impl PartialOrd for Load {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Load {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Load {}
+
+// === impl Seat ===
+
+impl Seat {
+    /// The seat of the server that is known everywhere and for ever by `key` (such as its
+    /// `host:port`): replicas and restarts send a client to the same server.
+    pub fn new(key: &str) -> Self {
+        Self {
+            key: stable_hash(key.as_bytes()),
+            turn: AtomicI64::new(0),
+        }
+    }
+}
+
+/// The parts into which [`effective_weight`] divides one unit of a configured weight.
+pub const WEIGHT_PARTS: u32 = 64;
+
+/// The weight of a server that has been up for `up_for`, in [`WEIGHT_PARTS`]: it grows evenly from
+/// next to nothing to the whole within `ramp` (slow start), so that a server with cold caches is not
+/// flooded. A `ramp` of zero means the whole at once.
+pub fn effective_weight(weight: u32, up_for: Duration, ramp: Duration) -> u32 {
+    let whole = weight.saturating_mul(WEIGHT_PARTS);
+    if up_for >= ramp {
+        return whole;
+    }
+    let part = u128::from(whole) * up_for.as_nanos() / ramp.as_nanos();
+    // never nought for a server that is meant to get something
+    u32::try_from(part)
+        .unwrap_or(whole)
+        .max(u32::from(weight > 0))
+}
+
+#[cfg(test)]
+mod tests;
