@@ -200,9 +200,8 @@ impl Acceptor {
                 })?;
             }
             let (shared, requeue) = (Arc::clone(&shared), jobs.downgrade());
-            let commands = commands.clone();
             threads.spawn("gss-keeper".to_owned(), move || {
-                keeper::run(&shared, &requeue, &orders, commands);
+                keeper::run(&shared, &requeue, &orders);
             })
         })();
         // in any case: dropping it ends the threads that did start

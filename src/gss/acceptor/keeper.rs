@@ -1,6 +1,9 @@
 //! The keeper: follows the keytab file, and holds tickets that are newer than it.
 //!
-//! One thread beside the accept threads, so that holding never blocks a login.
+//! One thread beside the accept threads, so that holding never blocks a login. It looks at the file
+//! four times a second and is told of nothing: that also sees what network file systems and swapped
+//! links do not report, and nobody who writes beside the keytab (the replay cache, at every login)
+//! wakes it.
 
 use std::{
     fs,
@@ -14,7 +17,6 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use notify::{EventKind, RecursiveMode, Watcher, event::AccessKind};
 use tracing::{info, warn};
 
 use super::{AcceptError, GssStartError, Job, KeytabStatus, Shared, error::Cure, keyring::Keyring};
@@ -24,10 +26,8 @@ use crate::gss::{Keytab, KeytabError};
 const HOLD: Duration = Duration::from_secs(1);
 /// How often the file is looked at while tickets wait.
 const HASTE: Duration = Duration::from_millis(20);
-/// How often it is looked at while it is broken.
-const BROKEN: Duration = Duration::from_millis(250);
-/// How often it is looked at in any case: network file systems tell nothing.
-const POLL: Duration = Duration::from_secs(1);
+/// How often it is looked at otherwise; a look is one `stat`.
+const POLL: Duration = Duration::from_millis(250);
 
 /// What the keeper is told.
 pub(super) enum Command {
@@ -39,8 +39,6 @@ pub(super) enum Command {
         /// The keys that failed it.
         ring: Arc<Keyring>,
     },
-    /// Something happened in the keytab's directory.
-    Changed,
     /// The acceptor is gone.
     Stop,
 }
@@ -50,7 +48,7 @@ impl Command {
     pub(super) fn give_up(self) {
         match self {
             Self::Held { job, error, .. } => drop(job.reply.send(Err(error))),
-            Self::Changed | Self::Stop => {}
+            Self::Stop => {}
         }
     }
 }
@@ -192,22 +190,15 @@ pub(super) fn run(
     shared: &Shared,
     jobs: &async_channel::WeakSender<Job>,
     orders: &mpsc::Receiver<Command>,
-    commands: mpsc::Sender<Command>,
 ) {
-    let _watcher = watch(&shared.keytab, commands);
     let mut held: Vec<Held> = Vec::new();
     loop {
-        let broken = look(shared, false).is_some();
+        // whether it is broken is told by `status`
+        let _error = look(shared, false);
         let now = Instant::now();
         prune(shared, now);
         release(shared, jobs, &mut held, now);
-        let pause = if !held.is_empty() {
-            HASTE
-        } else if broken {
-            BROKEN
-        } else {
-            POLL
-        };
+        let pause = if held.is_empty() { POLL } else { HASTE };
         let mut order = match orders.recv_timeout(pause) {
             Ok(order) => Some(order),
             Err(RecvTimeoutError::Timeout) => None,
@@ -216,7 +207,6 @@ pub(super) fn run(
         while let Some(next) = order {
             match next {
                 Command::Stop => return,
-                Command::Changed => {}
                 Command::Held {
                     job,
                     error,
@@ -266,40 +256,5 @@ fn release(
             async_channel::TrySendError::Closed(job) => (job, AcceptError::Stopped),
         };
         drop(job.reply.send(Err(error)));
-    }
-}
-
-/// Watches the directory, so that atomic renames and swapped links are seen; without it the file
-/// is still polled.
-fn watch(keytab: &Path, commands: mpsc::Sender<Command>) -> Option<notify::RecommendedWatcher> {
-    let handler = move |event: notify::Result<notify::Event>| {
-        let reading = event.is_ok_and(|event| match event.kind {
-            EventKind::Access(AccessKind::Close(mode)) => mode != notify::event::AccessMode::Write,
-            EventKind::Access(_) => true,
-            EventKind::Any
-            | EventKind::Create(_)
-            | EventKind::Modify(_)
-            | EventKind::Remove(_)
-            | EventKind::Other => false,
-        });
-        if !reading {
-            // the keeper may have ended
-            let _ = commands.send(Command::Changed);
-        }
-    };
-    let directory = match keytab.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) | None => Path::new("."),
-    };
-    let watching = notify::recommended_watcher(handler).and_then(|mut watcher| {
-        watcher.watch(directory, RecursiveMode::NonRecursive)?;
-        Ok(watcher)
-    });
-    match watching {
-        Ok(watcher) => Some(watcher),
-        Err(error) => {
-            warn!(directory = %directory.display(), %error, "not watched, polled instead");
-            None
-        }
     }
 }
