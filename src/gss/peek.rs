@@ -4,12 +4,12 @@
 //! direct key look-up instead of a search) and explains failures. Reads `NegTokenInit`
 //! (RFC 4178 section 4.2) and `AP-REQ` (RFC 4120 section 5.5.1, framed as RFC 4121 section 4.1).
 
-use super::{Principal, keytab::Enctype};
+use super::{Principal, der::Der, keytab::Enctype};
 
-const SPNEGO: &[u8] = b"\x2b\x06\x01\x05\x05\x02";
-const KRB5: &[u8] = b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02";
+pub(super) const SPNEGO: &[u8] = b"\x2b\x06\x01\x05\x05\x02";
+pub(super) const KRB5: &[u8] = b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02";
 /// The krb5 OID as old Windows clients write it.
-const KRB5_WRONG: &[u8] = b"\x2a\x86\x48\x82\xf7\x12\x01\x02\x02";
+pub(super) const KRB5_WRONG: &[u8] = b"\x2a\x86\x48\x82\xf7\x12\x01\x02\x02";
 const NTLMSSP: &[u8] = b"\x2b\x06\x01\x04\x01\x82\x37\x02\x02\x0a";
 
 /// The outer, unproven fields of a ticket.
@@ -126,75 +126,6 @@ fn ap_req(bytes: &[u8]) -> Option<Ticket> {
         kvno,
         enctype: Enctype(u16::try_from(enctype).ok()?),
     })
-}
-
-/// The rest of a DER encoding.
-struct Der<'a>(&'a [u8]);
-
-impl<'a> Der<'a> {
-    /// The next element's tag and contents; only definite lengths of up to four bytes.
-    fn next(&mut self) -> Option<(u8, Der<'a>)> {
-        let (&tag, rest) = self.0.split_first()?;
-        let (&short, rest) = rest.split_first()?;
-        let (length, rest) = match short {
-            0..0x80 => (usize::from(short), rest),
-            0x81..=0x84 => {
-                let (digits, rest) = rest.split_at_checked(usize::from(short & 0x7f))?;
-                let length = digits.iter().try_fold(0u32, |sum, &digit| {
-                    Some(sum.checked_shl(8)? | u32::from(digit))
-                })?;
-                (usize::try_from(length).ok()?, rest)
-            }
-            0x80 | 0x85.. => return None,
-        };
-        let (value, rest) = rest.split_at_checked(length)?;
-        self.0 = rest;
-        Some((tag, Der(value)))
-    }
-
-    /// The next element, if it has this tag.
-    fn expect(&mut self, tag: u8) -> Option<Der<'a>> {
-        self.next()
-            .filter(|(found, _)| *found == tag)
-            .map(|(_, value)| value)
-    }
-
-    /// The next element with this tag, passing over others.
-    fn field(&mut self, tag: u8) -> Option<Der<'a>> {
-        loop {
-            let (found, value) = self.next()?;
-            if found == tag {
-                return Some(value);
-            }
-        }
-    }
-
-    /// `KerberosString`: a `GeneralString`, in practice UTF-8.
-    fn string(&mut self) -> Option<&'a str> {
-        std::str::from_utf8(self.expect(0x1b)?.0).ok()
-    }
-
-    /// A number of 32 bits; kvnos above 2^31 are written as negative by some KDCs.
-    fn integer(&mut self) -> Option<u32> {
-        let bytes = self.expect(0x02)?.0;
-        let bytes = match bytes {
-            [0, rest @ ..] if rest.len() == 4 => rest,
-            bytes => bytes,
-        };
-        if bytes.is_empty() || bytes.len() > 4 {
-            return None;
-        }
-        let sign = if bytes[0] & 0x80 != 0 && bytes.len() < 4 {
-            u32::MAX
-        } else {
-            0
-        };
-        Some(
-            bytes
-                .iter()
-                .fold(sign, |sum, &byte| (sum << 8) | u32::from(byte)),
-        )
-    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::{
 use crate::gss::{
     Failure, Principal,
     peek::{Peek, Ticket, peek},
+    shell::Shell,
     sys::{AcceptContext, AcceptCred, Leg},
 };
 
@@ -149,10 +150,14 @@ fn accept(
         Some(name) => credentials.named(name, rcache),
         None => credentials.any(rcache),
     };
+    let shell = direct.and_then(|_| Shell::open(&job.token));
+    let token = shell.map_or(&*job.token, |shell| shell.token);
     let leg = context
-        .step(cred.map_err(explain)?, &job.token)
+        .step(cred.map_err(explain)?, token)
         .map_err(explain)?;
     match leg {
+        // DCE style, which is not for HTTP: its third leg would come in SPNEGO's shell again
+        Leg::Continue(_) if shell.is_some() => Err(AcceptError::Interrupted),
         Leg::Continue(token) => Ok(Step::Continue {
             token,
             pending: Pending(context),
@@ -173,7 +178,10 @@ fn accept(
                 client: name(&client)?,
                 service,
                 expires: SystemTime::now() + rest,
-                reply,
+                reply: match shell {
+                    Some(shell) => Some(shell.close(reply.as_deref())),
+                    None => reply,
+                },
             }))
         }
     }
