@@ -158,7 +158,7 @@ async fn ours(acceptor: &Acceptor, tokens: Vec<Vec<u8>>) -> Result<(), Failure> 
             let Some(token) = tokens.borrow_mut().next() else {
                 return Ok::<(), Failure>(());
             };
-            match acceptor.accept(token, None).await? {
+            match acceptor.accept(token, None, None).await? {
                 Step::Done(_) => {}
                 Step::Continue { .. } => return Err("another leg".into()),
             }

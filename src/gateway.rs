@@ -115,7 +115,7 @@ fn remember_login(extensions: &mut Extensions) {
     let slot = extensions.get::<Arc<ConnInfo>>().and_then(|info| {
         let slot = info
             .login
-            .get_or_init(|| Arc::new(LoginSlot::<Pending>::new()));
+            .get_or_init(|| Arc::new(LoginSlot::<Pending>::of(info.peer.ip())));
         slot.downcast_ref::<LoginSlot<Pending>>().cloned()
     });
     if let Some(slot) = slot {

@@ -48,6 +48,8 @@ pub enum Refusal {
     LoginInterrupted,
     /// The accept queue is full.
     LoginBusy,
+    /// The client's address has as many logins waiting as there is room for others.
+    LoginFlood,
     /// The login took longer than `timeouts.gss`.
     LoginTimeout,
     /// No rule of `auth_to_local` maps the principal to a short name.
@@ -132,6 +134,7 @@ impl Refusal {
         Self::WrongService,
         Self::LoginInterrupted,
         Self::LoginBusy,
+        Self::LoginFlood,
         Self::LoginTimeout,
         Self::NameUnmapped,
         Self::UserDenied,
@@ -254,6 +257,11 @@ impl Refusal {
                 S::SERVICE_UNAVAILABLE,
                 "login_busy",
                 "Too many logins are waiting.",
+            ),
+            Self::LoginFlood => (
+                S::TOO_MANY_REQUESTS,
+                "login_flood",
+                "Too many logins from your address are waiting.",
             ),
             Self::LoginTimeout => (
                 S::SERVICE_UNAVAILABLE,
@@ -434,7 +442,10 @@ impl Refusal {
 
     /// Seconds for `Retry-After` where trying again later makes sense.
     pub fn retry_after(self) -> Option<u32> {
-        (self.status() == StatusCode::SERVICE_UNAVAILABLE && self != Self::NotReplayable)
-            .then_some(2)
+        let passing = match self.status() {
+            StatusCode::SERVICE_UNAVAILABLE => self != Self::NotReplayable,
+            status => status == StatusCode::TOO_MANY_REQUESTS,
+        };
+        passing.then_some(2)
     }
 }

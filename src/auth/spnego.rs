@@ -8,7 +8,7 @@
 //! It works before any Tower service whose response body can be made of [`Bytes`]:
 //!
 //! ```
-//! # use std::{convert::Infallible, future::{Ready, ready}, sync::Arc, time::{Duration, SystemTime}};
+//! # use std::{convert::Infallible, future::{Ready, ready}, net::IpAddr, sync::Arc, time::{Duration, SystemTime}};
 //! # use spnegate::auth::spnego::{Accept, Leg};
 //! # use spnegate::{gss::Accepted, refusal::Refusal};
 //! use bytes::Bytes;
@@ -30,7 +30,7 @@
 //! #     type Pending = ();
 //! #     type Error = std::io::Error;
 //! #     type Future = Ready<Result<Leg<()>, Self::Error>>;
-//! #     fn accept(&self, token: Vec<u8>, _: Option<()>) -> Self::Future {
+//! #     fn accept(&self, token: Vec<u8>, _: Option<()>, _: Option<IpAddr>) -> Self::Future {
 //! #         assert_eq!(token, b"open");
 //! #         ready(Ok(Leg::Done(Accepted {
 //! #             client: "alice@EXAMPLE.COM".parse().unwrap(),
@@ -246,6 +246,7 @@ where
             Credentials::Token(token) => token,
         };
         let slot = request.extensions().get::<LoginSlot<A::Pending>>().cloned();
+        let client = slot.as_ref().and_then(LoginSlot::client);
         let unfinished = slot.as_ref().and_then(|slot| slot.take(Instant::now()));
         // a first token starts anew: the unfinished login may be another user's of this connection
         let pending = unfinished.filter(|_| !negotiate::opens(&token));
@@ -253,7 +254,7 @@ where
             let refusal = Refusal::LoginInterrupted;
             return SpnegoFuture::refused(refuse::response(&self.policy, &request, refusal));
         }
-        let accepting = self.acceptor.accept(token, pending);
+        let accepting = self.acceptor.accept(token, pending, client);
         // the service that was polled ready goes with the request
         let next = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, next);

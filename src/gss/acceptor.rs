@@ -8,12 +8,14 @@
 mod error;
 mod keeper;
 mod keyring;
+mod queue;
 mod replay_cache;
 mod status;
 mod thread;
 
 use std::{
     fmt, io,
+    net::IpAddr,
     path::PathBuf,
     pin::Pin,
     sync::{
@@ -40,6 +42,7 @@ pub use replay_cache::ReplayCache;
 pub use status::KeytabStatus;
 
 use keyring::Keyring;
+use queue::{Queue, Refused, Source};
 
 /// How to accept.
 #[derive(Clone, Debug)]
@@ -50,7 +53,8 @@ pub struct AcceptorOptions {
     pub replay_cache: ReplayCache,
     /// Accept threads; one per core is right. At least 1.
     pub threads: usize,
-    /// Logins that may wait for a thread; one more is [`AcceptError::Busy`]. At least 1.
+    /// Logins that may wait for a thread; one more is [`AcceptError::Busy`]. At least 1. One
+    /// address gets half of it at most.
     pub queue: usize,
     /// The longest wait for one leg, queueing included.
     pub deadline: Duration,
@@ -95,7 +99,6 @@ pub struct Acceptor(Arc<Inner>);
 /// What the handles own.
 struct Inner {
     shared: Arc<Shared>,
-    jobs: async_channel::Sender<Job>,
     commands: mpsc::Sender<keeper::Command>,
     deadline: Duration,
     /// Last: they end when the channels above are closed.
@@ -106,6 +109,7 @@ struct Inner {
 struct Shared {
     keytab: PathBuf,
     rcache: std::ffi::CString,
+    jobs: Queue<Job>,
     ring: ArcSwap<Keyring>,
     loader: Mutex<keeper::Loader>,
     status: watch::Sender<KeytabStatus>,
@@ -116,6 +120,7 @@ struct Shared {
 struct Job {
     token: Vec<u8>,
     pending: Option<Pending>,
+    source: Option<Source>,
     reply: oneshot::Sender<Result<Step, AcceptError>>,
     /// It has been with the keeper; a second failure is final.
     again: bool,
@@ -174,18 +179,17 @@ impl Acceptor {
         let shared = Arc::new(Shared {
             keytab,
             rcache,
+            jobs: Queue::new(queue.max(1)),
             ring: ArcSwap::new(Arc::new(ring)),
             loader: Mutex::new(loader),
             status,
             held: AtomicUsize::new(0),
         });
-        let (jobs, waiting) = async_channel::bounded(queue.max(1));
         let (commands, orders) = mpsc::channel();
         let mut threads = Threads::new();
         let acceptor = |threads| {
             Self(Arc::new(Inner {
                 shared: Arc::clone(&shared),
-                jobs: jobs.clone(),
                 commands: commands.clone(),
                 deadline,
                 _threads: threads,
@@ -193,15 +197,14 @@ impl Acceptor {
         };
         let started = (|| {
             for number in 0..count.max(1) {
-                let (shared, waiting) = (Arc::clone(&shared), waiting.clone());
-                let commands = commands.clone();
+                let (shared, commands) = (Arc::clone(&shared), commands.clone());
                 threads.spawn(format!("gss-accept-{number}"), move || {
-                    thread::run(&shared, &waiting, &commands);
+                    thread::run(&shared, &commands);
                 })?;
             }
-            let (shared, requeue) = (Arc::clone(&shared), jobs.downgrade());
+            let shared = Arc::clone(&shared);
             threads.spawn("gss-keeper".to_owned(), move || {
-                keeper::run(&shared, &requeue, &orders);
+                keeper::run(&shared, &orders);
             })
         })();
         // in any case: dropping it ends the threads that did start
@@ -210,23 +213,29 @@ impl Acceptor {
         Ok(acceptor)
     }
 
-    /// Accepts one leg; `pending` is the login that it continues.
+    /// Accepts one leg; `pending` is the login that it continues, `client` where it comes from.
     ///
-    /// The future must be polled in a tokio runtime with timers. It resolves to
-    /// [`AcceptError::Busy`] at once when the queue is full and to [`AcceptError::Timeout`] after
-    /// the deadline; dropping it drops the work unless a thread has begun it.
-    pub fn accept(&self, token: Vec<u8>, pending: Option<Pending>) -> Accepting {
+    /// The future must be polled in a tokio runtime with timers. It resolves at once to
+    /// [`AcceptError::Busy`] when the queue is full and to [`AcceptError::Flood`] when `client` has
+    /// as many logins waiting as places are left, and to [`AcceptError::Timeout`] after the
+    /// deadline; dropping it drops the work unless a thread has begun it.
+    pub fn accept(
+        &self,
+        token: Vec<u8>,
+        pending: Option<Pending>,
+        client: Option<IpAddr>,
+    ) -> Accepting {
         let (reply, answer) = oneshot::channel();
         let job = Job {
             token,
             pending,
+            source: client.map(Source::from),
             reply,
             again: false,
         };
-        Accepting(match self.0.jobs.try_send(job) {
+        Accepting(match self.0.shared.queue(job) {
             Ok(()) => Reply::waiting(answer, self.0.deadline),
-            Err(async_channel::TrySendError::Full(_)) => Reply::ready(Err(AcceptError::Busy)),
-            Err(async_channel::TrySendError::Closed(_)) => Reply::ready(Err(AcceptError::Stopped)),
+            Err((_, error)) => Reply::ready(Err(error)),
         })
     }
 
@@ -250,7 +259,7 @@ impl Acceptor {
     /// Logins that wait for a thread, and those held for a newer keytab.
     pub fn waiting(&self) -> (usize, usize) {
         let held = self.0.shared.held.load(Ordering::Relaxed);
-        (self.0.jobs.len(), held)
+        (self.0.shared.jobs.len(), held)
     }
 }
 
@@ -264,9 +273,25 @@ impl fmt::Debug for Acceptor {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.jobs.close();
+        self.shared.jobs.close();
         // the keeper may be gone already, which is as good
         let _ = self.commands.send(keeper::Command::Stop);
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// Lets a job wait for a thread, or hands it back.
+    fn queue(&self, job: Job) -> Result<(), (Job, AcceptError)> {
+        let source = job.source;
+        self.jobs
+            .push(job, source)
+            .map_err(|refused| match refused {
+                Refused::Full(job) => (job, AcceptError::Busy),
+                Refused::Flood(job) => (job, AcceptError::Flood),
+                Refused::Closed(job) => (job, AcceptError::Stopped),
+            })
     }
 }
 

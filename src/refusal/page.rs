@@ -154,7 +154,9 @@ fn settings(context: &Context<'_>) -> Markup {
                 ". On Linux the policy is the file "
                 code { "/etc/opt/chrome/policies/managed/spnegate.json" } " with "
                 code { "{\"AuthServerAllowlist\": \"" (name) "\"}" }
-                "; on macOS " code { "defaults write com.google.Chrome AuthServerAllowlist " (name) } "."
+                "; on macOS " code { "defaults write com.google.Chrome AuthServerAllowlist " (name) }
+                ". On Linux a new profile looks for Kerberos only after it has met a page like this "
+                "one: load it again, and if it stays, restart the browser."
             }
             dt { "Firefox" }
             dd {
@@ -202,6 +204,7 @@ mod tests {
         for part in [
             "--auth-server-allowlist=proxy.example.com<",
             "{&quot;AuthServerAllowlist&quot;: &quot;proxy.example.com&quot;}",
+            "restart the browser",
             "network.negotiate-auth.trusted-uris",
             "Safari",
             "curl --negotiate -u : http://proxy.example.com:50070/",

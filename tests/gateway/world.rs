@@ -154,7 +154,7 @@ impl World {
 
     /// What a backend makes of a token: the mutual token, if it is good.
     pub fn accept(&self, token: &[u8]) -> Option<Vec<u8>> {
-        match block_on(self.backends.accept(token.to_vec(), None)) {
+        match block_on(self.backends.accept(token.to_vec(), None, None)) {
             Ok(Step::Done(accepted)) => Some(accepted.reply.unwrap_or_default()),
             Ok(Step::Continue { .. }) | Err(_) => None,
         }

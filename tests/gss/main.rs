@@ -52,7 +52,7 @@ fn initiator_within(keytab: &Path, deadline: Duration) -> Initiator {
 }
 
 async fn login(acceptor: &Acceptor, token: &[u8]) -> Result<Accepted, AcceptError> {
-    match acceptor.accept(token.to_vec(), None).await? {
+    match acceptor.accept(token.to_vec(), None, None).await? {
         Step::Done(accepted) => Ok(accepted),
         Step::Continue { .. } => panic!("another leg"),
     }
@@ -230,7 +230,7 @@ async fn junk_is_refused_with_a_reason() {
         let mut damaged = good.clone();
         damaged[at] ^= 0x55;
         // the wrapper is malleable: some still authenticate, as alice and nobody else
-        if let Ok(Step::Done(accepted)) = world.acceptor.accept(damaged, None).await {
+        if let Ok(Step::Done(accepted)) = world.acceptor.accept(damaged, None, None).await {
             assert_eq!(accepted.client, world.alice);
         }
     }
@@ -276,7 +276,7 @@ async fn ntlm_first_takes_two_legs() {
     let message = der(0xa2, &[&der(0x04, &[b"NTLMSSP\0\x01\0\0\0"])]);
     let init = der(0xa0, &[&der(0x30, &[&der(0xa0, &[&mechanisms]), &message])]);
     let first = der(0x60, &[b"\x06\x06\x2b\x06\x01\x05\x05\x02", &init]);
-    let (token, pending) = match world.acceptor.accept(first, None).await.unwrap() {
+    let (token, pending) = match world.acceptor.accept(first, None, None).await.unwrap() {
         Step::Continue { token, pending } => (token, pending),
         Step::Done(accepted) => panic!("{accepted:?}"),
     };
@@ -286,7 +286,12 @@ async fn ntlm_first_takes_two_legs() {
     let response = der(0xa2, &[&der(0x04, &[&ticket])]);
     let mic = der(0xa3, &[&der(0x04, &[&mic])]);
     let second = der(0xa1, &[&der(0x30, &[&response, &mic])]);
-    match world.acceptor.accept(second, Some(pending)).await.unwrap() {
+    match world
+        .acceptor
+        .accept(second, Some(pending), None)
+        .await
+        .unwrap()
+    {
         Step::Done(accepted) => {
             assert_eq!(accepted.client, world.alice);
             assert_eq!(accepted.service, world.proxy);
@@ -318,33 +323,57 @@ async fn expired_tickets_and_skewed_clocks_are_told_apart() {
     assert!(matches!(error, AcceptError::ClockSkew { .. }), "{error:?}");
 }
 
-#[tokio::test]
-async fn a_full_queue_is_busy_and_the_deadline_holds() {
-    let world = World::start();
+/// An acceptor whose one thread will hang in its replay cache for as long as the lock is kept.
+fn hanging(world: &World, queue: usize) -> (Acceptor, fs::File) {
     let cache = world.realm.path("slow.rcache2");
     let acceptor = Acceptor::start(AcceptorOptions {
         keytab: world.realm.path("proxy.keytab"),
         replay_cache: ReplayCache::File(cache.clone()),
         threads: 1,
-        queue: 1,
+        queue,
         deadline: Duration::from_millis(300),
     })
     .unwrap();
-    // the replay cache is locked by somebody else: the one thread hangs in it
     let file = fs::File::options().write(true).open(&cache).unwrap();
     let lock = rustix::fs::FlockOperation::LockExclusive;
     rustix::fs::fcntl_lock(&file, lock).unwrap();
-    let (first, second) = (world.token().await, world.token().await);
-    let hangs = acceptor.accept(first, None);
+    (acceptor, file)
+}
+
+#[tokio::test]
+async fn an_address_that_floods_keeps_nobody_else_out() {
+    let world = World::start();
+    let (acceptor, lock) = hanging(&world, 4);
+    let from = |token: &[u8], host: u8| {
+        let address = std::net::Ipv4Addr::new(192, 0, 2, host);
+        acceptor.accept(token.to_vec(), None, Some(address.into()))
+    };
+    let _hangs = from(&world.token().await, 66);
     while acceptor.waiting().0 > 0 {
         tokio::task::yield_now().await;
     }
-    let dropped = acceptor.accept(second.clone(), None);
+    let _flood = [from(b"junk", 66), from(b"junk", 66)];
+    assert_eq!(from(b"junk", 66).await.unwrap_err(), AcceptError::Flood);
+    let other = from(&world.token().await, 1);
+    drop(lock);
+    assert!(matches!(other.await, Ok(Step::Done(_))));
+}
+
+#[tokio::test]
+async fn a_full_queue_is_busy_and_the_deadline_holds() {
+    let world = World::start();
+    let (acceptor, lock) = hanging(&world, 1);
+    let (first, second) = (world.token().await, world.token().await);
+    let hangs = acceptor.accept(first, None, None);
+    while acceptor.waiting().0 > 0 {
+        tokio::task::yield_now().await;
+    }
+    let dropped = acceptor.accept(second.clone(), None, None);
     let busy = login(&acceptor, &world.token().await).await.unwrap_err();
     assert_eq!(busy, AcceptError::Busy);
     drop(dropped);
     assert_eq!(hangs.await.unwrap_err(), AcceptError::Timeout);
-    drop(file);
+    drop(lock);
     while acceptor.waiting().0 > 0 {
         tokio::task::yield_now().await;
     }

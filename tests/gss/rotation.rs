@@ -80,7 +80,7 @@ async fn a_ticket_newer_than_the_file_waits_for_it_and_then_says_so() {
         "{error:?}"
     );
 
-    let waiting = tokio::spawn(world.acceptor.accept(token, None));
+    let waiting = tokio::spawn(world.acceptor.accept(token, None, None));
     while world.acceptor.waiting().1 == 0 {
         tokio::task::yield_now().await;
     }
@@ -97,9 +97,11 @@ async fn held_logins_do_not_hold_up_others() {
     world.fresh();
     let mut held = Vec::new();
     for _ in 0..4 {
-        held.push(tokio::spawn(
-            world.acceptor.accept(world.token().await, None),
-        ));
+        held.push(tokio::spawn(world.acceptor.accept(
+            world.token().await,
+            None,
+            None,
+        )));
     }
     while world.acceptor.waiting().1 == 0 {
         tokio::task::yield_now().await;

@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    net::IpAddr,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -20,8 +21,14 @@ pub trait Accept {
     /// One leg under way.
     type Future: Future<Output = Result<Leg<Self::Pending>, Self::Error>>;
 
-    /// Takes one token; `pending` is the login that it goes on with.
-    fn accept(&self, token: Vec<u8>, pending: Option<Self::Pending>) -> Self::Future;
+    /// Takes one token; `pending` is the login that it goes on with, `client` the address that it
+    /// comes from, where it is known.
+    fn accept(
+        &self,
+        token: Vec<u8>,
+        pending: Option<Self::Pending>,
+        client: Option<IpAddr>,
+    ) -> Self::Future;
 
     /// What the client is told of an error.
     fn refusal(error: &Self::Error) -> Refusal;
@@ -62,8 +69,8 @@ impl Accept for Acceptor {
     type Error = AcceptError;
     type Future = Stepping;
 
-    fn accept(&self, token: Vec<u8>, pending: Option<Pending>) -> Stepping {
-        Stepping(self.accept(token, pending))
+    fn accept(&self, token: Vec<u8>, pending: Option<Pending>, client: Option<IpAddr>) -> Stepping {
+        Stepping(self.accept(token, pending, client))
     }
 
     fn refusal(error: &AcceptError) -> Refusal {

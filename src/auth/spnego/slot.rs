@@ -5,6 +5,7 @@
 
 use std::{
     fmt,
+    net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -26,7 +27,13 @@ static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
 /// The server makes one for each HTTP/1.1 connection and puts a clone into the extensions of each
 /// of its requests. Without it (HTTP/2) logins of several legs are refused as
 /// [`LoginInterrupted`](crate::refusal::Refusal::LoginInterrupted).
-pub struct LoginSlot<P = Pending>(Arc<Mutex<Option<Box<Unfinished<P>>>>>);
+///
+/// It also tells the client's address, so that one that floods the gateway with logins shuts
+/// nobody else out.
+pub struct LoginSlot<P = Pending> {
+    unfinished: Arc<Mutex<Option<Box<Unfinished<P>>>>>,
+    client: Option<IpAddr>,
+}
 
 struct Unfinished<P> {
     pending: P,
@@ -42,7 +49,20 @@ struct Permit(&'static AtomicUsize);
 impl<P> LoginSlot<P> {
     /// An empty one, of a few bytes.
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(None)))
+        Self::default()
+    }
+
+    /// One of a client with this address.
+    pub fn of(client: IpAddr) -> Self {
+        Self {
+            client: Some(client),
+            ..Self::default()
+        }
+    }
+
+    /// The client's address, if it is known.
+    pub(super) fn client(&self) -> Option<IpAddr> {
+        self.client
     }
 
     /// Keeps a login; `false` where the process has too many.
@@ -51,7 +71,10 @@ impl<P> LoginSlot<P> {
     }
 
     fn put_counted(&self, pending: P, count: &'static AtomicUsize, most: usize) -> bool {
-        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self
+            .unfinished
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         // a login that this one replaces gives its place back first
         *slot = None;
         let Some(permit) = Permit::take(count, most) else {
@@ -69,7 +92,7 @@ impl<P> LoginSlot<P> {
     /// Takes the login out, if its time is not over at `now`.
     pub(super) fn take(&self, now: Instant) -> Option<P> {
         let unfinished = self
-            .0
+            .unfinished
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take()?;
@@ -79,13 +102,19 @@ impl<P> LoginSlot<P> {
 
 impl<P> Clone for LoginSlot<P> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self {
+            unfinished: Arc::clone(&self.unfinished),
+            client: self.client,
+        }
     }
 }
 
 impl<P> Default for LoginSlot<P> {
     fn default() -> Self {
-        Self::new()
+        Self {
+            unfinished: Arc::new(Mutex::new(None)),
+            client: None,
+        }
     }
 }
 

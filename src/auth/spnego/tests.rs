@@ -4,6 +4,7 @@ use std::{
     cell::Cell,
     convert::Infallible,
     future::{Ready, ready},
+    net::{IpAddr, Ipv4Addr},
     rc::Rc,
     time::{Duration, SystemTime},
 };
@@ -25,6 +26,9 @@ use crate::{
 
 const ALICE: &str = "alice@EXAMPLE.COM HTTP/gw.example.com@EXAMPLE.COM";
 
+/// Has too many logins waiting.
+const FLOODS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 66));
+
 #[derive(Clone)]
 struct Script;
 
@@ -37,7 +41,15 @@ impl Accept for Script {
     type Error = Scripted;
     type Future = Ready<Result<Leg<&'static str>, Scripted>>;
 
-    fn accept(&self, token: Vec<u8>, pending: Option<&'static str>) -> Self::Future {
+    fn accept(
+        &self,
+        token: Vec<u8>,
+        pending: Option<&'static str>,
+        client: Option<IpAddr>,
+    ) -> Self::Future {
+        if client.is_some_and(|client| client == FLOODS) {
+            return ready(Err(Scripted(Refusal::LoginFlood)));
+        }
         let text = String::from_utf8(token).unwrap_or_else(|_| "second leg".to_owned());
         let text = match pending {
             Some("first leg") if text == "second leg" => ALICE.to_owned(),
@@ -348,4 +360,20 @@ fn shared_caches_are_kept_out_without_touching_what_says_so() {
         after(Some("public, max-age=60")),
         ["public, max-age=60", "private"]
     );
+}
+
+#[tokio::test]
+async fn an_address_that_floods_is_told_to_wait_and_others_are_not() {
+    let policy = Arc::new(policy());
+    let from = |address| {
+        let slot = LoginSlot::<&'static str>::of(address);
+        send(&policy, with_token(ALICE.as_bytes()).extension(slot))
+    };
+    let refused = from(FLOODS).await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers()[header::RETRY_AFTER], "2");
+    assert_eq!(challenge(&refused), None);
+    assert!(text(refused).await.contains("login_flood"));
+    let served = from(Ipv4Addr::LOCALHOST.into()).await;
+    assert_eq!(served.status(), StatusCode::OK);
 }

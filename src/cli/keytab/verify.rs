@@ -255,7 +255,7 @@ impl Verifier {
                 Finding::Ahead { file, kdc }
             };
         }
-        match self.acceptor.accept(token.token, None).await {
+        match self.acceptor.accept(token.token, None, None).await {
             Ok(Step::Done(_)) => Finding::Good { kvno: kdc },
             Ok(Step::Continue { .. }) => Finding::Other {
                 text: "GSSAPI wants another leg".to_owned(),

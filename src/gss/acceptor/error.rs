@@ -13,6 +13,9 @@ pub enum AcceptError {
     /// The queue is full.
     #[error("too many logins wait")]
     Busy,
+    /// The client's address has as many logins waiting as there is room for others.
+    #[error("too many logins of this address wait")]
+    Flood,
     /// The deadline passed.
     #[error("the login took too long")]
     Timeout,
@@ -166,6 +169,7 @@ impl AcceptError {
                 Some(Cure::Look)
             }
             Self::Busy
+            | Self::Flood
             | Self::Timeout
             | Self::Stopped
             | Self::Empty
@@ -186,6 +190,7 @@ impl From<&AcceptError> for Refusal {
     fn from(error: &AcceptError) -> Self {
         match error {
             AcceptError::Busy => Self::LoginBusy,
+            AcceptError::Flood => Self::LoginFlood,
             AcceptError::Timeout => Self::LoginTimeout,
             AcceptError::Stopped => Self::Draining,
             AcceptError::Empty | AcceptError::Malformed { .. } => Self::TokenMalformed,

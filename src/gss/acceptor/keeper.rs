@@ -186,18 +186,14 @@ struct Held {
     ring: Arc<Keyring>,
 }
 
-pub(super) fn run(
-    shared: &Shared,
-    jobs: &async_channel::WeakSender<Job>,
-    orders: &mpsc::Receiver<Command>,
-) {
+pub(super) fn run(shared: &Shared, orders: &mpsc::Receiver<Command>) {
     let mut held: Vec<Held> = Vec::new();
     loop {
         // whether it is broken is told by `status`
         let _error = look(shared, false);
         let now = Instant::now();
         prune(shared, now);
-        release(shared, jobs, &mut held, now);
+        release(shared, &mut held, now);
         let pause = if held.is_empty() { POLL } else { HASTE };
         let mut order = match orders.recv_timeout(pause) {
             Ok(order) => Some(order),
@@ -228,12 +224,7 @@ pub(super) fn run(
 }
 
 /// Sends jobs back to the accept threads when there are new keys, and gives up on old ones.
-fn release(
-    shared: &Shared,
-    jobs: &async_channel::WeakSender<Job>,
-    held: &mut Vec<Held>,
-    now: Instant,
-) {
+fn release(shared: &Shared, held: &mut Vec<Held>, now: Instant) {
     let ring = shared.ring.load_full();
     for waiting in std::mem::take(held) {
         let changed = !Arc::ptr_eq(&ring, &waiting.ring);
@@ -247,14 +238,8 @@ fn release(
             drop(job.reply.send(Err(error)));
             continue;
         }
-        let refused = match jobs.upgrade().map(|jobs| jobs.try_send(job)) {
-            Some(Ok(())) | None => continue,
-            Some(Err(refused)) => refused,
-        };
-        let (job, error) = match refused {
-            async_channel::TrySendError::Full(job) => (job, AcceptError::Busy),
-            async_channel::TrySendError::Closed(job) => (job, AcceptError::Stopped),
-        };
-        drop(job.reply.send(Err(error)));
+        if let Err((job, error)) = shared.queue(job) {
+            drop(job.reply.send(Err(error)));
+        }
     }
 }

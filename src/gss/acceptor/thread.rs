@@ -65,13 +65,9 @@ pub(super) fn probe(ring: &Keyring, rcache: &CStr) -> Result<(), Failure> {
     AcceptCred::acquire(None, ring.name(), rcache).map(drop)
 }
 
-pub(super) fn run(
-    shared: &Shared,
-    jobs: &async_channel::Receiver<Job>,
-    keeper: &mpsc::Sender<Command>,
-) {
+pub(super) fn run(shared: &Shared, keeper: &mpsc::Sender<Command>) {
     let mut credentials = Credentials::new(shared.ring.load_full());
-    while let Ok(mut job) = jobs.recv_blocking() {
+    while let Some(mut job) = shared.jobs.pop() {
         if job.reply.is_closed() {
             continue;
         }

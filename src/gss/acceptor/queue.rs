@@ -1,0 +1,246 @@
+//! Logins that wait for an accept thread: bounded in all, and for each client address.
+//!
+//! An address may have as many logins waiting as places are still free. So one that floods fills
+//! half of the queue at most, a second one half of the rest, and there is room for others; a load
+//! balancer that hides all clients behind one address still has half of the queue.
+
+use std::{
+    collections::{HashMap, VecDeque, hash_map::Entry},
+    net::{IpAddr, Ipv6Addr},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+/// Whose login it is, as far as fairness goes: an IPv4 address, or a network of IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Source(IpAddr);
+
+/// Why a job was not taken; it is handed back.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refused<T> {
+    /// The queue is full.
+    Full(T),
+    /// Its address has more waiting than is left for others.
+    Flood(T),
+    /// Nobody works any more.
+    Closed(T),
+}
+
+/// The queue.
+#[derive(Debug)]
+pub(super) struct Queue<T> {
+    state: Mutex<State<T>>,
+    filled: Condvar,
+    capacity: usize,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    jobs: VecDeque<(T, Option<Source>)>,
+    waiting: HashMap<Source, usize>,
+    /// Threads that sleep in [`Queue::pop`]: waking nobody would be a system call too.
+    idle: usize,
+    closed: bool,
+}
+
+// === impl Source ===
+
+impl From<IpAddr> for Source {
+    fn from(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            // whoever has one address of a /64 has all of them
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, ..] = v6.segments();
+                Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+            }
+            v4 @ IpAddr::V4(_) => v4,
+        })
+    }
+}
+
+// === impl Queue ===
+
+impl<T> Queue<T> {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            state: Mutex::new(State {
+                jobs: VecDeque::new(),
+                waiting: HashMap::new(),
+                idle: 0,
+                closed: false,
+            }),
+            filled: Condvar::new(),
+            capacity,
+        }
+    }
+
+    /// Adds a job at the end; never blocks.
+    pub(super) fn push(&self, job: T, source: Option<Source>) -> Result<(), Refused<T>> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Refused::Closed(job));
+        }
+        let free = self.capacity.saturating_sub(state.jobs.len());
+        if free == 0 {
+            return Err(Refused::Full(job));
+        }
+        if let Some(source) = source {
+            let waiting = state.waiting.entry(source).or_default();
+            // an entry of none is never left behind: there is a place free
+            if *waiting >= free {
+                return Err(Refused::Flood(job));
+            }
+            *waiting += 1;
+        }
+        state.jobs.push_back((job, source));
+        let sleeps = state.idle > 0;
+        drop(state);
+        if sleeps {
+            self.filled.notify_one();
+        }
+        Ok(())
+    }
+
+    /// The next job, waiting for one; `None` once the queue is closed.
+    pub(super) fn pop(&self) -> Option<T> {
+        let mut state = self.lock();
+        loop {
+            if state.closed {
+                return None;
+            }
+            if let Some((job, source)) = state.jobs.pop_front() {
+                if let Some(source) = source {
+                    state.leave(source);
+                }
+                return Some(job);
+            }
+            state.idle += 1;
+            let woken = self.filled.wait(state);
+            state = woken.unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
+        }
+    }
+
+    /// Drops what waits and sends every thread home.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let waiting = std::mem::take(&mut state.jobs);
+        state.waiting.clear();
+        drop(state);
+        drop(waiting);
+        self.filled.notify_all();
+    }
+
+    /// How many jobs wait.
+    pub(super) fn len(&self) -> usize {
+        self.lock().jobs.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl State ===
+
+impl<T> State<T> {
+    fn leave(&mut self, source: Source) {
+        if let Entry::Occupied(mut entry) = self.waiting.entry(source) {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, thread};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn source(text: &str) -> Option<Source> {
+        Some(text.parse::<IpAddr>().unwrap().into())
+    }
+
+    fn fill(queue: &Queue<()>, source: Option<Source>) -> usize {
+        std::iter::repeat_with(|| queue.push((), source))
+            .take_while(Result::is_ok)
+            .count()
+    }
+
+    #[test]
+    fn an_address_that_floods_leaves_room_for_others() {
+        let queue = Queue::new(1024);
+        assert_eq!(fill(&queue, source("192.0.2.1")), 512);
+        assert_eq!(queue.push((), source("192.0.2.1")), Err(Refused::Flood(())));
+        assert_eq!(queue.push((), source("192.0.2.2")), Ok(()));
+        assert_eq!(fill(&queue, source("192.0.2.3")), 256);
+        assert_eq!(queue.push((), source("192.0.2.2")), Ok(()));
+        // its own logins, once begun, make room for it again
+        for _ in 0..3 {
+            assert_eq!(queue.pop(), Some(()));
+        }
+        assert_eq!(queue.push((), source("192.0.2.3")), Ok(()));
+    }
+
+    #[test]
+    fn a_full_queue_is_full_for_everybody() {
+        let queue = Queue::new(4);
+        assert_eq!(fill(&queue, None), 4);
+        assert_eq!(queue.push((), source("192.0.2.1")), Err(Refused::Full(())));
+    }
+
+    #[test]
+    fn the_smallest_queue_takes_one() {
+        let queue = Queue::new(1);
+        assert_eq!(fill(&queue, source("192.0.2.1")), 1);
+    }
+
+    #[test]
+    fn a_network_of_ipv6_counts_as_one_and_a_mapped_address_as_ipv4() {
+        assert_eq!(source("2001:db8::1"), source("2001:db8::ffff:2"));
+        assert_ne!(source("2001:db8::1"), source("2001:db8:0:1::1"));
+        assert_eq!(source("::ffff:192.0.2.1"), source("192.0.2.1"));
+    }
+
+    #[test]
+    fn a_closed_queue_sends_home_who_waits() {
+        let queue = Arc::new(Queue::<()>::new(1));
+        let threads: Vec<_> = (0..3)
+            .map(|_| {
+                let queue = Arc::clone(&queue);
+                thread::spawn(move || queue.pop())
+            })
+            .collect();
+        queue.close();
+        for thread in threads {
+            assert_eq!(thread.join().unwrap(), None);
+        }
+        assert_eq!(queue.push((), None), Err(Refused::Closed(())));
+    }
+
+    proptest! {
+        #[test]
+        fn counts_are_those_of_the_jobs(steps in prop::collection::vec((any::<bool>(), 0u8..4), 0..200)) {
+            let queue = Queue::new(8);
+            for (push, address) in steps {
+                if push {
+                    let address = (address > 0).then(|| Source(IpAddr::from([192, 0, 2, address])));
+                    let _ = queue.push((), address);
+                } else if queue.len() > 0 {
+                    queue.pop();
+                }
+                let state = queue.lock();
+                prop_assert!(state.jobs.len() <= 8);
+                let counted: usize = state.waiting.values().sum();
+                let named = state.jobs.iter().filter(|(_, source)| source.is_some()).count();
+                prop_assert_eq!(counted, named);
+                prop_assert!(state.waiting.values().all(|count| *count > 0));
+            }
+        }
+    }
+}
