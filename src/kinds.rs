@@ -98,6 +98,13 @@ pub struct Proof {
     pub query: &'static str,
 }
 
+impl Proof {
+    /// A page without a query.
+    pub const fn page(path: &'static str) -> Self {
+        Self { path, query: "" }
+    }
+}
+
 /// What the answer to a proof request says of the backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obeys {

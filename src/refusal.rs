@@ -5,7 +5,10 @@
 
 use http::StatusCode;
 
+use crate::telemetry::metrics::REFUSALS;
+
 pub mod page;
+mod table;
 
 /// A refusal: the gateway's own answer.
 ///
@@ -168,251 +171,6 @@ impl Refusal {
         Self::Draining,
     ];
 
-    /// Status, reason word, and one sentence for people.
-    #[expect(clippy::too_many_lines, reason = "a table, one row a variant")]
-    const fn parts(self) -> (StatusCode, &'static str, &'static str) {
-        use StatusCode as S;
-        match self {
-            Self::LoginRequired => (
-                S::UNAUTHORIZED,
-                "login_required",
-                "This service wants a Kerberos login.",
-            ),
-            Self::SessionEnded => (
-                S::UNAUTHORIZED,
-                "session_ended",
-                "Your session has ended; please log in again.",
-            ),
-            Self::BadAuthorization => (
-                S::UNAUTHORIZED,
-                "bad_authorization",
-                "The Authorization header is not a Negotiate token.",
-            ),
-            Self::DuplicateAuthorization => (
-                S::BAD_REQUEST,
-                "duplicate_authorization",
-                "More than one Authorization header came with the request.",
-            ),
-            Self::TokenTooLarge => (
-                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "token_too_large",
-                "The login token is too large.",
-            ),
-            Self::Ntlm => (
-                S::UNAUTHORIZED,
-                "ntlm",
-                "The client offered NTLM because it found no Kerberos ticket for this host.",
-            ),
-            Self::TokenMalformed => (
-                S::UNAUTHORIZED,
-                "token_malformed",
-                "The login token cannot be read.",
-            ),
-            Self::TokenReplayed => (
-                S::UNAUTHORIZED,
-                "token_replayed",
-                "The login token has been used before.",
-            ),
-            Self::TicketExpired => (
-                S::UNAUTHORIZED,
-                "ticket_expired",
-                "The Kerberos ticket has expired; run kinit again.",
-            ),
-            Self::ClockSkew => (
-                S::UNAUTHORIZED,
-                "clock_skew",
-                "The clocks of this client and the gateway differ too much.",
-            ),
-            Self::KeytabOutOfDate => (
-                S::UNAUTHORIZED,
-                "keytab_out_of_date",
-                "The gateway's keytab lacks the newest key of this service.",
-            ),
-            Self::TicketOutOfDate => (
-                S::UNAUTHORIZED,
-                "ticket_out_of_date",
-                "The ticket was made with an old key; run kinit again.",
-            ),
-            Self::WrongKey => (
-                S::UNAUTHORIZED,
-                "wrong_key",
-                "The gateway's keytab has no key that opens this ticket.",
-            ),
-            Self::TokenRejected => (
-                S::UNAUTHORIZED,
-                "token_rejected",
-                "The login token was refused.",
-            ),
-            Self::WrongService => (
-                S::FORBIDDEN,
-                "wrong_service",
-                "The ticket is for another service or host than this console.",
-            ),
-            Self::LoginInterrupted => (
-                S::UNAUTHORIZED,
-                "login_interrupted",
-                "The login was interrupted; please try again.",
-            ),
-            Self::LoginBusy => (
-                S::SERVICE_UNAVAILABLE,
-                "login_busy",
-                "Too many logins are waiting.",
-            ),
-            Self::LoginFlood => (
-                S::TOO_MANY_REQUESTS,
-                "login_flood",
-                "Too many logins from your address are waiting.",
-            ),
-            Self::LoginTimeout => (
-                S::SERVICE_UNAVAILABLE,
-                "login_timeout",
-                "The login took too long.",
-            ),
-            Self::NameUnmapped => (
-                S::FORBIDDEN,
-                "name_unmapped",
-                "No auth_to_local rule gives this principal a user name.",
-            ),
-            Self::UserDenied => (
-                S::FORBIDDEN,
-                "user_denied",
-                "You are logged in, but may not use this console.",
-            ),
-            Self::GroupsUnavailable => (
-                S::SERVICE_UNAVAILABLE,
-                "groups_unavailable",
-                "The gateway cannot find out which groups you are in.",
-            ),
-            Self::CrossSite => (
-                S::FORBIDDEN,
-                "cross_site",
-                "Another web site made the browser send this request.",
-            ),
-            Self::UnknownHost => (
-                S::MISDIRECTED_REQUEST,
-                "unknown_host",
-                "This gateway does not serve that host name.",
-            ),
-            Self::BadHost => (
-                S::BAD_REQUEST,
-                "bad_host",
-                "The request's host is missing, doubled or malformed.",
-            ),
-            Self::BadPath => (
-                S::BAD_REQUEST,
-                "bad_path",
-                "The request's path is ambiguous.",
-            ),
-            Self::BadQuery => (
-                S::BAD_REQUEST,
-                "bad_query",
-                "The request's query is ambiguous.",
-            ),
-            Self::BadForm => (
-                S::BAD_REQUEST,
-                "bad_form",
-                "The form names an identity, or is too large or too odd to be checked for one.",
-            ),
-            Self::BadMethod => (
-                S::METHOD_NOT_ALLOWED,
-                "bad_method",
-                "This method is not allowed here.",
-            ),
-            Self::BadRequest => (S::BAD_REQUEST, "bad_request", "The request cannot be read."),
-            Self::HeadTooLarge => (
-                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "head_too_large",
-                "The request's head is too large.",
-            ),
-            Self::HeadTimeout => (
-                S::REQUEST_TIMEOUT,
-                "head_timeout",
-                "The request's head did not arrive in time.",
-            ),
-            Self::BodyTimeout => (
-                S::REQUEST_TIMEOUT,
-                "body_timeout",
-                "The transfer made no progress.",
-            ),
-            Self::NotFound => (S::NOT_FOUND, "not_found", "There is no such page here."),
-            Self::CredentialDenied => (
-                S::FORBIDDEN,
-                "credential_denied",
-                "This would hand out a credential of the gateway itself.",
-            ),
-            Self::NodeDenied => (
-                S::FORBIDDEN,
-                "node_denied",
-                "This node or port is not allow-listed.",
-            ),
-            Self::NodeLink => (
-                S::FORBIDDEN,
-                "node_link",
-                "This link is not valid, not yours, or has expired.",
-            ),
-            Self::BackendDown => (
-                S::SERVICE_UNAVAILABLE,
-                "backend_down",
-                "The service behind the gateway cannot be reached.",
-            ),
-            Self::NoActive => (
-                S::SERVICE_UNAVAILABLE,
-                "no_active",
-                "No server of this service is active at the moment.",
-            ),
-            Self::HoldFull => (
-                S::SERVICE_UNAVAILABLE,
-                "hold_full",
-                "Too many requests wait for the service to become active.",
-            ),
-            Self::NotReplayable => (
-                S::SERVICE_UNAVAILABLE,
-                "not_replayable",
-                "The request must go to another server, but its body cannot be sent again.",
-            ),
-            Self::BackendBroken => (
-                S::BAD_GATEWAY,
-                "backend_broken",
-                "The service behind the gateway broke off its answer.",
-            ),
-            Self::BackendTimeout => (
-                S::GATEWAY_TIMEOUT,
-                "backend_timeout",
-                "The service behind the gateway did not answer in time.",
-            ),
-            Self::BackendLogin => (
-                S::BAD_GATEWAY,
-                "backend_login",
-                "The gateway could not log in to the service behind it.",
-            ),
-            Self::BackendMutual => (
-                S::BAD_GATEWAY,
-                "backend_mutual",
-                "The service behind the gateway did not prove who it is.",
-            ),
-            Self::KdcUnavailable => (
-                S::SERVICE_UNAVAILABLE,
-                "kdc_unavailable",
-                "The gateway waits for the Kerberos KDC.",
-            ),
-            Self::IdentityIgnored => (
-                S::BAD_GATEWAY,
-                "identity_ignored",
-                "The service behind the gateway ignores who the user is, so it stays closed.",
-            ),
-            Self::IdentityUnproven => (
-                S::SERVICE_UNAVAILABLE,
-                "identity_unproven",
-                "The gateway has not yet seen that the service obeys who the user is.",
-            ),
-            Self::Draining => (
-                S::SERVICE_UNAVAILABLE,
-                "draining",
-                "The gateway is shutting down.",
-            ),
-        }
-    }
-
     /// The status that the client gets.
     pub const fn status(self) -> StatusCode {
         self.parts().0
@@ -428,9 +186,10 @@ impl Refusal {
         self.parts().2
     }
 
-    /// Counts it in `spnegate_refusals_total`; called once where the answer is made.
+    /// Counts it in `spnegate_refusals_total`; called once, where the answer is made or the
+    /// connection is given up.
     pub fn count(self) {
-        metrics::counter!("spnegate_refusals_total", "reason" => self.reason()).increment(1);
+        metrics::counter!(REFUSALS, "reason" => self.reason()).increment(1);
     }
 
     /// Whether the answer carries a new `WWW-Authenticate: Negotiate`.

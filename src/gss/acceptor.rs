@@ -226,17 +226,14 @@ impl Acceptor {
         client: Option<IpAddr>,
     ) -> Accepting {
         let (reply, answer) = oneshot::channel();
-        let job = Job {
+        self.0.shared.queue(Job {
             token,
             pending,
             source: client.map(Source::from),
             reply,
             again: false,
-        };
-        Accepting(match self.0.shared.queue(job) {
-            Ok(()) => Reply::waiting(answer, self.0.deadline),
-            Err((_, error)) => Reply::ready(Err(error)),
-        })
+        });
+        Accepting(Reply::waiting(answer, self.0.deadline))
     }
 
     /// The principals of the keytab file as it was last loaded, in file order.
@@ -282,16 +279,17 @@ impl Drop for Inner {
 // === impl Shared ===
 
 impl Shared {
-    /// Lets a job wait for a thread, or hands it back.
-    fn queue(&self, job: Job) -> Result<(), (Job, AcceptError)> {
+    /// Lets a job wait for a thread, or answers it at once.
+    fn queue(&self, job: Job) {
         let source = job.source;
-        self.jobs
-            .push(job, source)
-            .map_err(|refused| match refused {
-                Refused::Full(job) => (job, AcceptError::Busy),
-                Refused::Flood(job) => (job, AcceptError::Flood),
-                Refused::Closed(job) => (job, AcceptError::Stopped),
-            })
+        let (job, error) = match self.jobs.push(job, source) {
+            Ok(()) => return,
+            Err(Refused::Full(job)) => (job, AcceptError::Busy),
+            Err(Refused::Flood(job)) => (job, AcceptError::Flood),
+            Err(Refused::Closed(job)) => (job, AcceptError::Stopped),
+        };
+        // nobody may wait any more, which is as good
+        drop(job.reply.send(Err(error)));
     }
 }
 

@@ -4,7 +4,7 @@ use http::{Method, StatusCode, header};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use super::{Asked, Head, Obeys};
+use super::{Asked, Head, Health, Obeys, Proof};
 
 /// Beginnings of the reason phrase by which `AuthenticationFilter` refuses a *token*:
 /// `sendError(403, exception.getMessage())`, the message being the cause's `toString()`.
@@ -65,7 +65,25 @@ pub(super) fn page_obeys(head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
 }
 
 /// Where `WebHDFS` and `HttpFS` name the user, without touching the file system.
-pub(super) const HOME: (&str, &str) = ("/webhdfs/v1/", "op=GETHOMEDIRECTORY");
+pub(super) const HOME: Proof = Proof {
+    path: "/webhdfs/v1/",
+    query: "op=GETHOMEDIRECTORY",
+};
+
+/// Whether it is a request of `WebHDFS`, whose redirects lead to DataNodes (of `HttpFS`: to itself,
+/// without a secret, though its Java client reads only absolute ones).
+pub(super) fn is_webhdfs(asked: &Asked<'_>) -> bool {
+    asked.path.starts_with("/webhdfs/")
+}
+
+/// Reads the probe of a server without a standby: it serves if it answers.
+pub(super) fn health_of_one(head: &Head<'_>) -> Health {
+    if head.status == StatusCode::OK {
+        Health::Active
+    } else {
+        Health::Down
+    }
+}
 
 /// Reads the answer to [`HOME`]: `{"Path":"/user/<name>"}`.
 pub(super) fn home_obeys(head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
@@ -129,7 +147,7 @@ pub(super) fn is_first_step_of_write(asked: &Asked<'_>) -> bool {
             })
         })
     };
-    asked.path.starts_with("/webhdfs/")
+    is_webhdfs(asked)
         && (*asked.method == Method::PUT || *asked.method == Method::POST)
         && named("op", &["CREATE", "APPEND"])
         // HttpFS' second step

@@ -1,7 +1,5 @@
 //! `httpfs`: `HttpFS`, the `WebHDFS` of a gateway host; it streams data itself.
 
-use http::StatusCode;
-
 use super::{Asked, Head, Health, Kind, Login, Obeys, Proof, hadoop};
 
 /// Names the user and touches nothing.
@@ -21,8 +19,7 @@ impl Kind for HttpFs {
     }
 
     fn proof(&self) -> Option<Proof> {
-        let (path, query) = hadoop::HOME;
-        Some(Proof { path, query })
+        Some(hadoop::HOME)
     }
 
     fn obeys(&self, head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
@@ -34,17 +31,11 @@ impl Kind for HttpFs {
     }
 
     fn health(&self, head: &Head<'_>, _body: &[u8]) -> Health {
-        if head.status == StatusCode::OK {
-            Health::Active
-        } else {
-            Health::Down
-        }
+        hadoop::health_of_one(head)
     }
 
-    // A redirect goes to HttpFS itself (`data=true`) and holds no secret, but its Java client reads
-    // only absolute ones.
     fn hands_out_nodes(&self, asked: &Asked<'_>) -> bool {
-        asked.path.starts_with("/webhdfs/")
+        hadoop::is_webhdfs(asked)
     }
 
     fn issues_credentials(&self, asked: &Asked<'_>) -> bool {

@@ -1,7 +1,5 @@
 //! `jobhistory`: the MR2 `JobHistoryServer`.
 
-use http::StatusCode;
-
 use super::{Head, Health, Kind, Login, Obeys, Proof, hadoop};
 
 const INFO: &str = "/ws/v1/history/info";
@@ -23,10 +21,7 @@ impl Kind for JobHistory {
     }
 
     fn proof(&self) -> Option<Proof> {
-        Some(Proof {
-            path: INFO,
-            query: "",
-        })
+        Some(Proof::page(INFO))
     }
 
     fn obeys(&self, head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
@@ -38,11 +33,7 @@ impl Kind for JobHistory {
     }
 
     fn health(&self, head: &Head<'_>, _body: &[u8]) -> Health {
-        if head.status == StatusCode::OK {
-            Health::Active
-        } else {
-            Health::Down
-        }
+        hadoop::health_of_one(head)
     }
 }
 

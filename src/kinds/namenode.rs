@@ -36,8 +36,7 @@ impl Kind for NameNode {
     }
 
     fn proof(&self) -> Option<Proof> {
-        let (path, query) = hadoop::HOME;
-        Some(Proof { path, query })
+        Some(hadoop::HOME)
     }
 
     fn obeys(&self, head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
@@ -81,7 +80,7 @@ impl Kind for NameNode {
             return Verdict::LoginFailed;
         }
         let elsewhere = self.needs_body(head)
-            && asked.path.starts_with("/webhdfs/")
+            && hadoop::is_webhdfs(asked)
             && hadoop::remote_exception(body).is_some_and(|e| ELSEWHERE.contains(&e.as_str()));
         if elsewhere {
             Verdict::Standby
@@ -91,7 +90,7 @@ impl Kind for NameNode {
     }
 
     fn hands_out_nodes(&self, asked: &Asked<'_>) -> bool {
-        asked.path.starts_with("/webhdfs/")
+        hadoop::is_webhdfs(asked)
     }
 
     fn issues_credentials(&self, asked: &Asked<'_>) -> bool {

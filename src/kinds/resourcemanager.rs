@@ -41,10 +41,7 @@ impl Kind for ResourceManager {
     }
 
     fn proof(&self) -> Option<Proof> {
-        Some(Proof {
-            path: INFO,
-            query: "",
-        })
+        Some(Proof::page(INFO))
     }
 
     fn obeys(&self, head: &Head<'_>, body: &[u8], user: &str) -> Obeys {

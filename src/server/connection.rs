@@ -28,7 +28,6 @@ use crate::{
         watched::Watched,
         worker::Worker,
     },
-    telemetry::metrics,
 };
 
 /// What a client gets whose request did not arrive in time; it may not even be HTTP.
@@ -117,9 +116,9 @@ impl<S: HttpService> Connection<S> {
     fn served(&mut self, http1: Http1<S>, result: &Result<(), hyper::Error>) {
         if let Err(error) = result {
             if error.is_parse_too_large() {
-                metrics::refused(Refusal::HeadTooLarge);
+                Refusal::HeadTooLarge.count();
             } else if error.is_parse() {
-                metrics::refused(Refusal::BadRequest);
+                Refusal::BadRequest.count();
             }
             tracing::debug!(peer = %self.state.info.peer, %error, "connection failed");
         }
@@ -145,8 +144,8 @@ impl<S: HttpService> Connection<S> {
         let phase = self.state.phase();
         match end {
             End::Silent => {}
-            End::Head => metrics::refused(Refusal::HeadTimeout),
-            End::Body => metrics::refused(Refusal::BodyTimeout),
+            End::Head => Refusal::HeadTimeout.count(),
+            End::Body => Refusal::BodyTimeout.count(),
         }
         tracing::debug!(peer = %self.state.info.peer, ?phase, ?end, "connection ended");
         self.at = match std::mem::replace(&mut self.at, At::Done) {

@@ -13,7 +13,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
-use crate::{refusal::Refusal, telemetry::metrics};
+use crate::refusal::Refusal;
 
 /// Where a redirect listener leads.
 ///
@@ -81,7 +81,7 @@ impl Redirect {
                 response.headers_mut().insert(header::LOCATION, location);
             }
             Err(refusal) => {
-                metrics::refused(refusal);
+                refusal.count();
                 *response.status_mut() = refusal.status();
                 *response.body_mut() = Full::from(refusal.sentence());
                 let text = HeaderValue::from_static("text/plain; charset=utf-8");

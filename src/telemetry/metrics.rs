@@ -12,8 +12,6 @@ use metrics_exporter_prometheus::{
 };
 use thiserror::Error;
 
-use crate::refusal::Refusal;
-
 /// Requests answered, by console and class of status (`2xx`).
 pub const REQUESTS: &str = "spnegate_requests_total";
 /// From a request's head to the end of its answer's head, by console.
@@ -113,11 +111,6 @@ fn describe() {
         "Requests waiting for an active backend."
     );
     describe_counter!(ACCESS_LOG_DROPPED, Unit::Count, "Access log lines dropped.");
-}
-
-/// Counts a refusal.
-pub fn refused(refusal: Refusal) {
-    metrics::counter!(REFUSALS, "reason" => refusal.reason()).increment(1);
 }
 
 /// Whose login it was.
@@ -229,6 +222,7 @@ pub fn held_requests() -> Gauge {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusal::Refusal;
 
     #[test]
     fn a_console_renders_its_classes_and_its_histogram() {
@@ -239,7 +233,7 @@ mod tests {
             let console = ConsoleMetrics::new("namenode");
             console.record(StatusCode::OK, Duration::from_millis(3));
             console.record(StatusCode::BAD_GATEWAY, Duration::from_millis(300));
-            refused(Refusal::HeadTimeout);
+            Refusal::HeadTimeout.count();
             login(Side::Client, "ok");
             BackendMetrics::new("namenode", "http://nn1:50070").set(true, false);
         });

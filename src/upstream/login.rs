@@ -20,33 +20,23 @@ use tokio::sync::Mutex;
 
 use super::{
     backend::{Backend, now_ms},
-    client::{self, AskError, Reply},
+    client::{self, AskError},
 };
 use crate::{
     gss::{InitiateError, Initiator},
-    identity::cookies::is_login_cookie,
     kinds::Login,
     refusal::Refusal,
     telemetry::metrics::{self, Side},
 };
 
+mod cookie;
+
+pub use cookie::LoginCookie;
+
 /// A failed login is not tried again for so long.
 const NEGATIVE: Duration = Duration::from_secs(1);
 /// A login's HTTP exchange may take so long.
 const EXCHANGE: Duration = Duration::from_secs(5);
-
-/// What a login earned.
-#[derive(Debug)]
-pub struct LoginCookie {
-    /// Counts logins at this backend.
-    pub serial: u64,
-    /// `hadoop.auth="…"`, ready to be sent; sensitive.
-    pub value: HeaderValue,
-    /// Unix milliseconds at which it is better renewed.
-    renew_at: u64,
-    /// Unix milliseconds at which it ends.
-    ends_at: u64,
-}
 
 /// The login of one backend.
 #[derive(Debug, Default)]
@@ -120,7 +110,7 @@ impl LoginState {
     pub fn current(&self) -> Option<Arc<LoginCookie>> {
         self.cookie
             .load_full()
-            .filter(|cookie| cookie.ends_at > now_ms())
+            .filter(|cookie| !cookie.has_ended(now_ms()))
     }
 
     /// Whether the cookie is better renewed now, while it still works.
@@ -128,7 +118,7 @@ impl LoginState {
         self.cookie
             .load()
             .as_ref()
-            .is_none_or(|cookie| cookie.renew_at <= now_ms())
+            .is_none_or(|cookie| cookie.is_due(now_ms()))
     }
 
     /// The cookie, logging in if there is none, or only that of serial `stale`.
@@ -286,7 +276,7 @@ async fn log_in(
         });
     }
     verify(&reply.headers, context)?;
-    cookie(&reply, serial)
+    LoginCookie::of(&reply, serial)
 }
 
 /// Verifies the mutual token where the backend sends one (HiveServer2's transport sends none).
@@ -309,107 +299,10 @@ pub fn verify(headers: &HeaderMap, context: crate::gss::ClientToken) -> Result<(
     }
 }
 
-/// Keeps the authentication cookies of an answer: those named `*.auth`. A servlet container's own
-/// session cookie beside it must not be shared by all users.
-fn cookie(reply: &Reply, serial: u64) -> Result<LoginCookie, LoginError> {
-    let mut pairs = String::new();
-    let mut ends_at = u64::MAX;
-    for value in reply.headers.get_all(header::SET_COOKIE) {
-        let Some(pair) = value.to_str().ok().and_then(|v| v.split(';').next()) else {
-            continue;
-        };
-        let Some((name, content)) = pair.trim().split_once('=') else {
-            continue;
-        };
-        if !is_login_cookie(name) || content.trim_matches('"').is_empty() {
-            continue;
-        }
-        if let Some(end) = hadoop_expiry(content) {
-            ends_at = ends_at.min(end);
-        }
-        if !pairs.is_empty() {
-            pairs.push_str("; ");
-        }
-        pairs.push_str(pair.trim());
-    }
-    if pairs.is_empty() {
-        return Err(LoginError::NoCookie);
-    }
-    let mut value = HeaderValue::try_from(pairs).map_err(|_| LoginError::NoCookie)?;
-    value.set_sensitive(true);
-    let now = now_ms();
-    // what names no end is renewed every hour
-    let life = ends_at.saturating_sub(now).min(24 * 3600 * 1000);
-    let renew_at = if ends_at == u64::MAX {
-        now + 3600 * 1000
-    } else {
-        now + life * 4 / 5
-    };
-    Ok(LoginCookie {
-        serial,
-        value,
-        renew_at,
-        ends_at,
-    })
-}
-
-/// The end of a `hadoop.auth` cookie: `e=<Unix ms>` (`AuthToken`).
-fn hadoop_expiry(content: &str) -> Option<u64> {
-    content
-        .trim_matches('"')
-        .split('&')
-        .find_map(|field| field.strip_prefix("e="))?
-        .parse()
-        .ok()
-}
-
 fn printable(reason: &Bytes) -> String {
     String::from_utf8_lossy(reason)
         .chars()
         .filter(|c| !c.is_control())
         .take(200)
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use http::StatusCode;
-
-    use super::*;
-
-    fn reply(cookies: &[&str]) -> Reply {
-        let mut headers = HeaderMap::new();
-        for cookie in cookies {
-            headers.append(header::SET_COOKIE, cookie.parse().unwrap());
-        }
-        Reply {
-            status: StatusCode::OK,
-            reason: Bytes::new(),
-            headers,
-            body: Bytes::new(),
-        }
-    }
-
-    #[test]
-    fn only_the_authentication_cookie_is_kept() {
-        let end = now_ms() + 36_000_000;
-        let auth = format!(
-            "hadoop.auth=\"u=HTTP&p=HTTP/gw@R&t=kerberos&e={end}&s=abc=\"; Path=/; HttpOnly"
-        );
-        let kept = cookie(&reply(&["JSESSIONID=1;Path=/oozie", &auth]), 7).unwrap();
-        assert_eq!(
-            kept.value,
-            format!("hadoop.auth=\"u=HTTP&p=HTTP/gw@R&t=kerberos&e={end}&s=abc=\"").as_str()
-        );
-        assert_eq!(kept.ends_at, end);
-        assert!(kept.renew_at < end && kept.renew_at > now_ms());
-    }
-
-    #[test]
-    fn a_clearing_cookie_is_no_cookie() {
-        assert!(matches!(
-            cookie(&reply(&["hadoop.auth=; Path=/"]), 1),
-            Err(LoginError::NoCookie)
-        ));
-    }
 }

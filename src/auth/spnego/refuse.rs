@@ -6,6 +6,7 @@ use super::SpnegoPolicy;
 use crate::{
     gss::{Accepted, Principal},
     refusal::{Refusal, page},
+    telemetry::metrics::{self, Side},
 };
 
 /// Why a login did not succeed, as far as the log is concerned.
@@ -110,7 +111,7 @@ pub(super) fn go_on<B, R: From<bytes::Bytes>>(
 
 /// Counts a finished login in `spnegate_logins_total`.
 pub(super) fn count(result: &'static str) {
-    metrics::counter!("spnegate_logins_total", "side" => "client", "result" => result).increment(1);
+    metrics::login(Side::Client, result);
 }
 
 fn answer<B, R: From<bytes::Bytes>>(

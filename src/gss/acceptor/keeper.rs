@@ -238,8 +238,6 @@ fn release(shared: &Shared, held: &mut Vec<Held>, now: Instant) {
             drop(job.reply.send(Err(error)));
             continue;
         }
-        if let Err((job, error)) = shared.queue(job) {
-            drop(job.reply.send(Err(error)));
-        }
+        shared.queue(job);
     }
 }

@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     fn source(text: &str) -> Option<Source> {
-        Some(text.parse::<IpAddr>().unwrap().into())
+        text.parse::<IpAddr>().ok().map(Source::from)
     }
 
     fn fill(queue: &Queue<()>, source: Option<Source>) -> usize {
@@ -237,7 +237,7 @@ mod tests {
                 let state = queue.lock();
                 prop_assert!(state.jobs.len() <= 8);
                 let counted: usize = state.waiting.values().sum();
-                let named = state.jobs.iter().filter(|(_, source)| source.is_some()).count();
+                let named = state.jobs.iter().filter(|((), source)| source.is_some()).count();
                 prop_assert_eq!(counted, named);
                 prop_assert!(state.waiting.values().all(|count| *count > 0));
             }
