@@ -1,8 +1,8 @@
 //! The life of one connection: handshake → parked ⇄ serving → lingering.
 //!
 //! hyper keeps at least 8 KiB of buffers for as long as its connection lives. A connection that has
-//! been quiet for two ticks is therefore taken apart: only the socket and its [`State`] stay, and
-//! the next byte builds hyper's part anew. The hyper part is boxed apart, so a parked task is small.
+//! been quiet for two ticks, or for a moment after its first request, is therefore taken apart:
+//! only the socket and its [`State`] stay, and the next byte builds hyper's part anew. The hyper part is boxed apart, so a parked task is small.
 
 use std::{
     pin::Pin,
@@ -79,8 +79,9 @@ impl<S: HttpService> Connection<S> {
     }
 
     fn serve(&mut self, stream: Stream) {
-        self.state.parked.set(false);
-        self.state.read_blocked.set(false);
+        if self.state.take_up() {
+            self.worker.watch(&self.state);
+        }
         let watched = Watched::new(stream, Rc::clone(&self.state));
         let exchange = Exchange::new(S::clone(&self.service), Rc::clone(&self.state));
         let http1 = self

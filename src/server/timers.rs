@@ -18,8 +18,11 @@ use crate::server::{
 
 /// The longest tick.
 const TICK: Duration = Duration::from_millis(250);
-/// Full ticks without a request after which a connection is parked.
+/// Full ticks without a request after which a connection is parked in any case.
 const PARK: u32 = 2;
+/// How long a connection that was just taken up may be quiet before it is parked: this, to twice
+/// this. A burst of thousands then needs buffers for the few that are at work.
+pub(super) const HASTE: Duration = Duration::from_millis(10);
 /// How long the last answer of a refused request is kept readable for the client.
 const LINGER: Duration = Duration::from_secs(2);
 /// How long idle connections are still served when a drain begins.
@@ -114,6 +117,12 @@ pub(super) struct State {
     pub(super) flushed: Cell<bool>,
     /// Only the socket is kept.
     pub(super) parked: Cell<bool>,
+    /// Nothing has come since the last look of [`State::is_done_in_haste`].
+    quiet: Cell<bool>,
+    /// To be parked at once.
+    haste: Cell<bool>,
+    /// When it was last parked in haste.
+    hurried: Cell<Option<u32>>,
 }
 
 impl State {
@@ -130,6 +139,9 @@ impl State {
             read_blocked: Cell::new(false),
             flushed: Cell::new(true),
             parked: Cell::new(false),
+            quiet: Cell::new(false),
+            haste: Cell::new(false),
+            hurried: Cell::new(None),
         }
     }
 
@@ -162,6 +174,8 @@ impl State {
         if bytes.is_empty() {
             return;
         }
+        self.quiet.set(false);
+        self.haste.set(false);
         let mut scan = self.scan.borrow_mut();
         scan.feed(bytes);
         match self.phase.get() {
@@ -235,13 +249,51 @@ impl State {
         }
     }
 
-    /// Whether hyper's buffers may be taken away: nothing has come or gone for two ticks.
+    /// Whether hyper's buffers may be taken away: nothing has come or gone for two ticks, or for a
+    /// moment after it was taken up.
     pub(super) fn is_parkable(&self) -> bool {
+        self.rests() && (self.haste.get() || self.ticks_since(self.since.get()) >= PARK)
+    }
+
+    /// Whether hyper waits for a request and holds nothing.
+    fn rests(&self) -> bool {
         self.phase.get() == Phase::Idle
             && !self.parked.get()
             && self.read_blocked.get()
             && self.flushed.get()
-            && self.clock.now.get().wrapping_sub(self.since.get()) >= PARK
+    }
+
+    fn ticks_since(&self, tick: u32) -> u32 {
+        self.clock.now.get().wrapping_sub(tick)
+    }
+
+    /// The connection is taken up: hyper gets it. Says whether it may be parked in haste, which one
+    /// that was and came back soon may not: its requests are only a little apart.
+    pub(super) fn take_up(&self) -> bool {
+        self.parked.set(false);
+        self.read_blocked.set(false);
+        self.quiet.set(false);
+        self.haste.set(false);
+        let hurried = self.hurried.take();
+        hurried.is_none_or(|tick| self.ticks_since(tick) >= PARK)
+    }
+
+    /// Looks at a connection that was taken up at `tick`, every [`HASTE`], until this is true: it
+    /// is to be parked now, or takes longer.
+    pub(super) fn is_done_in_haste(&self, tick: u32) -> bool {
+        if self.parked.get() || self.ticks_since(tick) >= PARK {
+            return true;
+        }
+        if !self.rests() {
+            return false;
+        }
+        if self.quiet.replace(true) {
+            self.haste.set(true);
+            self.hurried.set(Some(self.clock.now.get()));
+            self.wake();
+            return true;
+        }
+        false
     }
 
     /// Ends the connection when its task runs next.
@@ -264,119 +316,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::SocketAddr;
-
-    use super::*;
-    use crate::server::ListenerId;
-
-    fn limits() -> Limits {
-        Limits::new(ServerTimeouts {
-            head: Duration::from_secs(8),
-            idle: Duration::from_secs(60),
-            body_idle: Duration::from_secs(60),
-        })
-    }
-
-    fn state() -> State {
-        let any = SocketAddr::from(([127, 0, 0, 1], 1));
-        let info = Arc::new(ConnInfo::new(any, any, ListenerId(0), false));
-        State::new(info, Rc::default(), Phase::Idle)
-    }
-
-    fn advance(state: &State, by: Duration) {
-        let ticks = u32::try_from(by.as_millis() / limits().tick.as_millis()).unwrap();
-        state.clock.now.set(state.clock.now.get() + ticks);
-    }
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    #[test]
-    fn a_slow_head_gets_no_more_time_for_each_byte() {
-        let state = state();
-        for byte in b"GET / HT" {
-            assert_eq!(state.judge(&limits()), None);
-            state.on_read(&[*byte]);
-            advance(&state, SECOND);
-        }
-        advance(&state, SECOND);
-        assert_eq!(state.judge(&limits()), Some(End::Head));
-    }
-
-    #[test]
-    fn waiting_for_an_answer_is_not_timed_but_a_stalled_upload_is() {
-        let state = state();
-        state.on_read(b"PUT / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab");
-        assert_eq!(state.on_request(), Verdict::Clean);
-        advance(&state, 61 * SECOND);
-        assert_eq!(state.judge(&limits()), Some(End::Body));
-        state.on_read(b"cde");
-        advance(&state, 600 * SECOND);
-        assert_eq!(state.judge(&limits()), None);
-    }
-
-    #[test]
-    fn a_stalled_download_is_timed_from_its_last_byte() {
-        let state = state();
-        state.on_read(b"GET / HTTP/1.1\r\n\r\n");
-        state.on_request();
-        state.on_answer();
-        advance(&state, 50 * SECOND);
-        state.on_write();
-        advance(&state, 50 * SECOND);
-        assert_eq!(state.judge(&limits()), None);
-        advance(&state, 11 * SECOND);
-        assert_eq!(state.judge(&limits()), Some(End::Body));
-    }
-
-    #[test]
-    fn a_pipelined_part_of_a_head_counts_from_the_answer_before_it() {
-        let state = state();
-        state.on_read(b"GET / HTTP/1.1\r\n\r\nGET /");
-        state.on_request();
-        state.on_answer();
-        advance(&state, 30 * SECOND);
-        state.on_answered();
-        assert_eq!(state.phase(), Phase::Head);
-        assert_eq!(state.judge(&limits()), None);
-        advance(&state, 9 * SECOND);
-        assert_eq!(state.judge(&limits()), Some(End::Head));
-    }
-
-    #[test]
-    fn an_upload_that_outlives_its_answer_ends_in_idle() {
-        let state = state();
-        state.on_read(b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab");
-        state.on_request();
-        state.on_answer();
-        state.on_answered();
-        assert_eq!(state.phase(), Phase::Tail);
-        state.on_read(b"cde\r\n0\r\n\r\n");
-        assert_eq!(state.phase(), Phase::Idle);
-    }
-
-    #[test]
-    fn a_drain_ends_idle_connections_after_a_grace() {
-        let state = state();
-        advance(&state, 10 * SECOND);
-        state.clock.draining.set(Some(state.clock.now.get()));
-        assert_eq!(state.judge(&limits()), None);
-        advance(&state, 2 * SECOND);
-        assert_eq!(state.judge(&limits()), Some(End::Silent));
-    }
-
-    #[test]
-    fn only_a_quiet_flushed_connection_is_parked() {
-        let state = state();
-        state.read_blocked.set(true);
-        assert!(!state.is_parkable());
-        advance(&state, SECOND);
-        assert!(state.is_parkable());
-        state.flushed.set(false);
-        assert!(!state.is_parkable());
-        state.flushed.set(true);
-        state.on_read(b"G");
-        advance(&state, SECOND);
-        assert!(!state.is_parkable());
-    }
-}
+mod tests;

@@ -24,7 +24,7 @@ use crate::{
         ConnInfo, Drained, HttpService, Listener, ListenerId, Order, Role, Shared, Tls,
         connection::Connection,
         redirect::RedirectService,
-        timers::{Clock, Limits, Phase, State},
+        timers::{Clock, HASTE, Limits, Phase, State},
     },
     telemetry::metrics as names,
 };
@@ -52,6 +52,9 @@ pub(super) struct Worker {
     limits: Limits,
     shared: Arc<Shared>,
     live: RefCell<Vec<Rc<State>>>,
+    /// Connections that were just taken up, and when.
+    fresh: RefCell<Vec<(Rc<State>, u32)>>,
+    stirred: Notify,
     emptied: Notify,
     finished: Cell<usize>,
     connections: Gauge,
@@ -131,6 +134,8 @@ impl Worker {
             limits: Limits::new(shared.timeouts),
             shared,
             live: RefCell::default(),
+            fresh: RefCell::default(),
+            stirred: Notify::new(),
             emptied: Notify::new(),
             finished: Cell::new(0),
             connections: metrics::gauge!(names::CONNECTIONS),
@@ -145,9 +150,14 @@ impl Worker {
     ) -> Drained {
         let mut ticks = time::interval(self.limits.tick);
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Skip);
+        let mut moments = time::interval(HASTE);
+        moments.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         let deadline = loop {
+            let hurries = !self.fresh.borrow().is_empty();
             tokio::select! {
                 _ = ticks.tick() => self.sweep(),
+                _ = moments.tick(), if hurries => self.park_in_haste(),
+                () = self.stirred.notified(), if !hurries => {}
                 changed = order.changed() => match (changed, *order.borrow()) {
                     (Ok(()), Order::Drain(deadline)) => break deadline,
                     (Ok(()), Order::Serve) => {}
@@ -186,6 +196,21 @@ impl Worker {
                 state.wake();
             }
         }
+    }
+
+    /// Has a connection that was just taken up parked as soon as it rests.
+    pub(super) fn watch(&self, state: &Rc<State>) {
+        let mut fresh = self.fresh.borrow_mut();
+        if fresh.is_empty() {
+            self.stirred.notify_one();
+        }
+        fresh.push((Rc::clone(state), self.clock.now.get()));
+    }
+
+    fn park_in_haste(&self) {
+        let mut fresh = self.fresh.borrow_mut();
+        // what has ended is held by nobody else
+        fresh.retain(|(state, tick)| Rc::strong_count(state) > 1 && !state.is_done_in_haste(*tick));
     }
 
     /// Enters a connection in the list.
