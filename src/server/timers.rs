@@ -287,13 +287,26 @@ impl State {
         if !self.rests() {
             return false;
         }
-        if self.quiet.replace(true) {
-            self.haste.set(true);
-            self.hurried.set(Some(self.clock.now.get()));
-            self.wake();
-            return true;
+        let quiet = self.quiet.replace(true);
+        if quiet {
+            self.hurry();
         }
-        false
+        quiet
+    }
+
+    /// Parks a connection that rests, however short; whether it does.
+    pub(super) fn gives_way(&self) -> bool {
+        let rests = self.rests();
+        if rests {
+            self.hurry();
+        }
+        rests || self.parked.get()
+    }
+
+    fn hurry(&self) {
+        self.haste.set(true);
+        self.hurried.set(Some(self.clock.now.get()));
+        self.wake();
     }
 
     /// Ends the connection when its task runs next.

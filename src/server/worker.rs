@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::VecDeque,
     io,
     net::{self, SocketAddr},
     rc::Rc,
@@ -31,6 +32,8 @@ use crate::{
 
 /// The limit on a request's head, and on what hyper buffers either way.
 const BUFFER: usize = 64 * 1024;
+/// Connections that were just taken up may be so many before the oldest has to give way.
+const FRESH: usize = 32;
 /// How long a worker that has no file descriptor left waits before it accepts again.
 const OUT_OF_FILES: Duration = Duration::from_millis(50);
 
@@ -53,7 +56,7 @@ pub(super) struct Worker {
     shared: Arc<Shared>,
     live: RefCell<Vec<Rc<State>>>,
     /// Connections that were just taken up, and when.
-    fresh: RefCell<Vec<(Rc<State>, u32)>>,
+    fresh: RefCell<VecDeque<(Rc<State>, u32)>>,
     stirred: Notify,
     emptied: Notify,
     finished: Cell<usize>,
@@ -204,7 +207,13 @@ impl Worker {
         if fresh.is_empty() {
             self.stirred.notify_one();
         }
-        fresh.push((Rc::clone(state), self.clock.now.get()));
+        fresh.push_back((Rc::clone(state), self.clock.now.get()));
+        if fresh.len() > FRESH
+            && let Some(oldest) = fresh.pop_front()
+            && !oldest.0.gives_way()
+        {
+            fresh.push_back(oldest);
+        }
     }
 
     fn park_in_haste(&self) {

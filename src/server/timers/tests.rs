@@ -134,3 +134,12 @@ fn only_a_quiet_flushed_connection_is_parked() {
     advance(&state, SECOND);
     assert!(!state.is_parkable());
 }
+
+#[test]
+fn a_connection_gives_way_to_others_only_when_it_rests() {
+    let state = state();
+    state.take_up();
+    assert!(!state.gives_way());
+    state.read_blocked.set(true);
+    assert!(state.gives_way() && state.is_parkable());
+}
