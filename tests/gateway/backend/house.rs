@@ -1,0 +1,129 @@
+//! What Hadoop's servers answer by themselves: logins, probes, proofs.
+
+use std::sync::atomic::Ordering;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use spnegate::kinds::PROOF_USER;
+
+use super::{Inner, Logins, Obeys, Reply, Role, Seen, reply};
+
+impl Inner {
+    /// Headers for the answer, or the refusal.
+    pub(super) fn authenticate(&self, seen: &Seen) -> Result<Vec<(String, String)>, Reply> {
+        let (logins, issued) = {
+            let state = self.state.lock().unwrap();
+            (state.logins, state.issued.clone())
+        };
+        let challenge = || {
+            reply(401)
+                .with("WWW-Authenticate", "Negotiate")
+                .with("Set-Cookie", "hadoop.auth=; Path=/; HttpOnly")
+                .with("X-Of-The-Refusal", "secret")
+                .body("secret page of the refusal")
+        };
+        let token = seen
+            .headers
+            .iter()
+            .find_map(|(name, value)| name.eq_ignore_ascii_case("authorization").then_some(value));
+        let token = token.and_then(|value| value.strip_prefix("Negotiate "));
+        match logins {
+            Logins::Open => return Ok(Vec::new()),
+            Logins::Unauthorized => {
+                return Err(challenge().body(format!("secret {}", token.unwrap_or("no token"))));
+            }
+            Logins::GssException => {
+                return Err(reply(403)
+                    .reason("GSSException: Failure unspecified at GSS-API level (secret)")
+                    .with("X-Of-The-Refusal", "secret")
+                    .body("secret page of the refusal"));
+            }
+            Logins::Cookie | Logins::EveryRequest | Logins::WrongMutual => {}
+        }
+        let cookies: Vec<&str> = seen
+            .headers
+            .iter()
+            .filter(|(name, _)| name.eq_ignore_ascii_case("cookie"))
+            .flat_map(|(_, value)| value.split("; "))
+            .collect();
+        // AuthenticationFilter takes the first of its name
+        let own = cookies.iter().find_map(|c| c.strip_prefix("hadoop.auth="));
+        if own.is_some_and(|value| issued.contains(value)) {
+            return Ok(Vec::new());
+        }
+        let Some(token) = token else {
+            return Err(challenge());
+        };
+        let token = BASE64_STANDARD.decode(token).unwrap_or_default();
+        let Some(mutual) = self.world.accept(&token) else {
+            return Err(reply(403).reason("GSSException: Defective token detected"));
+        };
+        let number = self.logins.fetch_add(1, Ordering::AcqRel) + 1;
+        let mut headers = vec![(
+            "WWW-Authenticate".to_owned(),
+            crate::world::negotiate(&mutual),
+        )];
+        match logins {
+            Logins::WrongMutual => {
+                headers[0].1 = crate::world::negotiate(&[mutual, b"x".to_vec()].concat()[1..]);
+            }
+            Logins::EveryRequest => {}
+            Logins::Cookie | Logins::Unauthorized | Logins::GssException | Logins::Open => {
+                let end = std::time::SystemTime::now() + std::time::Duration::from_secs(36_000);
+                let end = end
+                    .duration_since(std::time::UNIX_EPOCH)
+                    .unwrap()
+                    .as_millis();
+                let value = format!(
+                    "\"u=spnegate&p=spnegate/proxy&t=kerberos&e={end}&s={}-{number}\"",
+                    self.name
+                );
+                self.state.lock().unwrap().issued.insert(value.clone());
+                headers.push((
+                    "Set-Cookie".to_owned(),
+                    format!("hadoop.auth={value}; Path=/; HttpOnly"),
+                ));
+            }
+        }
+        Ok(headers)
+    }
+
+    /// Probes, proofs and pages that logins ask for, as the kinds know them.
+    pub(super) fn keep_house(&self, seen: &Seen) -> Reply {
+        let (role, obeys) = {
+            let state = self.state.lock().unwrap();
+            (state.role, state.obeys)
+        };
+        let json = |status, body: &str| {
+            reply(status)
+                .with("Content-Type", "application/json")
+                .body(body)
+        };
+        if let Some(user) = seen.do_as() {
+            let oozie = seen.path().starts_with("/oozie");
+            return match obeys {
+                Obeys::Later => reply(503),
+                Obeys::No if oozie => json(200, r#"{"systemMode":"NORMAL"}"#),
+                Obeys::No => json(200, r#"{"Path":"/user/spnegate"}"#),
+                Obeys::Yes if user != PROOF_USER => reply(400),
+                Obeys::Yes if oozie => reply(401).with("oozie-error-code", "E1400"),
+                Obeys::Yes => json(
+                    403,
+                    r#"{"RemoteException":{"exception":"AuthorizationException","message":"User: spnegate is not allowed to impersonate x"}}"#,
+                ),
+            };
+        }
+        match (seen.path(), role) {
+            (_, Role::Sick) => reply(500),
+            ("/isActive", Role::Standby) => reply(405).body("I am not Active!"),
+            ("/isActive", Role::Active) => reply(200).body("I am Active!"),
+            ("/ws/v1/cluster/info", Role::Active) => {
+                json(200, r#"{"clusterInfo":{"haState":"ACTIVE"}}"#)
+            }
+            ("/ws/v1/cluster/info", Role::Standby) => {
+                json(200, r#"{"clusterInfo":{"haState":"STANDBY"}}"#)
+            }
+            ("/oozie/v1/admin/status", _) => json(200, r#"{"systemMode":"NORMAL"}"#),
+            _ => json(200, "{}"),
+        }
+    }
+}
