@@ -5,7 +5,12 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::{auth::names::AuthToLocal, gss::Principal, kinds::Kind};
+use crate::{
+    auth::names::AuthToLocal,
+    gss::Principal,
+    kinds::Kind,
+    tls::{KeySource, MinVersion},
+};
 
 mod check;
 pub mod problem;
@@ -155,7 +160,7 @@ pub struct Console {
     /// Path prefix it is limited to (`/oozie`), without a final slash; `None`: all paths.
     pub path: Option<Arc<str>>,
     /// TLS towards clients.
-    pub tls: Option<TlsFiles>,
+    pub tls: Option<ServerTls>,
     /// Plain addresses that answer with a redirect to the first `listen`.
     pub redirect_from: Vec<SocketAddr>,
     /// The servers; never empty.
@@ -178,11 +183,12 @@ pub struct Console {
 
 /// `console.tls`
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TlsFiles {
-    /// PEM certificate chain, leaf first.
-    pub cert: PathBuf,
-    /// PEM private key.
-    pub key: PathBuf,
+pub struct ServerTls {
+    /// Certificates with their keys, chosen by the name that clients say; never empty, and the
+    /// first is for clients that say none.
+    pub certificates: Vec<KeySource>,
+    /// `min_version`: the oldest version of TLS.
+    pub min_version: MinVersion,
 }
 
 /// One server of a console.

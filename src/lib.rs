@@ -22,6 +22,7 @@
 //! | [`balance`] | which of several servers: pure, shared by consoles and streams |
 //! | [`kinds`] | one small file per kind of console: data and pure functions |
 //! | [`rewrite`] | `Location`, `Set-Cookie`, node links |
+//! | [`tls`] | keys, certificates and truststores: PEM, PKCS#12, JKS, watched |
 //! | [`telemetry`] | metrics, access log, structured log |
 //! | [`admin`] | health, metrics, status |
 //! | [`refusal`] | every reason to refuse: status, reason word, page |
@@ -41,4 +42,5 @@ pub mod rewrite;
 pub mod runtime;
 pub mod server;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;

@@ -25,12 +25,13 @@ use crate::{
     gateway::health::Health,
     gss::{Acceptor, AcceptorOptions, GssStartError, Initiator, InitiatorOptions, ReplayCache},
     rewrite::node::NodeKey,
-    server::{self, BindError, Drained, Server, ServerOptions, ServerTimeouts, TlsError},
+    server::{self, BindError, Drained, Server, ServerOptions, ServerTimeouts},
     telemetry::{
         access::{AccessLog, AccessLogControl, AccessLogError},
         log::{self, LogError},
         metrics::{self, MetricsError},
     },
+    tls::{self, TlsError},
     upstream::{group::Group, probe::Probe},
 };
 
@@ -187,6 +188,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         },
     )?;
     watch_backends(&shared);
+    control.spawn(tls::watch::run(layout.watches));
     control.spawn(status::keep_metrics(shared.clone(), prometheus.clone()));
     control.spawn(status::follow_keytab(shared.clone()));
     let admin = match &config.admin {

@@ -42,11 +42,7 @@ mod tls;
 mod watched;
 mod worker;
 
-pub use self::{
-    listen::BindError,
-    redirect::Redirect,
-    tls::{Tls, TlsError},
-};
+pub use self::{listen::BindError, redirect::Redirect, tls::Tls};
 
 /// What [`start`] needs to know.
 #[derive(Clone, Debug)]

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+use p12_keystore::{Certificate, KeyStore, KeyStoreEntry, PrivateKey, PrivateKeyChain};
 use proptest::prelude::*;
 use spnegate::{
     config::{Balance, Config, IdentityMode, Problems, Warning, parse, schema},
@@ -47,6 +48,8 @@ impl Machine {
         let certified = rcgen::generate_simple_self_signed(["proxy.example.com".into()]).unwrap();
         machine.write("tls.crt", certified.cert.pem().as_bytes());
         machine.write("tls.key", certified.signing_key.serialize_pem().as_bytes());
+        machine.write("server.p12", &keystore());
+        machine.write("server.password", b"changeit\n");
         machine
     }
 
@@ -62,6 +65,17 @@ impl Machine {
             .replace("/var/tmp", here);
         parse(&text, Path::new(name))
     }
+}
+
+/// A PKCS#12 keystore with a key `proxy`.
+fn keystore() -> Vec<u8> {
+    let made = rcgen::generate_simple_self_signed(["proxy.example.com".into()]).unwrap();
+    let key = PrivateKey::from_der(&made.signing_key.serialize_der()).unwrap();
+    let cert = Certificate::from_der(made.cert.der()).unwrap();
+    let chain = PrivateKeyChain::new("1", key, [cert]);
+    let mut store = KeyStore::new();
+    store.add_entry("proxy", KeyStoreEntry::PrivateKeyChain(chain));
+    store.writer("changeit").write().unwrap()
 }
 
 fn keytab() -> Keytab {

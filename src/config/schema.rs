@@ -113,14 +113,23 @@ pub static CONSOLE: Section = Section {
 /// `console.tls`
 pub static TLS: Section = Section {
     name: "console.tls",
-    keys: &["cert", "key"],
-    later: &[
-        (
-            "keystore",
-            "Write `cert` and `key`; `openssl pkcs12 -in FILE -nodes` gives both as PEM",
-        ),
-        ("password_file", "Write `key`: a PEM key without password"),
+    keys: &[
+        "cert",
+        "key",
+        "keystore",
+        "password_file",
+        "alias",
+        "certificates",
+        "min_version",
     ],
+    later: &[],
+};
+
+/// A table in `console.tls.certificates`
+pub static CERTIFICATE: Section = Section {
+    name: "console.tls.certificates",
+    keys: &["cert", "key", "keystore", "password_file", "alias"],
+    later: &[],
 };
 
 /// A table in `console.backends`
@@ -164,6 +173,19 @@ pub static PROBE: Section = Section {
 
 /// All of them.
 pub static SECTIONS: &[&Section] = &[
-    &FILE, &SERVER, &TIMEOUTS, &KERBEROS, &SESSION, &ADMIN, &LOG, &CONSOLE, &TLS, &BACKEND, &ALLOW,
-    &NODES, &RETRY, &PROBE,
+    &FILE,
+    &SERVER,
+    &TIMEOUTS,
+    &KERBEROS,
+    &SESSION,
+    &ADMIN,
+    &LOG,
+    &CONSOLE,
+    &TLS,
+    &CERTIFICATE,
+    &BACKEND,
+    &ALLOW,
+    &NODES,
+    &RETRY,
+    &PROBE,
 ];

@@ -3,8 +3,9 @@
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use crate::{
-    config::{Config, TlsFiles},
-    server::{Listener, Redirect, Role, Tls, TlsError},
+    config::{Config, ServerTls},
+    server::{Listener, Redirect, Role, Tls},
+    tls::{KeySource, TlsError, watch::Watch},
 };
 
 /// Addresses, and which consoles each serves.
@@ -14,14 +15,17 @@ pub(super) struct Layout {
     pub(super) listeners: Vec<Listener>,
     /// For each listener the consoles, as indices of the configuration's.
     pub(super) sites: Vec<Vec<usize>>,
+    /// Files to be read again when they change.
+    pub(super) watches: Vec<Watch>,
 }
 
 pub(super) fn lay_out(config: &Config) -> Result<Layout, TlsError> {
     let mut layout = Layout {
         listeners: Vec::new(),
         sites: Vec::new(),
+        watches: Vec::new(),
     };
-    let mut certificates: HashMap<TlsFiles, Tls> = HashMap::new();
+    let mut certificates: HashMap<ServerTls, Tls> = HashMap::new();
     let mut at: HashMap<SocketAddr, usize> = HashMap::new();
     for (index, console) in config.consoles.iter().enumerate() {
         for address in &console.listen {
@@ -30,7 +34,7 @@ pub(super) fn lay_out(config: &Config) -> Result<Layout, TlsError> {
             } else {
                 let role = match &console.tls {
                     None => Role::Plain,
-                    Some(files) => Role::Tls(certificate(&mut certificates, files)?),
+                    Some(config) => Role::Tls(layout.certificate(&mut certificates, config)?),
                 };
                 layout.add(*address, role)
             };
@@ -53,20 +57,30 @@ pub(super) fn lay_out(config: &Config) -> Result<Layout, TlsError> {
     Ok(layout)
 }
 
-/// Consoles with the same files share what was read from them.
-fn certificate(known: &mut HashMap<TlsFiles, Tls>, files: &TlsFiles) -> Result<Tls, TlsError> {
-    if let Some(tls) = known.get(files) {
-        return Ok(tls.clone());
-    }
-    let tls = Tls::load(files)?;
-    known.insert(files.clone(), tls.clone());
-    Ok(tls)
-}
-
 impl Layout {
     fn add(&mut self, address: SocketAddr, role: Role) -> usize {
         self.listeners.push(Listener { address, role });
         self.sites.push(Vec::new());
         self.sites.len() - 1
+    }
+
+    /// Consoles with the same files share what was read from them.
+    fn certificate(
+        &mut self,
+        known: &mut HashMap<ServerTls, Tls>,
+        config: &ServerTls,
+    ) -> Result<Tls, TlsError> {
+        if let Some(tls) = known.get(config) {
+            return Ok(tls.clone());
+        }
+        let files = config.certificates.iter().flat_map(KeySource::files);
+        let watch = Watch::begin(files.collect());
+        let tls = Tls::load(config)?;
+        self.watches.push(watch.reload({
+            let (tls, config) = (tls.clone(), config.clone());
+            move || tls.reload(&config)
+        }));
+        known.insert(config.clone(), tls.clone());
+        Ok(tls)
     }
 }

@@ -1,74 +1,21 @@
-//! TLS towards clients: PEM files → a rustls configuration that can be swapped.
+//! TLS towards clients: keys and certificates → a rustls configuration that can be swapped.
 
-use std::{
-    fmt, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
 use rustls::{
     ServerConfig,
     crypto::ring,
-    pki_types::{
-        CertificateDer, PrivateKeyDer,
-        pem::{self, PemObject},
-    },
-    version::{TLS12, TLS13},
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
 };
-use thiserror::Error;
 
-use crate::config::TlsFiles;
+use crate::{
+    config::ServerTls,
+    tls::{TlsError, facts::Facts},
+};
 
-/// Why certificate or key could not be used.
-#[derive(Debug, Error)]
-pub enum TlsError {
-    /// The file cannot be read.
-    #[error("{path}: cannot be read")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The file is not PEM.
-    #[error("{path}: is not a PEM file")]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: pem::Error,
-    },
-    /// No certificate in the file.
-    #[error("{path}: holds no certificate (-----BEGIN CERTIFICATE-----)")]
-    NoCertificate {
-        /// The file.
-        path: PathBuf,
-    },
-    /// No key in the file.
-    #[error(
-        "{path}: holds no private key (-----BEGIN PRIVATE KEY-----); an encrypted key must be decrypted with `openssl pkey`"
-    )]
-    NoKey {
-        /// The file.
-        path: PathBuf,
-    },
-    /// rustls refuses them; above all where the key is another certificate's.
-    #[error("{cert} and {key} cannot be used together")]
-    Unusable {
-        /// The certificate file.
-        cert: PathBuf,
-        /// The key file.
-        key: PathBuf,
-        /// Why.
-        #[source]
-        source: rustls::Error,
-    },
-}
-
-/// A listener's certificate and key. Clones share them; [`Tls::reload`] swaps them for new
+/// A listener's certificates and keys. Clones share them; [`Tls::reload`] swaps them for new
 /// connections, while open ones keep what they have.
 #[derive(Clone)]
 pub struct Tls {
@@ -76,22 +23,22 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Reads the files: TLS 1.2 and 1.3, ALPN `http/1.1`.
+    /// Reads the files.
     ///
     /// # Errors
     /// [`TlsError`], naming the file.
-    pub fn load(files: &TlsFiles) -> Result<Self, TlsError> {
+    pub fn load(config: &ServerTls) -> Result<Self, TlsError> {
         Ok(Self {
-            current: Arc::new(ArcSwap::new(read(files)?)),
+            current: Arc::new(ArcSwap::new(read(config)?)),
         })
     }
 
     /// Reads the files again.
     ///
     /// # Errors
-    /// [`TlsError`]; the old certificate stays.
-    pub fn reload(&self, files: &TlsFiles) -> Result<(), TlsError> {
-        self.current.store(read(files)?);
+    /// [`TlsError`]; the old certificates stay.
+    pub fn reload(&self, config: &ServerTls) -> Result<(), TlsError> {
+        self.current.store(read(config)?);
         Ok(())
     }
 
@@ -106,47 +53,54 @@ impl fmt::Debug for Tls {
     }
 }
 
-fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
-    let chain = certificates(&files.cert)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|source| match source {
-        pem::Error::NoItemsFound => TlsError::NoKey {
-            path: files.key.clone(),
-        },
-        source => unreadable(&files.key, source),
-    })?;
-    let unusable = |source| TlsError::Unusable {
-        cert: files.cert.clone(),
-        key: files.key.clone(),
-        source,
-    };
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(&[&TLS13, &TLS12])
-        .map_err(unusable)?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(unusable)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config.ticketer = ring::Ticketer::new().map_err(unusable)?;
-    Ok(Arc::new(config))
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let chain: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|source| unreadable(path, source))?;
-    if chain.is_empty() {
-        return Err(TlsError::NoCertificate {
-            path: path.to_owned(),
-        });
+fn read(config: &ServerTls) -> Result<Arc<ServerConfig>, TlsError> {
+    let mut by_name = ByName::default();
+    for source in &config.certificates {
+        by_name.add(source.load()?.certified);
     }
-    Ok(chain)
+    let mut server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(config.min_version.versions())?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(by_name));
+    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    server.ticketer = ring::Ticketer::new()?;
+    Ok(Arc::new(server))
 }
 
-fn unreadable(path: &Path, source: pem::Error) -> TlsError {
-    let path = path.to_owned();
-    match source {
-        pem::Error::Io(source) => TlsError::Read { path, source },
-        source => TlsError::Pem { path, source },
+/// Chooses a certificate by the name that the client says (SNI): the first that names it exactly,
+/// then the first whose wildcard does, then the first of all; of each only those that the client
+/// can verify.
+#[derive(Debug, Default)]
+struct ByName(Vec<(Vec<String>, Arc<CertifiedKey>)>);
+
+impl ByName {
+    fn add(&mut self, certified: CertifiedKey) {
+        let facts = certified.cert.first().and_then(|leaf| Facts::of(leaf));
+        let names = facts.map_or_else(Vec::new, |facts| {
+            facts.dns.into_iter().chain(facts.common_name).collect()
+        });
+        self.0.push((names, Arc::new(certified)));
+    }
+}
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let fits = |key: &CertifiedKey| key.key.choose_scheme(hello.signature_schemes()).is_some();
+        let first = |wanted: &dyn Fn(&str) -> bool| {
+            let named = |(names, key): &&(Vec<String>, Arc<CertifiedKey>)| {
+                names.iter().any(|name| wanted(name)) && fits(key)
+            };
+            self.0.iter().find(named)
+        };
+        let by_name = hello.server_name().and_then(|asked| {
+            let asked = asked.to_ascii_lowercase();
+            first(&|name| name == asked)
+                .or_else(|| first(&|name| crate::tls::facts::covers(name, &asked)))
+        });
+        by_name
+            .or_else(|| self.0.iter().find(|(_, key)| fits(key)))
+            .or_else(|| self.0.first())
+            .map(|(_, key)| Arc::clone(key))
     }
 }
 
@@ -155,16 +109,22 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::tls::{KeySource, MinVersion, StoreFault};
 
-    fn files(cert: &str, key: &str) -> (tempfile::TempDir, TlsFiles) {
+    fn files(cert: &str, key: &str) -> (tempfile::TempDir, ServerTls) {
         let dir = tempfile::tempdir().unwrap();
-        let files = TlsFiles {
+        let source = KeySource::Pem {
             cert: dir.path().join("cert.pem"),
             key: dir.path().join("key.pem"),
         };
-        fs::write(&files.cert, cert).unwrap();
-        fs::write(&files.key, key).unwrap();
-        (dir, files)
+        let names = source.files();
+        fs::write(&names[0], cert).unwrap();
+        fs::write(&names[1], key).unwrap();
+        let tls = ServerTls {
+            certificates: vec![source],
+            min_version: MinVersion::Tls12,
+        };
+        (dir, tls)
     }
 
     fn pair() -> (String, String) {
@@ -173,36 +133,22 @@ mod tests {
     }
 
     #[test]
-    fn certificate_and_key_load_and_reload() {
+    fn a_reload_is_for_new_connections_and_a_broken_one_changes_nothing() {
         let (cert, key) = pair();
-        let (_dir, files) = files(&cert, &key);
-        let tls = Tls::load(&files).unwrap();
+        let (_dir, config) = files(&cert, &key);
+        let tls = Tls::load(&config).unwrap();
         let before = tls.current();
-        tls.reload(&files).unwrap();
-        assert!(!Arc::ptr_eq(&before, &tls.current()));
-    }
-
-    #[test]
-    fn a_key_of_another_certificate_is_refused() {
-        let (_dir, files) = files(&pair().0, &pair().1);
-        let error = Tls::load(&files).unwrap_err();
-        assert!(matches!(error, TlsError::Unusable { .. }), "{error}");
-    }
-
-    #[test]
-    fn files_without_their_contents_are_named() {
-        let (cert, key) = pair();
-        let (_dir, swapped) = files(&key, &cert);
-        let error = Tls::load(&swapped).unwrap_err();
-        assert!(matches!(error, TlsError::NoCertificate { .. }), "{error}");
-        let (_dir, keyless) = files(&cert, &cert);
-        let error = Tls::load(&keyless).unwrap_err();
-        assert!(matches!(error, TlsError::NoKey { .. }), "{error}");
-        let missing = TlsFiles {
-            cert: "/nonexistent/cert.pem".into(),
-            key: "/nonexistent/key.pem".into(),
+        tls.reload(&config).unwrap();
+        let after = tls.current();
+        assert!(!Arc::ptr_eq(&before, &after));
+        fs::write(&config.certificates[0].files()[1], pair().1).unwrap();
+        let TlsError::Store(error) = tls.reload(&config).unwrap_err() else {
+            panic!()
         };
-        let error = Tls::load(&missing).unwrap_err();
-        assert_eq!(error.to_string(), "/nonexistent/cert.pem: cannot be read");
+        assert!(
+            matches!(error.fault, StoreFault::Unusable { .. }),
+            "{error}"
+        );
+        assert!(Arc::ptr_eq(&after, &tls.current()));
     }
 }

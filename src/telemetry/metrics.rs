@@ -28,6 +28,8 @@ pub const BACKEND_ACTIVE: &str = "spnegate_backend_active";
 pub const SESSIONS: &str = "spnegate_sessions";
 /// 1 while the keytab is readable and holds what the configuration needs.
 pub const KEYTAB_VALID: &str = "spnegate_keytab_valid";
+/// 1 while every file of certificates, keys and trusted CAs that has changed can be used.
+pub const TLS_VALID: &str = "spnegate_tls_valid";
 /// Open client connections.
 pub const CONNECTIONS: &str = "spnegate_connections";
 /// Connections closed at once because `server.max_connections` was reached.
@@ -98,6 +100,7 @@ fn describe() {
     );
     describe_gauge!(SESSIONS, Unit::Count, "Cached sessions.");
     describe_gauge!(KEYTAB_VALID, Unit::Count, "1 while the keytab is valid.");
+    describe_gauge!(TLS_VALID, Unit::Count, "1 while the TLS files are valid.");
     describe_gauge!(CONNECTIONS, Unit::Count, "Open client connections.");
     describe_counter!(
         CONNECTIONS_REFUSED,
@@ -212,6 +215,11 @@ pub fn sessions() -> Gauge {
 /// Whether the keytab is valid (1 or 0).
 pub fn keytab_valid() -> Gauge {
     metrics::gauge!(KEYTAB_VALID)
+}
+
+/// Whether the files of certificates and keys are valid (1 or 0).
+pub fn tls_valid() -> Gauge {
+    metrics::gauge!(TLS_VALID)
 }
 
 /// Requests that wait for an active backend.

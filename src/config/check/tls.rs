@@ -1,110 +1,249 @@
-//! `tls` of a console: certificate and key, read once to see that they will work.
+//! `tls` of a console: keys and certificates, read once to see that they will work.
 
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use rustls::{
-    crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
-    sign::CertifiedKey,
-};
-use x509_parser::{extensions::GeneralName, prelude::X509Certificate, time::ASN1Time};
-use zeroize::Zeroizing;
+use rustls::pki_types::CertificateDer;
+use x509_parser::time::ASN1Time;
 
 use super::{
     super::{
-        TlsFiles,
-        problem::{Concern, ConsoleFault},
+        ServerTls,
+        problem::{Concern, ConsoleFault, ValueFault},
         schema,
         tree::{Node, Table},
     },
     Surroundings, files,
 };
+use crate::tls::{KeySource, MinVersion, StoreError, StoreFault, facts::Facts};
 
-const NEED_CERT: &str = "Write cert = \"/etc/spnegate/tls.crt\": a PEM chain, leaf first";
 const NEED_KEY: &str = "Write key = \"/etc/spnegate/tls.key\": the PEM key of the certificate";
+const NEED_CERT: &str = "Write cert = \"/etc/spnegate/tls.crt\": a PEM chain, leaf first";
+const NEED_ONE: &str = "Write cert = \"/etc/spnegate/tls.crt\" and key = \"/etc/spnegate/tls.key\", or \
+                        keystore = \"/etc/spnegate/server.p12\" and password_file";
 
-pub(super) fn check(
-    console: &Table<'_>,
+pub(super) fn check<'a>(
+    console: &Table<'a>,
     hosts: &[Arc<str>],
     surroundings: &Surroundings<'_>,
-) -> Option<TlsFiles> {
+) -> Option<ServerTls> {
     let table = console.table("tls", &schema::TLS)?;
-    let cert = table.require("cert", NEED_CERT);
-    let key = table.require("key", NEED_KEY);
-    let chain = cert.as_ref().and_then(|node| chain(node, surroundings));
-    let private = key
-        .as_ref()
-        .and_then(|node| private_key(node, surroundings));
-    let ((cert_file, chain), (key_file, private)) = chain.zip(private)?;
-    let node = cert?;
-    if let Some(leaf) = chain.first() {
-        inspect(&node, &cert_file, leaf, hosts);
-    }
-    let files = TlsFiles {
-        cert: cert_file,
-        key: key_file,
+    let min_version = min_version(&table);
+    let mut of_hosts = Leaves::default();
+    let certificates = match table.get("certificates") {
+        None => {
+            let source = key_source(&table, &SERVER_KEYS, surroundings, &mut of_hosts);
+            Vec::from_iter(source)
+        }
+        Some(list) => {
+            let both = ["cert", "key", "keystore", "password_file", "alias"];
+            if both.iter().any(|name| table.get(name).is_some()) {
+                list.problem(ConsoleFault::TlsForm(
+                    "certificates stand here beside a certificate of their table",
+                ));
+            }
+            let nodes = list.list()?;
+            if nodes.is_empty() {
+                list.problem(ValueFault::Empty { cure: NEED_ONE });
+            }
+            let one = |node: &Node<'a>| {
+                let table = node.table(&schema::CERTIFICATE)?;
+                key_source(&table, &SERVER_KEYS, surroundings, &mut of_hosts)
+            };
+            nodes.iter().filter_map(one).collect()
+        }
     };
-    if let Err(source) = CertifiedKey::from_der(chain, private, &ring::default_provider()) {
-        let (cert, key) = (files.cert.clone(), files.key.clone());
-        node.problem(ConsoleFault::TlsPair { cert, key, source });
-    }
-    Some(files)
+    of_hosts.check(hosts);
+    (!certificates.is_empty()).then_some(ServerTls {
+        certificates,
+        min_version,
+    })
 }
 
-fn chain(
-    node: &Node<'_>,
-    surroundings: &Surroundings<'_>,
-) -> Option<(PathBuf, Vec<CertificateDer<'static>>)> {
-    let file = surroundings.path(node.text()?);
-    let text = files::read(node, &file)?;
-    match CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>() {
-        Ok(chain) if chain.is_empty() => {
-            node.problem(ConsoleFault::NoPem {
-                file,
-                what: "certificate",
+/// `min_version` of a table.
+pub(super) fn min_version(table: &Table<'_>) -> MinVersion {
+    let words = [("1.2", MinVersion::Tls12), ("1.3", MinVersion::Tls13)];
+    let node = table.get("min_version");
+    node.and_then(|node| node.word(&words, &[]))
+        .unwrap_or_default()
+}
+
+/// The keys under which a table names a certificate with its key.
+pub(super) struct Names {
+    pub(super) cert: &'static str,
+    pub(super) key: &'static str,
+    pub(super) keystore: &'static str,
+    pub(super) password_file: &'static str,
+    pub(super) alias: &'static str,
+}
+
+const SERVER_KEYS: Names = Names {
+    cert: "cert",
+    key: "key",
+    keystore: "keystore",
+    password_file: "password_file",
+    alias: "alias",
+};
+
+/// The leaf certificates that were read, and where.
+#[derive(Default)]
+pub(super) struct Leaves<'a>(Vec<Leaf<'a>>);
+
+struct Leaf<'a> {
+    node: Node<'a>,
+    file: PathBuf,
+    facts: Facts,
+}
+
+impl Leaves<'_> {
+    /// Warns of hosts that none of them names.
+    fn check(&self, hosts: &[Arc<str>]) {
+        let Some(first) = self.0.first() else {
+            return;
+        };
+        let unnamed = |host: &&Arc<str>| !self.0.iter().any(|leaf| leaf.facts.names(host));
+        for host in hosts.iter().filter(unnamed) {
+            first.node.warning(Concern::CertificateHost {
+                files: self.0.iter().map(|leaf| leaf.file.clone()).collect(),
+                host: host.to_string(),
             });
-            None
-        }
-        Ok(chain) => Some((file, chain)),
-        Err(source) => {
-            node.problem(ConsoleFault::Pem { file, source });
-            None
         }
     }
 }
 
-fn private_key(
-    node: &Node<'_>,
+/// Where a table says that a certificate and its key are; both have been read.
+pub(super) fn key_source<'a>(
+    table: &Table<'a>,
+    names: &Names,
     surroundings: &Surroundings<'_>,
-) -> Option<(PathBuf, PrivateKeyDer<'static>)> {
-    let file = surroundings.path(node.text()?);
-    let text = Zeroizing::new(files::read(node, &file)?);
-    files::warn_if_world_readable(node, &file);
-    match PrivateKeyDer::from_pem_slice(&text) {
-        Ok(key) => Some((file, key)),
-        Err(pem::Error::NoItemsFound) => {
-            node.problem(ConsoleFault::NoPem {
-                file,
-                what: "private key",
-            });
-            None
+    leaves: &mut Leaves<'a>,
+) -> Option<KeySource> {
+    let (cert, key) = (table.get(names.cert), table.get(names.key));
+    let keystore = table.get(names.keystore);
+    let (password, alias) = (table.get(names.password_file), table.get(names.alias));
+    let path = |node: &Node<'_>| node.text().map(|text| surroundings.path(text));
+    let (main, source) = match (keystore, cert, key) {
+        (None, None, None) => {
+            table.problem_at(names.cert, ValueFault::Missing { cure: NEED_ONE });
+            return None;
         }
-        Err(source) => {
-            node.problem(ConsoleFault::Pem { file, source });
-            None
+        (Some(node), None, None) => {
+            let source = KeySource::Keystore {
+                file: path(&node)?,
+                password_file: match &password {
+                    Some(password) => Some(path(password)?),
+                    None => None,
+                },
+                alias: match &alias {
+                    Some(alias) => Some(alias.text()?.to_owned()),
+                    None => None,
+                },
+            };
+            (node, source)
         }
-    }
-}
-
-/// Warns of a certificate that browsers will not like; rustls reports one it cannot read.
-fn inspect(node: &Node<'_>, file: &Path, leaf: &CertificateDer<'_>, hosts: &[Arc<str>]) {
-    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(leaf) else {
-        return;
+        (Some(node), _, _) => {
+            node.problem(ConsoleFault::TlsForm(
+                "a keystore stands here beside PEM files",
+            ));
+            return None;
+        }
+        (None, Some(cert), Some(key)) => {
+            if let Some(node) = password.as_ref().or(alias.as_ref()) {
+                node.problem(ConsoleFault::TlsForm("this is for a keystore only"));
+            }
+            let source = KeySource::Pem {
+                cert: path(&cert)?,
+                key: path(&key)?,
+            };
+            (cert, source)
+        }
+        (None, None, Some(_)) => {
+            table.problem_at(names.cert, ValueFault::Missing { cure: NEED_CERT });
+            return None;
+        }
+        (None, Some(_), None) => {
+            table.problem_at(names.key, ValueFault::Missing { cure: NEED_KEY });
+            return None;
+        }
     };
-    let validity = certificate.validity();
+    // what is wrong with a file is said where that file is named
+    let place = |file: &Path| {
+        let secrets = [names.key, names.password_file].into_iter();
+        secrets
+            .filter_map(|name| table.get(name))
+            .find(|node| path(node).is_some_and(|path| path == file))
+            .unwrap_or_else(|| main.clone())
+    };
+    for file in source.files() {
+        let node = place(&file);
+        let holds_secret = !matches!(&source, KeySource::Pem { cert, .. } if *cert == file);
+        if holds_secret && file.exists() {
+            files::warn_if_world_readable(&node, &file);
+        }
+    }
+    match source.load() {
+        Ok(pair) => {
+            let file = source.file().clone();
+            if let Some(facts) = inspect(&main, &file, &pair.chain) {
+                leaves.0.push(Leaf {
+                    node: main,
+                    file,
+                    facts,
+                });
+            }
+        }
+        Err(error) => report(&place(&error.path), error),
+    }
+    Some(source)
+}
+
+/// Reports what is wrong with a file.
+pub(super) fn report(node: &Node<'_>, error: StoreError) {
+    match error.fault {
+        StoreFault::Read(source) => node.problem(ValueFault::Unreadable {
+            file: error.path,
+            source,
+        }),
+        fault => node.problem(ConsoleFault::Tls(StoreError {
+            path: error.path,
+            fault,
+        })),
+    }
+}
+
+/// Warns of a chain that clients will not like, and says what its leaf says.
+fn inspect(node: &Node<'_>, file: &Path, chain: &[CertificateDer<'_>]) -> Option<Facts> {
+    let mut chain: Vec<Facts> = chain.iter().filter_map(|der| Facts::of(der)).collect();
+    for facts in &chain {
+        warn_of_time(node, file, facts);
+    }
+    let file = file.to_path_buf();
+    let broken = chain
+        .windows(2)
+        .find(|pair| pair[0].issuer != pair[1].subject);
+    if let Some([last, _]) = broken {
+        node.warning(Concern::ChainBroken {
+            file,
+            subject: last.subject.clone(),
+            issuer: last.issuer.clone(),
+        });
+    } else if let [only] = &*chain
+        && !only.is_self_signed()
+    {
+        node.warning(Concern::ChainMissing {
+            file,
+            issuer: only.issuer.clone(),
+        });
+    }
+    chain.truncate(1);
+    chain.pop()
+}
+
+/// Warns of a certificate that is past its time or before it: the file may be replaced while the
+/// gateway runs.
+pub(super) fn warn_of_time(node: &Node<'_>, file: &Path, facts: &Facts) {
     let now = ASN1Time::now();
     let time = |when, date: ASN1Time| {
         let concern = Concern::CertificateTime {
@@ -114,41 +253,11 @@ fn inspect(node: &Node<'_>, file: &Path, leaf: &CertificateDer<'_>, hosts: &[Arc
         };
         node.warning(concern);
     };
-    if now > validity.not_after {
-        time("after", validity.not_after);
-    } else if now < validity.not_before {
-        time("before", validity.not_before);
+    if now > facts.not_after {
+        time("after", facts.not_after);
+    } else if now < facts.not_before {
+        time("before", facts.not_before);
     }
-    for host in hosts.iter().filter(|host| !names(&certificate, host)) {
-        let host = host.to_string();
-        node.warning(Concern::CertificateHost {
-            file: file.to_path_buf(),
-            host,
-        });
-    }
-}
-
-/// Whether a subject alternative name covers the host (RFC 6125 section 6.4).
-fn names(certificate: &X509Certificate<'_>, host: &str) -> bool {
-    let Ok(Some(extension)) = certificate.subject_alternative_name() else {
-        return false;
-    };
-    let octets = host
-        .parse::<std::net::Ipv4Addr>()
-        .ok()
-        .map(|address| address.octets());
-    let tail = host.split_once('.').map(|(_, tail)| tail);
-    extension.value.general_names.iter().any(|name| {
-        if let GeneralName::DNSName(name) = name {
-            let wildcard = name.strip_prefix("*.").zip(tail);
-            name.eq_ignore_ascii_case(host)
-                || wildcard.is_some_and(|(domain, tail)| domain.eq_ignore_ascii_case(tail))
-        } else if let GeneralName::IPAddress(bytes) = name {
-            octets.is_some_and(|octets| octets == *bytes)
-        } else {
-            false
-        }
-    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What can be wrong with a `[[console]]`, alone and beside the others.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::net::SocketAddr;
+
+use crate::tls::StoreError;
 
 /// What is wrong with a console.
 #[derive(Debug, thiserror::Error)]
@@ -112,32 +114,12 @@ pub enum ConsoleFault {
         /// Who has it: a console or `admin`.
         owner: String,
     },
-    /// A PEM file without what it should hold.
-    #[error("{} holds no PEM {what}", file.display())]
-    NoPem {
-        /// The file.
-        file: PathBuf,
-        /// `certificate` or `private key`.
-        what: &'static str,
-    },
-    /// PEM that cannot be decoded.
-    #[error("{} is not readable as PEM: {source}", file.display())]
-    Pem {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        source: rustls::pki_types::pem::Error,
-    },
-    /// rustls does not take the pair.
-    #[error("{} and {} do not work together: {source}", cert.display(), key.display())]
-    TlsPair {
-        /// Certificate file.
-        cert: PathBuf,
-        /// Key file.
-        key: PathBuf,
-        /// Why.
-        source: rustls::Error,
-    },
+    /// A file of keys or certificates that cannot be used.
+    #[error(transparent)]
+    Tls(#[from] StoreError),
+    /// A certificate is given in two ways, or half of it.
+    #[error("{0}")]
+    TlsForm(&'static str),
 }
 
 impl ConsoleFault {
@@ -180,15 +162,17 @@ impl ConsoleFault {
                     .into()
             }
             Self::RedirectWithoutTls => "Add `tls`, or remove `redirect_from`".into(),
-            Self::TlsDiffers { .. } => "Use the same `cert` and `key`, or another address".into(),
+            Self::TlsDiffers { .. } => {
+                "Write the same `tls` in both, or use another address".into()
+            }
             Self::Overlap { .. } => {
                 "Give one of them another `listen`, other `hosts` or a `path`".into()
             }
             Self::AddressTaken { .. } => "Change one of the two addresses".into(),
-            Self::NoPem { what, .. } => format!("Name a PEM file with a {what} in it"),
-            Self::Pem { .. } => "Export it anew as PEM".into(),
-            Self::TlsPair { .. } => {
-                "Name the key that belongs to the certificate, with the leaf certificate first"
+            Self::Tls(error) => error.fault.cure().into(),
+            Self::TlsForm(_) => {
+                "Write either `cert` and `key`, or `keystore` with `password_file`; several \
+                 certificates as certificates = [{ … }, { … }]"
                     .into()
             }
         }

@@ -40,12 +40,37 @@ pub enum Concern {
         date: String,
     },
     /// The certificate does not name a host of the console.
-    #[error("the certificate in {} does not name {host}: browsers will warn", file.display())]
+    #[error(
+        "the certificate in {} does not name {host}: browsers will warn",
+        listed(files)
+    )]
     CertificateHost {
-        /// The file.
-        file: PathBuf,
+        /// The file, or all of them.
+        files: Vec<PathBuf>,
         /// The host.
         host: String,
+    },
+    /// Only the leaf of a chain.
+    #[error(
+        "{} holds the server's own certificate only, which {issuer} signed: unless clients know that \
+         CA itself, add its certificate behind it",
+        file.display()
+    )]
+    ChainMissing {
+        /// The file.
+        file: PathBuf,
+        /// Who signed it.
+        issuer: String,
+    },
+    /// A chain in which a certificate is not followed by the one that signed it.
+    #[error("the chain in {} breaks off at {subject}: {issuer} should follow", file.display())]
+    ChainBroken {
+        /// The file.
+        file: PathBuf,
+        /// The last that is in its place.
+        subject: String,
+        /// Who signed that.
+        issuer: String,
     },
     /// A backend given by address, whose SPN will hardly exist.
     #[error("the ticket will be for HTTP/{host}; set `spn` if the server's principal has a name")]
@@ -84,4 +109,12 @@ pub enum Concern {
     /// A random port.
     #[error("port 0: the system chooses another port at every start")]
     RandomPort,
+}
+
+fn listed(files: &[PathBuf]) -> String {
+    let names: Vec<String> = files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    names.join(" or ")
 }

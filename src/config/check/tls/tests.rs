@@ -59,7 +59,7 @@ fn a_pair_that_fits_is_taken_without_a_word() {
     let good = pair(&["*.example.com"], 2000, 4000);
     assert!(good.warnings().is_empty(), "{:?}", good.warnings());
     let (config, _) = check(&good.text()).unwrap();
-    let cert = &config.consoles[0].tls.as_ref().unwrap().cert;
+    let cert = config.consoles[0].tls.as_ref().unwrap().certificates[0].file();
     assert_eq!(cert.file_name(), Some(Path::new("c.pem").as_os_str()));
 }
 
@@ -91,9 +91,9 @@ fn files_that_do_not_belong_together_are_named() {
     one.write(&one.cert, &pair(&["a"], 2000, 4000).key);
     only("do not work together");
     one.write(&one.cert, &one.cert);
-    only("k.pem holds no PEM private key");
+    only("k.pem holds no private key");
     one.write(&one.key, &one.key);
-    only("c.pem holds no PEM certificate");
+    only("c.pem holds no certificate");
     one.write(
         "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
         &one.key,
@@ -107,16 +107,115 @@ fn files_that_do_not_belong_together_are_named() {
     only("cannot read");
 }
 
+/// What is said of a console with that `tls`, beside the files of the pair.
+fn said(pair: &Pair, tls: &str) -> Vec<String> {
+    let directory = pair.directory.path().display().to_string();
+    let line = format!("tls = {tls}\nidentity").replace("DIR", &directory);
+    match check(&with("identity", &line)) {
+        Ok((_, warnings)) => warnings.iter().map(ToString::to_string).collect(),
+        Err(problems) => problems.list.iter().map(ToString::to_string).collect(),
+    }
+}
+
 #[test]
-fn a_keystore_is_promised_but_not_here_yet() {
-    let found = problems(&with(
-        "identity",
-        "tls = { keystore = \"a.p12\" }\nidentity",
-    ));
-    assert_eq!(found.len(), 3, "{found:?}");
+fn one_certificate_is_given_in_one_way() {
+    let pair = pair(&["*.example.com"], 2000, 4000);
+    for (tls, expected) in [
+        ("{ }", "tls.cert: missing. Write cert ="),
+        ("{ key = \"DIR/k.pem\" }", "tls.cert: missing"),
+        ("{ cert = \"DIR/c.pem\" }", "tls.key: missing"),
+        (
+            "{ keystore = \"DIR/c.pem\", key = \"DIR/k.pem\" }",
+            "tls.keystore: a keystore stands here beside",
+        ),
+        (
+            "{ cert = \"DIR/c.pem\", key = \"DIR/k.pem\", alias = \"a\" }",
+            "tls.alias: this is for a keystore only",
+        ),
+        ("{ certificates = [] }", "tls.certificates: empty"),
+        (
+            "{ certificates = [{ cert = \"DIR/c.pem\", key = \"DIR/k.pem\" }], alias = \"a\" }",
+            "tls.certificates: certificates stand here beside",
+        ),
+        (
+            "{ cert = \"DIR/c.pem\", key = \"DIR/k.pem\", min_version = \"1.1\" }",
+            "tls.min_version: `1.1` is not known here",
+        ),
+        (
+            "{ keystore = \"DIR/c.pem\" }",
+            "c.pem holds no private key. Name a file with",
+        ),
+        (
+            "{ keystore = \"DIR/none.p12\" }",
+            "tls.keystore: cannot read",
+        ),
+        (
+            "{ keystore = \"DIR/k.pem\", password_file = \"DIR/none\" }",
+            "tls.password_file: cannot read",
+        ),
+    ] {
+        let found = said(&pair, tls);
+        assert!(
+            found.iter().any(|p| p.contains(expected)),
+            "{tls}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn several_certificates_may_share_the_hosts() {
+    let pair = pair(&["other.example.org"], 2000, 4000);
+    let one = "{ cert = \"DIR/c.pem\", key = \"DIR/k.pem\" }";
+    let found = said(
+        &pair,
+        &format!("{{ certificates = [{one}], min_version = \"1.3\" }}"),
+    );
     assert!(
         found
             .iter()
-            .any(|p| p == "11: console[0].tls.keystore: not in this version")
+            .any(|w| w.contains("does not name proxy.example.com")),
+        "{found:?}"
+    );
+    let both = super::tests::pair(&["*.example.com"], 2000, 4000);
+    let there = both.directory.path().display();
+    let two = format!("{{ cert = \"{there}/c.pem\", key = \"{there}/k.pem\" }}");
+    let found = said(&pair, &format!("{{ certificates = [{one}, {two}] }}"));
+    assert!(
+        !found.iter().any(|w| w.contains("does not name")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_leaf_without_its_chain_is_warned_of() {
+    let pair = pair(&["*.example.com"], 2000, 4000);
+    let mut ca = CertificateParams::new(Vec::new()).unwrap();
+    ca.distinguished_name
+        .push(rcgen::DnType::CommonName, "Our CA");
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca_key = KeyPair::generate().unwrap();
+    let ca_cert = ca.self_signed(&ca_key).unwrap().pem();
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(vec!["*.example.com".to_owned()]).unwrap();
+    let leaf = leaf
+        .signed_by(&key, &rcgen::Issuer::new(ca, ca_key))
+        .unwrap()
+        .pem();
+    let one = "{ cert = \"DIR/c.pem\", key = \"DIR/k.pem\" }";
+    let told = |chain: &str, expected: &str| {
+        pair.write(chain, &key.serialize_pem());
+        let found = said(&pair, one);
+        assert!(found.iter().any(|w| w.contains(expected)), "{found:?}");
+    };
+    told(
+        &leaf,
+        "holds the server's own certificate only, which CN=Our CA signed",
+    );
+    told(&(leaf.clone() + &pair.cert), "breaks off at");
+    pair.write(&(leaf + &ca_cert), &key.serialize_pem());
+    assert!(
+        !said(&pair, one).iter().any(|w| w.contains("c.pem")),
+        "{:?}",
+        said(&pair, one)
     );
 }

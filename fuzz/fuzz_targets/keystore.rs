@@ -1,0 +1,12 @@
+//! Keystores and truststores of any format: read or refused.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use spnegate::tls::store::certificates;
+
+fuzz_target!(|data: &[u8]| {
+    let _ = certificates(data, None);
+    if let Ok(found) = certificates(data, Some("changeit")) {
+        assert!(found.iter().all(|der| der.len() <= data.len()));
+    }
+});

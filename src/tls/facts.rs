@@ -1,0 +1,154 @@
+//! What a certificate says of itself.
+
+use std::net::IpAddr;
+
+use x509_parser::{extensions::GeneralName, prelude::X509Certificate, time::ASN1Time};
+
+/// Names, issuer and time of one certificate.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The subject, as people read it.
+    pub subject: String,
+    /// Who signed it.
+    pub issuer: String,
+    /// DNS names among the subject alternative names, lower case.
+    pub dns: Vec<String>,
+    /// Addresses among them.
+    pub addresses: Vec<IpAddr>,
+    /// The common name, lower case, where there are no alternative names at all: certificates that
+    /// `keytool -dname CN=…` makes have none, and Java's clients take them.
+    pub common_name: Option<String>,
+    /// From when it is valid.
+    pub not_before: ASN1Time,
+    /// Until when.
+    pub not_after: ASN1Time,
+}
+
+impl Facts {
+    /// Reads a certificate in DER; `None` if it is none.
+    pub fn of(der: &[u8]) -> Option<Self> {
+        let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+        let mut dns = Vec::new();
+        let mut addresses = Vec::new();
+        let alternatives = certificate.subject_alternative_name().ok().flatten();
+        for name in alternatives.iter().flat_map(|e| &e.value.general_names) {
+            if let GeneralName::DNSName(name) = name {
+                dns.push(name.to_ascii_lowercase());
+            } else if let GeneralName::IPAddress(bytes) = name {
+                addresses.extend(address(bytes));
+            }
+        }
+        let validity = certificate.validity();
+        Some(Self {
+            subject: certificate.subject().to_string(),
+            issuer: certificate.issuer().to_string(),
+            common_name: match alternatives {
+                Some(_) => None,
+                None => common_name(&certificate),
+            },
+            dns,
+            addresses,
+            not_before: validity.not_before,
+            not_after: validity.not_after,
+        })
+    }
+
+    /// Whether it signs for itself.
+    pub fn is_self_signed(&self) -> bool {
+        self.subject == self.issuer
+    }
+
+    /// Whether an alternative name covers this host (RFC 6125 section 6.4): a lower-case name or
+    /// an address.
+    pub fn names(&self, host: &str) -> bool {
+        match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            Ok(address) => self.addresses.contains(&address),
+            Err(_) => self.dns.iter().any(|name| covers(name, host)),
+        }
+    }
+
+    /// As [`Facts::names`], or the common name where there are no alternatives.
+    pub fn names_as_java_reads(&self, host: &str) -> bool {
+        self.names(host) || self.common_name.as_deref().is_some_and(|n| covers(n, host))
+    }
+
+    /// Every name, for messages.
+    pub fn all_names(&self) -> String {
+        let addresses = self.addresses.iter().map(ToString::to_string);
+        let names = self.dns.iter().chain(&self.common_name).cloned();
+        let all: Vec<String> = names.chain(addresses).collect();
+        if all.is_empty() {
+            return "nobody".to_owned();
+        }
+        all.join(", ")
+    }
+}
+
+/// `*.` stands for one label.
+pub fn covers(pattern: &str, host: &str) -> bool {
+    let tail = host.split_once('.').map(|(_, tail)| tail);
+    pattern == host
+        || pattern
+            .strip_prefix("*.")
+            .zip(tail)
+            .is_some_and(|(domain, tail)| domain == tail && domain.contains('.'))
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
+        .ok()
+}
+
+fn common_name(certificate: &X509Certificate<'_>) -> Option<String> {
+    let name = certificate.subject().iter_common_name().last()?;
+    name.as_str().ok().map(str::to_ascii_lowercase)
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DnType, KeyPair};
+
+    use super::*;
+
+    fn facts(names: &[&str], common_name: &str) -> Facts {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, common_name);
+        let key = KeyPair::generate().unwrap();
+        Facts::of(params.self_signed(&key).unwrap().der()).unwrap()
+    }
+
+    #[test]
+    fn alternative_names_count_and_then_the_common_name_does_not() {
+        let facts = facts(&["*.Example.com", "10.0.0.1", "::1"], "other.example.org");
+        for good in ["a.example.com", "10.0.0.1", "::1", "[::1]"] {
+            assert!(facts.names(good), "{good}");
+        }
+        for bad in [
+            "example.com",
+            "a.b.example.com",
+            "10.0.0.2",
+            "other.example.org",
+        ] {
+            assert!(!facts.names_as_java_reads(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn without_alternative_names_the_common_name_counts_as_in_java() {
+        let facts = facts(&[], "Presto.example.com");
+        assert!(!facts.names("presto.example.com"));
+        assert!(facts.names_as_java_reads("presto.example.com"));
+        assert_eq!(facts.all_names(), "presto.example.com");
+    }
+
+    #[test]
+    fn a_star_needs_a_domain_with_a_dot() {
+        assert!(!covers("*.com", "example.com"));
+        assert!(!covers("*", "example"));
+        assert!(covers("*.b.c", "a.b.c"));
+    }
+}
