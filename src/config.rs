@@ -9,7 +9,7 @@ use crate::{
     auth::names::AuthToLocal,
     gss::Principal,
     kinds::Kind,
-    tls::{KeySource, MinVersion},
+    tls::{KeySource, MinVersion, TrustSource},
 };
 
 mod check;
@@ -173,6 +173,9 @@ pub struct Console {
     pub allow: Option<Allow>,
     /// Nodes that may be reached through its links.
     pub nodes: Option<Nodes>,
+    /// Whom to believe of nodes that speak TLS; `None` where the console says nothing of TLS to
+    /// what is behind it.
+    pub node_trust: Option<TrustSource>,
     /// `retry.buffer` in bytes: bodies up to this size can be sent again; 64 KiB.
     pub retry_buffer: usize,
     /// `allow_encoded_slash`: `%2F` in paths passes (`HBase` REST row keys).
@@ -194,7 +197,7 @@ pub struct ServerTls {
 /// One server of a console.
 #[derive(Clone, Debug)]
 pub struct BackendConfig {
-    /// `http://host:port`: lower case, always with port, without final slash.
+    /// `http://host:port` or `https://host:port`: lower case, always with port, without final slash.
     pub url: Arc<str>,
     /// Host name, lower case, as it goes into `Host` and the SPN; an IPv6 address in brackets.
     pub host: Arc<str>,
@@ -205,6 +208,18 @@ pub struct BackendConfig {
     pub spn: Option<Principal>,
     /// The gateway's principal towards this backend, if not `kerberos.principal`.
     pub principal: Option<Principal>,
+    /// TLS to it: its URL is `https://`.
+    pub tls: Option<BackendTls>,
+}
+
+/// `console.backend_tls` and `tls` of a backend, for one backend.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BackendTls {
+    /// Whom the gateway believes, and who it says it is.
+    pub trust: TrustSource,
+    /// The name that the backend's certificate has, if not the host of its URL; it goes into `Host`
+    /// too.
+    pub server_name: Option<Arc<str>>,
 }
 
 /// `console.balance`

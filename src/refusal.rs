@@ -103,6 +103,8 @@ pub enum Refusal {
     BackendBroken,
     /// The backend did not answer within `timeouts.first_byte`.
     BackendTimeout,
+    /// TLS to the backend fails: an unknown CA, another name, an expired certificate.
+    BackendTls,
     /// The gateway's own login at the backend failed.
     BackendLogin,
     /// The backend's mutual authentication token does not verify.
@@ -163,6 +165,7 @@ impl Refusal {
         Self::NotReplayable,
         Self::BackendBroken,
         Self::BackendTimeout,
+        Self::BackendTls,
         Self::BackendLogin,
         Self::BackendMutual,
         Self::KdcUnavailable,

@@ -31,13 +31,14 @@ use crate::{
         log::{self, LogError},
         metrics::{self, MetricsError},
     },
-    tls::{self, TlsError},
+    tls::{self, TlsError, Trust},
     upstream::{group::Group, probe::Probe},
 };
 
 mod groups;
 mod listeners;
 mod status;
+mod trust;
 mod worker;
 
 /// Logins that may wait for an accept thread.
@@ -86,6 +87,8 @@ struct Shared {
     node_key: Arc<NodeKey>,
     groups: Option<Groups>,
     upstreams: Arc<[Arc<Group>]>,
+    /// Whom each console believes of its nodes.
+    node_trusts: Arc<[Option<Trust>]>,
     health: Health,
     access: AccessLog,
     control: tokio::runtime::Handle,
@@ -151,6 +154,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
             .as_ref()
             .is_some_and(|allow| !allow.groups.is_empty())
     };
+    let mut trusts = trust::Trusts::default();
     let shared = Shared {
         acceptor,
         initiator,
@@ -163,7 +167,8 @@ pub fn start(config: Config) -> Result<Running, StartError> {
             .then(Groups::system)
             .transpose()
             .map_err(StartError::System)?,
-        upstreams: groups::build(&config),
+        upstreams: groups::build(&config, &mut trusts)?,
+        node_trusts: trusts.of_nodes(&config)?,
         health: Health::default(),
         access: AccessLog::open(&config.log.access, config.log.format)?,
         control: control.handle().clone(),
@@ -175,11 +180,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         ServerOptions {
             workers: config.server.workers,
             max_connections: config.server.max_connections,
-            timeouts: ServerTimeouts {
-                head: config.timeouts.head,
-                idle: config.timeouts.idle,
-                body_idle: config.timeouts.body_idle,
-            },
+            timeouts: server_timeouts(&config.timeouts),
             listeners,
         },
         {
@@ -188,7 +189,8 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         },
     )?;
     watch_backends(&shared);
-    control.spawn(tls::watch::run(layout.watches));
+    let watches = layout.watches.into_iter().chain(trusts.watches);
+    control.spawn(tls::watch::run(watches.collect()));
     control.spawn(status::keep_metrics(shared.clone(), prometheus.clone()));
     control.spawn(status::follow_keytab(shared.clone()));
     let admin = match &config.admin {
@@ -217,6 +219,14 @@ fn prometheus() -> Result<PrometheusHandle, StartError> {
         return Ok(handle.clone());
     }
     Ok(handle.insert(metrics::install()?).clone())
+}
+
+fn server_timeouts(timeouts: &config::Timeouts) -> ServerTimeouts {
+    ServerTimeouts {
+        head: timeouts.head,
+        idle: timeouts.idle,
+        body_idle: timeouts.body_idle,
+    }
 }
 
 fn watch_backends(shared: &Shared) {

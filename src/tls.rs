@@ -11,13 +11,17 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 
+pub mod client;
 pub mod facts;
 mod jks;
 mod pkcs12;
 pub mod store;
+mod verify;
 pub mod watch;
 
+pub use client::{Connector, TlsFault, Trust, TrustSource};
 pub use store::{KeyPair, StoreError, StoreFault};
+pub use verify::Distrust;
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +29,11 @@ pub enum TlsError {
     /// A file of keys or certificates.
     #[error("{}. {}", .0, .0.fault.cure())]
     Store(#[from] StoreError),
+    /// No truststore, and the system has none either.
+    #[error(
+        "this machine has no CA certificates: install the package ca-certificates, or set truststore"
+    )]
+    NoSystemRoots,
     /// rustls refuses, for no reason that a file gives.
     #[error("TLS cannot be set up: {0}")]
     Rustls(#[from] rustls::Error),

@@ -15,3 +15,4 @@ pub mod next;
 pub mod pool;
 pub mod probe;
 pub mod upload;
+pub mod wire;

@@ -48,6 +48,7 @@ impl Machine {
         let certified = rcgen::generate_simple_self_signed(["proxy.example.com".into()]).unwrap();
         machine.write("tls.crt", certified.cert.pem().as_bytes());
         machine.write("tls.key", certified.signing_key.serialize_pem().as_bytes());
+        machine.write("ca.pem", certified.cert.pem().as_bytes());
         machine.write("server.p12", &keystore());
         machine.write("server.password", b"changeit\n");
         machine

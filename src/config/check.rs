@@ -17,6 +17,7 @@ use super::{
 
 mod admin;
 mod backend;
+mod backend_tls;
 mod console;
 mod files;
 mod hosts;

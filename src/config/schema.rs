@@ -99,6 +99,7 @@ pub static CONSOLE: Section = Section {
         "tls",
         "redirect_from",
         "backends",
+        "backend_tls",
         "balance",
         "identity",
         "allow",
@@ -135,12 +136,34 @@ pub static CERTIFICATE: Section = Section {
 /// A table in `console.backends`
 pub static BACKEND: Section = Section {
     name: "console.backends",
-    keys: &["url", "spn", "principal"],
-    later: &[
-        ("weight", "Remove it"),
-        ("max_connections", "Remove it"),
-        ("tls", "Remove it; backends are spoken to in plain HTTP"),
-    ],
+    keys: &["url", "spn", "principal", "tls"],
+    later: &[("weight", "Remove it"), ("max_connections", "Remove it")],
+};
+
+const BACKEND_TLS_KEYS: &[&str] = &[
+    "truststore",
+    "password_file",
+    "server_name",
+    "client_cert",
+    "client_key",
+    "client_keystore",
+    "client_password_file",
+    "client_alias",
+    "min_version",
+];
+
+/// `console.backend_tls`
+pub static BACKEND_TLS: Section = Section {
+    name: "console.backend_tls",
+    keys: BACKEND_TLS_KEYS,
+    later: &[],
+};
+
+/// `tls` of a table in `console.backends`
+pub static OWN_BACKEND_TLS: Section = Section {
+    name: "console.backends.tls",
+    keys: BACKEND_TLS_KEYS,
+    later: &[],
 };
 
 /// `console.allow`
@@ -183,6 +206,8 @@ pub static SECTIONS: &[&Section] = &[
     &CONSOLE,
     &TLS,
     &CERTIFICATE,
+    &BACKEND_TLS,
+    &OWN_BACKEND_TLS,
     &BACKEND,
     &ALLOW,
     &NODES,

@@ -6,6 +6,7 @@ use crate::{
     config::{IdentityMode, Timeouts},
     kinds::Kind,
     rewrite::node::{NodeKey, NodePolicy},
+    tls::Trust,
 };
 
 /// A published service.
@@ -27,6 +28,8 @@ pub struct Console {
     pub retry_buffer: usize,
     /// Nodes that its links may lead to.
     pub nodes: Option<NodePolicy>,
+    /// Whom to believe of nodes that are reached by TLS; `None`: they are not.
+    pub node_trust: Option<Trust>,
     /// Signs node links; the same on all replicas that share the secret.
     pub node_key: Arc<NodeKey>,
     /// Waiting times.

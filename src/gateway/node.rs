@@ -20,7 +20,7 @@ use crate::{
         location::{self, Links},
         node::{self, Scheme},
     },
-    upstream::{body::UpstreamBody, pool::Pool, upload::Upload},
+    upstream::{body::UpstreamBody, pool::Pool, upload::Upload, wire::ConnectError},
 };
 
 /// Whether a path leads to a node.
@@ -50,9 +50,13 @@ pub async fn forward(
     if !target.signed {
         return Err(Refusal::NodeLink);
     }
-    // TLS to nodes: not in this version
-    let Scheme::Http = target.scheme else {
-        return Err(Refusal::NodeDenied);
+    let tls = match target.scheme {
+        Scheme::Http => None,
+        // a console that says nothing of TLS has nobody to believe
+        Scheme::Https => {
+            let trust = console.node_trust.as_ref().ok_or(Refusal::NodeDenied)?;
+            Some(trust.to(target.host).ok_or(Refusal::NodeDenied)?)
+        }
     };
     let authority = format!("{}:{}", target.host, target.port);
     let path = if target.query.is_empty() {
@@ -76,11 +80,14 @@ pub async fn forward(
     // a DataNode closes after each answer, so nothing is pooled
     let pool: Rc<Pool> = Rc::default();
     let mut lease = pool
-        .connect(&addresses, console.timeouts.connect)
+        .connect(&addresses, tls.as_ref(), console.timeouts.connect)
         .await
         .map_err(|error| {
-            tracing::warn!(node = %authority, "cannot connect to the node: {error}");
-            Refusal::BackendDown
+            tracing::warn!(node = %authority, "cannot reach the node: {error}");
+            match error {
+                ConnectError::Tcp(_) => Refusal::BackendDown,
+                ConnectError::Tls(_) => Refusal::BackendTls,
+            }
         })?;
     let upload = Upload::new(body, 0);
     let mut request = Request::new(upload.reader());

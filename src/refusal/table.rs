@@ -217,6 +217,11 @@ impl Refusal {
                 "backend_timeout",
                 "The service behind the gateway did not answer in time.",
             ),
+            Self::BackendTls => (
+                S::BAD_GATEWAY,
+                "backend_tls",
+                "The gateway could not speak TLS to the service behind it, or did not believe its certificate.",
+            ),
             Self::BackendLogin => (
                 S::BAD_GATEWAY,
                 "backend_login",

@@ -80,9 +80,12 @@ impl<'a> Link<'a> {
     /// Whether it leads to one of these `host:port`.
     pub fn is_one_of(&self, servers: &[Arc<str>]) -> bool {
         self.host_port().is_some_and(|(host, port)| {
+            // without scheme and port it is the port of whichever scheme the page came by
+            let either = self.scheme.is_none() && self.authority.len() == host.len();
             servers.iter().any(|server| match server.rsplit_once(':') {
                 Some((name, digits)) => {
-                    name.eq_ignore_ascii_case(host) && digits.parse() == Ok(port)
+                    name.eq_ignore_ascii_case(host)
+                        && (digits.parse() == Ok(port) || (either && digits == "443"))
                 }
                 None => false,
             })
@@ -176,6 +179,12 @@ mod tests {
         assert!(is("http://RM1.example.com:8088/cluster"));
         assert!(is("http://web/"));
         assert!(!is("https://web/"));
+        let tls = servers(&["web:443"]);
+        for link in ["https://web/", "https://Web:443/", "//web/"] {
+            assert!(Link::split(link).unwrap().is_one_of(&tls), "{link}");
+        }
+        assert!(!Link::split("http://web/").unwrap().is_one_of(&tls));
+        assert!(!Link::split("//web:80/").unwrap().is_one_of(&tls));
         assert!(!is("http://rm1.example.com:8089/"));
         assert!(!is("http://rm1.example.com.evil:8088/"));
         assert!(!is("http://x@rm1.example.com:8088/"));

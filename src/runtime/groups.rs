@@ -2,9 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use super::trust::Trusts;
 use crate::{
-    config::{Config, Console, IdentityMode},
+    config::{BackendConfig, Config, Console, IdentityMode},
     gss::Initiator,
+    tls::TlsError,
     upstream::{
         backend::{Backend, BackendKey},
         group::Group,
@@ -13,41 +15,59 @@ use crate::{
 
 /// The groups in the order of the consoles. A server of several consoles is looked after once per
 /// console: kinds ask different questions.
-pub(super) fn build(config: &Config) -> Arc<[Arc<Group>]> {
+pub(super) fn build(config: &Config, trusts: &mut Trusts) -> Result<Arc<[Arc<Group>]>, TlsError> {
     let mut known: HashMap<BackendKey, Arc<Backend>> = HashMap::new();
-    config
-        .consoles
-        .iter()
-        .map(|console| {
-            let backends = console
-                .backends
-                .iter()
-                .map(|backend| {
-                    let principal = backend
-                        .principal
-                        .clone()
-                        .or_else(|| config.kerberos.principal.clone());
-                    let logs_in = logs_in(console);
-                    let key = BackendKey {
-                        authority: format!("{}:{}", backend.host, backend.port).into(),
-                        kind: console.kind.name(),
-                        proves: console.identity == IdentityMode::DoAs,
-                        principal: principal.filter(|_| logs_in),
-                        spn: backend.spn.clone().filter(|_| logs_in),
-                    };
-                    Arc::clone(known.entry(key.clone()).or_insert_with(|| {
-                        let host = Arc::clone(&backend.host);
-                        Arc::new(Backend::new(key, host, backend.port, console.kind))
-                    }))
-                })
-                .collect();
-            Arc::new(Group::new(
-                Arc::clone(&console.name),
-                backends,
-                console.balance,
-            ))
-        })
-        .collect()
+    let mut groups = Vec::with_capacity(config.consoles.len());
+    for console in &config.consoles {
+        let mut backends = Vec::with_capacity(console.backends.len());
+        for backend in &console.backends {
+            let key = key(config, console, backend);
+            let found = match known.get(&key) {
+                Some(found) => Arc::clone(found),
+                None => Arc::new(start(key.clone(), console, backend, trusts)?),
+            };
+            backends.push(Arc::clone(known.entry(key).or_insert(found)));
+        }
+        groups.push(Arc::new(Group::new(
+            Arc::clone(&console.name),
+            backends,
+            console.balance,
+        )));
+    }
+    Ok(groups.into())
+}
+
+fn key(config: &Config, console: &Console, backend: &BackendConfig) -> BackendKey {
+    let principal = backend
+        .principal
+        .as_ref()
+        .or(config.kerberos.principal.as_ref());
+    let logs_in = logs_in(console);
+    BackendKey {
+        authority: format!("{}:{}", backend.host, backend.port).into(),
+        kind: console.kind.name(),
+        proves: console.identity == IdentityMode::DoAs,
+        principal: principal.filter(|_| logs_in).cloned(),
+        spn: backend.spn.clone().filter(|_| logs_in),
+        tls: backend.tls.clone(),
+    }
+}
+
+fn start(
+    key: BackendKey,
+    console: &Console,
+    config: &BackendConfig,
+    trusts: &mut Trusts,
+) -> Result<Backend, TlsError> {
+    let backend = Backend::new(key, Arc::clone(&config.host), config.port, console.kind);
+    let Some(tls) = &config.tls else {
+        return Ok(backend);
+    };
+    let name = tls.server_name.as_deref();
+    let connector = trusts.of(&tls.trust)?.to(name.unwrap_or(&config.host));
+    // the check has made sure that it is a name
+    let connector = connector.ok_or(rustls::Error::General("no server name".to_owned()))?;
+    Ok(backend.with_tls(connector, name))
 }
 
 /// What makes tokens for a console's servers; `None` where the gateway does not log in.

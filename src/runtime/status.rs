@@ -8,6 +8,7 @@ use super::Shared;
 use crate::{
     admin::status::{BackendState, BackendStatus, ConsoleStatus, KeytabStatus, LoginState, Status},
     config::{BackendConfig, Console, IdentityMode},
+    refusal::Refusal,
     telemetry::metrics::{self, UPKEEP},
     upstream::backend::{Backend, Obedience, State, now_ms},
 };
@@ -74,7 +75,10 @@ fn backend_status(console: &Console, config: &BackendConfig, backend: &Backend) 
     let login = match (
         console.identity,
         backend.login.current(),
-        backend.login_refusal(),
+        // where TLS fails, no login has been tried
+        backend
+            .login_refusal()
+            .filter(|refusal| *refusal != Refusal::BackendTls),
     ) {
         (IdentityMode::Simple, ..) => LoginState::NotNeeded,
         (IdentityMode::Service | IdentityMode::DoAs, Some(_), _) => LoginState::Ok,
@@ -86,7 +90,7 @@ fn backend_status(console: &Console, config: &BackendConfig, backend: &Backend) 
         (State::Unknown, _) => BackendState::Unknown,
         (State::Active, _) => BackendState::Active,
         (State::Standby, _) => BackendState::Standby,
-        (State::Down | State::LoginFailed, _) => BackendState::Down,
+        (State::Down | State::LoginFailed | State::TlsFailed, _) => BackendState::Down,
     };
     BackendStatus {
         url: config.url.to_string(),

@@ -27,7 +27,7 @@ use crate::{
     config::Console,
     gateway::{self, Gateway, Route, Site, forward::Forward, own::OwnPages, record::Recorder},
     rewrite::node::NodePolicy,
-    upstream::{attempt::Upstream, pool},
+    upstream::{attempt::Upstream, group::Group, pool},
 };
 
 /// How often a worker's pools are swept.
@@ -97,9 +97,10 @@ fn route(shared: &Shared, index: usize) -> Route {
         hosts: config.hosts.clone(),
         logged: shared.access.is_on(),
         identity: config.identity,
-        backends: group.authorities.clone(),
+        backends: names(config, group),
         retry_buffer: config.retry_buffer,
         nodes: config.nodes.as_ref().map(NodePolicy::new),
+        node_trust: shared.node_trusts[index].clone(),
         node_key: Arc::clone(&shared.node_key),
         timeouts: shared.config.timeouts,
     });
@@ -130,6 +131,15 @@ fn route(shared: &Shared, index: usize) -> Route {
                 .service(OwnPages::new(forward)),
         ),
     }
+}
+
+/// Every `host:port` by which the console's servers may call themselves.
+fn names(config: &Console, group: &Group) -> Vec<Arc<str>> {
+    let others = config.backends.iter().filter_map(|backend| {
+        let name = backend.tls.as_ref()?.server_name.as_ref()?;
+        Some(format!("{name}:{}", backend.port).into())
+    });
+    group.authorities.iter().cloned().chain(others).collect()
 }
 
 fn scheme(config: &Console) -> Scheme {

@@ -23,6 +23,7 @@ use super::{
     next::{Outcome, Spent, Step, next},
     pool::{Lease, Pool},
     upload::Upload,
+    wire::ConnectError,
 };
 use crate::{config::Timeouts, gss::Initiator, kinds::Head, refusal::Refusal};
 
@@ -152,6 +153,10 @@ impl Upstream {
         match outcome {
             Outcome::Standby => self.group.learn(index, State::Standby),
             Outcome::Unreachable => self.group.learn(index, State::Down),
+            Outcome::Distrusted => {
+                self.group.backends[index].set_login_refusal(Refusal::BackendTls);
+                self.group.learn(index, State::TlsFailed);
+            }
             Outcome::Broken | Outcome::Abandoned | Outcome::TimedOut => {
                 // a killed server breaks off all its connections, of which those in the pool may
                 // not have heard yet: the one repetition must not meet another of them
@@ -177,6 +182,7 @@ impl Upstream {
             | Outcome::LoginFailed
             | Outcome::Standby
             | Outcome::Unreachable
+            | Outcome::Distrusted
             | Outcome::Unsent
             | Outcome::TimedOut => {}
         }
@@ -200,8 +206,11 @@ impl Upstream {
             None => match Box::pin(self.connect(index, backend)).await {
                 Ok(lease) => lease,
                 Err(error) => {
-                    tracing::debug!(backend = %backend.key.authority, "cannot connect: {error}");
-                    return Ok(Tried::without_answer(Outcome::Unreachable));
+                    tracing::debug!(backend = %backend.key.authority, "{error}");
+                    return Ok(Tried::without_answer(match error {
+                        ConnectError::Tcp(_) => Outcome::Unreachable,
+                        ConnectError::Tls(_) => Outcome::Distrusted,
+                    }));
                 }
             },
         };
@@ -289,13 +298,13 @@ impl Upstream {
             .map_err(|error: LoginError| Refusal::from(&error))
     }
 
-    async fn connect(&self, index: usize, backend: &Arc<Backend>) -> std::io::Result<Lease> {
+    async fn connect(&self, index: usize, backend: &Arc<Backend>) -> Result<Lease, ConnectError> {
         let mut addresses = backend.addresses();
         if addresses.is_empty() {
             addresses = backend.resolve().await?;
         }
         self.pools[index]
-            .connect(&addresses, self.timeouts.connect)
+            .connect(&addresses, backend.tls.as_ref(), self.timeouts.connect)
             .await
     }
 

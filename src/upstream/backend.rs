@@ -15,7 +15,7 @@ use http::HeaderValue;
 use tokio::sync::Notify;
 
 use super::{login::LoginState, looks::Looks};
-use crate::{gss::Principal, kinds::Kind, refusal::Refusal};
+use crate::{config::BackendTls, gss::Principal, kinds::Kind, refusal::Refusal, tls::Connector};
 
 /// What the last look at a backend said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub enum State {
     Down = 3,
     /// Alive, but the gateway cannot log in.
     LoginFailed = 4,
+    /// TLS to it fails, or its certificate is not believed.
+    TlsFailed = 5,
 }
 
 impl State {
@@ -40,6 +42,7 @@ impl State {
             2 => Self::Standby,
             3 => Self::Down,
             4 => Self::LoginFailed,
+            5 => Self::TlsFailed,
             _ => Self::Unknown,
         }
     }
@@ -52,6 +55,7 @@ impl State {
             Self::Standby => "standby",
             Self::Down => "down",
             Self::LoginFailed => "login_failed",
+            Self::TlsFailed => "tls_failed",
         }
     }
 }
@@ -81,6 +85,8 @@ pub struct BackendKey {
     pub principal: Option<Principal>,
     /// The backend's own; `None` where the gateway does not log in.
     pub spn: Option<Principal>,
+    /// Whom the gateway believes there; `None`: plain HTTP.
+    pub tls: Option<BackendTls>,
 }
 
 /// One server.
@@ -94,6 +100,8 @@ pub struct Backend {
     pub port: u16,
     /// `Host` of every request to it.
     pub host_header: HeaderValue,
+    /// TLS to it.
+    pub tls: Option<Connector>,
     /// What it is.
     pub kind: &'static dyn Kind,
     /// The gateway's login there.
@@ -128,6 +136,7 @@ impl Backend {
             host,
             port,
             host_header,
+            tls: None,
             kind,
             login: LoginState::default(),
             kick: Notify::new(),
@@ -143,6 +152,20 @@ impl Backend {
             last_error: ArcSwapOption::empty(),
             login_refusal: ArcSwapOption::empty(),
         }
+    }
+
+    /// Reached by TLS. `name` is the one that its certificate has, where that is not its host: so
+    /// it calls itself, and it may refuse a `Host` that differs from what TLS named.
+    pub fn with_tls(mut self, connector: Connector, name: Option<&str>) -> Self {
+        let host = name.unwrap_or(&self.host);
+        let header = if self.port == 443 {
+            HeaderValue::from_str(host)
+        } else {
+            HeaderValue::try_from(format!("{host}:{}", self.port))
+        };
+        self.host_header = header.unwrap_or(self.host_header);
+        self.tls = Some(connector);
+        self
     }
 
     /// What the last look said.
@@ -317,6 +340,7 @@ mod tests {
                 proves: true,
                 principal: None,
                 spn: Some(spn),
+                tls: None,
             },
             "nn1.example.com".into(),
             50070,

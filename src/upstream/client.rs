@@ -1,16 +1,22 @@
 //! One request on a connection of its own: how probes, proofs and logins talk to a backend, off
 //! the workers.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{error::Error, net::SocketAddr, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::{client::conn::http1, ext::ReasonPhrase};
 use hyper_util::rt::TokioIo;
 
-use super::pool;
-use crate::kinds::{Head, PREFIX};
+use super::{
+    backend::Backend,
+    wire::{self, ConnectError},
+};
+use crate::{
+    kinds::{Head, PREFIX},
+    tls::TlsFault,
+};
 
 /// A backend's answer: its head and the start of its body.
 #[derive(Clone, Debug)]
@@ -40,14 +46,31 @@ impl Reply {
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// No connection.
-    #[error("cannot connect: {0}")]
-    Connect(#[source] std::io::Error),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     /// Connected, but no whole answer in time.
     #[error("no answer in time")]
     TimedOut,
     /// Not HTTP, or broken off.
     #[error("broken answer: {0}")]
     Broken(#[source] hyper::Error),
+}
+
+impl AskError {
+    /// Whether it is TLS that fails.
+    pub const fn is_tls(&self) -> bool {
+        matches!(self, Self::Connect(ConnectError::Tls(_)))
+    }
+}
+
+/// With TLS 1.3 a server may refuse the gateway's certificate, or its absence, only after the
+/// handshake.
+fn broken(error: hyper::Error) -> AskError {
+    let inner = error.source().and_then(|source| source.downcast_ref());
+    match inner.and_then(TlsFault::alert) {
+        Some(fault) => ConnectError::Tls(fault).into(),
+        None => AskError::Broken(error),
+    }
 }
 
 /// The reason phrase of an answer, also where it is the ordinary one.
@@ -66,44 +89,39 @@ pub fn reason<B>(response: &http::Response<B>) -> Bytes {
 
 /// Sends a GET with these headers; everything within `timeout`.
 pub async fn get(
+    backend: &Backend,
     addresses: &[SocketAddr],
-    authority: &HeaderValue,
     target: &str,
     headers: HeaderMap,
     timeout: Duration,
 ) -> Result<Reply, AskError> {
     tokio::time::timeout(
         timeout,
-        exchange(addresses, authority, target, headers, timeout),
+        exchange(backend, addresses, target, headers, timeout),
     )
     .await
     .unwrap_or(Err(AskError::TimedOut))
 }
 
 async fn exchange(
+    backend: &Backend,
     addresses: &[SocketAddr],
-    authority: &HeaderValue,
     target: &str,
     headers: HeaderMap,
     timeout: Duration,
 ) -> Result<Reply, AskError> {
-    let stream = pool::connect(addresses, timeout)
-        .await
-        .map_err(AskError::Connect)?;
+    let stream = wire::connect(addresses, backend.tls.as_ref(), timeout).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
-        .map_err(AskError::Broken)?;
+        .map_err(broken)?;
     let driver = tokio::spawn(connection);
     let mut request = Request::new(Empty::<Bytes>::new());
     *request.uri_mut() = target.parse().unwrap_or_default();
     *request.headers_mut() = headers;
     request
         .headers_mut()
-        .insert(header::HOST, authority.clone());
-    let response = sender
-        .send_request(request)
-        .await
-        .map_err(AskError::Broken)?;
+        .insert(header::HOST, backend.host_header.clone());
+    let response = sender.send_request(request).await.map_err(broken)?;
     let reason = reason(&response);
     let (parts, mut incoming) = response.into_parts();
     let mut body = BytesMut::new();
@@ -111,7 +129,7 @@ async fn exchange(
         match incoming.frame().await {
             None => break,
             Some(frame) => {
-                if let Ok(data) = frame.map_err(AskError::Broken)?.into_data() {
+                if let Ok(data) = frame.map_err(broken)?.into_data() {
                     body.extend_from_slice(&data);
                 }
             }

@@ -208,6 +208,7 @@ mod tests {
                     proves: false,
                     principal: None,
                     spn: Some(spn),
+                    tls: None,
                 };
                 Arc::new(Backend::new(
                     key,

@@ -87,6 +87,7 @@ impl From<&LoginError> for Refusal {
             LoginError::Refused { .. } | LoginError::NoCookie | LoginError::Nobody => {
                 Self::BackendLogin
             }
+            LoginError::Unreachable(error) if error.is_tls() => Self::BackendTls,
             LoginError::Unreachable(_) => Self::BackendDown,
             LoginError::Mutual(_) => Self::BackendMutual,
         }
@@ -263,10 +264,10 @@ async fn log_in(
     let addresses = backend
         .resolve()
         .await
-        .map_err(|error| LoginError::Unreachable(Arc::new(AskError::Connect(error))))?;
+        .map_err(|error| LoginError::Unreachable(Arc::new(AskError::Connect(error.into()))))?;
     let mut headers = HeaderMap::new();
     headers.insert(header::AUTHORIZATION, authorization);
-    let reply = client::get(&addresses, &backend.host_header, path, headers, EXCHANGE)
+    let reply = client::get(backend, &addresses, path, headers, EXCHANGE)
         .await
         .map_err(|error| LoginError::Unreachable(Arc::new(error)))?;
     if backend.kind.login_failed(&reply.head()) {

@@ -19,6 +19,8 @@ pub enum Outcome {
     Standby,
     /// No connection could be made: nothing was sent.
     Unreachable,
+    /// TLS could not be spoken, or the certificate not be believed: nothing was sent.
+    Distrusted,
     /// A pooled connection was closed before the request was written.
     Unsent,
     /// The connection ended after the request was written and before an answer came.
@@ -98,6 +100,7 @@ pub fn next(outcome: Outcome, body: BodyState, method: &Method, spent: Spent) ->
         Outcome::LoginFailed => Step::Relogin,
         Outcome::Standby => movable(Refusal::NoActive),
         Outcome::Unreachable => movable(Refusal::BackendDown),
+        Outcome::Distrusted => movable(Refusal::BackendTls),
         Outcome::Unsent if body.replayable() && spent.moves < MAX_MOVES => Step::Reconnect,
         Outcome::Unsent => Step::Refuse(Refusal::BackendBroken),
         // the request may have been carried out: only a safe method (RFC 9110 section 9.2.1) goes
@@ -249,6 +252,7 @@ mod tests {
             Outcome::LoginFailed,
             Outcome::Standby,
             Outcome::Unreachable,
+            Outcome::Distrusted,
             Outcome::Unsent,
             Outcome::Broken,
             Outcome::TimedOut,

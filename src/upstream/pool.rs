@@ -12,9 +12,13 @@ use std::{
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
-use super::{backend::InFlight, upload::SendBody};
+use super::{
+    backend::InFlight,
+    upload::SendBody,
+    wire::{self, ConnectError},
+};
+use crate::tls::Connector;
 
 /// Idle connections kept per worker and backend.
 const MAX_IDLE: usize = 256;
@@ -81,13 +85,14 @@ impl Pool {
         None
     }
 
-    /// Opens a connection; the first address that answers within `timeout` in all.
+    /// Opens a connection; the first address that answers within `timeout` in all, and TLS on it.
     pub async fn connect(
         self: &Rc<Self>,
         addresses: &[SocketAddr],
+        tls: Option<&Connector>,
         timeout: Duration,
-    ) -> std::io::Result<Lease> {
-        let stream = connect(addresses, timeout).await?;
+    ) -> Result<Lease, ConnectError> {
+        let stream = wire::connect(addresses, tls, timeout).await?;
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(MAX_HEAD)
             .handshake(TokioIo::new(stream))
@@ -134,21 +139,4 @@ impl Lease {
             });
         }
     }
-}
-
-/// Connects to the first address that answers.
-pub async fn connect(addresses: &[SocketAddr], timeout: Duration) -> std::io::Result<TcpStream> {
-    let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "no address");
-    let each = timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
-    for address in addresses {
-        match tokio::time::timeout(each, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                stream.set_nodelay(true)?;
-                return Ok(stream);
-            }
-            Ok(Err(error)) => last = error,
-            Err(_) => last = std::io::ErrorKind::TimedOut.into(),
-        }
-    }
-    Err(last)
 }

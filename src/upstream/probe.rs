@@ -45,6 +45,17 @@ enum LookError {
     Resolve(#[source] std::io::Error),
 }
 
+impl LookError {
+    /// Whether it is TLS that fails.
+    fn is_tls(&self) -> bool {
+        match self {
+            Self::Ask(error) => error.is_tls(),
+            Self::Login(LoginError::Unreachable(error)) => error.is_tls(),
+            Self::Login(_) | Self::Resolve(_) => false,
+        }
+    }
+}
+
 impl Probe {
     /// Looks for ever; dropped with its task.
     pub async fn run(self) {
@@ -73,6 +84,10 @@ impl Probe {
             Ok(Health::Active) => State::Active,
             Ok(Health::Standby) => State::Standby,
             Ok(Health::Down | Health::NoSuchProbe) => State::Down,
+            Err(error) if error.is_tls() => {
+                backend.set_login_refusal(Refusal::BackendTls);
+                State::TlsFailed
+            }
             Err(LookError::Login(LoginError::Unreachable(_)) | LookError::Resolve(_)) => {
                 State::Down
             }
@@ -145,8 +160,7 @@ impl Probe {
         loop {
             let (headers, serial) = self.credentials(stale).await?;
             let addresses = backend.addresses();
-            let reply =
-                client::get(&addresses, &backend.host_header, target, headers, TIMEOUT).await?;
+            let reply = client::get(backend, &addresses, target, headers, TIMEOUT).await?;
             if self.initiator.is_none() || !backend.kind.login_failed(&reply.head()) {
                 return Ok(reply);
             }
@@ -251,6 +265,6 @@ impl Probe {
         }
         add(proof.query);
         let addresses = backend.addresses();
-        Ok(client::get(&addresses, &backend.host_header, &target, headers, TIMEOUT).await?)
+        Ok(client::get(backend, &addresses, &target, headers, TIMEOUT).await?)
     }
 }

@@ -24,10 +24,12 @@ mod realm;
 
 mod backend;
 mod client;
+mod front;
 mod proxy;
 mod world;
 
 mod backend_login;
+mod backend_tls;
 mod cookies;
 mod failover;
 mod faults;

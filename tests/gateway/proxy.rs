@@ -96,6 +96,13 @@ impl Setup {
         self
     }
 
+    /// A backend behind something else.
+    pub fn backend_at(mut self, backend: &Backend, url: &str) -> Self {
+        let line = format!("{{ url = \"{url}\", spn = \"{}\" }}", backend.spn());
+        self.last().backends.push(line);
+        self
+    }
+
     /// A backend `HTTP/nn1` at that URL.
     pub fn url(mut self, url: &str) -> Self {
         let spn = self.world.realm.spn("nn1");
@@ -180,6 +187,11 @@ impl Setup {
             } else {
                 format!("hosts = [\"{proxy}\"]\n")
             };
+            let backends = if lines.lines().any(|line| line.starts_with("backends")) {
+                String::new()
+            } else {
+                format!("backends = [{}]\n", backends.join(", "))
+            };
             let probe = if lines.contains("probe.") {
                 ""
             } else {
@@ -188,8 +200,7 @@ impl Setup {
             let _ = writeln!(
                 text,
                 "[[console]]\nname = \"{name}\"\nkind = \"{kind}\"\nlisten = \"{listen}\"\n{hosts}\
-                 identity = \"{identity}\"\nbackends = [{}]\n{probe}{lines}",
-                backends.join(", ")
+                 identity = \"{identity}\"\n{backends}{probe}{lines}"
             );
         }
         text

@@ -9,10 +9,12 @@ use super::{
         schema,
         tree::{Node, Table},
     },
+    Surroundings,
+    backend_tls::{self, Said},
     hosts::is_host_name,
     kerberos::{self, keytab_principal, service_principal},
 };
-use crate::gss::Principal;
+use crate::{gss::Principal, tls::client};
 
 const NEED_BACKENDS: &str = "Write backends = [\"http://nn1.example.com:50070\", …]";
 const NEED_URL: &str = "Write url = \"http://nn1.example.com:50070\"";
@@ -22,6 +24,8 @@ pub(super) fn check<'a>(
     console: &Table<'a>,
     identity: Option<IdentityMode>,
     kerberos: &kerberos::Checked,
+    default_tls: Option<&Said>,
+    surroundings: &Surroundings<'_>,
 ) -> Vec<(Node<'a>, BackendConfig)> {
     let Some(node) = console.require("backends", NEED_BACKENDS) else {
         return Vec::new();
@@ -34,7 +38,8 @@ pub(super) fn check<'a>(
     }
     let mut backends: Vec<(Node<'a>, BackendConfig)> = Vec::new();
     for element in list.unwrap_or_default() {
-        let Some((node, backend)) = one(&element, identity, kerberos) else {
+        let Some((node, backend)) = one(&element, identity, kerberos, default_tls, surroundings)
+        else {
             continue;
         };
         if backends.iter().any(|(_, other)| other.url == backend.url) {
@@ -51,6 +56,8 @@ fn one<'a>(
     element: &Node<'a>,
     identity: Option<IdentityMode>,
     kerberos: &kerberos::Checked,
+    default_tls: Option<&Said>,
+    surroundings: &Surroundings<'_>,
 ) -> Option<(Node<'a>, BackendConfig)> {
     let table = if element.is_table() {
         Some(element.table(&schema::BACKEND)?)
@@ -65,8 +72,17 @@ fn one<'a>(
         Some(table) => table.require("url", NEED_URL)?,
         None => element.clone(),
     };
-    let (host, port) = url(&node)?;
-    let url: Arc<str> = format!("http://{host}:{port}").into();
+    let Address { tls, host, port } = url(&node)?;
+    let scheme = if tls { "https" } else { "http" };
+    let url: Arc<str> = format!("{scheme}://{host}:{port}").into();
+    let own_tls = own("tls");
+    if let (Some(own), false) = (&own_tls, tls) {
+        own.problem(ConsoleFault::TlsOfPlain {
+            url: url.to_string(),
+        });
+    }
+    let own_tls = own_tls.and_then(|node| backend_tls::of_backend(&node, surroundings));
+    let tls = tls.then(|| backend_tls::resolve(&node, own_tls.as_ref(), default_tls));
     let logs_in = match identity {
         Some(IdentityMode::Service | IdentityMode::DoAs) => true,
         Some(IdentityMode::Simple) | None => false,
@@ -102,6 +118,7 @@ fn one<'a>(
             port,
             spn,
             principal,
+            tls,
         },
     ))
 }
@@ -116,63 +133,53 @@ fn realm<'k>(own: Option<&'k Principal>, kerberos: &'k kerberos::Checked) -> Opt
         .or_else(|| principal.map(Principal::realm))
 }
 
-/// Host (lower case, IPv6 in brackets) and port of a backend URL; reports what it is not.
-fn url(node: &Node<'_>) -> Option<(String, u16)> {
+/// What a backend's URL says.
+#[derive(Debug, PartialEq, Eq)]
+struct Address {
+    tls: bool,
+    /// Lower case, IPv6 in brackets.
+    host: String,
+    port: u16,
+}
+
+/// Reads a backend's URL; reports what it is not.
+fn url(node: &Node<'_>) -> Option<Address> {
     let text = node.text()?;
-    match split_url(text) {
-        Ok(parts) => Some(parts),
-        Err(NotUrl::Https) => {
-            node.problem(ValueFault::NotInThisVersion {
-                instead: "Backends are spoken to in plain HTTP; write http://host:port",
-            });
-            None
-        }
-        Err(NotUrl::Malformed) => {
-            node.problem(ConsoleFault::Url {
-                text: text.to_owned(),
-            });
-            None
-        }
+    let address = split_url(text);
+    if address.is_none() {
+        node.problem(ConsoleFault::Url {
+            text: text.to_owned(),
+        });
     }
+    address
 }
 
-enum NotUrl {
-    Https,
-    Malformed,
-}
-
-fn split_url(text: &str) -> Result<(String, u16), NotUrl> {
-    let (scheme, rest) = text.split_once("://").ok_or(NotUrl::Malformed)?;
-    if scheme.eq_ignore_ascii_case("https") {
-        return Err(NotUrl::Https);
-    }
-    if !scheme.eq_ignore_ascii_case("http") {
-        return Err(NotUrl::Malformed);
+fn split_url(text: &str) -> Option<Address> {
+    let (scheme, rest) = text.split_once("://")?;
+    let tls = scheme.eq_ignore_ascii_case("https");
+    if !tls && !scheme.eq_ignore_ascii_case("http") {
+        return None;
     }
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => {
             let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
             let port = port.parse().ok().filter(|port| digits && *port != 0);
-            (host, port.ok_or(NotUrl::Malformed)?)
+            (host, port?)
         }
-        Some(_) | None => (authority, 80),
+        Some(_) | None => (authority, if tls { 443 } else { 80 }),
     };
     let host = host.to_ascii_lowercase();
     if let Some(inner) = host
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
     {
-        let address = inner
-            .parse::<std::net::Ipv6Addr>()
-            .map_err(|_| NotUrl::Malformed)?;
-        return Ok((format!("[{address}]"), port));
+        let address = inner.parse::<std::net::Ipv6Addr>().ok()?;
+        let host = format!("[{address}]");
+        return Some(Address { tls, host, port });
     }
-    if is_host_name(&host) {
-        Ok((host, port))
-    } else {
-        Err(NotUrl::Malformed)
-    }
+    let named = is_host_name(&host) && (!tls || client::server_name(&host).is_some());
+    named.then_some(Address { tls, host, port })
 }
 
 #[cfg(test)]
@@ -183,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_url_is_a_host_and_a_port() {
-        let good = |text| split_url(text).ok();
+        let good = |text| split_url(text).map(|url| (url.host, url.port));
         assert_eq!(
             good("http://NN1.example.com:50070"),
             Some(("nn1.example.com".into(), 50070))
@@ -212,9 +219,17 @@ mod tests {
             "http://::1:80",
             "http://nn1:80//",
         ] {
-            assert!(matches!(split_url(text), Err(NotUrl::Malformed)), "{text}");
+            assert_eq!(split_url(text), None, "{text}");
         }
-        assert!(matches!(split_url("https://nn1:50470"), Err(NotUrl::Https)));
+    }
+
+    #[test]
+    fn https_is_tls_on_its_own_port() {
+        let tls = |text| split_url(text).map(|url| (url.tls, url.host, url.port));
+        assert_eq!(tls("https://NN1:50470"), Some((true, "nn1".into(), 50470)));
+        assert_eq!(tls("HTTPS://nn1/"), Some((true, "nn1".into(), 443)));
+        assert_eq!(tls("https://[::1]"), Some((true, "[::1]".into(), 443)));
+        assert_eq!(tls("http://nn1"), Some((false, "nn1".into(), 80)));
     }
 
     proptest! {

@@ -4,12 +4,12 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
     super::{
-        Allow, Balance, Console, IdentityMode,
+        Allow, BackendConfig, Balance, Console, IdentityMode,
         problem::{ConsoleFault, ValueFault},
         schema,
         tree::{Node, Table},
     },
-    Surroundings, backend, hosts, kerberos, nodes, tls,
+    Surroundings, backend, backend_tls, hosts, kerberos, nodes, tls,
 };
 use crate::kinds::{self, Kind, UserField};
 
@@ -80,9 +80,16 @@ fn check<'a>(
     let hosts = hosts::check(table, kind, kerberos.keytab.as_ref());
     let (redirect_at, redirect_from) = redirect_from(table).into_iter().unzip();
     let tls = tls::check(table, &hosts, surroundings);
-    let (backends_at, backends) = backend::check(table, identity, kerberos)
-        .into_iter()
-        .unzip();
+    let backend_tls = backend_tls::of_console(table, surroundings);
+    let (backends_at, backends): (Vec<_>, Vec<BackendConfig>) = backend::check(
+        table,
+        identity,
+        kerberos,
+        backend_tls.as_ref(),
+        surroundings,
+    )
+    .into_iter()
+    .unzip();
     let retry = table
         .table("retry", &schema::RETRY)
         .and_then(|retry| retry.get("buffer"));
@@ -99,11 +106,15 @@ fn check<'a>(
         path: hosts::path(table),
         tls,
         redirect_from,
-        backends,
         balance: balance(table, kind),
         identity: identity.unwrap_or(IdentityMode::Service),
         allow: allow(table),
+        node_trust: table.get("nodes").and_then(|node| {
+            let by_tls = backend_tls.is_some() || backends.iter().any(|b| b.tls.is_some());
+            by_tls.then(|| backend_tls::resolve(&node, None, backend_tls.as_ref()).trust)
+        }),
         nodes: nodes::check(table),
+        backends,
         retry_buffer: usize::try_from(buffer).unwrap_or(usize::MAX),
         allow_encoded_slash: table
             .get("allow_encoded_slash")

@@ -116,7 +116,7 @@ name = "NameNode"
 kind = "generik"
 listen = "50070"
 hosts = ["other.example.com"]
-backends = ["https://nn1:50470", { url = "http://nn2:50070/dfs", weight = 2 }]
+backends = ["nn1:50470", { url = "http://nn2:50070/dfs", weight = 2 }]
 balance = "roundrobin"
 
 [[console]]
@@ -147,7 +147,7 @@ name = "kdc"
         "21: console[0].kind: `generik` is not known here",
         "22: console[0].listen: `50070` is no address with a port",
         "23: console[0].hosts[0]: dir/merged.keytab holds no key for HTTP/other.example.com",
-        "24: console[0].backends[0]: not in this version",
+        "24: console[0].backends[0]: `nn1:50470` is no backend URL",
         "24: console[0].backends[1].url: `http://nn2:50070/dfs` is no backend URL",
         "24: console[0].backends[1].weight: not in this version",
         "25: console[0].balance: `roundrobin` is not in this version",

@@ -117,6 +117,15 @@ pub enum ConsoleFault {
     /// A file of keys or certificates that cannot be used.
     #[error(transparent)]
     Tls(#[from] StoreError),
+    /// Backends by TLS, and nobody to believe.
+    #[error("this machine has no CA certificates, so no backend's certificate can be believed")]
+    NoSystemRoots,
+    /// `tls` of a backend that is spoken to in plain HTTP.
+    #[error("{url} is spoken to in plain HTTP")]
+    TlsOfPlain {
+        /// The backend.
+        url: String,
+    },
     /// A certificate is given in two ways, or half of it.
     #[error("{0}")]
     TlsForm(&'static str),
@@ -170,6 +179,12 @@ impl ConsoleFault {
             }
             Self::AddressTaken { .. } => "Change one of the two addresses".into(),
             Self::Tls(error) => error.fault.cure().into(),
+            Self::NoSystemRoots => {
+                "Write truststore = \"/etc/spnegate/ca.pem\" in `backend_tls`, or install the package \
+                 ca-certificates"
+                    .into()
+            }
+            Self::TlsOfPlain { .. } => "Write https:// in its URL, or remove `tls`".into(),
             Self::TlsForm(_) => {
                 "Write either `cert` and `key`, or `keystore` with `password_file`; several \
                  certificates as certificates = [{ … }, { … }]"

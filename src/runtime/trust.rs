@@ -1,0 +1,42 @@
+//! Truststores: each is read once, shared by who names it, and read again when it changes.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    config::{Config, Console},
+    tls::{TlsError, Trust, TrustSource, watch::Watch},
+};
+
+/// What has been read.
+#[derive(Debug, Default)]
+pub(super) struct Trusts {
+    known: HashMap<TrustSource, Trust>,
+    /// Files to be read again when they change.
+    pub(super) watches: Vec<Watch>,
+}
+
+impl Trusts {
+    /// What that source amounts to.
+    pub(super) fn of(&mut self, source: &TrustSource) -> Result<Trust, TlsError> {
+        if let Some(trust) = self.known.get(source) {
+            return Ok(trust.clone());
+        }
+        let watch = Watch::begin(source.files());
+        let trust = Trust::load(source)?;
+        self.watches.push(watch.reload({
+            let (trust, source) = (trust.clone(), source.clone());
+            move || trust.reload(&source)
+        }));
+        self.known.insert(source.clone(), trust.clone());
+        Ok(trust)
+    }
+
+    /// Whom each console believes of its nodes.
+    pub(super) fn of_nodes(&mut self, config: &Config) -> Result<Arc<[Option<Trust>]>, TlsError> {
+        let of = |console: &Console| {
+            let source = console.node_trust.as_ref();
+            source.map(|source| self.of(source)).transpose()
+        };
+        config.consoles.iter().map(of).collect()
+    }
+}

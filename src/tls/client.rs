@@ -1,0 +1,192 @@
+//! TLS towards backends and nodes: what is trusted → a rustls configuration that can be swapped.
+
+use std::{fmt, io, path::PathBuf, sync::Arc};
+
+use arc_swap::ArcSwap;
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, OtherError, crypto::ring,
+    pki_types::ServerName, sign::SingleCertAndKey,
+};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::{
+    KeySource, MinVersion, TlsError, store,
+    verify::{Distrust, Verifier},
+};
+
+/// Whom the gateway believes, and who it says it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TrustSource {
+    /// `truststore`: CAs, or the servers' own certificates; none: the system's CAs.
+    pub truststore: Option<PathBuf>,
+    /// `password_file` of the truststore.
+    pub password_file: Option<PathBuf>,
+    /// The gateway's own certificate, for servers that want one.
+    pub client: Option<KeySource>,
+    /// The oldest version of TLS.
+    pub min_version: MinVersion,
+}
+
+impl TrustSource {
+    /// Every file of it.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let own = self.truststore.iter().chain(&self.password_file).cloned();
+        let client = self.client.iter().flat_map(KeySource::files);
+        own.chain(client).collect()
+    }
+}
+
+/// A [`TrustSource`] in use. Clones share it; [`Trust::reload`] swaps it for new connections.
+#[derive(Clone)]
+pub struct Trust(Arc<ArcSwap<ClientConfig>>);
+
+/// The way to one server: whom to believe, and the name that it must have.
+#[derive(Clone, Debug)]
+pub struct Connector {
+    trust: Trust,
+    name: ServerName<'static>,
+}
+
+/// Why a server is not spoken to by TLS; each reads on after the server's name.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum TlsFault {
+    /// Its certificate is not believed.
+    #[error(transparent)]
+    Distrust(#[from] Arc<Distrust>),
+    /// It ended the handshake.
+    #[error(
+        "it refused the TLS handshake ({0:?}); it may want a certificate (client_cert), another name \
+         (server_name) or another version (min_version)"
+    )]
+    Alert(AlertDescription),
+    /// Something else answered.
+    #[error("it does not speak TLS on this port; write http:// if it is its plain one")]
+    NotTls,
+    /// It hung up.
+    #[error("it closed the connection during the TLS handshake")]
+    Closed,
+    /// No common version, cipher, …
+    #[error("the TLS handshake failed: {0}")]
+    Other(rustls::Error),
+}
+
+// === impl Trust ===
+
+impl Trust {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// [`TlsError`], naming the file.
+    pub fn load(source: &TrustSource) -> Result<Self, TlsError> {
+        Ok(Self(Arc::new(ArcSwap::new(read(source)?))))
+    }
+
+    /// Reads the files again.
+    ///
+    /// # Errors
+    /// [`TlsError`]; what was trusted stays.
+    pub fn reload(&self, source: &TrustSource) -> Result<(), TlsError> {
+        self.0.store(read(source)?);
+        Ok(())
+    }
+
+    /// The way to a server of that name: a host name, or an address with or without brackets.
+    /// `None` if it is neither.
+    pub fn to(&self, host: &str) -> Option<Connector> {
+        Some(Connector {
+            trust: self.clone(),
+            name: server_name(host)?,
+        })
+    }
+}
+
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trust").finish_non_exhaustive()
+    }
+}
+
+/// A host as TLS names it.
+pub fn server_name(host: &str) -> Option<ServerName<'static>> {
+    ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).ok()
+}
+
+fn read(source: &TrustSource) -> Result<Arc<ClientConfig>, TlsError> {
+    let (certificates, name) = match &source.truststore {
+        Some(file) => (
+            store::trusted(file, source.password_file.as_deref())?,
+            file.display().to_string(),
+        ),
+        None => (system()?, "the system".to_owned()),
+    };
+    let verifier = Verifier::new(certificates, name.into());
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(source.min_version.versions())?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let mut config = match &source.client {
+        None => builder.with_no_client_auth(),
+        Some(client) => {
+            let certified = client.load()?.certified;
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
+        }
+    };
+    // some servers would choose HTTP/2 if they were offered it
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The CAs that the operating system trusts.
+///
+/// # Errors
+/// [`TlsError::NoSystemRoots`]
+pub fn system() -> Result<Vec<rustls::pki_types::CertificateDer<'static>>, TlsError> {
+    // what cannot be read among many is no reason to believe none
+    let found = rustls_native_certs::load_native_certs().certs;
+    if found.is_empty() {
+        return Err(TlsError::NoSystemRoots);
+    }
+    Ok(found)
+}
+
+// === impl Connector ===
+
+impl Connector {
+    /// Shakes hands on a new connection.
+    ///
+    /// # Errors
+    /// [`TlsFault`]
+    pub async fn connect(&self, tcp: TcpStream) -> Result<TlsStream<TcpStream>, TlsFault> {
+        TlsConnector::from(self.trust.0.load_full())
+            .connect(self.name.clone(), tcp)
+            .await
+            .map_err(|error| fault(&error))
+    }
+}
+
+impl TlsFault {
+    /// The fault behind an error of an open connection, if it is the server's refusal.
+    pub fn alert(error: &io::Error) -> Option<Self> {
+        match fault(error) {
+            Self::Alert(alert) => Some(Self::Alert(alert)),
+            Self::Distrust(_) | Self::NotTls | Self::Closed | Self::Other(_) => None,
+        }
+    }
+}
+
+fn fault(error: &io::Error) -> TlsFault {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner)))) => {
+            match inner.downcast_ref::<Distrust>() {
+                Some(distrust) => TlsFault::Distrust(Arc::new(distrust.clone())),
+                None => TlsFault::Closed,
+            }
+        }
+        Some(rustls::Error::AlertReceived(alert)) => TlsFault::Alert(*alert),
+        Some(rustls::Error::InvalidMessage(_)) => TlsFault::NotTls,
+        Some(other) => TlsFault::Other(other.clone()),
+        None => TlsFault::Closed,
+    }
+}
