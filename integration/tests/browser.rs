@@ -4,27 +4,11 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use lab::{Console, Gateway, Lab, Server, wait};
-
-struct Stage {
-    lab: Lab,
-    _gateway: Gateway,
-}
+use lab::{Console, Gateway, Server, Stage, wait};
 
 fn stage() -> &'static Stage {
     static STAGE: OnceLock<Stage> = OnceLock::new();
-    STAGE.get_or_init(|| {
-        let lab = Lab::builder()
-            .with(Server::YARN)
-            .wait_for_turn(Duration::from_secs(600))
-            .start()
-            .unwrap();
-        let gateway = Gateway::builder(&lab).start().unwrap();
-        Stage {
-            lab,
-            _gateway: gateway,
-        }
-    })
+    STAGE.get_or_init(|| Stage::set(Server::YARN, "").unwrap())
 }
 
 /// The page as Chromium renders it, scripts run, as `user`.

@@ -4,28 +4,14 @@
 
 use std::fs;
 use std::sync::OnceLock;
-use std::time::Duration;
 
-use lab::{Console, Fetched, Gateway, Lab, Server};
+use lab::{Console, Fetched, Gateway, Server, Stage};
 use serde_json::Value;
-
-struct Stage {
-    lab: Lab,
-    gateway: Gateway,
-}
 
 /// One lab and one gateway for all tests of this file; they end with the process.
 fn stage() -> &'static Stage {
     static STAGE: OnceLock<Stage> = OnceLock::new();
-    STAGE.get_or_init(|| {
-        let lab = Lab::builder()
-            .with(Server::ALL)
-            .wait_for_turn(Duration::from_secs(600))
-            .start()
-            .unwrap();
-        let gateway = Gateway::builder(&lab).start().unwrap();
-        Stage { lab, gateway }
-    })
+    STAGE.get_or_init(|| Stage::set(Server::ALL, "").unwrap())
 }
 
 fn get(user: &str, console: Console, path: &str) -> Fetched {

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use lab::{Client, Console, Gateway, Lab, Load, Server, Tally, Turn, wait};
+use lab::{Client, Console, Gateway, Lab, Load, Server, Stage, Tally, Turn, wait};
 
 /// An answer of which the head had gone to the client when its server was killed.
 const CUT: &str = "the answer had begun and was cut short";
@@ -20,26 +20,10 @@ fn lost(tally: &Tally) -> Vec<&String> {
 /// Threads that read, a console.
 const READERS: u64 = 4;
 
-struct Stage {
-    lab: Lab,
-    gateway: Gateway,
-}
-
 /// Requests wait up to a minute here, so that a busy machine's slow failover is no failed request.
 fn stage() -> &'static Stage {
     static STAGE: OnceLock<Stage> = OnceLock::new();
-    STAGE.get_or_init(|| {
-        let lab = Lab::builder()
-            .with(Server::YARN)
-            .wait_for_turn(Duration::from_secs(600))
-            .start()
-            .unwrap();
-        let gateway = Gateway::builder(&lab)
-            .sections("[timeouts]\nhold = \"60s\"")
-            .start()
-            .unwrap();
-        Stage { lab, gateway }
-    })
+    STAGE.get_or_init(|| Stage::set(Server::YARN, "[timeouts]\nhold = \"60s\"").unwrap())
 }
 
 fn client(console: Console) -> Client {

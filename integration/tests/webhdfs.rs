@@ -7,31 +7,18 @@ use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use lab::{Console, Gateway, Lab, Server};
+use lab::{Console, Gateway, Server, Stage};
 
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 1024 * MIB;
 /// What the gateway may grow by while 1 GiB goes through. Far more than it does.
 const BOUND: u64 = 64 * MIB;
 
-struct Stage {
-    lab: Lab,
-    gateway: Gateway,
-}
-
 fn stage() -> &'static Stage {
     static STAGE: OnceLock<Stage> = OnceLock::new();
-    STAGE.get_or_init(|| {
-        let lab = Lab::builder()
-            .with(Server::HDFS)
-            .wait_for_turn(Duration::from_secs(600))
-            .start()
-            .unwrap();
-        let gateway = Gateway::builder(&lab).start().unwrap();
-        Stage { lab, gateway }
-    })
+    STAGE.get_or_init(|| Stage::set(Server::HDFS, "").unwrap())
 }
 
 fn url(path: &str) -> String {

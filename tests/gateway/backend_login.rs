@@ -5,7 +5,7 @@ use spnegate::refusal::Refusal;
 use crate::{
     backend::{Backend, Logins, Obeys, backend, reply},
     client::Answer,
-    proxy::{Gateway, gateway},
+    proxy::{Gateway, gateway, namenode},
     realm::eventually,
 };
 
@@ -29,11 +29,7 @@ fn shows_no_secret(answer: &Answer) {
 #[test]
 fn one_login_serves_all_requests_workers_and_users() {
     let backend = backend();
-    let gateway = gateway()
-        .console("namenode")
-        .identity("doas")
-        .backend(&backend)
-        .run();
+    let gateway = namenode(&backend);
     std::thread::scope(|scope| {
         for user in ["alice", "bob", "carol", "dave"] {
             let gateway = &gateway;

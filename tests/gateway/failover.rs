@@ -11,12 +11,12 @@ use crate::{
     backend::{
         Backend, Role, Then, backend, nowhere, raw, reply, second, silence, standby_exception,
     },
-    client::Client,
     proxy::{Gateway, Setup, gateway},
     realm::eventually,
 };
 
-fn pair(one: &Backend, two: &Backend) -> Setup {
+/// Two NameNodes.
+pub fn pair(one: &Backend, two: &Backend) -> Setup {
     gateway()
         .console("namenode")
         .identity("doas")
@@ -25,7 +25,7 @@ fn pair(one: &Backend, two: &Backend) -> Setup {
 }
 
 /// Waits until the gateway knows this state of a backend.
-fn knows(gateway: &Gateway, backend: &Backend, active: u8) {
+pub fn knows(gateway: &Gateway, backend: &Backend, active: u8) {
     let address = backend.address();
     eventually("the probe has seen it", || {
         gateway.admin("/metrics").lines().any(|line| {
@@ -233,84 +233,6 @@ fn the_first_that_is_healthy_is_asked_in_file_order() {
 }
 
 #[test]
-fn without_an_active_one_requests_wait_and_are_then_answered() {
-    let (one, two) = (backend().role(Role::Standby), second().role(Role::Standby));
-    let gateway = pair(&one, &two).run();
-    let clients: Vec<Client> = ["alice", "bob", "carol"]
-        .iter()
-        .map(|user| {
-            gateway
-                .ask("POST /webhdfs/v1/x")
-                .by(user)
-                .body("body")
-                .send()
-        })
-        .collect();
-    eventually("they are held", || {
-        gateway
-            .admin("/metrics")
-            .lines()
-            .any(|line| line.starts_with("spnegate_held_requests") && line.ends_with(" 3"))
-    });
-    assert_eq!(one.seen().len() + two.seen().len(), 0);
-    two.now(Role::Active);
-    for (mut client, user) in clients.into_iter().zip(["alice", "bob", "carol"]) {
-        client.answer().is_ok(user);
-    }
-    assert_eq!((one.seen().len(), two.seen().len()), (0, 3));
-}
-
-#[test]
-pub fn waiting_for_an_active_one_ends() {
-    let (one, two) = (backend().role(Role::Standby), second().role(Role::Standby));
-    let gateway = pair(&one, &two).set("timeouts", "hold = \"200ms\"").run();
-    knows(&gateway, &one, 0);
-    knows(&gateway, &two, 0);
-    let answer = gateway.ask("GET /webhdfs/v1/x").by("alice").answer();
-    answer.is(Refusal::NoActive);
-    assert!(answer.header("retry-after").is_some());
-    assert_eq!(one.seen().len() + two.seen().len(), 0);
-    assert!(gateway.refusals(Refusal::NoActive) > 0);
-}
-
-/// 4,096 requests may wait; one more is told so at once.
-#[test]
-pub fn waiting_has_a_limit() {
-    let backend = backend().role(Role::Standby);
-    let gateway = gateway().console("namenode").backend(&backend).run();
-    knows(&gateway, &backend, 0);
-    let request = gateway.ask("GET /webhdfs/v1/x").by("alice").bytes();
-    let mut waiting: Vec<Client> = Vec::new();
-    for _ in 0..4096 + 8 {
-        let mut client = gateway.connect();
-        client.send(&request);
-        waiting.push(client);
-    }
-    let mut refused = Vec::new();
-    eventually("eight are too many", || {
-        let mut at = 0;
-        while at < waiting.len() {
-            if waiting[at].is_quiet() {
-                at += 1;
-            } else {
-                refused.push(waiting.swap_remove(at).answer());
-            }
-        }
-        refused.len() >= 8
-    });
-    assert_eq!(refused.len(), 8);
-    for answer in refused {
-        answer.is(Refusal::HoldFull);
-    }
-    // clients that go away make room
-    waiting.truncate(4000);
-    backend.now(Role::Active);
-    for client in &mut waiting {
-        client.answer().is_ok("nobody");
-    }
-}
-
-#[test]
 pub fn an_answer_that_does_not_come() {
     let backend = backend().answers(|_| silence());
     let gateway = gateway()
@@ -475,24 +397,4 @@ fn an_active_one_that_freezes_loses_its_reads_to_the_other_and_stays_behind_it()
             .is_ok("alice");
     }
     assert_eq!(two.seen().len(), before + 10);
-}
-
-#[test]
-fn clients_that_stop_waiting_make_room() {
-    let backend = backend().role(Role::Standby);
-    let gateway = gateway().console("namenode").backend(&backend).run();
-    let waiting: Vec<Client> = (0..50)
-        .map(|_| gateway.ask("GET /webhdfs/v1/x").by("alice").send())
-        .collect();
-    for client in waiting {
-        client.hang_up();
-    }
-    backend.now(Role::Active);
-    gateway
-        .ask("GET /webhdfs/v1/y")
-        .by("alice")
-        .answer()
-        .is_ok("nobody");
-    // at most what raced with the hang-ups
-    assert!(backend.seen().len() <= 51);
 }

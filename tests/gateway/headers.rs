@@ -6,18 +6,14 @@ use spnegate::refusal::Refusal;
 use crate::{
     backend::{backend, raw, reply},
     client::Client,
-    proxy::gateway,
+    proxy::{gateway, namenode},
     world::world,
 };
 
 #[test]
 fn identity_headers_are_stripped_under_every_alias_and_the_rest_passes() {
     let backend = backend();
-    let gateway = gateway()
-        .console("namenode")
-        .identity("doas")
-        .backend(&backend)
-        .run();
+    let gateway = namenode(&backend);
     let mut request = gateway.ask("GET /x").by("alice");
     for name in [
         "X-Forwarded-For",
@@ -84,11 +80,7 @@ fn identity_headers_are_stripped_under_every_alias_and_the_rest_passes() {
 #[test]
 fn what_the_client_calls_hop_by_hop_ends_here_and_takes_nothing_of_ours_with_it() {
     let backend = backend();
-    let gateway = gateway()
-        .console("namenode")
-        .identity("doas")
-        .backend(&backend)
-        .run();
+    let gateway = namenode(&backend);
     let answer = gateway
         .ask("GET /x")
         .by("alice")

@@ -4,7 +4,7 @@ use spnegate::refusal::Refusal;
 
 use crate::{
     backend::{Backend, Role, backend, reply, second},
-    proxy::{Gateway, gateway},
+    proxy::{Gateway, gateway, namenode},
 };
 
 /// A backend that redirects to what the query's `to` names (`SELF` is its own address).
@@ -92,11 +92,7 @@ fn a_redirect_elsewhere_stays_what_it_is_without_the_users_identity() {
 #[test]
 fn a_delegation_token_leaves_for_no_unlisted_host() {
     let one = redirecting();
-    let webhdfs = gateway()
-        .console("namenode")
-        .identity("doas")
-        .backend(&one)
-        .run();
+    let webhdfs = namenode(&one);
     let generic = gateway().console("generic").backend(&one).run();
     for to in [
         "http://evil.example.org:50075/webhdfs/v1/x?delegation=needle",

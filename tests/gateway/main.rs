@@ -28,13 +28,16 @@ mod front;
 mod proxy;
 mod world;
 
+mod answers;
 mod backend_login;
 mod backend_tls;
+mod claims;
 mod cookies;
 mod failover;
 mod faults;
 mod framing;
 mod headers;
+mod hold;
 mod impersonation;
 mod links;
 mod logs;

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     backend::{Backend, Seen, Then, backend, raw, reply, second},
     client::Client,
-    proxy::gateway,
+    proxy::{gateway, namenode},
     world::world,
 };
 
@@ -165,11 +165,7 @@ fn whole(connection: &mut Client) -> Option<crate::client::Answer> {
 #[test]
 fn users_who_share_a_connection_log_in_as_themselves() {
     let backend = backend();
-    let gateway = gateway()
-        .console("namenode")
-        .identity("doas")
-        .backend(&backend)
-        .run();
+    let gateway = namenode(&backend);
     let mut connection = gateway.connect();
     for round in 0..5 {
         for user in crate::world::USERS {

@@ -3,20 +3,9 @@
 use spnegate::refusal::Refusal;
 
 use crate::{
-    backend::{Backend, backend},
-    proxy::{Gateway, gateway},
+    backend::backend,
+    proxy::{gateway, generic},
 };
-
-fn generic(backend: &Backend) -> Gateway {
-    let gateway = gateway().console("generic").backend(backend).run();
-    gateway
-        .ask("GET /ready")
-        .by("alice")
-        .answer()
-        .is_ok("nobody");
-    backend.forget();
-    gateway
-}
 
 #[test]
 fn ordinary_paths_pass_as_the_same_bytes() {

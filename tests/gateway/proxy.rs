@@ -294,3 +294,29 @@ impl Drop for Gateway {
         }
     }
 }
+
+/// A `generic` console before this backend.
+pub fn before(backend: &Backend) -> Gateway {
+    gateway().console("generic").backend(backend).run()
+}
+
+/// The same; the backend has answered once and forgotten it.
+pub fn generic(backend: &Backend) -> Gateway {
+    let gateway = before(backend);
+    gateway
+        .ask("GET /ready")
+        .by("alice")
+        .answer()
+        .is_ok("nobody");
+    backend.forget();
+    gateway
+}
+
+/// A `namenode` console with `doAs` before this backend.
+pub fn namenode(backend: &Backend) -> Gateway {
+    gateway()
+        .console("namenode")
+        .identity("doas")
+        .backend(backend)
+        .run()
+}

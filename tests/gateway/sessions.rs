@@ -7,18 +7,14 @@ use spnegate::{auth::Scheme, refusal::Refusal};
 use crate::{
     backend::{backend, nowhere},
     client::Client,
-    proxy::gateway,
+    proxy::{gateway, namenode},
     world::world,
 };
 
 #[test]
 fn a_login_begins_a_session_that_needs_no_token_again() {
     let backend = backend();
-    let gateway = gateway()
-        .console("namenode")
-        .identity("doas")
-        .backend(&backend)
-        .run();
+    let gateway = namenode(&backend);
     let token = world().authorization("alice");
     let login = gateway
         .ask("GET /x")

@@ -6,7 +6,7 @@ use spnegate::refusal::Refusal;
 
 use crate::{
     backend::{Role, Then, backend, reply, second, silence},
-    proxy::gateway,
+    proxy::{gateway, namenode},
     realm::eventually,
     world::world,
 };
@@ -35,11 +35,7 @@ fn a_401_to_an_upload_does_not_wait_for_its_body() {
 #[test]
 fn the_client_is_asked_for_its_body_when_a_backend_has_been_chosen() {
     let backend = backend().role(Role::Standby);
-    let gateway = gateway()
-        .console("namenode")
-        .identity("doas")
-        .backend(&backend)
-        .run();
+    let gateway = namenode(&backend);
     let request = gateway
         .ask("POST /other")
         .by("alice")
@@ -269,11 +265,7 @@ fn a_failed_login_in_an_upload_beyond_the_buffer_is_said_and_not_repeated() {
 #[test]
 fn a_client_that_waits_is_spared_a_body_that_the_namenode_would_throw_away() {
     let backend = backend().answers(|_| reply(307).with("Location", "/elsewhere"));
-    let gateway = gateway()
-        .console("namenode")
-        .identity("doas")
-        .backend(&backend)
-        .run();
+    let gateway = namenode(&backend);
     let request = gateway
         .ask("PUT /webhdfs/v1/x?op=CREATE")
         .by("alice")

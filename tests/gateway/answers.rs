@@ -1,0 +1,100 @@
+//! A backend's framing is judged too: its answer reaches the client in one reading, or not at all.
+
+use spnegate::refusal::Refusal;
+
+use crate::{
+    backend::{Then, backend, raw, reply},
+    proxy::before,
+};
+
+#[test]
+fn a_backends_framing_is_judged_too() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcd",
+        "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nabcd",
+        "nonsense\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX-A: a\0b\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX-A: a\rSet-Cookie: b\r\n\r\n",
+    ] {
+        let backend = backend().answers(move |_| raw(answer.as_bytes()).then(Then::Close));
+        let gateway = before(&backend);
+        gateway
+            .ask("POST /x")
+            .by("alice")
+            .answer()
+            .is(Refusal::BackendBroken);
+        assert_eq!(backend.seen().len(), 1);
+    }
+}
+
+/// Both framings in an answer: the client gets one reading, and the connection is not used again.
+#[test]
+fn an_answer_with_two_framings_is_not_passed_on_as_such() {
+    let backend = backend().answers(|_| {
+        raw(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n",
+        )
+    });
+    let gateway = before(&backend);
+    let answer = gateway.ask("GET /x").by("alice").answer();
+    if answer.status == 200 {
+        assert_eq!(answer.text(), "abcd");
+        assert!(
+            answer.header("content-length").is_none()
+                || answer.header("transfer-encoding").is_none()
+        );
+    } else {
+        answer.is(Refusal::BackendBroken);
+    }
+}
+
+#[test]
+fn answers_before_the_answer_and_those_that_end_with_the_connection_are_read_right() {
+    let backend = backend().answers(|seen| match seen.path() {
+        "/hints" => raw(
+            b"HTTP/1.1 103 Early Hints\r\nLink: secret\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n\
+              HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        ),
+        _ => raw(b"HTTP/1.0 200 OK\r\nX-Old: yes\r\n\r\nuntil the end").then(Then::Close),
+    });
+    let gateway = before(&backend);
+    let mut client = gateway.ask("GET /hints").by("alice").send();
+    assert!(client.head().unwrap().starts_with("HTTP/1.1 200 "));
+    for _ in 0..2 {
+        let mut client = gateway.ask("GET /old").by("alice").send();
+        let answer = client.answer();
+        answer.is_ok("until the end");
+        assert_eq!(answer.header("x-old"), Some("yes"));
+    }
+}
+
+#[test]
+fn what_a_backend_sends_behind_its_answer_is_nobodys_answer() {
+    let backend = backend().answers(|_| {
+        raw(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nmineHTTP/1.1 200 OK\r\n\
+              Content-Length: 6\r\n\r\nforged",
+        )
+    });
+    let gateway = before(&backend);
+    for _ in 0..20 {
+        gateway.ask("GET /x").by("alice").answer().is_ok("mine");
+    }
+}
+
+#[test]
+fn a_head_answer_has_the_length_and_no_body() {
+    let backend = backend().answers(|_| reply(200).body("12345"));
+    let gateway = before(&backend);
+    let mut client = gateway.connect();
+    for _ in 0..3 {
+        client.send(gateway.ask("HEAD /x").by("alice").bytes());
+        let answer = client.answer_to("HEAD").unwrap();
+        assert_eq!(
+            (answer.status, answer.header("content-length")),
+            (200, Some("5"))
+        );
+    }
+    client.send(gateway.ask("GET /x").by("alice").bytes());
+    client.answer().is_ok("12345");
+}

@@ -1,0 +1,109 @@
+//! What waits while there is no active backend, how long and how much.
+
+use spnegate::refusal::Refusal;
+
+use crate::{
+    backend::{Role, backend, second},
+    client::Client,
+    failover::{knows, pair},
+    proxy::gateway,
+    realm::eventually,
+};
+
+#[test]
+fn without_an_active_one_requests_wait_and_are_then_answered() {
+    let (one, two) = (backend().role(Role::Standby), second().role(Role::Standby));
+    let gateway = pair(&one, &two).run();
+    let clients: Vec<Client> = ["alice", "bob", "carol"]
+        .iter()
+        .map(|user| {
+            gateway
+                .ask("POST /webhdfs/v1/x")
+                .by(user)
+                .body("body")
+                .send()
+        })
+        .collect();
+    eventually("they are held", || {
+        gateway
+            .admin("/metrics")
+            .lines()
+            .any(|line| line.starts_with("spnegate_held_requests") && line.ends_with(" 3"))
+    });
+    assert_eq!(one.seen().len() + two.seen().len(), 0);
+    two.now(Role::Active);
+    for (mut client, user) in clients.into_iter().zip(["alice", "bob", "carol"]) {
+        client.answer().is_ok(user);
+    }
+    assert_eq!((one.seen().len(), two.seen().len()), (0, 3));
+}
+
+#[test]
+pub fn waiting_for_an_active_one_ends() {
+    let (one, two) = (backend().role(Role::Standby), second().role(Role::Standby));
+    let gateway = pair(&one, &two).set("timeouts", "hold = \"200ms\"").run();
+    knows(&gateway, &one, 0);
+    knows(&gateway, &two, 0);
+    let answer = gateway.ask("GET /webhdfs/v1/x").by("alice").answer();
+    answer.is(Refusal::NoActive);
+    assert!(answer.header("retry-after").is_some());
+    assert_eq!(one.seen().len() + two.seen().len(), 0);
+    assert!(gateway.refusals(Refusal::NoActive) > 0);
+}
+
+/// 4,096 requests may wait; one more is told so at once.
+#[test]
+pub fn waiting_has_a_limit() {
+    let backend = backend().role(Role::Standby);
+    let gateway = gateway().console("namenode").backend(&backend).run();
+    knows(&gateway, &backend, 0);
+    let request = gateway.ask("GET /webhdfs/v1/x").by("alice").bytes();
+    let mut waiting: Vec<Client> = Vec::new();
+    for _ in 0..4096 + 8 {
+        let mut client = gateway.connect();
+        client.send(&request);
+        waiting.push(client);
+    }
+    let mut refused = Vec::new();
+    eventually("eight are too many", || {
+        let mut at = 0;
+        while at < waiting.len() {
+            if waiting[at].is_quiet() {
+                at += 1;
+            } else {
+                refused.push(waiting.swap_remove(at).answer());
+            }
+        }
+        refused.len() >= 8
+    });
+    assert_eq!(refused.len(), 8);
+    for answer in refused {
+        answer.is(Refusal::HoldFull);
+    }
+    // clients that go away make room
+    waiting.truncate(4000);
+    backend.now(Role::Active);
+    for client in &mut waiting {
+        client.answer().is_ok("nobody");
+    }
+}
+
+#[test]
+fn clients_that_stop_waiting_make_room() {
+    let backend = backend().role(Role::Standby);
+    let gateway = gateway().console("namenode").backend(&backend).run();
+    let waiting: Vec<Client> = (0..50)
+        .map(|_| gateway.ask("GET /webhdfs/v1/x").by("alice").send())
+        .collect();
+    for client in waiting {
+        client.hang_up();
+    }
+    backend.now(Role::Active);
+    gateway
+        .ask("GET /webhdfs/v1/y")
+        .by("alice")
+        .answer()
+        .is_ok("nobody");
+    // at most what raced with the hang-ups
+    assert!(backend.seen().len() <= 51);
+}
