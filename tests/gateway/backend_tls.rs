@@ -174,7 +174,7 @@ fn javas_stores_work_and_so_does_a_certificate_by_common_name_alone() {
 }
 
 #[test]
-fn an_unbelievable_backend_closes_the_console_with_the_cure() {
+pub fn an_unbelievable_backend_closes_the_console_with_the_cure() {
     let (ours, theirs) = (ca("ours"), ca("theirs"));
     let backend = backend();
     for (source, expected) in [

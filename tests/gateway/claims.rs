@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use spnegate::refusal::Refusal;
 
 use crate::{
-    backend_login, failover, faults, framing, hold, impersonation, refusals, sessions, tickets,
-    uploads,
+    backend_login, backend_tls, failover, faults, framing, hold, impersonation, refusals, sessions,
+    tickets, uploads,
 };
 
 /// Where a reason word is proven.
@@ -192,6 +192,10 @@ const CLAIMS: &[(Refusal, Proof)] = &[
     (
         Refusal::BackendLogin,
         Here(backend_login::a_backend_that_refuses_the_login),
+    ),
+    (
+        Refusal::BackendTls,
+        Here(backend_tls::an_unbelievable_backend_closes_the_console_with_the_cure),
     ),
     (
         Refusal::BackendMutual,
