@@ -11,7 +11,7 @@ pub mod keytab;
 pub mod peek;
 mod principal;
 mod reply;
-mod shell;
+pub mod shell;
 mod sys;
 mod threads;
 

@@ -18,16 +18,16 @@ const OCTETS: u8 = 0x04;
 
 /// What the shell held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shell<'a> {
+pub struct Shell<'a> {
     /// Kerberos as the client spells it.
     mechanism: &'a [u8],
     /// Its token.
-    pub(super) token: &'a [u8],
+    pub token: &'a [u8],
 }
 
 impl<'a> Shell<'a> {
     /// Opens a `NegTokenInit` whose first choice is Kerberos and which brings a token for it.
-    pub(super) fn open(token: &'a [u8]) -> Option<Self> {
+    pub fn open(token: &'a [u8]) -> Option<Self> {
         let mut rest = Der(token);
         let mut body = match token.first() {
             Some(&FRAME) => rest.expect(FRAME)?,
@@ -47,7 +47,7 @@ impl<'a> Shell<'a> {
     }
 
     /// The `NegTokenResp` that ends the login: `accept-completed`, with Kerberos' own answer.
-    pub(super) fn close(self, reply: Option<&[u8]>) -> Vec<u8> {
+    pub fn close(self, reply: Option<&[u8]>) -> Vec<u8> {
         let mut fields = vec![0xa0, 3, 0x0a, 1, 0];
         put(&mut fields, 0xa1, &element(OID, self.mechanism));
         if let Some(reply) = reply {

@@ -43,10 +43,7 @@ impl Stage {
             .with(servers)
             .wait_for_turn(PATIENCE)
             .start()?;
-        // In a folder of its own: the gateway watches it, and replay caches are written all the time.
-        let keys = folder.join("keys");
-        fs::create_dir_all(&keys)?;
-        let keytab = keys.join("merged.keytab");
+        let keytab = folder.join("merged.keytab");
         lab.realm()
             .merged_keytab(&[&format!("HTTP/{PROXY}"), GATEWAY], &keytab)?;
         let cores = std::thread::available_parallelism()?.get();
