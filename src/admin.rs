@@ -1,4 +1,5 @@
-//! The operators' listener: `/metrics`, `/health` and a status page, without login.
+//! The operators' listener: `/metrics`, `/health` and a status page, without login; and, from this
+//! machine alone, [what backends are to do](control).
 //!
 //! It has a thread and a runtime of its own, so that it answers while the workers are busy, and
 //! nothing that it shows is secret. It is meant for `127.0.0.1` or a management network.
@@ -6,7 +7,7 @@
 use std::{
     convert::Infallible,
     fmt, io,
-    net::{SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr, TcpListener},
     sync::Arc,
     thread,
     time::Duration,
@@ -27,9 +28,11 @@ use tokio::{
 
 use crate::{server::BindError, telemetry::metrics};
 
+pub mod control;
 mod page;
 pub mod status;
 
+use self::control::{Assign, Assignment};
 pub use self::status::Status;
 
 /// Connections at once; scrapers need one each.
@@ -48,6 +51,8 @@ pub struct AdminOptions {
     pub metrics: PrometheusHandle,
     /// Looks at everything; called for each request of `/` and `/health`.
     pub status: Arc<dyn Fn() -> Status + Send + Sync>,
+    /// Carries out what an operator wants of a backend.
+    pub assign: Assign,
 }
 
 impl fmt::Debug for AdminOptions {
@@ -116,7 +121,7 @@ async fn serve(
             _ = ended.changed() => return Ok(()),
             _ = upkeep.tick() => options.metrics.run_upkeep(),
             accepted = socket.accept() => {
-                let Ok((tcp, _)) = accepted else {
+                let Ok((tcp, peer)) = accepted else {
                     // out of files: the next tick is soon enough
                     upkeep.tick().await;
                     continue;
@@ -124,7 +129,7 @@ async fn serve(
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
                 let options = Arc::clone(&options);
                 let service = service_fn(move |request: Request<Incoming>| {
-                    let answer = answer(&request, &options);
+                    let answer = answer(&request, peer.ip(), &options);
                     async move { Ok::<_, Infallible>(answer) }
                 });
                 let connection = http1::Builder::new()
@@ -142,7 +147,7 @@ async fn serve(
     }
 }
 
-fn answer<B>(request: &Request<B>, options: &AdminOptions) -> Response<Full<Bytes>> {
+fn answer<B>(request: &Request<B>, peer: IpAddr, options: &AdminOptions) -> Response<Full<Bytes>> {
     let json = request.uri().query() == Some("format=json");
     let (status, media, body) = match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, path) => match path {
@@ -158,6 +163,21 @@ fn answer<B>(request: &Request<B>, options: &AdminOptions) -> Response<Full<Byte
             }
             _ => text(StatusCode::NOT_FOUND, "There is /, /metrics and /health."),
         },
+        (&Method::POST, path) if path.starts_with("/backends/") => {
+            let read = control::read(peer, request.headers(), path);
+            let done = read.and_then(|wanted| (options.assign)(&wanted).map(|()| wanted));
+            match done {
+                Ok(Assignment {
+                    console,
+                    backend,
+                    duty,
+                }) => text(
+                    StatusCode::OK,
+                    &format!("{console}: {backend} is {}", duty.word()),
+                ),
+                Err(error) => text(error.status(), &error.to_string()),
+            }
+        }
         _ => text(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only."),
     };
     let mut response = Response::new(Full::from(body));
@@ -207,12 +227,14 @@ mod tests {
                 draining,
                 ..status::tests::status()
             }),
+            assign: Arc::new(|wanted| Err(control::ControlError::Console(wanted.console.clone()))),
         }
     }
 
     fn get(uri: &str, draining: bool) -> (Response<()>, String) {
         let request = Request::get(uri).body(()).unwrap();
-        let (head, body) = answer(&request, &options(draining)).into_parts();
+        let (head, body) =
+            answer(&request, IpAddr::from([127, 0, 0, 1]), &options(draining)).into_parts();
         let runtime = Builder::new_current_thread().build().unwrap();
         let body = runtime.block_on(body.collect()).unwrap().to_bytes();
         let body = String::from_utf8(body.to_vec()).unwrap();

@@ -13,8 +13,9 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::config::Config;
+use crate::{config::Config, upstream::backend::Duty};
 
+mod backend;
 mod check;
 pub mod keytab;
 mod serve;
@@ -42,6 +43,21 @@ enum Command {
     /// List, merge and verify keytab files
     #[command(subcommand)]
     Keytab(Keytab),
+    /// Take a backend of the running gateway out of service, or back in
+    #[command(subcommand)]
+    Backend(Backend),
+    /// Print the running gateway's state as JSON
+    Status(backend::Gateway),
+}
+
+#[derive(Debug, Subcommand)]
+enum Backend {
+    /// Send it nothing new; what it has begun goes on
+    Drain(backend::Which),
+    /// Send it nothing at all, and do not look after it
+    Maintenance(backend::Which),
+    /// Use it again
+    Ready(backend::Which),
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,6 +104,10 @@ pub fn run<E: Error + 'static>(
         Command::Serve(file) => serve::run(&file.config, serve),
         Command::Check(file) => check::run(&file.config),
         Command::Keytab(command) => keytab_command(&command),
+        Command::Backend(Backend::Drain(which)) => backend::assign(&which, Duty::Drain),
+        Command::Backend(Backend::Maintenance(which)) => backend::assign(&which, Duty::Maintenance),
+        Command::Backend(Backend::Ready(which)) => backend::assign(&which, Duty::Ready),
+        Command::Status(gateway) => backend::status(&gateway),
     }
 }
 

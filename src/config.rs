@@ -180,8 +180,35 @@ pub struct Console {
     pub retry_buffer: usize,
     /// `allow_encoded_slash`: `%2F` in paths passes (`HBase` REST row keys).
     pub allow_encoded_slash: bool,
-    /// `probe`: interval between health checks; 500 ms.
-    pub probe_interval: Duration,
+    /// `probe`: how servers are looked after.
+    pub probe: ProbeConfig,
+    /// `slow_start`: for so long a server's share grows after it came up; 0 s.
+    pub slow_start: Duration,
+    /// `queue`: before servers with `max_connections`.
+    pub queue: QueueConfig,
+}
+
+/// `console.probe`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeConfig {
+    /// Between two looks; 500 ms.
+    pub interval: Duration,
+    /// A look without an answer for so long is a miss; 1 s.
+    pub timeout: Duration,
+    /// Good looks in a row after which a server that was down is used again; 1.
+    pub rise: u32,
+    /// Misses in a row after which a server that accepts connections is down; 2. One that refuses
+    /// connections is down at once.
+    pub fall: u32,
+}
+
+/// `console.queue`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueConfig {
+    /// Requests that may wait; 1024.
+    pub length: usize,
+    /// How long; 10 s.
+    pub timeout: Duration,
 }
 
 /// `console.tls`
@@ -210,6 +237,10 @@ pub struct BackendConfig {
     pub principal: Option<Principal>,
     /// TLS to it: its URL is `https://`.
     pub tls: Option<BackendTls>,
+    /// `weight`: its share of new requests, against the others'; 0: nothing new. 1.
+    pub weight: u32,
+    /// `max_connections`: requests that it may have at once.
+    pub max_connections: Option<usize>,
 }
 
 /// `console.backend_tls` and `tls` of a backend, for one backend.
@@ -229,6 +260,25 @@ pub enum Balance {
     Active,
     /// The first that is healthy, in file order.
     First,
+    /// In turn, by weight.
+    RoundRobin,
+    /// The one with the fewest requests for its weight.
+    LeastConn,
+    /// By the client's address: consistent hashing.
+    Source,
+}
+
+impl Balance {
+    /// The word of the configuration.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::First => "first",
+            Self::RoundRobin => "roundrobin",
+            Self::LeastConn => "leastconn",
+            Self::Source => "source",
+        }
+    }
 }
 
 /// `console.identity`

@@ -15,6 +15,7 @@ use std::{
     cell::RefCell,
     convert::Infallible,
     fmt,
+    net::{IpAddr, Ipv4Addr},
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -108,6 +109,13 @@ pub fn is_tls(extensions: &Extensions) -> bool {
     extensions
         .get::<Arc<ConnInfo>>()
         .is_some_and(|info| info.tls)
+}
+
+/// Who sends the request.
+pub fn client(extensions: &Extensions) -> IpAddr {
+    extensions
+        .get::<Arc<ConnInfo>>()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.peer.ip())
 }
 
 /// Gives the SPNEGO step the connection's place for a login of several legs.

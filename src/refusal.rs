@@ -97,6 +97,12 @@ pub enum Refusal {
     NoActive,
     /// Too many requests wait for an active backend.
     HoldFull,
+    /// Every backend has as many requests as it may, and the queue is full.
+    QueueFull,
+    /// Every backend has as many requests as it may, and none was done within `queue.timeout`.
+    QueueTimeout,
+    /// The one backend that can answer this request (it runs the query) is gone.
+    OwnerGone,
     /// The request must go to another backend, but its body is gone.
     NotReplayable,
     /// The backend closed the connection or broke HTTP.
@@ -162,6 +168,9 @@ impl Refusal {
         Self::BackendDown,
         Self::NoActive,
         Self::HoldFull,
+        Self::QueueFull,
+        Self::QueueTimeout,
+        Self::OwnerGone,
         Self::NotReplayable,
         Self::BackendBroken,
         Self::BackendTimeout,

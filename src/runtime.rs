@@ -35,6 +35,7 @@ use crate::{
     upstream::{group::Group, probe::Probe},
 };
 
+mod control;
 mod groups;
 mod listeners;
 mod status;
@@ -198,6 +199,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
             listen: admin.listen,
             metrics: prometheus,
             status: status::source(&shared, server.connection_count()),
+            assign: control::assign(&shared),
         })?),
         None => None,
     };
@@ -237,7 +239,7 @@ fn watch_backends(shared: &Shared) {
                     group: Arc::clone(group),
                     index,
                     initiator: groups::initiator(console, &shared.initiator),
-                    interval: console.probe_interval,
+                    config: console.probe,
                 }
                 .run(),
             );

@@ -54,10 +54,13 @@ fn summary(status: &Status) -> Markup {
 
 fn table(console: &ConsoleStatus) -> Markup {
     html! {
-        h2 { (console.name) span.quiet { " · " (console.kind) " · identity " (console.identity) } }
+        h2 { (console.name) span.quiet {
+            " · " (console.kind) " · identity " (console.identity) " · balance " (console.balance)
+            @if console.queued > 0 { " · " (console.queued) " waiting" }
+        } }
         p.quiet { @for listen in &console.listen { code { (listen) } " " } }
         table {
-            tr { th { "Backend" } th { "State" } th { "Since" } th { "Login" } th { "In flight" } th { "Last error" } }
+            tr { th { "Backend" } th { "State" } th { "Duty" } th { "Since" } th { "Login" } th { "In flight" } th { "Last error" } }
             @for backend in &console.backends { (row(backend)) }
         }
     }
@@ -78,6 +81,7 @@ fn row(backend: &BackendStatus) -> Markup {
         tr {
             td { code { (backend.url) } }
             td class=(state) { (backend.state.word()) }
+            td { (backend.duty) }
             td { (span(backend.since_seconds)) }
             td class=(login) { (backend.login.word()) }
             td { (backend.in_flight) }

@@ -45,6 +45,10 @@ pub struct ConsoleStatus {
     pub kind: String,
     /// How a backend is told who the user is.
     pub identity: String,
+    /// How a backend is chosen.
+    pub balance: String,
+    /// Requests that wait for a place at a backend.
+    pub queued: usize,
     /// Addresses, as `http://host:port` or `https://host:port`.
     pub listen: Vec<String>,
     /// The backends, in file order.
@@ -58,6 +62,8 @@ pub struct BackendStatus {
     pub url: String,
     /// Its state.
     pub state: BackendState,
+    /// What an operator wants of it: `ready`, `drain` or `maintenance`.
+    pub duty: &'static str,
     /// Seconds in this state.
     pub since_seconds: u64,
     /// The gateway's login there.
@@ -145,10 +151,13 @@ pub(super) mod tests {
                 name: "namenode".to_owned(),
                 kind: "namenode".to_owned(),
                 identity: "doas".to_owned(),
+                balance: "active".to_owned(),
+                queued: 0,
                 listen: vec!["http://0.0.0.0:50070".to_owned()],
                 backends: vec![BackendStatus {
                     url: "http://nn1.example.com:50070".to_owned(),
                     state: BackendState::Active,
+                    duty: "ready",
                     since_seconds: 61,
                     login: LoginState::Failed,
                     in_flight: 1,

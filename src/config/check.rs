@@ -18,6 +18,7 @@ use super::{
 mod admin;
 mod backend;
 mod backend_tls;
+mod balance;
 mod console;
 mod files;
 mod hosts;

@@ -101,6 +101,8 @@ pub static CONSOLE: Section = Section {
         "backends",
         "backend_tls",
         "balance",
+        "slow_start",
+        "queue",
         "identity",
         "allow",
         "nodes",
@@ -136,8 +138,15 @@ pub static CERTIFICATE: Section = Section {
 /// A table in `console.backends`
 pub static BACKEND: Section = Section {
     name: "console.backends",
-    keys: &["url", "spn", "principal", "tls"],
-    later: &[("weight", "Remove it"), ("max_connections", "Remove it")],
+    keys: &[
+        "url",
+        "spn",
+        "principal",
+        "tls",
+        "weight",
+        "max_connections",
+    ],
+    later: &[],
 };
 
 const BACKEND_TLS_KEYS: &[&str] = &[
@@ -187,10 +196,17 @@ pub static RETRY: Section = Section {
     later: &[],
 };
 
+/// `console.queue`
+pub static QUEUE: Section = Section {
+    name: "console.queue",
+    keys: &["length", "timeout"],
+    later: &[],
+};
+
 /// `console.probe`
 pub static PROBE: Section = Section {
     name: "console.probe",
-    keys: &["interval"],
+    keys: &["interval", "timeout", "rise", "fall"],
     later: &[],
 };
 
@@ -212,5 +228,6 @@ pub static SECTIONS: &[&Section] = &[
     &ALLOW,
     &NODES,
     &RETRY,
+    &QUEUE,
     &PROBE,
 ];

@@ -222,6 +222,7 @@ impl Inner {
             headers,
             cookies,
             query: asked,
+            client: super::client(&parts.extensions),
         })
     }
 }

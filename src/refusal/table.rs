@@ -202,6 +202,21 @@ impl Refusal {
                 "hold_full",
                 "Too many requests wait for the service to become active.",
             ),
+            Self::QueueFull => (
+                S::SERVICE_UNAVAILABLE,
+                "queue_full",
+                "The service is busy, and too many requests wait already.",
+            ),
+            Self::QueueTimeout => (
+                S::SERVICE_UNAVAILABLE,
+                "queue_timeout",
+                "The service was too busy to take the request in time.",
+            ),
+            Self::OwnerGone => (
+                S::SERVICE_UNAVAILABLE,
+                "owner_gone",
+                "The server that this request belongs to is gone, and its work with it.",
+            ),
             Self::NotReplayable => (
                 S::SERVICE_UNAVAILABLE,
                 "not_replayable",

@@ -9,7 +9,7 @@ use crate::{
     tls::TlsError,
     upstream::{
         backend::{Backend, BackendKey},
-        group::Group,
+        group::{Group, Limits, Policy},
     },
 };
 
@@ -28,13 +28,26 @@ pub(super) fn build(config: &Config, trusts: &mut Trusts) -> Result<Arc<[Arc<Gro
             };
             backends.push(Arc::clone(known.entry(key).or_insert(found)));
         }
-        groups.push(Arc::new(Group::new(
+        groups.push(Group::new(
             Arc::clone(&console.name),
             backends,
-            console.balance,
-        )));
+            policy(console),
+        ));
     }
     Ok(groups.into())
+}
+
+fn policy(console: &Console) -> Policy {
+    Policy {
+        balance: console.balance,
+        weights: console.backends.iter().map(|b| b.weight).collect(),
+        slow_start: console.slow_start,
+        limits: Limits {
+            each: console.backends.iter().map(|b| b.max_connections).collect(),
+            queue: console.queue.length,
+            patience: console.queue.timeout,
+        },
+    }
 }
 
 fn key(config: &Config, console: &Console, backend: &BackendConfig) -> BackendKey {

@@ -46,6 +46,8 @@ pub(super) fn source(
                 name: console.name.to_string(),
                 kind: console.kind.name().to_owned(),
                 identity: console.identity.word().to_owned(),
+                balance: console.balance.word().to_owned(),
+                queued: group.queued(),
                 listen: listen(console),
                 backends: console
                     .backends
@@ -95,6 +97,7 @@ fn backend_status(console: &Console, config: &BackendConfig, backend: &Backend) 
     BackendStatus {
         url: config.url.to_string(),
         state,
+        duty: backend.duty().word(),
         since_seconds: now_ms().saturating_sub(backend.changed_at()) / 1000,
         login,
         in_flight: backend.in_flight(),

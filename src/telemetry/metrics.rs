@@ -38,6 +38,8 @@ pub const CONNECTIONS_REFUSED: &str = "spnegate_connections_refused_total";
 pub const TLS_FAILURES: &str = "spnegate_tls_failures_total";
 /// Requests that wait for an active backend.
 pub const HELD_REQUESTS: &str = "spnegate_held_requests";
+/// Requests that wait for a place at a backend.
+pub const QUEUED_REQUESTS: &str = "spnegate_queued_requests";
 /// Access log lines that were dropped because the disk or pipe was too slow.
 pub const ACCESS_LOG_DROPPED: &str = "spnegate_access_log_dropped_total";
 
@@ -112,6 +114,11 @@ fn describe() {
         HELD_REQUESTS,
         Unit::Count,
         "Requests waiting for an active backend."
+    );
+    describe_gauge!(
+        QUEUED_REQUESTS,
+        Unit::Count,
+        "Requests waiting for a place at a backend."
     );
     describe_counter!(ACCESS_LOG_DROPPED, Unit::Count, "Access log lines dropped.");
 }
@@ -225,6 +232,11 @@ pub fn tls_valid() -> Gauge {
 /// Requests that wait for an active backend.
 pub fn held_requests() -> Gauge {
     metrics::gauge!(HELD_REQUESTS)
+}
+
+/// Requests that wait for a place at a backend.
+pub fn queued_requests() -> Gauge {
+    metrics::gauge!(QUEUED_REQUESTS)
 }
 
 #[cfg(test)]

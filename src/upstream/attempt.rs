@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::{
     backend::{Backend, InFlight, State},
     client,
-    group::{Group, Pick},
+    group::{Group, Pick, Place, Wanted},
     login::{self, Credential, LoginError},
     next::{Outcome, Spent, Step, next},
     pool::{Lease, Pool},
@@ -62,6 +62,16 @@ pub struct Answer {
     pub lease: Lease,
     /// Who answered.
     pub backend: Arc<Backend>,
+}
+
+/// Where one try goes, and how.
+struct Going {
+    index: usize,
+    place: Option<Place>,
+    /// The login cookie that was refused the last time.
+    stale: Option<u64>,
+    /// Whether the request may be sent elsewhere when the probe finds the backend dead.
+    may_abandon: bool,
 }
 
 /// One try: how it ended, the cookie it used, the answer if there is one.
@@ -119,16 +129,33 @@ impl Upstream {
         let mut deadline = None;
         let mut stale = None;
         let mut again = None;
+        let mut wanted = Wanted {
+            client: out.client,
+            owner: None,
+            avoid: None,
+        };
         loop {
-            let index = match (again.take(), self.group.pick()) {
-                (Some(index), _) | (None, Pick::Backend(index)) => index,
-                (None, Pick::Refuse(refusal)) => return Err(refusal),
-                (None, Pick::Wait) => {
+            let pick = match again.take() {
+                Some(index) => self.group.pick_again(index),
+                None => self.group.pick(&wanted),
+            };
+            let (index, place) = match pick {
+                Pick::Backend(index, place) => (index, place),
+                Pick::Refuse(refusal) => return Err(refusal),
+                // boxed, as all that is rare here: the common way's future stays small
+                Pick::Full(owner) => Box::pin(self.group.queue(&wanted, owner)).await?,
+                Pick::Wait => {
                     let end = *deadline.get_or_insert_with(|| Instant::now() + self.timeouts.hold);
-                    Box::pin(self.group.pick_or_wait(end)).await?
+                    Box::pin(self.group.pick_or_wait(&wanted, end)).await?
                 }
             };
-            let tried = self.try_once(index, out, upload, stale, &spent).await?;
+            let going = Going {
+                index,
+                place,
+                stale,
+                may_abandon: out.method.is_safe() && !spent.repeat,
+            };
+            let tried = self.try_once(going, out, upload).await?;
             if upload.broken() && tried.answer.is_none() {
                 return Err(Refusal::BadRequest);
             }
@@ -143,7 +170,10 @@ impl Upstream {
                     again = Some(index);
                 }
                 (Step::Reconnect, _) => again = Some(index),
-                (Step::Elsewhere, _) => self.second_look(index, tried.outcome).await,
+                (Step::Elsewhere, _) => {
+                    wanted.avoid = Some(index);
+                    self.second_look(index, tried.outcome).await;
+                }
                 (Step::Refuse(refusal), _) => return Err(refusal),
             }
         }
@@ -190,19 +220,21 @@ impl Upstream {
 
     async fn try_once(
         &self,
-        index: usize,
+        going: Going,
         out: &Outgoing,
         upload: &Upload,
-        stale: Option<u64>,
-        spent: &Spent,
     ) -> Result<Tried, Refusal> {
+        let Going {
+            index,
+            place,
+            stale,
+            may_abandon,
+        } = going;
         let backend = &self.group.backends[index];
         let credential = self.credential(backend, stale).await?;
         let serial = credential.serial();
-        let safe = out.method.is_safe();
-        let mut lease = match self.pools[index].take(safe) {
+        let mut lease = match self.pools[index].take(out.method.is_safe()) {
             Some(lease) => lease,
-            // boxed, as all that is rare here: the common way's future stays small
             None => match Box::pin(self.connect(index, backend)).await {
                 Ok(lease) => lease,
                 Err(error) => {
@@ -221,10 +253,9 @@ impl Upstream {
                 Outcome::Broken
             }));
         }
-        lease.in_flight = Some(InFlight::at(backend));
+        lease.in_flight = Some(InFlight::at(backend, place));
         let (request, context) = out.to(backend, credential, upload.reader());
         let mut exchange = pin!(lease.sender.try_send_request(request));
-        let may_abandon = safe && !spent.repeat;
         let response = match self
             .wait(exchange.as_mut(), backend, upload, may_abandon)
             .await

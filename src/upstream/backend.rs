@@ -14,8 +14,11 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use http::HeaderValue;
 use tokio::sync::Notify;
 
-use super::{login::LoginState, looks::Looks};
-use crate::{config::BackendTls, gss::Principal, kinds::Kind, refusal::Refusal, tls::Connector};
+use super::{group::Place, login::LoginState, looks::Looks};
+use crate::{
+    balance::Seat, config::BackendTls, gss::Principal, kinds::Kind, refusal::Refusal,
+    tls::Connector,
+};
 
 /// What the last look at a backend said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +75,33 @@ pub enum Obedience {
     Ignores = 2,
 }
 
+/// What an operator wants of a backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Duty {
+    /// It is used.
+    #[default]
+    Ready = 0,
+    /// It gets nothing new; what it has begun, and requests that it alone can answer, go on.
+    Drain = 1,
+    /// It gets nothing at all.
+    Maintenance = 2,
+}
+
+impl Duty {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Ready, Self::Drain, Self::Maintenance];
+
+    /// The word of command line, log and status page.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Drain => "drain",
+            Self::Maintenance => "maintenance",
+        }
+    }
+}
+
 /// What makes two configured backends the same one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BackendKey {
@@ -110,6 +140,10 @@ pub struct Backend {
     pub kick: Notify,
     /// The probe's looks.
     pub looks: Looks,
+    /// What the balancing algorithms remember of it.
+    pub seat: Seat,
+    duty: AtomicU8,
+    hits: AtomicU32,
     state: AtomicU8,
     obeys: AtomicU8,
     was_active: AtomicU8,
@@ -131,6 +165,7 @@ impl Backend {
             HeaderValue::from_str(&key.authority)
         }
         .unwrap_or_else(|_| HeaderValue::from_static(""));
+        let seat = Seat::new(&key.authority);
         Self {
             key,
             host,
@@ -141,6 +176,9 @@ impl Backend {
             login: LoginState::default(),
             kick: Notify::new(),
             looks: Looks::default(),
+            seat,
+            duty: AtomicU8::new(Duty::Ready as u8),
+            hits: AtomicU32::new(0),
             state: AtomicU8::new(State::Unknown as u8),
             obeys: AtomicU8::new(Obedience::Unproven as u8),
             was_active: AtomicU8::new(0),
@@ -214,14 +252,30 @@ impl Backend {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// What an operator wants of it.
+    pub fn duty(&self) -> Duty {
+        match self.duty.load(Ordering::Acquire) {
+            1 => Duty::Drain,
+            2 => Duty::Maintenance,
+            _ => Duty::Ready,
+        }
+    }
+
+    /// Books what an operator wants; true when it is news.
+    pub fn set_duty(&self, duty: Duty) -> bool {
+        self.duty.swap(duty as u8, Ordering::AcqRel) != duty as u8
+    }
+
     /// Books a look that got no answer; how many in a row.
     pub fn miss(&self) -> u32 {
+        self.hits.store(0, Ordering::Release);
         self.misses.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    /// Books an answer.
-    pub fn hit(&self) {
+    /// Books an answer; how many in a row.
+    pub fn hit(&self) -> u32 {
         self.misses.store(0, Ordering::Release);
+        self.hits.fetch_add(1, Ordering::AcqRel).saturating_add(1)
     }
 
     /// Whether it obeys.
@@ -301,19 +355,25 @@ impl Backend {
 
 /// A request under way, until it is dropped.
 #[derive(Debug)]
-pub struct InFlight(Arc<Backend>);
+pub struct InFlight {
+    backend: Arc<Backend>,
+    _place: Option<Place>,
+}
 
 impl InFlight {
-    /// Counts one more.
-    pub fn at(backend: &Arc<Backend>) -> Self {
+    /// Counts one more, which gives its place back at its end.
+    pub fn at(backend: &Arc<Backend>, place: Option<Place>) -> Self {
         backend.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(backend))
+        Self {
+            backend: Arc::clone(backend),
+            _place: place,
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.backend.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

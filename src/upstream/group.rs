@@ -1,6 +1,7 @@
 //! The servers of one console: which of them is asked now, and waiting while there is none.
 
 use std::{
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -13,8 +14,18 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::backend::{Backend, State};
-use crate::{config::Balance, refusal::Refusal, telemetry::metrics};
+use super::backend::{Backend, Duty, State, now_ms};
+use crate::{
+    balance::{Algorithm, Candidate, choose, effective_weight, stable_hash},
+    config::Balance,
+    refusal::Refusal,
+    telemetry::metrics,
+};
+
+mod places;
+
+use places::Places;
+pub use places::{Grant, Limits, Place};
 
 /// Requests that may wait for an active backend, per console.
 const MAX_HELD: usize = 4096;
@@ -29,59 +40,180 @@ pub struct Group {
     /// The `host:port` of each.
     pub authorities: Vec<Arc<str>>,
     /// How one is chosen.
-    pub balance: Balance,
+    pub policy: Policy,
     /// Woken at every change of a backend's state.
     pub changed: Notify,
+    /// Requests that each may have at once.
+    places: Places,
     held: AtomicUsize,
 }
 
+/// How one of a console's servers is chosen.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// `balance`
+    pub balance: Balance,
+    /// `weight` of each backend.
+    pub weights: Vec<u32>,
+    /// For so long a server's share grows after it came up.
+    pub slow_start: Duration,
+    /// `max_connections` of each backend, and the queue before them.
+    pub limits: Limits,
+}
+
+/// What of a request matters to the choice.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// The client's address, for `balance = "source"`.
+    pub client: IpAddr,
+    /// The server that the request belongs to, wherever others would go.
+    pub owner: Option<usize>,
+    /// A server that has just failed this request: asked again only if it is the only one.
+    pub avoid: Option<usize>,
+}
+
 /// Whom to ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Pick {
-    /// This one.
-    Backend(usize),
+    /// This one, and a place there.
+    Backend(usize, Option<Place>),
+    /// All that could be asked have as many requests as they may, or the one that alone can be.
+    Full(Option<usize>),
     /// Nobody now; one may become active soon.
     Wait,
     /// Nobody, for a reason that waiting does not cure.
     Refuse(Refusal),
 }
 
+impl Policy {
+    /// As consoles without a word of balancing have it: `balance` and nothing else.
+    pub fn plain(balance: Balance, backends: usize) -> Self {
+        Self {
+            balance,
+            weights: vec![1; backends],
+            slow_start: Duration::ZERO,
+            limits: Limits::none(backends),
+        }
+    }
+}
+
 impl Group {
     /// A group of servers.
-    pub fn new(console: Arc<str>, backends: Vec<Arc<Backend>>, balance: Balance) -> Self {
+    pub fn new(console: Arc<str>, backends: Vec<Arc<Backend>>, policy: Policy) -> Arc<Self> {
         let authorities = backends
             .iter()
             .map(|b| Arc::clone(&b.key.authority))
             .collect();
-        Self {
+        Arc::new_cyclic(|group| Self {
+            places: Places::new(policy.limits.clone(), group.clone()),
             console,
             backends,
             authorities,
-            balance,
+            policy,
             changed: Notify::new(),
             held: AtomicUsize::new(0),
-        }
+        })
     }
 
     /// Who is to be asked now.
-    pub fn pick(&self) -> Pick {
-        let mut best: Option<(usize, u64)> = None;
-        for (index, backend) in self.backends.iter().enumerate() {
-            if backend.state() != State::Active || backend.identity_gate().is_err() {
-                continue;
-            }
-            match self.balance {
-                Balance::First => return Pick::Backend(index),
-                // of two that claim to be active, the one that became so later
-                Balance::Active => {
-                    let since = backend.active_since();
-                    if best.is_none_or(|(_, other)| since > other) {
-                        best = Some((index, since));
-                    }
+    pub fn pick(&self, wanted: &Wanted) -> Pick {
+        if let Some(owner) = wanted.owner {
+            return self.pick_owner(owner);
+        }
+        let mut avoid = wanted.avoid;
+        loop {
+            let chosen = self.choose(wanted, |index, backend| {
+                Some(index) != avoid && may_be_asked(backend) && self.places.has_room(index)
+            });
+            let Some(index) = chosen else {
+                if avoid.take().is_some() {
+                    continue;
                 }
+                let full = |backend: &Arc<Backend>| may_be_asked(backend);
+                if self.backends.iter().any(full) {
+                    return Pick::Full(None);
+                }
+                return self.nobody();
+            };
+            // another worker may have been faster
+            if let Ok(place) = self.places.take(index) {
+                return Pick::Backend(index, place);
             }
         }
-        best.map_or_else(|| self.nobody(), |(index, _)| Pick::Backend(index))
+    }
+
+    /// A request that one server alone can answer, even while that takes no new ones.
+    fn pick_owner(&self, owner: usize) -> Pick {
+        let backend = &self.backends[owner];
+        if let Err(refusal) = backend.identity_gate() {
+            return Pick::Refuse(refusal);
+        }
+        if backend.state() == State::Down || backend.duty() == Duty::Maintenance {
+            return Pick::Refuse(Refusal::OwnerGone);
+        }
+        self.places
+            .take(owner)
+            .map_or(Pick::Full(Some(owner)), |place| Pick::Backend(owner, place))
+    }
+
+    /// The same server once more, for a request that it has not done.
+    pub fn pick_again(&self, index: usize) -> Pick {
+        self.places
+            .take(index)
+            .map_or(Pick::Full(Some(index)), |place| Pick::Backend(index, place))
+    }
+
+    /// Waits for a place, where [`Group::pick`] found none.
+    pub async fn queue(&self, wanted: &Wanted, owner: Option<usize>) -> Result<Grant, Refusal> {
+        let look = || match owner {
+            Some(index) => self.pick_again(index),
+            None => self.pick(wanted),
+        };
+        let able = |index: usize| may_be_asked(&self.backends[index]);
+        self.places.queue(owner, look, able).await
+    }
+
+    fn choose(
+        &self,
+        wanted: &Wanted,
+        able: impl Fn(usize, &Backend) -> bool + Copy,
+    ) -> Option<usize> {
+        let backends = self.backends.iter().enumerate();
+        let algorithm = match self.policy.balance {
+            // of two that claim to be active, the one that became so later
+            Balance::Active => {
+                return backends
+                    .filter(|(index, backend)| able(*index, backend))
+                    .max_by_key(|(index, b)| (b.active_since(), std::cmp::Reverse(*index)))
+                    .map(|(index, _)| index);
+            }
+            Balance::First => {
+                return backends
+                    .filter(|(index, backend)| able(*index, backend))
+                    .map(|(index, _)| index)
+                    .next();
+            }
+            Balance::RoundRobin => Algorithm::RoundRobin,
+            Balance::LeastConn => Algorithm::LeastConn,
+            Balance::Source => Algorithm::Source,
+        };
+        let client = match algorithm {
+            Algorithm::Source => hash_of(wanted.client),
+            Algorithm::First | Algorithm::RoundRobin | Algorithm::LeastConn => 0,
+        };
+        let now = now_ms();
+        let candidates = backends.map(|(index, backend)| Candidate {
+            seat: &backend.seat,
+            weight: self.weight(index, backend, now),
+            load: backend.in_flight(),
+            up: able(index, backend),
+        });
+        choose(algorithm, client, candidates)
+    }
+
+    fn weight(&self, index: usize, backend: &Backend, now: u64) -> u32 {
+        let up_for = Duration::from_millis(now.saturating_sub(backend.changed_at()));
+        effective_weight(self.policy.weights[index], up_for, self.policy.slow_start)
     }
 
     fn nobody(&self) -> Pick {
@@ -95,25 +227,26 @@ impl Group {
         {
             return Pick::Refuse(refusal);
         }
-        match self.balance {
-            Balance::Active => Pick::Wait,
-            Balance::First if unknown => Pick::Wait,
-            Balance::First if self.backends.iter().all(|b| b.state() == State::Down) => {
-                Pick::Refuse(Refusal::BackendDown)
-            }
-            Balance::First => Pick::Wait,
+        if self.policy.balance == Balance::Active || unknown {
+            return Pick::Wait;
         }
+        let out = |b: &Arc<Backend>| b.state() == State::Down || b.duty() != Duty::Ready;
+        if self.backends.iter().all(out) {
+            return Pick::Refuse(Refusal::BackendDown);
+        }
+        Pick::Wait
     }
 
-    /// Whom to ask, waiting until `deadline` for somebody.
-    pub async fn pick_or_wait(&self, deadline: Instant) -> Result<usize, Refusal> {
+    /// Whom to ask, waiting until `deadline` for somebody, and in the queue where all are full.
+    pub async fn pick_or_wait(&self, wanted: &Wanted, deadline: Instant) -> Result<Grant, Refusal> {
         let mut held = None;
         loop {
             // armed before looking, so that no change is missed
             let changed = self.changed.notified();
-            match self.pick() {
-                Pick::Backend(index) => return Ok(index),
+            match self.pick(wanted) {
+                Pick::Backend(index, place) => return Ok((index, place)),
                 Pick::Refuse(refusal) => return Err(refusal),
+                Pick::Full(owner) => return self.queue(wanted, owner).await,
                 Pick::Wait => {
                     if held.is_none() {
                         held = Some(self.hold()?);
@@ -124,6 +257,11 @@ impl Group {
                 }
             }
         }
+    }
+
+    /// Requests that wait for a place at a backend.
+    pub fn queued(&self) -> usize {
+        self.places.queued()
     }
 
     fn verdict_of_waiting(&self) -> Refusal {
@@ -137,9 +275,11 @@ impl Group {
         if self.backends.iter().all(|b| b.state() == State::Down) {
             return Refusal::BackendDown;
         }
-        match self.balance {
+        match self.policy.balance {
             Balance::Active => Refusal::NoActive,
-            Balance::First => Refusal::BackendDown,
+            Balance::First | Balance::RoundRobin | Balance::LeastConn | Balance::Source => {
+                Refusal::BackendDown
+            }
         }
     }
 
@@ -172,7 +312,44 @@ impl Group {
                 }
             }
             self.changed.notify_waiters();
+            self.offer();
         }
+    }
+
+    /// Hands free places to those who wait for one.
+    fn offer(&self) {
+        self.places
+            .offer(|index| may_be_asked(&self.backends[index]));
+    }
+
+    /// Takes a server out of service, or back in.
+    pub fn assign(&self, index: usize, duty: Duty) {
+        let backend = &self.backends[index];
+        if backend.set_duty(duty) {
+            tracing::warn!(
+                console = %self.console,
+                backend = %backend.key.authority,
+                duty = duty.word(),
+                "backend reassigned"
+            );
+            self.changed.notify_waiters();
+            self.offer();
+            backend.kick.notify_one();
+        }
+    }
+}
+
+fn may_be_asked(backend: &Backend) -> bool {
+    backend.state() == State::Active
+        && backend.duty() == Duty::Ready
+        && backend.identity_gate().is_ok()
+}
+
+/// What `source` knows a client by.
+fn hash_of(client: IpAddr) -> u64 {
+    match client.to_canonical() {
+        IpAddr::V4(address) => stable_hash(&address.octets()),
+        IpAddr::V6(address) => stable_hash(&address.octets()),
     }
 }
 
@@ -193,85 +370,4 @@ pub fn hold_until(hold: Duration) -> Instant {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{super::backend::BackendKey, *};
-    use crate::gss::Principal;
-
-    fn group(balance: Balance) -> Group {
-        let backends = ["nn1", "nn2"]
-            .iter()
-            .map(|name| {
-                let spn: Principal = format!("HTTP/{name}@R").parse().unwrap();
-                let key = BackendKey {
-                    authority: format!("{name}:50070").into(),
-                    kind: "generic",
-                    proves: false,
-                    principal: None,
-                    spn: Some(spn),
-                    tls: None,
-                };
-                Arc::new(Backend::new(
-                    key,
-                    (*name).into(),
-                    50070,
-                    crate::kinds::ALL[0],
-                ))
-            })
-            .collect();
-        Group::new("namenode".into(), backends, balance)
-    }
-
-    #[test]
-    fn of_two_that_claim_to_be_active_the_later_is_asked() {
-        let group = group(Balance::Active);
-        assert_eq!(group.pick(), Pick::Wait);
-        group.learn(0, State::Active);
-        assert_eq!(group.pick(), Pick::Backend(0));
-        let first = group.backends[0].active_since();
-        while super::super::backend::now_ms() == first {}
-        // nn1 freezes, nn2 takes over, nn1 is thawed and still believes
-        group.learn(0, State::Down);
-        group.learn(1, State::Active);
-        group.learn(0, State::Active);
-        assert_eq!(group.pick(), Pick::Backend(1));
-    }
-
-    #[test]
-    fn first_takes_the_next_when_the_first_is_down() {
-        let group = group(Balance::First);
-        group.learn(0, State::Down);
-        group.learn(1, State::Active);
-        assert_eq!(group.pick(), Pick::Backend(1));
-        group.learn(1, State::Down);
-        assert_eq!(group.pick(), Pick::Refuse(Refusal::BackendDown));
-    }
-
-    #[tokio::test]
-    async fn a_held_request_goes_on_when_one_becomes_active() {
-        let group = Arc::new(group(Balance::Active));
-        let waiting = tokio::spawn({
-            let group = Arc::clone(&group);
-            async move {
-                group
-                    .pick_or_wait(hold_until(Duration::from_secs(60)))
-                    .await
-            }
-        });
-        while group.held.load(Ordering::Acquire) == 0 {
-            tokio::task::yield_now().await;
-        }
-        group.learn(1, State::Active);
-        assert_eq!(waiting.await.unwrap(), Ok(1));
-        assert_eq!(group.held.load(Ordering::Acquire), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn waiting_ends_at_the_deadline() {
-        let group = group(Balance::Active);
-        group.learn(0, State::Standby);
-        let end = group
-            .pick_or_wait(hold_until(Duration::from_secs(15)))
-            .await;
-        assert_eq!(end, Err(Refusal::NoActive));
-    }
-}
+mod tests;

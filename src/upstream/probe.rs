@@ -6,21 +6,18 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderMap, HeaderValue, header};
 
 use super::{
-    backend::{Backend, Obedience, State},
+    backend::{Backend, Duty, Obedience, State},
     client::{self, AskError, Reply},
     group::Group,
     login::{self, Credential, LoginError},
 };
 use crate::{
+    config::ProbeConfig,
     gss::Initiator,
     kinds::{Health, Obeys, PROOF_USER, UserField},
     refusal::Refusal,
 };
 
-/// A probe without an answer for so long is a miss.
-const TIMEOUT: Duration = Duration::from_secs(1);
-/// Misses in a row after which a backend that accepts connections is down.
-const FALL: u32 = 2;
 /// What a probe needs.
 #[derive(Clone, Debug)]
 pub struct Probe {
@@ -30,8 +27,8 @@ pub struct Probe {
     pub index: usize,
     /// Tokens for the login; `None` where the gateway does not log in.
     pub initiator: Option<Initiator>,
-    /// Time between looks.
-    pub interval: Duration,
+    /// How often, how patiently, how soon believed.
+    pub config: ProbeConfig,
 }
 
 /// Why a look failed.
@@ -60,10 +57,12 @@ impl Probe {
     /// Looks for ever; dropped with its task.
     pub async fn run(self) {
         loop {
-            self.look().await;
             let backend = self.backend();
+            if backend.duty() != Duty::Maintenance {
+                self.look().await;
+            }
             tokio::select! {
-                () = tokio::time::sleep(self.interval) => {}
+                () = tokio::time::sleep(self.config.interval) => {}
                 () = backend.kick.notified() => {
                     // kicks come in crowds: one look serves them all
                     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -96,15 +95,13 @@ impl Probe {
                 State::LoginFailed
             }
             Err(LookError::Ask(AskError::TimedOut | AskError::Broken(_)))
-                if backend.miss() < FALL =>
+                if backend.miss() < self.config.fall =>
             {
                 return;
             }
             Err(LookError::Ask(_)) => State::Down,
         };
-        if result.is_ok() {
-            backend.hit();
-        }
+        let risen = result.is_err() || backend.hit() >= self.config.rise;
         let error = result.err().map(|error| error.to_string());
         let text = error.clone();
         if backend.set_last_error(error)
@@ -126,7 +123,10 @@ impl Probe {
             // it may come back with another filter, or repaired
             backend.set_obedience(Obedience::Unproven);
         }
-        self.group.learn(self.index, state);
+        // one that was down has to be well for a while
+        if risen || backend.state() != State::Down {
+            self.group.learn(self.index, state);
+        }
         backend.looks.conclude(number);
     }
 
@@ -160,7 +160,8 @@ impl Probe {
         loop {
             let (headers, serial) = self.credentials(stale).await?;
             let addresses = backend.addresses();
-            let reply = client::get(backend, &addresses, target, headers, TIMEOUT).await?;
+            let reply =
+                client::get(backend, &addresses, target, headers, self.config.timeout).await?;
             if self.initiator.is_none() || !backend.kind.login_failed(&reply.head()) {
                 return Ok(reply);
             }
@@ -265,6 +266,6 @@ impl Probe {
         }
         add(proof.query);
         let addresses = backend.addresses();
-        Ok(client::get(backend, &addresses, &target, headers, TIMEOUT).await?)
+        Ok(client::get(backend, &addresses, &target, headers, self.config.timeout).await?)
     }
 }

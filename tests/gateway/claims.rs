@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use spnegate::refusal::Refusal;
 
 use crate::{
-    backend_login, backend_tls, failover, faults, framing, hold, impersonation, refusals, sessions,
-    tickets, uploads,
+    backend_login, backend_tls, balance, failover, faults, framing, hold, impersonation, refusals,
+    sessions, tickets, uploads,
 };
 
 /// Where a reason word is proven.
@@ -177,6 +177,18 @@ const CLAIMS: &[(Refusal, Proof)] = &[
         Here(hold::waiting_for_an_active_one_ends),
     ),
     (Refusal::HoldFull, Here(hold::waiting_has_a_limit)),
+    (Refusal::QueueFull, Here(balance::a_full_queue)),
+    (
+        Refusal::QueueTimeout,
+        Here(balance::a_queue_that_takes_too_long),
+    ),
+    (
+        Refusal::OwnerGone,
+        Elsewhere(
+            "no kind of this version has requests that one server alone can answer; the choice itself \
+             is tested in src/upstream/group/tests.rs",
+        ),
+    ),
     (
         Refusal::NotReplayable,
         Here(failover::a_large_body_is_not_sent_twice),

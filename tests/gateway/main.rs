@@ -31,6 +31,7 @@ mod world;
 mod answers;
 mod backend_login;
 mod backend_tls;
+mod balance;
 mod claims;
 mod cookies;
 mod failover;

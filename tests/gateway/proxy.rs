@@ -260,9 +260,13 @@ impl Gateway {
         Asking::new(self.world, address, method_and_target)
     }
 
+    pub fn admin_address(&self) -> SocketAddr {
+        self.running().admin_address().unwrap()
+    }
+
     /// What the admin listener says.
     pub fn admin(&self, path: &str) -> String {
-        let address = self.running().admin_address().unwrap();
+        let address = self.admin_address();
         let mut client = Client::connect(address);
         client.send(format!(
             "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"

@@ -119,6 +119,13 @@ fn one<'a>(
             spn,
             principal,
             tls,
+            weight: own("weight")
+                .and_then(|node| node.integer(0..=256))
+                .and_then(|weight| u32::try_from(weight).ok())
+                .unwrap_or(1),
+            max_connections: own("max_connections")
+                .and_then(|node| node.integer(1..=1_000_000))
+                .and_then(|most| usize::try_from(most).ok()),
         },
     ))
 }

@@ -1,15 +1,15 @@
 //! `[[console]]`: one console by itself.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use super::{
     super::{
-        Allow, BackendConfig, Balance, Console, IdentityMode,
+        Allow, BackendConfig, Console, IdentityMode,
         problem::{ConsoleFault, ValueFault},
         schema,
         tree::{Node, Table},
     },
-    Surroundings, backend, backend_tls, hosts, kerberos, nodes, tls,
+    Surroundings, backend, backend_tls, balance, hosts, kerberos, nodes, tls,
 };
 use crate::kinds::{self, Kind, UserField};
 
@@ -96,8 +96,6 @@ fn check<'a>(
     let buffer = retry
         .and_then(|node| node.size(MOST_BUFFER))
         .unwrap_or(64 << 10);
-    let half_second = Duration::from_millis(500);
-    let probe_bounds = Duration::from_millis(50)..=Duration::from_secs(3_600);
     let console = Console {
         name,
         kind: kind.unwrap_or(kinds::ALL[0]),
@@ -106,7 +104,10 @@ fn check<'a>(
         path: hosts::path(table),
         tls,
         redirect_from,
-        balance: balance(table, kind),
+        balance: balance::balance(table, kind),
+        slow_start: balance::slow_start(table),
+        queue: balance::queue(table),
+        probe: balance::probe(table),
         identity: identity.unwrap_or(IdentityMode::Service),
         allow: allow(table),
         node_trust: table.get("nodes").and_then(|node| {
@@ -120,11 +121,6 @@ fn check<'a>(
             .get("allow_encoded_slash")
             .and_then(|node| node.boolean())
             .unwrap_or(false),
-        probe_interval: table
-            .table("probe", &schema::PROBE)
-            .map_or(half_second, |probe| {
-                probe.duration("interval", half_second, probe_bounds)
-            }),
     };
     Checked {
         console,
@@ -179,21 +175,6 @@ fn identity(table: &Table<'_>, kind: Option<&'static dyn Kind>) -> Option<Identi
         }
     }
     Some(identity)
-}
-
-fn balance(table: &Table<'_>, kind: Option<&'static dyn Kind>) -> Balance {
-    let words = [("active", Balance::Active), ("first", Balance::First)];
-    let later = ["roundrobin", "leastconn", "source"];
-    let has_active = kind.is_some_and(Kind::has_active);
-    let default = if has_active {
-        Balance::Active
-    } else {
-        Balance::First
-    };
-    table
-        .get("balance")
-        .and_then(|node| node.word(&words, &later))
-        .unwrap_or(default)
 }
 
 fn addresses<'a>(node: &Node<'a>) -> Vec<(Node<'a>, SocketAddr)> {

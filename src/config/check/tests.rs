@@ -82,7 +82,7 @@ fn a_small_file_gets_its_defaults() {
     assert_eq!(console.balance, Balance::First);
     assert_eq!(console.identity, IdentityMode::Service);
     assert_eq!(console.retry_buffer, 65_536);
-    assert_eq!(console.probe_interval, Duration::from_millis(500));
+    assert_eq!(console.probe.interval, Duration::from_millis(500));
     assert_eq!(&*console.backends[0].url, "http://nn1.example.com:50070");
     let spn = |i: usize| console.backends[i].spn.as_ref().unwrap().to_string();
     assert_eq!(spn(0), "HTTP/nn1.example.com@EXAMPLE.COM");
@@ -149,8 +149,6 @@ name = "kdc"
         "23: console[0].hosts[0]: dir/merged.keytab holds no key for HTTP/other.example.com",
         "24: console[0].backends[0]: `nn1:50470` is no backend URL",
         "24: console[0].backends[1].url: `http://nn2:50070/dfs` is no backend URL",
-        "24: console[0].backends[1].weight: not in this version",
-        "25: console[0].balance: `roundrobin` is not in this version",
         "31: console[1].backends[0]: http://127.0.0.1:8088 is the gateway's own listener \
          0.0.0.0:8088: requests would run in a circle",
         "32: console[1].identity: `hadoop-cookie` is not in this version",

@@ -1,5 +1,7 @@
 //! The request of one try: what every try sends, and what the gateway logs in with there.
 
+use std::net::IpAddr;
+
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 
 use crate::{
@@ -21,6 +23,8 @@ pub struct Outgoing {
     pub cookies: Option<HeaderValue>,
     /// The query as the client sent it.
     pub query: String,
+    /// Who sent it.
+    pub client: IpAddr,
 }
 
 impl Outgoing {

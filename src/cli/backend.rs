@@ -1,0 +1,127 @@
+//! `spnegate backend` and `spnegate status`: what an operator asks of, and says to, a running
+//! gateway, by its admin listener.
+
+use std::{
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use super::{CONFIG, FAILED, check, say};
+use crate::{admin::control::HEADER, upstream::backend::Duty};
+
+/// For each step of the exchange with the gateway.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Which gateway.
+#[derive(Debug, clap::Args)]
+pub(super) struct Gateway {
+    /// Its admin listener; default: `admin.listen` of the configuration file
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    admin: Option<SocketAddr>,
+    /// The configuration file
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        default_value = "/etc/spnegate/spnegate.toml"
+    )]
+    config: PathBuf,
+}
+
+/// Which backend.
+#[derive(Debug, clap::Args)]
+pub(super) struct Which {
+    /// The console's name
+    console: String,
+    /// The backend, as host:port
+    backend: String,
+    #[command(flatten)]
+    gateway: Gateway,
+}
+
+/// Says what a backend is to do.
+pub(super) fn assign(which: &Which, duty: Duty) -> ExitCode {
+    let Some(admin) = admin(&which.gateway) else {
+        return ExitCode::from(CONFIG);
+    };
+    let path = format!(
+        "/backends/{}/{}/{}",
+        which.console,
+        which.backend,
+        duty.word()
+    );
+    finish(admin, ask(admin, "POST", &path))
+}
+
+/// Prints what the gateway says of itself, as JSON.
+pub(super) fn status(gateway: &Gateway) -> ExitCode {
+    let Some(admin) = admin(gateway) else {
+        return ExitCode::from(CONFIG);
+    };
+    finish(admin, ask(admin, "GET", "/?format=json"))
+}
+
+fn admin(gateway: &Gateway) -> Option<SocketAddr> {
+    if gateway.admin.is_some() {
+        return gateway.admin;
+    }
+    let file: &Path = &gateway.config;
+    let config = check::load(file)?;
+    let mut address = config.admin.map(|admin| admin.listen);
+    if address.is_none() {
+        say(format_args!(
+            "{}: there is no [admin] listener. Write admin.listen = \"127.0.0.1:9095\" and start \
+             the gateway again, or name it with --admin.",
+            file.display()
+        ));
+    }
+    if let Some(address) = address.as_mut().filter(|a| a.ip().is_unspecified()) {
+        address.set_ip(if address.is_ipv4() {
+            std::net::Ipv4Addr::LOCALHOST.into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
+    }
+    address
+}
+
+/// The answer's status and body. HTTP/1.0, so that the body ends with the connection.
+fn ask(admin: SocketAddr, method: &str, path: &str) -> io::Result<(u16, String)> {
+    let mut tcp = TcpStream::connect_timeout(&admin, PATIENCE)?;
+    tcp.set_read_timeout(Some(PATIENCE))?;
+    tcp.set_write_timeout(Some(PATIENCE))?;
+    write!(
+        tcp,
+        "{method} {path} HTTP/1.0\r\nHost: {admin}\r\n{HEADER}: yes\r\nContent-Length: 0\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer)?;
+    let status = answer.split(' ').nth(1).and_then(|word| word.parse().ok());
+    match (status, answer.split_once("\r\n\r\n")) {
+        (Some(status), Some((_, body))) => Ok((status, body.to_owned())),
+        _ => Err(io::Error::other("that is no HTTP")),
+    }
+}
+
+fn finish(admin: SocketAddr, answer: io::Result<(u16, String)>) -> ExitCode {
+    match answer {
+        Ok((200, body)) => {
+            let _ = writeln!(io::stdout().lock(), "{}", body.trim_end());
+            ExitCode::SUCCESS
+        }
+        Ok((_, body)) => {
+            say(body.trim_end());
+            ExitCode::from(FAILED)
+        }
+        Err(error) => {
+            say(format_args!(
+                "cannot ask the gateway at {admin}: {error}. Is it running, and is that its \
+                 admin.listen?"
+            ));
+            ExitCode::from(FAILED)
+        }
+    }
+}

@@ -1,0 +1,306 @@
+use super::{super::backend::BackendKey, *};
+use crate::gss::Principal;
+
+fn group(balance: Balance) -> Arc<Group> {
+    with(Policy::plain(balance, 2))
+}
+
+fn limited(balance: Balance, each: [Option<usize>; 2], queue: usize) -> Arc<Group> {
+    let limits = Limits {
+        each: each.to_vec(),
+        queue,
+        patience: Duration::from_secs(10),
+    };
+    let group = with(Policy {
+        limits,
+        ..Policy::plain(balance, 2)
+    });
+    group.learn(0, State::Active);
+    group.learn(1, State::Active);
+    group
+}
+
+fn with(policy: Policy) -> Arc<Group> {
+    let backends = ["nn1", "nn2"]
+        .iter()
+        .map(|name| {
+            let spn: Principal = format!("HTTP/{name}@R").parse().unwrap();
+            let key = BackendKey {
+                authority: format!("{name}:50070").into(),
+                kind: "generic",
+                proves: false,
+                principal: None,
+                spn: Some(spn),
+                tls: None,
+            };
+            Arc::new(Backend::new(
+                key,
+                (*name).into(),
+                50070,
+                crate::kinds::ALL[0],
+            ))
+        })
+        .collect();
+    Group::new("namenode".into(), backends, policy)
+}
+
+fn from(client: &str) -> Wanted {
+    Wanted {
+        client: client.parse().unwrap(),
+        owner: None,
+        avoid: None,
+    }
+}
+
+fn anybody() -> Wanted {
+    from("192.0.2.1")
+}
+
+/// Where a request would go; nothing where it has to wait.
+fn picked(group: &Group) -> Result<Option<usize>, Refusal> {
+    match group.pick(&anybody()) {
+        Pick::Backend(index, _) => Ok(Some(index)),
+        Pick::Full(_) | Pick::Wait => Ok(None),
+        Pick::Refuse(refusal) => Err(refusal),
+    }
+}
+
+fn place(group: &Group) -> Place {
+    match group.pick(&anybody()) {
+        Pick::Backend(_, Some(place)) => place,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn of_two_that_claim_to_be_active_the_later_is_asked() {
+    let group = group(Balance::Active);
+    assert_eq!(picked(&group), Ok(None));
+    group.learn(0, State::Active);
+    assert_eq!(picked(&group), Ok(Some(0)));
+    let first = group.backends[0].active_since();
+    while super::super::backend::now_ms() == first {}
+    // nn1 freezes, nn2 takes over, nn1 is thawed and still believes
+    group.learn(0, State::Down);
+    group.learn(1, State::Active);
+    group.learn(0, State::Active);
+    assert_eq!(picked(&group), Ok(Some(1)));
+}
+
+#[test]
+fn first_takes_the_next_when_the_first_is_down() {
+    let group = group(Balance::First);
+    group.learn(0, State::Down);
+    group.learn(1, State::Active);
+    assert_eq!(picked(&group), Ok(Some(1)));
+    group.learn(1, State::Down);
+    assert_eq!(picked(&group), Err(Refusal::BackendDown));
+}
+
+#[tokio::test]
+async fn a_held_request_goes_on_when_one_becomes_active() {
+    let group = group(Balance::Active);
+    let waiting = tokio::spawn({
+        let group = Arc::clone(&group);
+        async move {
+            group
+                .pick_or_wait(&anybody(), hold_until(Duration::from_secs(60)))
+                .await
+        }
+    });
+    while group.held.load(Ordering::Acquire) == 0 {
+        tokio::task::yield_now().await;
+    }
+    group.learn(1, State::Active);
+    assert_eq!(waiting.await.unwrap().map(|(index, _)| index), Ok(1));
+    assert_eq!(group.held.load(Ordering::Acquire), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_ends_at_the_deadline() {
+    let group = group(Balance::Active);
+    group.learn(0, State::Standby);
+    let end = group
+        .pick_or_wait(&anybody(), hold_until(Duration::from_secs(15)))
+        .await;
+    assert_eq!(end.map(|_| ()), Err(Refusal::NoActive));
+}
+
+#[test]
+fn turns_go_round_by_weight() {
+    let group = with(Policy {
+        weights: vec![3, 1],
+        ..Policy::plain(Balance::RoundRobin, 2)
+    });
+    group.learn(0, State::Active);
+    group.learn(1, State::Active);
+    let turns: Vec<_> = (0..8).map(|_| picked(&group).unwrap().unwrap()).collect();
+    assert_eq!(turns.iter().filter(|index| **index == 0).count(), 6);
+}
+
+#[test]
+fn the_one_with_fewer_requests_is_asked() {
+    let group = group(Balance::LeastConn);
+    group.learn(0, State::Active);
+    group.learn(1, State::Active);
+    let busy = super::super::backend::InFlight::at(&group.backends[0], None);
+    assert_eq!(picked(&group), Ok(Some(1)));
+    drop(busy);
+}
+
+#[test]
+fn a_client_keeps_its_server_until_that_is_gone() {
+    let group = group(Balance::Source);
+    group.learn(0, State::Active);
+    group.learn(1, State::Active);
+    let of = |client: &str| match group.pick(&from(client)) {
+        Pick::Backend(index, _) => index,
+        other => panic!("{other:?}"),
+    };
+    let clients: Vec<String> = (0..64).map(|n| format!("192.0.2.{n}")).collect();
+    let before: Vec<usize> = clients.iter().map(|client| of(client)).collect();
+    assert!(before.contains(&0) && before.contains(&1));
+    // the same client by way of an IPv4-mapped address
+    assert_eq!(of("::ffff:192.0.2.7"), before[7]);
+    group.learn(1, State::Down);
+    assert!(clients.iter().all(|client| of(client) == 0));
+    group.learn(1, State::Active);
+    let after: Vec<usize> = clients.iter().map(|client| of(client)).collect();
+    assert_eq!(before, after);
+}
+
+#[test]
+fn one_that_has_just_failed_is_asked_again_only_if_it_is_the_only_one() {
+    let group = group(Balance::First);
+    group.learn(0, State::Active);
+    group.learn(1, State::Active);
+    let wanted = Wanted {
+        avoid: Some(0),
+        ..anybody()
+    };
+    assert!(matches!(group.pick(&wanted), Pick::Backend(1, _)));
+    group.learn(1, State::Down);
+    assert!(matches!(group.pick(&wanted), Pick::Backend(0, _)));
+}
+
+#[test]
+fn a_drained_server_gets_only_what_is_its_own() {
+    let group = group(Balance::First);
+    group.learn(0, State::Active);
+    group.learn(1, State::Active);
+    group.assign(0, Duty::Drain);
+    assert_eq!(picked(&group), Ok(Some(1)));
+    let owned = Wanted {
+        owner: Some(0),
+        ..anybody()
+    };
+    assert!(matches!(group.pick(&owned), Pick::Backend(0, _)));
+    group.assign(0, Duty::Maintenance);
+    assert!(matches!(
+        group.pick(&owned),
+        Pick::Refuse(Refusal::OwnerGone)
+    ));
+    group.assign(1, Duty::Drain);
+    assert_eq!(picked(&group), Err(Refusal::BackendDown));
+    group.assign(0, Duty::Ready);
+    assert_eq!(picked(&group), Ok(Some(0)));
+}
+
+#[tokio::test]
+async fn places_go_to_those_who_wait_in_order() {
+    let group = limited(Balance::First, [Some(1), Some(1)], 8);
+    let (one, other) = (place(&group), place(&group));
+    let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let mut waiting = Vec::new();
+    for number in 0..3 {
+        let (group, order) = (Arc::clone(&group), Arc::clone(&order));
+        let before = group.queued();
+        let task = tokio::spawn({
+            let group = Arc::clone(&group);
+            async move {
+                let grant = group.queue(&anybody(), None).await.unwrap();
+                order.lock().unwrap().push(number);
+                drop(grant);
+            }
+        });
+        until(|| group.queued() > before).await;
+        waiting.push(task);
+    }
+    // nobody overtakes
+    assert!(matches!(group.pick(&anybody()), Pick::Full(None)));
+    drop(one);
+    for task in waiting {
+        task.await.unwrap();
+    }
+    assert_eq!(*order.lock().unwrap(), [0, 1, 2]);
+    drop(other);
+    assert_eq!(group.queued(), 0);
+    assert_eq!(picked(&group), Ok(Some(0)));
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_and_who_gives_up_leaves_it() {
+    let group = limited(Balance::First, [Some(1), Some(1)], 1);
+    let (one, other) = (place(&group), place(&group));
+    let waiting = tokio::spawn({
+        let group = Arc::clone(&group);
+        async move { group.queue(&anybody(), None).await.map(|_| ()) }
+    });
+    until(|| group.queued() == 1).await;
+    let refused = group.queue(&anybody(), None).await.map(|_| ());
+    assert_eq!(refused, Err(Refusal::QueueFull));
+    waiting.abort();
+    assert!(waiting.await.is_err());
+    assert_eq!(group.queued(), 0);
+    drop((one, other));
+    assert_eq!(picked(&group), Ok(Some(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_place_ends_in_time() {
+    let group = limited(Balance::First, [Some(1), Some(1)], 1);
+    let _places = (place(&group), place(&group));
+    let late = group.queue(&anybody(), None).await.map(|_| ());
+    assert_eq!(late, Err(Refusal::QueueTimeout));
+    assert_eq!(group.queued(), 0);
+}
+
+#[tokio::test]
+async fn who_waits_for_one_server_holds_up_nobody_at_another() {
+    let group = limited(Balance::First, [Some(1), Some(1)], 8);
+    let first = place(&group);
+    let owner = tokio::spawn({
+        let group = Arc::clone(&group);
+        async move {
+            group
+                .queue(&anybody(), Some(0))
+                .await
+                .map(|(index, _)| index)
+        }
+    });
+    until(|| group.queued() == 1).await;
+    let grant = group.queue(&anybody(), None).await.map(|(index, _)| index);
+    assert_eq!(grant, Ok(1));
+    drop(first);
+    assert_eq!(owner.await.unwrap(), Ok(0));
+}
+
+#[tokio::test]
+async fn a_server_that_comes_up_is_offered_to_those_who_wait() {
+    let group = limited(Balance::RoundRobin, [Some(1), None], 8);
+    group.learn(1, State::Down);
+    let _first = place(&group);
+    let waiting = tokio::spawn({
+        let group = Arc::clone(&group);
+        async move { group.queue(&anybody(), None).await.map(|(index, _)| index) }
+    });
+    until(|| group.queued() == 1).await;
+    group.learn(1, State::Active);
+    assert_eq!(waiting.await.unwrap(), Ok(1));
+}

@@ -1,0 +1,224 @@
+//! Several servers behind one console: whose turn it is, how many requests each may have, and what
+//! operators take out of service.
+
+use std::process::Command;
+
+use spnegate::refusal::Refusal;
+
+use crate::{
+    backend::{Backend, backend, raw, reply, second, silence},
+    proxy::{Gateway, Setup, gateway},
+    realm::eventually,
+};
+
+fn pair(one: &Backend, two: &Backend, balance: &str) -> Setup {
+    gateway()
+        .console("generic")
+        .backend(one)
+        .backend(two)
+        .with(&format!("balance = \"{balance}\""))
+}
+
+fn both_are_known(gateway: &Gateway) {
+    eventually("the probes have seen both", || {
+        gateway.admin("/?format=json").matches("\"active\"").count() >= 2
+    });
+}
+
+fn ask(gateway: &Gateway, times: usize) {
+    for _ in 0..times {
+        let answer = gateway.ask("GET /x").by("alice").answer();
+        assert_eq!(answer.status, 200, "{}", answer.all_text());
+    }
+}
+
+#[test]
+fn turns_are_shared_by_all_workers() {
+    let (one, two) = (backend(), second());
+    let gateway = pair(&one, &two, "roundrobin").run();
+    both_are_known(&gateway);
+    ask(&gateway, 20);
+    assert_eq!((one.seen().len(), two.seen().len()), (10, 10));
+}
+
+#[test]
+fn a_server_of_no_weight_gets_nothing() {
+    let (one, two) = (backend(), second());
+    let server = |backend: &Backend, weight: u32| {
+        format!(
+            "{{ url = \"{}\", spn = \"{}\", weight = {weight} }}",
+            backend.url(),
+            backend.spn()
+        )
+    };
+    let gateway = gateway()
+        .console("generic")
+        .with(&format!(
+            "backends = [{}, {}]",
+            server(&one, 0),
+            server(&two, 7)
+        ))
+        .with("balance = \"leastconn\"")
+        .run();
+    both_are_known(&gateway);
+    ask(&gateway, 6);
+    assert_eq!((one.seen().len(), two.seen().len()), (0, 6));
+}
+
+#[test]
+fn a_client_stays_where_it_is_and_moves_when_its_server_dies() {
+    let (one, two) = (backend(), second());
+    let gateway = pair(&one, &two, "source").run();
+    both_are_known(&gateway);
+    ask(&gateway, 6);
+    let (home, other) = if one.seen().is_empty() {
+        (two, one)
+    } else {
+        (one, two)
+    };
+    assert_eq!((home.seen().len(), other.seen().len()), (6, 0));
+    home.kill();
+    ask(&gateway, 4);
+    assert_eq!(other.seen().len(), 4);
+}
+
+#[test]
+fn a_get_that_breaks_off_goes_to_the_other_and_a_post_does_not() {
+    let (one, two) = (backend(), second());
+    let gateway = pair(&one, &two, "first").run();
+    both_are_known(&gateway);
+    one.now_answers(|_| raw(b"HTTP/1.1 2").then(crate::backend::Then::Close));
+    two.now_answers(|_| reply(200).body("two"));
+    gateway.ask("GET /x").by("alice").answer().is_ok("two");
+    one.forget();
+    two.forget();
+    let answer = gateway.ask("POST /x").by("alice").body("once").answer();
+    answer.is(Refusal::BackendBroken);
+    assert_eq!((one.seen().len(), two.seen().len()), (1, 0));
+}
+
+fn one_at_a_time(backend: &Backend, queue: &str) -> Gateway {
+    let server = format!(
+        "backends = [{{ url = \"{}\", spn = \"{}\", max_connections = 1 }}]",
+        backend.url(),
+        backend.spn()
+    );
+    let gateway = gateway()
+        .console("generic")
+        .with(&server)
+        .with(&format!("queue = {queue}"))
+        .run();
+    ask(&gateway, 1);
+    backend.forget();
+    gateway
+}
+
+#[test]
+fn requests_over_the_limit_wait_their_turn() {
+    let backend = backend();
+    let gateway = one_at_a_time(&backend, "{ length = 8, timeout = \"30s\" }");
+    // a body that has not ended keeps its place
+    backend.now_answers(|seen| {
+        if seen.path().contains("slow") {
+            raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na").then(crate::backend::Then::Hang)
+        } else {
+            reply(200).body("done")
+        }
+    });
+    let mut slow = gateway.ask("GET /slow").by("alice").send();
+    assert!(slow.head().unwrap().contains("200"));
+    let mut waiting: Vec<_> = (0..3)
+        .map(|_| gateway.ask("GET /x").by("alice").send())
+        .collect();
+    eventually("three wait", || {
+        gateway.admin("/?format=json").contains("\"queued\": 3")
+    });
+    assert_eq!(backend.seen().len(), 1);
+    // the client goes, and with it the request
+    slow.hang_up();
+    for client in &mut waiting {
+        client.answer().is_ok("done");
+    }
+}
+
+#[test]
+pub fn a_full_queue() {
+    let backend = backend();
+    let gateway = one_at_a_time(&backend, "{ length = 1, timeout = \"30s\" }");
+    backend.now_answers(|_| silence());
+    let _busy = gateway.ask("GET /1").by("alice").send();
+    eventually("it is there", || backend.seen().len() == 1);
+    let _waits = gateway.ask("GET /2").by("alice").send();
+    eventually("one waits", || {
+        gateway.admin("/?format=json").contains("\"queued\": 1")
+    });
+    let answer = gateway.ask("GET /3").by("alice").answer();
+    answer.is(Refusal::QueueFull);
+    assert!(answer.header("retry-after").is_some());
+}
+
+#[test]
+pub fn a_queue_that_takes_too_long() {
+    let backend = backend();
+    let gateway = one_at_a_time(&backend, "{ length = 8, timeout = \"100ms\" }");
+    backend.now_answers(|_| silence());
+    let _busy = gateway.ask("GET /1").by("alice").send();
+    eventually("it is there", || backend.seen().len() == 1);
+    let answer = gateway.ask("GET /2").by("alice").answer();
+    answer.is(Refusal::QueueTimeout);
+    assert_eq!(backend.seen().len(), 1);
+}
+
+fn spnegate(gateway: &Gateway, arguments: &[&str]) -> (bool, String) {
+    let admin = gateway.admin_address().to_string();
+    let output = Command::new(env!("CARGO_BIN_EXE_spnegate"))
+        .args(arguments)
+        .args(["--admin", &admin])
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn a_backend_is_drained_from_the_command_line() {
+    let (one, two) = (backend(), second());
+    let gateway = pair(&one, &two, "first").run();
+    both_are_known(&gateway);
+    ask(&gateway, 1);
+    let name = one.address().to_string();
+    let (done, text) = spnegate(&gateway, &["backend", "drain", "generic", &name]);
+    assert!(done && text.contains("is drain"), "{text}");
+    ask(&gateway, 3);
+    assert_eq!((one.seen().len(), two.seen().len()), (1, 3));
+    let (_, status) = spnegate(&gateway, &["status"]);
+    assert!(status.contains("\"duty\": \"drain\""), "{status}");
+    assert!(spnegate(&gateway, &["backend", "ready", "generic", &name]).0);
+    ask(&gateway, 1);
+    assert_eq!((one.seen().len(), two.seen().len()), (2, 3));
+}
+
+#[test]
+fn a_wrong_name_is_told_with_the_right_ones() {
+    let (one, two) = (backend(), second());
+    let gateway = pair(&one, &two, "first").run();
+    let (done, text) = spnegate(&gateway, &["backend", "drain", "generic", "nn9:1"]);
+    assert!(!done && text.contains(&one.address().to_string()), "{text}");
+    let (done, text) = spnegate(&gateway, &["backend", "drain", "nope", "nn9:1"]);
+    assert!(!done && text.contains("no console `nope`"), "{text}");
+}
+
+#[test]
+fn a_server_in_maintenance_is_left_alone() {
+    let (one, two) = (backend(), second());
+    let gateway = pair(&one, &two, "roundrobin").run();
+    both_are_known(&gateway);
+    let name = one.address().to_string();
+    assert!(spnegate(&gateway, &["backend", "maintenance", "generic", &name]).0);
+    ask(&gateway, 4);
+    assert_eq!(two.seen().len(), 4);
+    one.kill();
+    ask(&gateway, 2);
+    let (_, status) = spnegate(&gateway, &["status"]);
+    assert!(status.contains("\"duty\": \"maintenance\""), "{status}");
+}
