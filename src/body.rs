@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::upstream::body::UpstreamBody;
+use crate::upstream::{body::UpstreamBody, coordinator::CoordinatorBody};
 
 /// An answer's body.
 #[derive(Debug, Default)]
@@ -22,6 +22,8 @@ pub enum Body {
     Full(Bytes),
     /// A backend's.
     Upstream(UpstreamBody),
+    /// A coordinator's, whose addresses are led back to the gateway.
+    Coordinator(Box<CoordinatorBody>),
 }
 
 impl From<Bytes> for Body {
@@ -50,6 +52,7 @@ impl HttpBody for Body {
                 Poll::Ready(Some(Ok(Frame::data(page))))
             }
             Self::Upstream(body) => Pin::new(body).poll_frame(cx),
+            Self::Coordinator(body) => Pin::new(&mut **body).poll_frame(cx),
         }
     }
 
@@ -58,6 +61,7 @@ impl HttpBody for Body {
             Self::Empty => true,
             Self::Full(_) => false,
             Self::Upstream(body) => body.is_end_stream(),
+            Self::Coordinator(body) => body.is_end_stream(),
         }
     }
 
@@ -66,6 +70,7 @@ impl HttpBody for Body {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(page) => SizeHint::with_exact(page.len() as u64),
             Self::Upstream(body) => body.size_hint(),
+            Self::Coordinator(body) => body.size_hint(),
         }
     }
 }

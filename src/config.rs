@@ -5,6 +5,8 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use http::HeaderValue;
+
 use crate::{
     auth::names::AuthToLocal,
     gss::Principal,
@@ -169,6 +171,8 @@ pub struct Console {
     pub balance: Balance,
     /// How a backend is told who the user is.
     pub identity: IdentityMode,
+    /// `become`: who may name another user.
+    pub becomes: Becomes,
     /// Who may use it; `None`: every mapped user.
     pub allow: Option<Allow>,
     /// Nodes that may be reached through its links.
@@ -281,6 +285,37 @@ impl Balance {
     }
 }
 
+/// `console.become`: who may name another user in a header of the client's own (`X-Presto-User`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Becomes(pub Vec<Become>);
+
+/// One entry of `console.become`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Become {
+    /// Short name of who is logged in.
+    pub user: Arc<str>,
+    /// Whom it may be; `*`: anybody.
+    pub as_users: Vec<Arc<str>>,
+}
+
+impl Becomes {
+    /// The user that a client names, if it may: one value, and `user` may be that one.
+    pub fn named<'h>(
+        &self,
+        user: &str,
+        mut named: impl Iterator<Item = &'h HeaderValue>,
+    ) -> Option<&'h HeaderValue> {
+        let (Some(value), None) = (named.next(), named.next()) else {
+            return None;
+        };
+        let name = value.to_str().ok().filter(|name| !name.is_empty())?;
+        let may = |entry: &&Become| {
+            *entry.user == *user && entry.as_users.iter().any(|a| **a == *name || **a == *"*")
+        };
+        self.0.iter().find(may).map(|_| value)
+    }
+}
+
 /// `console.identity`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdentityMode {
@@ -290,6 +325,8 @@ pub enum IdentityMode {
     DoAs,
     /// `user.name=` for a console without Kerberos; no login.
     Simple,
+    /// Nobody logs in, neither clients nor the gateway; what a client says of itself passes.
+    None,
 }
 
 impl IdentityMode {
@@ -299,6 +336,7 @@ impl IdentityMode {
             Self::Service => "service",
             Self::DoAs => "doas",
             Self::Simple => "simple",
+            Self::None => "none",
         }
     }
 }

@@ -34,7 +34,7 @@ use crate::{
         acl::AclService,
         names::AuthToLocal,
         origin,
-        session::{Found, Sessions, clearing_cookie, unix_now},
+        session::{Found, Session, Sessions, clearing_cookie, unix_now},
         spnego::{LoginSlot, SpnegoService},
     },
     body::Body,
@@ -69,6 +69,8 @@ pub struct Route {
     pub hosts: Vec<Arc<str>>,
     /// Path prefix without a final slash; `None`: all paths.
     pub path: Option<Arc<str>>,
+    /// Who everybody is, where nobody logs in.
+    pub anonymous: Option<Arc<Session>>,
     /// Whether `%2F` passes.
     pub encoded_slash: bool,
     /// The console's name.
@@ -187,6 +189,9 @@ impl Service<Request<Incoming>> for Gateway {
         let response = match framing.and_then(|()| route(site, &mut parts)) {
             Ok(Routed::Console(route)) => {
                 let recorder = route.recorder.clone();
+                if let Some(anonymous) = &route.anonymous {
+                    parts.extensions.insert(Arc::clone(anonymous));
+                }
                 let inner = route
                     .stack
                     .borrow_mut()

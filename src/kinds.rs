@@ -7,13 +7,19 @@ use std::{fmt::Debug, sync::Arc};
 
 use http::{HeaderMap, Method, StatusCode};
 
+mod coordinator;
 mod generic;
 mod hadoop;
+mod hiveserver2;
 mod httpfs;
+mod impala;
 mod jobhistory;
 mod namenode;
 mod oozie;
+mod presto;
 mod resourcemanager;
+mod thrift;
+mod trino;
 
 /// The most bytes of a backend's body that a kind is shown.
 pub const PREFIX: usize = 8 * 1024;
@@ -49,6 +55,8 @@ pub enum Verdict {
     LoginFailed,
     /// Not this one: nothing was done, ask the active one (`StandbyException`, 307 to a sibling).
     Standby,
+    /// What the request is about is not here, and may be at another: nothing was done.
+    NotHere,
 }
 
 /// What a probe's answer says.
@@ -147,6 +155,12 @@ pub trait Kind: Debug + Send + Sync + 'static {
         UserField::Query("doAs")
     }
 
+    /// Whether the user that the gateway tells is the only one that the server can act as: nothing
+    /// has to be proven then. Only where the protocol itself says so.
+    fn knows_only_the_told_user(&self) -> bool {
+        false
+    }
+
     /// Lower-case names of query parameters by which a client could say who it is; all are cut.
     fn identity_parameters(&self) -> &'static [&'static str] {
         &["doas", "user.name", "delegation", "namenoderpcaddress"]
@@ -229,6 +243,32 @@ pub trait Kind: Debug + Send + Sync + 'static {
         }
     }
 
+    /// The one server that can answer a request, by a word that [`Kind::owner_by_id`] or
+    /// [`Kind::begins_owned`] gave before: a query runs in one coordinator.
+    fn owner<'a>(&self, asked: &Asked<'a>, headers: &'a HeaderMap) -> Option<&'a str> {
+        let _ = (asked, headers);
+        None
+    }
+
+    /// The word for the server that began what has this id (`"id"` of the JSON of an answer that
+    /// [`Kind::names_addresses`]).
+    fn owner_by_id<'a>(&self, id: &'a str) -> Option<&'a str> {
+        let _ = id;
+        None
+    }
+
+    /// A header of answers whose value is such a word: what it names has begun at that server.
+    fn begins_owned(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Whether the JSON of the answer names addresses (`nextUri`, `infoUri`, `partialCancelUri`)
+    /// that have to lead back to the gateway.
+    fn names_addresses(&self, asked: &Asked<'_>) -> bool {
+        let _ = asked;
+        false
+    }
+
     /// The status that the client gets instead of this answer's, its body kept.
     ///
     /// For kinds that refuse a *user* with 401 (Oozie): a 401 without a challenge breaks RFC 9110
@@ -269,11 +309,15 @@ pub trait Kind: Debug + Send + Sync + 'static {
 /// The kinds of this version.
 pub static ALL: &[&dyn Kind] = &[
     &generic::Generic,
+    &hiveserver2::HiveServer2,
     &httpfs::HttpFs,
+    &impala::Impala,
     &jobhistory::JobHistory,
     &namenode::NameNode,
     &oozie::Oozie,
+    &presto::Presto,
     &resourcemanager::ResourceManager,
+    &trino::Trino,
 ];
 
 /// The kind of that name in the configuration file.

@@ -2,6 +2,7 @@
 //!
 //! In a request's way: after the attempt, before the answer goes out.
 
+pub mod addresses;
 pub mod json;
 pub mod location;
 pub mod node;

@@ -8,6 +8,7 @@ pub mod attempt;
 pub mod backend;
 pub mod body;
 pub mod client;
+pub mod coordinator;
 pub mod group;
 pub mod login;
 pub mod looks;

@@ -17,13 +17,14 @@ use spnegate::{
 use tempfile::TempDir;
 use toml::de::{DeTable, DeValue};
 
-const EXAMPLES: [(&str, &str); 7] = [
+const EXAMPLES: [(&str, &str); 8] = [
     ("cluster.toml", include_str!("../conf/cluster.toml")),
     (
         "ha-namenodes.toml",
         include_str!("../conf/ha-namenodes.toml"),
     ),
     ("oozie.toml", include_str!("../conf/oozie.toml")),
+    ("presto.toml", include_str!("../conf/presto.toml")),
     ("reference.toml", include_str!("../conf/reference.toml")),
     (
         "resourcemanager.toml",

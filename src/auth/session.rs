@@ -110,6 +110,22 @@ impl Session {
         }
     }
 
+    /// Whoever comes where nobody logs in: no name, no principal, no cookie.
+    pub fn anonymous() -> Self {
+        Self {
+            id: [0; 16],
+            scheme: Scheme::Plain,
+            issued: 0,
+            seen: 0,
+            expires: u32::MAX,
+            reissued: AtomicU32::new(0),
+            generation: 0,
+            text: "".into(),
+            value_len: 0,
+            principal_len: 0,
+        }
+    }
+
     /// The short name, by `auth_to_local`.
     pub fn user(&self) -> &str {
         &self.text[usize::from(self.value_len) + usize::from(self.principal_len)..]

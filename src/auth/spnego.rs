@@ -1,6 +1,7 @@
 //! The SPNEGO step as a Tower layer: session cookie, else token, else 401.
 //!
-//! In a request's way it stands before everything that needs to know the user. What follows finds
+//! In a request's way it stands before everything that needs to know the user; a request that carries
+//! a session among its extensions already passes. What follows finds
 //! an `Arc<`[`Session`]`>` in the request's extensions; the request is otherwise as it came (who
 //! forwards it strips `Authorization` and cookies). The answer gets the mutual authentication token
 //! and the session cookie, and where wanted the session among its extensions.
@@ -231,6 +232,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        // somebody further out knows already
+        if request.extensions().get::<Arc<Session>>().is_some() {
+            return SpnegoFuture::calling(self.inner.call(request), Answer::default());
+        }
         let now = unix_now();
         let token = match self.policy.credentials(request.headers(), now) {
             Credentials::Session(session) => {

@@ -22,6 +22,7 @@ mod balance;
 mod console;
 mod files;
 mod hosts;
+mod identity;
 mod kerberos;
 mod keytab;
 mod listeners;

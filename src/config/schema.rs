@@ -104,6 +104,7 @@ pub static CONSOLE: Section = Section {
         "slow_start",
         "queue",
         "identity",
+        "become",
         "allow",
         "nodes",
         "retry",
@@ -196,6 +197,13 @@ pub static RETRY: Section = Section {
     later: &[],
 };
 
+/// A table in `console.become`
+pub static BECOME: Section = Section {
+    name: "console.become",
+    keys: &["user", "as"],
+    later: &[],
+};
+
 /// `console.queue`
 pub static QUEUE: Section = Section {
     name: "console.queue",
@@ -229,5 +237,6 @@ pub static SECTIONS: &[&Section] = &[
     &NODES,
     &RETRY,
     &QUEUE,
+    &BECOME,
     &PROBE,
 ];

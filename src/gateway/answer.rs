@@ -26,6 +26,8 @@ use crate::{
     upstream::{
         attempt::{Answer, Outgoing},
         body::UpstreamBody,
+        coordinator::CoordinatorBody,
+        group::Group,
     },
 };
 
@@ -36,6 +38,8 @@ pub struct Client<'a> {
     pub session: &'a Session,
     /// Whether by TLS.
     pub tls: bool,
+    /// The servers that were asked.
+    pub group: &'a Arc<Group>,
 }
 
 impl Client<'_> {
@@ -92,6 +96,7 @@ pub fn for_client(
         incoming,
         lease,
         backend,
+        index,
     } = answer;
     let (mut parts, ()) = response.into_parts();
     let status = console.kind.client_status(&Head {
@@ -141,17 +146,36 @@ pub fn for_client(
             body = Body::from(rewritten);
         }
     }
+    if console.kind.names_addresses(&asked_of(out)) && is_json(&parts.headers) {
+        // the gateway asked for none: what cannot be read may hold addresses
+        if parts.headers.contains_key(header::CONTENT_ENCODING) {
+            return Err(Refusal::BackendBroken);
+        }
+        body = match body {
+            Body::Upstream(inner) => {
+                parts.headers.remove(header::CONTENT_LENGTH);
+                let origin = client.origin(&out.headers, &console.hosts);
+                let inner = CoordinatorBody::new(inner, origin, client.group, console.kind, index);
+                Body::Coordinator(Box::new(inner))
+            }
+            other => other,
+        };
+    }
     parts.status = status.unwrap_or(parts.status);
     Ok(Response::from_parts(parts, body))
 }
 
 /// Whether the body can be read as JSON as it comes.
 fn is_plain_json(answer: &Answer) -> bool {
-    let json = |value: &HeaderValue| value.as_bytes().starts_with(b"application/json");
     let headers = answer.response.headers();
     answer.response.status() == StatusCode::OK
         && !headers.contains_key(header::CONTENT_ENCODING)
-        && headers.get(header::CONTENT_TYPE).is_some_and(json)
+        && is_json(headers)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let json = |value: &HeaderValue| value.as_bytes().starts_with(b"application/json");
+    headers.get(header::CONTENT_TYPE).is_some_and(json)
 }
 
 /// Reads for as long as the body may be a link: all of a link, which is returned, a few bytes of

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    config::{IdentityMode, Timeouts},
+    config::{Becomes, IdentityMode, Timeouts},
     kinds::Kind,
     rewrite::node::{NodeKey, NodePolicy},
     tls::Trust,
@@ -22,6 +22,8 @@ pub struct Console {
     pub logged: bool,
     /// How users are told.
     pub identity: IdentityMode,
+    /// Who may name another user.
+    pub becomes: Becomes,
     /// `host:port` of its backends, lower case.
     pub backends: Vec<Arc<str>>,
     /// Bodies up to this size can be sent again.

@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use http::{
-    HeaderName, HeaderValue, Request, Response, Uri, header,
+    HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header,
     request::Parts,
     uri::{self, PathAndQuery},
 };
@@ -137,6 +137,7 @@ impl Inner {
         let client = answer::Client {
             session,
             tls: super::is_tls(&parts.extensions),
+            group: self.upstream.group(),
         };
         let result = result.and_then(|answer| {
             let by = waited.map(|(asked, waited)| AnsweredBy {
@@ -173,20 +174,31 @@ impl Inner {
     /// it.
     fn outgoing(&self, parts: &mut Parts, user: &str) -> Result<Outgoing, Refusal> {
         let kind = self.console.kind;
+        let open = self.console.identity == IdentityMode::None;
+        let told = self.told(&parts.headers, user)?;
         let asked = parts.uri.query().unwrap_or("");
-        let scrubbed = query::scrub(asked, kind.identity_parameters())?;
-        let own = match (self.console.identity, kind.user_field()) {
-            (IdentityMode::DoAs, UserField::Query(name)) => Some((name, user)),
-            (IdentityMode::Simple, _) => Some(("user.name", user)),
-            (IdentityMode::DoAs, UserField::Header(_) | UserField::Unsupported)
-            | (IdentityMode::Service, _) => None,
+        let scrubbed = query::scrub(
+            asked,
+            if open {
+                &[]
+            } else {
+                kind.identity_parameters()
+            },
+        )?;
+        let own = match &told {
+            Told::Query(name) => Some((*name, user)),
+            Told::Header(..) | Told::Nothing => None,
         };
         let unchanged = own.is_none() && scrubbed.len() == asked.len();
         let target = if unchanged {
             origin_form(&parts.uri)?
         } else {
             let mut target = String::with_capacity(parts.uri.path().len() + asked.len() + 48);
-            target.push_str(parts.uri.path());
+            // `OPTIONS *` has no query to say anything in (RFC 9112 section 3.2.4)
+            target.push_str(match parts.uri.path() {
+                "*" => "/",
+                path => path,
+            });
             if own.is_some() || !scrubbed.is_empty() {
                 target.push('?');
                 query::append(&mut target, own, &scrubbed);
@@ -195,6 +207,8 @@ impl Inner {
                 .map_err(|_| Refusal::BadQuery)?
                 .into()
         };
+        let owner = kind.owner(&asked_of(parts), &parts.headers).map(Box::from);
+        let names_addresses = kind.names_addresses(&asked_of(parts));
         let asked = scrubbed.into_owned();
         headers::strip(&mut parts.headers, kind.identity_headers());
         let cookies = cookies::request(
@@ -210,11 +224,12 @@ impl Inner {
         }
         // framing is ours to write: the body says how long it is
         headers.remove(header::CONTENT_LENGTH);
-        if let (IdentityMode::DoAs, UserField::Header(name)) =
-            (self.console.identity, kind.user_field())
-        {
-            let value = HeaderValue::from_str(user).map_err(|_| Refusal::NameUnmapped)?;
-            headers.insert(HeaderName::from_static(name), value);
+        // what is to be rewritten must be read
+        if names_addresses {
+            headers.remove(header::ACCEPT_ENCODING);
+        }
+        if let Told::Header(name, value) = told {
+            headers.insert(name, value);
         }
         Ok(Outgoing {
             method: parts.method.clone(),
@@ -223,8 +238,45 @@ impl Inner {
             cookies,
             query: asked,
             client: super::client(&parts.extensions),
+            owner,
         })
     }
+
+    /// How the backend is told the user; of a client's own word, taken before it is stripped.
+    fn told(&self, headers: &HeaderMap, user: &str) -> Result<Told, Refusal> {
+        let field = self.console.kind.user_field();
+        Ok(match (self.console.identity, field) {
+            (IdentityMode::DoAs | IdentityMode::Simple, UserField::Header(name)) => {
+                let name = HeaderName::from_static(name);
+                let named = headers.get_all(&name).iter();
+                let value = match self.console.becomes.named(user, named) {
+                    Some(named) => named.clone(),
+                    None => HeaderValue::from_str(user).map_err(|_| Refusal::NameUnmapped)?,
+                };
+                Told::Header(name, value)
+            }
+            (IdentityMode::None, UserField::Header(name)) => match headers.get(name) {
+                Some(value) => Told::Header(HeaderName::from_static(name), value.clone()),
+                None => Told::Nothing,
+            },
+            (IdentityMode::DoAs, UserField::Query(name)) => Told::Query(name),
+            (IdentityMode::Simple, UserField::Query(_) | UserField::Unsupported) => {
+                Told::Query("user.name")
+            }
+            (IdentityMode::DoAs, UserField::Unsupported)
+            | (IdentityMode::None, UserField::Query(_) | UserField::Unsupported)
+            | (IdentityMode::Service, _) => Told::Nothing,
+        })
+    }
+}
+
+/// How a backend is told the user.
+enum Told {
+    /// By this parameter.
+    Query(&'static str),
+    /// By this header; the user may be one that the client is allowed to name.
+    Header(HeaderName, HeaderValue),
+    Nothing,
 }
 
 fn asked_of(parts: &Parts) -> Asked<'_> {

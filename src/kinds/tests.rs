@@ -111,7 +111,10 @@ fn names_are_unique_and_found() {
 
 #[test]
 fn a_failed_login_is_told_from_a_refused_user() {
+    // Hadoop's 403 for a token is `AuthenticationFilter`'s, which these do not have
+    let without = ["hiveserver2", "impala", "presto", "trino"];
     for kind in ALL {
+        assert_eq!(answer(401).verdict(kind.name(), "/x"), Verdict::LoginFailed);
         for failed in [
             answer(401)
                 .reason("Authentication required")
@@ -121,7 +124,9 @@ fn a_failed_login_is_told_from_a_refused_user() {
             answer(403).reason("java.nio.BufferUnderflowException"),
             answer(403).reason("org.ietf.jgss.GSSException: x"),
         ] {
-            assert_eq!(failed.verdict(kind.name(), "/x"), Verdict::LoginFailed);
+            if !without.contains(&kind.name()) {
+                assert_eq!(failed.verdict(kind.name(), "/x"), Verdict::LoginFailed);
+            }
         }
         for about_the_user in [
             answer(403).reason("Forbidden"),

@@ -59,7 +59,7 @@ fn key(config: &Config, console: &Console, backend: &BackendConfig) -> BackendKe
     BackendKey {
         authority: format!("{}:{}", backend.host, backend.port).into(),
         kind: console.kind.name(),
-        proves: console.identity == IdentityMode::DoAs,
+        proves: console.identity == IdentityMode::DoAs && !console.kind.knows_only_the_told_user(),
         principal: principal.filter(|_| logs_in).cloned(),
         spn: backend.spn.clone().filter(|_| logs_in),
         tls: backend.tls.clone(),
@@ -91,6 +91,6 @@ pub(super) fn initiator(console: &Console, initiator: &Initiator) -> Option<Init
 fn logs_in(console: &Console) -> bool {
     match console.identity {
         IdentityMode::Service | IdentityMode::DoAs => true,
-        IdentityMode::Simple => false,
+        IdentityMode::Simple | IdentityMode::None => false,
     }
 }

@@ -82,7 +82,7 @@ fn backend_status(console: &Console, config: &BackendConfig, backend: &Backend) 
             .login_refusal()
             .filter(|refusal| *refusal != Refusal::BackendTls),
     ) {
-        (IdentityMode::Simple, ..) => LoginState::NotNeeded,
+        (IdentityMode::Simple | IdentityMode::None, ..) => LoginState::NotNeeded,
         (IdentityMode::Service | IdentityMode::DoAs, Some(_), _) => LoginState::Ok,
         (IdentityMode::Service | IdentityMode::DoAs, None, Some(_)) => LoginState::Failed,
         (IdentityMode::Service | IdentityMode::DoAs, None, None) => LoginState::None,

@@ -22,9 +22,10 @@ use crate::{
     auth::{
         Scheme,
         acl::{AclLayer, AclPolicy, Allowed},
+        session::Session,
         spnego::{SpnegoLayer, SpnegoPolicy},
     },
-    config::Console,
+    config::{Console, IdentityMode},
     gateway::{self, Gateway, Route, Site, forward::Forward, own::OwnPages, record::Recorder},
     rewrite::node::NodePolicy,
     upstream::{attempt::Upstream, group::Group, pool},
@@ -97,6 +98,7 @@ fn route(shared: &Shared, index: usize) -> Route {
         hosts: config.hosts.clone(),
         logged: shared.access.is_on(),
         identity: config.identity,
+        becomes: config.becomes.clone(),
         backends: names(config, group),
         retry_buffer: config.retry_buffer,
         nodes: config.nodes.as_ref().map(NodePolicy::new),
@@ -114,6 +116,7 @@ fn route(shared: &Shared, index: usize) -> Route {
     Route {
         hosts: config.hosts.clone(),
         path: config.path.clone(),
+        anonymous: (config.identity == IdentityMode::None).then(|| Arc::new(Session::anonymous())),
         encoded_slash: config.allow_encoded_slash,
         name: Arc::clone(&config.name),
         recorder: Recorder::new(Arc::clone(&config.name), shared.access.clone()),

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::{
     backend::{Backend, InFlight, State},
     client,
-    group::{Group, Pick, Place, Wanted},
+    group::{self, Group, Pick, Place, Wanted},
     login::{self, Credential, LoginError},
     next::{Outcome, Spent, Step, next},
     pool::{Lease, Pool},
@@ -62,6 +62,8 @@ pub struct Answer {
     pub lease: Lease,
     /// Who answered.
     pub backend: Arc<Backend>,
+    /// Its place in the group.
+    pub index: usize,
 }
 
 /// Where one try goes, and how.
@@ -115,7 +117,7 @@ impl Upstream {
         &self.group
     }
 
-    /// Drops what has been idle for too long; called by the worker at every [`pool::TICK`].
+    /// Drops what has been idle for too long; called by the worker at every [`super::pool::TICK`].
     pub fn sweep(&self) {
         self.patience.tick();
         for pool in &self.pools {
@@ -129,10 +131,11 @@ impl Upstream {
         let mut deadline = None;
         let mut stale = None;
         let mut again = None;
+        let owner = out.owner.as_deref();
         let mut wanted = Wanted {
             client: out.client,
-            owner: None,
-            avoid: None,
+            owner: owner.and_then(|word| self.group.owners.find(word)),
+            tried: group::Tried::default(),
         };
         loop {
             let pick = match again.take() {
@@ -155,7 +158,10 @@ impl Upstream {
                 stale,
                 may_abandon: out.method.is_safe() && !spent.repeat,
             };
-            let tried = self.try_once(going, out, upload).await?;
+            let mut tried = self.try_once(going, out, upload).await?;
+            if tried.outcome == Outcome::NotHere {
+                tried.outcome = self.here_or_elsewhere(&wanted, index);
+            }
             if upload.broken() && tried.answer.is_none() {
                 return Err(Refusal::BadRequest);
             }
@@ -163,7 +169,10 @@ impl Upstream {
             spent.book(tried.outcome, step);
             self.learn(index, tried.outcome);
             match (step, tried.answer) {
-                (Step::Deliver, Some(answer)) => return Ok(answer),
+                (Step::Deliver, Some(answer)) => {
+                    self.note_owner(out, &answer);
+                    return Ok(answer);
+                }
                 (Step::Deliver, None) => return Err(Refusal::BackendBroken),
                 (Step::Relogin, _) => {
                     stale = tried.serial;
@@ -171,11 +180,38 @@ impl Upstream {
                 }
                 (Step::Reconnect, _) => again = Some(index),
                 (Step::Elsewhere, _) => {
-                    wanted.avoid = Some(index);
+                    wanted.tried.add(index);
                     self.second_look(index, tried.outcome).await;
                 }
                 (Step::Refuse(refusal), _) => return Err(refusal),
             }
+        }
+    }
+
+    /// What a server does not know, another may; but not if it is said to belong to this one.
+    fn here_or_elsewhere(&self, wanted: &Wanted, index: usize) -> Outcome {
+        let mut tried = wanted.tried;
+        tried.add(index);
+        if wanted.owner.is_none() && self.group.has_another(tried) {
+            Outcome::NotHere
+        } else {
+            Outcome::Answer
+        }
+    }
+
+    /// Remembers who goes on with what the request is about, or has begun.
+    fn note_owner(&self, out: &Outgoing, answer: &Answer) {
+        let status = answer.response.status();
+        if let Some(word) = &out.owner
+            && status.is_success()
+        {
+            self.group.owners.learn(word, answer.index);
+        }
+        if let Some(name) = answer.backend.kind.begins_owned()
+            && let Some(word) = answer.response.headers().get(name)
+            && let Ok(word) = word.to_str()
+        {
+            self.group.owners.learn(word, answer.index);
         }
     }
 
@@ -193,7 +229,7 @@ impl Upstream {
                 self.pools[index].clear();
                 self.group.backends[index].kick.notify_one();
             }
-            Outcome::Answer | Outcome::LoginFailed | Outcome::Unsent => {}
+            Outcome::Answer | Outcome::NotHere | Outcome::LoginFailed | Outcome::Unsent => {}
         }
     }
 
@@ -210,6 +246,7 @@ impl Upstream {
             }
             Outcome::Answer
             | Outcome::LoginFailed
+            | Outcome::NotHere
             | Outcome::Standby
             | Outcome::Unreachable
             | Outcome::Distrusted
@@ -295,12 +332,13 @@ impl Upstream {
         Ok(Tried {
             outcome,
             serial,
-            answer: (outcome == Outcome::Answer).then(|| Answer {
+            answer: matches!(outcome, Outcome::Answer | Outcome::NotHere).then(|| Answer {
                 response: Response::from_parts(parts, ()),
                 prefix,
                 incoming,
                 lease,
                 backend: Arc::clone(backend),
+                index,
             }),
         })
     }

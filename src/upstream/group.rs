@@ -22,8 +22,10 @@ use crate::{
     telemetry::metrics,
 };
 
+mod owners;
 mod places;
 
+pub use owners::Owners;
 use places::Places;
 pub use places::{Grant, Limits, Place};
 
@@ -43,6 +45,8 @@ pub struct Group {
     pub policy: Policy,
     /// Woken at every change of a backend's state.
     pub changed: Notify,
+    /// What belongs to which.
+    pub owners: Owners,
     /// Requests that each may have at once.
     places: Places,
     held: AtomicUsize,
@@ -68,8 +72,28 @@ pub struct Wanted {
     pub client: IpAddr,
     /// The server that the request belongs to, wherever others would go.
     pub owner: Option<usize>,
-    /// A server that has just failed this request: asked again only if it is the only one.
-    pub avoid: Option<usize>,
+    /// Servers that this request has been at, a bit for each: asked again only if there is no other.
+    pub tried: Tried,
+}
+
+/// A set of servers; of a console with more than 64 the others are never in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tried(u64);
+
+impl Tried {
+    /// Adds one.
+    pub fn add(&mut self, index: usize) {
+        self.0 |= Self::bit(index);
+    }
+
+    /// Whether it is in there.
+    pub fn has(self, index: usize) -> bool {
+        self.0 & Self::bit(index) != 0
+    }
+
+    const fn bit(index: usize) -> u64 {
+        if index < 64 { 1 << index } else { 0 }
+    }
 }
 
 /// Whom to ask.
@@ -111,6 +135,7 @@ impl Group {
             authorities,
             policy,
             changed: Notify::new(),
+            owners: Owners::default(),
             held: AtomicUsize::new(0),
         })
     }
@@ -120,13 +145,13 @@ impl Group {
         if let Some(owner) = wanted.owner {
             return self.pick_owner(owner);
         }
-        let mut avoid = wanted.avoid;
+        let mut tried = wanted.tried;
         loop {
             let chosen = self.choose(wanted, |index, backend| {
-                Some(index) != avoid && may_be_asked(backend) && self.places.has_room(index)
+                !tried.has(index) && may_be_asked(backend) && self.places.has_room(index)
             });
             let Some(index) = chosen else {
-                if avoid.take().is_some() {
+                if std::mem::take(&mut tried) != Tried::default() {
                     continue;
                 }
                 let full = |backend: &Arc<Backend>| may_be_asked(backend);
@@ -140,6 +165,12 @@ impl Group {
                 return Pick::Backend(index, place);
             }
         }
+    }
+
+    /// Whether there is a server that this request has not been at, and that may be asked.
+    pub fn has_another(&self, tried: Tried) -> bool {
+        let mut others = self.backends.iter().enumerate();
+        others.any(|(index, backend)| !tried.has(index) && may_be_asked(backend))
     }
 
     /// A request that one server alone can answer, even while that takes no new ones.

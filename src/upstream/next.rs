@@ -17,6 +17,8 @@ pub enum Outcome {
     LoginFailed,
     /// The backend says: not me, nothing was done.
     Standby,
+    /// The backend does not know what the request is about, and another one may.
+    NotHere,
     /// No connection could be made: nothing was sent.
     Unreachable,
     /// TLS could not be spoken, or the certificate not be believed: nothing was sent.
@@ -99,6 +101,7 @@ pub fn next(outcome: Outcome, body: BodyState, method: &Method, spent: Spent) ->
         Outcome::LoginFailed if !body.replayable() => Step::Refuse(Refusal::NotReplayable),
         Outcome::LoginFailed => Step::Relogin,
         Outcome::Standby => movable(Refusal::NoActive),
+        Outcome::NotHere => movable(Refusal::OwnerGone),
         Outcome::Unreachable => movable(Refusal::BackendDown),
         Outcome::Distrusted => movable(Refusal::BackendTls),
         Outcome::Unsent if body.replayable() && spent.moves < MAX_MOVES => Step::Reconnect,

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use spnegate::refusal::Refusal;
 
 use crate::{
-    backend_login, backend_tls, balance, failover, faults, framing, hold, impersonation, refusals,
-    sessions, tickets, uploads,
+    backend_login, backend_tls, balance, coordinators, failover, faults, framing, hold,
+    impersonation, refusals, sessions, tickets, uploads,
 };
 
 /// Where a reason word is proven.
@@ -184,10 +184,7 @@ const CLAIMS: &[(Refusal, Proof)] = &[
     ),
     (
         Refusal::OwnerGone,
-        Elsewhere(
-            "no kind of this version has requests that one server alone can answer; the choice itself \
-             is tested in src/upstream/group/tests.rs",
-        ),
+        Here(coordinators::a_query_whose_coordinator_is_gone),
     ),
     (
         Refusal::NotReplayable,

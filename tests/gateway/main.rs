@@ -34,6 +34,7 @@ mod backend_tls;
 mod balance;
 mod claims;
 mod cookies;
+mod coordinators;
 mod failover;
 mod faults;
 mod framing;

@@ -85,7 +85,7 @@ fn one<'a>(
     let tls = tls.then(|| backend_tls::resolve(&node, own_tls.as_ref(), default_tls));
     let logs_in = match identity {
         Some(IdentityMode::Service | IdentityMode::DoAs) => true,
-        Some(IdentityMode::Simple) | None => false,
+        Some(IdentityMode::Simple | IdentityMode::None) | None => false,
     };
     if logs_in && !kerberos.has_principal && own("principal").is_none() {
         node.problem(ConsoleFault::NoPrincipal {

@@ -9,9 +9,9 @@ use super::{
         schema,
         tree::{Node, Table},
     },
-    Surroundings, backend, backend_tls, balance, hosts, kerberos, nodes, tls,
+    Surroundings, backend, backend_tls, balance, hosts, identity, kerberos, nodes, tls,
 };
-use crate::kinds::{self, Kind, UserField};
+use crate::kinds::{self, Kind};
 
 /// A console, with stand-ins where a problem was reported, and the places of what other consoles
 /// may collide with.
@@ -29,9 +29,6 @@ const NEED_CONSOLE: &str = "Add a [[console]]: see the examples in conf/";
 const NEED_NAME: &str = "Write name = \"namenode\": it stands in logs and metrics";
 const NEED_KIND: &str = "Write what it is, such as kind = \"namenode\", or \"generic\"";
 const NEED_LISTEN: &str = "Write listen = \"0.0.0.0:50070\"";
-const NEED_IDENTITY: &str = "Say who the backends see: \"service\" (the gateway; nothing changes on the cluster), \"doas\" \
-     (the user; two hadoop.proxyuser lines on the cluster) or \"simple\" (the user, for a console \
-     without Kerberos)";
 
 /// The largest body that may be kept for a second try, in bytes.
 const MOST_BUFFER: u64 = 64 << 20;
@@ -70,7 +67,7 @@ fn check<'a>(
     surroundings: &Surroundings<'_>,
 ) -> Checked<'a> {
     let kind = kind(table);
-    let identity = identity(table, kind);
+    let identity = identity::identity(table, kind);
     let (listen_at, listen) = table
         .require("listen", NEED_LISTEN)
         .map(|node| addresses(&node))
@@ -109,6 +106,7 @@ fn check<'a>(
         queue: balance::queue(table),
         probe: balance::probe(table),
         identity: identity.unwrap_or(IdentityMode::Service),
+        becomes: identity::becomes(table, kind),
         allow: allow(table),
         node_trust: table.get("nodes").and_then(|node| {
             let by_tls = backend_tls.is_some() || backends.iter().any(|b| b.tls.is_some());
@@ -150,31 +148,7 @@ fn name(table: &Table<'_>, names: &[Option<Arc<str>>]) -> Option<Arc<str>> {
 fn kind(table: &Table<'_>) -> Option<&'static dyn Kind> {
     let words: Vec<(&'static str, &'static dyn Kind)> =
         kinds::ALL.iter().map(|kind| (kind.name(), *kind)).collect();
-    let later = ["hiveserver2", "presto", "trino", "impala"];
-    table.require("kind", NEED_KIND)?.word(&words, &later)
-}
-
-fn identity(table: &Table<'_>, kind: Option<&'static dyn Kind>) -> Option<IdentityMode> {
-    let words = [
-        ("service", IdentityMode::Service),
-        ("doas", IdentityMode::DoAs),
-        ("simple", IdentityMode::Simple),
-    ];
-    let later = ["hadoop-cookie", "s4u2proxy", "delegated", "forward"];
-    let node = table.require("identity", NEED_IDENTITY)?;
-    let identity = node.word(&words, &later)?;
-    if let Some(kind) = kind.filter(|_| identity == IdentityMode::DoAs) {
-        match kind.user_field() {
-            UserField::Unsupported => {
-                node.problem(ConsoleFault::DoAsUnsupported { kind: kind.name() });
-            }
-            UserField::Query(_) | UserField::Header(_) if kind.proof().is_none() => {
-                node.problem(ConsoleFault::DoAsUnproven { kind: kind.name() });
-            }
-            UserField::Query(_) | UserField::Header(_) => {}
-        }
-    }
-    Some(identity)
+    table.require("kind", NEED_KIND)?.word(&words, &[])
 }
 
 fn addresses<'a>(node: &Node<'a>) -> Vec<(Node<'a>, SocketAddr)> {

@@ -68,6 +68,18 @@ pub enum ConsoleFault {
         /// The kind.
         kind: &'static str,
     },
+    /// A coordinator has to be told a user.
+    #[error("a {kind} coordinator has to be told a user")]
+    WantsUser {
+        /// The kind.
+        kind: &'static str,
+    },
+    /// `allow` where nobody logs in.
+    #[error("`allow` where nobody logs in: everybody would be refused")]
+    AllowWithoutLogin,
+    /// `become` for a kind that is not told the user by a header.
+    #[error("`become` is for kinds that clients tell a user by a header: presto, trino")]
+    BecomeUnsupported,
     /// The backend wants a login and there is no principal to log in as.
     #[error("nobody to log in to {url} as")]
     NoPrincipal {
@@ -155,6 +167,13 @@ impl ConsoleFault {
             Self::DoAsUnsupported { .. } | Self::DoAsUnproven { .. } => {
                 "Use identity = \"service\", or the kind that this server is".into()
             }
+            Self::WantsUser { .. } => {
+                "Use identity = \"doas\" (a coordinator with Kerberos), \"simple\" (one without) or \
+                 \"none\" (the client's own word)"
+                    .into()
+            }
+            Self::AllowWithoutLogin => "Remove `allow`, or let users log in".into(),
+            Self::BecomeUnsupported => "Remove it".into(),
             Self::NoPrincipal { .. } => {
                 "Set kerberos.principal to a principal of the keytab, or `principal` of this \
                  backend"

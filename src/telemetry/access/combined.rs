@@ -16,7 +16,7 @@ pub(super) fn write(line: &mut Vec<u8>, entry: &Entry<'_>, time: &str) {
     line.extend_from_slice(b"] \"");
     line.extend_from_slice(entry.method.as_str().as_bytes());
     line.push(b' ');
-    escape(line, entry.path.as_bytes());
+    scrub::path(entry.path, |piece| escape(line, piece.as_bytes()));
     if let Some(query) = entry.query {
         line.push(b'?');
         scrub::query(query, |piece| escape(line, piece.as_bytes()));

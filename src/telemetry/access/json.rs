@@ -65,7 +65,7 @@ fn shown(line: &mut Vec<u8>, name: &str, value: &impl Display) {
 fn path(line: &mut Vec<u8>, entry: &Entry<'_>) {
     key(line, "path");
     line.push(b'"');
-    escape(line, entry.path);
+    scrub::path(entry.path, |piece| escape(line, piece));
     if let Some(query) = entry.query {
         line.push(b'?');
         scrub::query(query, |piece| escape(line, piece));

@@ -11,6 +11,7 @@ const SECRET: &[&str] = &[
     "password",
     "sig",
     "signature",
+    "slug",
     "ticket",
     "token",
 ];
@@ -35,6 +36,27 @@ pub(super) fn query<'q>(query: &'q str, mut push: impl FnMut(&'q str)) {
         let separator = after.len().min(1);
         push(&after[..separator]);
         rest = &after[separator..];
+    }
+}
+
+/// Appends a path; in that of a Trino query, which anybody may go on with who knows it, `-` stands in
+/// place of the slug: `/v1/statement/executing/<query>/<slug>/<n>`.
+pub(super) fn path<'p>(path: &'p str, mut push: impl FnMut(&'p str)) {
+    let secret = path.strip_prefix("/v1/statement/").and_then(|rest| {
+        let mut pieces = rest.split('/');
+        let (_state, _query, slug) = (pieces.next()?, pieces.next()?, pieces.next()?);
+        // without a number behind it, it is Presto's number itself
+        pieces.next().map(|_number| slug)
+    });
+    match secret {
+        Some(slug) => {
+            // a slice of the same text
+            let at = slug.as_ptr() as usize - path.as_ptr() as usize;
+            push(&path[..at]);
+            push("-");
+            push(&path[at + slug.len()..]);
+        }
+        None => push(path),
     }
 }
 
@@ -97,6 +119,30 @@ mod tests {
             ("&&", "&&"),
         ] {
             assert_eq!(scrubbed(raw), clean);
+        }
+    }
+
+    #[test]
+    fn a_slug_is_no_part_of_a_logged_path() {
+        for (raw, clean) in [
+            (
+                "/v1/statement/executing/20261126_1_2_abcde/y12af/7",
+                "/v1/statement/executing/20261126_1_2_abcde/-/7",
+            ),
+            (
+                "/v1/statement/queued/20261126_1_2_abcde/y12af/7/x",
+                "/v1/statement/queued/20261126_1_2_abcde/-/7/x",
+            ),
+            (
+                "/v1/statement/queued/20261126_1_2_abcde/7",
+                "/v1/statement/queued/20261126_1_2_abcde/7",
+            ),
+            ("/v1/statement", "/v1/statement"),
+            ("/webhdfs/v1/a/b/c/d", "/webhdfs/v1/a/b/c/d"),
+        ] {
+            let mut out = String::new();
+            path(raw, |piece| out.push_str(piece));
+            assert_eq!(out, clean);
         }
     }
 

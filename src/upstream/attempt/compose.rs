@@ -25,6 +25,8 @@ pub struct Outgoing {
     pub query: String,
     /// Who sent it.
     pub client: IpAddr,
+    /// The word for the server that it belongs to ([`crate::kinds::Kind::owner`]).
+    pub owner: Option<Box<str>>,
 }
 
 impl Outgoing {

@@ -50,6 +50,7 @@ impl Upstream {
         match backend.kind.verdict(&asked, &head, prefix, backends) {
             Verdict::Answer => Ok(Outcome::Answer),
             Verdict::Standby => Ok(Outcome::Standby),
+            Verdict::NotHere => Ok(Outcome::NotHere),
             Verdict::LoginFailed => {
                 tracing::debug!(
                     backend = %backend.key.authority,

@@ -48,7 +48,7 @@ fn from(client: &str) -> Wanted {
     Wanted {
         client: client.parse().unwrap(),
         owner: None,
-        avoid: None,
+        tried: Tried::default(),
     }
 }
 
@@ -180,10 +180,9 @@ fn one_that_has_just_failed_is_asked_again_only_if_it_is_the_only_one() {
     let group = group(Balance::First);
     group.learn(0, State::Active);
     group.learn(1, State::Active);
-    let wanted = Wanted {
-        avoid: Some(0),
-        ..anybody()
-    };
+    let mut wanted = anybody();
+    wanted.tried.add(0);
+    assert!(group.has_another(wanted.tried));
     assert!(matches!(group.pick(&wanted), Pick::Backend(1, _)));
     group.learn(1, State::Down);
     assert!(matches!(group.pick(&wanted), Pick::Backend(0, _)));

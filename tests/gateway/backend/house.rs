@@ -113,6 +113,8 @@ impl Inner {
             };
         }
         match (seen.path(), role) {
+            ("/v1/info", Role::Active) => json(200, r#"{"coordinator":true,"starting":false}"#),
+            ("/v1/info", _) => json(200, r#"{"coordinator":true,"starting":true}"#),
             (_, Role::Sick) => reply(500),
             ("/isActive", Role::Standby) => reply(405).body("I am not Active!"),
             ("/isActive", Role::Active) => reply(200).body("I am Active!"),

@@ -1,0 +1,178 @@
+//! What Presto's and Trino's coordinators have in common.
+//!
+//! A query is begun by `POST /v1/statement`, whose answer names its id and the next address to ask;
+//! each later answer names the next. A query lives in one coordinator: any other says 404, or 410.
+
+use http::{HeaderMap, Method, StatusCode};
+
+use super::{Asked, Head, Health, Verdict, hadoop};
+
+/// Says who it is to everybody.
+pub(super) const INFO: &str = "/v1/info";
+
+/// `{"nodeVersion":{…},"coordinator":true,"starting":false,…}`: without a login (Trino) or with one.
+pub(super) fn health(head: &Head<'_>, body: &[u8]) -> Health {
+    let said = |text: &[u8]| hadoop::contains(body, text);
+    if head.status == StatusCode::OK
+        && said(br#""coordinator":true"#)
+        && said(br#""starting":false"#)
+    {
+        Health::Active
+    } else {
+        Health::Down
+    }
+}
+
+/// A 401 concerns the gateway's token; what the user may not do comes as 403 (Trino) or as an
+/// answer's error (Presto).
+pub(super) fn login_failed(head: &Head<'_>) -> bool {
+    head.status == StatusCode::UNAUTHORIZED
+}
+
+pub(super) fn verdict(asked: &Asked<'_>, head: &Head<'_>) -> Verdict {
+    let unknown = matches!(head.status, StatusCode::NOT_FOUND | StatusCode::GONE);
+    if login_failed(head) {
+        Verdict::LoginFailed
+    } else if unknown && asked.method != Method::POST && query_in(asked).is_some() {
+        Verdict::NotHere
+    } else {
+        Verdict::Answer
+    }
+}
+
+/// Whether the answer's JSON names the next address to ask.
+pub(super) fn names_addresses(asked: &Asked<'_>) -> bool {
+    asked.path.starts_with("/v1/statement")
+}
+
+/// The coordinator that a request belongs to: that of its query, else that of its transaction.
+pub(super) fn owner<'a>(
+    asked: &Asked<'a>,
+    headers: &'a HeaderMap,
+    transaction: &str,
+) -> Option<&'a str> {
+    query_in(asked).and_then(coordinator_of).or_else(|| {
+        let id = headers.get(transaction)?.to_str().ok()?;
+        (!id.eq_ignore_ascii_case("NONE")).then_some(id)
+    })
+}
+
+/// The last five characters of a query's id are drawn anew at each start of a coordinator.
+pub(super) fn coordinator_of(query: &str) -> Option<&str> {
+    is_query(query).then(|| &query[query.len() - 5..])
+}
+
+/// `20261126_101500_00042_abcde`
+fn is_query(id: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let mut pieces = id.split('_');
+    let (Some(day), Some(time), Some(number), Some(coordinator), None) = (
+        pieces.next(),
+        pieces.next(),
+        pieces.next(),
+        pieces.next(),
+        pieces.next(),
+    ) else {
+        return false;
+    };
+    let letters = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    day.len() == 8
+        && digits(day)
+        && time.len() == 6
+        && digits(time)
+        && digits(number)
+        && coordinator.len() == 5
+        && coordinator.bytes().all(letters)
+}
+
+/// The query that a request is about: a segment of its path (`/v1/stage/<query>.<n>` too), or the
+/// query string of the UI's page.
+fn query_in<'a>(asked: &Asked<'a>) -> Option<&'a str> {
+    let segment = |text: &'a str| {
+        let id = text.split('.').next().unwrap_or(text);
+        is_query(id).then_some(id)
+    };
+    let in_path = || asked.path.split('/').find_map(segment);
+    let in_ui = || {
+        let ui = asked.path.starts_with("/ui/");
+        ui.then(|| asked.query.split('&').find_map(segment))?
+    };
+    in_path().or_else(in_ui)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const GET: Method = Method::GET;
+
+    fn asked<'a>(method: &'a Method, path: &'a str, query: &'a str) -> Asked<'a> {
+        Asked {
+            method,
+            path,
+            query,
+        }
+    }
+
+    fn owner_of(path: &str, query: &str) -> Option<String> {
+        let headers = HeaderMap::new();
+        owner(
+            &asked(&GET, path, query),
+            &headers,
+            "x-presto-transaction-id",
+        )
+        .map(str::to_owned)
+    }
+
+    #[test]
+    fn a_query_names_its_coordinator_wherever_its_id_stands() {
+        for (path, query) in [
+            (
+                "/v1/statement/queued/20261126_101500_00042_abcde/1",
+                "slug=x",
+            ),
+            (
+                "/v1/statement/executing/20261126_101500_00042_abcde/y1234/0",
+                "",
+            ),
+            ("/v1/query/20261126_101500_00042_abcde", ""),
+            ("/v1/stage/20261126_101500_00042_abcde.0", ""),
+            ("/ui/query.html", "20261126_101500_00042_abcde"),
+            ("/v1/query/20261126_101500_123456789_abcde", ""),
+        ] {
+            assert_eq!(owner_of(path, query).as_deref(), Some("abcde"), "{path}");
+        }
+        for (path, query) in [
+            ("/v1/statement", ""),
+            ("/v1/info", "20261126_101500_00042_abcde"),
+            ("/v1/query/20261126_101500_00042_ABCDE", ""),
+            ("/v1/query/2026112_101500_00042_abcde", ""),
+            ("/v1/query/20261126_101500_00042_abcdef", ""),
+        ] {
+            assert_eq!(owner_of(path, query), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_transaction_binds_too_and_none_does_not() {
+        let with = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-presto-transaction-id", HeaderValue::from_static(value));
+            let asked = asked(&Method::POST, "/v1/statement", "");
+            owner(&asked, &headers, "x-presto-transaction-id").map(str::to_owned)
+        };
+        assert_eq!(with("f3c1-22").as_deref(), Some("f3c1-22"));
+        assert_eq!(with("NONE"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_path_is_read(path in ".*", id in "[0-9]{8}_[0-9]{6}_[0-9]{1,5}_[a-z0-9é]{0,6}") {
+            let _ = owner_of(&path, &path);
+            let _ = owner_of(&format!("/ui/{id}"), &id);
+        }
+    }
+}

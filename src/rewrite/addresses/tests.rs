@@ -1,0 +1,114 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+const GATEWAY: &str = "https://gw.example.com:7778";
+
+/// The answer as the client gets it, and the id, when it comes in pieces that end at `cuts`.
+fn rewritten(body: &str, cuts: &[usize]) -> (String, Option<String>) {
+    let mut addresses = Addresses::new(GATEWAY.to_owned());
+    let body = Bytes::copy_from_slice(body.as_bytes());
+    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (body.len() + 1)).collect();
+    cuts.sort_unstable();
+    cuts.push(body.len());
+    let mut out = Vec::new();
+    let mut from = 0;
+    for cut in cuts {
+        addresses.feed(&body.slice(from..cut));
+        from = cut;
+        while let Some(piece) = addresses.pop() {
+            out.extend_from_slice(&piece);
+        }
+    }
+    addresses.finish();
+    while let Some(piece) = addresses.pop() {
+        out.extend_from_slice(&piece);
+    }
+    (String::from_utf8(out).unwrap(), addresses.take_id())
+}
+
+#[test]
+fn all_addresses_of_an_answer_lead_back() {
+    let body = r#"{"id":"20261126_101500_00042_abcde","infoUri":"http://presto.example.com:9090/ui/query.html?20261126_101500_00042_abcde","partialCancelUri":"http://10.0.0.7:9092/v1/stage/20261126_101500_00042_abcde.0","nextUri":"http://presto.example.com:9090/v1/statement/queued/20261126_101500_00042_abcde/1?slug=x1","data":[["http://presto.example.com:9090/x"]],"stats":{"state":"QUEUED","nextUri":"http://x/"}}"#;
+    let (text, id) = rewritten(body, &[]);
+    assert_eq!(id.as_deref(), Some("20261126_101500_00042_abcde"));
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    for (field, path) in [
+        ("infoUri", "/ui/query.html?20261126_101500_00042_abcde"),
+        (
+            "partialCancelUri",
+            "/v1/stage/20261126_101500_00042_abcde.0",
+        ),
+        (
+            "nextUri",
+            "/v1/statement/queued/20261126_101500_00042_abcde/1?slug=x1",
+        ),
+    ] {
+        assert_eq!(answer[field], format!("{GATEWAY}{path}"));
+    }
+    // rows, and whatever is deeper, are nobody's business
+    assert_eq!(
+        answer["data"],
+        json!([["http://presto.example.com:9090/x"]])
+    );
+    assert_eq!(answer["stats"]["nextUri"], "http://x/");
+}
+
+#[test]
+fn what_is_no_address_stays() {
+    for body in [
+        "",
+        "[]",
+        "not json at all \" nextUri",
+        r#"{"nextUri":null,"id":7,"a":"nextUri"}"#,
+        r#"{"nextUri":"/relative","infoUri":""}"#,
+        r#"[{"nextUri":"http://x/"}]"#,
+        r#"{"nextUri""#,
+        r#"{"nextUri":"http://unfinished"#,
+        r#"{"nextUri":["http://x/"]}"#,
+    ] {
+        assert_eq!(rewritten(body, &[]).0, body);
+    }
+}
+
+#[test]
+fn escapes_are_read_and_written() {
+    let body = r#"{"a\"b":"\\","nextUri":"http:\/\/x\/v1?a=\"b"}"#;
+    let (text, _) = rewritten(body, &[]);
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(answer["nextUri"], format!("{GATEWAY}/v1?a=\"b"));
+}
+
+#[test]
+fn an_endless_string_is_not_kept() {
+    let body = format!("{{\"nextUri\":\"http://x/{}\"}}", "y".repeat(3 * LONGEST));
+    assert_eq!(rewritten(&body, &[]).0, body);
+}
+
+proptest! {
+    #[test]
+    fn pieces_make_no_difference(
+        row in "[ -~é]{0,40}",
+        path in "[a-z0-9/?=_.-]{0,30}",
+        number: i64,
+        cuts in prop::collection::vec(any::<usize>(), 0..12),
+    ) {
+        let body = json!({
+            "id": row, "nextUri": format!("http://presto:9090/{path}"),
+            "data": [[row, number, {"nextUri": "http://presto:9090/"}]], "infoUri": row, "stats": {"a": row},
+        }).to_string();
+        let whole = rewritten(&body, &[]);
+        prop_assert_eq!(&rewritten(&body, &cuts), &whole);
+        let answer: Value = serde_json::from_str(&whole.0).unwrap();
+        prop_assert_eq!(&answer["nextUri"], &json!(format!("{GATEWAY}/{path}")));
+        prop_assert_eq!(&answer["data"][0][0], &json!(row));
+    }
+
+    #[test]
+    fn any_text_passes_without_loss_of_what_is_no_address(
+        text in "[\\[\\]{}\",:\\\\a-z]{0,80}", cuts in prop::collection::vec(any::<usize>(), 0..6),
+    ) {
+        prop_assert_eq!(rewritten(&text, &cuts).0, text);
+    }
+}

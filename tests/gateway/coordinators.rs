@@ -1,0 +1,345 @@
+//! Presto's and Trino's coordinators: addresses that lead back, queries that belong to one of several,
+//! and who a client may say it is.
+
+use spnegate::refusal::Refusal;
+
+use crate::{
+    backend::{Backend, Logins, Role, backend, reply, second},
+    proxy::{Gateway, Setup, gateway},
+    realm::eventually,
+};
+
+const QUERY: &str = "20261126_101500_00042_";
+
+/// A coordinator whose queries end in `word`.
+fn coordinator(backend: Backend, word: &'static str) -> Backend {
+    let address = backend.address();
+    backend.logins(Logins::EveryRequest).answers(move |seen| {
+        let id = format!("{QUERY}{word}");
+        let path = seen.path();
+        let json = |status, text: String| {
+            reply(status).with("Content-Type", "application/json").body(text)
+        };
+        if seen.method == "POST" {
+            json(200, format!(
+                r#"{{"id":"{id}","infoUri":"http://{address}/ui/query.html?{id}","partialCancelUri":"http://10.9.9.9:9092/v1/stage/{id}.0","nextUri":"http://{address}/v1/statement/queued/{id}/1","stats":{{"state":"QUEUED"}}}}"#
+            ))
+        } else if path.contains(&id) {
+            json(200, format!(r#"{{"id":"{id}","data":[["{word}"]]}}"#))
+        } else {
+            reply(404).body("Query not found")
+        }
+    })
+}
+
+fn pair(one: &Backend, two: &Backend) -> Setup {
+    gateway()
+        .console("presto")
+        .identity("doas")
+        .backend(one)
+        .backend(two)
+        .with("balance = \"roundrobin\"")
+}
+
+fn both_are_known(gateway: &Gateway) {
+    eventually("the probes have seen both", || {
+        gateway.admin("/?format=json").matches("\"active\"").count() >= 2
+    });
+}
+
+fn single(setup: impl FnOnce(Setup) -> Setup) -> (Backend, Gateway) {
+    let backend = coordinator(backend(), "aaaaa");
+    let gateway = setup(
+        gateway()
+            .console("presto")
+            .identity("doas")
+            .backend(&backend),
+    )
+    .run();
+    (backend, gateway)
+}
+
+#[test]
+fn every_address_leads_back_and_every_request_has_its_own_token() {
+    let (backend, gateway) = single(|setup| setup);
+    for _ in 0..2 {
+        let answer = gateway
+            .ask("POST /v1/statement")
+            .by("alice")
+            .header("Accept-Encoding", "gzip")
+            .body("SELECT 1")
+            .answer();
+        assert_eq!(answer.status, 200, "{}", answer.all_text());
+        let text = answer.text();
+        let host = answer_host(&gateway);
+        for path in ["/ui/query.html?", "/v1/stage/", "/v1/statement/queued/"] {
+            assert!(
+                text.contains(&format!("\"{host}{path}{QUERY}aaaaa")),
+                "{text}"
+            );
+        }
+        assert!(!text.contains(&backend.address().to_string()), "{text}");
+    }
+    let seen = backend.seen();
+    let tokens: Vec<_> = seen
+        .iter()
+        .map(|seen| seen.header("authorization"))
+        .collect();
+    assert!(tokens[0].is_some() && tokens[0] != tokens[1]);
+    assert_eq!(seen[0].header("x-presto-user"), Some("alice"));
+    assert_eq!(seen[0].header("accept-encoding"), None);
+    assert_eq!(seen[0].body, b"SELECT 1");
+}
+
+fn answer_host(gateway: &Gateway) -> String {
+    format!(
+        "http://{}:{}",
+        gateway.world.proxy,
+        gateway.address().port()
+    )
+}
+
+#[test]
+fn a_client_is_who_its_ticket_says_whatever_it_says() {
+    let (backend, gateway) = single(|setup| {
+        setup
+            .with("become = [{ user = \"etl\", as = [\"bob\"] }, { user = \"hue\", as = [\"*\"] }]")
+    });
+    for (user, named, told) in [
+        ("alice", "bob", "alice"),
+        ("alice", "alice", "alice"),
+        ("etl", "bob", "bob"),
+        ("etl", "carol", "etl"),
+        ("hue", "carol", "carol"),
+        ("hue", "", "hue"),
+    ] {
+        backend.forget();
+        gateway
+            .ask("POST /v1/statement")
+            .by(user)
+            .header("X-Presto-User", named)
+            .header("x_presto_user", "root")
+            .header("X-Presto-Prefix-Url", "http://evil/")
+            .body("SELECT 1")
+            .answer();
+        let seen = backend.only();
+        assert_eq!(
+            seen.header("x-presto-user"),
+            Some(told),
+            "{user} as {named}"
+        );
+        assert_eq!(seen.header("x_presto_user"), None);
+        assert_eq!(seen.header("x-presto-prefix-url"), None);
+    }
+    backend.forget();
+    gateway
+        .ask("POST /v1/statement")
+        .by("hue")
+        .header("X-Presto-User", "bob")
+        .header("X-Presto-User", "carol")
+        .body("SELECT 1")
+        .answer();
+    assert_eq!(backend.only().header("x-presto-user"), Some("hue"));
+}
+
+#[test]
+fn a_query_reaches_the_coordinator_that_runs_it() {
+    let (one, two) = (
+        coordinator(backend(), "aaaaa"),
+        coordinator(second(), "bbbbb"),
+    );
+    let gateway = pair(&one, &two).run();
+    both_are_known(&gateway);
+    for _ in 0..8 {
+        let answer = gateway
+            .ask("POST /v1/statement")
+            .by("alice")
+            .body("SELECT 1")
+            .answer()
+            .text();
+        let word = if answer.contains("aaaaa") {
+            "aaaaa"
+        } else {
+            "bbbbb"
+        };
+        let next = format!("GET /v1/statement/queued/{QUERY}{word}/1");
+        let answer = gateway.ask(&next).by("alice").answer();
+        assert!(answer.text().contains(word), "{}", answer.all_text());
+    }
+    let strays = |backend: &Backend, word: &str| {
+        let seen = backend.seen();
+        seen.iter()
+            .filter(|seen| seen.method == "GET" && !seen.target.contains(word))
+            .count()
+    };
+    assert_eq!((strays(&one, "aaaaa"), strays(&two, "bbbbb")), (0, 0));
+}
+
+#[test]
+fn a_query_that_another_replica_began_is_found() {
+    let (one, two) = (
+        coordinator(backend(), "aaaaa"),
+        coordinator(second(), "bbbbb"),
+    );
+    let gateway = pair(&one, &two).run();
+    both_are_known(&gateway);
+    for word in ["aaaaa", "bbbbb"] {
+        for _ in 0..3 {
+            let next = format!("GET /v1/statement/executing/{QUERY}{word}/1");
+            let answer = gateway.ask(&next).by("alice").answer();
+            assert!(answer.text().contains(word), "{}", answer.all_text());
+        }
+    }
+    // at most one wrong guess each, then it is known
+    assert!(one.seen().len() + two.seen().len() <= 8);
+    let gone = gateway
+        .ask(&format!("GET /v1/statement/executing/{QUERY}zzzzz/1"))
+        .by("alice")
+        .answer();
+    assert_eq!(
+        (gone.status, gone.text().as_str()),
+        (404, "Query not found")
+    );
+}
+
+#[test]
+pub fn a_query_whose_coordinator_is_gone() {
+    let (one, two) = (
+        coordinator(backend(), "aaaaa"),
+        coordinator(second(), "bbbbb"),
+    );
+    let gateway = pair(&one, &two).run();
+    both_are_known(&gateway);
+    let next = format!("GET /v1/statement/executing/{QUERY}aaaaa/1");
+    gateway.ask(&next).by("alice").answer();
+    one.now(Role::Standby);
+    eventually("the probe has seen it", || {
+        gateway.admin("/?format=json").contains("\"down\"")
+    });
+    gateway
+        .ask(&next)
+        .by("alice")
+        .answer()
+        .is(Refusal::OwnerGone);
+    one.now(Role::Active);
+    eventually("it is back", || {
+        gateway.ask(&next).by("alice").answer().status == 200
+    });
+}
+
+#[test]
+fn a_transaction_stays_where_it_began() {
+    let (one, two) = (backend(), second());
+    let (one, two) = (
+        one.logins(Logins::EveryRequest),
+        two.logins(Logins::EveryRequest),
+    );
+    for (server, id) in [(&one, "tx-1"), (&two, "tx-2")] {
+        server.now_answers(move |seen| {
+            let answer = reply(200)
+                .with("Content-Type", "application/json")
+                .body("{}");
+            match seen.header("x-presto-transaction-id") {
+                Some("NONE") => answer.with("X-Presto-Started-Transaction-Id", id),
+                _ => answer,
+            }
+        });
+    }
+    let gateway = pair(&one, &two).run();
+    both_are_known(&gateway);
+    let post = |id: &str| {
+        gateway
+            .ask("POST /v1/statement")
+            .by("alice")
+            .header("X-Presto-Transaction-Id", id)
+            .body("SELECT 1")
+            .answer()
+    };
+    let id = post("NONE")
+        .header("x-presto-started-transaction-id")
+        .unwrap()
+        .to_owned();
+    let home = if id == "tx-1" { &one } else { &two };
+    home.forget();
+    for _ in 0..5 {
+        assert_eq!(post(&id).status, 200);
+    }
+    assert_eq!(home.seen().len(), 5);
+}
+
+#[test]
+fn a_statement_that_breaks_off_is_not_sent_twice() {
+    let (one, two) = (
+        coordinator(backend(), "aaaaa"),
+        coordinator(second(), "bbbbb"),
+    );
+    let gateway = pair(&one, &two).run();
+    both_are_known(&gateway);
+    for server in [&one, &two] {
+        server
+            .now_answers(|_| crate::backend::raw(b"HTTP/1.1 2").then(crate::backend::Then::Close));
+    }
+    let answer = gateway
+        .ask("POST /v1/statement")
+        .by("alice")
+        .body("INSERT")
+        .answer();
+    answer.is(Refusal::BackendBroken);
+    assert_eq!(one.seen().len() + two.seen().len(), 1);
+}
+
+#[test]
+fn where_nobody_logs_in_a_clients_word_passes() {
+    let backend = coordinator(backend(), "aaaaa").logins(Logins::Open);
+    let gateway = gateway()
+        .console("presto")
+        .identity("none")
+        .backend(&backend)
+        .run();
+    let answer = gateway
+        .ask("POST /v1/statement")
+        .header("X-Presto-User", "carol")
+        .header("X-Presto-Prefix-Url", "http://evil/")
+        .header("Authorization", "Basic YTpi")
+        .body("SELECT 1")
+        .answer();
+    assert_eq!(answer.status, 200, "{}", answer.all_text());
+    assert!(
+        answer.text().contains(&answer_host(&gateway)),
+        "{}",
+        answer.text()
+    );
+    let seen = backend.only();
+    assert_eq!(seen.header("x-presto-user"), Some("carol"));
+    assert_eq!(seen.header("x-presto-prefix-url"), None);
+    assert_eq!(seen.header("authorization"), None);
+}
+
+#[test]
+fn a_coordinator_without_kerberos_is_told_the_user_of_the_ticket() {
+    let backend = coordinator(backend(), "aaaaa").logins(Logins::Open);
+    let gateway = gateway()
+        .console("presto")
+        .identity("simple")
+        .backend(&backend)
+        .run();
+    let ask = || gateway.ask("POST /v1/statement").body("SELECT 1");
+    ask().answer().is(Refusal::LoginRequired);
+    ask().by("alice").answer();
+    let seen = backend.only();
+    assert_eq!(seen.header("x-presto-user"), Some("alice"));
+    assert_eq!((seen.header("authorization"), seen.query()), (None, ""));
+}
+
+#[test]
+fn options_for_the_whole_server_is_asked_as_the_user() {
+    let backend = backend();
+    let gateway = gateway()
+        .console("namenode")
+        .identity("doas")
+        .backend(&backend)
+        .run();
+    let answer = gateway.ask("OPTIONS *").by("alice").answer();
+    answer.is_ok("alice");
+    assert_eq!(backend.only().target, "/?doAs=alice");
+}
