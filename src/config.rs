@@ -223,6 +223,8 @@ pub struct ServerTls {
     pub certificates: Vec<KeySource>,
     /// `min_version`: the oldest version of TLS.
     pub min_version: MinVersion,
+    /// `http2`: HTTP/2 is offered (ALPN) beside HTTP/1.1; true.
+    pub http2: bool,
 }
 
 /// One server of a console.

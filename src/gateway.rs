@@ -22,7 +22,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Extensions, Method, Request, Response, header, request::Parts};
+use http::{Extensions, Method, Request, Response, Version, header, request::Parts};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
@@ -40,7 +40,7 @@ use crate::{
     body::Body,
     gss::Pending,
     refusal::Refusal,
-    server::{ConnInfo, framing},
+    server::{ConnInfo, WantsHttp1, framing},
 };
 
 pub mod answer;
@@ -258,7 +258,10 @@ impl Future for Answering {
                 recorder,
                 begun,
             } => {
-                let Ok(response) = ready!(inner.poll(cx));
+                let Ok(mut response) = ready!(inner.poll(cx));
+                if response.extensions().get() == Some(&Refusal::LoginInterrupted) {
+                    response.extensions_mut().insert(WantsHttp1);
+                }
                 recorder.end(begun.take().expect(AGAIN), response)
             }
             StateProj::Own { response } => response.take().expect(AGAIN),
@@ -341,7 +344,8 @@ fn route<'s>(site: &'s Site, parts: &mut Parts) -> Result<Routed<'s>, Refusal> {
                 continue;
             }
         }
-        if parts.headers.contains_key(header::AUTHORIZATION) {
+        // streams of one connection may be of several users: only HTTP/1.1 has a place
+        if parts.version <= Version::HTTP_11 && parts.headers.contains_key(header::AUTHORIZATION) {
             remember_login(&mut parts.extensions);
         }
         return Ok(Routed::Console(route));

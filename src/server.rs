@@ -35,6 +35,7 @@ mod connection;
 mod exchange;
 pub mod framing;
 mod listen;
+mod multiplex;
 mod redirect;
 mod stream;
 mod timers;
@@ -83,7 +84,7 @@ pub struct Listener {
 pub enum Role {
     /// HTTP/1.1.
     Plain,
-    /// HTTP/1.1 in TLS.
+    /// HTTP/1.1, and HTTP/2 where it is wanted, in TLS.
     Tls(Tls),
     /// HTTP/1.1 that only leads to an `https` address.
     Redirect(Redirect),
@@ -115,6 +116,12 @@ pub struct ConnInfo {
     /// The request at hand is ambiguously framed; requests of a connection never overlap.
     ambiguous: AtomicBool,
 }
+
+/// Marks an answer that only HTTP/1.1 can carry on from: a login of several legs belongs to a
+/// connection. On HTTP/2 its stream is reset with `HTTP_1_1_REQUIRED` (RFC 9113 section 7) instead,
+/// and the client asks again by HTTP/1.1.
+#[derive(Clone, Copy, Debug)]
+pub struct WantsHttp1;
 
 impl ConnInfo {
     /// The facts of a connection, for tests of what stands behind the server too.

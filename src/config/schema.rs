@@ -125,6 +125,7 @@ pub static TLS: Section = Section {
         "alias",
         "certificates",
         "min_version",
+        "http2",
     ],
     later: &[],
 };

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use http::Version;
+use hyper::body::Incoming;
+
 use crate::{
     config::{Becomes, IdentityMode, Timeouts},
     kinds::Kind,
     rewrite::node::{NodeKey, NodePolicy},
     tls::Trust,
+    upstream::upload::Upload,
 };
 
 /// A published service.
@@ -36,4 +40,16 @@ pub struct Console {
     pub node_key: Arc<NodeKey>,
     /// Waiting times.
     pub timeouts: Timeouts,
+}
+
+impl Console {
+    /// A request's body on its way to a backend, of which up to `limit` bytes can be sent again.
+    pub fn upload(&self, body: Incoming, limit: usize, version: Version) -> Upload {
+        let upload = Upload::new(body, limit);
+        if version == Version::HTTP_2 {
+            upload.patient(self.timeouts.body_idle)
+        } else {
+            upload
+        }
+    }
 }

@@ -20,6 +20,7 @@ use http::{
 };
 use http_body::Body as _;
 use hyper::body::Incoming;
+use tokio::time::timeout;
 
 use super::{answer, console::Console, node, record::AnsweredBy, refuse};
 use crate::{
@@ -114,10 +115,15 @@ impl Inner {
         let upload = if spared {
             Upload::none()
         } else {
-            Upload::new(body, self.console.retry_buffer)
+            self.console
+                .upload(body, self.console.retry_buffer, parts.version)
         };
         if kind.reads_forms() && form::is_form(&parts.headers)? {
-            let Ok(Some(bytes)) = Box::pin(upload.buffer()).await else {
+            let read = timeout(self.console.timeouts.body_idle, upload.buffer());
+            let read = Box::pin(read)
+                .await
+                .map_err(|_elapsed| Refusal::BodyTimeout)?;
+            let Ok(Some(bytes)) = read else {
                 return Err(Refusal::BadForm);
             };
             form::check(&bytes, kind.identity_parameters())?;

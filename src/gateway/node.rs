@@ -20,7 +20,7 @@ use crate::{
         location::{self, Links},
         node::{self, Scheme},
     },
-    upstream::{body::UpstreamBody, pool::Pool, upload::Upload, wire::ConnectError},
+    upstream::{body::UpstreamBody, pool::Pool, wire::ConnectError},
 };
 
 /// Whether a path leads to a node.
@@ -89,14 +89,15 @@ pub async fn forward(
                 ConnectError::Tls(_) => Refusal::BackendTls,
             }
         })?;
-    let upload = Upload::new(body, 0);
+    let upload = console.upload(body, 0, parts.version);
     let mut request = Request::new(upload.reader());
     *request.method_mut() = parts.method.clone();
     *request.uri_mut() = path.parse().map_err(|_| Refusal::BadQuery)?;
     *request.headers_mut() = headers;
     let mut sent = pin!(lease.sender.send_request(request));
     let first_byte = console.timeouts.first_byte;
-    let mut end = tokio::time::Instant::now() + first_byte;
+    let end = upload.due(first_byte);
+    let mut end = end.unwrap_or_else(|| tokio::time::Instant::now() + first_byte);
     let response = loop {
         match timeout_at(end, sent.as_mut()).await {
             Ok(Ok(response)) => break response,
@@ -105,6 +106,7 @@ pub async fn forward(
             // the time runs from the end of the request: files are large
             Err(_elapsed) => match upload.due(first_byte) {
                 Some(later) if later > tokio::time::Instant::now() => end = later,
+                Some(_) if upload.stalled() => return Err(Refusal::BodyTimeout),
                 Some(_) | None => return Err(Refusal::BackendTimeout),
             },
         }

@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -35,6 +35,20 @@ const TIMED_OUT: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 type Http1<S> = http1::Connection<TokioIo<Watched>, Exchange<S>>;
+type Http2<S> = http2::Connection<TokioIo<Watched>, Exchange<S>, LocalExecutor>;
+
+/// Runs a connection's streams on the worker's own thread.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LocalExecutor;
+
+impl<F> hyper::rt::Executor<F> for LocalExecutor
+where
+    F: Future<Output: 'static> + 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
 
 /// A connection's task.
 pub(super) struct Connection<S: HttpService> {
@@ -48,6 +62,7 @@ enum At<S: HttpService> {
     Handshake(Box<Accept<TcpStream>>),
     Parked(Stream),
     Serving(Box<Http1<S>>),
+    Multiplexed(Box<Http2<S>>),
     /// Whether the write side is shut down already.
     Lingering(Stream, bool),
     Done,
@@ -82,8 +97,16 @@ impl<S: HttpService> Connection<S> {
         if self.state.take_up() {
             self.worker.watch(&self.state);
         }
+        let http2 = stream.speaks_http2();
         let watched = Watched::new(stream, Rc::clone(&self.state));
         let exchange = Exchange::new(S::clone(&self.service), Rc::clone(&self.state));
+        if http2 {
+            self.state.multiplex();
+            let io = TokioIo::new(watched);
+            let http2 = self.worker.http2.serve_connection(io, exchange);
+            self.at = At::Multiplexed(Box::new(http2));
+            return;
+        }
         let http1 = self
             .worker
             .http1
@@ -147,6 +170,15 @@ impl<S: HttpService> Connection<S> {
             End::Silent => {}
             End::Head => Refusal::HeadTimeout.count(),
             End::Body => Refusal::BodyTimeout.count(),
+            End::Goodbye => {
+                if let (At::Multiplexed(http2), Some(streams)) =
+                    (&mut self.at, self.state.streams())
+                {
+                    streams.goodbye.set(true);
+                    Pin::new(&mut **http2).graceful_shutdown();
+                }
+                return;
+            }
         }
         tracing::debug!(peer = %self.state.info.peer, ?phase, ?end, "connection ended");
         self.at = match std::mem::replace(&mut self.at, At::Done) {
@@ -166,7 +198,11 @@ impl<S: HttpService> Connection<S> {
                 let _sent = Pin::new(&mut stream).poll_shutdown(cx);
                 At::Done
             }
-            At::Handshake(_) | At::Serving(_) | At::Lingering(..) | At::Done => At::Done,
+            At::Handshake(_)
+            | At::Serving(_)
+            | At::Multiplexed(_)
+            | At::Lingering(..)
+            | At::Done => At::Done,
         };
     }
 
@@ -242,6 +278,12 @@ impl<S: HttpService> Future for Connection<S> {
                             }
                         }
                     }
+                }
+                At::Multiplexed(http2) => {
+                    if let Err(error) = ready!(Pin::new(&mut **http2).poll(cx)) {
+                        tracing::debug!(peer = %this.state.info.peer, %error, "connection failed");
+                    }
+                    this.at = At::Done;
                 }
                 At::Lingering(stream, shut) => {
                     let more = this.state.is_mid_message();

@@ -10,12 +10,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
-use crate::server::{HttpService, framing, timers::State};
+use crate::server::{HttpService, WantsHttp1, framing, timers::State};
 
 /// A connection's service as hyper wants it.
 pub(super) struct Exchange<S> {
@@ -32,23 +32,65 @@ impl<S> Exchange<S> {
     }
 }
 
+/// What resets an HTTP/2 stream.
+#[derive(Debug, thiserror::Error)]
+#[error("the client has to ask by HTTP/1.1")]
+pub(super) struct Http1Required(#[source] h2::Error);
+
 impl<S: HttpService> hyper::service::Service<Request<Incoming>> for Exchange<S> {
     type Response = Response<Answer<<S as HttpService>::Body>>;
-    type Error = Infallible;
+    type Error = Http1Required;
     type Future = Answering<S::Future>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let info = &self.state.info;
-        let ambiguous = framing::is_ambiguous(self.state.on_request(), request.headers());
-        info.set_ambiguous(ambiguous);
+        let verdict = self.state.on_request();
+        let multiplexed = request.version() == Version::HTTP_2;
+        let mut ambiguous = false;
+        if multiplexed {
+            as_http1(&mut request);
+        } else {
+            ambiguous = framing::is_ambiguous(verdict, request.headers());
+            info.set_ambiguous(ambiguous);
+        }
         request.extensions_mut().insert(Arc::clone(info));
         let mut service = self.service.borrow_mut();
         // the contract of HttpService: always ready; Tower wants to be asked nevertheless
         let _ready = service.poll_ready(&mut Context::from_waker(Waker::noop()));
         Answering {
             future: service.call(request),
-            state: Rc::clone(&self.state),
+            answered: Some(Answered {
+                state: Rc::clone(&self.state),
+                answering: false,
+            }),
             last: ambiguous,
+            multiplexed,
+        }
+    }
+}
+
+/// What HTTP/2 says otherwise (RFC 9113 sections 8.3.1 and 8.2.3): the authority is the host, and
+/// one cookie header may come in crumbs.
+fn as_http1(request: &mut Request<Incoming>) {
+    let authority = request
+        .uri()
+        .authority()
+        .map(|a| HeaderValue::from_str(a.as_str()));
+    let headers = request.headers_mut();
+    if let Some(Ok(authority)) = authority
+        && !headers.contains_key(header::HOST)
+    {
+        headers.insert(header::HOST, authority);
+    }
+    let mut crumbs = headers.get_all(header::COOKIE).iter();
+    if let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) {
+        let mut whole = first.as_bytes().to_vec();
+        for crumb in std::iter::once(second).chain(crumbs) {
+            whole.extend_from_slice(b"; ");
+            whole.extend_from_slice(crumb.as_bytes());
+        }
+        if let Ok(whole) = HeaderValue::from_bytes(&whole) {
+            headers.insert(header::COOKIE, whole);
         }
     }
 }
@@ -58,8 +100,9 @@ pin_project! {
     pub(super) struct Answering<F> {
         #[pin]
         future: F,
-        state: Rc<State>,
+        answered: Option<Answered>,
         last: bool,
+        multiplexed: bool,
     }
 }
 
@@ -67,20 +110,26 @@ impl<F, B> Future for Answering<F>
 where
     F: Future<Output = Result<Response<B>, Infallible>>,
 {
-    type Output = Result<Response<Answer<B>>, Infallible>;
+    type Output = Result<Response<Answer<B>>, Http1Required>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut response = ready!(this.future.poll(cx))?;
-        this.state.on_answer();
-        if *this.last || this.state.is_draining() {
+        let Ok(mut response) = ready!(this.future.poll(cx));
+        if *this.multiplexed && response.extensions().get::<WantsHttp1>().is_some() {
+            let reset = h2::Error::from(h2::Reason::HTTP_1_1_REQUIRED);
+            return Poll::Ready(Err(Http1Required(reset)));
+        }
+        let answered = this.answered.take().map(Answered::begin);
+        if let Some(answered) = &answered
+            && !*this.multiplexed
+            && (*this.last || answered.state.is_draining())
+        {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
-        let state = Rc::clone(this.state);
         Poll::Ready(Ok(response.map(|body| Answer {
             body,
-            _answered: Answered { state },
+            _answered: answered,
         })))
     }
 }
@@ -90,17 +139,28 @@ pin_project! {
     pub(super) struct Answer<B> {
         #[pin]
         body: B,
-        _answered: Answered,
+        _answered: Option<Answered>,
     }
 }
 
+/// A request, until its answer has ended or nobody wants it any more.
 struct Answered {
     state: Rc<State>,
+    answering: bool,
+}
+
+impl Answered {
+    /// The head of the answer is there.
+    fn begin(mut self) -> Self {
+        self.answering = true;
+        self.state.on_answer();
+        self
+    }
 }
 
 impl Drop for Answered {
     fn drop(&mut self) {
-        self.state.on_answered();
+        self.state.on_answered(self.answering);
     }
 }
 

@@ -20,6 +20,14 @@ pub(super) enum Stream {
 }
 
 impl Stream {
+    /// Whether HTTP/2 was agreed on (ALPN).
+    pub(super) fn speaks_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
+
     /// Ready when the socket has bytes or an end.
     ///
     /// What rustls has decrypted already is not seen: ask only after a read was pending.

@@ -14,6 +14,7 @@ use std::{
 use crate::server::{
     ConnInfo, ServerTimeouts,
     framing::scan::{Scan, Verdict},
+    multiplex::{Frames, Streams},
 };
 
 /// The longest tick.
@@ -45,6 +46,8 @@ pub(super) enum Phase {
     Tail,
     /// Refused or timed out: waiting for the client to read the answer and close.
     Linger,
+    /// HTTP/2: see [`Streams`].
+    Multiplexed,
 }
 
 /// Why the sweep ends a connection.
@@ -56,6 +59,8 @@ pub(super) enum End {
     Head,
     /// `timeouts.body_idle`.
     Body,
+    /// HTTP/2: told to open no more streams; what is open goes on.
+    Goodbye,
 }
 
 /// The limits in ticks.
@@ -111,6 +116,8 @@ pub(super) struct State {
     end: Cell<Option<End>>,
     waker: OnceCell<Waker>,
     scan: RefCell<Scan>,
+    /// Of an HTTP/2 connection.
+    multiplexed: OnceCell<Box<(Streams, RefCell<Frames>)>>,
     /// hyper's last read is still waiting.
     pub(super) read_blocked: Cell<bool>,
     /// Everything that hyper had to write is out.
@@ -136,6 +143,7 @@ impl State {
             end: Cell::new(None),
             waker: OnceCell::new(),
             scan: RefCell::new(Scan::new()),
+            multiplexed: OnceCell::new(),
             read_blocked: Cell::new(false),
             flushed: Cell::new(true),
             parked: Cell::new(false),
@@ -176,6 +184,14 @@ impl State {
         }
         self.quiet.set(false);
         self.haste.set(false);
+        if let Some(multiplexed) = self.multiplexed.get() {
+            let (streams, frames) = &**multiplexed;
+            frames.borrow_mut().feed(bytes);
+            let began = streams.head_since.get().unwrap_or(self.clock.now.get());
+            let in_head = frames.borrow().in_head();
+            streams.head_since.set(in_head.then_some(began));
+            return;
+        }
         let mut scan = self.scan.borrow_mut();
         scan.feed(bytes);
         match self.phase.get() {
@@ -186,20 +202,38 @@ impl State {
                 }
             }
             // slow heads get no more time for each byte
-            Phase::Head | Phase::Handshake | Phase::Linger => {}
+            Phase::Head | Phase::Handshake | Phase::Linger | Phase::Multiplexed => {}
             Phase::Busy | Phase::Body => self.progress(),
             Phase::Tail => self.enter(Self::after_answer(&scan)),
         }
     }
 
     pub(super) fn on_write(&self) {
-        if matches!(self.phase.get(), Phase::Busy | Phase::Body | Phase::Idle) {
+        if matches!(
+            self.phase.get(),
+            Phase::Busy | Phase::Body | Phase::Idle | Phase::Multiplexed
+        ) {
             self.progress();
         }
     }
 
+    /// From now on HTTP/2 is spoken.
+    pub(super) fn multiplex(&self) {
+        self.enter(Phase::Multiplexed);
+        let _first = self.multiplexed.set(Box::default());
+    }
+
+    /// The streams of an HTTP/2 connection.
+    pub(super) fn streams(&self) -> Option<&Streams> {
+        self.multiplexed.get().map(|multiplexed| &multiplexed.0)
+    }
+
     /// The service is about to get a request.
     pub(super) fn on_request(&self) -> Verdict {
+        if let Some(streams) = self.streams() {
+            streams.open.set(streams.open.get() + 1);
+            return Verdict::Clean;
+        }
         self.enter(Phase::Busy);
         self.flushed.set(false);
         self.scan.borrow_mut().take()
@@ -207,11 +241,24 @@ impl State {
 
     /// The head of the answer is there.
     pub(super) fn on_answer(&self) {
+        if let Some(streams) = self.streams() {
+            streams.answering.set(streams.answering.get() + 1);
+            self.progress();
+            return;
+        }
         self.enter(Phase::Body);
     }
 
-    /// The answer's body has ended or was given up.
-    pub(super) fn on_answered(&self) {
+    /// The answer's body has ended, or the request was given up, before its answer or after.
+    pub(super) fn on_answered(&self, answering: bool) {
+        if let Some(streams) = self.streams() {
+            streams.open.set(streams.open.get() - 1);
+            streams
+                .answering
+                .set(streams.answering.get() - u32::from(answering));
+            self.progress();
+            return;
+        }
         if self.phase.get() == Phase::Body {
             self.enter(Self::after_answer(&self.scan.borrow()));
         }
@@ -246,6 +293,27 @@ impl State {
             Phase::Busy if !self.scan.borrow().in_body() => None,
             Phase::Busy | Phase::Body | Phase::Tail => over(limits.body_idle, End::Body),
             Phase::Linger => over(limits.linger, End::Silent),
+            Phase::Multiplexed => self.streams().and_then(|s| self.judge_streams(s, limits)),
+        }
+    }
+
+    fn judge_streams(&self, streams: &Streams, limits: &Limits) -> Option<End> {
+        let now = self.clock.now.get();
+        let quiet = now.wrapping_sub(self.since.get());
+        let head = streams.head_since.get();
+        if head.is_some_and(|since| now.wrapping_sub(since) >= limits.head) {
+            return Some(End::Head);
+        }
+        let goodbye = streams.goodbye.get();
+        if self.is_draining() && !goodbye {
+            return Some(End::Goodbye);
+        }
+        match (streams.open.get(), streams.answering.get()) {
+            // who does not go when told to is not waited for
+            (0, _) if goodbye => (quiet >= limits.linger).then_some(End::Silent),
+            (0, _) => (quiet >= limits.idle).then_some(End::Goodbye),
+            (_, 0) => None,
+            (_, _) => (quiet >= limits.body_idle).then_some(End::Body),
         }
     }
 

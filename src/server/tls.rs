@@ -62,7 +62,10 @@ fn read(config: &ServerTls) -> Result<Arc<ServerConfig>, TlsError> {
         .with_protocol_versions(config.min_version.versions())?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(by_name));
-    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    if config.http2 {
+        server.alpn_protocols.push(b"h2".to_vec());
+    }
+    server.alpn_protocols.push(b"http/1.1".to_vec());
     server.ticketer = ring::Ticketer::new()?;
     Ok(Arc::new(server))
 }
@@ -123,6 +126,7 @@ mod tests {
         let tls = ServerTls {
             certificates: vec![source],
             min_version: MinVersion::Tls12,
+            http2: true,
         };
         (dir, tls)
     }

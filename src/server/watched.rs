@@ -69,8 +69,13 @@ impl AsyncWrite for Watched {
     }
 
     /// The connection shuts down by itself once it has the stream back: it may be parked instead.
-    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        match this.state.streams() {
+            // HTTP/2 does not give the stream back
+            Some(_) => Pin::new(&mut this.stream).poll_shutdown(cx),
+            None => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_write_vectored(

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use metrics::{Counter, Gauge};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -23,7 +23,7 @@ use tokio::{
 use crate::{
     server::{
         ConnInfo, Drained, HttpService, Listener, ListenerId, Order, Role, Shared, Tls,
-        connection::Connection,
+        connection::{Connection, LocalExecutor},
         redirect::RedirectService,
         timers::{Clock, HASTE, Limits, Phase, State},
     },
@@ -34,6 +34,13 @@ use crate::{
 const BUFFER: usize = 64 * 1024;
 /// Connections that were just taken up may be so many before the oldest has to give way.
 const FRESH: usize = 32;
+/// Requests that one HTTP/2 connection may have under way.
+const MAX_STREAMS: u32 = 128;
+/// The limit on an HTTP/2 request's head, counted as RFC 9113 section 6.5.2 does (32 bytes more a
+/// line): what passes on HTTP/1.1 passes here.
+const HEADER_LIST: u32 = 128 * 1024;
+/// Streams that a client may have reset before they were served; one more ends the connection.
+const MAX_RESETS: usize = 32;
 /// How long a worker that has no file descriptor left waits before it accepts again.
 const OUT_OF_FILES: Duration = Duration::from_millis(50);
 
@@ -50,6 +57,7 @@ impl Listeners {
 /// What the connections of one worker share.
 pub(super) struct Worker {
     pub(super) http1: http1::Builder,
+    pub(super) http2: http2::Builder<LocalExecutor>,
     pub(super) tls_failures: Counter,
     clock: Rc<Clock>,
     limits: Limits,
@@ -130,8 +138,17 @@ impl Worker {
             .half_close(false)
             // timers.rs keeps the time
             .header_read_timeout(None);
+        let mut http2 = http2::Builder::new(LocalExecutor);
+        http2
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(HEADER_LIST)
+            // resets that a client may have waiting (CVE-2023-44487), and cause
+            .max_pending_accept_reset_streams(Some(MAX_RESETS))
+            .max_local_error_reset_streams(Some(MAX_RESETS))
+            .max_send_buf_size(BUFFER);
         Self {
             http1,
+            http2,
             tls_failures: metrics::counter!(names::TLS_FAILURES),
             clock: Rc::default(),
             limits: Limits::new(shared.timeouts),

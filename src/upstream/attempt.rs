@@ -165,6 +165,9 @@ impl Upstream {
             if upload.broken() && tried.answer.is_none() {
                 return Err(Refusal::BadRequest);
             }
+            if upload.stalled() && tried.answer.is_none() {
+                return Err(Refusal::BodyTimeout);
+            }
             let step = next(tried.outcome, upload.state(), &out.method, spent);
             spent.book(tried.outcome, step);
             self.learn(index, tried.outcome);
@@ -394,7 +397,8 @@ impl Upstream {
             }
             left -= PATIENCE;
         }
-        let mut end = Instant::now() + left;
+        let rest = || Instant::now() + left;
+        let mut end = upload.due(self.timeouts.first_byte).unwrap_or_else(rest);
         loop {
             let changed = self.group.changed.notified();
             if may_abandon && backend.state() == State::Down {

@@ -44,6 +44,9 @@ struct Shared<B> {
     read: Read,
     /// When its last byte was read.
     ended: Option<Instant>,
+    /// How long the client may send nothing, where the server does not look after that, and when it
+    /// sent something last.
+    patience: Option<(Duration, Instant)>,
     lost: bool,
     reader: u32,
 }
@@ -80,9 +83,28 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
             size,
             read: Read::NotYet,
             ended: None,
+            patience: None,
             lost: false,
             reader: 0,
         }))))
+    }
+
+    /// Gives up on a client that sends nothing for so long. On HTTP/1.1 the server does that; a
+    /// stream of HTTP/2 is not seen there.
+    pub fn patient(self, patience: Duration) -> Self {
+        if let Some(shared) = &self.0 {
+            shared.borrow_mut().patience = Some((patience, Instant::now()));
+        }
+        self
+    }
+
+    /// Whether the client has sent nothing for too long.
+    pub fn stalled(&self) -> bool {
+        self.0.as_ref().is_some_and(|shared| {
+            let shared = shared.borrow();
+            let late = |(patience, since): (Duration, Instant)| since + patience <= Instant::now();
+            shared.read == Read::Partly && shared.patience.is_some_and(late)
+        })
     }
 
     /// No body, whatever the client has.
@@ -117,7 +139,10 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
     pub fn due(&self, first_byte: Duration) -> Option<Instant> {
         let shared = self.0.as_ref()?.borrow();
         match shared.read {
-            Read::NotYet | Read::Partly => Some(Instant::now() + first_byte),
+            Read::NotYet | Read::Partly => Some(match shared.patience {
+                Some((patience, since)) => since + patience,
+                None => Instant::now() + first_byte,
+            }),
             Read::ToTheEnd => Some(shared.ended? + first_byte),
             Read::Broken => None,
         }
@@ -220,6 +245,9 @@ impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Body for Reader<B> {
                     let Ok(data) = frame.into_data() else {
                         continue;
                     };
+                    if let Some((_, since)) = &mut shared.patience {
+                        *since = Instant::now();
+                    }
                     if shared.kept_bytes + data.len() > shared.limit {
                         shared.lost = true;
                         shared.kept = Vec::new();

@@ -40,6 +40,7 @@ mod faults;
 mod framing;
 mod headers;
 mod hold;
+mod http2;
 mod impersonation;
 mod links;
 mod logs;

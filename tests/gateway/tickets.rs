@@ -225,19 +225,26 @@ fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     [vec![tag], length, content].concat()
 }
 
+/// A first leg that guesses NTLM and offers Kerberos too.
+pub fn first_of_two() -> String {
+    let mechanisms = der(0x30, &[NTLM, KRB5]);
+    let guess = der(0xa2, &[&der(0x04, &[b"NTLMSSP\0\x01\0\0\0"])]);
+    let init = der(0xa0, &[&der(0x30, &[&der(0xa0, &[&mechanisms]), &guess])]);
+    negotiate(&der(0x60, &[SPNEGO, &init]))
+}
+
+/// What might follow it.
+pub fn second_of_two() -> String {
+    let junk = der(0xa2, &[&der(0x04, &[b"junk"])]);
+    negotiate(&der(0xa1, &[&der(0x30, &[&junk])]))
+}
+
 /// A first leg that guesses NTLM and offers Kerberos too is asked to go on, on its connection, and
 /// nobody else's token goes on with it.
 #[test]
 fn a_login_of_two_legs_belongs_to_its_connection() {
     let gateway = plain();
-    let mechanisms = der(0x30, &[NTLM, KRB5]);
-    let guess = der(0xa2, &[&der(0x04, &[b"NTLMSSP\0\x01\0\0\0"])]);
-    let init = der(0xa0, &[&der(0x30, &[&der(0xa0, &[&mechanisms]), &guess])]);
-    let first = negotiate(&der(0x60, &[SPNEGO, &init]));
-    let second = negotiate(&der(
-        0xa1,
-        &[&der(0x30, &[&der(0xa2, &[&der(0x04, &[b"junk"])])])],
-    ));
+    let (first, second) = (first_of_two(), second_of_two());
     let ask = |token: &str| {
         gateway
             .ask("GET /.spnegate/whoami")

@@ -35,7 +35,7 @@ pub struct World {
     pub keytab: PathBuf,
     /// Signs the sessions of all gateways of this world.
     pub secret: PathBuf,
-    users: PathBuf,
+    pub users: PathBuf,
     backends: Acceptor,
     clients: Initiator,
     sessions: Sessions,

@@ -5,5 +5,6 @@ mod connections;
 mod drain;
 mod framing;
 mod harness;
+mod http2;
 mod timers;
 mod tls;

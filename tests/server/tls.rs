@@ -24,14 +24,14 @@ use crate::harness::{Running, SHORT, answer, server, to_end};
 type Client = StreamOwned<ClientConnection, TcpStream>;
 
 /// Certificates in a directory, and a client's trust in them.
-struct Certificates {
+pub(crate) struct Certificates {
     directory: tempfile::TempDir,
     roots: RootCertStore,
     sources: Vec<KeySource>,
 }
 
 impl Certificates {
-    fn of(names: &[&str]) -> Self {
+    pub(crate) fn of(names: &[&str]) -> Self {
         let mut all = Self {
             directory: tempfile::tempdir().unwrap(),
             roots: RootCertStore::empty(),
@@ -61,25 +61,29 @@ impl Certificates {
         self.roots.add(made.cert.der().clone()).unwrap();
     }
 
-    fn config(&self) -> ServerTls {
+    pub(crate) fn config(&self) -> ServerTls {
         ServerTls {
             certificates: self.sources.clone(),
             min_version: MinVersion::Tls12,
+            http2: true,
         }
     }
 
-    fn role(&self) -> Role {
+    pub(crate) fn role(&self) -> Role {
         Role::Tls(Tls::load(&self.config()).unwrap())
     }
 
-    fn client(&self, versions: &[&'static rustls::SupportedProtocolVersion]) -> Arc<ClientConfig> {
+    pub(crate) fn client(
+        &self,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> Arc<ClientConfig> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(self.roots.clone())
             .with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         // resumption would hide which certificate is in use
         config.resumption = rustls::client::Resumption::disabled();
         Arc::new(config)

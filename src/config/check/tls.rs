@@ -59,6 +59,10 @@ pub(super) fn check<'a>(
     (!certificates.is_empty()).then_some(ServerTls {
         certificates,
         min_version,
+        http2: table
+            .get("http2")
+            .and_then(|node| node.boolean())
+            .unwrap_or(true),
     })
 }
 

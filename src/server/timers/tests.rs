@@ -71,7 +71,7 @@ fn a_pipelined_part_of_a_head_counts_from_the_answer_before_it() {
     state.on_request();
     state.on_answer();
     advance(&state, 30 * SECOND);
-    state.on_answered();
+    state.on_answered(true);
     assert_eq!(state.phase(), Phase::Head);
     assert_eq!(state.judge(&limits()), None);
     advance(&state, 9 * SECOND);
@@ -84,7 +84,7 @@ fn an_upload_that_outlives_its_answer_ends_in_idle() {
     state.on_read(b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab");
     state.on_request();
     state.on_answer();
-    state.on_answered();
+    state.on_answered(true);
     assert_eq!(state.phase(), Phase::Tail);
     state.on_read(b"cde\r\n0\r\n\r\n");
     assert_eq!(state.phase(), Phase::Idle);
@@ -118,6 +118,46 @@ fn a_connection_that_was_just_taken_up_is_parked_in_haste() {
     advance(&state, SECOND);
     assert!(state.is_parkable());
     assert!(state.take_up());
+}
+
+#[test]
+fn streams_are_timed_by_what_they_wait_for() {
+    let state = state();
+    state.multiplex();
+    state.on_read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x05\x01\x04\0\0\0\x01ab");
+    advance(&state, 9 * SECOND);
+    assert_eq!(state.judge(&limits()), Some(End::Head));
+    state.on_read(b"cde");
+    assert_eq!(state.judge(&limits()), None);
+    state.on_request();
+    state.on_request();
+    advance(&state, 600 * SECOND);
+    assert_eq!(state.judge(&limits()), None);
+    state.on_answer();
+    advance(&state, 61 * SECOND);
+    assert_eq!(state.judge(&limits()), Some(End::Body));
+    state.on_write();
+    state.on_answered(true);
+    state.on_answered(false);
+    assert_eq!(state.judge(&limits()), None);
+    advance(&state, 61 * SECOND);
+    assert_eq!(state.judge(&limits()), Some(End::Goodbye));
+}
+
+#[test]
+fn a_drain_says_goodbye_at_once_and_waits_for_open_streams() {
+    let state = state();
+    state.multiplex();
+    state.on_request();
+    state.clock.draining.set(Some(state.clock.now.get()));
+    assert_eq!(state.judge(&limits()), Some(End::Goodbye));
+    state.streams().unwrap().goodbye.set(true);
+    advance(&state, 10 * SECOND);
+    assert_eq!(state.judge(&limits()), None);
+    state.on_answered(false);
+    assert_eq!(state.judge(&limits()), None);
+    advance(&state, 3 * SECOND);
+    assert_eq!(state.judge(&limits()), Some(End::Silent));
 }
 
 #[test]
