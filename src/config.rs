@@ -6,6 +6,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use http::HeaderValue;
+use ipnet::IpNet;
 
 use crate::{
     auth::names::AuthToLocal,
@@ -49,6 +50,8 @@ pub struct ServerConfig {
     pub workers: usize,
     /// Client connections in all; one more is closed at once. Default 20,000.
     pub max_connections: usize,
+    /// Of each client address; none by default.
+    pub max_connections_per_address: Option<usize>,
 }
 
 /// `[timeouts]`
@@ -165,6 +168,10 @@ pub struct Console {
     pub tls: Option<ServerTls>,
     /// Plain addresses that answer with a redirect to the first `listen`.
     pub redirect_from: Vec<SocketAddr>,
+    /// `accept_proxy`: peers that begin with a PROXY protocol header.
+    pub accept_proxy: Arc<[IpNet]>,
+    /// `allow_from`: addresses that clients may have; `None`: all.
+    pub allow_from: Option<Arc<[IpNet]>>,
     /// The servers; never empty.
     pub backends: Vec<BackendConfig>,
     /// How one of them is chosen.
@@ -180,6 +187,8 @@ pub struct Console {
     /// Whom to believe of nodes that speak TLS; `None` where the console says nothing of TLS to
     /// what is behind it.
     pub node_trust: Option<TrustSource>,
+    /// `forwarded`: which headers tell backends where a request comes from.
+    pub forwarded: Forwarded,
     /// `retry.buffer` in bytes: bodies up to this size can be sent again; 64 KiB.
     pub retry_buffer: usize,
     /// `allow_encoded_slash`: `%2F` in paths passes (`HBase` REST row keys).
@@ -341,6 +350,20 @@ impl IdentityMode {
             Self::None => "none",
         }
     }
+}
+
+/// `console.forwarded`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Forwarded {
+    /// `"off"`: none.
+    #[default]
+    Off,
+    /// `"x-forwarded"`: `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`.
+    X,
+    /// `"rfc7239"`: `Forwarded`.
+    Rfc7239,
+    /// `"both"`
+    Both,
 }
 
 /// `console.allow`: users OR groups, short names.

@@ -25,6 +25,7 @@ use std::{
 use http::{Extensions, Method, Request, Response, Version, header, request::Parts};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use ipnet::IpNet;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
@@ -40,7 +41,7 @@ use crate::{
     body::Body,
     gss::Pending,
     refusal::Refusal,
-    server::{ConnInfo, WantsHttp1, framing},
+    server::{self, ConnInfo, WantsHttp1, framing},
 };
 
 pub mod answer;
@@ -73,6 +74,8 @@ pub struct Route {
     pub anonymous: Option<Arc<Session>>,
     /// Whether `%2F` passes.
     pub encoded_slash: bool,
+    /// Addresses that clients may have; `None`: all.
+    pub allow_from: Option<Arc<[IpNet]>>,
     /// The console's name.
     pub name: Arc<str>,
     /// What answers; borrowed for no longer than a call takes.
@@ -130,6 +133,17 @@ fn remember_login(extensions: &mut Extensions) {
     });
     if let Some(slot) = slot {
         extensions.insert(slot);
+    }
+}
+
+impl Route {
+    /// Whether the client's address may use this console; the listener may be open to more.
+    fn admits(&self, extensions: &Extensions) -> bool {
+        let Some(list) = &self.allow_from else {
+            return true;
+        };
+        let client = extensions.get::<Arc<ConnInfo>>();
+        client.is_some_and(|info| server::contains(list, info.peer.ip()))
     }
 }
 
@@ -343,6 +357,9 @@ fn route<'s>(site: &'s Site, parts: &mut Parts) -> Result<Routed<'s>, Refusal> {
             if others.any(|other| other.forward.knows_node(path)) {
                 continue;
             }
+        }
+        if !route.admits(&parts.extensions) {
+            return Err(Refusal::SourceDenied);
         }
         // streams of one connection may be of several users: only HTTP/1.1 has a place
         if parts.version <= Version::HTTP_11 && parts.headers.contains_key(header::AUTHORIZATION) {

@@ -8,5 +8,6 @@
 
 pub mod cookies;
 pub mod form;
+pub mod forwarded;
 pub mod headers;
 pub mod query;

@@ -63,6 +63,12 @@ pub enum Refusal {
     GroupsUnavailable,
     /// `Origin` or `Sec-Fetch-Site` say that another site made the browser send this.
     CrossSite,
+    /// The client's address is none of `allow_from`.
+    SourceDenied,
+    /// A connection more than `server.max_connections_per_address`; closed without an answer.
+    TooManyConnections,
+    /// A peer of `accept_proxy` did not begin with a PROXY protocol header; closed without an answer.
+    ProxyHeader,
     /// The `Host` is none of the listener's.
     UnknownHost,
     /// Two hosts, user information or an authority that differs from `Host`.
@@ -151,6 +157,9 @@ impl Refusal {
         Self::UserDenied,
         Self::GroupsUnavailable,
         Self::CrossSite,
+        Self::SourceDenied,
+        Self::TooManyConnections,
+        Self::ProxyHeader,
         Self::UnknownHost,
         Self::BadHost,
         Self::BadPath,

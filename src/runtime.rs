@@ -181,6 +181,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         ServerOptions {
             workers: config.server.workers,
             max_connections: config.server.max_connections,
+            max_connections_per_address: config.server.max_connections_per_address,
             timeouts: server_timeouts(&config.timeouts),
             listeners,
         },

@@ -36,14 +36,21 @@ mod exchange;
 pub mod framing;
 mod listen;
 mod multiplex;
+pub mod proxy_protocol;
 mod redirect;
+mod sources;
 mod stream;
 mod timers;
 mod tls;
 mod watched;
 mod worker;
 
-pub use self::{listen::BindError, redirect::Redirect, tls::Tls};
+pub use self::{
+    listen::BindError,
+    redirect::Redirect,
+    sources::{Sources, contains},
+    tls::Tls,
+};
 
 /// What [`start`] needs to know.
 #[derive(Clone, Debug)]
@@ -52,6 +59,8 @@ pub struct ServerOptions {
     pub workers: usize,
     /// Client connections in all; one more is closed at once.
     pub max_connections: usize,
+    /// Of each client address; `None`: as many as there may be.
+    pub max_connections_per_address: Option<usize>,
     /// Limits of a connection's phases.
     pub timeouts: ServerTimeouts,
     /// Addresses, each once; a [`ListenerId`] is an index into this list.
@@ -77,6 +86,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// What is spoken there.
     pub role: Role,
+    /// Who may speak there.
+    pub sources: Sources,
 }
 
 /// What is spoken on a listener.
@@ -102,7 +113,7 @@ pub struct ListenerId(pub usize);
 /// `Arc<ConnInfo>`.
 #[derive(Debug)]
 pub struct ConnInfo {
-    /// The client.
+    /// The client; where a balancer in front speaks the PROXY protocol, the one that it names.
     pub peer: SocketAddr,
     /// The address it connected to.
     pub local: SocketAddr,
@@ -175,6 +186,7 @@ struct Shared {
     timeouts: ServerTimeouts,
     max_connections: usize,
     connections: AtomicUsize,
+    places: Option<Arc<sources::Places>>,
 }
 
 /// What the workers are told.
@@ -218,6 +230,7 @@ where
     let ServerOptions {
         workers,
         max_connections,
+        max_connections_per_address,
         timeouts,
         listeners,
     } = options;
@@ -226,6 +239,7 @@ where
         timeouts,
         max_connections,
         connections: AtomicUsize::new(0),
+        places: max_connections_per_address.map(sources::Places::new),
     });
     let (orders, order) = watch::channel(Order::Serve);
     let mut server = Server {

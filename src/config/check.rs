@@ -29,6 +29,7 @@ mod listeners;
 mod log;
 mod nodes;
 mod session;
+mod sources;
 mod tls;
 
 /// Reads and checks the text of a configuration file.
@@ -113,6 +114,7 @@ fn stands_alone(fault: &Fault) -> bool {
             | ValueFault::Size { .. }
             | ValueFault::OutOfRange { .. }
             | ValueFault::Address { .. }
+            | ValueFault::Network { .. }
             | ValueFault::LogFilter { .. }
             | ValueFault::Unreadable { .. }
             | ValueFault::Unwritable { .. }
@@ -152,6 +154,7 @@ fn server(top: &Table<'_>) -> ServerConfig {
     let mut values = ServerConfig {
         workers: cores,
         max_connections: 20_000,
+        max_connections_per_address: None,
     };
     if let Some(table) = top.table("server", &schema::SERVER) {
         let count = |name, default: usize, most| {
@@ -160,6 +163,10 @@ fn server(top: &Table<'_>) -> ServerConfig {
         };
         values.workers = count("workers", values.workers, 1_024);
         values.max_connections = count("max_connections", values.max_connections, 10_000_000);
+        let per_address = table.get("max_connections_per_address");
+        values.max_connections_per_address = per_address
+            .and_then(|node| node.integer(1..=10_000_000))
+            .and_then(|count| usize::try_from(count).ok());
     }
     values
 }

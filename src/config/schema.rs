@@ -29,7 +29,7 @@ pub static FILE: Section = Section {
 /// `[server]`
 pub static SERVER: Section = Section {
     name: "server",
-    keys: &["workers", "max_connections"],
+    keys: &["workers", "max_connections", "max_connections_per_address"],
     later: &[],
 };
 
@@ -98,6 +98,8 @@ pub static CONSOLE: Section = Section {
         "path",
         "tls",
         "redirect_from",
+        "accept_proxy",
+        "allow_from",
         "backends",
         "backend_tls",
         "balance",
@@ -107,6 +109,7 @@ pub static CONSOLE: Section = Section {
         "become",
         "allow",
         "nodes",
+        "forwarded",
         "retry",
         "probe",
         "allow_encoded_slash",

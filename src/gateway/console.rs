@@ -6,7 +6,7 @@ use http::Version;
 use hyper::body::Incoming;
 
 use crate::{
-    config::{Becomes, IdentityMode, Timeouts},
+    config::{Becomes, Forwarded, IdentityMode, Timeouts},
     kinds::Kind,
     rewrite::node::{NodeKey, NodePolicy},
     tls::Trust,
@@ -28,6 +28,8 @@ pub struct Console {
     pub identity: IdentityMode,
     /// Who may name another user.
     pub becomes: Becomes,
+    /// Which headers tell its backends where a request comes from.
+    pub forwarded: Forwarded,
     /// `host:port` of its backends, lower case.
     pub backends: Vec<Arc<str>>,
     /// Bodies up to this size can be sent again.

@@ -26,11 +26,12 @@ use super::{answer, console::Console, node, record::AnsweredBy, refuse};
 use crate::{
     auth::session::Session,
     body::Body,
-    config::IdentityMode,
-    identity::{cookies, form, headers, query},
+    config::{Forwarded, IdentityMode},
+    identity::{cookies, form, forwarded, headers, query},
     kinds::{Asked, UserField},
     refusal::Refusal,
     rewrite,
+    server::ConnInfo,
     upstream::{
         attempt::{Outgoing, Upstream},
         upload::Upload,
@@ -224,6 +225,17 @@ impl Inner {
             None,
         );
         let mut headers = std::mem::take(&mut parts.headers);
+        if self.console.forwarded != Forwarded::Off
+            && let Some(info) = parts.extensions.get::<Arc<ConnInfo>>()
+        {
+            let host = headers.get(header::HOST).cloned();
+            let from = forwarded::From {
+                client: info.peer.ip(),
+                tls: info.tls,
+                authority: host.as_ref(),
+            };
+            forwarded::set(&mut headers, self.console.forwarded, &from);
+        }
         // each try writes its own; the place stays
         if let Some(cookie) = headers.get_mut(header::COOKIE) {
             *cookie = HeaderValue::from_static("");

@@ -125,6 +125,21 @@ impl Refusal {
                 "cross_site",
                 "Another web site made the browser send this request.",
             ),
+            Self::SourceDenied => (
+                S::FORBIDDEN,
+                "source_denied",
+                "This service is not open to your network address.",
+            ),
+            Self::TooManyConnections => (
+                S::SERVICE_UNAVAILABLE,
+                "too_many_connections",
+                "Too many connections come from this address.",
+            ),
+            Self::ProxyHeader => (
+                S::BAD_REQUEST,
+                "proxy_header",
+                "The connection did not begin with a PROXY protocol header.",
+            ),
             Self::UnknownHost => (
                 S::MISDIRECTED_REQUEST,
                 "unknown_host",

@@ -3,8 +3,8 @@
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use crate::{
-    config::{Config, ServerTls},
-    server::{Listener, Redirect, Role, Tls},
+    config::{Config, Console, ServerTls},
+    server::{Listener, Redirect, Role, Sources, Tls},
     tls::{KeySource, TlsError, watch::Watch},
 };
 
@@ -36,8 +36,9 @@ pub(super) fn lay_out(config: &Config) -> Result<Layout, TlsError> {
                     None => Role::Plain,
                     Some(config) => Role::Tls(layout.certificate(&mut certificates, config)?),
                 };
-                layout.add(*address, role)
+                layout.add(*address, role, console)
             };
+            layout.widen(place, console);
             at.insert(*address, place);
             layout.sites[place].push(index);
         }
@@ -51,17 +52,33 @@ pub(super) fn lay_out(config: &Config) -> Result<Layout, TlsError> {
                 port: target.port(),
                 is_ours,
             });
-            layout.add(*address, role);
+            layout.add(*address, role, console);
         }
     }
     Ok(layout)
 }
 
 impl Layout {
-    fn add(&mut self, address: SocketAddr, role: Role) -> usize {
-        self.listeners.push(Listener { address, role });
+    fn add(&mut self, address: SocketAddr, role: Role, console: &Console) -> usize {
+        self.listeners.push(Listener {
+            address,
+            role,
+            sources: Sources {
+                accept_proxy: Arc::clone(&console.accept_proxy),
+                allow: console.allow_from.clone(),
+            },
+        });
         self.sites.push(Vec::new());
         self.sites.len() - 1
+    }
+
+    /// A listener is open to everybody whom one of its consoles is open to.
+    fn widen(&mut self, place: usize, console: &Console) {
+        let allow = &mut self.listeners[place].sources.allow;
+        *allow = match (allow.take(), &console.allow_from) {
+            (Some(mine), Some(theirs)) => Some(mine.iter().chain(&**theirs).copied().collect()),
+            (None, _) | (_, None) => None,
+        };
     }
 
     /// Consoles with the same files share what was read from them.

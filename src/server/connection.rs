@@ -5,6 +5,7 @@
 //! only the socket and its [`State`] stay, and the next byte builds hyper's part anew. The hyper part is boxed apart, so a parked task is small.
 
 use std::{
+    net::SocketAddr,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -12,23 +13,25 @@ use std::{
 
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::{io::AsyncWrite, net::TcpStream};
 use tokio_rustls::{Accept, TlsAcceptor};
 
+use self::{announced::Announced, lingering::Lingering};
 use crate::{
     refusal::Refusal,
     server::{
-        HttpService, Tls,
+        ConnInfo, HttpService, Sources, Tls,
         exchange::Exchange,
+        proxy_protocol::Malformed,
         stream::Stream,
         timers::{End, Phase, State},
         watched::Watched,
         worker::Worker,
     },
 };
+
+mod announced;
+mod lingering;
 
 /// What a client gets whose request did not arrive in time; it may not even be HTTP.
 const TIMED_OUT: &[u8] =
@@ -59,37 +62,94 @@ pub(super) struct Connection<S: HttpService> {
 }
 
 enum At<S: HttpService> {
+    Announced(Box<Announced>),
     Handshake(Box<Accept<TcpStream>>),
     Parked(Stream),
     Serving(Box<Http1<S>>),
     Multiplexed(Box<Http2<S>>),
-    /// Whether the write side is shut down already.
-    Lingering(Stream, bool),
+    Lingering(Lingering),
     Done,
 }
 
 impl<S: HttpService> Connection<S> {
-    /// A fresh connection, entered in the worker's list.
-    pub(super) fn new(
-        worker: Rc<Worker>,
-        state: State,
-        service: Rc<S>,
-        tcp: TcpStream,
-        tls: Option<&Tls>,
-    ) -> Self {
-        let at = if let Some(tls) = tls {
-            At::Handshake(Box::new(TlsAcceptor::from(tls.current()).accept(tcp)))
-        } else {
-            state.parked.set(true);
-            At::Parked(Stream::Plain(tcp))
-        };
+    /// A fresh connection, entered in the worker's list; it ends at once if nothing is begun.
+    pub(super) fn new(worker: Rc<Worker>, state: State, service: Rc<S>) -> Self {
         let state = Rc::new(state);
         worker.enter(&state);
         Self {
             worker,
             state,
             service,
-            at,
+            at: At::Done,
+        }
+    }
+
+    /// Waits for a PROXY protocol header before anything else.
+    pub(super) fn expect_header(
+        &mut self,
+        tcp: TcpStream,
+        tls: Option<Tls>,
+        sources: &Rc<Sources>,
+    ) {
+        self.at = At::Announced(Box::new(Announced {
+            tcp,
+            tls,
+            sources: Rc::clone(sources),
+            header: Vec::new(),
+        }));
+    }
+
+    /// Begins with TLS, or with HTTP.
+    pub(super) fn begin(&mut self, tcp: TcpStream, tls: Option<&Tls>) {
+        self.at = if let Some(tls) = tls {
+            self.state.enter(Phase::Handshake);
+            At::Handshake(Box::new(TlsAcceptor::from(tls.current()).accept(tcp)))
+        } else {
+            self.state.enter(Phase::Idle);
+            self.state.parked.set(true);
+            At::Parked(Stream::Plain(tcp))
+        };
+    }
+
+    /// Whether this client may connect; counts it if not.
+    pub(super) fn welcome(&self, sources: &Sources) -> bool {
+        let welcome = self.worker.welcome(&self.state, sources);
+        if let Err(refusal) = welcome {
+            refusal.count();
+            let (peer, reason) = (self.state.info().peer, refusal.reason());
+            tracing::debug!(%peer, reason, "connection refused");
+        }
+        welcome.is_ok()
+    }
+
+    /// The header is whole: who is it, and may they?
+    fn announced(&mut self, client: Option<SocketAddr>) {
+        let At::Announced(announced) = std::mem::replace(&mut self.at, At::Done) else {
+            return;
+        };
+        let Announced {
+            tcp, tls, sources, ..
+        } = *announced;
+        if let Some(client) = client {
+            let info = self.state.info();
+            let info = ConnInfo::new(client, info.local, info.listener, info.tls);
+            self.state.set_info(info);
+        }
+        if self.welcome(&sources) {
+            self.begin(tcp, tls.as_ref());
+        }
+    }
+
+    /// What came is no header: the listed peer is not set up as the listener is.
+    fn misannounced(&mut self) {
+        Refusal::ProxyHeader.count();
+        tracing::info!(
+            peer = %self.state.info().peer,
+            reason = Refusal::ProxyHeader.reason(),
+            "connection closed: {Malformed}"
+        );
+        if let At::Announced(announced) = std::mem::replace(&mut self.at, At::Done) {
+            self.hang_up(Stream::Plain(announced.tcp), true);
         }
     }
 
@@ -144,13 +204,14 @@ impl<S: HttpService> Connection<S> {
             } else if error.is_parse() {
                 Refusal::BadRequest.count();
             }
-            tracing::debug!(peer = %self.state.info.peer, %error, "connection failed");
+            tracing::debug!(peer = %self.state.info().peer, %error, "connection failed");
         }
         let answered = result
             .as_ref()
             .map_or_else(hyper::Error::is_parse, |()| true);
         if answered {
-            self.hang_up(http1.into_parts().io.into_inner().into_stream());
+            let more = self.state.is_mid_message();
+            self.hang_up(http1.into_parts().io.into_inner().into_stream(), more);
         } else {
             self.at = At::Done;
         }
@@ -158,9 +219,13 @@ impl<S: HttpService> Connection<S> {
 
     /// Shuts the write side. What the client still sends is read and thrown away for a while:
     /// closing with unread bytes would reset the connection and could destroy the last answer.
-    fn hang_up(&mut self, stream: Stream) {
+    fn hang_up(&mut self, stream: Stream, more: bool) {
         self.state.enter(Phase::Linger);
-        self.at = At::Lingering(stream, false);
+        self.at = At::Lingering(Lingering {
+            stream,
+            shut: false,
+            more,
+        });
     }
 
     /// Ends the connection on the sweep's word.
@@ -180,7 +245,7 @@ impl<S: HttpService> Connection<S> {
                 return;
             }
         }
-        tracing::debug!(peer = %self.state.info.peer, ?phase, ?end, "connection ended");
+        tracing::debug!(peer = %self.state.info().peer, ?phase, ?end, "connection ended");
         self.at = match std::mem::replace(&mut self.at, At::Done) {
             At::Serving(http1)
                 if end != End::Silent
@@ -190,7 +255,8 @@ impl<S: HttpService> Connection<S> {
                 let mut stream = http1.into_parts().io.into_inner().into_stream();
                 // as much as the socket takes: waiting for this client is over
                 let _sent = Pin::new(&mut stream).poll_write(cx, TIMED_OUT);
-                self.hang_up(stream);
+                let more = self.state.is_mid_message();
+                self.hang_up(stream, more);
                 return;
             }
             // says goodbye in TLS where that needs no waiting
@@ -201,35 +267,10 @@ impl<S: HttpService> Connection<S> {
             At::Handshake(_)
             | At::Serving(_)
             | At::Multiplexed(_)
-            | At::Lingering(..)
+            | At::Announced(_)
+            | At::Lingering(_)
             | At::Done => At::Done,
         };
-    }
-
-    /// Shuts down, then reads to the end; ready when nothing is left to wait for.
-    fn poll_linger(
-        stream: &mut Stream,
-        shut: &mut bool,
-        more: bool,
-        cx: &mut Context<'_>,
-    ) -> Poll<()> {
-        if !*shut {
-            if ready!(Pin::new(&mut *stream).poll_shutdown(cx)).is_err() {
-                return Poll::Ready(());
-            }
-            *shut = true;
-        }
-        if !more {
-            return Poll::Ready(());
-        }
-        let mut waste = [0; 4096];
-        loop {
-            let mut buf = ReadBuf::new(&mut waste);
-            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut buf)) {
-                Ok(()) if !buf.filled().is_empty() => {}
-                Ok(()) | Err(_) => return Poll::Ready(()),
-            }
-        }
     }
 }
 
@@ -251,7 +292,7 @@ impl<S: HttpService> Future for Connection<S> {
                     }
                     Err(error) => {
                         this.worker.tls_failures.increment(1);
-                        tracing::debug!(peer = %this.state.info.peer, %error, "TLS handshake failed");
+                        tracing::debug!(peer = %this.state.info().peer, %error, "TLS handshake failed");
                         this.at = At::Done;
                     }
                 },
@@ -281,13 +322,16 @@ impl<S: HttpService> Future for Connection<S> {
                 }
                 At::Multiplexed(http2) => {
                     if let Err(error) = ready!(Pin::new(&mut **http2).poll(cx)) {
-                        tracing::debug!(peer = %this.state.info.peer, %error, "connection failed");
+                        tracing::debug!(peer = %this.state.info().peer, %error, "connection failed");
                     }
                     this.at = At::Done;
                 }
-                At::Lingering(stream, shut) => {
-                    let more = this.state.is_mid_message();
-                    ready!(Self::poll_linger(stream, shut, more, cx));
+                At::Announced(announced) => match ready!(announced.poll(cx)) {
+                    Ok(client) => this.announced(client),
+                    Err(Malformed) => this.misannounced(),
+                },
+                At::Lingering(lingering) => {
+                    ready!(lingering.poll(cx));
                     this.at = At::Done;
                 }
                 At::Done => return Poll::Ready(()),

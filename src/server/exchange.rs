@@ -5,7 +5,6 @@ use std::{
     convert::Infallible,
     pin::Pin,
     rc::Rc,
-    sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 
@@ -43,7 +42,7 @@ impl<S: HttpService> hyper::service::Service<Request<Incoming>> for Exchange<S> 
     type Future = Answering<S::Future>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let info = &self.state.info;
+        let info = self.state.info();
         let verdict = self.state.on_request();
         let multiplexed = request.version() == Version::HTTP_2;
         let mut ambiguous = false;
@@ -53,7 +52,7 @@ impl<S: HttpService> hyper::service::Service<Request<Incoming>> for Exchange<S> 
             ambiguous = framing::is_ambiguous(verdict, request.headers());
             info.set_ambiguous(ambiguous);
         }
-        request.extensions_mut().insert(Arc::clone(info));
+        request.extensions_mut().insert(info);
         let mut service = self.service.borrow_mut();
         // the contract of HttpService: always ready; Tower wants to be asked nevertheless
         let _ready = service.poll_ready(&mut Context::from_waker(Waker::noop()));

@@ -125,6 +125,7 @@ mod tests {
         Listener {
             address,
             role: Role::Plain,
+            sources: crate::server::Sources::default(),
         }
     }
 

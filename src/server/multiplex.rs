@@ -3,6 +3,8 @@
 
 use std::cell::Cell;
 
+use crate::server::timers::{End, Limits};
+
 /// The client's first bytes (RFC 9113 section 3.4).
 const PREFACE: u32 = 24;
 const FRAME_HEADER: usize = 9;
@@ -21,6 +23,27 @@ pub(super) struct Streams {
     pub(super) head_since: Cell<Option<u32>>,
     /// The client has been told to go.
     pub(super) goodbye: Cell<bool>,
+}
+
+impl Streams {
+    /// Why the connection has to end now, or to be told to go; `quiet`: ticks without progress.
+    pub(super) fn judge(&self, now: u32, quiet: u32, drains: bool, limits: &Limits) -> Option<End> {
+        let head = self.head_since.get();
+        if head.is_some_and(|since| now.wrapping_sub(since) >= limits.head) {
+            return Some(End::Head);
+        }
+        let goodbye = self.goodbye.get();
+        if drains && !goodbye {
+            return Some(End::Goodbye);
+        }
+        match (self.open.get(), self.answering.get()) {
+            // who does not go when told to is not waited for
+            (0, _) if goodbye => (quiet >= limits.linger).then_some(End::Silent),
+            (0, _) => (quiet >= limits.idle).then_some(End::Goodbye),
+            (_, 0) => None,
+            (_, _) => (quiet >= limits.body_idle).then_some(End::Body),
+        }
+    }
 }
 
 /// Follows the frames that a client sends, no further than heads.

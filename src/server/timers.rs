@@ -15,6 +15,7 @@ use crate::server::{
     ConnInfo, ServerTimeouts,
     framing::scan::{Scan, Verdict},
     multiplex::{Frames, Streams},
+    sources::Place,
 };
 
 /// The longest tick.
@@ -68,10 +69,10 @@ pub(super) enum End {
 pub(super) struct Limits {
     /// The length of a tick.
     pub(super) tick: Duration,
-    head: u32,
-    idle: u32,
-    body_idle: u32,
-    linger: u32,
+    pub(super) head: u32,
+    pub(super) idle: u32,
+    pub(super) body_idle: u32,
+    pub(super) linger: u32,
     grace: u32,
 }
 
@@ -106,7 +107,9 @@ pub(super) struct Clock {
 /// What the parts of one connection tell each other.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) info: Arc<ConnInfo>,
+    info: RefCell<Arc<ConnInfo>>,
+    /// Its place among those of its client's address.
+    pub(super) place: RefCell<Option<Place>>,
     pub(super) clock: Rc<Clock>,
     /// Index in the worker's list.
     pub(super) slot: Cell<usize>,
@@ -135,7 +138,8 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(info: Arc<ConnInfo>, clock: Rc<Clock>, phase: Phase) -> Self {
         Self {
-            info,
+            info: RefCell::new(info),
+            place: RefCell::default(),
             slot: Cell::new(0),
             phase: Cell::new(phase),
             since: Cell::new(clock.now.get()),
@@ -151,6 +155,15 @@ impl State {
             haste: Cell::new(false),
             hurried: Cell::new(None),
         }
+    }
+
+    pub(super) fn info(&self) -> Arc<ConnInfo> {
+        Arc::clone(&self.info.borrow())
+    }
+
+    /// A balancer has said who the client is.
+    pub(super) fn set_info(&self, info: ConnInfo) {
+        self.info.replace(Arc::new(info));
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -293,27 +306,10 @@ impl State {
             Phase::Busy if !self.scan.borrow().in_body() => None,
             Phase::Busy | Phase::Body | Phase::Tail => over(limits.body_idle, End::Body),
             Phase::Linger => over(limits.linger, End::Silent),
-            Phase::Multiplexed => self.streams().and_then(|s| self.judge_streams(s, limits)),
-        }
-    }
-
-    fn judge_streams(&self, streams: &Streams, limits: &Limits) -> Option<End> {
-        let now = self.clock.now.get();
-        let quiet = now.wrapping_sub(self.since.get());
-        let head = streams.head_since.get();
-        if head.is_some_and(|since| now.wrapping_sub(since) >= limits.head) {
-            return Some(End::Head);
-        }
-        let goodbye = streams.goodbye.get();
-        if self.is_draining() && !goodbye {
-            return Some(End::Goodbye);
-        }
-        match (streams.open.get(), streams.answering.get()) {
-            // who does not go when told to is not waited for
-            (0, _) if goodbye => (quiet >= limits.linger).then_some(End::Silent),
-            (0, _) => (quiet >= limits.idle).then_some(End::Goodbye),
-            (_, 0) => None,
-            (_, _) => (quiet >= limits.body_idle).then_some(End::Body),
+            Phase::Multiplexed => self.streams().and_then(|streams| {
+                let quiet = now.wrapping_sub(self.since.get());
+                streams.judge(now, quiet, self.is_draining(), limits)
+            }),
         }
     }
 

@@ -21,8 +21,9 @@ use tokio::{
 };
 
 use crate::{
+    refusal::Refusal,
     server::{
-        ConnInfo, Drained, HttpService, Listener, ListenerId, Order, Role, Shared, Tls,
+        ConnInfo, Drained, HttpService, Listener, ListenerId, Order, Role, Shared, Sources, Tls,
         connection::{Connection, LocalExecutor},
         redirect::RedirectService,
         timers::{Clock, HASTE, Limits, Phase, State},
@@ -45,12 +46,15 @@ const MAX_RESETS: usize = 32;
 const OUT_OF_FILES: Duration = Duration::from_millis(50);
 
 /// A worker's sockets with what is spoken on them.
-pub(super) struct Listeners(Vec<(net::TcpListener, Role)>);
+pub(super) struct Listeners(Vec<(net::TcpListener, Role, Sources)>);
 
 impl Listeners {
     pub(super) fn new(listeners: Vec<Listener>, sockets: Vec<net::TcpListener>) -> Self {
-        let roles = listeners.into_iter().map(|listener| listener.role);
-        Self(sockets.into_iter().zip(roles).collect())
+        let all = sockets.into_iter().zip(listeners);
+        Self(
+            all.map(|(socket, listener)| (socket, listener.role, listener.sources))
+                .collect(),
+        )
     }
 }
 
@@ -98,13 +102,14 @@ pub(super) fn run<S: HttpService>(
             .0
             .into_iter()
             .enumerate()
-            .map(|(index, (socket, role))| {
+            .map(|(index, (socket, role, sources))| {
                 let socket = TcpListener::from_std(socket)?;
                 let acceptor = Acceptor {
                     worker: Rc::clone(&worker),
                     id: ListenerId(index),
                     socket,
                     role,
+                    sources: Rc::new(sources),
                 };
                 Ok(spawn_local(
                     acceptor.run(Rc::clone(&service), order.clone()),
@@ -248,6 +253,7 @@ impl Worker {
 
     /// A connection has ended.
     pub(super) fn leave(&self, state: &State) {
+        state.place.take();
         let mut live = self.live.borrow_mut();
         let slot = state.slot.get();
         live.swap_remove(slot);
@@ -260,6 +266,19 @@ impl Worker {
         if live.is_empty() {
             self.emptied.notify_one();
         }
+    }
+
+    /// Whether a client may connect to a listener, once it is known; takes its place there.
+    pub(super) fn welcome(&self, state: &State, sources: &Sources) -> Result<(), Refusal> {
+        let client = state.info().peer.ip();
+        if !sources.admits(client) {
+            return Err(Refusal::SourceDenied);
+        }
+        if let Some(places) = &self.shared.places {
+            let place = places.take(client).ok_or(Refusal::TooManyConnections)?;
+            state.place.replace(Some(place));
+        }
+        Ok(())
     }
 
     /// Whether one more connection may be held; [`Worker::leave`] gives the place back.
@@ -283,6 +302,7 @@ struct Acceptor {
     id: ListenerId,
     socket: TcpListener,
     role: Role,
+    sources: Rc<Sources>,
 }
 
 impl Acceptor {
@@ -343,14 +363,20 @@ impl Acceptor {
             Role::Plain | Role::Redirect(_) => (None, Phase::Idle),
         };
         let info = Arc::new(ConnInfo::new(peer, local, self.id, tls.is_some()));
+        let expects_header = self.sources.expects_header(peer.ip());
+        let phase = if expects_header {
+            Phase::Handshake
+        } else {
+            phase
+        };
         let state = State::new(info, Rc::clone(&worker.clock), phase);
-        spawn_local(Connection::new(
-            Rc::clone(worker),
-            state,
-            Rc::clone(service),
-            tcp,
-            tls,
-        ));
+        let mut connection = Connection::new(Rc::clone(worker), state, Rc::clone(service));
+        if expects_header {
+            connection.expect_header(tcp, tls.cloned(), &self.sources);
+        } else if connection.welcome(&self.sources) {
+            connection.begin(tcp, tls);
+        }
+        spawn_local(connection);
     }
 }
 

@@ -6,7 +6,7 @@ use spnegate::refusal::Refusal;
 
 use crate::{
     backend_login, backend_tls, balance, coordinators, failover, faults, framing, hold,
-    impersonation, refusals, sessions, tickets, uploads,
+    impersonation, refusals, sessions, sources, tickets, uploads,
 };
 
 /// Where a reason word is proven.
@@ -114,6 +114,18 @@ const CLAIMS: &[(Refusal, Proof)] = &[
     (
         Refusal::CrossSite,
         Here(refusals::what_is_refused_before_any_backend),
+    ),
+    (
+        Refusal::SourceDenied,
+        Here(sources::a_console_is_open_to_its_networks_only),
+    ),
+    (
+        Refusal::TooManyConnections,
+        Here(sources::a_connection_too_many_is_closed_and_counted),
+    ),
+    (
+        Refusal::ProxyHeader,
+        Here(sources::a_connection_without_its_header_is_closed_and_counted),
     ),
     (
         Refusal::UnknownHost,

@@ -49,5 +49,6 @@ mod nodes;
 mod paths;
 mod refusals;
 mod sessions;
+mod sources;
 mod tickets;
 mod uploads;

@@ -17,8 +17,8 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use spnegate::server::{
-    BindError, ConnInfo, Listener, Role, Server, ServerOptions, ServerTimeouts, WorkerIndex,
-    framing, start,
+    BindError, ConnInfo, Listener, Role, Server, ServerOptions, ServerTimeouts, Sources,
+    WorkerIndex, framing, start,
 };
 use tokio::sync::watch;
 
@@ -76,10 +76,11 @@ impl Echo {
         };
         let legs = info.login.get_or_init(|| Arc::new(()));
         Response::new(Full::from(format!(
-            "{} {} {:?} listener={} tls={} legs={}",
+            "{} {} {:?} peer={} listener={} tls={} legs={}",
             head.method,
             head.uri,
             String::from_utf8_lossy(&body.to_bytes()),
+            info.peer,
             info.listener.0,
             info.tls,
             Arc::strong_count(legs),
@@ -102,6 +103,7 @@ pub(crate) fn server() -> Setup {
         options: ServerOptions {
             workers: 2,
             max_connections: 1000,
+            max_connections_per_address: None,
             timeouts: ServerTimeouts {
                 head: FOREVER,
                 idle: FOREVER,
@@ -110,6 +112,7 @@ pub(crate) fn server() -> Setup {
             listeners: vec![Listener {
                 address: SocketAddr::from(([127, 0, 0, 1], 0)),
                 role: Role::Plain,
+                sources: Sources::default(),
             }],
         },
     }
@@ -133,7 +136,24 @@ impl Setup {
 
     pub(crate) fn listener(mut self, address: &str, role: Role) -> Self {
         let address = address.parse().unwrap();
-        self.options.listeners.push(Listener { address, role });
+        self.options.listeners.push(Listener {
+            address,
+            role,
+            sources: Sources::default(),
+        });
+        self
+    }
+
+    /// Of all listeners so far.
+    pub(crate) fn sources(mut self, sources: &Sources) -> Self {
+        for listener in &mut self.options.listeners {
+            listener.sources = sources.clone();
+        }
+        self
+    }
+
+    pub(crate) fn max_connections_per_address(mut self, max: usize) -> Self {
+        self.options.max_connections_per_address = Some(max);
         self
     }
 

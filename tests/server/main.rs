@@ -6,5 +6,6 @@ mod drain;
 mod framing;
 mod harness;
 mod http2;
+mod sources;
 mod timers;
 mod tls;

@@ -4,12 +4,12 @@ use std::{net::SocketAddr, sync::Arc};
 
 use super::{
     super::{
-        Allow, BackendConfig, Console, IdentityMode,
+        Allow, BackendConfig, Console, Forwarded, IdentityMode,
         problem::{ConsoleFault, ValueFault},
         schema,
         tree::{Node, Table},
     },
-    Surroundings, backend, backend_tls, balance, hosts, identity, kerberos, nodes, tls,
+    Surroundings, backend, backend_tls, balance, hosts, identity, kerberos, nodes, sources, tls,
 };
 use crate::kinds::{self, Kind};
 
@@ -101,6 +101,9 @@ fn check<'a>(
         path: hosts::path(table),
         tls,
         redirect_from,
+        accept_proxy: sources::networks(table, "accept_proxy").unwrap_or_default(),
+        allow_from: sources::networks(table, "allow_from"),
+        forwarded: forwarded(table),
         balance: balance::balance(table, kind),
         slow_start: balance::slow_start(table),
         queue: balance::queue(table),
@@ -149,6 +152,19 @@ fn kind(table: &Table<'_>) -> Option<&'static dyn Kind> {
     let words: Vec<(&'static str, &'static dyn Kind)> =
         kinds::ALL.iter().map(|kind| (kind.name(), *kind)).collect();
     table.require("kind", NEED_KIND)?.word(&words, &[])
+}
+
+fn forwarded(table: &Table<'_>) -> Forwarded {
+    let words = [
+        ("off", Forwarded::Off),
+        ("x-forwarded", Forwarded::X),
+        ("rfc7239", Forwarded::Rfc7239),
+        ("both", Forwarded::Both),
+    ];
+    table
+        .get("forwarded")
+        .and_then(|node| node.word(&words, &[]))
+        .unwrap_or_default()
 }
 
 fn addresses<'a>(node: &Node<'a>) -> Vec<(Node<'a>, SocketAddr)> {

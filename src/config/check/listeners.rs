@@ -131,6 +131,12 @@ fn shared(listener: SocketAddr, one: &Console, other: &Console) -> Option<Consol
             other: other.name.to_string(),
         });
     }
+    if one.accept_proxy != other.accept_proxy {
+        return Some(ConsoleFault::ProxyDiffers {
+            listener,
+            other: other.name.to_string(),
+        });
+    }
     if one.path == other.path {
         overlap(listener, one, other)
     } else {

@@ -106,6 +106,14 @@ pub enum ConsoleFault {
         /// The other console.
         other: String,
     },
+    /// Two consoles of one listener with different `accept_proxy`.
+    #[error("{listener} is shared with console `{other}`, whose `accept_proxy` differs")]
+    ProxyDiffers {
+        /// The address.
+        listener: SocketAddr,
+        /// The other console.
+        other: String,
+    },
     /// Two consoles that answer to the same address, host and path.
     #[error("console `{other}` answers {listener} for {host} too, with the same path")]
     Overlap {
@@ -192,6 +200,9 @@ impl ConsoleFault {
             Self::RedirectWithoutTls => "Add `tls`, or remove `redirect_from`".into(),
             Self::TlsDiffers { .. } => {
                 "Write the same `tls` in both, or use another address".into()
+            }
+            Self::ProxyDiffers { .. } => {
+                "Write the same `accept_proxy` in both, or use another address".into()
             }
             Self::Overlap { .. } => {
                 "Give one of them another `listen`, other `hosts` or a `path`".into()

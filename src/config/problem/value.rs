@@ -95,6 +95,12 @@ pub enum ValueFault {
         /// As written.
         text: String,
     },
+    /// Not a network.
+    #[error("`{text}` is no network")]
+    Network {
+        /// As written.
+        text: String,
+    },
     /// Not a `tracing` filter.
     #[error("`{text}` is no log filter: {source}")]
     LogFilter {
@@ -158,6 +164,9 @@ impl ValueFault {
             Self::OutOfRange { least, most } => format!("Write {least} to {most}"),
             Self::Address { .. } => {
                 "Write an IP address and a port, such as \"0.0.0.0:50070\" or \"[::]:50070\"".into()
+            }
+            Self::Network { .. } => {
+                "Write an address or a network, such as \"10.0.0.0/8\" or \"2001:db8::1\"".into()
             }
             Self::LogFilter { .. } => {
                 "Write a level (error, warn, info, debug, trace) or a list such as \

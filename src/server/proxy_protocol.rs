@@ -1,0 +1,185 @@
+//! The PROXY protocol, version 1 and 2: a balancer in front says who the client is.
+//!
+//! In a connection's way: before TLS, and only from listed peers, who then have to. Exactly the
+//! header is read, for what follows belongs to TLS or HTTP.
+
+use std::net::SocketAddr;
+
+use ppp::{v1, v2};
+
+/// `PROXY UNKNOWN\r\n`, the shortest header of version 1; no part of version 2 ends before it.
+const LEAST: usize = 15;
+/// The longest header of version 1, its end of line included.
+const LONGEST_V1: usize = 107;
+/// The fixed part of version 2.
+const FIXED_V2: usize = 16;
+/// The longest header of version 2 that is read: addresses and a certificate's name or two.
+const LONGEST_V2: usize = 4096;
+
+/// What the bytes so far amount to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// So many bytes more belong to the header for sure.
+    More(usize),
+    /// The header is whole: the client, or `None` where the peer speaks for itself (health checks).
+    Done(Option<SocketAddr>),
+}
+
+/// Not a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no PROXY protocol header, or a malformed one")]
+pub struct Malformed;
+
+/// Judges the bytes of a header, which end at most where the header does.
+///
+/// # Errors
+/// [`Malformed`], as soon as it shows.
+pub fn read(bytes: &[u8]) -> Result<Progress, Malformed> {
+    let begins = |with: &[u8]| {
+        let both = bytes.len().min(with.len());
+        bytes[..both] == with[..both]
+    };
+    if bytes.is_empty() {
+        // it may become either
+        Ok(Progress::More(LEAST))
+    } else if begins(v2::PROTOCOL_PREFIX) {
+        version_2(bytes)
+    } else if begins(b"PROXY ") {
+        version_1(bytes)
+    } else {
+        Err(Malformed)
+    }
+}
+
+fn version_1(bytes: &[u8]) -> Result<Progress, Malformed> {
+    if bytes.len() < LEAST {
+        return Ok(Progress::More(LEAST - bytes.len()));
+    }
+    if !bytes.ends_with(b"\r\n") {
+        let more = bytes.len() < LONGEST_V1 && !bytes[..bytes.len() - 1].contains(&b'\n');
+        return more.then_some(Progress::More(1)).ok_or(Malformed);
+    }
+    // whatever follows the word is to be ignored
+    if bytes.starts_with(b"PROXY UNKNOWN ") || bytes == b"PROXY UNKNOWN\r\n" {
+        return Ok(Progress::Done(None));
+    }
+    let header = v1::Header::try_from(bytes).map_err(|_| Malformed)?;
+    Ok(Progress::Done(match header.addresses {
+        v1::Addresses::Unknown => None,
+        v1::Addresses::Tcp4(v4) => Some((v4.source_address, v4.source_port).into()),
+        v1::Addresses::Tcp6(v6) => Some((v6.source_address, v6.source_port).into()),
+    }))
+}
+
+fn version_2(bytes: &[u8]) -> Result<Progress, Malformed> {
+    let Some(length) = bytes.get(FIXED_V2 - 2..FIXED_V2) else {
+        return Ok(Progress::More(FIXED_V2 - bytes.len()));
+    };
+    let whole = FIXED_V2 + usize::from(u16::from_be_bytes([length[0], length[1]]));
+    if whole > LONGEST_V2 {
+        return Err(Malformed);
+    }
+    if bytes.len() < whole {
+        return Ok(Progress::More(whole - bytes.len()));
+    }
+    let header = v2::Header::try_from(bytes).map_err(|_| Malformed)?;
+    let client = match (header.command, header.addresses) {
+        (v2::Command::Local, _) => None,
+        (v2::Command::Proxy, v2::Addresses::IPv4(v4)) => {
+            Some((v4.source_address, v4.source_port).into())
+        }
+        (v2::Command::Proxy, v2::Addresses::IPv6(v6)) => {
+            Some((v6.source_address, v6.source_port).into())
+        }
+        (v2::Command::Proxy, v2::Addresses::Unspecified | v2::Addresses::Unix(_)) => None,
+    };
+    Ok(Progress::Done(client))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Reads as a connection does: no more than what is asked for.
+    fn all(bytes: &[u8]) -> Result<(Option<SocketAddr>, usize), Malformed> {
+        let mut taken = 0;
+        loop {
+            match read(&bytes[..taken])? {
+                Progress::Done(client) => return Ok((client, taken)),
+                Progress::More(0) => panic!("it would never end"),
+                Progress::More(more) => taken = (taken + more).min(bytes.len()),
+            }
+            if taken == bytes.len() && matches!(read(bytes)?, Progress::More(_)) {
+                return Err(Malformed);
+            }
+        }
+    }
+
+    fn v2(command: v2::Command, addresses: impl Into<v2::Addresses>) -> Vec<u8> {
+        v2::Builder::with_addresses(v2::Version::Two | command, v2::Protocol::Stream, addresses)
+            .build()
+            .unwrap()
+    }
+
+    #[test]
+    fn the_client_is_read_and_nothing_behind_the_header() {
+        let client: SocketAddr = "192.0.2.7:50000".parse().unwrap();
+        let here: SocketAddr = "10.0.0.1:443".parse().unwrap();
+        let client6: SocketAddr = "[2001:db8::7]:50000".parse().unwrap();
+        let here6: SocketAddr = "[2001:db8::1]:443".parse().unwrap();
+        for (header, expected) in [
+            (
+                &b"PROXY TCP4 192.0.2.7 10.0.0.1 50000 443\r\n"[..],
+                Some(client),
+            ),
+            (
+                b"PROXY TCP6 2001:db8::7 2001:db8::1 50000 443\r\n",
+                Some(client6),
+            ),
+            (b"PROXY UNKNOWN\r\n", None),
+            (b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n", None),
+            (&v2(v2::Command::Proxy, (client, here)), Some(client)),
+            (&v2(v2::Command::Proxy, (client6, here6)), Some(client6)),
+            (&v2(v2::Command::Local, (client, here)), None),
+        ] {
+            let stream = [header, b"\r\n\r\nGET / HTTP/1.1\r\n"].concat();
+            assert_eq!(all(&stream), Ok((expected, header.len())), "{header:?}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused_as_soon_as_it_shows() {
+        for bytes in [
+            &b"G"[..],
+            b"PROXX",
+            b"\x16\x03\x01",
+            b"\r\n\r\n\0\r\nX",
+            b"PROXY TCP4 192.0.2.7 10.0.0.1 50000\r\n",
+            b"PROXY TCP4 192.0.2.7 10.0.0.1 50000 443\n........",
+            b"PROXY TCP4 192.0.2.256 10.0.0.1 50000 443\r\n",
+            b"PROXY TCP4 192.0.2.7 10.0.0.1 70000 443\r\n",
+        ] {
+            assert_eq!(all(bytes), Err(Malformed), "{bytes:?}");
+        }
+        let endless = [b"PROXY UNKNOWN ".to_vec(), vec![b'x'; 200]].concat();
+        assert_eq!(all(&endless), Err(Malformed));
+        let mut large = v2(v2::Command::Local, v2::Addresses::Unspecified);
+        large[14..16].copy_from_slice(&[0xff, 0xff]);
+        assert_eq!(read(&large), Err(Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(
+            start in prop_oneof![Just(&b"PROXY TCP4 "[..]), Just(v2::PROTOCOL_PREFIX), Just(&b""[..])],
+            tail in prop::collection::vec(any::<u8>(), 0..200)
+        ) {
+            let bytes = [start, &tail].concat();
+            if let Ok((_, taken)) = all(&bytes) {
+                prop_assert!(taken <= bytes.len());
+            }
+        }
+    }
+}

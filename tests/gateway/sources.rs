@@ -1,0 +1,117 @@
+//! Who may come from where, and what backends are told of it.
+
+use spnegate::refusal::Refusal;
+
+use crate::{
+    backend::backend,
+    client::{Answer, Client},
+    proxy::{Gateway, gateway},
+    realm::eventually,
+};
+
+/// Asks as a balancer does for that client.
+fn ask_from(gateway: &Gateway, client: &str, target: &str) -> Answer {
+    let mut connection = gateway.connect();
+    connection.send(format!("PROXY TCP4 {client} 10.0.0.1 50000 443\r\n"));
+    connection.send(gateway.ask(target).by("alice").bytes());
+    connection.answer()
+}
+
+#[test]
+pub fn a_console_is_open_to_its_networks_only() {
+    let backend = backend();
+    let gateway = gateway()
+        .console("generic")
+        .name("inner")
+        .listen("127.0.7.1:47111")
+        .with("path = \"/inner\"")
+        .with("accept_proxy = \"127.0.0.0/8\"\nallow_from = [\"10.0.0.0/8\"]")
+        .backend(&backend)
+        .console("generic")
+        .name("outer")
+        .listen("127.0.7.1:47111")
+        .with("accept_proxy = \"127.0.0.0/8\"")
+        .backend(&backend)
+        .run();
+    ask_from(&gateway, "192.0.2.7", "GET /inner/x").is(Refusal::SourceDenied);
+    assert!(backend.seen().is_empty());
+    assert_eq!(ask_from(&gateway, "10.7.0.1", "GET /inner/x").status, 200);
+    assert_eq!(ask_from(&gateway, "192.0.2.7", "GET /x").status, 200);
+}
+
+#[test]
+pub fn a_connection_without_its_header_is_closed_and_counted() {
+    let backend = backend();
+    let setup = || gateway().console("generic").backend(&backend);
+    let gateway = setup().with("accept_proxy = \"127.0.0.0/8\"").run();
+    let before = gateway.refusals(Refusal::ProxyHeader);
+    assert_eq!(gateway.ask("GET /x").by("alice").send().to_end(), "");
+    eventually("the count", || {
+        gateway.refusals(Refusal::ProxyHeader) > before
+    });
+    let stranger = setup().with("allow_from = \"10.0.0.0/8\"").run();
+    let before = stranger.refusals(Refusal::SourceDenied);
+    assert_eq!(stranger.ask("GET /x").by("alice").send().to_end(), "");
+    eventually("the count", || {
+        stranger.refusals(Refusal::SourceDenied) > before
+    });
+    assert!(backend.seen().is_empty());
+}
+
+#[test]
+pub fn a_connection_too_many_is_closed_and_counted() {
+    let backend = backend();
+    let gateway = gateway()
+        .set("server", "max_connections_per_address = 2")
+        .console("generic")
+        .backend(&backend)
+        .run();
+    let mut open: Vec<Client> = (0..2).map(|_| gateway.connect()).collect();
+    for client in &mut open {
+        client.send(gateway.ask("GET /x").by("alice").bytes());
+        assert_eq!(client.answer().status, 200);
+    }
+    let before = gateway.refusals(Refusal::TooManyConnections);
+    assert_eq!(gateway.connect().to_end(), "");
+    assert!(gateway.refusals(Refusal::TooManyConnections) > before);
+}
+
+#[test]
+fn backends_are_told_where_a_request_comes_from_and_clients_cannot() {
+    let backend = backend();
+    let gateway_of = |lines: &str| {
+        gateway()
+            .console("generic")
+            .with(lines)
+            .backend(&backend)
+            .run()
+    };
+    let asked = |gateway: &Gateway| {
+        backend.forget();
+        let mut connection = gateway.connect();
+        connection.send("PROXY TCP4 192.0.2.7 10.0.0.1 50000 443\r\n");
+        let request = gateway
+            .ask("GET /x")
+            .by("alice")
+            .header("X-Forwarded-For", "203.0.113.1")
+            .header("X_Forwarded_Proto", "https")
+            .header("Forwarded", "for=203.0.113.1");
+        connection.send(request.bytes());
+        assert_eq!(connection.answer().status, 200);
+        backend.only()
+    };
+    let off = asked(&gateway_of("accept_proxy = \"127.0.0.0/8\""));
+    assert!(
+        !off.raw_text().to_lowercase().contains("forwarded"),
+        "{off:?}"
+    );
+    let gateway = gateway_of("accept_proxy = \"127.0.0.0/8\"\nforwarded = \"both\"");
+    let both = asked(&gateway);
+    let host = format!("{}:{}", gateway.world.proxy, gateway.address().port());
+    assert_eq!(both.header("x-forwarded-for"), Some("192.0.2.7"));
+    assert_eq!(both.header("x-forwarded-proto"), Some("http"));
+    assert_eq!(both.header("x-forwarded-host"), Some(host.as_str()));
+    let forwarded = format!("for=192.0.2.7;host=\"{host}\";proto=http");
+    assert_eq!(both.header("forwarded"), Some(forwarded.as_str()));
+    assert!(!both.raw_text().contains("203.0.113.1"), "{both:?}");
+}
