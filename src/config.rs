@@ -69,6 +69,8 @@ pub struct Timeouts {
     pub first_byte: Duration,
     /// Waiting for an active backend; 15 s.
     pub hold: Duration,
+    /// Without a byte either way, of an upgraded connection (WebSocket); 1 h.
+    pub tunnel: Duration,
     /// From SIGTERM to the end; 30 s.
     pub drain: Duration,
     /// One GSSAPI step, queueing included; 5 s.

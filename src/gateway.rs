@@ -54,6 +54,7 @@ pub mod own;
 pub mod path;
 pub mod record;
 pub mod refuse;
+pub mod upgrade;
 
 use forward::Forward;
 use health::Health;

@@ -229,6 +229,7 @@ fn server_timeouts(timeouts: &config::Timeouts) -> ServerTimeouts {
         head: timeouts.head,
         idle: timeouts.idle,
         body_idle: timeouts.body_idle,
+        tunnel: timeouts.tunnel,
     }
 }
 

@@ -42,6 +42,7 @@ mod sources;
 mod stream;
 mod timers;
 mod tls;
+mod tunnel;
 mod watched;
 mod worker;
 
@@ -50,6 +51,7 @@ pub use self::{
     redirect::Redirect,
     sources::{Sources, contains},
     tls::Tls,
+    tunnel::Tunnel,
 };
 
 /// What [`start`] needs to know.
@@ -77,6 +79,8 @@ pub struct ServerTimeouts {
     /// Without progress, either way, while a body is in transfer. Waiting for the head of an answer
     /// is the upstream's business.
     pub body_idle: Duration,
+    /// Without a byte either way, of a connection that was upgraded.
+    pub tunnel: Duration,
 }
 
 /// An address clients connect to.

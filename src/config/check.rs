@@ -179,6 +179,7 @@ fn timeouts(top: &Table<'_>) -> Timeouts {
         connect: Duration::from_secs(2),
         first_byte: Duration::from_secs(300),
         hold: Duration::from_secs(15),
+        tunnel: Duration::from_secs(3_600),
         drain: Duration::from_secs(30),
         gss: Duration::from_secs(5),
     };
@@ -193,6 +194,7 @@ fn timeouts(top: &Table<'_>) -> Timeouts {
     values.body_idle = read("body_idle", values.body_idle);
     values.connect = read("connect", values.connect);
     values.first_byte = read("first_byte", values.first_byte);
+    values.tunnel = read("tunnel", values.tunnel);
     values.gss = read("gss", values.gss);
     // these two may be nought: do not wait at all
     let or_nought = |name, default| table.duration(name, default, Duration::ZERO..=most);

@@ -43,6 +43,7 @@ pub static TIMEOUTS: Section = Section {
         "connect",
         "first_byte",
         "hold",
+        "tunnel",
         "drain",
         "gss",
     ],

@@ -22,7 +22,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::{answer, console::Console, node, record::AnsweredBy, refuse};
+use super::{answer, console::Console, node, record::AnsweredBy, refuse, upgrade};
 use crate::{
     auth::session::Session,
     body::Body,
@@ -34,6 +34,7 @@ use crate::{
     server::ConnInfo,
     upstream::{
         attempt::{Outgoing, Upstream},
+        next::BodyState,
         upload::Upload,
     },
 };
@@ -129,7 +130,15 @@ impl Inner {
             };
             form::check(&bytes, kind.identity_parameters())?;
         }
-        let out = self.outgoing(parts, session.user())?;
+        let upgrade = if parts.headers.contains_key(header::UPGRADE) {
+            upgrade::wanted(parts, !matches!(upload.state(), BodyState::None))
+        } else {
+            None
+        };
+        let mut out = self.outgoing(parts, session.user())?;
+        if let Some(protocol) = upgrade {
+            upgrade::ask(&mut out.headers, protocol);
+        }
         let mut result = self.upstream.run(&out, &upload).await;
         let waited = asked.map(|asked| (asked, asked.elapsed()));
         let mut link = None;
@@ -147,6 +156,9 @@ impl Inner {
             group: self.upstream.group(),
         };
         let result = result.and_then(|answer| {
+            if upgrade::is_consent(&answer) {
+                return upgrade::answer(answer, session, &self.console, client.tls);
+            }
             let by = waited.map(|(asked, waited)| AnsweredBy {
                 backend: Arc::clone(&answer.backend.key.authority),
                 asked,

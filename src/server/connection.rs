@@ -25,6 +25,7 @@ use crate::{
         proxy_protocol::Malformed,
         stream::Stream,
         timers::{End, Phase, State},
+        tunnel::Tunnelling,
         watched::Watched,
         worker::Worker,
     },
@@ -67,6 +68,7 @@ enum At<S: HttpService> {
     Parked(Stream),
     Serving(Box<Http1<S>>),
     Multiplexed(Box<Http2<S>>),
+    Tunnel(Tunnelling),
     Lingering(Lingering),
     Done,
 }
@@ -209,6 +211,16 @@ impl<S: HttpService> Connection<S> {
         let answered = result
             .as_ref()
             .map_or_else(hyper::Error::is_parse, |()| true);
+        if let Some(tunnel) = self.state.tunnel.take()
+            && result.is_ok()
+        {
+            let parts = http1.into_parts();
+            self.state.enter(Phase::Tunnel);
+            let client = parts.io.into_inner().into_stream();
+            let tunnel = Tunnelling::new(client, parts.read_buf, *tunnel, &self.state);
+            self.at = At::Tunnel(tunnel);
+            return;
+        }
         if answered {
             let more = self.state.is_mid_message();
             self.hang_up(http1.into_parts().io.into_inner().into_stream(), more);
@@ -267,6 +279,7 @@ impl<S: HttpService> Connection<S> {
             At::Handshake(_)
             | At::Serving(_)
             | At::Multiplexed(_)
+            | At::Tunnel(_)
             | At::Announced(_)
             | At::Lingering(_)
             | At::Done => At::Done,
@@ -330,6 +343,10 @@ impl<S: HttpService> Future for Connection<S> {
                     Ok(client) => this.announced(client),
                     Err(Malformed) => this.misannounced(),
                 },
+                At::Tunnel(tunnel) => {
+                    ready!(tunnel.poll(cx));
+                    this.at = At::Done;
+                }
                 At::Lingering(lingering) => {
                     ready!(lingering.poll(cx));
                     this.at = At::Done;

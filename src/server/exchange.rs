@@ -9,12 +9,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
-use crate::server::{HttpService, WantsHttp1, framing, timers::State};
+use crate::server::{HttpService, Tunnel, WantsHttp1, framing, timers::State};
 
 /// A connection's service as hyper wants it.
 pub(super) struct Exchange<S> {
@@ -119,6 +119,16 @@ where
             return Poll::Ready(Err(Http1Required(reset)));
         }
         let answered = this.answered.take().map(Answered::begin);
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS
+            && let (Some(answered), Some(tunnel)) =
+                (&answered, response.extensions_mut().remove::<Tunnel>())
+        {
+            answered.state.tunnel.replace(Some(Box::new(tunnel)));
+            return Poll::Ready(Ok(response.map(|body| Answer {
+                body,
+                _answered: None,
+            })));
+        }
         if let Some(answered) = &answered
             && !*this.multiplexed
             && (*this.last || answered.state.is_draining())

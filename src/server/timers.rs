@@ -16,6 +16,7 @@ use crate::server::{
     framing::scan::{Scan, Verdict},
     multiplex::{Frames, Streams},
     sources::Place,
+    tunnel::Tunnel,
 };
 
 /// The longest tick.
@@ -49,6 +50,8 @@ pub(super) enum Phase {
     Linger,
     /// HTTP/2: see [`Streams`].
     Multiplexed,
+    /// Upgraded: bytes both ways.
+    Tunnel,
 }
 
 /// Why the sweep ends a connection.
@@ -73,6 +76,7 @@ pub(super) struct Limits {
     pub(super) idle: u32,
     pub(super) body_idle: u32,
     pub(super) linger: u32,
+    tunnel: u32,
     grace: u32,
 }
 
@@ -90,6 +94,7 @@ impl Limits {
             idle: ticks(timeouts.idle),
             body_idle: ticks(timeouts.body_idle),
             linger: ticks(LINGER),
+            tunnel: ticks(timeouts.tunnel),
             grace: ticks(GRACE),
         }
     }
@@ -119,6 +124,8 @@ pub(super) struct State {
     end: Cell<Option<End>>,
     waker: OnceCell<Waker>,
     scan: RefCell<Scan>,
+    /// What the connection is to be joined to, once its last answer is out.
+    pub(super) tunnel: RefCell<Option<Box<Tunnel>>>,
     /// Of an HTTP/2 connection.
     multiplexed: OnceCell<Box<(Streams, RefCell<Frames>)>>,
     /// hyper's last read is still waiting.
@@ -147,6 +154,7 @@ impl State {
             end: Cell::new(None),
             waker: OnceCell::new(),
             scan: RefCell::new(Scan::new()),
+            tunnel: RefCell::default(),
             multiplexed: OnceCell::new(),
             read_blocked: Cell::new(false),
             flushed: Cell::new(true),
@@ -197,6 +205,10 @@ impl State {
         }
         self.quiet.set(false);
         self.haste.set(false);
+        if self.phase.get() == Phase::Tunnel {
+            self.progress();
+            return;
+        }
         if let Some(multiplexed) = self.multiplexed.get() {
             let (streams, frames) = &**multiplexed;
             frames.borrow_mut().feed(bytes);
@@ -215,7 +227,8 @@ impl State {
                 }
             }
             // slow heads get no more time for each byte
-            Phase::Head | Phase::Handshake | Phase::Linger | Phase::Multiplexed => {}
+            Phase::Head | Phase::Handshake | Phase::Linger | Phase::Multiplexed | Phase::Tunnel => {
+            }
             Phase::Busy | Phase::Body => self.progress(),
             Phase::Tail => self.enter(Self::after_answer(&scan)),
         }
@@ -224,7 +237,7 @@ impl State {
     pub(super) fn on_write(&self) {
         if matches!(
             self.phase.get(),
-            Phase::Busy | Phase::Body | Phase::Idle | Phase::Multiplexed
+            Phase::Busy | Phase::Body | Phase::Idle | Phase::Multiplexed | Phase::Tunnel
         ) {
             self.progress();
         }
@@ -306,6 +319,7 @@ impl State {
             Phase::Busy if !self.scan.borrow().in_body() => None,
             Phase::Busy | Phase::Body | Phase::Tail => over(limits.body_idle, End::Body),
             Phase::Linger => over(limits.linger, End::Silent),
+            Phase::Tunnel => over(limits.tunnel, End::Silent),
             Phase::Multiplexed => self.streams().and_then(|streams| {
                 let quiet = now.wrapping_sub(self.since.get());
                 streams.judge(now, quiet, self.is_draining(), limits)

@@ -9,7 +9,10 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::server::{stream::Stream, timers::State};
+use crate::server::{
+    stream::Stream,
+    timers::{Phase, State},
+};
 
 /// A stream whose bytes are watched.
 #[derive(Debug)]
@@ -71,10 +74,16 @@ impl AsyncWrite for Watched {
     /// The connection shuts down by itself once it has the stream back: it may be parked instead.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        match this.state.streams() {
-            // HTTP/2 does not give the stream back
-            Some(_) => Pin::new(&mut this.stream).poll_shutdown(cx),
-            None => Poll::Ready(Ok(())),
+        match this.state.phase() {
+            // neither gives the stream back
+            Phase::Multiplexed | Phase::Tunnel => Pin::new(&mut this.stream).poll_shutdown(cx),
+            Phase::Handshake
+            | Phase::Idle
+            | Phase::Head
+            | Phase::Busy
+            | Phase::Body
+            | Phase::Tail
+            | Phase::Linger => Poll::Ready(Ok(())),
         }
     }
 

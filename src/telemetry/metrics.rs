@@ -36,6 +36,8 @@ pub const CONNECTIONS: &str = "spnegate_connections";
 pub const CONNECTIONS_REFUSED: &str = "spnegate_connections_refused_total";
 /// TLS handshakes that failed.
 pub const TLS_FAILURES: &str = "spnegate_tls_failures_total";
+/// Connections that were upgraded (WebSocket) and are open.
+pub const TUNNELS: &str = "spnegate_tunnels";
 /// Requests that wait for an active backend.
 pub const HELD_REQUESTS: &str = "spnegate_held_requests";
 /// Requests that wait for a place at a backend.
@@ -103,6 +105,7 @@ fn describe() {
     describe_gauge!(SESSIONS, Unit::Count, "Cached sessions.");
     describe_gauge!(KEYTAB_VALID, Unit::Count, "1 while the keytab is valid.");
     describe_gauge!(TLS_VALID, Unit::Count, "1 while the TLS files are valid.");
+    describe_gauge!(TUNNELS, Unit::Count, "Open upgraded connections.");
     describe_gauge!(CONNECTIONS, Unit::Count, "Open client connections.");
     describe_counter!(
         CONNECTIONS_REFUSED,
@@ -227,6 +230,11 @@ pub fn keytab_valid() -> Gauge {
 /// Whether the files of certificates and keys are valid (1 or 0).
 pub fn tls_valid() -> Gauge {
     metrics::gauge!(TLS_VALID)
+}
+
+/// Upgraded connections.
+pub fn tunnels() -> Gauge {
+    metrics::gauge!(TUNNELS)
 }
 
 /// Requests that wait for an active backend.

@@ -100,7 +100,7 @@ impl Pool {
             .map_err(std::io::Error::other)?;
         tokio::task::spawn_local(async move {
             // its errors reach the request that suffers from them
-            let _ = connection.await;
+            let _ = connection.with_upgrades().await;
         });
         Ok(Lease {
             pool: Rc::clone(self),

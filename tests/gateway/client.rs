@@ -163,6 +163,12 @@ impl<S: Read + Write> Client<S> {
         }
     }
 
+    /// So many bytes, whatever they are.
+    #[track_caller]
+    pub fn exactly(&mut self, count: usize) -> Vec<u8> {
+        self.take(count).expect("more bytes before the end")
+    }
+
     /// Everything until the server closes.
     pub fn to_end(&mut self) -> String {
         while self.fill() {}

@@ -114,6 +114,11 @@ impl Front {
     }
 
     pub fn with(backend: &Backend, config: ServerConfig) -> Self {
+        Self::at(backend.address(), config)
+    }
+
+    /// Before that address.
+    pub fn at(backend: SocketAddr, config: ServerConfig) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -127,7 +132,7 @@ impl Front {
             names: Arc::default(),
         };
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        let (backend, connections) = (backend.address(), Arc::clone(&front.connections));
+        let connections = Arc::clone(&front.connections);
         let names = Arc::clone(&front.names);
         let serve = async move {
             loop {

@@ -51,4 +51,5 @@ mod refusals;
 mod sessions;
 mod sources;
 mod tickets;
+mod upgrades;
 mod uploads;

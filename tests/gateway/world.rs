@@ -117,6 +117,11 @@ impl World {
         self.session(user, scheme, end, unix_now())
     }
 
+    /// A session that ends so soon.
+    pub fn short_cookie(&self, user: &str, left: Duration) -> String {
+        self.session(user, Scheme::Plain, SystemTime::now() + left, unix_now())
+    }
+
     /// A session that ended an hour ago.
     pub fn expired_cookie(&self, user: &str) -> String {
         let end = SystemTime::now() - Duration::from_secs(3600);

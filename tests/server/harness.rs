@@ -108,6 +108,7 @@ pub(crate) fn server() -> Setup {
                 head: FOREVER,
                 idle: FOREVER,
                 body_idle: FOREVER,
+                tunnel: FOREVER,
             },
             listeners: vec![Listener {
                 address: SocketAddr::from(([127, 0, 0, 1], 0)),

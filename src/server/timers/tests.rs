@@ -10,6 +10,7 @@ fn limits() -> Limits {
         head: Duration::from_secs(8),
         idle: Duration::from_secs(60),
         body_idle: Duration::from_secs(60),
+        tunnel: Duration::from_secs(60),
     })
 }
 

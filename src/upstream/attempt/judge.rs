@@ -1,7 +1,7 @@
 //! What a backend's answer means for the attempt loop.
 
 use bytes::{Bytes, BytesMut};
-use http::{StatusCode, response::Parts};
+use http::{StatusCode, header, response::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
@@ -32,9 +32,12 @@ impl Upstream {
         reason: &[u8],
         prefix: &[u8],
     ) -> Result<Outcome, Refusal> {
-        // nobody asked for another protocol: what follows would be no HTTP to the client
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Refusal::BackendBroken);
+            // where nobody asked for another protocol, what follows would be no HTTP to the client
+            let asked = out.headers.contains_key(header::UPGRADE);
+            return asked
+                .then_some(Outcome::Answer)
+                .ok_or(Refusal::BackendBroken);
         }
         let head = Head {
             status: parts.status,

@@ -1,0 +1,159 @@
+//! WebSocket and other upgrades: after the login, and only once the backend has agreed, the
+//! connection becomes a tunnel (RFC 9110 section 7.8).
+//!
+//! In a request's way: beside the ordinary one. That another site's page may not open one is the
+//! access rules' business ([`crate::auth::origin`]); the tunnel itself is the server's.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header, request::Parts};
+
+use super::console::Console;
+use crate::{
+    auth::session::{Session, unix_now},
+    body::Body,
+    identity::headers,
+    refusal::Refusal,
+    rewrite::set_cookie,
+    server::Tunnel,
+    upstream::attempt::Answer,
+};
+
+/// The protocol that a request wants to go on with, if it may: one, named by a GET without a body
+/// on HTTP/1.1. `h2c` and other ways around this gateway's own eyes are not passed on, and the
+/// request is answered as if they had not been asked for.
+pub fn wanted(parts: &Parts, has_body: bool) -> Option<HeaderValue> {
+    let mut protocols = parts.headers.get_all(header::UPGRADE).iter();
+    let (Some(protocol), None) = (protocols.next(), protocols.next()) else {
+        return None;
+    };
+    let fits = parts.method == Method::GET
+        && parts.version == Version::HTTP_11
+        && !has_body
+        && asks_for_upgrade(&parts.headers)
+        && is_foreign(protocol.as_bytes());
+    fits.then(|| protocol.clone())
+}
+
+fn asks_for_upgrade(headers: &HeaderMap) -> bool {
+    let tokens = |value: &'_ HeaderValue| {
+        let mut tokens = value.as_bytes().split(|byte| *byte == b',');
+        tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    };
+    headers.get_all(header::CONNECTION).iter().any(tokens)
+}
+
+/// Whether it is one protocol, and none that would be HTTP again, unseen.
+fn is_foreign(protocol: &[u8]) -> bool {
+    let name = protocol
+        .split(|byte| *byte == b'/')
+        .next()
+        .unwrap_or_default();
+    let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._/".contains(byte);
+    let ours = ["h2c", "h2", "h3", "http", "tls"];
+    !name.is_empty()
+        && protocol.iter().all(token)
+        && !ours
+            .iter()
+            .any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
+}
+
+/// Adds what asks a backend for it, after hop-by-hop headers were stripped.
+pub fn ask(headers: &mut HeaderMap, protocol: HeaderValue) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, protocol);
+}
+
+/// Whether an answer is a backend's consent.
+pub fn is_consent(answer: &Answer) -> bool {
+    answer.response.status() == StatusCode::SWITCHING_PROTOCOLS
+}
+
+/// Makes a backend's consent the client's, with the tunnel that the server then keeps open until the
+/// session's end.
+pub fn answer(
+    answer: Answer,
+    session: &Session,
+    console: &Console,
+    tls: bool,
+) -> Result<Response<Body>, Refusal> {
+    let Answer {
+        mut response,
+        mut lease,
+        ..
+    } = answer;
+    let protocol = response.headers().get(header::UPGRADE).cloned();
+    let protocol = protocol.ok_or(Refusal::BackendBroken)?;
+    let backend = hyper::upgrade::on(&mut response);
+    let left = session.expires().saturating_sub(unix_now());
+    let tunnel = Tunnel {
+        backend,
+        left: Duration::from_secs(left),
+        held: Arc::new(lease.in_flight.take()),
+    };
+    let (mut parts, ()) = response.into_parts();
+    headers::strip_answer(&mut parts.headers);
+    set_cookie::apply(
+        &mut parts.headers,
+        &console.name,
+        console.kind.script_cookies(),
+        tls,
+    );
+    ask(&mut parts.headers, protocol);
+    parts.extensions.clear();
+    parts.extensions.insert(tunnel);
+    Ok(Response::from_parts(parts, Body::Empty))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn asks(method: &str, lines: &[(&str, &str)]) -> bool {
+        let mut request = Request::builder().method(method);
+        for (name, value) in lines {
+            request = request.header(*name, *value);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        wanted(&parts, false).is_some()
+    }
+
+    #[test]
+    fn one_foreign_protocol_may_be_asked_for() {
+        let connection = ("connection", "keep-alive, Upgrade");
+        assert!(asks("GET", &[connection, ("upgrade", "websocket")]));
+        assert!(asks("GET", &[connection, ("upgrade", "SPDY/3.1")]));
+        assert!(!asks("POST", &[connection, ("upgrade", "websocket")]));
+        assert!(!asks("GET", &[("upgrade", "websocket")]));
+        assert!(!asks("GET", &[connection]));
+        let twice = [connection, ("upgrade", "websocket"), ("upgrade", "foo")];
+        assert!(!asks("GET", &twice));
+        for protocol in [
+            "h2c",
+            "H2C",
+            "HTTP/2.0",
+            "TLS/1.0",
+            "websocket, h2c",
+            "",
+            "a b",
+        ] {
+            assert!(
+                !asks("GET", &[connection, ("upgrade", protocol)]),
+                "{protocol}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_protocol_is_judged(protocol in prop::collection::vec(any::<u8>(), 0..20)) {
+            if is_foreign(&protocol) {
+                prop_assert!(!protocol.to_ascii_lowercase().starts_with(b"h2c"));
+                prop_assert!(!protocol.contains(&b','));
+            }
+        }
+    }
+}

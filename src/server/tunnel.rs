@@ -1,0 +1,74 @@
+//! What an upgraded connection becomes: bytes both ways, until either side ends, nothing passes for
+//! too long, or the session is over.
+
+use std::{any::Any, fmt, pin::Pin, rc::Rc, sync::Arc, task::Context, task::Poll, time::Duration};
+
+use bytes::Bytes;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncWriteExt, copy_bidirectional_with_sizes},
+    time::timeout,
+};
+
+use crate::{
+    server::{stream::Stream, timers::State, watched::Watched},
+    telemetry::metrics,
+};
+
+/// What is read ahead of each side, in bytes.
+const BUFFER: usize = 16 * 1024;
+
+/// An extension of a `101` answer: what the connection is joined to.
+#[derive(Clone)]
+pub struct Tunnel {
+    /// The backend's side.
+    pub backend: OnUpgrade,
+    /// How long it may last.
+    pub left: Duration,
+    /// Dropped at its end.
+    pub held: Arc<dyn Any + Send + Sync>,
+}
+
+impl fmt::Debug for Tunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tunnel")
+            .field("left", &self.left)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A tunnel under way; nothing on an ordinary request's way, so its future is boxed.
+pub(super) struct Tunnelling(Pin<Box<dyn Future<Output = ()>>>);
+
+impl Tunnelling {
+    /// Joins a client to its backend; `early` is what the client sent before the backend agreed.
+    pub(super) fn new(client: Stream, early: Bytes, tunnel: Tunnel, state: &Rc<State>) -> Self {
+        let client = Watched::new(client, Rc::clone(state));
+        Self(Box::pin(async move {
+            let Tunnel {
+                backend,
+                left,
+                held,
+            } = tunnel;
+            let open = metrics::tunnels();
+            open.increment(1);
+            // its end is the tunnel's end, whichever side or reason
+            let _ended = timeout(left, join(client, early, backend)).await;
+            open.decrement(1);
+            drop(held);
+        }))
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+async fn join(mut client: Watched, early: Bytes, backend: OnUpgrade) -> std::io::Result<()> {
+    let backend = backend.await.map_err(std::io::Error::other)?;
+    let mut backend = TokioIo::new(backend);
+    backend.write_all(&early).await?;
+    copy_bidirectional_with_sizes(&mut client, &mut backend, BUFFER, BUFFER).await?;
+    Ok(())
+}
