@@ -255,6 +255,7 @@ mod tests {
         assert_eq!(head.headers()["x-content-type-options"], "nosniff");
         assert!(body.contains("namenode") && body.contains("http://nn1.example.com:50070"));
         assert!(body.contains("&lt;b&gt;refused") && !body.contains("<b>refused"));
+        assert!(body.contains("presto.example.com:9090") && !body.contains("<i>refused"));
     }
 
     #[test]

@@ -18,11 +18,13 @@ use crate::{
 mod check;
 pub mod problem;
 pub mod schema;
+mod stream;
 mod tree;
 mod units;
 
 pub use check::parse;
 pub use problem::{Problems, Warning};
+pub use stream::{Check, KdcProxy, Stream, StreamBackend, StreamKind};
 
 /// A whole, checked configuration file.
 #[derive(Clone, Debug)]
@@ -41,6 +43,10 @@ pub struct Config {
     pub log: LogConfig,
     /// `[[console]]`, in file order; names are unique.
     pub consoles: Vec<Console>,
+    /// `[[stream]]`, in file order; names are unique.
+    pub streams: Vec<Stream>,
+    /// `[[kdc_proxy]]`, in file order.
+    pub kdc_proxies: Vec<KdcProxy>,
 }
 
 /// `[server]`
@@ -80,8 +86,8 @@ pub struct Timeouts {
 /// `[kerberos]`
 #[derive(Clone, Debug)]
 pub struct Kerberos {
-    /// The merged keytab.
-    pub keytab: PathBuf,
+    /// The merged keytab; `None` where there is no console to log in to.
+    pub keytab: Option<PathBuf>,
     /// Who the gateway is to the backends; any principal of the keytab.
     pub principal: Option<Principal>,
     /// `default_realm`: the realm whose principals are local; that of `principal`, or the only one

@@ -3,6 +3,7 @@
 //! ```text
 //! framing · method · host · path        refuse what two parsers could read differently
 //!   └ /.spnegate/health, logout         answered here, without login
+//!   └ /KdcProxy                         to the KDCs of a realm, without login
 //!   └ route: host and path → console
 //!       └ SpnegoLayer   session cookie, else token, else 401      auth/
 //!       └ AclLayer      origin, users, groups                     auth/
@@ -49,6 +50,7 @@ pub mod console;
 pub mod forward;
 pub mod health;
 pub mod host;
+pub mod kdc_proxy;
 pub mod node;
 pub mod own;
 pub mod path;
@@ -58,6 +60,7 @@ pub mod upgrade;
 
 use forward::Forward;
 use health::Health;
+use kdc_proxy::KdcProxy;
 use path::Target;
 use record::Recorder;
 
@@ -96,6 +99,8 @@ pub struct Site {
     pub routes: Vec<Route>,
     /// Counts and logs what no console answered.
     pub recorder: Recorder,
+    /// Answers Kerberos clients, where the listener has realms.
+    pub kdc_proxy: Option<KdcProxy>,
 }
 
 /// The service of one worker.
@@ -151,6 +156,7 @@ impl Route {
 /// Where a request goes.
 enum Routed<'a> {
     Console(&'a Route),
+    KdcProxy(&'a KdcProxy),
     Health,
     Logout(&'a Arc<str>),
 }
@@ -219,6 +225,14 @@ impl Service<Request<Incoming>> for Gateway {
                 };
                 return Answering { state };
             }
+            Ok(Routed::KdcProxy(proxy)) => {
+                let state = State::Kerberos {
+                    inner: Box::pin(proxy.clone().answer(parts, body)),
+                    recorder: site.recorder.clone(),
+                    begun: Some(begun),
+                };
+                return Answering { state };
+            }
             Ok(Routed::Health) => inner.health.response(),
             Ok(Routed::Logout(host)) => inner
                 .log_out(&parts, host)
@@ -253,6 +267,12 @@ pin_project! {
             recorder: Recorder,
             begun: Option<record::Begun>,
         },
+        /// A KDC has it; boxed, as it is seldom and large.
+        Kerberos {
+            inner: Pin<Box<dyn Future<Output = Response<Body>>>>,
+            recorder: Recorder,
+            begun: Option<record::Begun>,
+        },
         /// The gateway answered by itself.
         Own { response: Option<Response<record::Recorded>> },
     }
@@ -277,6 +297,14 @@ impl Future for Answering {
                 if response.extensions().get() == Some(&Refusal::LoginInterrupted) {
                     response.extensions_mut().insert(WantsHttp1);
                 }
+                recorder.end(begun.take().expect(AGAIN), response)
+            }
+            StateProj::Kerberos {
+                inner,
+                recorder,
+                begun,
+            } => {
+                let response = ready!(inner.as_mut().poll(cx));
                 recorder.end(begun.take().expect(AGAIN), response)
             }
             StateProj::Own { response } => response.take().expect(AGAIN),
@@ -322,6 +350,12 @@ fn route<'s>(site: &'s Site, parts: &mut Parts) -> Result<Routed<'s>, Refusal> {
     }
     if parts.uri.path() == own::HEALTH {
         return Ok(Routed::Health);
+    }
+    // before the host: MIT's client speaks HTTP/1.0
+    if let Some(proxy) = &site.kdc_proxy
+        && KdcProxy::is_asked(parts)
+    {
+        return Ok(Routed::KdcProxy(proxy));
     }
     let host = host::host(parts, &site.hosts)?;
     let mut denied = Refusal::NotFound;

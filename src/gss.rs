@@ -5,7 +5,6 @@
 //! Both have threads of their own, since GSSAPI blocks: a KDC that hangs never stops a login.
 
 pub mod acceptor;
-mod der;
 pub mod initiator;
 pub mod keytab;
 pub mod peek;

@@ -22,9 +22,12 @@
 //! | [`balance`] | which of several servers: pure, shared by consoles and streams |
 //! | [`kinds`] | one small file per kind of console: data and pure functions |
 //! | [`rewrite`] | `Location`, `Set-Cookie`, node links |
+//! | [`stream`] | TCP and UDP relays, the KDC relay, MS-KKDCP |
 //! | [`tls`] | keys, certificates and truststores: PEM, PKCS#12, JKS, watched |
 //! | [`telemetry`] | metrics, access log, structured log |
 //! | [`admin`] | health, metrics, status |
+//! | [`proxy_protocol`] | PROXY headers, in and out |
+//! | [`der`] | reads and writes the DER of Kerberos |
 //! | [`refusal`] | every reason to refuse: status, reason word, page |
 
 pub mod admin;
@@ -33,14 +36,17 @@ pub mod balance;
 pub mod body;
 pub mod cli;
 pub mod config;
+pub mod der;
 pub mod gateway;
 pub mod gss;
 pub mod identity;
 pub mod kinds;
+pub mod proxy_protocol;
 pub mod refusal;
 pub mod rewrite;
 pub mod runtime;
 pub mod server;
+pub mod stream;
 pub mod telemetry;
 pub mod tls;
 pub mod upstream;

@@ -7,6 +7,7 @@
 use std::{
     io,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -26,6 +27,7 @@ use crate::{
     gss::{Acceptor, AcceptorOptions, GssStartError, Initiator, InitiatorOptions, ReplayCache},
     rewrite::node::NodeKey,
     server::{self, BindError, Drained, Server, ServerOptions, ServerTimeouts},
+    stream::{self, Streams},
     telemetry::{
         access::{AccessLog, AccessLogControl, AccessLogError},
         log::{self, LogError},
@@ -39,6 +41,7 @@ mod control;
 mod groups;
 mod listeners;
 mod status;
+mod streams;
 mod trust;
 mod worker;
 
@@ -82,23 +85,32 @@ pub enum StartError {
 #[derive(Clone, Debug)]
 struct Shared {
     config: Arc<Config>,
-    acceptor: Acceptor,
-    initiator: Initiator,
+    /// Only with a keytab, and so with every console.
+    login: Option<Login>,
     sessions: Sessions,
     node_key: Arc<NodeKey>,
     groups: Option<Groups>,
     upstreams: Arc<[Arc<Group>]>,
     /// Whom each console believes of its nodes.
     node_trusts: Arc<[Option<Trust>]>,
+    streams: streams::Groups,
     health: Health,
     access: AccessLog,
     control: tokio::runtime::Handle,
+}
+
+/// What logs clients in, and the gateway in to the backends.
+#[derive(Clone, Debug)]
+struct Login {
+    acceptor: Acceptor,
+    initiator: Initiator,
 }
 
 /// A running gateway.
 #[derive(Debug)]
 pub struct Running {
     server: Server,
+    streams: Streams,
     health: Health,
     access: AccessLogControl,
     drain: Duration,
@@ -126,23 +138,10 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         },
         &secret,
     );
-    let acceptor = Acceptor::start(AcceptorOptions {
-        keytab: config.kerberos.keytab.clone(),
-        replay_cache: match &config.kerberos.replay_cache {
-            config::ReplayCache::File(path) => ReplayCache::File(path.clone()),
-            config::ReplayCache::None => ReplayCache::None,
-        },
-        threads: config.server.workers,
-        queue: LOGIN_QUEUE,
-        deadline: config.timeouts.gss,
-    })?;
-    let initiator = Initiator::start(InitiatorOptions {
-        keytab: config.kerberos.keytab.clone(),
-        threads: TOKEN_THREADS,
-        queue: TOKEN_QUEUE,
-        deadline: config.timeouts.gss,
-    })
-    .map_err(StartError::System)?;
+    let login = match &config.kerberos.keytab {
+        Some(keytab) => Some(start_logins(&config, keytab)?),
+        None => None,
+    };
     let control = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("control")
@@ -157,8 +156,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     };
     let mut trusts = trust::Trusts::default();
     let shared = Shared {
-        acceptor,
-        initiator,
+        login,
         sessions,
         node_key: Arc::new(NodeKey::new(secret.key(NodeKey::PURPOSE))),
         groups: config
@@ -170,6 +168,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
             .map_err(StartError::System)?,
         upstreams: groups::build(&config, &mut trusts)?,
         node_trusts: trusts.of_nodes(&config)?,
+        streams: streams::Groups::new(&config),
         health: Health::default(),
         access: AccessLog::open(&config.log.access, config.log.format)?,
         control: control.handle().clone(),
@@ -190,27 +189,54 @@ pub fn start(config: Config) -> Result<Running, StartError> {
             move |_worker| worker::service(&shared, &sites)
         },
     )?;
+    let streams = stream::start(streams::options(&shared))?;
     watch_backends(&shared);
     let watches = layout.watches.into_iter().chain(trusts.watches);
     control.spawn(tls::watch::run(watches.collect()));
+    shared.streams.watch(&config, &shared.control);
     control.spawn(status::keep_metrics(shared.clone(), prometheus.clone()));
     control.spawn(status::follow_keytab(shared.clone()));
     let admin = match &config.admin {
         Some(admin) => Some(admin::start(AdminOptions {
             listen: admin.listen,
             metrics: prometheus,
-            status: status::source(&shared, server.connection_count()),
+            status: status::source(&shared, server.connection_count(), streams.counts()),
             assign: control::assign(&shared),
         })?),
         None => None,
     };
     Ok(Running {
         server,
+        streams,
         health: shared.health,
         access: shared.access.control(),
         drain: config.timeouts.drain,
         control,
         admin,
+    })
+}
+
+fn start_logins(config: &Config, keytab: &Path) -> Result<Login, StartError> {
+    let acceptor = Acceptor::start(AcceptorOptions {
+        keytab: keytab.to_path_buf(),
+        replay_cache: match &config.kerberos.replay_cache {
+            config::ReplayCache::File(path) => ReplayCache::File(path.clone()),
+            config::ReplayCache::None => ReplayCache::None,
+        },
+        threads: config.server.workers,
+        queue: LOGIN_QUEUE,
+        deadline: config.timeouts.gss,
+    })?;
+    let initiator = Initiator::start(InitiatorOptions {
+        keytab: keytab.to_path_buf(),
+        threads: TOKEN_THREADS,
+        queue: TOKEN_QUEUE,
+        deadline: config.timeouts.gss,
+    })
+    .map_err(StartError::System)?;
+    Ok(Login {
+        acceptor,
+        initiator,
     })
 }
 
@@ -234,13 +260,16 @@ fn server_timeouts(timeouts: &config::Timeouts) -> ServerTimeouts {
 }
 
 fn watch_backends(shared: &Shared) {
+    let Some(login) = &shared.login else {
+        return;
+    };
     for (console, group) in shared.config.consoles.iter().zip(shared.upstreams.iter()) {
         for index in 0..group.backends.len() {
             shared.control.spawn(
                 Probe {
                     group: Arc::clone(group),
                     index,
-                    initiator: groups::initiator(console, &shared.initiator),
+                    initiator: groups::initiator(console, &login.initiator),
                     config: console.probe,
                 }
                 .run(),
@@ -258,6 +287,9 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     let running = start(config)?;
     for address in running.addresses() {
         tracing::info!(%address, "listening");
+    }
+    for address in running.stream_addresses().iter().flatten() {
+        tracing::info!(%address, "relaying");
     }
     running
         .control
@@ -287,6 +319,11 @@ impl Running {
         self.server.addresses()
     }
 
+    /// The addresses of each stream, in the order of the configuration.
+    pub fn stream_addresses(&self) -> &[Vec<SocketAddr>] {
+        self.streams.addresses()
+    }
+
     /// The address of the admin listener.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(Admin::address)
@@ -296,7 +333,11 @@ impl Running {
     pub fn stop(self) -> Drained {
         self.health.drain();
         self.server.drain(self.drain);
-        let drained = self.server.join();
+        self.streams.drain(self.drain);
+        let mut drained = self.server.join();
+        let streams = self.streams.join();
+        drained.finished += streams.finished;
+        drained.cut += streams.cut;
         self.access.close();
         // GSSAPI's threads end with the last handle, before the process does
         self.control.shutdown_timeout(Duration::from_secs(1));

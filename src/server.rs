@@ -34,7 +34,7 @@ use tokio::sync::watch;
 mod connection;
 mod exchange;
 pub mod framing;
-mod listen;
+pub(crate) mod listen;
 mod multiplex;
 pub mod proxy_protocol;
 mod redirect;

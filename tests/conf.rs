@@ -17,11 +17,16 @@ use spnegate::{
 use tempfile::TempDir;
 use toml::de::{DeTable, DeValue};
 
-const EXAMPLES: [(&str, &str); 8] = [
+const EXAMPLES: [(&str, &str); 10] = [
     ("cluster.toml", include_str!("../conf/cluster.toml")),
     (
         "ha-namenodes.toml",
         include_str!("../conf/ha-namenodes.toml"),
+    ),
+    ("kdc.toml", include_str!("../conf/kdc.toml")),
+    (
+        "presto-stream.toml",
+        include_str!("../conf/presto-stream.toml"),
     ),
     ("oozie.toml", include_str!("../conf/oozie.toml")),
     ("presto.toml", include_str!("../conf/presto.toml")),

@@ -2,7 +2,10 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::status::{BackendState, BackendStatus, ConsoleStatus, LoginState, Status};
+use super::status::{
+    BackendState, BackendStatus, ConsoleStatus, LoginState, Status, StreamBackendStatus,
+    StreamStatus,
+};
 
 const STYLE: &str = "body{font:14px/1.5 system-ui,sans-serif;margin:2em auto;max-width:72em;padding:0 1em;color:#222}\
 h1{font-size:1.4em}h2{font-size:1.1em;margin:1.6em 0 .4em}table{border-collapse:collapse;width:100%}\
@@ -24,6 +27,7 @@ pub(super) fn render(status: &Status) -> String {
                 h1 { "spnegate " (status.version) }
                 (summary(status))
                 @for console in &status.consoles { (table(console)) }
+                @for stream in &status.streams { (stream_table(stream)) }
                 p { a href="/metrics" { "Metrics" } " · " a href="/health" { "Health" } " · " a href="/?format=json" { "JSON" } }
             }
         }
@@ -32,20 +36,21 @@ pub(super) fn render(status: &Status) -> String {
 }
 
 fn summary(status: &Status) -> Markup {
-    let keytab = &status.keytab;
     html! {
         @if status.draining { p.bad { "Shutting down: no new connections." } }
         table {
             tr { th { "Up for" } td { (span(status.uptime_seconds)) } }
             tr { th { "Connections" } td { (status.connections) " on " (status.workers) " workers" } }
             tr { th { "Sessions" } td { (status.sessions) } }
-            tr {
-                th { "Keytab" }
-                td {
-                    code { (keytab.path) } " "
-                    @if keytab.valid { span.good { "valid" } } @else { span.bad { "not valid" } }
-                    @if let Some(problem) = &keytab.problem { br; span.bad { (problem) } }
-                    @for principal in &keytab.principals { br; code.quiet { (principal) } }
+            @if let Some(keytab) = &status.keytab {
+                tr {
+                    th { "Keytab" }
+                    td {
+                        code { (keytab.path) } " "
+                        @if keytab.valid { span.good { "valid" } } @else { span.bad { "not valid" } }
+                        @if let Some(problem) = &keytab.problem { br; span.bad { (problem) } }
+                        @for principal in &keytab.principals { br; code.quiet { (principal) } }
+                    }
                 }
             }
         }
@@ -85,6 +90,38 @@ fn row(backend: &BackendStatus) -> Markup {
             td { (span(backend.since_seconds)) }
             td class=(login) { (backend.login.word()) }
             td { (backend.in_flight) }
+            td { (backend.last_error.as_deref().unwrap_or_default()) }
+        }
+    }
+}
+
+fn stream_table(stream: &StreamStatus) -> Markup {
+    html! {
+        h2 { (stream.name) span.quiet { " · " (stream.kind) } }
+        p.quiet {
+            @for listen in &stream.listen { code { (listen) } " " }
+            (stream.connections) " connections, " (stream.flows) " UDP flows"
+        }
+        table {
+            tr { th { "Backend" } th { "Address" } th { "State" } th { "Since" } th { "Connections" } th { "Last error" } }
+            @for backend in &stream.backends { (stream_row(backend)) }
+        }
+    }
+}
+
+fn stream_row(backend: &StreamBackendStatus) -> Markup {
+    let state = match backend.state {
+        "up" => "good",
+        "down" => "bad",
+        _ => "quiet",
+    };
+    html! {
+        tr {
+            td { code { (backend.backend) } }
+            td { code { (backend.address) } }
+            td class=(state) { (backend.state) }
+            td { (span(backend.since_seconds)) }
+            td { (backend.connections) }
             td { (backend.last_error.as_deref().unwrap_or_default()) }
         }
     }

@@ -17,10 +17,12 @@ pub struct Status {
     pub connections: usize,
     /// Cached sessions.
     pub sessions: u64,
-    /// The keytab.
-    pub keytab: KeytabStatus,
+    /// The keytab, where anybody logs in.
+    pub keytab: Option<KeytabStatus>,
     /// The consoles, in file order.
     pub consoles: Vec<ConsoleStatus>,
+    /// The streams, in file order, then the realms of KDC proxies.
+    pub streams: Vec<StreamStatus>,
 }
 
 /// The keytab.
@@ -71,6 +73,40 @@ pub struct BackendStatus {
     /// Requests in flight there.
     pub in_flight: usize,
     /// The last error, with what to do.
+    pub last_error: Option<String>,
+}
+
+/// A stream, or a realm of a KDC proxy.
+#[derive(Clone, Debug, Serialize)]
+pub struct StreamStatus {
+    /// Name.
+    pub name: String,
+    /// `relay`, `kdc` or `kdc_proxy`.
+    pub kind: String,
+    /// Addresses, as `tcp://host:port` or `udp://host:port`.
+    pub listen: Vec<String>,
+    /// TCP connections.
+    pub connections: usize,
+    /// UDP flows.
+    pub flows: usize,
+    /// The addresses of its servers.
+    pub backends: Vec<StreamBackendStatus>,
+}
+
+/// One address of a stream's server.
+#[derive(Clone, Debug, Serialize)]
+pub struct StreamBackendStatus {
+    /// `host:port` as configured.
+    pub backend: String,
+    /// Where that is now.
+    pub address: String,
+    /// `up`, `suspect` (left something without an answer) or `down`.
+    pub state: &'static str,
+    /// Seconds since it last came up or went down.
+    pub since_seconds: u64,
+    /// Connections and flows there.
+    pub connections: usize,
+    /// The last error.
     pub last_error: Option<String>,
 }
 
@@ -141,12 +177,12 @@ pub(super) mod tests {
             workers: 2,
             connections: 3,
             sessions: 4,
-            keytab: KeytabStatus {
+            keytab: Some(KeytabStatus {
                 path: "/etc/spnegate/merged.keytab".to_owned(),
                 valid: true,
                 problem: None,
                 principals: vec!["HTTP/proxy.example.com@EXAMPLE.COM (kvno 3)".to_owned()],
-            },
+            }),
             consoles: vec![ConsoleStatus {
                 name: "namenode".to_owned(),
                 kind: "namenode".to_owned(),
@@ -162,6 +198,21 @@ pub(super) mod tests {
                     login: LoginState::Failed,
                     in_flight: 1,
                     last_error: Some("<b>refused</b>".to_owned()),
+                }],
+            }],
+            streams: vec![StreamStatus {
+                name: "presto".to_owned(),
+                kind: "relay".to_owned(),
+                listen: vec!["tcp://0.0.0.0:9090".to_owned()],
+                connections: 2,
+                flows: 0,
+                backends: vec![StreamBackendStatus {
+                    backend: "presto.example.com:9090".to_owned(),
+                    address: "192.0.2.1:9090".to_owned(),
+                    state: "down",
+                    since_seconds: 3,
+                    connections: 2,
+                    last_error: Some("<i>refused</i>".to_owned()),
                 }],
             }],
         }

@@ -17,11 +17,20 @@ pub(super) fn run(file: &Path) -> ExitCode {
         return ExitCode::from(CONFIG);
     };
     warn_of_names(file, &config);
-    let count = config.consoles.len();
-    let plural = if count == 1 { "" } else { "s" };
+    let counts = [
+        (config.consoles.len(), "console"),
+        (config.streams.len(), "stream"),
+        (config.kdc_proxies.len(), "realm"),
+    ];
+    let counts: Vec<String> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, noun)| format!("{count} {noun}{}", if *count == 1 { "" } else { "s" }))
+        .collect();
     let _ = writeln!(
         io::stdout().lock(),
-        "configuration ok: {count} console{plural}"
+        "configuration ok: {}",
+        counts.join(", ")
     );
     ExitCode::SUCCESS
 }
@@ -73,11 +82,21 @@ fn count_lines(bytes: &[u8], end: usize) -> usize {
 /// Names heal by themselves and are no problem of the file, but a typing error shows here.
 fn warn_of_names(file: &Path, config: &Config) {
     let backends = config.consoles.iter().flat_map(|console| &console.backends);
+    let relayed = config.streams.iter().flat_map(|stream| &stream.backends);
+    let proxied = config
+        .kdc_proxies
+        .iter()
+        .flat_map(|proxy| proxy.backends.iter().chain(&proxy.kpasswd));
     let names: BTreeSet<_> = backends
-        .map(|backend| (&backend.host, backend.port))
+        .map(|backend| (format!("{}:{}", backend.host, backend.port), &backend.host))
+        .chain(
+            relayed
+                .chain(proxied)
+                .map(|backend| (backend.address.to_string(), &backend.host)),
+        )
         .collect();
-    for (host, port) in names {
-        if let Err(error) = format!("{host}:{port}").to_socket_addrs() {
+    for (address, host) in names {
+        if let Err(error) = address.to_socket_addrs() {
             say(format_args!(
                 "{}: warning: the backend's name {host} cannot be resolved now ({error}); the \
                  gateway starts and tries again",

@@ -23,6 +23,7 @@ mod console;
 mod files;
 mod hosts;
 mod identity;
+mod kdc_proxy;
 mod kerberos;
 mod keytab;
 mod listeners;
@@ -30,6 +31,8 @@ mod log;
 mod nodes;
 mod session;
 mod sources;
+mod stream;
+mod stream_backend;
 mod tls;
 
 /// Reads and checks the text of a configuration file.
@@ -121,7 +124,7 @@ fn stands_alone(fault: &Fault) -> bool {
             | ValueFault::WorldWritable { .. }
             | ValueFault::ShortSecret { .. } => true,
         },
-        Fault::Kerberos(_) | Fault::Console(_) => false,
+        Fault::Kerberos(_) | Fault::Console(_) | Fault::Stream(_) => false,
     }
 }
 
@@ -134,7 +137,9 @@ fn check(top: &Table<'_>, surroundings: &Surroundings<'_>) -> Option<Config> {
     let admin = admin::check(top);
     let log = log::check(top, surroundings);
     let consoles = console::check_all(top, &kerberos, surroundings);
-    listeners::check(&consoles, admin.as_ref());
+    let streams = stream::check_all(top);
+    let kdc_proxies = kdc_proxy::check_all(top, surroundings);
+    listeners::check(&consoles, &streams, &kdc_proxies, admin.as_ref());
     Some(Config {
         server,
         timeouts,
@@ -145,6 +150,11 @@ fn check(top: &Table<'_>, surroundings: &Surroundings<'_>) -> Option<Config> {
         consoles: consoles
             .into_iter()
             .map(|checked| checked.console)
+            .collect(),
+        streams: streams.into_iter().map(|checked| checked.stream).collect(),
+        kdc_proxies: kdc_proxies
+            .into_iter()
+            .map(|checked| checked.proxy)
             .collect(),
     })
 }

@@ -5,11 +5,13 @@ use std::{fmt, path::PathBuf};
 
 mod console;
 mod kerberos;
+mod stream;
 mod value;
 mod warning;
 
 pub use console::ConsoleFault;
 pub use kerberos::KerberosFault;
+pub use stream::StreamFault;
 pub use value::ValueFault;
 pub use warning::Concern;
 
@@ -53,6 +55,8 @@ pub enum Fault {
     Kerberos(#[from] KerberosFault),
     /// `[[console]]` and what consoles do to each other.
     Console(#[from] ConsoleFault),
+    /// `[[stream]]` and `[[kdc_proxy]]`.
+    Stream(#[from] StreamFault),
 }
 
 impl Fault {
@@ -62,6 +66,7 @@ impl Fault {
             Self::Value(fault) => fault.cure(),
             Self::Kerberos(fault) => fault.cure(),
             Self::Console(fault) => fault.cure(),
+            Self::Stream(fault) => fault.cure(),
         }
     }
 }

@@ -18,12 +18,17 @@ pub struct Section {
 pub static FILE: Section = Section {
     name: "",
     keys: &[
-        "server", "timeouts", "kerberos", "session", "admin", "log", "console",
-    ],
-    later: &[(
+        "server",
+        "timeouts",
+        "kerberos",
+        "session",
+        "admin",
+        "log",
+        "console",
         "stream",
-        "Relay TCP and UDP with another program for now, such as HAProxy",
-    )],
+        "kdc_proxy",
+    ],
+    later: &[],
 };
 
 /// `[server]`
@@ -223,6 +228,51 @@ pub static PROBE: Section = Section {
     later: &[],
 };
 
+/// `[[stream]]`
+pub static STREAM: Section = Section {
+    name: "stream",
+    keys: &[
+        "name",
+        "kind",
+        "listen",
+        "protocols",
+        "backends",
+        "balance",
+        "allow",
+        "accept_proxy",
+        "idle",
+        "udp_idle",
+        "udp_responses",
+        "max_connections",
+        "max_connections_per_source",
+        "check",
+        "slow_start",
+        "resolve",
+    ],
+    later: &[],
+};
+
+/// A table in `stream.backends`, `kdc_proxy.backends` or `kdc_proxy.kpasswd`
+pub static STREAM_BACKEND: Section = Section {
+    name: "stream.backends",
+    keys: &["address", "weight", "max_connections", "send_proxy"],
+    later: &[],
+};
+
+/// `stream.check`
+pub static STREAM_CHECK: Section = Section {
+    name: "stream.check",
+    keys: &["interval", "rise", "fall", "timeout"],
+    later: &[],
+};
+
+/// `[[kdc_proxy]]`
+pub static KDC_PROXY: Section = Section {
+    name: "kdc_proxy",
+    keys: &["listen", "tls", "realm", "backends", "kpasswd"],
+    later: &[],
+};
+
 /// All of them.
 pub static SECTIONS: &[&Section] = &[
     &FILE,
@@ -244,4 +294,8 @@ pub static SECTIONS: &[&Section] = &[
     &QUEUE,
     &BECOME,
     &PROBE,
+    &STREAM,
+    &STREAM_BACKEND,
+    &STREAM_CHECK,
+    &KDC_PROXY,
 ];

@@ -4,7 +4,8 @@
 //! direct key look-up instead of a search) and explains failures. Reads `NegTokenInit`
 //! (RFC 4178 section 4.2) and `AP-REQ` (RFC 4120 section 5.5.1, framed as RFC 4121 section 4.1).
 
-use super::{Principal, der::Der, keytab::Enctype};
+use super::{Principal, keytab::Enctype};
+use crate::der::Der;
 
 pub(super) const SPNEGO: &[u8] = b"\x2b\x06\x01\x05\x05\x02";
 pub(super) const KRB5: &[u8] = b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02";

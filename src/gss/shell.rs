@@ -5,10 +5,8 @@
 //! (section 5). GSSAPI gets the bare token then; its own SPNEGO would make four Kerberos contexts
 //! more for it, a fifth of a login's CPU time. Everything else goes to GSSAPI as it came.
 
-use super::{
-    der::Der,
-    peek::{KRB5, KRB5_WRONG, SPNEGO},
-};
+use super::peek::{KRB5, KRB5_WRONG, SPNEGO};
+use crate::der::Der;
 
 /// `[APPLICATION 0]` of a framed token.
 const FRAME: u8 = 0x60;

@@ -13,10 +13,17 @@ use crate::{
 pub(super) struct Layout {
     /// Each address once.
     pub(super) listeners: Vec<Listener>,
-    /// For each listener the consoles, as indices of the configuration's.
-    pub(super) sites: Vec<Vec<usize>>,
+    /// For each listener what is served there.
+    pub(super) sites: Vec<SitePlan>,
     /// Files to be read again when they change.
     pub(super) watches: Vec<Watch>,
+}
+
+/// What one listener serves, as indices of the configuration's.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SitePlan {
+    pub(super) consoles: Vec<usize>,
+    pub(super) kdc_proxies: Vec<usize>,
 }
 
 pub(super) fn lay_out(config: &Config) -> Result<Layout, TlsError> {
@@ -36,11 +43,11 @@ pub(super) fn lay_out(config: &Config) -> Result<Layout, TlsError> {
                     None => Role::Plain,
                     Some(config) => Role::Tls(layout.certificate(&mut certificates, config)?),
                 };
-                layout.add(*address, role, console)
+                layout.add(*address, role, sources(console))
             };
             layout.widen(place, console);
             at.insert(*address, place);
-            layout.sites[place].push(index);
+            layout.sites[place].consoles.push(index);
         }
         for address in &console.redirect_from {
             let Some(target) = console.listen.first() else {
@@ -52,23 +59,48 @@ pub(super) fn lay_out(config: &Config) -> Result<Layout, TlsError> {
                 port: target.port(),
                 is_ours,
             });
-            layout.add(*address, role, console);
+            layout.add(*address, role, sources(console));
+        }
+    }
+    for (index, proxy) in config.kdc_proxies.iter().enumerate() {
+        for address in &proxy.listen {
+            let place = if let Some(place) = at.get(address) {
+                *place
+            } else {
+                let mut tls = config
+                    .kdc_proxies
+                    .iter()
+                    .filter(|other| other.listen.contains(address));
+                let role = match tls.find_map(|other| other.tls.as_ref()) {
+                    None => Role::Plain,
+                    Some(files) => Role::Tls(layout.certificate(&mut certificates, files)?),
+                };
+                layout.add(*address, role, Sources::default())
+            };
+            // its clients come from anywhere; consoles of the address look at theirs themselves
+            layout.listeners[place].sources.allow = None;
+            at.insert(*address, place);
+            layout.sites[place].kdc_proxies.push(index);
         }
     }
     Ok(layout)
 }
 
+fn sources(console: &Console) -> Sources {
+    Sources {
+        accept_proxy: Arc::clone(&console.accept_proxy),
+        allow: console.allow_from.clone(),
+    }
+}
+
 impl Layout {
-    fn add(&mut self, address: SocketAddr, role: Role, console: &Console) -> usize {
+    fn add(&mut self, address: SocketAddr, role: Role, sources: Sources) -> usize {
         self.listeners.push(Listener {
             address,
             role,
-            sources: Sources {
-                accept_proxy: Arc::clone(&console.accept_proxy),
-                allow: console.allow_from.clone(),
-            },
+            sources,
         });
-        self.sites.push(Vec::new());
+        self.sites.push(SitePlan::default());
         self.sites.len() - 1
     }
 

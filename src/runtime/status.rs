@@ -1,14 +1,22 @@
 //! What the status page and the gauges say of the running gateway.
 
-use std::{sync::Arc, time::Instant};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use super::Shared;
+use super::{Login, Shared, streams::Groups};
 use crate::{
-    admin::status::{BackendState, BackendStatus, ConsoleStatus, KeytabStatus, LoginState, Status},
-    config::{BackendConfig, Console, IdentityMode},
+    admin::status::{
+        BackendState, BackendStatus, ConsoleStatus, KeytabStatus, LoginState, Status,
+        StreamBackendStatus, StreamStatus,
+    },
+    config::{BackendConfig, Config, Console, IdentityMode},
+    gateway::kdc_proxy::PATH,
     refusal::Refusal,
+    stream::{
+        self,
+        target::{Standing, Target},
+    },
     telemetry::metrics::{self, UPKEEP},
     upstream::backend::{Backend, Obedience, State, now_ms},
 };
@@ -17,10 +25,12 @@ use crate::{
 pub(super) fn source(
     shared: &Shared,
     connections: impl Fn() -> usize + Send + Sync + 'static,
+    counts: impl Fn() -> Vec<(usize, usize)> + Send + Sync + 'static,
 ) -> Arc<dyn Fn() -> Status + Send + Sync> {
     let (config, groups) = (Arc::clone(&shared.config), Arc::clone(&shared.upstreams));
     let (health, sessions) = (shared.health.clone(), shared.sessions.clone());
-    let keytab = shared.acceptor.status();
+    let keytab = shared.login.as_ref().map(|login| login.acceptor.status());
+    let streams = shared.streams.clone();
     let start = Instant::now();
     Arc::new(move || Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -29,15 +39,16 @@ pub(super) fn source(
         workers: config.server.workers,
         connections: connections(),
         sessions: sessions.cached(),
-        keytab: {
+        keytab: keytab.as_ref().map(|keytab| {
             let status = keytab.borrow();
+            let path = config.kerberos.keytab.as_deref();
             KeytabStatus {
-                path: config.kerberos.keytab.display().to_string(),
+                path: path.unwrap_or(Path::new("")).display().to_string(),
                 valid: status.valid(),
                 problem: status.error.as_ref().map(ToString::to_string),
                 principals: status.principals.iter().map(ToString::to_string).collect(),
             }
-        },
+        }),
         consoles: config
             .consoles
             .iter()
@@ -57,7 +68,65 @@ pub(super) fn source(
                     .collect(),
             })
             .collect(),
+        streams: streams_status(&config, &streams, &counts()),
     })
+}
+
+fn streams_status(
+    config: &Config,
+    groups: &Groups,
+    counts: &[(usize, usize)],
+) -> Vec<StreamStatus> {
+    let streams = config.streams.iter().zip(groups.streams.iter()).zip(counts);
+    let streams = streams.map(|((stream, group), (connections, flows))| StreamStatus {
+        name: stream.name.to_string(),
+        kind: stream.kind.word().to_owned(),
+        listen: stream
+            .listen
+            .iter()
+            .flat_map(|address| {
+                let tcp = stream.tcp.then(|| format!("tcp://{address}"));
+                let udp = stream.udp.then(|| format!("udp://{address}"));
+                tcp.into_iter().chain(udp)
+            })
+            .collect(),
+        connections: *connections,
+        flows: *flows,
+        backends: targets(group),
+    });
+    let proxies = config.kdc_proxies.iter().zip(groups.proxies.iter());
+    let proxies = proxies.map(|(proxy, (kdcs, kpasswd))| StreamStatus {
+        name: proxy.realm.to_string(),
+        kind: "kdc_proxy".to_owned(),
+        listen: proxy
+            .listen
+            .iter()
+            .map(|address| format!("{address}{PATH}"))
+            .collect(),
+        connections: 0,
+        flows: 0,
+        backends: std::iter::once(kdcs)
+            .chain(kpasswd)
+            .flat_map(|group| targets(group))
+            .collect(),
+    });
+    streams.chain(proxies).collect()
+}
+
+fn targets(group: &stream::Group) -> Vec<StreamBackendStatus> {
+    let status = |target: &Arc<Target>| StreamBackendStatus {
+        backend: target.backend.to_string(),
+        address: target.address.to_string(),
+        state: match target.standing() {
+            Standing::Good => "up",
+            Standing::Suspect => "suspect",
+            Standing::Down => "down",
+        },
+        since_seconds: target.since().as_secs(),
+        connections: target.load(),
+        last_error: target.last_error(),
+    };
+    group.targets().iter().map(status).collect()
 }
 
 fn listen(console: &Console) -> Vec<String> {
@@ -107,27 +176,39 @@ fn backend_status(console: &Console, config: &BackendConfig, backend: &Backend) 
 
 /// New keys are for the backend logins too.
 pub(super) async fn follow_keytab(shared: Shared) {
-    let mut status = shared.acceptor.status();
+    let Some(Login {
+        acceptor,
+        initiator,
+    }) = &shared.login
+    else {
+        return;
+    };
+    let mut status = acceptor.status();
     let mut generation = status.borrow().generation;
     while status.changed().await.is_ok() {
         let now = status.borrow_and_update().generation;
         if now != generation {
             generation = now;
-            shared.initiator.reload();
+            initiator.reload();
         }
     }
 }
 
 /// Keeps the gauges that nobody sets by the way.
 pub(super) async fn keep_metrics(shared: Shared, prometheus: PrometheusHandle) {
-    let (sessions, keytab) = (metrics::sessions(), metrics::keytab_valid());
-    let status = shared.acceptor.status();
+    let sessions = metrics::sessions();
+    let keytab = shared
+        .login
+        .as_ref()
+        .map(|login| (metrics::keytab_valid(), login.acceptor.status()));
     let mut tick = tokio::time::interval(UPKEEP);
     loop {
         tick.tick().await;
         #[expect(clippy::cast_precision_loss, reason = "a gauge of at most millions")]
         sessions.set(shared.sessions.cached() as f64);
-        keytab.set(f64::from(u8::from(status.borrow().valid())));
+        if let Some((keytab, status)) = &keytab {
+            keytab.set(f64::from(u8::from(status.borrow().valid())));
+        }
         // the admin listener does it too, where there is one
         prometheus.run_upkeep();
     }

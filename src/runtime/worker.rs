@@ -17,7 +17,7 @@ use tower_http::{
     sensitive_headers::{SetSensitiveRequestHeaders, SetSensitiveRequestHeadersLayer},
 };
 
-use super::{Shared, groups};
+use super::{Login, Shared, groups, listeners::SitePlan, streams};
 use crate::{
     auth::{
         Scheme,
@@ -39,11 +39,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) type Service = SetSensitiveRequestHeaders<SetRequestId<Gateway, Ids>>;
 
 /// Builds it; called on the worker's own thread.
-pub(super) fn service(shared: &Shared, sites: &[Vec<usize>]) -> Service {
-    let sites = sites
-        .iter()
-        .map(|consoles| site(shared, consoles))
-        .collect();
+pub(super) fn service(shared: &Shared, sites: &[SitePlan]) -> Service {
+    let sites = sites.iter().map(|plan| site(shared, plan)).collect();
     let gateway = Gateway::new(
         sites,
         shared.health.clone(),
@@ -72,8 +69,12 @@ pub(super) fn service(shared: &Shared, sites: &[Vec<usize>]) -> Service {
         .service(gateway)
 }
 
-fn site(shared: &Shared, consoles: &[usize]) -> Site {
-    let mut routes: Vec<Route> = consoles.iter().map(|index| route(shared, *index)).collect();
+fn site(shared: &Shared, plan: &SitePlan) -> Site {
+    let mut routes: Vec<Route> = plan
+        .consoles
+        .iter()
+        .filter_map(|index| Some(route(shared, shared.login.as_ref()?, *index)))
+        .collect();
     // longest path first, so that `/oozie` is found before everything
     routes.sort_by_key(|route| std::cmp::Reverse(route.path.as_ref().map_or(0, |p| p.len())));
     let mut hosts: Vec<Arc<str>> = routes
@@ -86,10 +87,11 @@ fn site(shared: &Shared, consoles: &[usize]) -> Site {
         hosts,
         routes,
         recorder: Recorder::new(Arc::from(""), shared.access.clone()),
+        kdc_proxy: streams::kdc_proxy(shared, &plan.kdc_proxies),
     }
 }
 
-fn route(shared: &Shared, index: usize) -> Route {
+fn route(shared: &Shared, login: &Login, index: usize) -> Route {
     let config = &shared.config.consoles[index];
     let group = &shared.upstreams[index];
     let console = Arc::new(gateway::console::Console {
@@ -109,7 +111,7 @@ fn route(shared: &Shared, index: usize) -> Route {
     });
     let upstream = Upstream::new(
         Arc::clone(group),
-        groups::initiator(config, &shared.initiator),
+        groups::initiator(config, &login.initiator),
         shared.control.clone(),
         shared.config.timeouts,
     );
@@ -128,7 +130,7 @@ fn route(shared: &Shared, index: usize) -> Route {
                 // who is this? session cookie, else token, else 401
                 .layer(SpnegoLayer::new(
                     spnego_policy(shared, config),
-                    shared.acceptor.clone(),
+                    login.acceptor.clone(),
                 ))
                 // may they? other sites' requests, users, groups
                 .layer(AclLayer::new(acl_policy(shared, config)))

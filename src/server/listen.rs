@@ -18,7 +18,7 @@ const BACKLOG: i32 = 4096;
 #[derive(Debug, Error)]
 pub enum BindError {
     /// Another program, or another line of the configuration, has the port.
-    #[error("{address}: port in use by another program; `ss -ltnp` shows it")]
+    #[error("{address}: port in use by another program; `ss -lntup` shows it")]
     InUse {
         /// The address.
         address: SocketAddr,
@@ -71,18 +71,31 @@ pub(super) fn bind(
     let mut addresses = Vec::with_capacity(listeners.len());
     let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     for listener in listeners {
-        let mut address = listener.address;
-        let failed = |source| BindError::new(listener.address, source);
-        probe(address).map_err(failed)?;
-        for of_worker in &mut sockets {
-            let socket = open(address).map_err(failed)?;
-            // port 0: the first socket's port is everyone's
-            address = socket.local_addr().map_err(failed)?;
+        let (address, opened) = bind_one(listener.address, workers)?;
+        for (of_worker, socket) in sockets.iter_mut().zip(opened) {
             of_worker.push(socket);
         }
         addresses.push(address);
     }
     Ok((addresses, sockets))
+}
+
+/// Opens one address for so many workers: the address it got, and a socket for each.
+pub(crate) fn bind_one(
+    wanted: SocketAddr,
+    workers: usize,
+) -> Result<(SocketAddr, Vec<TcpListener>), BindError> {
+    let failed = |source| BindError::new(wanted, source);
+    let mut address = wanted;
+    probe(address).map_err(failed)?;
+    let mut sockets = Vec::with_capacity(workers);
+    for _ in 0..workers {
+        let socket = open(address).map_err(failed)?;
+        // port 0: the first socket's port is everyone's
+        address = socket.local_addr().map_err(failed)?;
+        sockets.push(socket);
+    }
+    Ok((address, sockets))
 }
 
 /// Binds exclusively and lets go: two sockets with `SO_REUSEPORT` share a port silently, so that a
@@ -147,7 +160,7 @@ mod tests {
         let error = bind(&[plain(address)], 1).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("{address}: port in use by another program; `ss -ltnp` shows it")
+            format!("{address}: port in use by another program; `ss -lntup` shows it")
         );
     }
 

@@ -1,4 +1,4 @@
-//! The access log: one line a request, written where a request ends.
+//! The access log: one line a request or relayed connection, written where it ends.
 //!
 //! A worker formats the line into its own scratch buffer and appends it to a shared one; a thread of
 //! its own writes that out. A slow disk or pipe therefore never holds a worker up: beyond
@@ -15,9 +15,10 @@ mod combined;
 mod json;
 mod scrub;
 mod sink;
+mod stream;
 
-pub use self::sink::AccessLogError;
 use self::{clock::Clock, sink::Sink};
+pub use self::{sink::AccessLogError, stream::StreamEntry};
 
 /// What a line says of a request.
 ///
@@ -93,14 +94,19 @@ impl AccessLog {
     /// Logs a request.
     pub fn write(&self, entry: &Entry<'_>) {
         let Some(on) = &self.on else { return };
-        let (clock, line) = &mut *on.scratch.borrow_mut();
-        line.clear();
-        match on.format {
-            LogFormat::Text => combined::write(line, entry, clock.now().combined()),
-            LogFormat::Json => json::write(line, entry, clock.now()),
-        }
-        line.push(b'\n');
-        on.sink.append(line);
+        on.append(|line, clock| match on.format {
+            LogFormat::Text => combined::write(line, entry, clock.combined()),
+            LogFormat::Json => json::write(line, entry, clock),
+        });
+    }
+
+    /// Logs a relayed connection.
+    pub fn write_stream(&self, entry: &StreamEntry<'_>) {
+        let Some(on) = &self.on else { return };
+        on.append(|line, clock| match on.format {
+            LogFormat::Text => stream::write_text(line, entry, clock.combined()),
+            LogFormat::Json => stream::write_json(line, entry, clock),
+        });
     }
 
     /// A handle that any thread may use to reopen and close the log.
@@ -118,6 +124,14 @@ impl On {
             format,
             scratch: RefCell::default(),
         }
+    }
+
+    fn append(&self, write: impl FnOnce(&mut Vec<u8>, &Clock)) {
+        let (clock, line) = &mut *self.scratch.borrow_mut();
+        line.clear();
+        write(line, clock.now());
+        line.push(b'\n');
+        self.sink.append(line);
     }
 }
 

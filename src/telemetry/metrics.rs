@@ -45,6 +45,21 @@ pub const QUEUED_REQUESTS: &str = "spnegate_queued_requests";
 /// Access log lines that were dropped because the disk or pipe was too slow.
 pub const ACCESS_LOG_DROPPED: &str = "spnegate_access_log_dropped_total";
 
+/// Relayed connections, UDP flows and Kerberos exchanges, by stream and protocol.
+pub const STREAM_CONNECTIONS: &str = "spnegate_stream_connections_total";
+/// Those that are open.
+pub const STREAM_OPEN: &str = "spnegate_stream_open";
+/// Relayed bytes, by stream, protocol and direction (`in`: of clients).
+pub const STREAM_BYTES: &str = "spnegate_stream_bytes_total";
+/// Ends that were not the client's or server's own wish, by stream, protocol and reason.
+pub const STREAM_ENDS: &str = "spnegate_stream_ends_total";
+/// Datagrams that were not passed on: the buffers of the system were full, or a reply had no claim.
+pub const STREAM_DROPPED: &str = "spnegate_stream_datagrams_dropped_total";
+/// 1 where a server of a stream is up.
+pub const STREAM_BACKEND_UP: &str = "spnegate_stream_backend_up";
+/// Kerberos requests by stream and the number of KDCs that were asked (`1`, `2`, `3+`).
+pub const KDC_REQUESTS: &str = "spnegate_stream_kdc_requests_total";
+
 /// Upper bounds of the duration histogram, in seconds.
 const BUCKETS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
@@ -123,6 +138,17 @@ fn describe() {
         Unit::Count,
         "Requests waiting for a place at a backend."
     );
+    describe_counter!(STREAM_CONNECTIONS, Unit::Count, "Relayed connections.");
+    describe_gauge!(STREAM_OPEN, Unit::Count, "Open relayed connections.");
+    describe_counter!(STREAM_BYTES, Unit::Bytes, "Relayed bytes.");
+    describe_counter!(
+        STREAM_ENDS,
+        Unit::Count,
+        "Relayed connections refused or cut."
+    );
+    describe_counter!(STREAM_DROPPED, Unit::Count, "Datagrams not passed on.");
+    describe_gauge!(STREAM_BACKEND_UP, Unit::Count, "1 where a server is up.");
+    describe_counter!(KDC_REQUESTS, Unit::Count, "Requests passed to KDCs.");
     describe_counter!(ACCESS_LOG_DROPPED, Unit::Count, "Access log lines dropped.");
 }
 
@@ -214,6 +240,94 @@ impl BackendMetrics {
 impl std::fmt::Debug for BackendMetrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BackendMetrics").finish_non_exhaustive()
+    }
+}
+
+/// The gauge of a stream's server.
+#[derive(Clone)]
+pub struct StreamBackendMetrics(Gauge);
+
+impl StreamBackendMetrics {
+    /// The handle of a server; `backend` is its `host:port`.
+    pub fn new(stream: &str, backend: &str) -> Self {
+        let labels = [
+            ("stream", stream.to_owned()),
+            ("backend", backend.to_owned()),
+        ];
+        Self(metrics::gauge!(STREAM_BACKEND_UP, &labels))
+    }
+
+    /// Sets it.
+    pub fn set(&self, up: bool) {
+        self.0.set(f64::from(u8::from(up)));
+    }
+}
+
+impl std::fmt::Debug for StreamBackendMetrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamBackendMetrics")
+            .finish_non_exhaustive()
+    }
+}
+
+/// A stream's metrics of one protocol, with every handle fetched.
+#[derive(Clone)]
+pub struct StreamMetrics {
+    /// Begun.
+    pub connections: Counter,
+    /// Open.
+    pub open: Gauge,
+    /// Of clients.
+    pub bytes_in: Counter,
+    /// Of servers.
+    pub bytes_out: Counter,
+    /// Not passed on.
+    pub dropped: Counter,
+    labels: [(&'static str, String); 2],
+}
+
+impl StreamMetrics {
+    /// The handles of a stream.
+    pub fn new(stream: &str, protocol: &'static str) -> Self {
+        let labels = [
+            ("stream", stream.to_owned()),
+            ("protocol", protocol.to_owned()),
+        ];
+        let bytes = |direction: &'static str| metrics::counter!(STREAM_BYTES, "stream" => stream.to_owned(), "protocol" => protocol, "direction" => direction);
+        Self {
+            connections: metrics::counter!(STREAM_CONNECTIONS, &labels),
+            open: metrics::gauge!(STREAM_OPEN, &labels),
+            bytes_in: bytes("in"),
+            bytes_out: bytes("out"),
+            dropped: metrics::counter!(STREAM_DROPPED, &labels),
+            labels,
+        }
+    }
+
+    /// Counts an end; `reason` is a reason word.
+    pub fn ended(&self, reason: &'static str) {
+        let [(stream, name), (protocol, word)] = &self.labels;
+        metrics::counter!(STREAM_ENDS, *stream => name.clone(), *protocol => word.clone(), "reason" => reason)
+            .increment(1);
+    }
+
+    /// Counts a request that went to so many KDCs.
+    pub fn kdc_request(&self, asked: usize) {
+        let asked = match asked {
+            0 => "0",
+            1 => "1",
+            2 => "2",
+            _ => "3+",
+        };
+        let [(stream, name), (protocol, word)] = &self.labels;
+        metrics::counter!(KDC_REQUESTS, *stream => name.clone(), *protocol => word.clone(), "kdcs" => asked)
+            .increment(1);
+    }
+}
+
+impl std::fmt::Debug for StreamMetrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamMetrics").finish_non_exhaustive()
     }
 }
 

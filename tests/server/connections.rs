@@ -85,7 +85,7 @@ fn a_second_server_on_the_port_is_told_so() {
         .unwrap();
     assert_eq!(
         error.to_string(),
-        format!("{address}: port in use by another program; `ss -ltnp` shows it")
+        format!("{address}: port in use by another program; `ss -lntup` shows it")
     );
 }
 

@@ -38,7 +38,14 @@ pub(super) fn check_all<'a>(
     kerberos: &kerberos::Checked,
     surroundings: &Surroundings<'_>,
 ) -> Vec<Checked<'a>> {
-    let list = top.require("console", NEED_CONSOLE).and_then(|node| {
+    // a gateway may relay and nothing else
+    let needed = top.get("stream").is_none() && top.get("kdc_proxy").is_none();
+    let node = if needed {
+        top.require("console", NEED_CONSOLE)
+    } else {
+        top.get("console")
+    };
+    let list = node.and_then(|node| {
         let list = node.list()?;
         if list.is_empty() {
             node.problem(ValueFault::Empty { cure: NEED_CONSOLE });
@@ -70,7 +77,7 @@ fn check<'a>(
     let identity = identity::identity(table, kind);
     let (listen_at, listen) = table
         .require("listen", NEED_LISTEN)
-        .map(|node| addresses(&node))
+        .map(|node| addresses(&node, NEED_LISTEN))
         .unwrap_or_default()
         .into_iter()
         .unzip();
@@ -167,11 +174,12 @@ fn forwarded(table: &Table<'_>) -> Forwarded {
         .unwrap_or_default()
 }
 
-fn addresses<'a>(node: &Node<'a>) -> Vec<(Node<'a>, SocketAddr)> {
+/// One address or a list of them, each once.
+pub(super) fn addresses<'a>(node: &Node<'a>, cure: &'static str) -> Vec<(Node<'a>, SocketAddr)> {
     let mut addresses: Vec<(Node<'a>, SocketAddr)> = Vec::new();
     let list = node.one_or_more();
     if list.is_empty() {
-        node.problem(ValueFault::Empty { cure: NEED_LISTEN });
+        node.problem(ValueFault::Empty { cure });
     }
     for element in list {
         let Some(address) = element.address() else {
@@ -195,7 +203,7 @@ fn redirect_from<'a>(table: &Table<'a>) -> Vec<(Node<'a>, SocketAddr)> {
     if table.get("tls").is_none() {
         node.problem(ConsoleFault::RedirectWithoutTls);
     }
-    addresses(&node)
+    addresses(&node, NEED_LISTEN)
 }
 
 fn allow(console: &Table<'_>) -> Option<Allow> {

@@ -43,6 +43,10 @@ pub(super) fn check(top: &Table<'_>, surroundings: &Surroundings<'_>) -> Checked
         principal: None,
         realm: None,
     };
+    if top.get("kerberos").is_none() && top.get("console").is_none() {
+        checked.values = nobody_logs_in();
+        return checked;
+    }
     let Some(table) = top
         .require("kerberos", NEED_SECTION)
         .and_then(|n| n.table(&schema::KERBEROS))
@@ -65,7 +69,7 @@ pub(super) fn check(top: &Table<'_>, surroundings: &Surroundings<'_>) -> Checked
     let auth_to_local = auth_to_local(&table, realm.as_deref().unwrap_or_default());
     checked.values = checked.keytab.as_ref().zip(realm).zip(auth_to_local).map(
         |((keytab, default_realm), auth_to_local)| Kerberos {
-            keytab: keytab.file.clone(),
+            keytab: Some(keytab.file.clone()),
             principal: checked.principal.clone(),
             default_realm,
             auth_to_local,
@@ -73,6 +77,19 @@ pub(super) fn check(top: &Table<'_>, surroundings: &Surroundings<'_>) -> Checked
         },
     );
     checked
+}
+
+/// A gateway that relays and nothing else has no keys.
+fn nobody_logs_in() -> Option<Kerberos> {
+    let none: [&str; 0] = [];
+    let auth_to_local = AuthToLocal::compile(&none, Mechanism::default(), "").ok()?;
+    Some(Kerberos {
+        keytab: None,
+        principal: None,
+        default_realm: String::new(),
+        auth_to_local: Arc::new(auth_to_local),
+        replay_cache: ReplayCache::None,
+    })
 }
 
 /// A principal that the gateway logs in as: it must be in the keytab.

@@ -4,11 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{
     super::{
-        AdminConfig, BackendConfig, Console,
-        problem::{Concern, ConsoleFault},
+        AdminConfig, BackendConfig, Console, ServerTls, Stream,
+        problem::{Concern, ConsoleFault, Fault, StreamFault},
         tree::Node,
     },
     console::Checked,
+    kdc_proxy, stream,
 };
 
 /// An address that somebody wants to open.
@@ -22,6 +23,8 @@ struct Claim<'c, 'a> {
 enum Claimant<'c> {
     Serves(&'c Console),
     Redirects(&'c Console),
+    Relays(&'c Stream),
+    ProxiesKdc(&'c kdc_proxy::Checked<'c>),
     Admin,
 }
 
@@ -31,15 +34,67 @@ impl Claimant<'_> {
             Self::Serves(console) | Self::Redirects(console) => {
                 format!("console `{}`", console.name)
             }
+            Self::Relays(stream) => format!("stream `{}`", stream.name),
+            Self::ProxiesKdc(checked) => format!("the kdc_proxy of {}", checked.proxy.realm),
             Self::Admin => "[admin]".to_owned(),
+        }
+    }
+
+    /// Whether it wants a TCP port, and a UDP port.
+    const fn protocols(&self) -> (bool, bool) {
+        match self {
+            Self::Relays(stream) => (stream.tcp, stream.udp),
+            Self::Serves(_) | Self::Redirects(_) | Self::ProxiesKdc(_) | Self::Admin => {
+                (true, false)
+            }
         }
     }
 }
 
 /// Reports every pair of addresses that cannot be had together, and every backend that is one of
 /// them.
-pub(super) fn check(consoles: &[Checked<'_>], admin: Option<&(Node<'_>, AdminConfig)>) {
-    let mut claims: Vec<Claim<'_, '_>> = Vec::new();
+pub(super) fn check<'c, 'a: 'c>(
+    consoles: &'c [Checked<'a>],
+    streams: &'c [stream::Checked<'a>],
+    kdc_proxies: &'c [kdc_proxy::Checked<'a>],
+    admin: Option<&'c (Node<'a>, AdminConfig)>,
+) {
+    let claims = claims(consoles, streams, kdc_proxies, admin);
+    for (i, claim) in claims.iter().enumerate() {
+        for earlier in claims.iter().take(i) {
+            if let Some(fault) = collision(claim, earlier) {
+                claim.node.problem(fault);
+            }
+        }
+    }
+    circles(consoles, streams, &claims);
+    for claim in &claims {
+        if let Claimant::ProxiesKdc(checked) = claim.by
+            && !checked.has_tls
+            && !claims.iter().any(|other| has_tls_at(other, claim.address))
+        {
+            let listen = claim.address;
+            claim.node.warning(Concern::KdcProxyPlain { listen });
+        }
+    }
+}
+
+fn has_tls_at(claim: &Claim<'_, '_>, address: SocketAddr) -> bool {
+    claim.address == address
+        && match claim.by {
+            Claimant::Serves(console) => console.tls.is_some(),
+            Claimant::ProxiesKdc(checked) => checked.has_tls,
+            Claimant::Redirects(_) | Claimant::Relays(_) | Claimant::Admin => false,
+        }
+}
+
+fn claims<'c, 'a: 'c>(
+    consoles: &'c [Checked<'a>],
+    streams: &'c [stream::Checked<'a>],
+    kdc_proxies: &'c [kdc_proxy::Checked<'a>],
+    admin: Option<&'c (Node<'a>, AdminConfig)>,
+) -> Vec<Claim<'c, 'a>> {
+    let mut claims: Vec<Claim<'c, 'a>> = Vec::new();
     for checked in consoles {
         let console = &checked.console;
         for (node, address) in checked.listen.iter().zip(&console.listen) {
@@ -64,10 +119,39 @@ pub(super) fn check(consoles: &[Checked<'_>], admin: Option<&(Node<'_>, AdminCon
             by: Claimant::Admin,
         });
     }
-    for (i, claim) in claims.iter().enumerate() {
-        for earlier in claims.iter().take(i) {
-            if let Some(fault) = collision(claim, earlier) {
-                claim.node.problem(fault);
+    for checked in streams {
+        for (node, address) in checked.listen.iter().zip(&checked.stream.listen) {
+            claims.push(Claim {
+                address: *address,
+                node,
+                by: Claimant::Relays(&checked.stream),
+            });
+        }
+    }
+    for checked in kdc_proxies {
+        for (node, address) in checked.listen.iter().zip(&checked.proxy.listen) {
+            claims.push(Claim {
+                address: *address,
+                node,
+                by: Claimant::ProxiesKdc(checked),
+            });
+        }
+    }
+    claims
+}
+
+/// Reports every server that is one of the gateway's own listeners.
+fn circles(consoles: &[Checked<'_>], streams: &[stream::Checked<'_>], claims: &[Claim<'_, '_>]) {
+    for checked in streams {
+        for (node, backend) in checked.backends.iter().zip(&checked.stream.backends) {
+            let itself = |claim: &&Claim<'_, '_>| {
+                claim.address.port() == backend.port && is_own(&backend.host, claim)
+            };
+            if let Some(claim) = claims.iter().find(itself) {
+                node.problem(StreamFault::BackendIsSelf {
+                    address: backend.address.to_string(),
+                    listener: claim.address,
+                });
             }
         }
     }
@@ -92,9 +176,13 @@ pub(super) fn check(consoles: &[Checked<'_>], admin: Option<&(Node<'_>, AdminCon
     }
 }
 
-fn collision(claim: &Claim<'_, '_>, earlier: &Claim<'_, '_>) -> Option<ConsoleFault> {
+fn collision(claim: &Claim<'_, '_>, earlier: &Claim<'_, '_>) -> Option<Fault> {
     let (a, b) = (claim.address, earlier.address);
     if a.port() == 0 || a.port() != b.port() || a.is_ipv4() != b.is_ipv4() {
+        return None;
+    }
+    let ((tcp, udp), (other_tcp, other_udp)) = (claim.by.protocols(), earlier.by.protocols());
+    if !(tcp && other_tcp || udp && other_udp) {
         return None;
     }
     let wildcard = a.ip().is_unspecified() || b.ip().is_unspecified();
@@ -104,20 +192,45 @@ fn collision(claim: &Claim<'_, '_>, earlier: &Claim<'_, '_>) -> Option<ConsoleFa
         owner: earlier.by.name(),
     };
     if a.ip() != b.ip() {
-        return wildcard.then_some(taken);
+        return wildcard.then(|| taken.into());
     }
     match (claim.by, earlier.by) {
-        (Claimant::Serves(one), Claimant::Serves(other)) => shared(a, one, other),
+        (Claimant::Serves(one), Claimant::Serves(other)) => shared(a, one, other).map(Fault::from),
         (Claimant::Redirects(one), Claimant::Redirects(other)) => {
             let port = |console: &Console| console.listen.first().map(SocketAddr::port);
             if port(one) == port(other) {
                 None
             } else {
-                overlap(a, one, other)
+                overlap(a, one, other).map(Fault::from)
             }
         }
-        (Claimant::Serves(_) | Claimant::Redirects(_) | Claimant::Admin, _) => Some(taken),
+        (Claimant::ProxiesKdc(one), other) => match other {
+            Claimant::Serves(console) => same_tls(a, one, console.tls.as_ref(), &earlier.by),
+            Claimant::ProxiesKdc(earlier_one) if earlier_one.has_tls => {
+                same_tls(a, one, earlier_one.proxy.tls.as_ref(), &earlier.by)
+            }
+            Claimant::ProxiesKdc(_) => None,
+            Claimant::Redirects(_) | Claimant::Relays(_) | Claimant::Admin => Some(taken.into()),
+        },
+        (
+            Claimant::Serves(_) | Claimant::Redirects(_) | Claimant::Relays(_) | Claimant::Admin,
+            _,
+        ) => Some(taken.into()),
     }
+}
+
+/// A `[[kdc_proxy]]` on somebody's listener: the same TLS, or none written.
+fn same_tls(
+    listener: SocketAddr,
+    one: &kdc_proxy::Checked<'_>,
+    other: Option<&ServerTls>,
+    owner: &Claimant<'_>,
+) -> Option<Fault> {
+    let differs = one.has_tls && one.proxy.tls.as_ref() != other;
+    differs.then(|| {
+        let owner = owner.name();
+        StreamFault::TlsDiffers { listener, owner }.into()
+    })
 }
 
 /// Two consoles on one address: the same TLS, and hosts or path to tell them apart.
@@ -156,8 +269,13 @@ fn overlap(listener: SocketAddr, one: &Console, other: &Console) -> Option<Conso
 
 /// Whether the backend's host, on the same port, is the gateway's own address.
 fn is_self(backend: &BackendConfig, claim: &Claim<'_, '_>) -> bool {
-    let listener = claim.address.ip();
     let host = backend.host.trim_start_matches('[').trim_end_matches(']');
+    is_own(host, claim)
+}
+
+/// Whether a host (an address without brackets) is the gateway's own address.
+fn is_own(host: &str, claim: &Claim<'_, '_>) -> bool {
+    let listener = claim.address.ip();
     match host.parse::<IpAddr>() {
         Ok(address) => {
             let local = address.is_loopback() || address.is_unspecified();
@@ -173,6 +291,9 @@ fn is_self(backend: &BackendConfig, claim: &Claim<'_, '_>) -> bool {
 fn is_named(backend: &BackendConfig, claim: &Claim<'_, '_>) -> bool {
     match claim.by {
         Claimant::Serves(console) => console.hosts.contains(&backend.host),
-        Claimant::Redirects(_) | Claimant::Admin => false,
+        Claimant::Redirects(_)
+        | Claimant::Relays(_)
+        | Claimant::ProxiesKdc(_)
+        | Claimant::Admin => false,
     }
 }

@@ -32,10 +32,9 @@ pub(super) fn check(top: &Table<'_>, surroundings: &Surroundings<'_>) -> Session
             .get("secret_file")
             .and_then(|node| secret(&node, surroundings));
     }
-    if table
-        .as_ref()
-        .is_none_or(|table| table.get("secret_file").is_none())
-    {
+    let written = |table: &Table<'_>| table.get("secret_file").is_some();
+    // who only relays has no sessions
+    if top.get("console").is_some() && !table.as_ref().is_some_and(written) {
         table.as_ref().map_or_else(
             || top.warning_at("session", Concern::RandomSecret),
             |table| table.warning_at("secret_file", Concern::RandomSecret),

@@ -66,7 +66,8 @@ pub(super) fn with(old: &str, new: &str) -> String {
 #[test]
 fn a_small_file_gets_its_defaults() {
     let (config, warnings) = check(GOOD).unwrap();
-    assert_eq!(config.kerberos.keytab, PathBuf::from("dir/merged.keytab"));
+    let keytab = config.kerberos.keytab;
+    assert_eq!(keytab, Some(PathBuf::from("dir/merged.keytab")));
     assert_eq!(config.kerberos.default_realm, "EXAMPLE.COM");
     assert!(matches!(config.kerberos.replay_cache, ReplayCache::File(_)));
     assert_eq!(config.timeouts.first_byte, Duration::from_secs(300));
@@ -132,6 +133,15 @@ retry = { buffer = "64KB" }
 
 [[stream]]
 name = "kdc"
+protocols = ["tcp", "sctp"]
+listen = "0.0.0.0:8088"
+backends = ["kdc1", { address = "127.0.0.1:8088", send_proxy = "v3" }]
+allow = ["10.0.0.0/40"]
+udp_responses = 1
+
+[[kdc_proxy]]
+realm = "EXAMPLE COM"
+backends = []
 "#;
     let found = problems(text);
     let expected = [
@@ -160,7 +170,18 @@ name = "kdc"
         "35: console[1].redirect_from: 0.0.0.0:8088 and 0.0.0.0:8088 of console `rm` cannot both \
          be opened",
         "36: console[1].retry.buffer: `64KB` is no size",
-        "38: stream: not in this version",
+        "40: stream[0].protocols[1]: `sctp` is not known here",
+        "41: stream[0].listen: 0.0.0.0:8088 and 0.0.0.0:8088 of console `rm` cannot both be opened",
+        "41: stream[0].listen: 0.0.0.0:8088 and 0.0.0.0:8088 of console `rm` cannot both be opened",
+        "42: stream[0].backends[0]: `kdc1` is no server of a stream",
+        "42: stream[0].backends[1]: 127.0.0.1:8088 is the gateway's own listener 0.0.0.0:8088: \
+         connections would run in a circle",
+        "42: stream[0].backends[1].send_proxy: `v3` is not known here",
+        "43: stream[0].allow[0]: `10.0.0.0/40` is no network",
+        "44: stream[0].udp_responses: this stream has no udp in its `protocols`",
+        "46: kdc_proxy[0].listen: missing",
+        "47: kdc_proxy[0].realm: `EXAMPLE COM` is no Kerberos realm",
+        "48: kdc_proxy[0].backends: empty",
     ];
     assert_eq!(found, expected, "{found:#?}");
 }
@@ -332,4 +353,68 @@ proptest! {
         text.replace_range(at..end, &new);
         let _ = check(&text);
     }
+}
+
+#[test]
+fn a_gateway_may_relay_and_nothing_else() {
+    let text = r#"
+[[stream]]
+name = "kdc"
+kind = "kdc"
+listen = "127.0.0.1:88"
+backends = ["KDC1.example.com:88", { address = "[2001:DB8::1]:88", weight = 3 }]
+"#;
+    let (config, warnings) = check(text).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    assert_eq!(config.kerberos.keytab, None);
+    let stream = &config.streams[0];
+    assert!(stream.tcp && stream.udp, "the default of a KDC");
+    assert_eq!(&*stream.backends[0].address, "kdc1.example.com:88");
+    assert_eq!(&*stream.backends[1].address, "[2001:db8::1]:88");
+    assert_eq!(stream.backends[1].weight, 3);
+}
+
+#[test]
+fn tcp_and_udp_of_one_port_may_be_different_streams() {
+    let stream = |name: &str, protocol: &str| {
+        format!(
+            "[[stream]]\nname = \"{name}\"\nprotocols = [\"{protocol}\"]\n\
+             listen = \"127.0.0.1:514\"\nbackends = [\"logs.example.com:514\"]\n"
+        )
+    };
+    let both = format!("{}{}", stream("a", "tcp"), stream("b", "udp"));
+    assert!(problems(&both).is_empty());
+    let same = format!("{}{}", stream("a", "udp"), stream("b", "udp"));
+    assert_eq!(
+        problems(&same),
+        [
+            "8: stream[1].listen: 127.0.0.1:514 and 127.0.0.1:514 of stream `a` cannot both be opened"
+        ]
+    );
+}
+
+#[test]
+fn a_kdc_proxy_shares_the_listener_of_a_console() {
+    let proxy = |realm: &str| {
+        format!(
+            "[[kdc_proxy]]\nlisten = \"127.0.0.1:50070\"\nrealm = \"{realm}\"\n\
+             backends = [\"kdc1.example.com:88\"]\n"
+        )
+    };
+    let good = format!("{GOOD}{}{}", proxy("A.EXAMPLE.COM"), proxy("B.EXAMPLE.COM"));
+    let (config, warnings) = check(&good).unwrap();
+    assert_eq!(config.kdc_proxies.len(), 2);
+    assert!(
+        warnings
+            .iter()
+            .any(|w| w.to_string().contains("without TLS"))
+    );
+    let twice = format!("{GOOD}{}{}", proxy("A.EXAMPLE.COM"), proxy("a.example.com"));
+    assert_eq!(
+        problems(&twice),
+        [
+            "18: kdc_proxy[1].realm: the realm a.example.com has its KDCs in kdc_proxy[0] already, on \
+          127.0.0.1:50070 too"
+        ]
+    );
 }

@@ -106,6 +106,18 @@ pub enum Concern {
         /// As in the keytab.
         spn: String,
     },
+    /// A KDC whose large answers cannot pass.
+    #[error("a KDC by UDP alone fails for large answers (many groups): add \"tcp\"")]
+    KdcWithoutTcp,
+    /// Kerberos over HTTP without TLS.
+    #[error(
+        "{listen} is served without TLS: clients ask for https://…/KdcProxy, so let something in \
+         front of the gateway end TLS, or write `tls`"
+    )]
+    KdcProxyPlain {
+        /// The address.
+        listen: SocketAddr,
+    },
     /// A random port.
     #[error("port 0: the system chooses another port at every start")]
     RandomPort,

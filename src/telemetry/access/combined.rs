@@ -63,7 +63,7 @@ fn field(line: &mut Vec<u8>, headers: &HeaderMap, name: &HeaderName) {
 }
 
 /// A field of its own: `-` for none, and no blanks in it.
-fn word(line: &mut Vec<u8>, word: &str) {
+pub(super) fn word(line: &mut Vec<u8>, word: &str) {
     if word.is_empty() {
         line.push(b'-');
     }

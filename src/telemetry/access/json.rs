@@ -6,14 +6,7 @@ use super::{Entry, clock::Clock, combined, scrub};
 
 /// Appends a line, without its end.
 pub(super) fn write(line: &mut Vec<u8>, entry: &Entry<'_>, clock: &Clock) {
-    let (second, millis) = clock.iso();
-    line.extend_from_slice(b"{\"time\":\"");
-    line.extend_from_slice(second.as_bytes());
-    line.push(b'.');
-    for digit in [millis / 100, millis / 10 % 10, millis % 10] {
-        line.push(b'0' + u8::try_from(digit).unwrap_or_default());
-    }
-    line.extend_from_slice(b"Z\"");
+    time(line, clock);
     text(line, "request_id", entry.request_id);
     shown(line, "client", &entry.client);
     text(line, "user", entry.user);
@@ -37,14 +30,27 @@ pub(super) fn write(line: &mut Vec<u8>, entry: &Entry<'_>, clock: &Clock) {
     line.push(b'}');
 }
 
-fn key(line: &mut Vec<u8>, name: &str) {
+/// Begins an object with its time.
+pub(super) fn time(line: &mut Vec<u8>, clock: &Clock) {
+    let (second, millis) = clock.iso();
+    line.extend_from_slice(b"{\"time\":\"");
+    line.extend_from_slice(second.as_bytes());
+    line.push(b'.');
+    for digit in [millis / 100, millis / 10 % 10, millis % 10] {
+        line.push(b'0' + u8::try_from(digit).unwrap_or_default());
+    }
+    line.extend_from_slice(b"Z\"");
+}
+
+/// Begins a member.
+pub(super) fn key(line: &mut Vec<u8>, name: &str) {
     line.extend_from_slice(b",\"");
     line.extend_from_slice(name.as_bytes());
     line.extend_from_slice(b"\":");
 }
 
 /// A string, or `null` where it is empty.
-fn text(line: &mut Vec<u8>, name: &str, value: &str) {
+pub(super) fn text(line: &mut Vec<u8>, name: &str, value: &str) {
     key(line, name);
     if value.is_empty() {
         line.extend_from_slice(b"null");
@@ -55,7 +61,8 @@ fn text(line: &mut Vec<u8>, name: &str, value: &str) {
     }
 }
 
-fn shown(line: &mut Vec<u8>, name: &str, value: &impl Display) {
+/// A value that needs no escapes.
+pub(super) fn shown(line: &mut Vec<u8>, name: &str, value: &impl Display) {
     use std::io::Write;
     key(line, name);
     // writing to a Vec cannot fail, and addresses need no escapes

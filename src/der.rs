@@ -1,0 +1,126 @@
+//! DER (X.690), as much of it as Kerberos needs: a cursor that reads and a function that writes.
+//!
+//! Nothing is copied and nothing panics; what does not read is `None`.
+
+/// The rest of a DER encoding.
+#[derive(Clone, Copy, Debug)]
+pub struct Der<'a>(pub &'a [u8]);
+
+impl<'a> Der<'a> {
+    /// The next element's tag and contents; only definite lengths of up to four bytes.
+    pub fn next(&mut self) -> Option<(u8, Der<'a>)> {
+        let (&tag, rest) = self.0.split_first()?;
+        let (&short, rest) = rest.split_first()?;
+        let (length, rest) = match short {
+            0..0x80 => (usize::from(short), rest),
+            0x81..=0x84 => {
+                let (digits, rest) = rest.split_at_checked(usize::from(short & 0x7f))?;
+                let length = digits.iter().try_fold(0u32, |sum, &digit| {
+                    Some(sum.checked_shl(8)? | u32::from(digit))
+                })?;
+                (usize::try_from(length).ok()?, rest)
+            }
+            0x80 | 0x85.. => return None,
+        };
+        let (value, rest) = rest.split_at_checked(length)?;
+        self.0 = rest;
+        Some((tag, Der(value)))
+    }
+
+    /// The next element, if it has this tag.
+    pub fn expect(&mut self, tag: u8) -> Option<Der<'a>> {
+        self.next()
+            .filter(|(found, _)| *found == tag)
+            .map(|(_, value)| value)
+    }
+
+    /// The next element with this tag, passing over others.
+    pub fn field(&mut self, tag: u8) -> Option<Der<'a>> {
+        loop {
+            let (found, value) = self.next()?;
+            if found == tag {
+                return Some(value);
+            }
+        }
+    }
+
+    /// `KerberosString`: a `GeneralString`, in practice UTF-8.
+    pub fn string(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.expect(0x1b)?.0).ok()
+    }
+
+    /// A number of 32 bits; kvnos above 2^31 are written as negative by some KDCs.
+    pub fn integer(&mut self) -> Option<u32> {
+        let bytes = self.expect(0x02)?.0;
+        let bytes = match bytes {
+            [0, rest @ ..] if rest.len() == 4 => rest,
+            bytes => bytes,
+        };
+        if bytes.is_empty() || bytes.len() > 4 {
+            return None;
+        }
+        let sign = if bytes[0] & 0x80 != 0 && bytes.len() < 4 {
+            u32::MAX
+        } else {
+            0
+        };
+        Some(
+            bytes
+                .iter()
+                .fold(sign, |sum, &byte| (sum << 8) | u32::from(byte)),
+        )
+    }
+}
+
+/// An element: tag, length and the parts one after the other.
+pub fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let mut out = Vec::with_capacity(length + 6);
+    out.push(tag);
+    match u8::try_from(length) {
+        Ok(short @ 0..0x80) => out.push(short),
+        Ok(_) | Err(_) => {
+            let bytes = length.to_be_bytes();
+            let digits = bytes.iter().position(|byte| *byte != 0).unwrap_or(7);
+            let digits = bytes.get(digits..).unwrap_or_default();
+            // at most eight
+            out.push(0x80 | u8::try_from(digits.len()).unwrap_or(8));
+            out.extend_from_slice(digits);
+        }
+    }
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+    out
+}
+
+/// An `INTEGER` that is not negative.
+pub fn integer(number: u32) -> Vec<u8> {
+    let bytes = number.to_be_bytes();
+    let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(3);
+    let digits = bytes.get(first..).unwrap_or_default();
+    // a leading bit that is set would make it negative
+    if digits.first().is_some_and(|byte| byte & 0x80 != 0) {
+        element(0x02, &[&[0], digits])
+    } else {
+        element(0x02, &[digits])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(number: u32, value in prop::collection::vec(any::<u8>(), 0..70_000)) {
+            let written = element(0x30, &[&integer(number), &element(0x04, &[&value])]);
+            let mut read = Der(&written).expect(0x30).unwrap();
+            prop_assert_eq!(read.integer(), Some(number));
+            prop_assert_eq!(read.expect(0x04).unwrap().0, &value[..]);
+            prop_assert!(read.0.is_empty());
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Streams and KDC proxies, from their configuration.
+
+use std::{sync::Arc, time::Duration};
+
+use super::Shared;
+use crate::{
+    balance::Algorithm,
+    config::{Check, Config, StreamBackend},
+    gateway::kdc_proxy::{KdcProxy, Realm},
+    stream::{self, Group, StreamOptions, watch},
+};
+
+/// How the KDCs of a proxy are looked after; streams have keys for it.
+const CHECK: Check = Check {
+    interval: Duration::from_secs(2),
+    rise: 2,
+    fall: 3,
+    timeout: Duration::from_secs(1),
+};
+/// How often their names are looked up.
+const RESOLVE: Duration = Duration::from_secs(10);
+
+/// The servers of all of them.
+#[derive(Clone, Debug)]
+pub(super) struct Groups {
+    /// In the order of the configuration.
+    pub(super) streams: Arc<[Arc<Group>]>,
+    /// KDCs and, where there are any, servers for passwords; in the order of the configuration.
+    pub(super) proxies: Arc<[(Arc<Group>, Option<Arc<Group>>)]>,
+}
+
+impl Groups {
+    pub(super) fn new(config: &Config) -> Self {
+        let streams = config.streams.iter();
+        let proxies = config.kdc_proxies.iter().map(|proxy| {
+            let group = |name: &str, backends: &[StreamBackend]| {
+                let name = format!("{name}:{}", proxy.realm).into();
+                let backends = backends.to_vec();
+                Arc::new(Group::new(
+                    name,
+                    backends,
+                    Algorithm::First,
+                    CHECK,
+                    Duration::ZERO,
+                ))
+            };
+            let kpasswd =
+                (!proxy.kpasswd.is_empty()).then(|| group("kpasswd_proxy", &proxy.kpasswd));
+            (group("kdc_proxy", &proxy.backends), kpasswd)
+        });
+        Self {
+            streams: streams
+                .map(|stream| Arc::new(stream::group(stream)))
+                .collect(),
+            proxies: proxies.collect(),
+        }
+    }
+
+    /// Starts to look after them.
+    pub(super) fn watch(&self, config: &Config, control: &tokio::runtime::Handle) {
+        for (stream, group) in config.streams.iter().zip(self.streams.iter()) {
+            control.spawn(watch::follow_names(Arc::clone(group), stream.resolve));
+            // a server that is asked by UDP alone need not listen on TCP
+            if stream.tcp {
+                control.spawn(watch::check(Arc::clone(group)));
+            }
+        }
+        for (kdcs, kpasswd) in self.proxies.iter() {
+            for group in std::iter::once(kdcs).chain(kpasswd) {
+                control.spawn(watch::follow_names(Arc::clone(group), RESOLVE));
+                control.spawn(watch::check(Arc::clone(group)));
+            }
+        }
+    }
+}
+
+/// What the relays need to start.
+pub(super) fn options(shared: &Shared) -> StreamOptions {
+    let config = &shared.config;
+    StreamOptions {
+        workers: config.server.workers,
+        connect: config.timeouts.connect,
+        head: config.timeouts.head,
+        streams: config
+            .streams
+            .iter()
+            .cloned()
+            .zip(shared.streams.streams.iter().cloned())
+            .collect(),
+        access: shared.access.clone(),
+    }
+}
+
+/// The KDC proxy of a listener, for one worker.
+pub(super) fn kdc_proxy(shared: &Shared, realms: &[usize]) -> Option<KdcProxy> {
+    if realms.is_empty() {
+        return None;
+    }
+    let realms = realms.iter().map(|index| {
+        let (kdcs, kpasswd) = &shared.streams.proxies[*index];
+        Realm {
+            name: Arc::clone(&shared.config.kdc_proxies[*index].realm),
+            kdcs: Arc::clone(kdcs),
+            kpasswd: kpasswd.clone(),
+        }
+    });
+    let connect = shared.config.timeouts.connect;
+    Some(KdcProxy::new(realms.collect(), connect))
+}

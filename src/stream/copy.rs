@@ -1,0 +1,178 @@
+//! Two TCP connections made one: bytes both ways, ends of either direction, no buffer for an idle
+//! connection.
+//!
+//! A direction reads into one buffer of the thread and writes out at once; only what the other side
+//! does not take is kept, and only until it does. A side that shuts its direction is answered by
+//! shutting the other's; a side that resets makes a reset of the other, so that what was cut off
+//! does not look complete.
+
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    net::Shutdown,
+    time::Duration,
+};
+
+use socket2::SockRef;
+use tokio::{
+    net::TcpStream,
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+use super::{Reason, record::Record};
+
+/// Bytes that are read at once.
+const BUFFER: usize = 64 * 1024;
+/// Buffers that one direction may fill before others have their turn.
+const TURNS: usize = 16;
+
+thread_local! {
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER].into());
+}
+
+/// Relays until both directions have ended; otherwise the reason why not.
+///
+/// `early` are bytes of the client that have been read already. `cut` ends it from outside.
+pub(super) async fn relay(
+    client: &TcpStream,
+    backend: &TcpStream,
+    early: Vec<u8>,
+    idle: Duration,
+    cut: &Notify,
+    record: &Record<'_>,
+) -> Result<(), Reason> {
+    let last = Cell::new(Instant::now());
+    let up = Direction {
+        from: client,
+        to: backend,
+        from_fault: Reason::ClientReset,
+        to_fault: Reason::BackendReset,
+        last: &last,
+        passed: &|bytes| record.came(bytes),
+    };
+    let down = Direction {
+        from: backend,
+        to: client,
+        from_fault: Reason::BackendReset,
+        to_fault: Reason::ClientReset,
+        last: &last,
+        passed: &|bytes| record.went(bytes),
+    };
+    let both = async { tokio::try_join!(up.run(early), down.run(Vec::new())).map(|_| ()) };
+    let ended = tokio::select! {
+        ended = both => ended,
+        () = silence(&last, idle) => Err(Reason::IdleTimeout),
+        () = cut.notified() => Err(Reason::Drained),
+    };
+    if ended.is_err() {
+        for socket in [client, backend] {
+            reset(socket);
+        }
+    }
+    ended
+}
+
+/// Closing this socket resets the connection.
+pub(super) fn reset(socket: &TcpStream) {
+    // where it fails, an ordinary close is what is left
+    let _best_effort = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+}
+
+/// Ends when nothing has passed for `idle`.
+async fn silence(last: &Cell<Instant>, idle: Duration) {
+    loop {
+        let until = last.get() + idle;
+        if until <= Instant::now() {
+            return;
+        }
+        sleep_until(until).await;
+    }
+}
+
+/// One way.
+struct Direction<'a> {
+    from: &'a TcpStream,
+    to: &'a TcpStream,
+    from_fault: Reason,
+    to_fault: Reason,
+    last: &'a Cell<Instant>,
+    passed: &'a dyn Fn(usize),
+}
+
+/// What a turn at a readable socket came to.
+enum Turn {
+    /// The socket has no more for now.
+    Empty,
+    /// The other side does not take more; its rest is kept.
+    Full(Vec<u8>),
+    /// There may be more, but others have their turn.
+    Yield,
+    /// The direction has ended.
+    End,
+}
+
+impl Direction<'_> {
+    async fn run(&self, early: Vec<u8>) -> Result<(), Reason> {
+        if !early.is_empty() {
+            (self.passed)(early.len());
+            self.write_rest(early).await?;
+        }
+        loop {
+            self.from.readable().await.map_err(|_| self.from_fault)?;
+            match self.turn()? {
+                Turn::Empty => {}
+                Turn::Full(rest) => self.write_rest(rest).await?,
+                Turn::Yield => tokio::task::yield_now().await,
+                Turn::End => break,
+            }
+        }
+        // the other side may have gone already, which its own direction sees
+        let _best_effort = SockRef::from(self.to).shutdown(Shutdown::Write);
+        Ok(())
+    }
+
+    fn turn(&self) -> Result<Turn, Reason> {
+        SCRATCH.with_borrow_mut(|buffer| {
+            for _ in 0..TURNS {
+                let read = match self.from.try_read(buffer) {
+                    Ok(0) => return Ok(Turn::End),
+                    Ok(read) => read,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        return Ok(Turn::Empty);
+                    }
+                    Err(_) => return Err(self.from_fault),
+                };
+                (self.passed)(read);
+                self.last.set(Instant::now());
+                let mut rest = buffer.get(..read).unwrap_or_default();
+                while !rest.is_empty() {
+                    match self.to.try_write(rest) {
+                        Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                            return Ok(Turn::Full(rest.to_vec()));
+                        }
+                        Err(_) => return Err(self.to_fault),
+                    }
+                }
+            }
+            Ok(Turn::Yield)
+        })
+    }
+
+    async fn write_rest(&self, rest: Vec<u8>) -> Result<(), Reason> {
+        let mut rest = rest.as_slice();
+        while !rest.is_empty() {
+            self.to.writable().await.map_err(|_| self.to_fault)?;
+            match self.to.try_write(rest) {
+                Ok(written) => {
+                    self.last.set(Instant::now());
+                    rest = rest.get(written..).unwrap_or_default();
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return Err(self.to_fault),
+            }
+        }
+        Ok(())
+    }
+}

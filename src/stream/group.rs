@@ -1,0 +1,331 @@
+//! The servers of one stream: which of them is next, and what was learnt of it.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use super::{
+    Reason,
+    target::{Place, Standing, Target},
+};
+use crate::{
+    balance::{self, Algorithm},
+    config::{Check, StreamBackend},
+    telemetry::metrics::StreamBackendMetrics,
+};
+
+/// The servers of a stream, shared by all threads.
+#[derive(Debug)]
+pub struct Group {
+    /// The stream's name.
+    pub name: Arc<str>,
+    /// How they are looked after.
+    pub check: Check,
+    /// In file order.
+    pub backends: Vec<StreamBackend>,
+    algorithm: Algorithm,
+    slow_start: Duration,
+    /// The addresses of all servers, in file order.
+    targets: ArcSwap<Vec<Arc<Target>>>,
+    /// Counts the changes of `targets`.
+    changes: watch::Sender<u64>,
+    metrics: Vec<StreamBackendMetrics>,
+}
+
+impl Group {
+    /// A group whose servers by address are there at once; names are unknown until
+    /// [`Group::follow`] tells of them.
+    pub fn new(
+        name: Arc<str>,
+        backends: Vec<StreamBackend>,
+        algorithm: Algorithm,
+        check: Check,
+        slow_start: Duration,
+    ) -> Self {
+        let metrics = backends
+            .iter()
+            .map(|backend| StreamBackendMetrics::new(&name, &backend.address))
+            .collect();
+        let group = Self {
+            name,
+            check,
+            backends,
+            algorithm,
+            slow_start,
+            targets: ArcSwap::default(),
+            changes: watch::Sender::new(0),
+            metrics,
+        };
+        for (index, backend) in group.backends.iter().enumerate() {
+            if let Ok(ip) = backend.host.parse::<IpAddr>() {
+                group.follow(index, &[ip]);
+            }
+        }
+        group
+    }
+
+    /// The targets of this moment.
+    pub fn targets(&self) -> Arc<Vec<Arc<Target>>> {
+        self.targets.load_full()
+    }
+
+    /// From now on the server has these addresses. What is known of an address that stays is kept;
+    /// connections to one that goes are left alone.
+    pub fn follow(&self, index: usize, addresses: &[IpAddr]) {
+        let Some(backend) = self.backends.get(index) else {
+            return;
+        };
+        let old = self.targets();
+        let known = |address: SocketAddr| {
+            let same = |t: &&Arc<Target>| t.backend == backend.address && t.address == address;
+            old.iter().find(same).cloned()
+        };
+        let mut new = Vec::with_capacity(old.len() + addresses.len());
+        for other in &self.backends {
+            if other.address != backend.address {
+                let of_other = |t: &&Arc<Target>| t.backend == other.address;
+                new.extend(old.iter().filter(of_other).cloned());
+                continue;
+            }
+            let mut sorted = addresses.to_vec();
+            sorted.sort_unstable();
+            sorted.dedup();
+            // one address: its clients stay with the name when it moves
+            let alone = sorted.len() == 1;
+            new.extend(sorted.into_iter().map(|ip| {
+                let address = SocketAddr::new(ip, backend.port);
+                let key = if alone {
+                    backend.address.to_string()
+                } else {
+                    format!("{}/{ip}", backend.address)
+                };
+                known(address).unwrap_or_else(|| Arc::new(Target::new(backend, address, &key)))
+            }));
+        }
+        self.targets.store(Arc::new(new));
+        self.changes.send_modify(|count| *count += 1);
+        self.show(index);
+    }
+
+    /// Waits until some server has an address, for at most `within`.
+    pub async fn resolved(&self, within: Duration) -> bool {
+        let mut changes = self.changes.subscribe();
+        let some = async {
+            while self.targets.load().is_empty() {
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let _in_time = tokio::time::timeout(within, some).await;
+        !self.targets.load().is_empty()
+    }
+
+    /// The next server for a client, none of those that were tried already: a good one, else one
+    /// under suspicion, else even one that is said to be down.
+    pub fn choose(&self, client: u64, tried: &[Arc<Target>]) -> Result<Place, Reason> {
+        let targets = self.targets.load();
+        let untried = |target: &Arc<Target>| tried.iter().all(|other| !Arc::ptr_eq(other, target));
+        for least in [Standing::Good, Standing::Suspect, Standing::Down] {
+            // a race for a last place is run again, without end only if places come and go
+            for _ in 0..=targets.len() {
+                let candidates = targets.iter().map(|target| {
+                    let able = target.standing() <= least && untried(target);
+                    target.candidate(self.slow_start, able)
+                });
+                let chosen = balance::choose(self.algorithm, client, candidates);
+                let Some(target) = chosen.and_then(|index| targets.get(index)) else {
+                    break;
+                };
+                if let Some(place) = target.enter() {
+                    return Ok(place);
+                }
+            }
+        }
+        if targets.is_empty() {
+            Err(Reason::BackendUnresolved)
+        } else if tried.is_empty() && targets.iter().any(|target| target.is_full()) {
+            Err(Reason::BackendFull)
+        } else {
+            Err(Reason::BackendDown)
+        }
+    }
+
+    /// The target did what was asked of it.
+    pub fn succeeded(&self, target: &Target) {
+        target.trust();
+        if target.succeeded(&self.check) {
+            self.tell(target, true);
+        }
+    }
+
+    /// The target could not be connected to, or refused.
+    pub fn failed(&self, target: &Target, error: String) {
+        tracing::debug!(stream = %self.name, backend = %target.backend, address = %target.address, error, "failed");
+        if target.failed(&self.check, error) {
+            self.tell(target, false);
+        }
+    }
+
+    /// The target did not answer: others are asked first until it has had the time to be found well
+    /// or down.
+    pub fn silent(&self, target: &Target, error: &dyn std::fmt::Display) {
+        tracing::debug!(stream = %self.name, backend = %target.backend, address = %target.address, %error, "no answer");
+        let checks = self.check.fall.max(self.check.rise);
+        target.suspect(self.check.interval * checks, error.to_string());
+    }
+
+    /// Tells that a target's standing has changed.
+    pub(super) fn tell(&self, target: &Target, up: bool) {
+        let state = if up { "up" } else { "down" };
+        tracing::info!(
+            stream = %self.name,
+            backend = %target.backend,
+            address = %target.address,
+            state,
+            "server changed"
+        );
+        for (index, backend) in self.backends.iter().enumerate() {
+            if backend.address == target.backend {
+                self.show(index);
+            }
+        }
+    }
+
+    /// Sets the gauge of a server: 1 where an address of it is up.
+    fn show(&self, index: usize) {
+        if let (Some(metrics), Some(backend)) = (self.metrics.get(index), self.backends.get(index))
+        {
+            let targets = self.targets.load();
+            metrics.set(targets.iter().any(|target| {
+                target.backend == backend.address && target.standing() != Standing::Down
+            }));
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::stream) const CHECK: Check = Check {
+        interval: Duration::from_secs(1),
+        rise: 1,
+        fall: 1,
+        timeout: Duration::from_secs(1),
+    };
+
+    pub(in crate::stream) fn backend(host: &str, port: u16) -> StreamBackend {
+        StreamBackend {
+            address: format!("{host}:{port}").into(),
+            host: host.into(),
+            port,
+            weight: 1,
+            max_connections: None,
+            send_proxy: None,
+        }
+    }
+
+    fn group(backends: Vec<StreamBackend>, algorithm: Algorithm) -> Group {
+        Group::new("s".into(), backends, algorithm, CHECK, Duration::ZERO)
+    }
+
+    fn at(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    #[test]
+    fn a_name_is_followed_and_what_is_known_of_an_address_stays() {
+        let group = group(
+            vec![backend("kdc", 88), backend("192.0.2.9", 88)],
+            Algorithm::First,
+        );
+        assert_eq!(group.targets().len(), 1, "the name is not known yet");
+        group.follow(0, &[at(1), at(2), at(1)]);
+        let first = group.targets()[0].clone();
+        assert_eq!(first.address, SocketAddr::new(at(1), 88));
+        group.failed(&first, "refused".to_owned());
+        group.follow(0, &[at(3), at(1)]);
+        let targets = group.targets();
+        assert_eq!(targets.len(), 3);
+        assert!(Arc::ptr_eq(&targets[0], &first));
+        assert_eq!(targets[0].standing(), Standing::Down);
+        assert_eq!(targets[1].address.ip(), at(3));
+        assert_eq!(targets[2].address.ip(), at(9));
+    }
+
+    #[test]
+    fn good_ones_come_before_suspects_and_these_before_those_that_are_down() {
+        let group = group(
+            vec![
+                backend("192.0.2.1", 88),
+                backend("192.0.2.2", 88),
+                backend("192.0.2.3", 88),
+            ],
+            Algorithm::First,
+        );
+        let targets = group.targets();
+        group.failed(&targets[0], "refused".to_owned());
+        group.silent(&targets[1], &"no answer");
+        let mut tried: Vec<Arc<Target>> = Vec::new();
+        for expected in [2, 1, 0] {
+            let place = group.choose(0, &tried).unwrap();
+            assert!(Arc::ptr_eq(&place, &targets[expected]));
+            tried.push(Arc::clone(&place));
+        }
+        assert_eq!(group.choose(0, &tried).unwrap_err(), Reason::BackendDown);
+    }
+
+    #[test]
+    fn full_servers_and_unknown_names_are_told_apart() {
+        let mut one = backend("192.0.2.1", 88);
+        one.max_connections = Some(1);
+        let group = group(vec![one], Algorithm::LeastConn);
+        let place = group.choose(0, &[]).unwrap();
+        assert_eq!(group.choose(0, &[]).unwrap_err(), Reason::BackendFull);
+        drop(place);
+        assert!(group.choose(0, &[]).is_ok());
+        let unknown = super::tests::group(vec![backend("kdc", 88)], Algorithm::First);
+        assert_eq!(
+            unknown.choose(0, &[]).unwrap_err(),
+            Reason::BackendUnresolved
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_client_waits_for_the_name() {
+        let group = Arc::new(group(vec![backend("kdc", 88)], Algorithm::First));
+        let waiting = tokio::spawn({
+            let group = Arc::clone(&group);
+            async move { group.resolved(Duration::from_secs(2)).await }
+        });
+        tokio::task::yield_now().await;
+        group.follow(0, &[at(1)]);
+        assert!(waiting.await.unwrap());
+        let never = self::group(vec![backend("kdc", 88)], Algorithm::First);
+        assert!(!never.resolved(Duration::from_secs(2)).await);
+    }
+
+    #[test]
+    fn a_name_with_one_address_keeps_its_clients_when_it_moves() {
+        let group = group(vec![backend("a", 1), backend("b", 1)], Algorithm::Source);
+        group.follow(0, &[at(1)]);
+        group.follow(1, &[at(2)]);
+        let names = || -> Vec<Arc<str>> {
+            (0..64_u64)
+                .map(|client| {
+                    let client = balance::stable_hash(&client.to_be_bytes());
+                    Arc::clone(&group.choose(client, &[]).unwrap().backend)
+                })
+                .collect()
+        };
+        let before = names();
+        group.follow(0, &[at(7)]);
+        assert_eq!(names(), before);
+    }
+}

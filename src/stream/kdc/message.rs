@@ -1,0 +1,210 @@
+//! Kerberos messages from outside: what they are and for which realm, and the `KRB-ERROR` that a
+//! client understands. Nothing is decrypted and nothing believed.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::der::{Der, element, integer};
+
+/// What a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request<'a> {
+    /// `AS-REQ` or `TGS-REQ`: may be asked of several KDCs, as clients do themselves.
+    Ticket {
+        /// The realm of the KDC that is asked.
+        realm: &'a str,
+    },
+    /// A change of a password (RFC 3244): must not be asked twice.
+    Password,
+}
+
+/// Errors of RFC 4120 section 7.5.9 that the gateway sends by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// No KDC answered.
+    ServiceUnavailable,
+    /// What the text says.
+    Generic,
+    /// The message is longer than the gateway takes.
+    FieldTooLong,
+}
+
+impl ErrorCode {
+    /// The number.
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::ServiceUnavailable => 29,
+            Self::Generic => 60,
+            Self::FieldTooLong => 61,
+        }
+    }
+}
+
+/// What a message is; `None` where it is nothing for a KDC.
+pub fn look(message: &[u8]) -> Option<Request<'_>> {
+    match message {
+        // [APPLICATION 10] and [APPLICATION 12]
+        [0x6a | 0x6c, ..] => {
+            let mut rest = Der(message);
+            let (_, mut request) = rest.next()?;
+            if !rest.0.is_empty() {
+                return None;
+            }
+            let mut body = request.expect(0x30)?.field(0xa4)?.expect(0x30)?;
+            let realm = body.field(0xa2)?.string()?;
+            Some(Request::Ticket { realm })
+        }
+        // length, version 1 (as an answer 0xff80 for set-password), length of an AP-REQ
+        [high, low, 0x00, 0x01, ap_req @ ..] | [high, low, 0xff, 0x80, ap_req @ ..] => {
+            let length = usize::from(u16::from_be_bytes([*high, *low]));
+            let whole = length == message.len() && ap_req.get(2) == Some(&0x6e);
+            whole.then_some(Request::Password)
+        }
+        _ => None,
+    }
+}
+
+/// Whether an answer is a `KRB-ERROR` with this code.
+pub fn is_error(answer: &[u8], code: ErrorCode) -> bool {
+    let read = || {
+        let mut fields = Der(answer).expect(0x7e)?.expect(0x30)?;
+        fields.field(0xa6)?.integer()
+    };
+    read() == Some(code.number())
+}
+
+/// A `KRB-ERROR` (RFC 4120 section 5.9.1) of the ticket-granting service of a realm.
+pub fn error(code: ErrorCode, realm: &str, text: &str) -> Vec<u8> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let string = |text: &str| element(0x1b, &[text.as_bytes()]);
+    let name = element(
+        0x30,
+        &[
+            // NT-SRV-INST
+            &element(0xa0, &[&integer(2)]),
+            &element(
+                0xa1,
+                &[&element(0x30, &[&string("krbtgt"), &string(realm)])],
+            ),
+        ],
+    );
+    let time = kerberos_time(now.as_secs());
+    let fields = element(
+        0x30,
+        &[
+            &element(0xa0, &[&integer(5)]),
+            &element(0xa1, &[&integer(30)]),
+            &element(0xa4, &[&element(0x18, &[time.as_bytes()])]),
+            &element(0xa5, &[&integer(now.subsec_micros())]),
+            &element(0xa6, &[&integer(code.number())]),
+            &element(0xa9, &[&string(realm)]),
+            &element(0xaa, &[&name]),
+            &element(0xab, &[&string(text)]),
+        ],
+    );
+    element(0x7e, &[&fields])
+}
+
+/// `YYYYMMDDHHMMSSZ` (Howard Hinnant's `civil_from_days`).
+fn kerberos_time(seconds: u64) -> String {
+    let z = seconds / 86_400 + 719_468;
+    let day_of_era = z % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
+    let year = year_of_era + z / 146_097 * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}Z")
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// An `AS-REQ` with as much of a body as is looked at.
+    pub(crate) fn as_req(realm: &str) -> Vec<u8> {
+        let body = element(
+            0x30,
+            &[
+                &element(0xa0, &[&element(0x03, &[&[0; 5]])]),
+                &element(0xa2, &[&element(0x1b, &[realm.as_bytes()])]),
+            ],
+        );
+        let fields = element(
+            0x30,
+            &[
+                &element(0xa1, &[&integer(5)]),
+                &element(0xa2, &[&integer(10)]),
+                &element(0xa4, &[&body]),
+            ],
+        );
+        element(0x6a, &[&fields])
+    }
+
+    #[test]
+    fn a_request_for_a_ticket_names_its_realm() {
+        let request = as_req("EXAMPLE.COM");
+        let realm = "EXAMPLE.COM";
+        assert_eq!(look(&request), Some(Request::Ticket { realm }));
+        let longer = [&request[..], b"x"].concat();
+        assert_eq!(look(&longer), None);
+        assert_eq!(look(&request[..request.len() - 1]), None);
+    }
+
+    #[test]
+    fn a_change_of_a_password_is_recognised() {
+        for version in [[0x00, 0x01], [0xff, 0x80]] {
+            let mut message = vec![0, 9, version[0], version[1], 0, 3, 0x6e, 0x01, 0x00];
+            assert_eq!(look(&message), Some(Request::Password));
+            message.push(0);
+            assert_eq!(look(&message), None, "the length is wrong");
+        }
+        assert_eq!(look(b"GET / HTTP/1.1"), None);
+        assert_eq!(look(b""), None);
+    }
+
+    #[test]
+    fn an_error_is_read_as_one() {
+        let written = error(
+            ErrorCode::ServiceUnavailable,
+            "EXAMPLE.COM",
+            "no KDC answers",
+        );
+        assert!(is_error(&written, ErrorCode::ServiceUnavailable));
+        assert!(!is_error(&written, ErrorCode::Generic));
+        assert!(!is_error(&as_req("A"), ErrorCode::Generic));
+    }
+
+    #[test]
+    fn times_are_as_kerberos_writes_them() {
+        assert_eq!(kerberos_time(0), "19700101000000Z");
+        assert_eq!(kerberos_time(951_782_400), "20000229000000Z");
+        assert_eq!(kerberos_time(1_764_150_617), "20251126095017Z");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_looked_at_without_a_fault(bytes in prop::collection::vec(any::<u8>(), 0..200), first in prop::sample::select(vec![0x6a_u8, 0x6c, 0x7e, 0x00])) {
+            let tagged = [&[first], &bytes[..]].concat();
+            let _ = (look(&bytes), look(&tagged), is_error(&tagged, ErrorCode::Generic));
+        }
+
+        #[test]
+        fn a_damaged_request_is_looked_at_without_a_fault(at in 0_usize..80, byte: u8) {
+            let mut request = as_req("EXAMPLE.COM");
+            let length = request.len();
+            request[at % length] = byte;
+            let _ = look(&request);
+        }
+    }
+}

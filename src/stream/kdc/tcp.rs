@@ -1,0 +1,168 @@
+//! A client's TCP connection: length and message, as often as it likes.
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
+
+use super::{
+    MAX_MESSAGE,
+    ask::{self, Transport, frame},
+    message::{self, ErrorCode, Request},
+};
+use crate::stream::{
+    Reason,
+    record::Record,
+    relay::Relay,
+    tcp::{Client, client_key},
+};
+
+/// Serves it to its end.
+pub(in crate::stream) async fn serve(
+    relay: &Relay,
+    mut client: Client,
+    record: &Record<'_>,
+) -> Result<(), Reason> {
+    let live = &relay.live;
+    loop {
+        let read = tokio::select! {
+            read = read(relay, &mut client, record) => read,
+            // between two requests nothing is lost
+            () = live.draining() => return Ok(()),
+        };
+        let reply = match read {
+            Ok(None) => return Ok(()),
+            Ok(Some(message)) => tokio::select! {
+                reply = answer(relay, &client, &message, record) => reply,
+                () = live.cut.notified() => return Err(Reason::Drained),
+            },
+            Err(reason) => Err(reason),
+        };
+        let (bytes, ended) = match reply {
+            Ok(bytes) => (bytes, None),
+            Err(reason) => match error(reason) {
+                Some(bytes) => (bytes, Some(reason)),
+                None => return Err(reason),
+            },
+        };
+        let framed = frame(&bytes);
+        let written = timeout(relay.idle, client.tcp.write_all(&framed)).await;
+        written
+            .map_err(|_| Reason::IdleTimeout)?
+            .map_err(|_| Reason::ClientReset)?;
+        record.went(framed.len());
+        if let Some(reason) = ended {
+            // where the next message begins is not known any more
+            let _best_effort = client.tcp.shutdown().await;
+            return Err(reason);
+        }
+    }
+}
+
+/// The next message; `None` at the end of the connection.
+async fn read(
+    relay: &Relay,
+    client: &mut Client,
+    record: &Record<'_>,
+) -> Result<Option<Vec<u8>>, Reason> {
+    let early = std::mem::take(&mut client.early);
+    let mut input = early.as_slice().chain(&mut client.tcp);
+    let first = timeout(relay.idle, input.read_u8()).await;
+    let Ok(first) = first.map_err(|_| Reason::IdleTimeout)? else {
+        return Ok(None);
+    };
+    let rest = async {
+        let mut length = [first, 0, 0, 0];
+        let [_, rest @ ..] = &mut length;
+        input
+            .read_exact(rest)
+            .await
+            .map_err(|_| Reason::ClientReset)?;
+        let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        // the highest bit is reserved: RFC 4120 section 7.2.2 wants the same error for it
+        if length > MAX_MESSAGE {
+            return Err(Reason::MessageTooLong);
+        }
+        let mut message = vec![0; length];
+        let read = input.read_exact(&mut message).await;
+        read.map_err(|_| Reason::ClientReset)?;
+        record.came(4 + length);
+        Ok(Some(message))
+    };
+    let message = timeout(relay.head, rest).await;
+    let message = message.map_err(|_| Reason::IdleTimeout)?;
+    // what came early may hold more than one message
+    let (left, _) = input.into_inner();
+    client.early = left.to_vec();
+    message
+}
+
+async fn answer(
+    relay: &Relay,
+    client: &Client,
+    message: &[u8],
+    record: &Record<'_>,
+) -> Result<Vec<u8>, Reason> {
+    let Some(request) = message::look(message) else {
+        return Err(Reason::MessageMalformed);
+    };
+    let by = Transport::Tcp {
+        connect: relay.connect,
+    };
+    let key = client_key(client.source);
+    let asked = ask::ask(&relay.group, key, (message, request), by).await;
+    relay.tcp.metrics.kdc_request(asked.kdcs);
+    match asked.answer {
+        Ok((bytes, backend)) => {
+            record.served_by(&backend);
+            Ok(bytes)
+        }
+        Err(reason) => {
+            record.end(reason);
+            Ok(unavailable(request))
+        }
+    }
+}
+
+/// No KDC answered: clients try the next one of their own list.
+pub(in crate::stream) fn unavailable(request: Request<'_>) -> Vec<u8> {
+    let realm = match request {
+        Request::Ticket { realm } => realm,
+        Request::Password => "",
+    };
+    message::error(
+        ErrorCode::ServiceUnavailable,
+        realm,
+        "no KDC behind the gateway answers",
+    )
+}
+
+/// What a client is told of what it sent, if anything.
+fn error(reason: Reason) -> Option<Vec<u8>> {
+    match reason {
+        Reason::MessageTooLong => Some(message::error(
+            ErrorCode::FieldTooLong,
+            "",
+            "the message is too long for the gateway",
+        )),
+        Reason::MessageMalformed => Some(message::error(
+            ErrorCode::Generic,
+            "",
+            "the gateway cannot read this message",
+        )),
+        Reason::SourceDenied
+        | Reason::ConnectionLimit
+        | Reason::SourceLimit
+        | Reason::ProxyHeader
+        | Reason::BackendDown
+        | Reason::BackendFull
+        | Reason::BackendUnresolved
+        | Reason::IdleTimeout
+        | Reason::ClientReset
+        | Reason::BackendReset
+        | Reason::Drained
+        | Reason::OutOfResources
+        | Reason::RealmDenied
+        | Reason::RequestMalformed => None,
+    }
+}

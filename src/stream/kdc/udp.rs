@@ -1,0 +1,93 @@
+//! A client's datagrams: each is a request with one answer, sent to the address and port that asked.
+//!
+//! What is no request gets nothing at all, so that a forged source address gains nobody an answer
+//! that is longer than what was sent for it.
+
+use std::{cell::RefCell, collections::HashMap, rc::Rc};
+
+use tokio::task::spawn_local;
+
+use super::{
+    ask::{self, Transport},
+    message,
+    tcp::unavailable,
+};
+use crate::{
+    balance::stable_hash,
+    stream::{
+        Reason,
+        relay::{Relay, refuse},
+        tcp::client_key,
+        udp::{Front, Peer},
+    },
+};
+
+/// The requests of one listening socket that wait for an answer.
+pub(in crate::stream) struct Exchanges {
+    relay: Rc<Relay>,
+    front: Rc<Front>,
+    /// What each client waits for, as a hash.
+    waiting: Rc<RefCell<HashMap<(Peer, u64), ()>>>,
+}
+
+impl Exchanges {
+    pub(in crate::stream) fn new(relay: Rc<Relay>, front: Rc<Front>) -> Self {
+        Self {
+            relay,
+            front,
+            waiting: Rc::default(),
+        }
+    }
+
+    /// Asks for a client.
+    pub(in crate::stream) fn take(&self, datagram: &[u8], peer: Peer) {
+        let relay = &self.relay;
+        if message::look(datagram).is_none() {
+            return refuse(&relay.udp, peer.client, Reason::MessageMalformed);
+        }
+        // a client that asks again in its impatience is being answered already
+        let key = (peer, stable_hash(datagram));
+        if self.waiting.borrow().contains_key(&key) {
+            relay.udp.metrics.dropped.increment(1);
+            return;
+        }
+        let admitted = match relay.admit(peer.client, &relay.udp_limits) {
+            Ok(admitted) => admitted,
+            Err(reason) => return refuse(&relay.udp, peer.client, reason),
+        };
+        self.waiting.borrow_mut().insert(key, ());
+        let (relay, front) = (Rc::clone(relay), Rc::clone(&self.front));
+        let (waiting, message) = (Rc::clone(&self.waiting), datagram.to_vec());
+        let alive = relay.live.enter();
+        spawn_local(async move {
+            exchange(&relay, &front, &message, peer).await;
+            waiting.borrow_mut().remove(&key);
+            drop((admitted, alive));
+        });
+    }
+}
+
+async fn exchange(relay: &Relay, front: &Front, message: &[u8], peer: Peer) {
+    let record = relay.udp.begin(peer.client);
+    record.came(message.len());
+    let Some(request) = message::look(message) else {
+        return;
+    };
+    let key = client_key(peer.client);
+    let asked = ask::ask(&relay.group, key, (message, request), Transport::Udp).await;
+    relay.udp.metrics.kdc_request(asked.kdcs);
+    let answer = match asked.answer {
+        Ok((bytes, backend)) => {
+            record.served_by(&backend);
+            bytes
+        }
+        Err(reason) => {
+            record.end(reason);
+            unavailable(request)
+        }
+    };
+    match front.send(&answer, peer) {
+        Ok(()) => record.went(answer.len()),
+        Err(_) => relay.udp.metrics.dropped.increment(1),
+    }
+}

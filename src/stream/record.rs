@@ -1,0 +1,125 @@
+//! What is told of each connection: metrics while it lasts, a line in the access log at its end.
+
+use std::{
+    cell::{Cell, RefCell},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
+
+use super::Reason;
+use crate::telemetry::{
+    access::{AccessLog, StreamEntry},
+    metrics::StreamMetrics,
+};
+
+/// Records the connections of one stream and protocol; every thread has its own clone.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    stream: Arc<str>,
+    protocol: &'static str,
+    /// The numbers.
+    pub metrics: StreamMetrics,
+    access: AccessLog,
+}
+
+/// One connection, flow or exchange; told of when it is dropped.
+#[derive(Debug)]
+pub struct Record<'r> {
+    recorder: &'r Recorder,
+    /// The client; behind a balancer in front the one that it names.
+    pub client: Cell<IpAddr>,
+    backend: RefCell<Option<Arc<str>>>,
+    bytes_in: Cell<u64>,
+    bytes_out: Cell<u64>,
+    begun: Instant,
+    /// Why it ended, if not by itself.
+    pub reason: Cell<Option<Reason>>,
+}
+
+// === impl Recorder ===
+
+impl Recorder {
+    /// A recorder.
+    pub fn new(stream: Arc<str>, protocol: &'static str, access: AccessLog) -> Self {
+        Self {
+            metrics: StreamMetrics::new(&stream, protocol),
+            stream,
+            protocol,
+            access,
+        }
+    }
+
+    /// Begins a record.
+    pub fn begin(&self, client: SocketAddr) -> Record<'_> {
+        self.metrics.connections.increment(1);
+        self.metrics.open.increment(1);
+        Record {
+            recorder: self,
+            client: Cell::new(client.ip().to_canonical()),
+            backend: RefCell::default(),
+            bytes_in: Cell::default(),
+            bytes_out: Cell::default(),
+            begun: Instant::now(),
+            reason: Cell::default(),
+        }
+    }
+}
+
+// === impl Record ===
+
+impl Record<'_> {
+    /// Bytes came from the client.
+    pub fn came(&self, bytes: usize) {
+        self.bytes_in.set(self.bytes_in.get() + bytes as u64);
+        self.recorder.metrics.bytes_in.increment(bytes as u64);
+    }
+
+    /// Bytes went to the client.
+    pub fn went(&self, bytes: usize) {
+        self.bytes_out.set(self.bytes_out.get() + bytes as u64);
+        self.recorder.metrics.bytes_out.increment(bytes as u64);
+    }
+
+    /// Bytes of the client so far, and to it.
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.bytes_in.get(), self.bytes_out.get())
+    }
+
+    /// Who serves it.
+    pub fn served_by(&self, backend: &Arc<str>) {
+        *self.backend.borrow_mut() = Some(Arc::clone(backend));
+    }
+
+    /// It ends for this reason.
+    pub fn end(&self, reason: Reason) {
+        self.reason.set(Some(reason));
+    }
+}
+
+impl Drop for Record<'_> {
+    fn drop(&mut self) {
+        let Recorder {
+            stream,
+            protocol,
+            metrics,
+            access,
+        } = self.recorder;
+        metrics.open.decrement(1);
+        let reason = self.reason.get().map(Reason::word);
+        if let Some(reason) = reason {
+            metrics.ended(reason);
+        }
+        let backend = self.backend.take();
+        access.write_stream(&StreamEntry {
+            client: self.client.get(),
+            stream,
+            protocol,
+            backend: backend.as_deref().unwrap_or_default(),
+            bytes_in: self.bytes_in.get(),
+            bytes_out: self.bytes_out.get(),
+            duration: self.begun.elapsed(),
+            reason,
+        });
+    }
+}

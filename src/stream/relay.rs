@@ -1,0 +1,120 @@
+//! What one thread knows of one stream.
+
+use std::{cell::Cell, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+
+use ipnet::IpNet;
+use tokio::sync::Notify;
+
+use super::{
+    Group, Reason,
+    limits::{Admitted, Limits},
+    record::{Record, Recorder},
+    tcp::contains,
+};
+use crate::config::StreamKind;
+
+/// A stream on one thread.
+#[derive(Debug)]
+pub(super) struct Relay {
+    pub(super) kind: StreamKind,
+    pub(super) group: Arc<Group>,
+    pub(super) allow: Option<Arc<[IpNet]>>,
+    pub(super) accept_proxy: Option<Arc<[IpNet]>>,
+    pub(super) idle: Duration,
+    pub(super) udp_idle: Duration,
+    pub(super) udp_responses: Option<u32>,
+    /// How long a TCP connect may take.
+    pub(super) connect: Duration,
+    /// How long a PROXY header or a message to a KDC may take to arrive.
+    pub(super) head: Duration,
+    pub(super) tcp_limits: Arc<Limits>,
+    pub(super) udp_limits: Arc<Limits>,
+    pub(super) tcp: Recorder,
+    pub(super) udp: Recorder,
+    pub(super) live: Rc<Live>,
+}
+
+/// The connections and exchanges of one thread that a drain waits for.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    count: Cell<usize>,
+    finished: Cell<usize>,
+    /// Woken when the last one ends.
+    pub(super) emptied: Notify,
+    /// Ends those that are left.
+    pub(super) cut: Notify,
+    drains: Cell<bool>,
+    drain: Notify,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Alive(Rc<Live>);
+
+// === impl Relay ===
+
+impl Relay {
+    /// Whether a client may come in, and its place.
+    pub(super) fn admit(
+        &self,
+        source: SocketAddr,
+        limits: &Arc<Limits>,
+    ) -> Result<Admitted, Reason> {
+        if let Some(allow) = &self.allow
+            && !contains(allow, source)
+        {
+            return Err(Reason::SourceDenied);
+        }
+        limits.admit(source.ip().to_canonical())
+    }
+}
+
+// === impl Live ===
+
+impl Live {
+    pub(super) fn enter(self: &Rc<Self>) -> Alive {
+        self.count.set(self.count.get() + 1);
+        Alive(Rc::clone(self))
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.count.get()
+    }
+
+    /// From now on what is at rest ends.
+    pub(super) fn begin_to_drain(&self) {
+        self.finished.set(0);
+        self.drains.set(true);
+        self.drain.notify_waiters();
+    }
+
+    /// Waits for that.
+    pub(super) async fn draining(&self) {
+        let drain = self.drain.notified();
+        if !self.drains.get() {
+            drain.await;
+        }
+    }
+
+    /// Those that have ended since the drain began.
+    pub(super) fn finished(&self) -> usize {
+        self.finished.get()
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        let live = &self.0;
+        live.count.set(live.count.get() - 1);
+        live.finished.set(live.finished.get() + 1);
+        if live.count.get() == 0 {
+            live.emptied.notify_one();
+        }
+    }
+}
+
+/// Told of where a refusal has no connection to end.
+pub(super) fn refuse(recorder: &Recorder, client: SocketAddr, reason: Reason) {
+    let record: Record<'_> = recorder.begin(client);
+    record.end(reason);
+}

@@ -1,0 +1,156 @@
+//! The way of a relayed TCP connection: PROXY header → source → limits → server → bytes.
+
+use std::{net::SocketAddr, rc::Rc, sync::Arc};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::{
+    Reason, copy, kdc,
+    limits::Admitted,
+    record::Record,
+    relay::Relay,
+    target::{Place, Target},
+    watch,
+};
+use crate::{
+    balance::stable_hash,
+    config::StreamKind,
+    proxy_protocol::{self, MAX_HEADER, Parsed},
+};
+
+/// Servers that one connection is offered to.
+const TRIES: usize = 8;
+
+/// A connection that may be served.
+pub(super) struct Client {
+    pub(super) tcp: TcpStream,
+    /// Who it is, also behind a balancer.
+    pub(super) source: SocketAddr,
+    /// Where it connected to.
+    pub(super) local: SocketAddr,
+    /// Its bytes that have been read already.
+    pub(super) early: Vec<u8>,
+    _admitted: Admitted,
+}
+
+/// Serves one connection to its end.
+pub(super) async fn serve(relay: Rc<Relay>, tcp: TcpStream, peer: SocketAddr) {
+    let record = relay.tcp.begin(peer);
+    if let Err(reason) = run(&relay, tcp, peer, &record).await {
+        record.end(reason);
+    }
+}
+
+async fn run(
+    relay: &Relay,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    record: &Record<'_>,
+) -> Result<(), Reason> {
+    let client = welcome(relay, tcp, peer, record).await?;
+    if relay.kind == StreamKind::Kdc {
+        return kdc::tcp::serve(relay, client, record).await;
+    }
+    let (place, mut backend) = connect(relay, &client).await.inspect_err(|_| {
+        // nothing of the client's will be answered
+        copy::reset(&client.tcp);
+    })?;
+    record.served_by(&place.backend);
+    if let Some(version) = place.send_proxy {
+        let header = proxy_protocol::header(version, client.source, client.local);
+        let written = backend.write_all(&header).await;
+        written.map_err(|_| Reason::BackendReset)?;
+    }
+    let Client { tcp, early, .. } = &client;
+    let early = early.clone();
+    copy::relay(tcp, &backend, early, relay.idle, &relay.live.cut, record).await
+}
+
+/// Who it is, and whether it may come in.
+async fn welcome(
+    relay: &Relay,
+    mut tcp: TcpStream,
+    peer: SocketAddr,
+    record: &Record<'_>,
+) -> Result<Client, Reason> {
+    let local = tcp.local_addr().map_err(|_| Reason::ClientReset)?;
+    let announced = relay
+        .accept_proxy
+        .as_ref()
+        .is_some_and(|peers| contains(peers, peer));
+    let (source, early) = if announced {
+        let header = timeout(relay.head, read_header(&mut tcp));
+        let (source, early) = header.await.map_err(|_| Reason::ProxyHeader)??;
+        (source.unwrap_or(peer), early)
+    } else {
+        (peer, Vec::new())
+    };
+    record.client.set(source.ip().to_canonical());
+    let admitted = relay.admit(source, &relay.tcp_limits)?;
+    Ok(Client {
+        tcp,
+        source,
+        local,
+        early,
+        _admitted: admitted,
+    })
+}
+
+/// A PROXY header, and what came with it.
+async fn read_header(tcp: &mut TcpStream) -> Result<(Option<SocketAddr>, Vec<u8>), Reason> {
+    let mut bytes = Vec::with_capacity(256);
+    loop {
+        let read = tcp.read_buf(&mut bytes).await;
+        if read.map_err(|_| Reason::ClientReset)? == 0 {
+            return Err(Reason::ProxyHeader);
+        }
+        match proxy_protocol::parse(&bytes) {
+            Parsed::Header { length, source } => {
+                bytes.drain(..length);
+                return Ok((source, bytes));
+            }
+            Parsed::Incomplete if bytes.len() < MAX_HEADER => {}
+            Parsed::Incomplete | Parsed::Malformed => return Err(Reason::ProxyHeader),
+        }
+    }
+}
+
+/// A connection to the first server that takes one.
+async fn connect(relay: &Relay, client: &Client) -> Result<(Place, TcpStream), Reason> {
+    let group = &relay.group;
+    group.resolved(relay.connect).await;
+    let key = client_key(client.source);
+    let mut tried: Vec<Arc<Target>> = Vec::new();
+    loop {
+        let place = group.choose(key, &tried)?;
+        match watch::connect(&place, relay.connect).await {
+            Ok(socket) => {
+                group.succeeded(&place);
+                return Ok((place, socket));
+            }
+            Err(error) => group.failed(&place, error.to_string()),
+        }
+        tried.push(Arc::clone(&place));
+        if tried.len() == TRIES {
+            return Err(Reason::BackendDown);
+        }
+    }
+}
+
+/// What `balance = "source"` knows a client by.
+pub fn client_key(source: SocketAddr) -> u64 {
+    match source.ip().to_canonical() {
+        std::net::IpAddr::V4(ip) => stable_hash(&ip.octets()),
+        std::net::IpAddr::V6(ip) => stable_hash(&ip.octets()),
+    }
+}
+
+/// Whether an address is in one of the networks.
+pub(super) fn contains(networks: &[ipnet::IpNet], address: SocketAddr) -> bool {
+    let ip = address.ip().to_canonical();
+    networks.iter().any(|network| network.contains(&ip))
+}
