@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
 };
 
+use socket2::SockRef;
 use tokio::{
     net::UdpSocket,
     sync::Notify,
@@ -99,7 +100,8 @@ impl Flows {
     /// Fails where the server is not there.
     fn send(&self, flow: &Flow, datagram: &[u8]) -> Result<(), ()> {
         flow.last.set(Instant::now());
-        match flow.socket.try_send(datagram) {
+        // straight to the system: the runtime knows of a new socket's room only a turn later
+        match SockRef::from(&flow.socket).send(datagram) {
             Ok(_) => {}
             Err(error) if is_refusal(&error) => {
                 self.relay.group.silent(&flow.place, &error);

@@ -82,11 +82,6 @@ impl Front {
 
     /// Sends an answer. What the system has no room for is lost, as datagrams are.
     pub(in crate::stream) fn send(&self, bytes: &[u8], peer: Peer) -> io::Result<()> {
-        let send = || self.send_now(bytes, peer);
-        self.socket.try_io(Interest::WRITABLE, send)
-    }
-
-    fn send_now(&self, bytes: &[u8], peer: Peer) -> io::Result<()> {
         let slices = [IoSlice::new(bytes)];
         let to = SockaddrStorage::from(peer.client);
         let send = |control: &[ControlMessage<'_>]| {
