@@ -13,7 +13,7 @@ use spnegate::stream::kdc::message::{ErrorCode, error, is_error};
 
 use crate::{
     gateway::{Gateway, connect, rest, stream, unique},
-    kerberos::{TCP, UDP, World, has_java, world},
+    kerberos::{TCP, UDP, has_java, world},
     realm::eventually,
     server::nobody,
 };
@@ -161,14 +161,26 @@ fn read_frame(tcp: &mut TcpStream) -> Option<Vec<u8>> {
 
 #[test]
 fn with_no_kdc_the_client_is_told_in_its_own_language() {
-    let world = World::start();
+    let world = world();
     let name = unique("none");
     let gateway = kdc(&name, &[nobody()], "");
-    for (protocol, libdefaults) in [("tcp", TCP), ("udp", UDP)] {
-        let client = world.client(&gateway.address().to_string(), libdefaults, "");
-        let error = client.log_in().unwrap_err();
-        let known = ["service is not available", "Cannot contact any KDC"];
-        assert!(known.iter().any(|text| error.contains(text)), "{error}");
+    let client = world.client(&gateway.address().to_string(), TCP, "");
+    let error = client.log_in().unwrap_err();
+    assert!(
+        error.contains("service is not available") || error.contains("Cannot contact any KDC"),
+        "{error}"
+    );
+    // by UDP MIT's client goes on waiting for others
+    let asking = UdpSocket::bind("127.0.0.1:0").unwrap();
+    asking.connect(gateway.address()).unwrap();
+    asking
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    asking.send(PASSWORD).unwrap();
+    let mut answer = vec![0; 1000];
+    let length = asking.recv(&mut answer).unwrap();
+    assert!(is_error(&answer[..length], ErrorCode::ServiceUnavailable));
+    for protocol in ["tcp", "udp"] {
         let ends = [
             ("stream", &*name),
             ("reason", "backend_down"),

@@ -17,6 +17,42 @@ use crate::stream::{
     tcp::{Client, client_key},
 };
 
+/// What ends a connection, and what the client is told before.
+struct Refused {
+    reason: Reason,
+    answer: Option<Vec<u8>>,
+}
+
+impl From<Reason> for Refused {
+    fn from(reason: Reason) -> Self {
+        let error = |code, text| Some(message::error(code, "", text));
+        let answer = match reason {
+            Reason::MessageTooLong => error(
+                ErrorCode::FieldTooLong,
+                "the message is too long for the gateway",
+            ),
+            Reason::MessageMalformed => {
+                error(ErrorCode::Generic, "the gateway cannot read this message")
+            }
+            Reason::SourceDenied
+            | Reason::ConnectionLimit
+            | Reason::SourceLimit
+            | Reason::ProxyHeader
+            | Reason::BackendDown
+            | Reason::BackendFull
+            | Reason::BackendUnresolved
+            | Reason::IdleTimeout
+            | Reason::ClientReset
+            | Reason::BackendReset
+            | Reason::Drained
+            | Reason::OutOfResources
+            | Reason::RealmDenied
+            | Reason::RequestMalformed => None,
+        };
+        Self { reason, answer }
+    }
+}
+
 /// Serves it to its end.
 pub(in crate::stream) async fn serve(
     relay: &Relay,
@@ -24,11 +60,13 @@ pub(in crate::stream) async fn serve(
     record: &Record<'_>,
 ) -> Result<(), Reason> {
     let live = &relay.live;
+    let mut answered = false;
     loop {
         let read = tokio::select! {
             read = read(relay, &mut client, record) => read,
             // between two requests nothing is lost
-            () = live.draining() => return Ok(()),
+            () = live.draining(), if answered => return Ok(()),
+            () = live.cut.notified() => return Err(Reason::Drained),
         };
         let reply = match read {
             Ok(None) => return Ok(()),
@@ -36,27 +74,37 @@ pub(in crate::stream) async fn serve(
                 reply = answer(relay, &client, &message, record) => reply,
                 () = live.cut.notified() => return Err(Reason::Drained),
             },
-            Err(reason) => Err(reason),
+            Err(reason) => Err(reason.into()),
         };
-        let (bytes, ended) = match reply {
-            Ok(bytes) => (bytes, None),
-            Err(reason) => match error(reason) {
-                Some(bytes) => (bytes, Some(reason)),
-                None => return Err(reason),
-            },
-        };
-        let framed = frame(&bytes);
-        let written = timeout(relay.idle, client.tcp.write_all(&framed)).await;
-        written
-            .map_err(|_| Reason::IdleTimeout)?
-            .map_err(|_| Reason::ClientReset)?;
-        record.went(framed.len());
-        if let Some(reason) = ended {
-            // where the next message begins is not known any more
-            let _best_effort = client.tcp.shutdown().await;
-            return Err(reason);
+        match reply {
+            Ok(bytes) => write(relay, &mut client, &bytes, record).await?,
+            Err(Refused { reason, answer }) => {
+                if let Some(bytes) = answer {
+                    write(relay, &mut client, &bytes, record).await?;
+                }
+                // where the next message begins may not be known; and MIT's client, which passes
+                // over "service unavailable", ends its waiting when the connection does
+                let _best_effort = client.tcp.shutdown().await;
+                return Err(reason);
+            }
         }
+        answered = true;
     }
+}
+
+async fn write(
+    relay: &Relay,
+    client: &mut Client,
+    message: &[u8],
+    record: &Record<'_>,
+) -> Result<(), Reason> {
+    let framed = frame(message);
+    let written = timeout(relay.idle, client.tcp.write_all(&framed)).await;
+    written
+        .map_err(|_| Reason::IdleTimeout)?
+        .map_err(|_| Reason::ClientReset)?;
+    record.went(framed.len());
+    Ok(())
 }
 
 /// The next message; `None` at the end of the connection.
@@ -102,9 +150,9 @@ async fn answer(
     client: &Client,
     message: &[u8],
     record: &Record<'_>,
-) -> Result<Vec<u8>, Reason> {
+) -> Result<Vec<u8>, Refused> {
     let Some(request) = message::look(message) else {
-        return Err(Reason::MessageMalformed);
+        return Err(Reason::MessageMalformed.into());
     };
     let by = Transport::Tcp {
         connect: relay.connect,
@@ -117,10 +165,10 @@ async fn answer(
             record.served_by(&backend);
             Ok(bytes)
         }
-        Err(reason) => {
-            record.end(reason);
-            Ok(unavailable(request))
-        }
+        Err(reason) => Err(Refused {
+            reason,
+            answer: Some(unavailable(request)),
+        }),
     }
 }
 
@@ -135,34 +183,4 @@ pub(in crate::stream) fn unavailable(request: Request<'_>) -> Vec<u8> {
         realm,
         "no KDC behind the gateway answers",
     )
-}
-
-/// What a client is told of what it sent, if anything.
-fn error(reason: Reason) -> Option<Vec<u8>> {
-    match reason {
-        Reason::MessageTooLong => Some(message::error(
-            ErrorCode::FieldTooLong,
-            "",
-            "the message is too long for the gateway",
-        )),
-        Reason::MessageMalformed => Some(message::error(
-            ErrorCode::Generic,
-            "",
-            "the gateway cannot read this message",
-        )),
-        Reason::SourceDenied
-        | Reason::ConnectionLimit
-        | Reason::SourceLimit
-        | Reason::ProxyHeader
-        | Reason::BackendDown
-        | Reason::BackendFull
-        | Reason::BackendUnresolved
-        | Reason::IdleTimeout
-        | Reason::ClientReset
-        | Reason::BackendReset
-        | Reason::Drained
-        | Reason::OutOfResources
-        | Reason::RealmDenied
-        | Reason::RequestMalformed => None,
-    }
 }
