@@ -8,6 +8,10 @@ pub struct Der<'a>(pub &'a [u8]);
 
 impl<'a> Der<'a> {
     /// The next element's tag and contents; only definite lengths of up to four bytes.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator would hide where it stops"
+    )]
     pub fn next(&mut self) -> Option<(u8, Der<'a>)> {
         let (&tag, rest) = self.0.split_first()?;
         let (&short, rest) = rest.split_first()?;
@@ -77,16 +81,15 @@ pub fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     let mut out = Vec::with_capacity(length + 6);
     out.push(tag);
-    match u8::try_from(length) {
-        Ok(short @ 0..0x80) => out.push(short),
-        Ok(_) | Err(_) => {
-            let bytes = length.to_be_bytes();
-            let digits = bytes.iter().position(|byte| *byte != 0).unwrap_or(7);
-            let digits = bytes.get(digits..).unwrap_or_default();
-            // at most eight
-            out.push(0x80 | u8::try_from(digits.len()).unwrap_or(8));
-            out.extend_from_slice(digits);
-        }
+    if let Ok(short @ 0..0x80) = u8::try_from(length) {
+        out.push(short);
+    } else {
+        let bytes = length.to_be_bytes();
+        let digits = bytes.iter().position(|byte| *byte != 0).unwrap_or(7);
+        let digits = bytes.get(digits..).unwrap_or_default();
+        // at most eight
+        out.push(0x80 | u8::try_from(digits.len()).unwrap_or(8));
+        out.extend_from_slice(digits);
     }
     for part in parts {
         out.extend_from_slice(part);

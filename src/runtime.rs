@@ -189,7 +189,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
             move |_worker| worker::service(&shared, &sites)
         },
     )?;
-    let streams = stream::start(streams::options(&shared))?;
+    let streams = stream::start(&streams::options(&shared))?;
     watch_backends(&shared);
     let watches = layout.watches.into_iter().chain(trusts.watches);
     control.spawn(tls::watch::run(watches.collect()));

@@ -92,7 +92,7 @@ pub fn group(stream: &config::Stream) -> Group {
 ///
 /// # Errors
 /// [`BindError`], naming the address; nothing is left running or bound.
-pub fn start(options: StreamOptions) -> Result<Streams, BindError> {
+pub fn start(options: &StreamOptions) -> Result<Streams, BindError> {
     let threads = if options.streams.is_empty() {
         0
     } else {
@@ -107,7 +107,7 @@ pub fn start(options: StreamOptions) -> Result<Streams, BindError> {
     };
     let mut parts: Vec<Vec<Part>> = (0..threads).map(|_| Vec::new()).collect();
     for (config, group) in &options.streams {
-        streams.open(config, group, &options, &mut parts)?;
+        streams.open(config, group, options, &mut parts)?;
     }
     let (started, starts) = mpsc::channel::<io::Result<()>>();
     for (index, parts) in parts.into_iter().enumerate() {

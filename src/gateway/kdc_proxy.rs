@@ -4,7 +4,7 @@
 //! KDCs are the configured ones; nothing that a client says is looked up in the DNS
 //! (CVE-2025-59088). What a Kerberos client understands is a `KRB-ERROR` in an answer of 200.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
@@ -42,9 +42,9 @@ pub struct Realm {
     pub kpasswd: Option<Arc<Group>>,
 }
 
-/// The KDC proxy of one listener.
+/// The KDC proxy of one listener on one worker.
 #[derive(Clone)]
-pub struct KdcProxy(Arc<Inner>);
+pub struct KdcProxy(Rc<Inner>);
 
 struct Inner {
     realms: Vec<Realm>,
@@ -67,7 +67,7 @@ impl KdcProxy {
     pub fn new(realms: Vec<Realm>, connect: Duration) -> Self {
         // the request itself stands in the access log already
         let recorder = Recorder::new("kdc_proxy".into(), "kkdcp", AccessLog::off());
-        Self(Arc::new(Inner {
+        Self(Rc::new(Inner {
             realms,
             connect,
             recorder,

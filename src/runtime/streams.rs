@@ -26,8 +26,11 @@ pub(super) struct Groups {
     /// In the order of the configuration.
     pub(super) streams: Arc<[Arc<Group>]>,
     /// KDCs and, where there are any, servers for passwords; in the order of the configuration.
-    pub(super) proxies: Arc<[(Arc<Group>, Option<Arc<Group>>)]>,
+    pub(super) proxies: Arc<[Proxied]>,
 }
+
+/// The KDCs of a realm, and where its passwords are changed.
+type Proxied = (Arc<Group>, Option<Arc<Group>>);
 
 impl Groups {
     pub(super) fn new(config: &Config) -> Self {

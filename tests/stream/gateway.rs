@@ -100,7 +100,7 @@ impl Gateway {
     }
 
     /// A metric whose labels are all of these, or nought.
-    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
         let metrics = self.admin("/metrics");
         let wanted: Vec<String> = labels.iter().map(|(k, v)| format!("{k}=\"{v}\"")).collect();
         let line = metrics.lines().find(|line| {
@@ -108,13 +108,11 @@ impl Gateway {
                 .is_some_and(|rest| rest.starts_with('{'))
                 && wanted.iter().all(|label| line.contains(label))
         });
-        line.map_or(0.0, |line| {
-            line.rsplit_once(' ').unwrap().1.parse().unwrap()
-        })
+        line.map_or(0, |line| line.rsplit_once(' ').unwrap().1.parse().unwrap())
     }
 
     /// How often connections of a stream ended for a reason.
-    pub fn ends(&self, stream: &str, reason: &str) -> f64 {
+    pub fn ends(&self, stream: &str, reason: &str) -> u64 {
         self.metric(
             "spnegate_stream_ends_total",
             &[("stream", stream), ("reason", reason)],

@@ -33,7 +33,7 @@ fn silent() -> (SocketAddr, TcpListener, UdpSocket) {
     }
 }
 
-fn asked(gateway: &Gateway, stream: &str, protocol: &str, kdcs: &str) -> f64 {
+fn asked(gateway: &Gateway, stream: &str, protocol: &str, kdcs: &str) -> u64 {
     gateway.metric(
         "spnegate_stream_kdc_requests_total",
         &[("stream", stream), ("protocol", protocol), ("kdcs", kdcs)],
@@ -49,7 +49,7 @@ fn mit_logs_in_by_tcp_and_by_udp() {
         let gateway = kdc(&name, &[world.realm.address()], &lines);
         let client = world.client(&gateway.address().to_string(), libdefaults, "");
         client.log_in().unwrap();
-        assert!(asked(&gateway, &name, protocol, "1") >= 2.0);
+        assert!(asked(&gateway, &name, protocol, "1") >= 2);
         let (_, log) = gateway.stop();
         assert!(log.iter().all(|line| line["protocol"] == protocol));
         assert_eq!(log[0]["backend"], world.realm.address().to_string());
@@ -68,7 +68,7 @@ fn java_logs_in_by_tcp_and_by_udp() {
         let gateway = kdc(&name, &[world.realm.address()], &lines);
         let client = world.client(&gateway.address().to_string(), libdefaults, "");
         client.log_in_with_java().unwrap();
-        assert!(asked(&gateway, &name, protocol, "1") >= 1.0);
+        assert!(asked(&gateway, &name, protocol, "1") >= 1);
     }
 }
 
@@ -99,10 +99,10 @@ fn a_kdc_that_is_gone_or_silent_is_left_for_the_next_within_the_clients_patience
             // one request found it out, the others did not wait for it again
             assert_eq!(
                 asked(&gateway, &name, protocol, "2"),
-                1.0,
+                1,
                 "{first} {protocol}"
             );
-            assert!(asked(&gateway, &name, protocol, "1") >= 1.0);
+            assert!(asked(&gateway, &name, protocol, "1") >= 1);
             assert_eq!(gateway.status(&name)["backends"][0]["state"], "suspect");
         }
     }
@@ -136,8 +136,8 @@ fn an_answer_that_is_too_big_for_udp_makes_the_client_turn_to_tcp() {
     let gateway = kdc(&name, &[address], "");
     let client = world.client(&gateway.address().to_string(), UDP, "");
     client.log_in().unwrap();
-    assert!(asked(&gateway, &name, "udp", "1") >= 1.0);
-    assert!(asked(&gateway, &name, "tcp", "1") >= 1.0);
+    assert!(asked(&gateway, &name, "udp", "1") >= 1);
+    assert!(asked(&gateway, &name, "tcp", "1") >= 1);
 }
 
 /// `KRB_ERR_RESPONSE_TOO_BIG` (52).
@@ -163,14 +163,15 @@ fn read_frame(tcp: &mut TcpStream) -> Option<Vec<u8>> {
 fn with_no_kdc_the_client_is_told_in_its_own_language() {
     let world = world();
     let name = unique("none");
-    let gateway = kdc(&name, &[nobody()], "");
-    let client = world.client(&gateway.address().to_string(), TCP, "");
+    // by UDP MIT's client passes over the answer and waits for others
+    let alone = kdc(&unique("tcp"), &[nobody()], "protocols = [\"tcp\"]");
+    let client = world.client(&alone.address().to_string(), TCP, "");
     let error = client.log_in().unwrap_err();
     assert!(
         error.contains("service is not available") || error.contains("Cannot contact any KDC"),
         "{error}"
     );
-    // by UDP MIT's client goes on waiting for others
+    let gateway = kdc(&name, &[nobody()], "");
     let asking = UdpSocket::bind("127.0.0.1:0").unwrap();
     asking.connect(gateway.address()).unwrap();
     asking
@@ -180,14 +181,7 @@ fn with_no_kdc_the_client_is_told_in_its_own_language() {
     let mut answer = vec![0; 1000];
     let length = asking.recv(&mut answer).unwrap();
     assert!(is_error(&answer[..length], ErrorCode::ServiceUnavailable));
-    for protocol in ["tcp", "udp"] {
-        let ends = [
-            ("stream", &*name),
-            ("reason", "backend_down"),
-            ("protocol", protocol),
-        ];
-        assert!(gateway.metric("spnegate_stream_ends_total", &ends) >= 1.0);
-    }
+    assert_eq!(gateway.ends(&name, "backend_down"), 1);
 }
 
 #[test]
@@ -205,8 +199,8 @@ fn a_message_that_is_too_long_or_none_gets_a_krb_error_by_tcp() {
     }
     let garbage = answered(b"\0\0\0\x05GET /");
     assert!(is_error(&garbage[4..], ErrorCode::Generic));
-    assert_eq!(gateway.ends(&name, "message_too_long"), 3.0);
-    assert_eq!(gateway.ends(&name, "message_malformed"), 1.0);
+    assert_eq!(gateway.ends(&name, "message_too_long"), 3);
+    assert_eq!(gateway.ends(&name, "message_malformed"), 1);
 }
 
 #[test]
@@ -217,7 +211,7 @@ fn a_datagram_that_is_no_request_gets_no_answer_at_all() {
     client.connect(gateway.address()).unwrap();
     client.send(b"any bytes").unwrap();
     eventually("it is counted", || {
-        gateway.ends(&name, "message_malformed") == 1.0
+        gateway.ends(&name, "message_malformed") == 1
     });
     client.set_nonblocking(true).unwrap();
     assert!(client.recv(&mut [0; 64]).is_err());

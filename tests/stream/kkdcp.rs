@@ -28,7 +28,7 @@ fn proxy(realm: &str, backends: &[SocketAddr], tls: bool) -> (Gateway, std::path
     (Gateway::start(&text), cert)
 }
 
-fn metric(gateway: &Gateway, reason: &str) -> f64 {
+fn metric(gateway: &Gateway, reason: &str) -> u64 {
     gateway.ends("kdc_proxy", reason)
 }
 
@@ -59,7 +59,7 @@ fn a_realm_that_is_not_listed_is_not_served() {
         error.contains("Generic error") || error.contains("not served"),
         "{error}"
     );
-    assert!(metric(&gateway, "realm_denied") >= 1.0);
+    assert!(metric(&gateway, "realm_denied") >= 1);
 }
 
 /// An `AS-REQ` of a realm in a KDC-PROXY-MESSAGE, by hand.
@@ -126,8 +126,8 @@ fn what_no_kerberos_client_sends_is_refused_with_words() {
     assert!(post("POST /KdcProxy HTTP/1.0", b"hello").contains(" 400 "));
     assert!(post("POST /KdcProxy HTTP/1.0", &vec![0x30; 200_000]).contains(" 413 "));
     assert!(!post("POST /Other HTTP/1.0", b"").contains(" 200 "));
-    assert!(metric(&gateway, "request_malformed") >= 2.0);
-    assert!(metric(&gateway, "message_too_long") >= 1.0);
+    assert!(metric(&gateway, "request_malformed") >= 2);
+    assert!(metric(&gateway, "message_too_long") >= 1);
 }
 
 #[test]

@@ -36,7 +36,7 @@ impl Network {
         BufReader::new(output).read_line(&mut pid).ok()?;
         let pid = pid.trim();
         // a small network of its own in 198.18/15, which is for tests
-        let net = |last: u8| Ipv4Addr::new(198, 18 | (b & 1), c, last);
+        let net = |last: u8| Ipv4Addr::new(198, 18 + b % 2, c, last);
         let network = Self {
             holder,
             gateway: net(1),

@@ -42,14 +42,14 @@ impl Server {
     pub fn counting(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> Self {
         let served: Arc<AtomicUsize> = Arc::default();
         let mine = Arc::clone(&served);
-        let server = Self::start(move |tcp| {
+        let started = Self::start(move |tcp| {
             // a connect check says nothing
             if tcp.peek(&mut [0]).is_ok_and(|bytes| bytes > 0) {
                 mine.fetch_add(1, Ordering::SeqCst);
             }
             serve(tcp);
         });
-        Self { served, ..server }
+        Self { served, ..started }
     }
 
     /// Says its name, then what it hears.

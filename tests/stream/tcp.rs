@@ -62,7 +62,7 @@ fn a_server_may_end_its_direction_first() {
             "spnegate_stream_bytes_total",
             &[("stream", &name), ("protocol", "tcp"), ("direction", "in")]
         ),
-        5.0
+        5
     );
 }
 
@@ -118,7 +118,7 @@ fn what_is_broken_off_does_not_look_complete() {
     client.write_all(b"stop").unwrap();
     assert!(rest(&mut client).is_err(), "a reset, not an end");
     eventually("it is counted", || {
-        gateway.ends(&name, "backend_reset") == 1.0
+        gateway.ends(&name, "backend_reset") == 1
     });
 }
 
@@ -130,9 +130,7 @@ fn a_connection_on_which_nothing_passes_ends() {
     let mut client = gateway.connect();
     greeting(&mut client);
     assert!(is_closed(client));
-    eventually("it is counted", || {
-        gateway.ends(&name, "idle_timeout") == 1.0
-    });
+    eventually("it is counted", || gateway.ends(&name, "idle_timeout") == 1);
     let (_, log) = gateway.stop();
     assert_eq!(log[0]["reason"], "idle_timeout");
 }
@@ -149,8 +147,8 @@ fn a_connection_goes_to_the_next_server_when_the_first_is_gone() {
         let labels = [("stream", &*name), ("backend", &*backend.to_string())];
         gateway.metric("spnegate_stream_backend_up", &labels)
     };
-    eventually("it is down", || up(gone) == 0.0);
-    assert_eq!(up(server.address), 1.0);
+    eventually("it is down", || up(gone) == 0);
+    assert_eq!(up(server.address), 1);
     let status = gateway.status(&name);
     assert_eq!(status["backends"][0]["state"], "down");
     assert!(
@@ -163,7 +161,7 @@ fn a_connection_goes_to_the_next_server_when_the_first_is_gone() {
     let _first = Server::at(&gone.to_string(), |mut tcp| {
         let _ = tcp.write_all(b"a");
     });
-    eventually("it is up", || up(gone) == 1.0);
+    eventually("it is up", || up(gone) == 1);
     assert_eq!(greeting(&mut gateway.connect()), "a");
 }
 
@@ -172,15 +170,13 @@ fn with_no_server_a_client_is_told_at_once_and_operators_why() {
     let name = unique("none");
     let gateway = Gateway::start(&stream(&name, &[nobody()], ""));
     assert!(is_closed(gateway.connect()));
-    eventually("it is counted", || {
-        gateway.ends(&name, "backend_down") == 1.0
-    });
+    eventually("it is counted", || gateway.ends(&name, "backend_down") == 1);
     let name = unique("unresolved");
     let lines = "backends = [\"no-such-name.invalid:88\"]";
     let gateway = Gateway::start(&stream(&name, &[], lines));
     assert!(is_closed(gateway.connect()));
     eventually("it is counted", || {
-        gateway.ends(&name, "backend_unresolved") == 1.0
+        gateway.ends(&name, "backend_unresolved") == 1
     });
 }
 

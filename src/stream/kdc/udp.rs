@@ -3,7 +3,7 @@
 //! What is no request gets nothing at all, so that a forged source address gains nobody an answer
 //! that is longer than what was sent for it.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc};
+use std::{cell::RefCell, collections::HashSet, rc::Rc};
 
 use tokio::task::spawn_local;
 
@@ -27,7 +27,7 @@ pub(in crate::stream) struct Exchanges {
     relay: Rc<Relay>,
     front: Rc<Front>,
     /// What each client waits for, as a hash.
-    waiting: Rc<RefCell<HashMap<(Peer, u64), ()>>>,
+    waiting: Rc<RefCell<HashSet<(Peer, u64)>>>,
 }
 
 impl Exchanges {
@@ -47,7 +47,7 @@ impl Exchanges {
         }
         // a client that asks again in its impatience is being answered already
         let key = (peer, stable_hash(datagram));
-        if self.waiting.borrow().contains_key(&key) {
+        if self.waiting.borrow().contains(&key) {
             relay.udp.metrics.dropped.increment(1);
             return;
         }
@@ -55,7 +55,7 @@ impl Exchanges {
             Ok(admitted) => admitted,
             Err(reason) => return refuse(&relay.udp, peer.client, reason),
         };
-        self.waiting.borrow_mut().insert(key, ());
+        self.waiting.borrow_mut().insert(key);
         let (relay, front) = (Rc::clone(relay), Rc::clone(&self.front));
         let (waiting, message) = (Rc::clone(&self.waiting), datagram.to_vec());
         let alive = relay.live.enter();

@@ -56,7 +56,7 @@ struct Flow {
 pub(super) struct Flows {
     relay: Rc<Relay>,
     front: Rc<Front>,
-    flows: Rc<RefCell<HashMap<Peer, Rc<Flow>>>>,
+    of: Rc<RefCell<HashMap<Peer, Rc<Flow>>>>,
 }
 
 // === impl Flows ===
@@ -66,7 +66,7 @@ impl Flows {
         Self {
             relay,
             front,
-            flows: Rc::default(),
+            of: Rc::default(),
         }
     }
 
@@ -76,7 +76,7 @@ impl Flows {
 
     /// Passes a client's datagram on.
     pub(super) fn take(&self, datagram: &[u8], peer: Peer) {
-        let known = self.flows.borrow().get(&peer).cloned();
+        let known = self.of.borrow().get(&peer).cloned();
         let mut tried: Vec<Arc<Target>> = Vec::new();
         if let Some(flow) = known {
             match self.send(&flow, datagram) {
@@ -135,9 +135,9 @@ impl Flows {
             broken: Notify::new(),
             _admitted: admitted,
         });
-        self.flows.borrow_mut().insert(peer, Rc::clone(&flow));
+        self.of.borrow_mut().insert(peer, Rc::clone(&flow));
         let (relay, front) = (Rc::clone(relay), Rc::clone(&self.front));
-        let (flows, mine) = (Rc::clone(&self.flows), Rc::clone(&flow));
+        let (flows, mine) = (Rc::clone(&self.of), Rc::clone(&flow));
         spawn_local(async move {
             let record = relay.udp.begin(peer.client);
             record.served_by(&mine.place.backend);

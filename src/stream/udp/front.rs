@@ -88,7 +88,7 @@ impl Front {
             let fd = self.socket.as_raw_fd();
             sendmsg(fd, &slices, control, MsgFlags::MSG_DONTWAIT, Some(&to))
         };
-        let sent = match peer.local {
+        let result = match peer.local {
             None => send(&[]),
             Some(IpAddr::V4(ip)) => send(&[ControlMessage::Ipv4PacketInfo(&in_pktinfo {
                 ipi_ifindex: 0,
@@ -102,7 +102,7 @@ impl Front {
                 ipi6_ifindex: 0,
             })]),
         };
-        sent.map(|_| ()).map_err(io::Error::from)
+        result.map(|_| ()).map_err(io::Error::from)
     }
 }
 
