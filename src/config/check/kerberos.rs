@@ -43,7 +43,8 @@ pub(super) fn check(top: &Table<'_>, surroundings: &Surroundings<'_>) -> Checked
         principal: None,
         realm: None,
     };
-    if top.get("kerberos").is_none() && top.get("console").is_none() {
+    let relays = top.get("stream").is_some() || top.get("kdc_proxy").is_some();
+    if relays && top.get("kerberos").is_none() && top.get("console").is_none() {
         checked.values = nobody_logs_in();
         return checked;
     }

@@ -388,7 +388,7 @@ fn tcp_and_udp_of_one_port_may_be_different_streams() {
     assert_eq!(
         problems(&same),
         [
-            "8: stream[1].listen: 127.0.0.1:514 and 127.0.0.1:514 of stream `a` cannot both be opened"
+            "9: stream[1].listen: 127.0.0.1:514 and 127.0.0.1:514 of stream `a` cannot both be opened"
         ]
     );
 }
