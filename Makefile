@@ -14,9 +14,9 @@ FUZZ_SECONDS ?= 60
 BUILD_PACKAGES := gcc libc6-dev make pkg-config libkrb5-dev libclang-dev
 KERBEROS_PACKAGES := krb5-kdc krb5-admin-server krb5-user
 LAB_PACKAGES := $(KERBEROS_PACKAGES) curl openjdk-17-jdk-headless maven procps iproute2
-TEST_PACKAGES := $(LAB_PACKAGES) chromium
+TEST_PACKAGES := $(LAB_PACKAGES) chromium krb5-k5tls
 PROOF_PACKAGES := debootstrap python3 python3-yaml iproute2
-BENCH_PACKAGES := $(LAB_PACKAGES) haproxy nginx apache2 libapache2-mod-auth-gssapi
+BENCH_PACKAGES := $(LAB_PACKAGES) haproxy nginx libnginx-mod-stream apache2 libapache2-mod-auth-gssapi
 
 # $(call need,packages): installs those that are missing; nothing is asked of apt when none is
 define need

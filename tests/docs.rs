@@ -11,6 +11,7 @@ use spnegate::{
         keytab::{Enctype, Entry, Keytab},
     },
     refusal::Refusal,
+    stream::Reason,
 };
 
 const README: &str = include_str!("../README.md");
@@ -78,6 +79,9 @@ fn must_parse(text: &str, folder: &str) {
         fs::write(here.join(name), keytab()).unwrap();
     }
     fs::write(here.join("secret"), [7; 32]).unwrap();
+    let certified = rcgen::generate_simple_self_signed(["proxy.example.com".into()]).unwrap();
+    fs::write(here.join("tls.crt"), certified.cert.pem()).unwrap();
+    fs::write(here.join("tls.key"), certified.signing_key.serialize_pem()).unwrap();
     let text = text.replace(folder, here.to_str().unwrap());
     if let Err(problems) = parse(&text, &here.join("spnegate.toml")) {
         panic!("{problems}\n{text}");
@@ -102,6 +106,14 @@ fn the_configuration_of_the_compose_demo_is_taken() {
 fn every_reason_word_is_in_the_readme_with_its_status() {
     for refusal in Refusal::ALL {
         let row = format!("| `{}` | {} |", refusal.reason(), refusal.status().as_u16());
+        assert!(README.contains(&row), "the table of reasons lacks {row}");
+    }
+}
+
+#[test]
+fn every_reason_word_of_a_stream_is_in_the_readme() {
+    for reason in Reason::ALL {
+        let row = format!("| `{}` |", reason.word());
         assert!(README.contains(&row), "the table of reasons lacks {row}");
     }
 }

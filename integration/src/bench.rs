@@ -22,6 +22,7 @@ mod route;
 mod series;
 mod stage;
 mod status;
+mod stream;
 pub mod token;
 mod transfer;
 mod usage;
@@ -67,12 +68,15 @@ pub fn run(options: &Options) -> Result<()> {
 fn measure(options: &Options, folder: &Path, figures: &mut Figures) -> Result<u32> {
     let mut cores = 0;
     let runs = |parts: &[Part]| parts.iter().any(|part| options.runs(*part));
-    if runs(&[Part::Relay, Part::Login, Part::Memory]) {
+    if runs(&[Part::Relay, Part::Stream, Part::Login, Part::Memory]) {
         // Nothing but a KDC, so that no JVM takes a share.
         let stage = Stage::set(folder, options.gateway.clone(), &[])?;
         cores = stage.cores;
         if options.runs(Part::Relay) {
             relay::run(&stage, options, figures).context("relay")?;
+        }
+        if options.runs(Part::Stream) {
+            stream::run(&stage, options, figures).context("stream")?;
         }
         if options.runs(Part::Login) {
             login::run(&stage, options, figures).context("login")?;

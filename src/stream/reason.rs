@@ -38,6 +38,26 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason, for tables and tests.
+    pub const ALL: &'static [Self] = &[
+        Self::SourceDenied,
+        Self::ConnectionLimit,
+        Self::SourceLimit,
+        Self::ProxyHeader,
+        Self::BackendDown,
+        Self::BackendFull,
+        Self::BackendUnresolved,
+        Self::IdleTimeout,
+        Self::ClientReset,
+        Self::BackendReset,
+        Self::Drained,
+        Self::MessageTooLong,
+        Self::MessageMalformed,
+        Self::OutOfResources,
+        Self::RealmDenied,
+        Self::RequestMalformed,
+    ];
+
     /// The word.
     pub const fn word(self) -> &'static str {
         match self {

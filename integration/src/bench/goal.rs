@@ -45,6 +45,7 @@ pub fn all(figures: &Figures) -> Vec<Goal> {
     sum_of_parts(figures, &mut goals);
     memory(figures, &mut goals);
     hdfs(figures, &mut goals);
+    streams(figures, &mut goals);
     goals
 }
 
@@ -189,6 +190,54 @@ fn hdfs(figures: &Figures, goals: &mut Vec<Goal>) {
                 value: growth.clone(),
                 bound: Bound::AtMost(16.0),
             });
+        }
+    }
+}
+
+fn streams(figures: &Figures, goals: &mut Vec<Goal>) {
+    let gateway = Who::Gateway;
+    for other in [Who::Haproxy, Who::Nginx] {
+        let get = |who, metric| figures.get(Task::StreamTcp, who, metric);
+        let what = format!("relayed TCP: CPU a GiB / {other}'s");
+        let (own, others) = (
+            get(gateway, Metric::CpuPerGib),
+            get(other, Metric::CpuPerGib),
+        );
+        ratio(goals, what, own, others, Bound::None);
+        let what = format!("relayed TCP: throughput / {other}'s");
+        let (own, others) = (
+            get(gateway, Metric::Throughput),
+            get(other, Metric::Throughput),
+        );
+        ratio(goals, what, own, others, Bound::None);
+    }
+    let get = |who, metric| figures.get(Task::StreamUdp, who, metric);
+    let nginx = Who::Nginx;
+    let what = "relayed UDP: round trips/s / nginx's".to_owned();
+    let (own, other) = (get(gateway, Metric::Rate), get(nginx, Metric::Rate));
+    ratio(goals, what, own, other, Bound::None);
+    let what = "relayed UDP: CPU a round trip / nginx's".to_owned();
+    let (own, other) = (get(gateway, Metric::Cpu), get(nginx, Metric::Cpu));
+    ratio(goals, what, own, other, Bound::None);
+    for (task, name) in [
+        (Task::RoundRobin, "roundrobin"),
+        (Task::LeastConn, "leastconn"),
+        (Task::Source, "source"),
+    ] {
+        for (metric, what) in [
+            (Metric::Deviation, "largest deviation from the due share, %"),
+            (
+                Metric::Moved,
+                "clients that move / that must, one server gone",
+            ),
+        ] {
+            if let Some(value) = figures.get(task, gateway, metric) {
+                goals.push(Goal {
+                    what: format!("balance {name}: {what}"),
+                    value: value.clone(),
+                    bound: Bound::None,
+                });
+            }
         }
     }
 }

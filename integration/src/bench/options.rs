@@ -14,9 +14,10 @@ usage: bench [--quick] [--rounds N] [--only NAME]... [--without NAME]... [--size
              [--gateway PROGRAM] [--out FOLDER]
   --quick          short rounds, to see that everything works; the figures are worth little
   --rounds N       rounds of each measurement (11)
-  --only NAME      one part: relay, login, memory, status or transfer; may be given again
+  --only NAME      one part: relay, stream, login, memory, status or transfer; may be
+                   given again
   --without NAME   leave one out: haproxy, nginx, httpd, spnegate or spnegate-logged
-  --size MIB       size of the file of `transfer` (1024)
+  --size MIB       size of the file of `transfer`, and bytes of `stream` (1024)
   --gateway FILE   the gateway's program (spnegate beside this one)
   --out FOLDER     where the result is written (benches)";
 
@@ -25,6 +26,8 @@ usage: bench [--quick] [--rounds N] [--only NAME]... [--without NAME]... [--size
 pub enum Part {
     /// GET of 4 KiB through everything, and latencies.
     Relay,
+    /// Relayed TCP and UDP ports, and the spread of the balancing algorithms.
+    Stream,
     /// SPNEGO logins.
     Login,
     /// Sessions and idle connections.
@@ -52,7 +55,7 @@ pub struct Options {
     pub sessions: usize,
     /// Idle connections whose memory is measured.
     pub idle: usize,
-    /// Size of the large file, MiB.
+    /// Size of the large file and of the bytes through a relayed port, MiB.
     pub size: u32,
     /// The gateway's program.
     pub gateway: PathBuf,
@@ -129,8 +132,9 @@ impl Options {
 
 impl Part {
     /// All, in the order they are run.
-    pub const ALL: [Part; 5] = [
+    pub const ALL: [Part; 6] = [
         Part::Relay,
+        Part::Stream,
         Part::Login,
         Part::Memory,
         Part::Status,
@@ -141,6 +145,7 @@ impl Part {
     pub fn word(self) -> &'static str {
         match self {
             Part::Relay => "relay",
+            Part::Stream => "stream",
             Part::Login => "login",
             Part::Memory => "memory",
             Part::Status => "status",

@@ -4,6 +4,7 @@ mod gateway;
 mod haproxy;
 mod httpd;
 mod nginx;
+mod stream;
 
 use std::borrow::Cow;
 use std::fs;

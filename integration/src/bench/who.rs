@@ -84,6 +84,16 @@ pub enum Task {
     Put,
     /// WebHDFS `OPEN` of a large file.
     Read,
+    /// Bytes through a relayed TCP port.
+    StreamTcp,
+    /// Datagrams through a relayed UDP port and back.
+    StreamUdp,
+    /// `balance = "roundrobin"`.
+    RoundRobin,
+    /// `balance = "leastconn"`.
+    LeastConn,
+    /// `balance = "source"`.
+    Source,
 }
 
 impl fmt::Display for Task {
@@ -100,6 +110,11 @@ impl fmt::Display for Task {
             Task::FileStatus => "WebHDFS GETFILESTATUS as alice, 4 connections",
             Task::Put => "WebHDFS PUT as alice",
             Task::Read => "WebHDFS GET as alice",
+            Task::StreamTcp => "relayed TCP port, 4 connections, server to client",
+            Task::StreamUdp => "relayed UDP port, 16 clients, 64 bytes there and back",
+            Task::RoundRobin => "balance: roundrobin, weights 1 to 10",
+            Task::LeastConn => "balance: leastconn, weights 1 to 10",
+            Task::Source => "balance: source, weights 1 to 10, 100,000 addresses",
         })
     }
 }
@@ -125,6 +140,10 @@ pub enum Metric {
     Throughput,
     /// Growth of the proxy's resident memory while it works, MiB.
     Growth,
+    /// The largest deviation of a server's load from its due share, % of that share.
+    Deviation,
+    /// Clients that change their server when one of the servers goes, over those that must.
+    Moved,
 }
 
 impl fmt::Display for Metric {
@@ -139,6 +158,8 @@ impl fmt::Display for Metric {
             Metric::CpuPerGib => "CPU s per GiB",
             Metric::Throughput => "MiB per second",
             Metric::Growth => "memory growth MiB",
+            Metric::Deviation => "largest deviation %",
+            Metric::Moved => "moved / must move",
         })
     }
 }

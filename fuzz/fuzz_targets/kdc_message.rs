@@ -1,0 +1,29 @@
+//! Messages to KDCs, bare and as MS-KKDCP wraps them.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use spnegate::stream::{
+    kdc::{
+        MAX_MESSAGE,
+        message::{self, ErrorCode, Request},
+    },
+    kkdcp,
+};
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Some(proxied) = kkdcp::read(bytes) {
+        assert!(proxied.message.len() <= MAX_MESSAGE);
+        look(proxied.message);
+    }
+    look(bytes);
+    // an answer has no realm: it is no request
+    assert_eq!(kkdcp::read(&kkdcp::write(bytes)), None);
+});
+
+fn look(message: &[u8]) {
+    if let Some(Request::Ticket { realm }) = message::look(message) {
+        let error = message::error(ErrorCode::Generic, realm, realm);
+        assert!(message::is_error(&error, ErrorCode::Generic));
+    }
+    let _ = message::is_error(message, ErrorCode::ServiceUnavailable);
+}
