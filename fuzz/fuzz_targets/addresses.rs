@@ -1,0 +1,29 @@
+//! A coordinator's answer in any pieces: what is no address passes unchanged in length or is rewritten
+//! whole, and pieces make no difference.
+#![no_main]
+
+use bytes::Bytes;
+use libfuzzer_sys::fuzz_target;
+use spnegate::rewrite::addresses::Addresses;
+
+fn rewritten(pieces: &[&[u8]]) -> Vec<u8> {
+    let mut addresses = Addresses::new("https://gw.example.com".to_owned());
+    let mut out = Vec::new();
+    for piece in pieces {
+        addresses.feed(&Bytes::copy_from_slice(piece));
+        while let Some(ready) = addresses.pop() {
+            out.extend_from_slice(&ready);
+        }
+    }
+    addresses.finish();
+    while let Some(ready) = addresses.pop() {
+        out.extend_from_slice(&ready);
+    }
+    out
+}
+
+fuzz_target!(|input: (&[u8], usize)| {
+    let (body, cut) = input;
+    let cut = cut % (body.len() + 1);
+    assert_eq!(rewritten(&[body]), rewritten(&[&body[..cut], &body[cut..]]));
+});
