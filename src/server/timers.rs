@@ -114,7 +114,7 @@ pub(super) struct Clock {
 pub(super) struct State {
     info: RefCell<Arc<ConnInfo>>,
     /// Its place among those of its client's address.
-    pub(super) place: RefCell<Option<Place>>,
+    pub(super) place: RefCell<Option<Box<Place>>>,
     pub(super) clock: Rc<Clock>,
     /// Index in the worker's list.
     pub(super) slot: Cell<usize>,

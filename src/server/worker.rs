@@ -276,7 +276,7 @@ impl Worker {
         }
         if let Some(places) = &self.shared.places {
             let place = places.take(client).ok_or(Refusal::TooManyConnections)?;
-            state.place.replace(Some(place));
+            state.place.replace(Some(Box::new(place)));
         }
         Ok(())
     }

@@ -74,6 +74,12 @@ impl Ca {
         source
     }
 
+    /// The certificate that was issued by that name.
+    pub fn issued(&self, file: &str) -> Vec<u8> {
+        let pem = std::fs::read(self.path(&format!("{file}.crt"))).unwrap();
+        spnegate::tls::store::certificates(&pem, None).unwrap()[0].to_vec()
+    }
+
     /// A server that asks its clients for a certificate of this CA.
     pub fn demanding(&self, source: &KeySource) -> ServerConfig {
         let mut roots = RootCertStore::empty();

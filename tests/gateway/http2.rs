@@ -11,7 +11,7 @@ use hyper::{
     client::conn::http2::{self, SendRequest},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use spnegate::{auth::Scheme, refusal::Refusal};
+use spnegate::{auth::Scheme, gss::Keytab, refusal::Refusal};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -317,4 +317,74 @@ fn curl_logs_in_by_http_2() {
         "{said}{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+/// Chromium speaks HTTP/2 until it is challenged, and then turns to HTTP/1.1 for good (Negotiate is
+/// a connection's business to it).
+#[test]
+fn a_browser_that_turns_to_http_1_1_after_the_challenge_is_served() {
+    let backend = backend();
+    let log = world().file("log");
+    let access = format!("access = \"{}\"", log.display());
+    let realm = &world().realm;
+    let service = realm.principal("HTTP/127.0.0.1");
+    let mut keys = Keytab::load(&world().keytab).unwrap();
+    let own = realm.add_with_keytab("address.keytab", &[&service]);
+    keys.entries.extend(Keytab::load(&own).unwrap().entries);
+    let merged = world().file("keytab");
+    std::fs::write(&merged, keys.to_bytes()).unwrap();
+    let set = |setup: Setup| {
+        let setup = setup.set("log", &access).keytab(merged);
+        setup.with("hosts = [\"127.0.0.1\"]")
+    };
+    let secure = secure(set, &backend);
+    let (home, cache) = (world().file("home"), world().file("cc"));
+    let (users, alice) = (world().users.to_str().unwrap(), realm.principal("alice"));
+    let cache_name = cache.to_str().unwrap();
+    let kinit = ["-k", "-t", users, "-c", cache_name, &alice.to_string()];
+    realm.run("kinit", &kinit);
+    let mut page = String::new();
+    // a new profile's first start never logs in: it loads GSSAPI only where it remembers Negotiate
+    for _ in 0..4 {
+        let output = std::process::Command::new("timeout")
+            .args([
+                "60",
+                "chromium",
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+            ])
+            .args([
+                "--disable-quic",
+                "--disable-dev-shm-usage",
+                "--no-first-run",
+            ])
+            .args([
+                "--disable-background-networking",
+                "--disable-component-update",
+            ])
+            .args([
+                "--disable-sync",
+                "--ignore-certificate-errors",
+                "--dump-dom",
+            ])
+            .arg("--auth-server-allowlist=127.0.0.1")
+            .arg(format!("--user-data-dir={}", home.display()))
+            .arg(format!(
+                "https://{}/.spnegate/whoami",
+                secure.gateway.address()
+            ))
+            .env("HOME", &home)
+            .env("KRB5CCNAME", &cache)
+            .output()
+            .expect("timeout of coreutils, and chromium (Debian package chromium)");
+        page = String::from_utf8_lossy(&output.stdout).into_owned();
+        if page.contains("alice") {
+            break;
+        }
+    }
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(page.contains("alice"), "{page}\n{log}");
+    assert!(log.contains("whoami HTTP/2.0\" 401"), "{log}");
+    assert!(log.contains("whoami HTTP/1.1\" 200"), "{log}");
 }

@@ -32,6 +32,7 @@ mod answers;
 mod backend_login;
 mod backend_tls;
 mod balance;
+mod certificates;
 mod claims;
 mod cookies;
 mod coordinators;

@@ -1,0 +1,106 @@
+//! The gateway's own certificates: from a keystore, and another one while everybody works.
+
+use std::{
+    net::TcpStream,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use spnegate::auth::Scheme;
+
+use crate::{
+    backend::backend,
+    client::Client,
+    front::{Ca, ca, run},
+    proxy::gateway,
+    realm::eventually,
+    world::world,
+};
+
+fn client(ca: &Ca) -> Arc<ClientConfig> {
+    let mut roots = rustls::RootCertStore::empty();
+    let certificates = spnegate::tls::store::certificates(ca.pem().as_bytes(), None).unwrap();
+    roots.add_parsable_certificates(certificates);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    // each connection is shown the certificate
+    config.resumption = rustls::client::Resumption::disabled();
+    Arc::new(config)
+}
+
+/// Writes a keystore with a new certificate, as operators do: with OpenSSL, and in one step.
+fn renew(ca: &Ca, name: &str) {
+    ca.issue(name, &[&world().proxy]);
+    let (key, cert) = (format!("{name}.key"), format!("{name}.crt"));
+    let export = ["-inkey", &key, "-in", &cert, "-passout", "pass:changeit"];
+    let pkcs12 = ["pkcs12", "-export", "-name", "proxy", "-out", "new.p12"];
+    run(&ca.path(""), "openssl", &[&pkcs12[..], &export].concat());
+    std::fs::rename(ca.path("new.p12"), ca.path("server.p12")).unwrap();
+}
+
+#[test]
+fn a_renewed_keystore_is_taken_over_under_load_without_a_lost_request() {
+    let (ca, backend) = (ca("ours"), backend());
+    std::fs::write(ca.path("password"), "changeit\n").unwrap();
+    renew(&ca, "first");
+    let gateway = gateway()
+        .console("generic")
+        .with(&format!(
+            "tls = {{ keystore = \"{}\", password_file = \"{}\" }}",
+            ca.path("server.p12").display(),
+            ca.path("password").display()
+        ))
+        .backend(&backend)
+        .run();
+    let config = client(&ca);
+    let address = gateway.address();
+    let cookie = world().cookie_for("alice", Scheme::Tls);
+    let request = gateway.ask("GET /x").header("Cookie", &cookie).bytes();
+    let (stop, asked, new) = (
+        AtomicBool::new(false),
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+    );
+    let first = ca.issued("first");
+    thread::scope(|scope| {
+        let load = || {
+            while !stop.load(Ordering::Relaxed) {
+                let name = world().proxy.clone().try_into().unwrap();
+                let session = ClientConnection::new(Arc::clone(&config), name).unwrap();
+                let tcp = TcpStream::connect(address).unwrap();
+                let mut client = Client::over(StreamOwned::new(session, tcp));
+                for _ in 0..5 {
+                    client.send(&request);
+                    assert_eq!(client.answer().status, 200);
+                    asked.fetch_add(1, Ordering::Relaxed);
+                }
+                let shown = client.stream.conn.peer_certificates().unwrap();
+                if *shown[0] != *first {
+                    new.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        };
+        let clients: Vec<_> = (0..2).map(|_| scope.spawn(load)).collect();
+        eventually("load", || asked.load(Ordering::Relaxed) > 50);
+        // a file that cannot be used changes nothing, and is told of
+        std::fs::write(ca.path("server.p12"), "nothing").unwrap();
+        eventually("the complaint", || {
+            gateway.admin("/metrics").contains("spnegate_tls_valid 0")
+        });
+        assert_eq!(new.load(Ordering::Relaxed), 0);
+        renew(&ca, "second");
+        eventually("the new certificate", || new.load(Ordering::Relaxed) > 3);
+        stop.store(true, Ordering::Relaxed);
+        for client in clients {
+            client.join().unwrap();
+        }
+    });
+}
