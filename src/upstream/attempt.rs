@@ -120,8 +120,8 @@ impl Upstream {
     /// Drops what has been idle for too long; called by the worker at every [`super::pool::TICK`].
     pub fn sweep(&self) {
         self.patience.tick();
-        for pool in &self.pools {
-            pool.sweep();
+        for (pool, backend) in self.pools.iter().zip(&self.group.backends) {
+            pool.sweep(&backend.addresses());
         }
     }
 
@@ -371,10 +371,10 @@ impl Upstream {
     }
 
     async fn connect(&self, index: usize, backend: &Arc<Backend>) -> Result<Lease, ConnectError> {
-        let mut addresses = backend.addresses();
-        if addresses.is_empty() {
-            addresses = backend.resolve().await?;
+        if backend.addresses().is_empty() {
+            backend.resolve().await?;
         }
+        let addresses = backend.addresses_in_turn();
         self.pools[index]
             .connect(&addresses, backend.tls.as_ref(), self.timeouts.connect)
             .await

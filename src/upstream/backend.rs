@@ -143,6 +143,7 @@ pub struct Backend {
     /// What the balancing algorithms remember of it.
     pub seat: Seat,
     duty: AtomicU8,
+    turn: AtomicUsize,
     hits: AtomicU32,
     state: AtomicU8,
     obeys: AtomicU8,
@@ -178,6 +179,7 @@ impl Backend {
             looks: Looks::default(),
             seat,
             duty: AtomicU8::new(Duty::Ready as u8),
+            turn: AtomicUsize::new(0),
             hits: AtomicU32::new(0),
             state: AtomicU8::new(State::Unknown as u8),
             obeys: AtomicU8::new(Obedience::Unproven as u8),
@@ -306,13 +308,29 @@ impl Backend {
         self.addresses.load_full()
     }
 
+    /// Its addresses in the order in which the next connection tries them: those of the family that
+    /// the resolver prefers take turns, the others stay behind.
+    pub fn addresses_in_turn(&self) -> Vec<SocketAddr> {
+        let mut addresses = self.addresses().to_vec();
+        if let [first, _, ..] = addresses[..] {
+            let preferred = addresses
+                .iter()
+                .take_while(|other| other.is_ipv4() == first.is_ipv4())
+                .count();
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+            addresses[..preferred].rotate_left(turn % preferred);
+        }
+        addresses
+    }
+
     /// Resolves its name, and remembers the answer; a failing resolver leaves the last answer.
     pub async fn resolve(&self) -> std::io::Result<Arc<Vec<SocketAddr>>> {
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
         match tokio::net::lookup_host((host, self.port)).await {
             Ok(found) => {
                 let found: Vec<_> = found.collect();
-                if *self.addresses.load_full() != found {
+                // many servers of names turn the list round at each answer
+                if !same_set(&self.addresses.load(), &found) {
                     self.addresses.store(Arc::new(found));
                 }
                 Ok(self.addresses())
@@ -377,6 +395,12 @@ impl Drop for InFlight {
     }
 }
 
+/// Whether two lists hold the same addresses, in whatever order.
+fn same_set(one: &[SocketAddr], other: &[SocketAddr]) -> bool {
+    let within = |some: &[SocketAddr], all: &[SocketAddr]| some.iter().all(|a| all.contains(a));
+    within(one, other) && within(other, one)
+}
+
 /// Unix time in milliseconds.
 pub fn now_ms() -> u64 {
     SystemTime::now()
@@ -420,6 +444,30 @@ mod tests {
         nn.set_state(State::Standby);
         nn.set_state(State::Active);
         assert!(nn.active_since() > since);
+    }
+
+    #[test]
+    fn the_addresses_of_a_name_take_turns_and_their_order_is_no_news() {
+        let nn = backend();
+        let of = |texts: &[&str]| -> Vec<SocketAddr> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        assert!(nn.addresses_in_turn().is_empty());
+        nn.addresses
+            .store(Arc::new(of(&["10.0.0.1:1", "10.0.0.2:1", "[::1]:1"])));
+        let firsts: Vec<_> = (0..4)
+            .map(|_| nn.addresses_in_turn()[0].to_string())
+            .collect();
+        assert_eq!(
+            firsts,
+            ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.1:1", "10.0.0.2:1"]
+        );
+        assert_eq!(nn.addresses_in_turn()[2].to_string(), "[::1]:1");
+        let (one, turned) = (
+            of(&["10.0.0.1:1", "10.0.0.2:1"]),
+            of(&["10.0.0.2:1", "10.0.0.1:1"]),
+        );
+        assert!(same_set(&one, &turned) && !same_set(&one, &turned[..1]) && !same_set(&[], &one));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::{
     cell::{Cell, RefCell},
     net::SocketAddr,
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
@@ -37,6 +38,10 @@ const MAX_HEAD: usize = 64 * 1024;
 pub struct Pool {
     idle: RefCell<Vec<Idle>>,
     ticks: Cell<u32>,
+    /// Where the name led at the last sweep.
+    addresses: RefCell<Arc<Vec<SocketAddr>>>,
+    /// Counts how often it has come to lead elsewhere.
+    moves: Cell<u32>,
 }
 
 #[derive(Debug)]
@@ -53,6 +58,8 @@ pub struct Lease {
     pub sender: SendRequest<SendBody>,
     /// It served an earlier request.
     pub reused: bool,
+    /// [`Pool::moves`] when it was opened.
+    moves: u32,
     /// Counts the request that it carries.
     pub in_flight: Option<InFlight>,
 }
@@ -79,6 +86,7 @@ impl Pool {
                 pool: Rc::clone(self),
                 sender: top.sender,
                 reused: true,
+                moves: self.moves.get(),
                 in_flight: None,
             });
         }
@@ -106,12 +114,19 @@ impl Pool {
             pool: Rc::clone(self),
             sender,
             reused: false,
+            moves: self.moves.get(),
             in_flight: None,
         })
     }
 
-    /// Counts time, and drops connections that have been idle for too long.
-    pub fn sweep(&self) {
+    /// Counts time, and drops connections that have been idle for too long. Where the name has come
+    /// to lead to other `addresses` no connection is used again.
+    pub fn sweep(&self, addresses: &Arc<Vec<SocketAddr>>) {
+        if !Arc::ptr_eq(&self.addresses.borrow(), addresses) {
+            self.addresses.replace(Arc::clone(addresses));
+            self.moves.set(self.moves.get().wrapping_add(1));
+            self.clear();
+        }
         let now = self.ticks.get().wrapping_add(1);
         self.ticks.set(now);
         self.idle
@@ -128,7 +143,7 @@ impl Pool {
 impl Lease {
     /// Gives the connection back.
     pub fn give_back(self) {
-        if self.sender.is_closed() {
+        if self.sender.is_closed() || self.moves != self.pool.moves.get() {
             return;
         }
         let mut idle = self.pool.idle.borrow_mut();

@@ -114,7 +114,11 @@ impl AsyncWrite for Wire {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
+            // most requests are a head and nothing else, and `send` is cheaper than `writev`
+            Self::Plain(tcp) => match bufs {
+                [only] => Pin::new(tcp).poll_write(cx, only),
+                several => Pin::new(tcp).poll_write_vectored(cx, several),
+            },
             Self::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
         }
     }
