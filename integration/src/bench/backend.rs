@@ -22,6 +22,9 @@ pub struct Backend {
 }
 
 impl Backend {
+    /// What it answers as a coordinator does, with an address and 4 KiB.
+    pub const STATEMENT: &str = "/v1/statement/queued/20261126_101500_00042_abcde/1";
+
     /// Starts it.
     pub fn start(stage: &Stage) -> Result<Backend> {
         let listen = Backend::address();

@@ -11,12 +11,17 @@ use super::load::{Load, Pace, Requests};
 use super::options::Options;
 use super::peer::Peer;
 use super::relay::{measure, micros_each};
-use super::stage::{Stage, USER};
+use super::stage::{PROXY, Stage, USER};
 use super::who::{Metric, Task, Who};
 use crate::progress;
 
 const CONNECTIONS: usize = 16;
-const TASKS: [Task; 3] = [Task::LoginKept, Task::LoginFresh, Task::LoginRelayed];
+const TASKS: [Task; 4] = [
+    Task::LoginKept,
+    Task::LoginFresh,
+    Task::LoginRelayed,
+    Task::LoginTwice,
+];
 
 /// Measures bare loop, httpd and gateway, a round after the other.
 pub fn run(stage: &Stage, options: &Options, figures: &mut Figures) -> Result<()> {
@@ -43,6 +48,9 @@ pub fn run(stage: &Stage, options: &Options, figures: &mut Figures) -> Result<()
         bare_loop(stage, options.logins, figures)?;
         for task in TASKS {
             for peer in &peers {
+                if task == Task::LoginTwice && peer.who != Who::Gateway {
+                    continue;
+                }
                 logins(stage, peer, &backend, task, options.logins, figures)?;
             }
         }
@@ -72,6 +80,7 @@ fn logins(
 ) -> Result<()> {
     let path = match (task, peer.who) {
         (Task::LoginRelayed, _) => "/page",
+        (Task::LoginTwice, _) => Backend::STATEMENT,
         (_, Who::Httpd) => Peer::HTTPD_LOCAL,
         (_, _) => Peer::GATEWAY_LOCAL,
     };
@@ -83,6 +92,12 @@ fn logins(
         .collect();
     let mut check = |answer: &Answer<'_>| match (task, peer.who) {
         (Task::LoginRelayed, _) => answer.must_be(200, &backend.body),
+        (Task::LoginTwice, _) => {
+            answer.must_have(200)?;
+            let body = String::from_utf8_lossy(&answer.body);
+            ensure!(body.contains(PROXY), "an address leads elsewhere: {body}");
+            Ok(())
+        }
         (_, Who::Httpd) => answer.must_be(200, Peer::HTTPD_PAGE.as_bytes()),
         (_, _) => {
             answer.must_have(200)?;

@@ -74,6 +74,8 @@ pub enum Task {
     LoginFresh,
     /// A login a request on kept-alive connections; the answer is the backend's 4 KiB.
     LoginRelayed,
+    /// As Presto's clients do: a token a request, and a token of the gateway's to the coordinator.
+    LoginTwice,
     /// Memory of sessions.
     Sessions,
     /// Memory of idle connections.
@@ -105,6 +107,9 @@ impl fmt::Display for Task {
             Task::LoginKept => "SPNEGO login with a fresh token each, 16 kept-alive connections",
             Task::LoginFresh => "SPNEGO login with a fresh token each, a new connection each",
             Task::LoginRelayed => "SPNEGO login and GET of 4 KiB, 16 kept-alive connections",
+            Task::LoginTwice => {
+                "a login in and a login out a request (Presto), 16 kept-alive connections"
+            }
             Task::Sessions => "memory of sessions",
             Task::Idle => "memory of idle kept-alive connections",
             Task::FileStatus => "WebHDFS GETFILESTATUS as alice, 4 connections",
