@@ -157,7 +157,7 @@ impl Inner {
         };
         let result = result.and_then(|answer| {
             if upgrade::is_consent(&answer) {
-                return upgrade::answer(answer, session, &self.console, client.tls);
+                return upgrade::answer(answer, &out, session, &self.console, client.tls);
             }
             let by = waited.map(|(asked, waited)| AnsweredBy {
                 backend: Arc::clone(&answer.backend.key.authority),

@@ -16,7 +16,7 @@ use crate::{
     refusal::Refusal,
     rewrite::set_cookie,
     server::Tunnel,
-    upstream::attempt::Answer,
+    upstream::attempt::{Answer, Outgoing},
 };
 
 /// The protocol that a request wants to go on with, if it may: one, named by a GET without a body
@@ -73,6 +73,7 @@ pub fn is_consent(answer: &Answer) -> bool {
 /// session's end.
 pub fn answer(
     answer: Answer,
+    out: &Outgoing,
     session: &Session,
     console: &Console,
     tls: bool,
@@ -82,8 +83,13 @@ pub fn answer(
         mut lease,
         ..
     } = answer;
-    let protocol = response.headers().get(header::UPGRADE).cloned();
-    let protocol = protocol.ok_or(Refusal::BackendBroken)?;
+    // it may choose among what was offered, and that was one
+    let same = |chosen: &&HeaderValue| {
+        let offered = out.headers.get(header::UPGRADE);
+        offered.is_some_and(|offered| offered.as_bytes().eq_ignore_ascii_case(chosen.as_bytes()))
+    };
+    let chosen = response.headers().get(header::UPGRADE).filter(same);
+    let protocol = chosen.cloned().ok_or(Refusal::BackendBroken)?;
     let backend = hyper::upgrade::on(&mut response);
     let left = session.expires().saturating_sub(unix_now());
     let tunnel = Tunnel {

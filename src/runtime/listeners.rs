@@ -50,16 +50,21 @@ pub(super) fn lay_out(config: &Config) -> Result<Layout, TlsError> {
             layout.sites[place].consoles.push(index);
         }
         for address in &console.redirect_from {
-            let Some(target) = console.listen.first() else {
+            if let Some(place) = at.get(address) {
+                layout.widen(*place, console);
                 continue;
-            };
-            let hosts = console.hosts.clone();
-            let is_ours = Arc::new(move |name: &str| hosts.iter().any(|host| **host == *name));
-            let role = Role::Redirect(Redirect {
-                port: target.port(),
-                is_ours,
-            });
-            layout.add(*address, role, sources(console));
+            }
+            let sharing = config.consoles.iter();
+            let ports: HashMap<Arc<str>, u16> = sharing
+                .filter(|other| other.redirect_from.contains(address))
+                .filter_map(|other| Some((other, other.listen.first()?.port())))
+                .flat_map(|(other, port)| {
+                    other.hosts.iter().map(move |host| (Arc::clone(host), port))
+                })
+                .collect();
+            let ports = Arc::new(ports);
+            let role = Role::Redirect(Redirect { ports });
+            at.insert(*address, layout.add(*address, role, sources(console)));
         }
     }
     for (index, proxy) in config.kdc_proxies.iter().enumerate() {

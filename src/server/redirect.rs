@@ -1,8 +1,8 @@
 //! Listeners that only lead to `https` (`redirect_from`).
 
 use std::{
+    collections::HashMap,
     convert::Infallible,
-    fmt,
     future::{Ready, ready},
     sync::Arc,
     task::{Context, Poll},
@@ -18,20 +18,10 @@ use crate::refusal::Refusal;
 /// Where a redirect listener leads.
 ///
 /// Only to hosts that the console serves: a redirect that follows any `Host` would be an open one.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Redirect {
-    /// The port of the `https` listener.
-    pub port: u16,
-    /// Whether a host name (lower case, without port) is one of the console's.
-    pub is_ours: Arc<dyn Fn(&str) -> bool + Send + Sync>,
-}
-
-impl fmt::Debug for Redirect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Redirect")
-            .field("port", &self.port)
-            .finish_non_exhaustive()
-    }
+    /// The port of the `https` listener of each host name that is ours, lower case.
+    pub ports: Arc<HashMap<Arc<str>, u16>>,
 }
 
 impl Redirect {
@@ -55,14 +45,12 @@ impl Redirect {
             }
             _ => &host,
         };
-        if !(self.is_ours)(name) {
-            return Err(Refusal::UnknownHost);
-        }
+        let port = *self.ports.get(name).ok_or(Refusal::UnknownHost)?;
         let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
         if !path.starts_with('/') {
             return Err(Refusal::BadPath);
         }
-        let location = match self.port {
+        let location = match port {
             443 => format!("https://{name}{path}"),
             port => format!("https://{name}:{port}{path}"),
         };
@@ -122,8 +110,7 @@ mod tests {
 
     fn answer(port: u16, method: Method, uri: &str, host: &str) -> (StatusCode, String) {
         let redirect = Redirect {
-            port,
-            is_ours: Arc::new(|host| host == "proxy.example.com"),
+            ports: Arc::new(HashMap::from([("proxy.example.com".into(), port)])),
         };
         let request = Request::builder()
             .method(method)

@@ -12,6 +12,7 @@ use rustls::{
 
 use crate::{
     config::ServerTls,
+    telemetry::metrics,
     tls::{TlsError, facts::Facts},
 };
 
@@ -55,8 +56,13 @@ impl fmt::Debug for Tls {
 
 fn read(config: &ServerTls) -> Result<Arc<ServerConfig>, TlsError> {
     let mut by_name = ByName::default();
+    let mut ends = Vec::new();
     for source in &config.certificates {
-        by_name.add(source.load()?.certified);
+        let pair = source.load()?;
+        if let Some(facts) = pair.chain.first().and_then(|leaf| Facts::of(leaf)) {
+            ends.push((source.file(), facts.not_after.timestamp()));
+        }
+        by_name.add(pair.certified);
     }
     let mut server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(config.min_version.versions())?
@@ -67,6 +73,14 @@ fn read(config: &ServerTls) -> Result<Arc<ServerConfig>, TlsError> {
     }
     server.alpn_protocols.push(b"http/1.1".to_vec());
     server.ticketer = ring::Ticketer::new()?;
+    // none of them counts unless all can be used
+    for (file, end) in ends {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "seconds until far beyond any certificate"
+        )]
+        metrics::certificate_end(&file.display().to_string()).set(end as f64);
+    }
     Ok(Arc::new(server))
 }
 

@@ -30,6 +30,8 @@ pub const SESSIONS: &str = "spnegate_sessions";
 pub const KEYTAB_VALID: &str = "spnegate_keytab_valid";
 /// 1 while every file of certificates, keys and trusted CAs that has changed can be used.
 pub const TLS_VALID: &str = "spnegate_tls_valid";
+/// Unix time at which a certificate in use towards clients ends, by its file.
+pub const CERTIFICATE_END: &str = "spnegate_certificate_end_seconds";
 /// Open client connections.
 pub const CONNECTIONS: &str = "spnegate_connections";
 /// Connections closed at once because `server.max_connections` was reached.
@@ -120,6 +122,11 @@ fn describe() {
     describe_gauge!(SESSIONS, Unit::Count, "Cached sessions.");
     describe_gauge!(KEYTAB_VALID, Unit::Count, "1 while the keytab is valid.");
     describe_gauge!(TLS_VALID, Unit::Count, "1 while the TLS files are valid.");
+    describe_gauge!(
+        CERTIFICATE_END,
+        Unit::Seconds,
+        "When a certificate towards clients ends."
+    );
     describe_gauge!(TUNNELS, Unit::Count, "Open upgraded connections.");
     describe_gauge!(CONNECTIONS, Unit::Count, "Open client connections.");
     describe_counter!(
@@ -344,6 +351,11 @@ pub fn keytab_valid() -> Gauge {
 /// Whether the files of certificates and keys are valid (1 or 0).
 pub fn tls_valid() -> Gauge {
     metrics::gauge!(TLS_VALID)
+}
+
+/// When the certificate of that file ends, in Unix time.
+pub fn certificate_end(file: &str) -> Gauge {
+    metrics::gauge!(CERTIFICATE_END, "file" => file.to_owned())
 }
 
 /// Upgraded connections.

@@ -334,17 +334,19 @@ impl Group {
                 state = state.word(),
                 "backend changed"
             );
-            let up = matches!(state, State::Active | State::Standby);
-            metrics::BackendMetrics::new(&self.console, &backend.key.authority)
-                .set(up, state == State::Active);
             if state != State::Active {
                 for other in &self.backends {
                     other.kick.notify_one();
                 }
             }
-            self.changed.notify_waiters();
-            self.offer();
         }
+        // another console's look at the same server may have made the news: who waits here has not
+        // heard of it
+        let up = matches!(state, State::Active | State::Standby);
+        metrics::BackendMetrics::new(&self.console, &backend.key.authority)
+            .set(up, state == State::Active);
+        self.changed.notify_waiters();
+        self.offer();
     }
 
     /// Hands free places to those who wait for one.

@@ -64,6 +64,18 @@ fn a_renewed_keystore_is_taken_over_under_load_without_a_lost_request() {
     let address = gateway.address();
     let cookie = world().cookie_for("alice", Scheme::Tls);
     let request = gateway.ask("GET /x").header("Cookie", &cookie).bytes();
+    let shown_end = || {
+        let metrics = gateway.admin("/metrics");
+        let file = ca.path("server.p12").display().to_string();
+        let line = format!("spnegate_certificate_end_seconds{{file=\"{file}\"}} ");
+        let line = metrics.lines().find_map(|l| l.strip_prefix(&line));
+        line.map(str::to_owned)
+    };
+    assert!(
+        shown_end().unwrap().starts_with("6406"),
+        "{:?}",
+        shown_end()
+    );
     let (stop, asked, new) = (
         AtomicBool::new(false),
         AtomicUsize::new(0),
@@ -103,4 +115,36 @@ fn a_renewed_keystore_is_taken_over_under_load_without_a_lost_request() {
             client.join().unwrap();
         }
     });
+}
+
+#[test]
+fn consoles_of_one_address_share_their_plain_port() {
+    let (ca, backend) = (ca("ours"), backend());
+    let files = ca.issue("proxy", &[&world().proxy]).files();
+    let lines = format!(
+        "tls = {{ cert = \"{}\", key = \"{}\" }}\nredirect_from = \"127.0.7.2:47113\"",
+        files[0].display(),
+        files[1].display()
+    );
+    let alias = format!("hosts = [\"alias.{}\"]", world().realm.domain());
+    let gateway = gateway()
+        .console("generic")
+        .name("one")
+        .listen("127.0.7.2:47112")
+        .with(&lines)
+        .backend(&backend)
+        .console("generic")
+        .name("two")
+        .listen("127.0.7.2:47112")
+        .with(&lines)
+        .with(&alias)
+        .backend(&backend)
+        .run();
+    let plain = "127.0.7.2:47113".parse().unwrap();
+    for host in ["proxy", "alias"] {
+        let host = format!("{host}.{}", world().realm.domain());
+        let answer = gateway.ask_at(plain, "GET /x").host(Some(&host)).answer();
+        let place = format!("https://{host}:47112/x");
+        assert_eq!(answer.header("location"), Some(place.as_str()));
+    }
 }

@@ -193,6 +193,20 @@ fn an_upgrade_to_http_is_not_passed_on_and_consent_that_nobody_asked_for_is_brok
 }
 
 #[test]
+fn consent_to_something_else_is_broken() {
+    let server = Server::start(|mut stream| {
+        let other =
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+        stream.write_all(other).unwrap();
+        let _ = stream.read(&mut [0]);
+    });
+    let gateway = plain(&server).run();
+    let mut client = gateway.connect();
+    client.send(handshake(&gateway, &[]));
+    client.answer().is(Refusal::BackendBroken);
+}
+
+#[test]
 fn a_backend_may_decline() {
     let server = Server::start(|mut stream| {
         let no = b"HTTP/1.1 426 Upgrade Required\r\nUpgrade: foo\r\nContent-Length: 2\r\n\r\nno";

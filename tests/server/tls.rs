@@ -231,8 +231,7 @@ fn a_tls_handshake_that_does_not_end_is_closed() {
 #[test]
 fn a_redirect_listener_leads_to_https() {
     let role = Role::Redirect(Redirect {
-        port: 8443,
-        is_ours: Arc::new(|host| host == "proxy.example.com"),
+        ports: Arc::new([("proxy.example.com".into(), 8443)].into()),
     });
     let server = server().listener("127.0.0.1:0", role).run();
     let mut tcp = server.connect_to(1);

@@ -198,7 +198,9 @@ fn collision(claim: &Claim<'_, '_>, earlier: &Claim<'_, '_>) -> Option<Fault> {
         (Claimant::Serves(one), Claimant::Serves(other)) => shared(a, one, other).map(Fault::from),
         (Claimant::Redirects(one), Claimant::Redirects(other)) => {
             let port = |console: &Console| console.listen.first().map(SocketAddr::port);
-            if port(one) == port(other) {
+            if one.accept_proxy != other.accept_proxy {
+                Some(proxy_differs(a, other).into())
+            } else if port(one) == port(other) {
                 None
             } else {
                 overlap(a, one, other).map(Fault::from)
@@ -245,16 +247,18 @@ fn shared(listener: SocketAddr, one: &Console, other: &Console) -> Option<Consol
         });
     }
     if one.accept_proxy != other.accept_proxy {
-        return Some(ConsoleFault::ProxyDiffers {
-            listener,
-            other: other.name.to_string(),
-        });
+        return Some(proxy_differs(listener, other));
     }
     if one.path == other.path {
         overlap(listener, one, other)
     } else {
         None
     }
+}
+
+fn proxy_differs(listener: SocketAddr, other: &Console) -> ConsoleFault {
+    let other = other.name.to_string();
+    ConsoleFault::ProxyDiffers { listener, other }
 }
 
 fn overlap(listener: SocketAddr, one: &Console, other: &Console) -> Option<ConsoleFault> {

@@ -122,6 +122,27 @@ async fn a_held_request_goes_on_when_one_becomes_active() {
     assert_eq!(group.held.load(Ordering::Acquire), 0);
 }
 
+#[tokio::test]
+async fn a_held_request_hears_what_another_consoles_look_has_found() {
+    let here = group(Balance::Active);
+    let shared = here.backends.clone();
+    let there = Group::new("oozie".into(), shared, Policy::plain(Balance::Active, 2));
+    let waiting = tokio::spawn({
+        let there = Arc::clone(&there);
+        async move {
+            let end = hold_until(Duration::from_secs(60));
+            there.pick_or_wait(&anybody(), end).await
+        }
+    });
+    while there.held.load(Ordering::Acquire) == 0 {
+        tokio::task::yield_now().await;
+    }
+    here.learn(0, State::Active);
+    // its own look finds what the server is known to be by now
+    there.learn(0, State::Active);
+    assert_eq!(waiting.await.unwrap().map(|(index, _)| index), Ok(0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn waiting_ends_at_the_deadline() {
     let group = group(Balance::Active);
