@@ -12,24 +12,22 @@ use std::{
 };
 
 use crate::server::{
-    ConnInfo, ServerTimeouts,
+    ConnInfo,
     framing::scan::{Scan, Verdict},
     multiplex::{Frames, Streams},
     sources::Place,
     tunnel::Tunnel,
 };
 
-/// The longest tick.
-const TICK: Duration = Duration::from_millis(250);
 /// Full ticks without a request after which a connection is parked in any case.
 const PARK: u32 = 2;
 /// How long a connection that was just taken up may be quiet before it is parked: this, to twice
 /// this. A burst of thousands then needs buffers for the few that are at work.
 pub(super) const HASTE: Duration = Duration::from_millis(10);
-/// How long the last answer of a refused request is kept readable for the client.
-const LINGER: Duration = Duration::from_secs(2);
-/// How long idle connections are still served when a drain begins.
-const GRACE: Duration = Duration::from_secs(1);
+
+mod limits;
+
+pub(super) use limits::Limits;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,39 +63,6 @@ pub(super) enum End {
     Body,
     /// HTTP/2: told to open no more streams; what is open goes on.
     Goodbye,
-}
-
-/// The limits in ticks.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    /// The length of a tick.
-    pub(super) tick: Duration,
-    pub(super) head: u32,
-    pub(super) idle: u32,
-    pub(super) body_idle: u32,
-    pub(super) linger: u32,
-    tunnel: u32,
-    grace: u32,
-}
-
-impl Limits {
-    pub(super) fn new(timeouts: ServerTimeouts) -> Self {
-        let shortest = timeouts.head.min(timeouts.idle).min(timeouts.body_idle);
-        let tick = (shortest / 8).clamp(Duration::from_millis(5), TICK);
-        let ticks = |limit: Duration| {
-            // one more: the first tick may be nearly over when something begins
-            u32::try_from(limit.as_millis().div_ceil(tick.as_millis()) + 1).unwrap_or(u32::MAX)
-        };
-        Self {
-            tick,
-            head: ticks(timeouts.head),
-            idle: ticks(timeouts.idle),
-            body_idle: ticks(timeouts.body_idle),
-            linger: ticks(LINGER),
-            tunnel: ticks(timeouts.tunnel),
-            grace: ticks(GRACE),
-        }
-    }
 }
 
 /// A worker's time.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::*;
-use crate::server::ListenerId;
+use crate::server::{ListenerId, ServerTimeouts};
 
 fn limits() -> Limits {
     Limits::new(ServerTimeouts {

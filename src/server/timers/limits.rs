@@ -1,0 +1,45 @@
+//! The limits of a connection's phases, counted in ticks.
+
+use std::time::Duration;
+
+use crate::server::ServerTimeouts;
+
+/// The longest tick.
+const TICK: Duration = Duration::from_millis(250);
+/// How long the last answer of a refused request is kept readable for the client.
+const LINGER: Duration = Duration::from_secs(2);
+/// How long idle connections are still served when a drain begins.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The limits in ticks.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::server) struct Limits {
+    /// The length of a tick.
+    pub(in crate::server) tick: Duration,
+    pub(in crate::server) head: u32,
+    pub(in crate::server) idle: u32,
+    pub(in crate::server) body_idle: u32,
+    pub(in crate::server) linger: u32,
+    pub(in crate::server) tunnel: u32,
+    pub(in crate::server) grace: u32,
+}
+
+impl Limits {
+    pub(in crate::server) fn new(timeouts: ServerTimeouts) -> Self {
+        let shortest = timeouts.head.min(timeouts.idle).min(timeouts.body_idle);
+        let tick = (shortest / 8).clamp(Duration::from_millis(5), TICK);
+        let ticks = |limit: Duration| {
+            // one more: the first tick may be nearly over when something begins
+            u32::try_from(limit.as_millis().div_ceil(tick.as_millis()) + 1).unwrap_or(u32::MAX)
+        };
+        Self {
+            tick,
+            head: ticks(timeouts.head),
+            idle: ticks(timeouts.idle),
+            body_idle: ticks(timeouts.body_idle),
+            linger: ticks(LINGER),
+            tunnel: ticks(timeouts.tunnel),
+            grace: ticks(GRACE),
+        }
+    }
+}
