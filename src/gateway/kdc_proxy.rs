@@ -167,7 +167,8 @@ impl Inner {
             .find(|served| served.name.eq_ignore_ascii_case(realm));
         let Some(served) = served else {
             record.end(Reason::RealmDenied);
-            tracing::info!(realm, client = %client.ip(), "a realm that no kdc_proxy names");
+            // whoever reaches the port can cause it
+            tracing::debug!(?realm, client = %client.ip(), "a realm that no kdc_proxy names");
             let text = "this realm is not served by the KDC proxy of the gateway";
             return message::error(ErrorCode::Generic, realm, text);
         };

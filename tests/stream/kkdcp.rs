@@ -143,3 +143,31 @@ fn an_unlisted_realm_is_told_so_in_a_krb_error() {
     let text = String::from_utf8_lossy(&answer);
     assert!(text.contains("not served by the KDC proxy"), "{text}");
 }
+
+#[test]
+fn a_console_and_the_kdc_proxy_share_a_listener() {
+    let world = world();
+    let (cert, key) = write_pem(&world.realm.path(""), &["localhost"]);
+    let (realm, host) = (
+        world.realm.name(),
+        format!("proxy.{}", world.realm.domain()),
+    );
+    let gateway = Gateway::start(&format!(
+        "[kerberos]\nkeytab = \"{}\"\ndefault_realm = \"{realm}\"\nreplay_cache = \"none\"\n\
+         [[console]]\nname = \"files\"\nkind = \"generic\"\nlisten = \"127.0.0.1:0\"\n\
+         identity = \"simple\"\nbackends = [\"http://{}\"]\nhosts = [\"{host}\"]\n\
+         tls = {{ cert = \"{}\", key = \"{}\" }}\n\
+         [[kdc_proxy]]\nlisten = \"127.0.0.1:0\"\nrealm = \"{realm}\"\nbackends = [\"{}\"]\n",
+        world.keytab.display(),
+        nobody(),
+        cert.display(),
+        key.display(),
+        world.realm.address(),
+    ));
+    let kdc = format!("https://localhost:{}/KdcProxy", gateway.http().port());
+    let anchors = format!("http_anchors = FILE:{}", cert.display());
+    world.client(&kdc, "", &anchors).log_in().unwrap();
+    // what is not for the proxy is the console's
+    let (_, log) = gateway.stop();
+    assert!(log.iter().all(|line| line["console"].is_null()), "{log:?}");
+}
