@@ -5,6 +5,9 @@
 //! does not take is kept, and only until it does. A side that shuts its direction is answered by
 //! shutting the other's; a side that resets makes a reset of the other, so that what was cut off
 //! does not look complete.
+//!
+//! No `splice`: on loopback HAProxy's TCP mode was measured at 0.48 CPU seconds a GiB with it and at
+//! 0.47 to 0.57 without, this loop at 0.49 to 0.54. That does not pay for two pipes a connection.
 
 use std::{
     cell::{Cell, RefCell},

@@ -2,8 +2,9 @@
 
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     sync::OnceLock,
 };
 
@@ -76,6 +77,10 @@ pub const UDP: &str = "udp_preference_limit = 32700";
 
 impl Client<'_> {
     fn run(&self, program: &str, arguments: &[&str]) -> Output {
+        self.command(program, arguments).output().unwrap()
+    }
+
+    fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut words = self.prefix.iter().map(String::as_str).chain([program]);
         let mut command = Command::new(words.next().unwrap());
         command
@@ -83,9 +88,8 @@ impl Client<'_> {
             .args(arguments)
             .env("KRB5_CONFIG", &self.conf)
             .env("KRB5CCNAME", format!("FILE:{}", self.cache.display()))
-            .env("LC_ALL", "C")
-            .output()
-            .unwrap()
+            .env("LC_ALL", "C");
+        command
     }
 
     /// Logs in and gets a ticket; what it said if it could not.
@@ -108,6 +112,26 @@ impl Client<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Changes a user's password.
+    pub fn change_password(&self, user: &Principal, old: &str, new: &str) -> Result<(), String> {
+        let mut child = self
+            .command("kpasswd", &[&user.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        write!(input, "{old}\n{new}\n{new}\n").unwrap();
+        drop(input);
+        let output = child.wait_with_output().unwrap();
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = [output.stdout, output.stderr].concat();
+        Err(String::from_utf8_lossy(&said).into_owned())
     }
 
     /// Logs in with Java's `Krb5LoginModule`.

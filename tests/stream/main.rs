@@ -19,6 +19,7 @@ mod kdc;
 mod kkdcp;
 mod limits;
 mod namespace;
+mod password;
 mod proxy_header;
 mod tcp;
 mod udp;

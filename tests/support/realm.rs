@@ -97,6 +97,24 @@ impl Realm {
         self.address
     }
 
+    /// Where passwords are changed once `kadmind` runs, TCP and UDP.
+    pub fn passwords(&self) -> SocketAddr {
+        self.beside(2_000)
+    }
+
+    fn beside(&self, ports: u16) -> SocketAddr {
+        (self.address.ip(), self.address.port() + ports).into()
+    }
+
+    /// Starts the server that changes passwords; it ends with what is given back.
+    pub fn start_kadmind(&self) -> impl Drop + use<> {
+        let kadmind = self.start_warded("kadmind -nofork -r \"$0\"", "kadmind.out");
+        eventually("kadmind listens", || {
+            TcpStream::connect(self.passwords()).is_ok()
+        });
+        kadmind
+    }
+
     /// A file in the realm's directory.
     pub fn path(&self, file: &str) -> PathBuf {
         self.directory.join(file)
@@ -161,24 +179,29 @@ impl Realm {
 
     /// Starts the KDC and waits until it listens.
     pub fn start_kdc(&mut self) {
+        self.kdc = Some(self.start_warded("krb5kdc -n -r \"$0\"", "kdc.out"));
+        eventually("the KDC listens", || {
+            TcpStream::connect(self.address).is_ok()
+        });
+    }
+
+    /// A server of the realm that ends with its handle, or with this process.
+    fn start_warded(&self, line: &str, output: &str) -> Kdc {
         let mut warden = self
             .command("sh")
             .arg("-c")
-            .arg("krb5kdc -n -r \"$0\" >&2 & echo $!; read end; kill -9 $!; wait")
+            .arg(format!("{line} >&2 & echo $!; read end; kill -9 $!; wait"))
             .arg(&self.name)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(fs::File::create(self.path("kdc.out")).unwrap())
+            .stderr(fs::File::create(self.path(output)).unwrap())
             .spawn()
             .unwrap();
         let mut line = String::new();
         let output = warden.stdout.as_mut().unwrap();
         BufReader::new(output).read_line(&mut line).unwrap();
         let pid = Pid::from_raw(line.trim().parse().unwrap()).unwrap();
-        self.kdc = Some(Kdc { warden, pid });
-        eventually("the KDC listens", || {
-            TcpStream::connect(self.address).is_ok()
-        });
+        Kdc { warden, pid }
     }
 
     /// Ends the KDC; its port refuses connections.
@@ -237,10 +260,12 @@ impl Realm {
             ..
         } = self;
         let directory = directory.display();
+        let (admin, passwords) = (self.beside(1_000), self.passwords());
         format!(
             "[kdcdefaults]\n kdc_listen = {address}\n kdc_tcp_listen = {address}\n\
              [realms]\n {name} = {{\n  database_name = {directory}/principal\n  \
-             acl_file = {directory}/kadm5.acl\n  key_stash_file = {directory}/stash\n  \
+             acl_file = {directory}/kadm5.acl\n  kadmind_listen = {admin}\n  \
+             kpasswd_listen = {passwords}\n  key_stash_file = {directory}/stash\n  \
              supported_enctypes = aes256-cts-hmac-sha1-96:normal aes128-cts-hmac-sha1-96:normal\n  \
              max_life = 24h\n }}\n[logging]\n kdc = FILE:{directory}/kdc.log\n"
         )
