@@ -17,7 +17,7 @@ pub const HEADER: &str = "x-spnegate-admin";
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignment {
-    /// The console's name.
+    /// The name of a console or stream.
     pub console: String,
     /// `host:port` of its backend.
     pub backend: String,
@@ -41,10 +41,10 @@ pub enum ControlError {
     #[error("POST /backends/CONSOLE/HOST:PORT/drain, …/maintenance or …/ready")]
     Path,
     /// No such console.
-    #[error("there is no console `{0}`; the status page has their names")]
+    #[error("there is no console or stream `{0}`; the status page has their names")]
     Console(String),
     /// No such backend.
-    #[error("console `{console}` has no backend `{backend}`; it has {known}")]
+    #[error("`{console}` has no backend `{backend}`; it has {known}")]
     Backend {
         /// The console.
         console: String,

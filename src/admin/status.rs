@@ -100,7 +100,8 @@ pub struct StreamBackendStatus {
     pub backend: String,
     /// Where that is now.
     pub address: String,
-    /// `up`, `suspect` (left something without an answer) or `down`.
+    /// `up`, `suspect` (left something without an answer), `down`, or taken out: `drain`,
+    /// `maintenance`.
     pub state: &'static str,
     /// Seconds since it last came up or went down.
     pub since_seconds: u64,

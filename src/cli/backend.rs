@@ -34,7 +34,7 @@ pub(super) struct Gateway {
 /// Which backend.
 #[derive(Debug, clap::Args)]
 pub(super) struct Which {
-    /// The console's name
+    /// The name of a console or stream
     console: String,
     /// The backend, as host:port
     backend: String,

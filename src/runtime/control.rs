@@ -7,8 +7,23 @@ use crate::admin::control::{Assign, ControlError};
 
 /// For the admin listener.
 pub(super) fn assign(shared: &Shared) -> Assign {
-    let groups = Arc::clone(&shared.upstreams);
+    let (groups, streams) = (Arc::clone(&shared.upstreams), shared.streams.clone());
     Arc::new(move |wanted| {
+        let mut named = streams.streams.iter();
+        if let Some(stream) = named.find(|stream| *stream.name == *wanted.console) {
+            if stream.assign(&wanted.backend, wanted.duty) {
+                return Ok(());
+            }
+            // a console may have the same name
+            if groups.iter().all(|group| *group.console != *stream.name) {
+                let known: Vec<&str> = stream.backends.iter().map(|b| &*b.address).collect();
+                return Err(ControlError::Backend {
+                    console: wanted.console.clone(),
+                    backend: wanted.backend.clone(),
+                    known: known.join(", "),
+                });
+            }
+        }
         let group = groups
             .iter()
             .find(|group| *group.console == *wanted.console)

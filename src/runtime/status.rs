@@ -18,7 +18,7 @@ use crate::{
         target::{Standing, Target},
     },
     telemetry::metrics::{self, UPKEEP},
-    upstream::backend::{Backend, Obedience, State, now_ms},
+    upstream::backend::{Backend, Duty, Obedience, State, now_ms},
 };
 
 /// What the status page shows, looked at when it is asked for.
@@ -117,10 +117,11 @@ fn targets(group: &stream::Group) -> Vec<StreamBackendStatus> {
     let status = |target: &Arc<Target>| StreamBackendStatus {
         backend: target.backend.to_string(),
         address: target.address.to_string(),
-        state: match target.standing() {
-            Standing::Good => "up",
-            Standing::Suspect => "suspect",
-            Standing::Down => "down",
+        state: match (target.duty(), target.standing()) {
+            (Duty::Drain | Duty::Maintenance, _) => target.duty().word(),
+            (Duty::Ready, Standing::Good) => "up",
+            (Duty::Ready, Standing::Suspect) => "suspect",
+            (Duty::Ready, Standing::Down) => "down",
         },
         since_seconds: target.since().as_secs(),
         connections: target.load(),

@@ -2,7 +2,10 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,6 +20,7 @@ use crate::{
     balance::{self, Algorithm},
     config::{Check, StreamBackend},
     telemetry::metrics::StreamBackendMetrics,
+    upstream::backend::Duty,
 };
 
 /// The servers of a stream, shared by all threads.
@@ -35,6 +39,8 @@ pub struct Group {
     /// Counts the changes of `targets`.
     changes: watch::Sender<u64>,
     metrics: Vec<StreamBackendMetrics>,
+    /// What an operator wants of each server.
+    duties: Vec<Arc<AtomicU8>>,
 }
 
 impl Group {
@@ -51,6 +57,7 @@ impl Group {
             .iter()
             .map(|backend| StreamBackendMetrics::new(&name, &backend.address))
             .collect();
+        let duties = backends.iter().map(|_| Arc::default()).collect();
         let group = Self {
             name,
             check,
@@ -60,6 +67,7 @@ impl Group {
             targets: ArcSwap::default(),
             changes: watch::Sender::new(0),
             metrics,
+            duties,
         };
         for (index, backend) in group.backends.iter().enumerate() {
             if let Ok(ip) = backend.host.parse::<IpAddr>() {
@@ -77,7 +85,7 @@ impl Group {
     /// From now on the server has these addresses. What is known of an address that stays is kept;
     /// connections to one that goes are left alone.
     pub fn follow(&self, index: usize, addresses: &[IpAddr]) {
-        let Some(backend) = self.backends.get(index) else {
+        let (Some(backend), Some(duty)) = (self.backends.get(index), self.duties.get(index)) else {
             return;
         };
         let old = self.targets();
@@ -104,12 +112,29 @@ impl Group {
                 } else {
                     format!("{}/{ip}", backend.address)
                 };
-                known(address).unwrap_or_else(|| Arc::new(Target::new(backend, address, &key)))
+                known(address).unwrap_or_else(|| {
+                    Arc::new(Target::new(backend, address, &key, Arc::clone(duty)))
+                })
             }));
         }
         self.targets.store(Arc::new(new));
         self.changes.send_modify(|count| *count += 1);
         self.show(index);
+    }
+
+    /// Gives a server (`host:port`) a duty: taken out, it gets nothing new, and what it has goes on;
+    /// in maintenance it is not connected to for checks either. False where there is none of that
+    /// name.
+    pub fn assign(&self, backend: &str, duty: Duty) -> bool {
+        let is = |known: &StreamBackend| known.address.eq_ignore_ascii_case(backend);
+        let index = self.backends.iter().position(is);
+        let Some(number) = index.and_then(|index| self.duties.get(index)) else {
+            return false;
+        };
+        if number.swap(duty as u8, Ordering::AcqRel) != duty as u8 {
+            tracing::warn!(stream = %self.name, backend, duty = duty.word(), "server reassigned");
+        }
+        true
     }
 
     /// Waits until some server has an address, for at most `within`.
@@ -295,6 +320,20 @@ pub(super) mod tests {
             unknown.choose(0, &[]).unwrap_err(),
             Reason::BackendUnresolved
         );
+    }
+
+    #[test]
+    fn a_server_that_is_taken_out_gets_nothing_new_until_it_is_back() {
+        let servers = vec![backend("192.0.2.1", 88), backend("192.0.2.2", 88)];
+        let group = group(servers, Algorithm::First);
+        let chosen = || group.choose(0, &[]).map(|place| place.address.ip());
+        assert!(group.assign("192.0.2.1:88", Duty::Drain));
+        assert_eq!(chosen(), Ok(at(2)));
+        assert!(group.assign("192.0.2.2:88", Duty::Maintenance));
+        assert_eq!(chosen(), Err(Reason::BackendDown));
+        assert!(group.assign("192.0.2.1:88", Duty::Ready));
+        assert_eq!(chosen(), Ok(at(1)));
+        assert!(!group.assign("192.0.2.3:88", Duty::Drain));
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -13,6 +13,7 @@ use crate::{
     balance::{self, Candidate, Seat},
     config::{Check, StreamBackend},
     proxy_protocol,
+    upstream::backend::Duty,
 };
 
 /// An address that connections go to.
@@ -26,6 +27,8 @@ pub struct Target {
     pub send_proxy: Option<proxy_protocol::Version>,
     weight: u32,
     most: usize,
+    /// What an operator wants of the server; all its addresses share it.
+    duty: Arc<AtomicU8>,
     seat: Seat,
     load: AtomicUsize,
     health: Health,
@@ -63,13 +66,19 @@ pub struct Place(Arc<Target>);
 
 impl Target {
     /// A target that is up until it proves otherwise. `key` is what replicas know it by.
-    pub fn new(backend: &StreamBackend, address: SocketAddr, key: &str) -> Self {
+    pub fn new(
+        backend: &StreamBackend,
+        address: SocketAddr,
+        key: &str,
+        duty: Arc<AtomicU8>,
+    ) -> Self {
         Self {
             backend: Arc::clone(&backend.address),
             address,
             send_proxy: backend.send_proxy,
             weight: backend.weight,
             most: backend.max_connections.unwrap_or(usize::MAX),
+            duty,
             seat: Seat::new(key),
             load: AtomicUsize::new(0),
             health: Health {
@@ -95,8 +104,13 @@ impl Target {
             seat: &self.seat,
             weight,
             load: self.load(),
-            up: able && !self.is_full(),
+            up: able && self.duty() == Duty::Ready && !self.is_full(),
         }
+    }
+
+    /// What an operator wants of it.
+    pub fn duty(&self) -> Duty {
+        Duty::of(&self.duty)
     }
 
     /// Connections and flows there.
@@ -249,7 +263,12 @@ mod tests {
             max_connections: most,
             send_proxy: None,
         };
-        Arc::new(Target::new(&backend, ([127, 0, 0, 1], 1).into(), "a:1"))
+        Arc::new(Target::new(
+            &backend,
+            ([127, 0, 0, 1], 1).into(),
+            "a:1",
+            Arc::default(),
+        ))
     }
 
     #[test]

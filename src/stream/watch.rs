@@ -10,6 +10,7 @@ use tokio::{
 };
 
 use super::{Group, target::Target};
+use crate::upstream::backend::Duty;
 
 /// Looks up every name of the group again and again; a failed look-up changes nothing.
 pub async fn follow_names(group: Arc<Group>, every: Duration) {
@@ -64,7 +65,10 @@ pub async fn check(group: Arc<Group>) {
     loop {
         tick.tick().await;
         let targets = group.targets();
-        join_all(targets.iter().map(|target| look(&group, target))).await;
+        let looked_at = targets
+            .iter()
+            .filter(|target| target.duty() != Duty::Maintenance);
+        join_all(looked_at.map(|target| look(&group, target))).await;
     }
 }
 

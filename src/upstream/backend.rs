@@ -92,6 +92,15 @@ impl Duty {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Ready, Self::Drain, Self::Maintenance];
 
+    /// What stands in an atomic number.
+    pub(crate) fn of(number: &AtomicU8) -> Self {
+        match number.load(Ordering::Acquire) {
+            1 => Self::Drain,
+            2 => Self::Maintenance,
+            _ => Self::Ready,
+        }
+    }
+
     /// The word of command line, log and status page.
     pub const fn word(self) -> &'static str {
         match self {
@@ -256,11 +265,7 @@ impl Backend {
 
     /// What an operator wants of it.
     pub fn duty(&self) -> Duty {
-        match self.duty.load(Ordering::Acquire) {
-            1 => Duty::Drain,
-            2 => Duty::Maintenance,
-            _ => Duty::Ready,
-        }
+        Duty::of(&self.duty)
     }
 
     /// Books what an operator wants; true when it is news.

@@ -99,6 +99,21 @@ impl Gateway {
         text.split_once("\r\n\r\n").unwrap().1.to_owned()
     }
 
+    /// Takes a server out, or back in; the status line.
+    pub fn assign(&self, stream: &str, backend: SocketAddr, duty: &str) -> String {
+        let admin = self.running().admin_address().unwrap();
+        let mut tcp = connect(admin);
+        write!(
+            tcp,
+            "POST /backends/{stream}/{backend}/{duty} HTTP/1.0\r\nHost: {admin}\r\n\
+             X-Spnegate-Admin: yes\r\n\r\n"
+        )
+        .unwrap();
+        let mut text = String::new();
+        tcp.read_to_string(&mut text).unwrap();
+        text.lines().next().unwrap().to_owned()
+    }
+
     /// A metric whose labels are all of these, or nought.
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
         let metrics = self.admin("/metrics");

@@ -232,3 +232,21 @@ fn a_port_that_is_taken_is_named() {
         "{error}"
     );
 }
+
+#[test]
+fn a_server_that_is_drained_keeps_its_connections_and_gets_no_new_one() {
+    let [a, b] = [Server::echo("a").address, Server::echo("b").address];
+    let name = unique("duty");
+    let gateway = Gateway::start(&stream(&name, &[a, b], ""));
+    let mut before = gateway.connect();
+    assert_eq!(greeting(&mut before), "a");
+    assert!(gateway.assign(&name, a, "drain").contains(" 200 "));
+    assert_eq!(gateway.status(&name)["backends"][0]["state"], "drain");
+    assert_eq!(greeting(&mut gateway.connect()), "b");
+    before.write_all(b"x").unwrap();
+    assert_eq!(greeting(&mut before), "x");
+    assert!(gateway.assign(&name, a, "ready").contains(" 200 "));
+    assert_eq!(greeting(&mut gateway.connect()), "a");
+    assert!(gateway.assign(&name, nobody(), "drain").contains(" 404 "));
+    assert!(gateway.assign("no-such", a, "drain").contains(" 404 "));
+}
