@@ -26,7 +26,6 @@
 //! | [`tls`] | keys, certificates and truststores: PEM, PKCS#12, JKS, watched |
 //! | [`telemetry`] | metrics, access log, structured log |
 //! | [`admin`] | health, metrics, status |
-//! | [`proxy_protocol`] | PROXY headers, in and out |
 //! | [`der`] | reads and writes the DER of Kerberos |
 //! | [`refusal`] | every reason to refuse: status, reason word, page |
 
@@ -41,7 +40,6 @@ pub mod gateway;
 pub mod gss;
 pub mod identity;
 pub mod kinds;
-pub mod proxy_protocol;
 pub mod refusal;
 pub mod rewrite;
 pub mod runtime;

@@ -38,7 +38,7 @@ pub(crate) mod listen;
 mod multiplex;
 pub mod proxy_protocol;
 mod redirect;
-mod sources;
+pub(crate) mod sources;
 mod stream;
 mod timers;
 mod tls;

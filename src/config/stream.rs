@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use ipnet::IpNet;
 
 use super::ServerTls;
-use crate::{balance::Algorithm, proxy_protocol::Version};
+use crate::{balance::Algorithm, server::proxy_protocol::Version};
 
 /// `[[stream]]`: one relayed service.
 #[derive(Clone, Debug)]

@@ -1,9 +1,10 @@
-//! The PROXY protocol, version 1 and 2: a balancer in front says who the client is.
+//! The PROXY protocol, version 1 and 2: a balancer in front says who the client is, and a server behind
+//! is told.
 //!
 //! In a connection's way: before TLS, and only from listed peers, who then have to. Exactly the
 //! header is read, for what follows belongs to TLS or HTTP.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use ppp::{v1, v2};
 
@@ -23,6 +24,15 @@ pub enum Progress {
     More(usize),
     /// The header is whole: the client, or `None` where the peer speaks for itself (health checks).
     Done(Option<SocketAddr>),
+}
+
+/// The versions that are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// Text.
+    V1,
+    /// Binary.
+    V2,
 }
 
 /// Not a header.
@@ -94,6 +104,62 @@ fn version_2(bytes: &[u8]) -> Result<Progress, Malformed> {
         (v2::Command::Proxy, v2::Addresses::Unspecified | v2::Addresses::Unix(_)) => None,
     };
     Ok(Progress::Done(client))
+}
+
+/// The header that tells a server of `source`, who connected to `destination`.
+pub fn header(version: Version, source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
+    let (source, destination) = (canonical(source), canonical(destination));
+    match version {
+        Version::V1 => {
+            let addresses = match (source, destination) {
+                (SocketAddr::V4(from), SocketAddr::V4(to)) => {
+                    v1::Addresses::new_tcp4(*from.ip(), *to.ip(), from.port(), to.port())
+                }
+                (from, to) => {
+                    let (from, to) = (v6(from), v6(to));
+                    v1::Addresses::new_tcp6(*from.ip(), *to.ip(), from.port(), to.port())
+                }
+            };
+            addresses.to_string().into_bytes()
+        }
+        Version::V2 => {
+            let mut bytes = v2::PROTOCOL_PREFIX.to_vec();
+            // version 2, command PROXY
+            bytes.push(0x21);
+            match (source, destination) {
+                (SocketAddr::V4(from), SocketAddr::V4(to)) => {
+                    bytes.extend_from_slice(&[0x11, 0, 12]);
+                    bytes.extend_from_slice(&from.ip().octets());
+                    bytes.extend_from_slice(&to.ip().octets());
+                }
+                (from, to) => {
+                    bytes.extend_from_slice(&[0x21, 0, 36]);
+                    bytes.extend_from_slice(&v6(from).ip().octets());
+                    bytes.extend_from_slice(&v6(to).ip().octets());
+                }
+            }
+            bytes.extend_from_slice(&source.port().to_be_bytes());
+            bytes.extend_from_slice(&destination.port().to_be_bytes());
+            bytes
+        }
+    }
+}
+
+/// An IPv4 address that came mapped into IPv6 as itself.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Where one end is IPv6 and the other not, both are written as IPv6.
+fn v6(address: SocketAddr) -> SocketAddrV6 {
+    let mapped = |v4: SocketAddrV4| {
+        let ip: Ipv6Addr = v4.ip().to_ipv6_mapped();
+        SocketAddrV6::new(ip, v4.port(), 0, 0)
+    };
+    match address {
+        SocketAddr::V4(v4) => mapped(v4),
+        SocketAddr::V6(v6) => v6,
+    }
 }
 
 #[cfg(test)]
@@ -170,7 +236,38 @@ mod tests {
         assert_eq!(read(&large), Err(Malformed));
     }
 
+    fn at(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn what_is_written_is_as_the_specification_has_it() {
+        let text = header(Version::V1, at("192.0.2.7:5000"), at("198.51.100.1:88"));
+        assert_eq!(text, b"PROXY TCP4 192.0.2.7 198.51.100.1 5000 88\r\n");
+        let binary = header(Version::V2, at("192.0.2.7:5000"), at("198.51.100.1:88"));
+        assert_eq!(binary[..12], *v2::PROTOCOL_PREFIX);
+        assert_eq!(binary[12..16], [0x21, 0x11, 0, 12]);
+        assert_eq!(binary[16..24], [192, 0, 2, 7, 198, 51, 100, 1]);
+        assert_eq!(binary[24..], [0x13, 0x88, 0, 88]);
+    }
+
+    fn address() -> impl Strategy<Value = SocketAddr> {
+        prop_oneof![
+            any::<([u8; 4], u16)>().prop_map(SocketAddr::from),
+            any::<([u8; 16], u16)>().prop_map(|(ip, port)| canonical((ip, port).into())),
+        ]
+    }
+
     proptest! {
+        #[test]
+        fn what_is_written_is_read(source in address(), destination in address(), binary: bool) {
+            let version = if binary { Version::V2 } else { Version::V1 };
+            let header = header(version, source, destination);
+            let stream = [&header[..], b"payload"].concat();
+            let read = all(&stream).map(|(client, taken)| (client.map(canonical), taken));
+            prop_assert_eq!(read, Ok((Some(source), header.len())));
+        }
+
         #[test]
         fn any_bytes_are_read_or_refused(
             start in prop_oneof![Just(&b"PROXY TCP4 "[..]), Just(v2::PROTOCOL_PREFIX), Just(&b""[..])],

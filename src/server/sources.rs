@@ -39,21 +39,21 @@ pub fn contains(list: &[IpNet], address: IpAddr) -> bool {
 
 /// The connections of each address, of all workers. An IPv6 host has a whole `/64`.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(crate) struct Places {
     most: u32,
     taken: Mutex<HashMap<IpAddr, u32>>,
 }
 
 /// A connection's place; free again when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     places: Arc<Places>,
     address: IpAddr,
 }
 
 impl Places {
     /// At most so many for each address.
-    pub(super) fn new(most: usize) -> Arc<Self> {
+    pub(crate) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self {
             most: u32::try_from(most).unwrap_or(u32::MAX),
             taken: Mutex::default(),
@@ -61,7 +61,7 @@ impl Places {
     }
 
     /// A place, if there is one left.
-    pub(super) fn take(self: &Arc<Self>, client: IpAddr) -> Option<Place> {
+    pub(crate) fn take(self: &Arc<Self>, client: IpAddr) -> Option<Place> {
         let address = match client {
             IpAddr::V4(_) => client,
             IpAddr::V6(v6) => IpAddr::from((u128::from(v6) & (u128::MAX << 64)).to_be_bytes()),

@@ -36,11 +36,10 @@ thread_local! {
 
 /// Relays until both directions have ended; otherwise the reason why not.
 ///
-/// `early` are bytes of the client that have been read already. `cut` ends it from outside.
+/// `cut` ends it from outside.
 pub(super) async fn relay(
     client: &TcpStream,
     backend: &TcpStream,
-    early: Vec<u8>,
     idle: Duration,
     cut: &Notify,
     record: &Record<'_>,
@@ -62,7 +61,7 @@ pub(super) async fn relay(
         last: &last,
         passed: &|bytes| record.went(bytes),
     };
-    let both = async { tokio::try_join!(up.run(early), down.run(Vec::new())).map(|_| ()) };
+    let both = async { tokio::try_join!(up.run(), down.run()).map(|_| ()) };
     let ended = tokio::select! {
         ended = both => ended,
         () = silence(&last, idle) => Err(Reason::IdleTimeout),
@@ -116,11 +115,7 @@ enum Turn {
 }
 
 impl Direction<'_> {
-    async fn run(&self, early: Vec<u8>) -> Result<(), Reason> {
-        if !early.is_empty() {
-            (self.passed)(early.len());
-            self.write_rest(early).await?;
-        }
+    async fn run(&self) -> Result<(), Reason> {
         loop {
             self.from.readable().await.map_err(|_| self.from_fault)?;
             match self.turn()? {

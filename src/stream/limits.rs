@@ -1,31 +1,30 @@
 //! How many connections or flows a stream has at once, in all and of one address.
 
 use std::{
-    collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
 use super::Reason;
+use crate::server::sources::{Place, Places};
 
 /// The limits of one stream and protocol, shared by all threads.
 #[derive(Debug)]
 pub struct Limits {
     most: usize,
-    most_of_source: Option<usize>,
     count: AtomicUsize,
-    /// Only where there is a limit per source.
-    sources: Mutex<HashMap<IpAddr, usize>>,
+    /// Only where there is a limit per source; an IPv6 host has a whole `/64`.
+    sources: Option<Arc<Places>>,
 }
 
 /// A place within the limits; given back when dropped.
 #[derive(Debug)]
 pub struct Admitted {
     limits: Arc<Limits>,
-    source: IpAddr,
+    of_source: Option<Place>,
 }
 
 // === impl Limits ===
@@ -35,9 +34,8 @@ impl Limits {
     pub fn new(most: usize, most_of_source: Option<usize>) -> Self {
         Self {
             most,
-            most_of_source,
             count: AtomicUsize::new(0),
-            sources: Mutex::default(),
+            sources: most_of_source.map(Places::new),
         }
     }
 
@@ -47,19 +45,16 @@ impl Limits {
             self.count.fetch_sub(1, Ordering::AcqRel);
             return Err(Reason::ConnectionLimit);
         }
-        if let Some(most) = self.most_of_source {
-            let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = sources.entry(source).or_default();
-            if *count >= most {
-                self.count.fetch_sub(1, Ordering::AcqRel);
-                return Err(Reason::SourceLimit);
-            }
-            *count += 1;
-        }
-        Ok(Admitted {
+        // from here on dropping it gives the place back
+        let mut admitted = Admitted {
             limits: Arc::clone(self),
-            source,
-        })
+            of_source: None,
+        };
+        if let Some(sources) = &self.sources {
+            let place = sources.take(source).ok_or(Reason::SourceLimit)?;
+            admitted.of_source = Some(place);
+        }
+        Ok(admitted)
     }
 
     /// Places taken.
@@ -70,21 +65,7 @@ impl Limits {
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        let limits = &self.limits;
-        limits.count.fetch_sub(1, Ordering::AcqRel);
-        if limits.most_of_source.is_none() {
-            return;
-        }
-        let mut sources = limits
-            .sources
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = sources.get_mut(&self.source) {
-            *count -= 1;
-            if *count == 0 {
-                sources.remove(&self.source);
-            }
-        }
+        self.limits.count.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -103,9 +84,5 @@ mod tests {
         assert_eq!(limits.admit(bob).unwrap_err(), Reason::ConnectionLimit);
         drop((first, second, third));
         assert_eq!(limits.count(), 0);
-        assert!(
-            limits.sources.lock().unwrap().is_empty(),
-            "no address is kept"
-        );
     }
 }

@@ -9,9 +9,8 @@ use super::{
     Group, Reason,
     limits::{Admitted, Limits},
     record::{Record, Recorder},
-    tcp::contains,
 };
-use crate::config::StreamKind;
+use crate::{config::StreamKind, server::sources::contains};
 
 /// A stream on one thread.
 #[derive(Debug)]
@@ -60,12 +59,13 @@ impl Relay {
         source: SocketAddr,
         limits: &Arc<Limits>,
     ) -> Result<Admitted, Reason> {
+        let source = source.ip().to_canonical();
         if let Some(allow) = &self.allow
             && !contains(allow, source)
         {
             return Err(Reason::SourceDenied);
         }
-        limits.admit(source.ip().to_canonical())
+        limits.admit(source)
     }
 }
 

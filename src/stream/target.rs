@@ -12,7 +12,7 @@ use std::{
 use crate::{
     balance::{self, Candidate, Seat},
     config::{Check, StreamBackend},
-    proxy_protocol,
+    server::proxy_protocol::Version,
     upstream::backend::Duty,
 };
 
@@ -24,7 +24,7 @@ pub struct Target {
     /// Where it is now.
     pub address: SocketAddr,
     /// The PROXY header that it is sent.
-    pub send_proxy: Option<proxy_protocol::Version>,
+    pub send_proxy: Option<Version>,
     weight: u32,
     most: usize,
     /// What an operator wants of the server; all its addresses share it.

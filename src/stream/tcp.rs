@@ -19,7 +19,10 @@ use super::{
 use crate::{
     balance::stable_hash,
     config::StreamKind,
-    proxy_protocol::{self, MAX_HEADER, Parsed},
+    server::{
+        proxy_protocol::{self, Progress},
+        sources::contains,
+    },
 };
 
 /// Servers that one connection is offered to.
@@ -32,8 +35,6 @@ pub(super) struct Client {
     pub(super) source: SocketAddr,
     /// Where it connected to.
     pub(super) local: SocketAddr,
-    /// Its bytes that have been read already.
-    pub(super) early: Vec<u8>,
     _admitted: Admitted,
 }
 
@@ -65,9 +66,8 @@ async fn run(
         let written = backend.write_all(&header).await;
         written.map_err(|_| Reason::BackendReset)?;
     }
-    let Client { tcp, early, .. } = &client;
-    let early = early.clone();
-    copy::relay(tcp, &backend, early, relay.idle, &relay.live.cut, record).await
+    let cut = &relay.live.cut;
+    copy::relay(&client.tcp, &backend, relay.idle, cut, record).await
 }
 
 /// Who it is, and whether it may come in.
@@ -81,13 +81,13 @@ async fn welcome(
     let announced = relay
         .accept_proxy
         .as_ref()
-        .is_some_and(|peers| contains(peers, peer));
-    let (source, early) = if announced {
+        .is_some_and(|peers| contains(peers, peer.ip().to_canonical()));
+    let source = if announced {
         let header = timeout(relay.head, read_header(&mut tcp));
-        let (source, early) = header.await.map_err(|_| Reason::ProxyHeader)??;
-        (source.unwrap_or(peer), early)
+        let source = header.await.map_err(|_| Reason::ProxyHeader)??;
+        source.unwrap_or(peer)
     } else {
-        (peer, Vec::new())
+        peer
     };
     record.client.set(source.ip().to_canonical());
     let admitted = relay.admit(source, &relay.tcp_limits)?;
@@ -95,26 +95,22 @@ async fn welcome(
         tcp,
         source,
         local,
-        early,
         _admitted: admitted,
     })
 }
 
-/// A PROXY header, and what came with it.
-async fn read_header(tcp: &mut TcpStream) -> Result<(Option<SocketAddr>, Vec<u8>), Reason> {
-    let mut bytes = Vec::with_capacity(256);
+/// Reads a PROXY header and no more: the client, where it says one.
+async fn read_header(tcp: &mut TcpStream) -> Result<Option<SocketAddr>, Reason> {
+    let mut header = Vec::with_capacity(128);
     loop {
-        let read = tcp.read_buf(&mut bytes).await;
+        let more = match proxy_protocol::read(&header) {
+            Ok(Progress::Done(source)) => return Ok(source),
+            Ok(Progress::More(more)) => more,
+            Err(_) => return Err(Reason::ProxyHeader),
+        };
+        let read = (&mut *tcp).take(more as u64).read_buf(&mut header).await;
         if read.map_err(|_| Reason::ClientReset)? == 0 {
             return Err(Reason::ProxyHeader);
-        }
-        match proxy_protocol::parse(&bytes) {
-            Parsed::Header { length, source } => {
-                bytes.drain(..length);
-                return Ok((source, bytes));
-            }
-            Parsed::Incomplete if bytes.len() < MAX_HEADER => {}
-            Parsed::Incomplete | Parsed::Malformed => return Err(Reason::ProxyHeader),
         }
     }
 }
@@ -147,10 +143,4 @@ pub fn client_key(source: SocketAddr) -> u64 {
         std::net::IpAddr::V4(ip) => stable_hash(&ip.octets()),
         std::net::IpAddr::V6(ip) => stable_hash(&ip.octets()),
     }
-}
-
-/// Whether an address is in one of the networks.
-pub(super) fn contains(networks: &[ipnet::IpNet], address: SocketAddr) -> bool {
-    let ip = address.ip().to_canonical();
-    networks.iter().any(|network| network.contains(&ip))
 }

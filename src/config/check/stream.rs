@@ -10,7 +10,7 @@ use super::{
         tree::{Node, Table},
     },
     console::addresses,
-    stream_backend,
+    sources, stream_backend,
 };
 use crate::balance::Algorithm;
 
@@ -78,8 +78,8 @@ fn check<'a>(table: &Table<'a>, name: Arc<str>) -> Checked<'a> {
         udp,
         backends,
         balance: balance(table),
-        allow: networks(table, "allow"),
-        accept_proxy: networks(table, "accept_proxy"),
+        allow: sources::networks(table, "allow"),
+        accept_proxy: sources::networks(table, "accept_proxy"),
         idle: table.duration("idle", 600 * SECOND, SECOND / 10..=30 * DAY),
         udp_idle: table.duration("udp_idle", 30 * SECOND, SECOND / 10..=DAY),
         udp_responses: table
@@ -185,18 +185,6 @@ fn balance(table: &Table<'_>) -> Algorithm {
     let node = table.get("balance");
     node.and_then(|node| node.word(&words, &[]))
         .unwrap_or(Algorithm::First)
-}
-
-/// A list of networks; `None` where the key is absent.
-fn networks(table: &Table<'_>, name: &'static str) -> Option<Arc<[ipnet::IpNet]>> {
-    let node = table.get(name)?;
-    let list = node.one_or_more();
-    if list.is_empty() {
-        node.problem(ValueFault::Empty {
-            cure: "Name a network, such as \"10.0.0.0/8\", or leave the key out",
-        });
-    }
-    Some(list.iter().filter_map(Node::network).collect())
 }
 
 fn health_check(stream: &Table<'_>) -> Check {

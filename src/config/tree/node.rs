@@ -1,13 +1,7 @@
 //! A value of the tree: what it reads as.
 
-use std::{
-    fmt,
-    net::{IpAddr, SocketAddr},
-    ops::RangeInclusive,
-    time::Duration,
-};
+use std::{fmt, net::SocketAddr, ops::RangeInclusive, time::Duration};
 
-use ipnet::IpNet;
 use toml::de::DeValue;
 
 use super::{
@@ -180,21 +174,6 @@ impl<'a> Node<'a> {
             self.warning(Concern::RandomPort);
         }
         address
-    }
-
-    /// A network, or one address.
-    pub(in crate::config) fn network(&self) -> Option<IpNet> {
-        let text = self.text()?;
-        let network = text
-            .parse::<IpNet>()
-            .ok()
-            .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-        if network.is_none() {
-            self.problem(ValueFault::Network {
-                text: text.to_owned(),
-            });
-        }
-        network.map(|network| network.trunc())
     }
 
     /// One of a closed list of words.

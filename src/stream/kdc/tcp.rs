@@ -113,8 +113,7 @@ async fn read(
     client: &mut Client,
     record: &Record<'_>,
 ) -> Result<Option<Vec<u8>>, Reason> {
-    let early = std::mem::take(&mut client.early);
-    let mut input = early.as_slice().chain(&mut client.tcp);
+    let input = &mut client.tcp;
     let first = timeout(relay.idle, input.read_u8()).await;
     let Ok(first) = first.map_err(|_| Reason::IdleTimeout)? else {
         return Ok(None);
@@ -137,12 +136,9 @@ async fn read(
         record.came(4 + length);
         Ok(Some(message))
     };
-    let message = timeout(relay.head, rest).await;
-    let message = message.map_err(|_| Reason::IdleTimeout)?;
-    // what came early may hold more than one message
-    let (left, _) = input.into_inner();
-    client.early = left.to_vec();
-    message
+    timeout(relay.head, rest)
+        .await
+        .map_err(|_| Reason::IdleTimeout)?
 }
 
 async fn answer(
