@@ -7,7 +7,7 @@
 use std::{fmt, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
+use http::{HeaderValue, Method, Response, StatusCode, Version, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
@@ -105,7 +105,8 @@ impl KdcProxy {
         if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
         }
-        if status == StatusCode::PAYLOAD_TOO_LARGE {
+        // what is left of the body is not read; HTTP/2 has other means
+        if status == StatusCode::PAYLOAD_TOO_LARGE && parts.version != Version::HTTP_2 {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
