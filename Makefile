@@ -14,7 +14,7 @@ FUZZ_SECONDS ?= 60
 BUILD_PACKAGES := gcc libc6-dev make pkg-config libkrb5-dev libclang-dev
 KERBEROS_PACKAGES := krb5-kdc krb5-admin-server krb5-user
 LAB_PACKAGES := $(KERBEROS_PACKAGES) curl openjdk-17-jdk-headless maven procps iproute2
-TEST_PACKAGES := $(LAB_PACKAGES) chromium krb5-k5tls
+TEST_PACKAGES := $(LAB_PACKAGES) chromium python3-venv python3-dev
 PROOF_PACKAGES := debootstrap python3 python3-yaml iproute2
 BENCH_PACKAGES := $(LAB_PACKAGES) haproxy nginx libnginx-mod-stream apache2 libapache2-mod-auth-gssapi
 

@@ -15,6 +15,7 @@ use crate::conf::{Conf, Filter, Property};
 use crate::daemons::Daemons;
 use crate::folder;
 use crate::install;
+use crate::keystore;
 use crate::lab::{GATEWAY, Lab};
 use crate::names;
 use crate::ports;
@@ -22,6 +23,7 @@ use crate::progress;
 use crate::realm::Realm;
 use crate::server::Server;
 use crate::start;
+use crate::sys;
 use crate::watchdog::Watchdog;
 use crate::world::{self, World};
 
@@ -114,13 +116,14 @@ impl Builder {
         let lock = folder::take_turn(&folder, self.patience)?;
         let has_jvm = servers.iter().any(|server| *server != Server::Kdc);
         install::check(has_jvm)?;
-        let uses_hadoop = servers
-            .iter()
-            .any(|s| !matches!(s, Server::Kdc | Server::Oozie));
-        let hadoop = uses_hadoop.then(cache::hadoop).transpose()?;
-        let oozie = servers
-            .contains(&Server::Oozie)
+        let uses = |is_one: fn(Server) -> bool| servers.iter().any(|server| is_one(*server));
+        let hadoop = uses(Server::is_hadoop).then(cache::hadoop).transpose()?;
+        let oozie = uses(|server| server == Server::Oozie)
             .then(cache::oozie)
+            .transpose()?;
+        let presto = uses(Server::is_presto).then(cache::presto).transpose()?;
+        let hive = uses(|server| server == Server::Hive)
+            .then(cache::hive)
             .transpose()?;
         ports::must_be_free(servers.iter().copied())?;
 
@@ -135,7 +138,7 @@ impl Builder {
             let conf = self.conf(&folder, jars, &krb5_conf);
             for server in servers
                 .iter()
-                .filter(|s| s.host() == s.name() && **s != Server::Kdc)
+                .filter(|s| s.host() == s.name() && s.is_hadoop())
             {
                 conf.write(*server)?;
             }
@@ -144,6 +147,23 @@ impl Builder {
         if let Some(jars) = &oozie {
             self.conf(&folder, jars, &krb5_conf).write_oozie()?;
         }
+        if let Some(jars) = &presto {
+            let conf = self.conf(&folder, jars, &krb5_conf);
+            for server in servers.iter().filter(|server| server.is_presto()) {
+                conf.write_presto(*server)?;
+            }
+        }
+        if let Some(jars) = &hive {
+            self.conf(&folder, jars, &krb5_conf).write_hive()?;
+        }
+        if servers.contains(&Server::PrestoTls) {
+            keystore::write(&folder.join("tls"))?;
+        }
+        let machine = sys::host_name()?;
+        fs::write(
+            folder.join(names::JVM_HOSTS),
+            names::jvm_hosts_file("proxy", &machine, &self.hosts),
+        )?;
         let lab = Lab {
             world: World::of(&folder)?,
             watchdog: Mutex::new(Watchdog::start(&folder)?),
@@ -152,6 +172,8 @@ impl Builder {
                 krb5_conf,
                 hadoop,
                 oozie,
+                presto,
+                hive,
             },
             folder,
             realm,

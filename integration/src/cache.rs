@@ -4,6 +4,8 @@
 //! renamed when it is whole, so that an interrupted download is simply begun again (Maven keeps
 //! the jars it already has). Its `.done` file holds the recipe: a changed pom makes it anew.
 
+mod sql;
+
 use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -16,6 +18,8 @@ use crate::java;
 use crate::maven::Maven;
 use crate::process::run;
 use crate::progress;
+
+pub use sql::{hive, presto, python};
 
 const HADOOP_VERSION: &str = "3.4.2";
 const HADOOP_POM: &str = include_str!("../pom/hadoop.xml");

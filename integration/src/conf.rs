@@ -4,6 +4,8 @@
 //! which they are turned. Words between at signs are filled in: `@DIR@` the lab's folder, `@JARS@`
 //! Hadoop's package, `@SERVER@`, `@HOST@` and so on.
 
+mod sql;
+
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! The command line of every server: its main class, heap, class path and system properties.
 
+mod sql;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -19,6 +21,10 @@ pub(crate) struct Daemons {
     pub hadoop: Option<PathBuf>,
     /// Oozie's package in the cache; `None` in a lab without it.
     pub oozie: Option<PathBuf>,
+    /// Presto's package in the cache; `None` in a lab without it.
+    pub presto: Option<PathBuf>,
+    /// Hive's package in the cache; `None` in a lab without it.
+    pub hive: Option<PathBuf>,
 }
 
 /// A Hadoop tool's JVM in the world of the lab in `folder`, whichever process runs that lab.
@@ -30,6 +36,8 @@ pub fn hadoop_tool(folder: &Path, tool: &str) -> Result<Command> {
         krb5_conf: folder.join("realm/krb5.conf"),
         hadoop: Some(cache::hadoop()?),
         oozie: None,
+        presto: None,
+        hive: None,
     };
     let main = match tool {
         "fs" => "org.apache.hadoop.fs.FsShell",
@@ -45,8 +53,11 @@ pub fn hadoop_tool(folder: &Path, tool: &str) -> Result<Command> {
 impl Daemons {
     /// The command that runs a JVM server.
     pub(crate) fn command(&self, server: Server) -> Result<Command> {
-        if server == Server::Oozie {
-            return self.oozie();
+        match server {
+            Server::Oozie => return self.oozie(),
+            Server::Hive => return self.hive(),
+            Server::Presto | Server::Presto2 | Server::PrestoTls => return self.presto(server),
+            _ => {}
         }
         let conf = self.folder.join("conf").join(server.host());
         let (heap, main) = heap_and_main(server);
@@ -88,7 +99,7 @@ impl Daemons {
     }
 
     /// The folder for a server's temporary files.
-    fn temp(&self, name: &str) -> PathBuf {
+    pub(crate) fn temp(&self, name: &str) -> PathBuf {
         self.folder.join("tmp").join(name)
     }
 
@@ -146,7 +157,7 @@ impl Daemons {
     }
 }
 
-fn join(class_path: &[PathBuf]) -> String {
+pub(crate) fn join(class_path: &[PathBuf]) -> String {
     let parts: Vec<_> = class_path
         .iter()
         .map(|part| part.display().to_string())
@@ -174,7 +185,12 @@ fn heap_and_main(server: Server) -> (u32, &'static str) {
             256,
             "org.apache.hadoop.fs.http.server.HttpFSServerWebServer",
         ),
-        // These two have commands of their own.
-        Server::Kdc | Server::Oozie => (0, ""),
+        // These have commands of their own.
+        Server::Kdc
+        | Server::Oozie
+        | Server::Presto
+        | Server::Presto2
+        | Server::PrestoTls
+        | Server::Hive => (0, ""),
     }
 }

@@ -8,7 +8,7 @@ use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::client::{Client, Reply};
 use crate::console::Console;
 use crate::lab::{GATEWAY, Lab};
 use crate::names;
-use crate::process::Process;
+use crate::process::{Process, run};
 use crate::sys::Signal;
 use crate::wait;
 
@@ -35,6 +35,7 @@ pub struct GatewayBuilder<'a> {
     lab: &'a Lab,
     consoles: Vec<String>,
     sections: String,
+    services: Vec<String>,
 }
 
 impl GatewayBuilder<'_> {
@@ -48,6 +49,12 @@ impl GatewayBuilder<'_> {
         let listen = SocketAddrV4::new(address(), console.port());
         let text = console.section(self.lab, listen, identity);
         self.consoles.push(text);
+        self
+    }
+
+    /// Puts one more principal into the keytab, for clients that ask for another service than HTTP.
+    pub fn service(mut self, principal: &str) -> Self {
+        self.services.push(principal.to_owned());
         self
     }
 
@@ -71,9 +78,9 @@ impl GatewayBuilder<'_> {
         let folder = self.lab.folder().join("gateway");
         fs::create_dir_all(&folder)?;
         let keytab = folder.join("merged.keytab");
-        self.lab
-            .realm()
-            .merged_keytab(&[SERVICE, GATEWAY], &keytab)?;
+        let services = self.services.iter().map(String::as_str);
+        let principals: Vec<_> = [SERVICE, GATEWAY].into_iter().chain(services).collect();
+        self.lab.realm().merged_keytab(&principals, &keytab)?;
         let config = folder.join("spnegate.toml");
         let secret = folder.join("secret");
         fs::write(&secret, "the lab's secret, of 32 bytes or more")?;
@@ -124,6 +131,7 @@ impl Gateway {
             lab,
             consoles: Vec::new(),
             sections: String::new(),
+            services: Vec::new(),
         }
     }
 
@@ -171,10 +179,15 @@ impl Gateway {
 
     /// The state of every backend of a published console, by its URL.
     pub fn backends(&self, console: Console) -> Result<BTreeMap<String, String>> {
+        self.backends_of(console.name())
+    }
+
+    /// The same by the console's name in the configuration.
+    pub fn backends_of(&self, console: &str) -> Result<BTreeMap<String, String>> {
         let status = self.status()?;
         let consoles = status["consoles"].as_array().context("no consoles")?;
-        let found = consoles.iter().find(|c| c["name"] == console.name());
-        let found = found.with_context(|| format!("no console {}", console.name()))?;
+        let found = consoles.iter().find(|c| c["name"] == console);
+        let found = found.with_context(|| format!("no console {console}"))?;
         let backends = found["backends"].as_array().context("no backends")?;
         let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         Ok(backends
@@ -215,6 +228,14 @@ impl Gateway {
     pub fn forget_peak(&self) -> Result<()> {
         let path = format!("/proc/{}/clear_refs", self.pid());
         fs::write(&path, "5").with_context(|| format!("cannot write {path}"))
+    }
+
+    /// Says what a backend (host:port) is to do: `drain`, `maintenance` or `ready`.
+    pub fn assign(&self, duty: &str, console: &str, backend: &str) -> Result<()> {
+        let mut command = Command::new(program()?);
+        command.args(["backend", duty, console, backend, "--config"]);
+        command.arg(&self.config);
+        run(command).map(|_| ())
     }
 
     /// Asks it to drain and end (SIGTERM); returns at once.

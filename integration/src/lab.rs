@@ -197,15 +197,23 @@ impl Lab {
         let limit = Duration::from_secs(120);
         wait::until(&what, limit, || {
             self.fail_if_ended(server)?;
-            let answers = server.console().is_none_or(|console| {
-                let status = wait::http_status(console, &server.host_name(), server.probe());
-                status.is_some_and(|status| status != SERVICE_UNAVAILABLE)
-            });
             let listens =
                 |port: &u16| wait::listens(std::net::SocketAddrV4::new(server.address(), *port));
-            Ok((answers && server.ports().iter().all(listens)).then_some(()))
+            let ready = server.ports().iter().all(listens) && self.answers(server);
+            Ok(ready.then_some(()))
         })
         .with_context(|| self.last_words(server))
+    }
+
+    /// Whether a server that listens is of use: a console's application answers, Presto has workers.
+    fn answers(&self, server: Server) -> bool {
+        if server.is_presto() {
+            return self.answers_queries(server);
+        }
+        server.console().is_none_or(|console| {
+            let status = wait::http_status(console, &server.host_name(), server.probe());
+            status.is_some_and(|status| status != SERVICE_UNAVAILABLE)
+        })
     }
 
     pub(crate) fn spawn(&self, server: Server) -> Result<()> {

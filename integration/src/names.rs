@@ -16,6 +16,8 @@ pub const REALM: &str = "EXAMPLE.COM";
 const DOMAIN: &str = "example.com";
 /// The name, in a lab's folder, of the library that programs are preloaded with.
 pub(crate) const LIBRARY: &str = "hosts.so";
+/// The name, in a lab's folder, of the hosts file of JVMs that are clients.
+pub(crate) const JVM_HOSTS: &str = "jvm-hosts";
 
 /// The hosts by their short names, and the last byte of their addresses 127.0.10.x.
 const HOSTS: &[(&str, u8)] = &[
@@ -28,6 +30,9 @@ const HOSTS: &[(&str, u8)] = &[
     ("jhs", 7),
     ("httpfs", 8),
     ("oozie", 9),
+    ("presto", 11),
+    ("presto2", 12),
+    ("hive", 13),
     ("kdc", 14),
     // Where the gateway listens.
     ("proxy", 15),

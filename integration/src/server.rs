@@ -38,15 +38,33 @@ pub enum Server {
     Httpfs,
     /// Oozie 5.
     Oozie,
+    /// Presto's coordinator without any security.
+    Presto,
+    /// Another one, of a cluster of its own.
+    Presto2,
+    /// Presto's coordinator with TLS and Kerberos, on the host of `Presto`.
+    PrestoTls,
+    /// HiveServer2, by HTTP and by its binary protocol.
+    Hive,
 }
 
-use Server::{Dn1, Httpfs, Jhs, Jn, Kdc, Nm1, Nn1, Nn2, Oozie, Rm1, Rm2, Zk, Zkfc1, Zkfc2};
+use Server::{
+    Dn1, Hive, Httpfs, Jhs, Jn, Kdc, Nm1, Nn1, Nn2, Oozie, Presto, Presto2, PrestoTls, Rm1, Rm2,
+    Zk, Zkfc1, Zkfc2,
+};
 
 impl Server {
     /// Every server.
     pub const ALL: &[Server] = &[
+        Kdc, Zk, Jn, Nn1, Nn2, Zkfc1, Zkfc2, Dn1, Rm1, Rm2, Nm1, Jhs, Httpfs, Oozie, Presto,
+        Presto2, PrestoTls, Hive,
+    ];
+    /// Hadoop whole, with HttpFS and Oozie.
+    pub const HADOOP: &[Server] = &[
         Kdc, Zk, Jn, Nn1, Nn2, Zkfc1, Zkfc2, Dn1, Rm1, Rm2, Nm1, Jhs, Httpfs, Oozie,
     ];
+    /// What answers SQL.
+    pub const SQL: &[Server] = &[Presto, Presto2, PrestoTls, Hive];
     /// A NameNode pair with failover, and a DataNode.
     pub const HDFS: &[Server] = &[Nn1, Nn2, Dn1];
     /// A ResourceManager pair with a NodeManager, on HDFS.
@@ -71,15 +89,21 @@ impl Server {
             Jhs => "jhs",
             Httpfs => "httpfs",
             Oozie => "oozie",
+            Presto => "presto",
+            Presto2 => "presto2",
+            PrestoTls => "presto-tls",
+            Hive => "hive",
         }
     }
 
-    /// The short name of the host it runs on: its own, but a failover controller's NameNode.
+    /// The short name of the host it runs on: its own, or that of the server it stands beside.
     pub fn host(self) -> &'static str {
         match self {
             Zkfc1 => "nn1",
             Zkfc2 => "nn2",
-            Kdc | Zk | Jn | Nn1 | Nn2 | Dn1 | Rm1 | Rm2 | Nm1 | Jhs | Httpfs | Oozie => self.name(),
+            PrestoTls => "presto",
+            Kdc | Zk | Jn | Nn1 | Nn2 | Dn1 | Rm1 | Rm2 | Nm1 | Jhs | Httpfs | Oozie | Presto
+            | Presto2 | Hive => self.name(),
         }
     }
 
@@ -107,6 +131,11 @@ impl Server {
             Jhs => &[19888, 10020],
             Httpfs => &[14000],
             Oozie => &[11000],
+            Presto | Presto2 => &[9090],
+            // The second one is for itself alone, and wants no ticket.
+            PrestoTls => &[7778, 9092],
+            // By HTTP, by the binary protocol, and the console.
+            Hive => &[10001, 10000, 10002],
         }
     }
 
@@ -114,16 +143,26 @@ impl Server {
     pub fn console(self) -> Option<SocketAddrV4> {
         match self {
             Kdc | Zk | Zkfc1 | Zkfc2 => None,
-            Jn | Nn1 | Nn2 | Dn1 | Rm1 | Rm2 | Nm1 | Jhs | Httpfs | Oozie => {
-                Some(SocketAddrV4::new(self.address(), self.ports()[0]))
-            }
+            Jn | Nn1 | Nn2 | Dn1 | Rm1 | Rm2 | Nm1 | Jhs | Httpfs | Oozie | Presto | Presto2
+            | PrestoTls | Hive => Some(SocketAddrV4::new(self.address(), self.ports()[0])),
         }
     }
 
     /// The console's URL without a path, for example `http://nn1.example.com:50070`.
     pub fn url(self) -> Option<String> {
+        let scheme = if self == PrestoTls { "https" } else { "http" };
         self.console()
-            .map(|console| format!("http://{}:{}", self.host_name(), console.port()))
+            .map(|console| format!("{scheme}://{}:{}", self.host_name(), console.port()))
+    }
+
+    /// Whether it is one of Presto's, which is ready when it answers a query.
+    pub(crate) fn is_presto(self) -> bool {
+        matches!(self, Presto | Presto2 | PrestoTls)
+    }
+
+    /// Whether it runs on Hadoop's own jars.
+    pub(crate) fn is_hadoop(self) -> bool {
+        !self.is_presto() && !matches!(self, Kdc | Oozie | Hive)
     }
 
     /// The path by which readiness is told: one that the web application itself answers.
@@ -131,27 +170,31 @@ impl Server {
         match self {
             Oozie => "/oozie/v1/admin/status",
             Httpfs => "/webhdfs/v1/?op=GETHOMEDIRECTORY",
-            Kdc | Zk | Jn | Nn1 | Nn2 | Zkfc1 | Zkfc2 | Dn1 | Rm1 | Rm2 | Nm1 | Jhs => "/",
+            Hive => "/cliservice",
+            Kdc | Zk | Jn | Nn1 | Nn2 | Zkfc1 | Zkfc2 | Dn1 | Rm1 | Rm2 | Nm1 | Jhs | Presto
+            | Presto2 | PrestoTls => "/",
         }
     }
 
     /// The Kerberos service (the principal's first part) it uses towards its peers.
     pub fn service(self) -> Option<&'static str> {
         match self {
-            Kdc | Zk => None,
+            Kdc | Zk | Presto | Presto2 => None,
             Jn | Nn1 | Nn2 | Zkfc1 | Zkfc2 | Dn1 => Some("hdfs"),
             Rm1 | Rm2 | Nm1 => Some("yarn"),
             Jhs => Some("mapred"),
             Httpfs => Some("httpfs"),
             Oozie => Some("oozie"),
+            PrestoTls => Some("presto"),
+            Hive => Some("hive"),
         }
     }
 
     /// The servers that must be ready before this one is started, if they are wanted at all.
     pub(crate) fn after(self) -> &'static [Server] {
         match self {
-            Kdc | Zk => &[],
-            Jn | Httpfs | Oozie => &[Kdc],
+            Kdc | Zk | Presto | Presto2 => &[],
+            Jn | Httpfs | Oozie | PrestoTls | Hive => &[Kdc],
             Nn1 | Nn2 => &[Kdc, Jn],
             Zkfc1 | Zkfc2 | Rm1 | Rm2 => &[Kdc, Zk],
             Dn1 => &[Nn1, Nn2],
@@ -164,7 +207,7 @@ impl Server {
     fn pulls(self) -> &'static [Server] {
         match self {
             Kdc => &[],
-            Zk | Jn | Oozie => &[Kdc],
+            Zk | Jn | Oozie | Presto | Presto2 | PrestoTls | Hive => &[Kdc],
             Nn1 => &[Jn, Zkfc1],
             Nn2 => &[Jn, Zkfc2],
             Zkfc1 => &[Zk, Nn1],
@@ -194,6 +237,8 @@ impl Server {
             "hdfs" => Ok(Server::HDFS.to_vec()),
             "yarn" => Ok(Server::YARN.to_vec()),
             "demo" => Ok(Server::DEMO.to_vec()),
+            "hadoop" => Ok(Server::HADOOP.to_vec()),
+            "sql" => Ok(Server::SQL.to_vec()),
             "all" => Ok(Server::ALL.to_vec()),
             name => Ok(vec![name.parse()?]),
         }
@@ -231,7 +276,7 @@ impl fmt::Display for UnknownServer {
             self.0,
             names.join(", ")
         )?;
-        f.write_str(", and the groups hdfs, yarn, demo and all")
+        f.write_str(", and the groups hdfs, yarn, demo, hadoop, sql and all")
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 /// One lab and one gateway for all tests of this file; they end with the process.
 fn stage() -> &'static Stage {
     static STAGE: OnceLock<Stage> = OnceLock::new();
-    STAGE.get_or_init(|| Stage::set(Server::ALL, "").unwrap())
+    STAGE.get_or_init(|| Stage::set(Server::HADOOP, "").unwrap())
 }
 
 fn get(user: &str, console: Console, path: &str) -> Fetched {

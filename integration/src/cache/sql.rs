@@ -1,0 +1,87 @@
+//! Presto and Hive, and the clients that speak to them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::{package, remove_jars};
+use crate::maven::Maven;
+use crate::process::run;
+
+const PRESTO_VERSION: &str = "0.296";
+const PRESTO_POM: &str = include_str!("../../pom/presto.xml");
+/// The newest on the registry; it speaks to the server of above as well.
+const PRESTO_CLI: &str = "com.facebook.presto:presto-cli:0.287:jar:executable";
+const PRESTO_JDBC: &str = "com.facebook.presto:presto-jdbc:0.296:jar";
+/// Parts of the names of jars that are for other platforms.
+const FOREIGN: &[&str] = &["-osx-", "-windows-", "-macos-"];
+
+const HIVE_VERSION: &str = "4.0.1";
+const HIVE_POM: &str = include_str!("../../pom/hive.xml");
+/// Parts of the names of jars that must not be seen (second copies of Hadoop, of log4j and of the
+/// servlet API) or are not used here.
+const HIVE_UNUSED: &[&str] = &[
+    "hadoop-client-api",
+    "reload4j",
+    "slf4j-log4j12",
+    "log4j-1.2.17",
+    "-tests.jar",
+    "jsp-api-2.1",
+    "grpc-netty-shaded",
+    "mssql-jdbc-",
+    "kotlin-",
+    "netty-transport-native",
+];
+
+const PYTHON: &[&str] = &["impyla==0.24.0", "kerberos==1.3.1"];
+
+/// Presto's jars (`lib`) and its clients (`cli`, `jdbc`).
+pub fn presto() -> Result<PathBuf> {
+    let recipe = [PRESTO_POM, PRESTO_CLI, PRESTO_JDBC].concat();
+    package("presto", PRESTO_VERSION, &recipe, |folder| {
+        let maven = Maven::new(folder, PRESTO_POM)?;
+        let lib = folder.join("lib");
+        maven.fetch_dependencies(&format!("Presto {PRESTO_VERSION} (about 230 jars)"), &lib)?;
+        remove_jars(&lib, |name| FOREIGN.iter().any(|part| name.contains(part)))?;
+        for (artifact, name) in [(PRESTO_CLI, "cli"), (PRESTO_JDBC, "jdbc")] {
+            let jar = maven.fetch(artifact)?;
+            fs::create_dir(folder.join(name))?;
+            fs::rename(jar, folder.join(name).join("client.jar"))?;
+        }
+        maven.clean()
+    })
+}
+
+/// Hive's jars (`lib`), the server's and the JDBC driver's.
+pub fn hive() -> Result<PathBuf> {
+    let recipe = [HIVE_POM, &HIVE_UNUSED.concat()].concat();
+    package("hive", HIVE_VERSION, &recipe, |folder| {
+        let maven = Maven::new(folder, HIVE_POM)?;
+        let lib = folder.join("lib");
+        maven.fetch_dependencies(&format!("Hive {HIVE_VERSION} (about 320 jars)"), &lib)?;
+        remove_jars(&lib, |name| {
+            let mut unwanted = HIVE_UNUSED.iter().chain(FOREIGN);
+            unwanted.any(|part| name.contains(part))
+        })?;
+        maven.clean()
+    })
+}
+
+/// A Python with impyla: its interpreter.
+pub fn python() -> Result<PathBuf> {
+    let folder = package("python", "1", &PYTHON.concat(), make_python)?;
+    Ok(folder.join("bin/python"))
+}
+
+fn make_python(folder: &Path) -> Result<()> {
+    let mut venv = Command::new("python3");
+    venv.args(["-m", "venv"]).arg(folder);
+    run(venv)
+        .context("cannot make Python's folder (Debian packages python3-venv and python3-dev)")?;
+    // The script `pip` names the draft's folder, which is renamed.
+    let mut pip = Command::new(folder.join("bin/python"));
+    pip.args(["-m", "pip", "install", "--quiet"]).args(PYTHON);
+    run(pip).map(|_| ())
+}

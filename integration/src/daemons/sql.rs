@@ -1,0 +1,92 @@
+//! The command lines of Presto and of HiveServer2.
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::{Daemons, join};
+use crate::java::Jvm;
+use crate::server::Server;
+
+/// Packages of `java.base` into which their libraries look.
+const OPENED: &[&str] = &[
+    "java.lang.invoke",
+    "java.lang.reflect",
+    "java.util.concurrent",
+    "java.util.concurrent.atomic",
+    "java.util.regex",
+    "java.nio",
+    "java.io",
+    "java.net",
+    "java.text",
+    "java.time",
+    "sun.nio.ch",
+];
+
+impl Daemons {
+    /// One of Presto's coordinators.
+    pub(super) fn presto(&self, server: Server) -> Result<Command> {
+        let jars = self.presto.as_ref().context("this lab has no Presto")?;
+        let conf = self.folder.join("conf").join(server.name());
+        let etc = conf.join("etc");
+        let mut java = Jvm {
+            heap: 512,
+            krb5_conf: &self.krb5_conf,
+            hosts: &conf.join("hosts"),
+            temp: &self.temp(server.name()),
+            class_path: join(&[jars.join("lib/*")]),
+        }
+        .command()?;
+        open_packages(&mut java);
+        let data = self.folder.join("data").join(server.name());
+        java.arg("-Djdk.attach.allowAttachSelf=true")
+            .arg(format!(
+                "-Dconfig={}",
+                etc.join("config.properties").display()
+            ))
+            .arg(format!(
+                "-Dlog.levels-file={}",
+                etc.join("log.properties").display()
+            ))
+            .arg(format!("-Dnode.data-dir={}", data.display()))
+            .arg("com.facebook.presto.server.PrestoServer")
+            // where it looks for etc/access-control.properties
+            .current_dir(&conf);
+        Ok(java)
+    }
+
+    /// HiveServer2 with its metastore inside.
+    pub(super) fn hive(&self) -> Result<Command> {
+        let jars = self.hive.as_ref().context("this lab has no Hive")?;
+        let name = Server::Hive.name();
+        let conf = self.folder.join("conf").join(name);
+        let log = self.folder.join("logs").join(name);
+        let mut java = Jvm {
+            heap: 512,
+            krb5_conf: &self.krb5_conf,
+            hosts: &conf.join("hosts"),
+            temp: &self.temp(name),
+            class_path: join(&[conf.clone(), jars.join("lib/*")]),
+        }
+        .command()?;
+        open_packages(&mut java);
+        java.arg(format!(
+            "-Dderby.stream.error.file={}",
+            log.join("derby.log").display()
+        ))
+        .arg(format!(
+            "-Dlog4j2.configurationFile={}",
+            conf.join("log4j2.properties").display()
+        ))
+        .arg("org.apache.hive.service.server.HiveServer2")
+        .current_dir(&self.folder);
+        Ok(java)
+    }
+}
+
+fn open_packages(java: &mut Command) {
+    let options = OPENED
+        .iter()
+        .map(|package| format!("--add-opens=java.base/{package}=ALL-UNNAMED"));
+    java.args(options);
+}

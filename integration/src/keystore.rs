@@ -1,0 +1,83 @@
+//! Keys for TLS as operators of Presto make them: by keytool, with a self-signed certificate each.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+
+use anyhow::Result;
+
+use crate::java;
+use crate::names;
+use crate::process::run;
+
+/// The password of every keystore and truststore.
+pub const PASSWORD: &str = "81ba14ce6084";
+/// Whose certificates there are: the coordinator's, and the gateway's.
+const HOSTS: [&str; 2] = ["presto", "proxy"];
+
+/// Writes, for each host, `<host>.p12`, `<host>.jks` and its certificate `<host>.pem`; then
+/// `trust.jks` with all certificates, and `password`. Keeps what is there.
+pub(crate) fn write(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join("password"), PASSWORD)?;
+    restrict(&folder.join("password"))?;
+    thread::scope(|scope| {
+        let threads = HOSTS.map(|host| scope.spawn(move || write_one(folder, host)));
+        threads
+            .into_iter()
+            .try_for_each(|thread| match thread.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+    })?;
+    HOSTS.iter().try_for_each(|host| {
+        let (alias, pem) = (format!("-alias {host}"), format!("-file {host}.pem"));
+        keytool(
+            folder,
+            &format!(
+                "-importcert -noprompt {alias} {pem} -keystore trust.jks -storetype JKS -storepass {PASSWORD}"
+            ),
+        )
+    })
+}
+
+fn write_one(folder: &Path, host: &str) -> Result<()> {
+    let name = names::full(host);
+    for line in [
+        format!(
+            "-genkeypair -alias server -keyalg RSA -validity 3650 -dname CN={name},O=Lab \
+             -ext SAN=dns:{name} -keystore {host}.p12 -storetype PKCS12 -storepass {PASSWORD}"
+        ),
+        format!(
+            "-importkeystore -noprompt -srckeystore {host}.p12 -srcstorepass {PASSWORD} \
+             -destkeystore {host}.jks -deststoretype JKS -deststorepass {PASSWORD}"
+        ),
+        format!(
+            "-exportcert -rfc -alias server -file {host}.pem -keystore {host}.p12 \
+             -storepass {PASSWORD}"
+        ),
+    ] {
+        keytool(folder, &line)?;
+    }
+    restrict(&folder.join(format!("{host}.p12")))?;
+    restrict(&folder.join(format!("{host}.jks")))
+}
+
+/// Nobody else may read a key, nor its password.
+fn restrict(file: &Path) -> Result<()> {
+    Ok(fs::set_permissions(file, Permissions::from_mode(0o600))?)
+}
+
+fn keytool(folder: &Path, line: &str) -> Result<()> {
+    let mut keytool = Command::new(java::program("keytool")?);
+    keytool
+        .current_dir(folder)
+        .args(["-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC"])
+        .args(line.split_whitespace());
+    run(keytool).map(|_| ())
+}
