@@ -1,0 +1,335 @@
+//! Presto without security, two coordinators: by a stream as HAProxy did it, and by a console of
+//! which every link comes back to the gateway and every query stays with its coordinator.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use lab::{Driver, Gateway, Lab, Load, Server, Statement, Tally, Turn, run, wait};
+
+/// The stream's address; the coordinators are not told to clients.
+const STREAM: &str = "http://proxy.example.com:9090";
+/// The console's, where clients log in.
+const CONSOLE: &str = "http://proxy.example.com:9091";
+/// A console where nobody logs in.
+const OPEN: &str = "http://proxy.example.com:9092";
+const COUNT: &str = "select count(*) from unnest(sequence(1, 1000))";
+/// Runs for minutes.
+const LONG: &str = "select count(*) from unnest(sequence(1, 10000)) a (x) \
+                    cross join unnest(sequence(1, 10000)) b (y) \
+                    cross join unnest(sequence(1, 10000)) c (z) where (x * y) % 7 = z % 5";
+const GATEWAY: &str = r#"
+[[stream]]
+name = "common"
+listen = "127.0.10.15:9090"
+backends = ["presto.example.com:9090", "presto2.example.com:9090"]
+balance = "source"
+
+[[console]]
+name = "presto"
+kind = "presto"
+listen = "127.0.10.15:9091"
+backends = ["http://presto.example.com:9090", "http://presto2.example.com:9090"]
+balance = "roundrobin"
+identity = "simple"
+
+[[console]]
+name = "open"
+kind = "presto"
+listen = "127.0.10.15:9092"
+backends = ["http://presto.example.com:9090", "http://presto2.example.com:9090"]
+balance = "roundrobin"
+identity = "none"
+"#;
+
+struct World {
+    lab: Lab,
+    gateway: Gateway,
+}
+
+/// One lab for all tests of this file, which take it in turn: some end a coordinator.
+fn world() -> MutexGuard<'static, Option<World>> {
+    static WORLD: Mutex<Option<World>> = Mutex::new(None);
+    let mut world = WORLD.lock().unwrap_or_else(PoisonError::into_inner);
+    world.get_or_insert_with(|| {
+        let lab = Lab::builder()
+            .with([Server::Presto, Server::Presto2])
+            .wait_for_turn(Duration::from_secs(600))
+            .start()
+            .unwrap();
+        let gateway = Gateway::builder(&lab).sections(GATEWAY).start().unwrap();
+        World { lab, gateway }
+    });
+    world
+}
+
+/// curl as a user whom the tickets name; what the request says of the user counts for nothing.
+fn curl(lab: &Lab, user: &str) -> anyhow::Result<Command> {
+    let mut curl = lab.curl(user)?;
+    curl.args(["-H", "X-Presto-User: root", "--max-time", "60"]);
+    Ok(curl)
+}
+
+fn query(lab: &Lab, user: &str, sql: &str) -> Statement {
+    Statement::run(|| curl(lab, user), CONSOLE, sql).unwrap()
+}
+
+/// The end of a query's id, which is its coordinator's.
+fn coordinator(statement: &Statement) -> String {
+    statement.id.rsplit('_').next().unwrap().to_owned()
+}
+
+#[test]
+fn the_cli_and_jdbc_work_through_a_stream() {
+    let world = world();
+    let World { lab, gateway } = world.as_ref().unwrap();
+    let desk = lab.desk();
+    let mut cli = desk.presto_cli().unwrap();
+    cli.args(["--server", STREAM, "--user", "alice", "--execute"]);
+    cli.arg("select current_user, x from unnest(sequence(1000, 1001)) t (x)");
+    assert_eq!(
+        run(cli).unwrap(),
+        "\"alice\",\"1000\"\n\"alice\",\"1001\"\n"
+    );
+    let url = "jdbc:presto://proxy.example.com:9090/system/runtime";
+    // by the client's address: one coordinator for all statements of all connections
+    let statements = [
+        COUNT,
+        "select node_id from nodes",
+        "select node_id from nodes",
+    ];
+    let nodes: BTreeSet<String> = (0..2)
+        .map(|_| {
+            desk.jdbc(Driver::Presto, url, &[("user", "alice")], &statements)
+                .unwrap()
+        })
+        .collect();
+    assert_eq!(nodes.len(), 1, "{nodes:?}");
+    let lines: Vec<&str> = nodes.first().unwrap().lines().collect();
+    assert_eq!(lines[0], "1000");
+    assert_eq!(lines[1], lines[2]);
+    let relayed = gateway
+        .metric("spnegate_stream_connections_total{stream=\"common\"")
+        .unwrap();
+    assert!(relayed >= 3.0, "{relayed}");
+}
+
+#[test]
+fn every_uri_in_the_answers_comes_back_to_the_gateway() {
+    let world = world();
+    let World { lab, .. } = world.as_ref().unwrap();
+    let statement = query(lab, "alice", "select current_user");
+    assert_eq!(
+        statement.rows,
+        [serde_json::json!(["alice"])],
+        "{statement:?}"
+    );
+    // while it runs there is one more: that of a partial cancel
+    let mut long = Statement::begin(curl(lab, "alice").unwrap(), CONSOLE, LONG).unwrap();
+    wait::until("the query runs", Duration::from_secs(60), || {
+        long.step(curl(lab, "alice")?)?;
+        let partial = long.uris.iter().any(|uri| uri.contains("/v1/stage/"));
+        Ok(partial.then_some(()))
+    })
+    .unwrap();
+    let uris: Vec<_> = statement.uris.iter().chain(&long.uris).collect();
+    let strays: Vec<_> = uris
+        .iter()
+        .filter(|uri| !uri.starts_with(&format!("{CONSOLE}/")))
+        .collect();
+    assert!(strays.is_empty(), "{strays:?}");
+    cancel(lab, &long);
+}
+
+/// Cancels a query through the gateway.
+fn cancel(lab: &Lab, statement: &Statement) {
+    let mut cancel = curl(lab, "alice").unwrap();
+    cancel.args(["-X", "DELETE", "-w", "%{http_code}"]);
+    cancel.arg(statement.next.as_deref().unwrap());
+    assert_eq!(run(cancel).unwrap(), "204");
+}
+
+#[test]
+fn a_user_is_who_the_ticket_says_and_without_one_nobody() {
+    let world = world();
+    let World { lab, .. } = world.as_ref().unwrap();
+    for user in ["alice", "bob"] {
+        let statement = query(lab, user, "select current_user");
+        assert_eq!(statement.rows, [serde_json::json!([user])], "{statement:?}");
+    }
+    let url = format!("{CONSOLE}/v1/statement");
+    let refused = lab.fetch_without_ticket(&["-d", "select 1", &url]).unwrap();
+    assert_eq!(refused.status, 401, "{refused:?}");
+}
+
+#[test]
+fn clients_without_kerberos_use_a_console_where_nobody_logs_in() {
+    let world = world();
+    let World { lab, .. } = world.as_ref().unwrap();
+    let desk = lab.desk();
+    let mut cli = desk.presto_cli().unwrap();
+    cli.args(["--server", OPEN, "--user", "alice"]);
+    cli.args(["--execute", "select current_user"]);
+    assert_eq!(run(cli).unwrap(), "\"alice\"\n");
+    let url = "jdbc:presto://proxy.example.com:9092/system/runtime";
+    let statements = ["select current_user", COUNT];
+    let rows = desk.jdbc(Driver::Presto, url, &[("user", "bob")], &statements);
+    assert_eq!(rows.unwrap(), "bob\n1000\n");
+}
+
+#[test]
+fn queries_reach_the_coordinator_that_runs_them() {
+    let world = world();
+    let World { lab, .. } = world.as_ref().unwrap();
+    let mut coordinators = BTreeSet::new();
+    for _ in 0..6 {
+        let statement = query(lab, "alice", COUNT);
+        assert_eq!(statement.rows, [serde_json::json!([1000])], "{statement:?}");
+        coordinators.insert(coordinator(&statement));
+    }
+    assert_eq!(coordinators.len(), 2, "in turn: {coordinators:?}");
+}
+
+/// Queries by several users at once; what is lost is told by its reason.
+fn load(lab: &Lab) -> Load {
+    let turns = (0..3).map(|_| {
+        let tickets = lab.tickets("alice").unwrap();
+        let world = lab.world().with_tickets(&tickets);
+        move || {
+            let curl = || {
+                let mut curl = world.command("curl");
+                curl.args(["-sS", "--max-time", "60", "--negotiate", "-u", ":"]);
+                Ok(curl)
+            };
+            match Statement::run(curl, CONSOLE, COUNT) {
+                Ok(statement) if statement.rows == [serde_json::json!([1000])] => Turn::Done,
+                Ok(statement) => Turn::Failed(format!("{statement:?}")),
+                Err(error) => Turn::Failed(error.to_string()),
+            }
+        }
+    });
+    Load::start(turns.collect::<Vec<_>>())
+}
+
+#[test]
+fn a_killed_coordinator_costs_its_own_queries_alone() {
+    let world = world();
+    let World { lab, gateway } = world.as_ref().unwrap();
+    // one that runs on each
+    let mut long: Vec<Statement> = (0..2)
+        .map(|_| Statement::begin(curl(lab, "alice").unwrap(), CONSOLE, LONG).unwrap())
+        .collect();
+    assert_ne!(coordinator(&long[0]), coordinator(&long[1]));
+    for statement in &mut long {
+        statement.step(curl(lab, "alice").unwrap()).unwrap();
+    }
+    let work = load(lab);
+    work.wait_more(10).unwrap();
+    lab.kill9(Server::Presto).unwrap();
+    work.wait_more(10).unwrap();
+
+    let fates: Vec<_> = long
+        .iter()
+        .map(|statement| {
+            let next = statement.next.as_deref().unwrap();
+            let fetched = lab.fetch("alice", &["-H", "Accept: application/json", next]);
+            fetched.unwrap()
+        })
+        .collect();
+    let gone: Vec<_> = fates
+        .iter()
+        .filter(|fate| fate.status == 503 && fate.body.contains("owner_gone"))
+        .collect();
+    assert_eq!(gone.len(), 1, "{fates:?}");
+    assert!(fates.iter().any(|fate| fate.status == 200), "{fates:?}");
+
+    lab.start(Server::Presto).unwrap();
+    let url = Server::Presto.url().unwrap();
+    wait::until("it is used again", Duration::from_secs(60), || {
+        let up = gateway.backends_of("presto")?[&url] == "active";
+        Ok(up.then_some(()))
+    })
+    .unwrap();
+    work.wait_more(10).unwrap();
+    let tally = work.stop();
+    println!(
+        "kill -9 of one of two coordinators, and its restart: {}",
+        tally.line()
+    );
+    assert_eq!(lost(&tally), [""; 0]);
+    let other = fates.iter().position(|fate| fate.status == 200).unwrap();
+    long[other].step(curl(lab, "alice").unwrap()).unwrap();
+    cancel(lab, &long[other]);
+}
+
+/// What no client may lose: all but the queries of a coordinator that is gone, and the requests
+/// that were under way to it when it went.
+fn lost(tally: &Tally) -> Vec<&String> {
+    let allowed = ["owner_gone", "backend_broken"];
+    let is_lost = |why: &&String| !allowed.iter().any(|word| why.contains(word));
+    tally.failures.iter().filter(is_lost).collect()
+}
+
+#[test]
+fn a_coordinator_that_hangs_is_left_alone() {
+    let world = world();
+    let World { lab, .. } = world.as_ref().unwrap();
+    let work = load(lab);
+    work.wait_more(10).unwrap();
+    thread::scope(|scope| {
+        // the driver repeats what is answered with 503, until the coordinator goes on
+        let driver = scope.spawn(|| {
+            let url = "jdbc:presto://proxy.example.com:9092/system/runtime";
+            let user = [("user", "alice")];
+            lab.desk().jdbc(Driver::Presto, url, &user, &[COUNT; 60])
+        });
+        lab.pause(Server::Presto2).unwrap();
+        work.wait_more(20).unwrap();
+        lab.resume(Server::Presto2).unwrap();
+        let rows = driver.join().unwrap().unwrap();
+        assert_eq!(rows, "1000\n".repeat(60));
+    });
+    work.wait_more(10).unwrap();
+    let tally = work.stop();
+    println!(
+        "SIGSTOP of one of two coordinators, and SIGCONT: {}",
+        tally.line()
+    );
+    assert_eq!(lost(&tally), [""; 0]);
+}
+
+#[test]
+fn a_drained_coordinator_ends_what_it_has_and_gets_nothing_new() {
+    let world = world();
+    let World { lab, gateway } = world.as_ref().unwrap();
+    let work = load(lab);
+    work.wait_more(10).unwrap();
+    let mut long: Vec<Statement> = (0..2)
+        .map(|_| Statement::begin(curl(lab, "alice").unwrap(), CONSOLE, LONG).unwrap())
+        .collect();
+    gateway
+        .assign("drain", "presto", "presto.example.com:9090")
+        .unwrap();
+    let fresh: BTreeSet<_> = (0..4)
+        .map(|_| coordinator(&query(lab, "alice", COUNT)))
+        .collect();
+    assert_eq!(fresh.len(), 1, "{fresh:?}");
+    // both are still answered for
+    for statement in &mut long {
+        assert!(statement.step(curl(lab, "alice").unwrap()).unwrap());
+        assert_eq!(statement.error, None);
+    }
+    gateway
+        .assign("ready", "presto", "presto.example.com:9090")
+        .unwrap();
+    work.wait_more(10).unwrap();
+    let tally = work.stop();
+    println!("drain of one of two coordinators: {}", tally.line());
+    assert_eq!(tally.failures, [""; 0]);
+    for statement in long {
+        cancel(lab, &statement);
+    }
+}
