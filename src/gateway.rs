@@ -15,19 +15,16 @@
 use std::{
     cell::RefCell,
     convert::Infallible,
-    fmt,
     net::{IpAddr, Ipv4Addr},
-    pin::Pin,
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use http::{Extensions, Method, Request, Response, Version, header, request::Parts};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use ipnet::IpNet;
-use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::{
@@ -42,10 +39,11 @@ use crate::{
     body::Body,
     gss::Pending,
     refusal::Refusal,
-    server::{self, ConnInfo, WantsHttp1, framing},
+    server::{self, ConnInfo, framing},
 };
 
 pub mod answer;
+mod answering;
 pub mod console;
 pub mod forward;
 pub mod health;
@@ -58,6 +56,8 @@ pub mod record;
 pub mod refuse;
 pub mod upgrade;
 
+pub use answering::Answering;
+use answering::State;
 use forward::Forward;
 use health::Health;
 use kdc_proxy::KdcProxy;
@@ -244,77 +244,6 @@ impl Service<Request<Incoming>> for Gateway {
                 response: Some(site.recorder.end(begun, response)),
             },
         }
-    }
-}
-
-pin_project! {
-    /// The future of [`Gateway`]; written by hand, so that the way to a console costs no
-    /// allocation here.
-    #[must_use = "futures do nothing unless polled"]
-    pub struct Answering {
-        #[pin]
-        state: State,
-    }
-}
-
-pin_project! {
-    #[project = StateProj]
-    enum State {
-        /// A console has the request.
-        Console {
-            #[pin]
-            inner: <Stack as Service<Request<Incoming>>>::Future,
-            recorder: Recorder,
-            begun: Option<record::Begun>,
-        },
-        /// A KDC has it; boxed, as it is seldom and large.
-        Kerberos {
-            inner: Pin<Box<dyn Future<Output = Response<Body>>>>,
-            recorder: Recorder,
-            begun: Option<record::Begun>,
-        },
-        /// The gateway answered by itself.
-        Own { response: Option<Response<record::Recorded>> },
-    }
-}
-
-impl Future for Answering {
-    type Output = Result<Response<record::Recorded>, Infallible>;
-
-    #[expect(
-        clippy::expect_used,
-        reason = "polled after completion: a caller's bug, as in std"
-    )]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        const AGAIN: &str = "polled after completion";
-        Poll::Ready(Ok(match self.project().state.project() {
-            StateProj::Console {
-                inner,
-                recorder,
-                begun,
-            } => {
-                let Ok(mut response) = ready!(inner.poll(cx));
-                if response.extensions().get() == Some(&Refusal::LoginInterrupted) {
-                    response.extensions_mut().insert(WantsHttp1);
-                }
-                recorder.end(begun.take().expect(AGAIN), response)
-            }
-            StateProj::Kerberos {
-                inner,
-                recorder,
-                begun,
-            } => {
-                let response = ready!(inner.as_mut().poll(cx));
-                recorder.end(begun.take().expect(AGAIN), response)
-            }
-            StateProj::Own { response } => response.take().expect(AGAIN),
-        }))
-    }
-}
-
-impl fmt::Debug for Answering {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answering").finish_non_exhaustive()
     }
 }
 

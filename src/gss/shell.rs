@@ -2,8 +2,8 @@
 //!
 //! Where a client offers Kerberos first and brings the token along, there is nothing to negotiate:
 //! one leg decides (RFC 4178 section 4.2), and no MIC is due, since the first choice is taken
-//! (section 5). GSSAPI gets the bare token then; its own SPNEGO would make four Kerberos contexts
-//! more for it, a fifth of a login's CPU time. Everything else goes to GSSAPI as it came.
+//! (section 5). GSSAPI gets the bare token then, which spares it the contexts that its own SPNEGO makes
+//! around it. Everything else goes to GSSAPI as it came.
 
 use super::peek::{KRB5, KRB5_WRONG, SPNEGO};
 use crate::der::Der;

@@ -3,17 +3,12 @@
 //!
 //! [`super::next`] decides; this module carries out.
 
-use std::{
-    pin::{Pin, pin},
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use std::{pin::pin, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::Response;
 use hyper::body::Incoming;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::{
     backend::{Backend, InFlight, State},
@@ -30,6 +25,7 @@ use crate::{config::Timeouts, gss::Initiator, kinds::Head, refusal::Refusal};
 mod compose;
 mod judge;
 mod patience;
+mod wait;
 
 pub use compose::Outgoing;
 use judge::Unread;
@@ -378,43 +374,5 @@ impl Upstream {
         self.pools[index]
             .connect(&addresses, backend.tls.as_ref(), self.timeouts.connect)
             .await
-    }
-
-    /// Waits for the head of the answer; gives a safe request back early when the probe finds that
-    /// the backend is dead (a frozen one accepts connections for a minute and more).
-    async fn wait<T>(
-        &self,
-        mut answer: Pin<&mut impl Future<Output = T>>,
-        backend: &Backend,
-        upload: &Upload,
-        may_abandon: bool,
-    ) -> Result<T, Outcome> {
-        // counted by the worker's ticks; a limit too short for them has its own timer
-        let mut left = self.timeouts.first_byte;
-        if left > 2 * PATIENCE {
-            if let Some(answer) = self.patience.try_wait(answer.as_mut()).await {
-                return Ok(answer);
-            }
-            left -= PATIENCE;
-        }
-        let rest = || Instant::now() + left;
-        let mut end = upload.due(self.timeouts.first_byte).unwrap_or_else(rest);
-        loop {
-            let changed = self.group.changed.notified();
-            if may_abandon && backend.state() == State::Down {
-                return Err(Outcome::Abandoned);
-            }
-            tokio::select! {
-                answer = answer.as_mut() => return Ok(answer),
-                () = changed => {}
-                () = sleep_until(end) => {
-                    // the time runs from the end of the request; a stalled one is the server's case
-                    match upload.due(self.timeouts.first_byte) {
-                        Some(later) if later > Instant::now() => end = later,
-                        Some(_) | None => return Err(Outcome::TimedOut),
-                    }
-                }
-            }
-        }
     }
 }

@@ -24,10 +24,12 @@ use crate::{
 
 mod owners;
 mod places;
+mod wanted;
 
 pub use owners::Owners;
 use places::Places;
 pub use places::{Grant, Limits, Place};
+pub use wanted::{Tried, Wanted};
 
 /// Requests that may wait for an active backend, per console.
 const MAX_HELD: usize = 4096;
@@ -63,37 +65,6 @@ pub struct Policy {
     pub slow_start: Duration,
     /// `max_connections` of each backend, and the queue before them.
     pub limits: Limits,
-}
-
-/// What of a request matters to the choice.
-#[derive(Clone, Copy, Debug)]
-pub struct Wanted {
-    /// The client's address, for `balance = "source"`.
-    pub client: IpAddr,
-    /// The server that the request belongs to, wherever others would go.
-    pub owner: Option<usize>,
-    /// Servers that this request has been at, a bit for each: asked again only if there is no other.
-    pub tried: Tried,
-}
-
-/// A set of servers; of a console with more than 64 the others are never in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tried(u64);
-
-impl Tried {
-    /// Adds one.
-    pub fn add(&mut self, index: usize) {
-        self.0 |= Self::bit(index);
-    }
-
-    /// Whether it is in there.
-    pub fn has(self, index: usize) -> bool {
-        self.0 & Self::bit(index) != 0
-    }
-
-    const fn bit(index: usize) -> u64 {
-        if index < 64 { 1 << index } else { 0 }
-    }
 }
 
 /// Whom to ask.

@@ -1,0 +1,94 @@
+//! What is known of a backend, and what is wanted of it, each in a byte.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// What the last look at a backend said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// Not looked at yet.
+    Unknown = 0,
+    /// Serves, and is the active one.
+    Active = 1,
+    /// Alive, not active.
+    Standby = 2,
+    /// Does not answer.
+    Down = 3,
+    /// Alive, but the gateway cannot log in.
+    LoginFailed = 4,
+    /// TLS to it fails, or its certificate is not believed.
+    TlsFailed = 5,
+}
+
+impl State {
+    pub(super) const fn from(byte: u8) -> Self {
+        match byte {
+            1 => Self::Active,
+            2 => Self::Standby,
+            3 => Self::Down,
+            4 => Self::LoginFailed,
+            5 => Self::TlsFailed,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The word of log and status page.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Active => "active",
+            Self::Standby => "standby",
+            Self::Down => "down",
+            Self::LoginFailed => "login_failed",
+            Self::TlsFailed => "tls_failed",
+        }
+    }
+}
+
+/// Whether a backend obeys the identity it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Obedience {
+    /// Not proven yet.
+    Unproven = 0,
+    /// It read the identity and refused one that no rule allows.
+    Obeys = 1,
+    /// It answered as if nothing had been said.
+    Ignores = 2,
+}
+
+/// What an operator wants of a backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Duty {
+    /// It is used.
+    #[default]
+    Ready = 0,
+    /// It gets nothing new; what it has begun, and requests that it alone can answer, go on.
+    Drain = 1,
+    /// It gets nothing at all.
+    Maintenance = 2,
+}
+
+impl Duty {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Ready, Self::Drain, Self::Maintenance];
+
+    /// What stands in an atomic number.
+    pub(crate) fn of(number: &AtomicU8) -> Self {
+        match number.load(Ordering::Acquire) {
+            1 => Self::Drain,
+            2 => Self::Maintenance,
+            _ => Self::Ready,
+        }
+    }
+
+    /// The word of command line, log and status page.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Drain => "drain",
+            Self::Maintenance => "maintenance",
+        }
+    }
+}
