@@ -180,6 +180,9 @@ impl Upstream {
                 (Step::Reconnect, _) => again = Some(index),
                 (Step::Elsewhere, _) => {
                     wanted.tried.add(index);
+                    if tried.outcome == Outcome::NotHere {
+                        again = self.group.another(wanted.tried);
+                    }
                     self.second_look(index, tried.outcome).await;
                 }
                 (Step::Refuse(refusal), _) => return Err(refusal),
@@ -191,7 +194,7 @@ impl Upstream {
     fn here_or_elsewhere(&self, wanted: &Wanted, index: usize) -> Outcome {
         let mut tried = wanted.tried;
         tried.add(index);
-        if wanted.owner.is_none() && self.group.has_another(tried) {
+        if wanted.owner.is_none() && self.group.another(tried).is_some() {
             Outcome::NotHere
         } else {
             Outcome::Answer

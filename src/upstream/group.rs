@@ -138,10 +138,18 @@ impl Group {
         }
     }
 
-    /// Whether there is a server that this request has not been at, and that may be asked.
-    pub fn has_another(&self, tried: Tried) -> bool {
+    /// A server that this request has not been at, and that may know what it is about: one that is
+    /// drained goes on with what it has begun.
+    pub fn another(&self, tried: Tried) -> Option<usize> {
+        let knows = |backend: &Backend| {
+            backend.state() == State::Active
+                && backend.duty() != Duty::Maintenance
+                && backend.identity_gate().is_ok()
+        };
         let mut others = self.backends.iter().enumerate();
-        others.any(|(index, backend)| !tried.has(index) && may_be_asked(backend))
+        others
+            .find(|(index, backend)| !tried.has(*index) && knows(backend))
+            .map(|(index, _)| index)
     }
 
     /// A request that one server alone can answer, even while that takes no new ones.

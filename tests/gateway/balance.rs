@@ -169,7 +169,7 @@ pub fn a_queue_that_takes_too_long() {
     assert_eq!(backend.seen().len(), 1);
 }
 
-fn spnegate(gateway: &Gateway, arguments: &[&str]) -> (bool, String) {
+pub fn spnegate(gateway: &Gateway, arguments: &[&str]) -> (bool, String) {
     let admin = gateway.admin_address().to_string();
     let output = Command::new(env!("CARGO_BIN_EXE_spnegate"))
         .args(arguments)

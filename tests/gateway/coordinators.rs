@@ -203,6 +203,27 @@ fn a_query_that_another_replica_began_is_found() {
 }
 
 #[test]
+fn a_drained_coordinator_is_found_for_what_it_has_begun() {
+    let (one, two) = (
+        coordinator(backend(), "aaaaa"),
+        coordinator(second(), "bbbbb"),
+    );
+    let gateway = pair(&one, &two).run();
+    both_are_known(&gateway);
+    let name = one.address().to_string();
+    assert!(crate::balance::spnegate(&gateway, &["backend", "drain", "presto", &name]).0);
+    let next = format!("GET /v1/statement/executing/{QUERY}aaaaa/1");
+    let answer = gateway.ask(&next).by("alice").answer();
+    assert!(answer.text().contains("aaaaa"), "{}", answer.all_text());
+    gateway
+        .ask("POST /v1/statement")
+        .by("alice")
+        .body("SELECT 1")
+        .answer();
+    assert!(one.seen().iter().all(|seen| seen.method == "GET"));
+}
+
+#[test]
 pub fn a_query_whose_coordinator_is_gone() {
     let (one, two) = (
         coordinator(backend(), "aaaaa"),

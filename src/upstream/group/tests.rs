@@ -203,7 +203,12 @@ fn one_that_has_just_failed_is_asked_again_only_if_it_is_the_only_one() {
     group.learn(1, State::Active);
     let mut wanted = anybody();
     wanted.tried.add(0);
-    assert!(group.has_another(wanted.tried));
+    assert_eq!(group.another(wanted.tried), Some(1));
+    group.assign(1, Duty::Drain);
+    assert_eq!(group.another(wanted.tried), Some(1));
+    group.assign(1, Duty::Maintenance);
+    assert_eq!(group.another(wanted.tried), None);
+    group.assign(1, Duty::Ready);
     assert!(matches!(group.pick(&wanted), Pick::Backend(1, _)));
     group.learn(1, State::Down);
     assert!(matches!(group.pick(&wanted), Pick::Backend(0, _)));
