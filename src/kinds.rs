@@ -309,15 +309,15 @@ pub trait Kind: Debug + Send + Sync + 'static {
 /// The kinds of this version.
 pub static ALL: &[&dyn Kind] = &[
     &generic::Generic,
-    &hiveserver2::HiveServer2,
+    &hiveserver2::HIVESERVER2,
     &httpfs::HttpFs,
-    &impala::Impala,
+    &impala::IMPALA,
     &jobhistory::JobHistory,
     &namenode::NameNode,
     &oozie::Oozie,
-    &presto::Presto,
+    &presto::PRESTO,
     &resourcemanager::ResourceManager,
-    &trino::Trino,
+    &trino::TRINO,
 ];
 
 /// The kind of that name in the configuration file.

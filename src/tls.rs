@@ -15,11 +15,13 @@ pub mod client;
 pub mod facts;
 mod jks;
 mod pkcs12;
+mod socket;
 pub mod store;
 mod verify;
 pub mod watch;
 
 pub use client::{Connector, TlsFault, Trust, TrustSource};
+pub use socket::Socket;
 pub use store::{KeyPair, StoreError, StoreFault};
 pub use verify::Distrust;
 

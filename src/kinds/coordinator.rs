@@ -3,62 +3,124 @@
 //! A query is begun by `POST /v1/statement`, whose answer names its id and the next address to ask;
 //! each later answer names the next. A query lives in one coordinator: any other says 404, or 410.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Method, StatusCode};
 
-use super::{Asked, Head, Health, Verdict, hadoop};
+use super::{Asked, Head, Health, Kind, Login, UserField, Verdict, hadoop};
 
-/// Says who it is to everybody.
-pub(super) const INFO: &str = "/v1/info";
+/// What one of them calls things.
+#[derive(Debug)]
+pub(super) struct Coordinator {
+    pub(super) name: &'static str,
+    pub(super) services: &'static [&'static str],
+    /// The header with the user, lower case.
+    pub(super) user: &'static str,
+    /// Headers by which a client could say who it is, and others that it must not send.
+    pub(super) identity: &'static [&'static str],
+    /// The header with the transaction that a request belongs to.
+    pub(super) transaction: &'static str,
+    /// The header of an answer with a transaction that has begun.
+    pub(super) started: &'static str,
+}
 
-/// `{"nodeVersion":{…},"coordinator":true,"starting":false,…}`: without a login (Trino) or with one.
-pub(super) fn health(head: &Head<'_>, body: &[u8]) -> Health {
-    let said = |text: &[u8]| hadoop::contains(body, text);
-    if head.status == StatusCode::OK
-        && said(br#""coordinator":true"#)
-        && said(br#""starting":false"#)
-    {
-        Health::Active
-    } else {
-        Health::Down
+impl Kind for Coordinator {
+    fn name(&self) -> &'static str {
+        self.name
     }
-}
 
-/// A 401 concerns the gateway's token; what the user may not do comes as 403 (Trino) or as an
-/// answer's error (Presto).
-pub(super) fn login_failed(head: &Head<'_>) -> bool {
-    head.status == StatusCode::UNAUTHORIZED
-}
-
-pub(super) fn verdict(asked: &Asked<'_>, head: &Head<'_>) -> Verdict {
-    let unknown = matches!(head.status, StatusCode::NOT_FOUND | StatusCode::GONE);
-    if login_failed(head) {
-        Verdict::LoginFailed
-    } else if unknown && asked.method != Method::POST && query_in(asked).is_some() {
-        Verdict::NotHere
-    } else {
-        Verdict::Answer
+    fn services(&self) -> &'static [&'static str] {
+        self.services
     }
-}
 
-/// Whether the answer's JSON names the next address to ask.
-pub(super) fn names_addresses(asked: &Asked<'_>) -> bool {
-    asked.path.starts_with("/v1/statement")
+    /// A token that comes twice is refused, and no cookie is given.
+    fn login(&self) -> Login {
+        Login::EveryRequest
+    }
+
+    /// A 401 concerns the gateway's token; what the user may not do comes as 403 (Trino) or as an
+    /// answer's error (Presto).
+    fn login_failed(&self, head: &Head<'_>) -> bool {
+        head.status == StatusCode::UNAUTHORIZED
+    }
+
+    fn user_field(&self) -> UserField {
+        UserField::Header(self.user)
+    }
+
+    /// The session's user is the header's: Presto answers 400 without it, and to Trino it is always
+    /// sent (`HttpRequestSessionContextFactory`).
+    fn knows_only_the_told_user(&self) -> bool {
+        true
+    }
+
+    fn identity_parameters(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn identity_headers(&self) -> &'static [&'static str] {
+        self.identity
+    }
+
+    fn reads_forms(&self) -> bool {
+        false
+    }
+
+    fn probe(&self) -> &'static str {
+        "/v1/info"
+    }
+
+    /// `{"nodeVersion":{…},"coordinator":true,"starting":false,…}`
+    fn health(&self, head: &Head<'_>, body: &[u8]) -> Health {
+        let said = |text: &[u8]| hadoop::contains(body, text);
+        if head.status == StatusCode::OK
+            && said(br#""coordinator":true"#)
+            && said(br#""starting":false"#)
+        {
+            Health::Active
+        } else {
+            Health::Down
+        }
+    }
+
+    fn verdict(&self, asked: &Asked<'_>, head: &Head<'_>, _: &[u8], _: &[Arc<str>]) -> Verdict {
+        let unknown = matches!(head.status, StatusCode::NOT_FOUND | StatusCode::GONE);
+        if self.login_failed(head) {
+            Verdict::LoginFailed
+        } else if unknown && asked.method != Method::POST && query_in(asked).is_some() {
+            Verdict::NotHere
+        } else {
+            Verdict::Answer
+        }
+    }
+
+    fn owner<'a>(&self, asked: &Asked<'a>, headers: &'a HeaderMap) -> Option<&'a str> {
+        owner(asked, headers, self.transaction)
+    }
+
+    /// The last five characters of a query's id are drawn anew at each start of a coordinator.
+    fn owner_by_id<'a>(&self, id: &'a str) -> Option<&'a str> {
+        coordinator_of(id)
+    }
+
+    fn begins_owned(&self) -> Option<&'static str> {
+        Some(self.started)
+    }
+
+    fn names_addresses(&self, asked: &Asked<'_>) -> bool {
+        asked.path.starts_with("/v1/statement")
+    }
 }
 
 /// The coordinator that a request belongs to: that of its query, else that of its transaction.
-pub(super) fn owner<'a>(
-    asked: &Asked<'a>,
-    headers: &'a HeaderMap,
-    transaction: &str,
-) -> Option<&'a str> {
+fn owner<'a>(asked: &Asked<'a>, headers: &'a HeaderMap, transaction: &str) -> Option<&'a str> {
     query_in(asked).and_then(coordinator_of).or_else(|| {
         let id = headers.get(transaction)?.to_str().ok()?;
         (!id.eq_ignore_ascii_case("NONE")).then_some(id)
     })
 }
 
-/// The last five characters of a query's id are drawn anew at each start of a coordinator.
-pub(super) fn coordinator_of(query: &str) -> Option<&str> {
+fn coordinator_of(query: &str) -> Option<&str> {
     is_query(query).then(|| &query[query.len() - 5..])
 }
 
@@ -102,7 +164,7 @@ fn query_in<'a>(asked: &Asked<'a>) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, HeaderValue};
+    use http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;

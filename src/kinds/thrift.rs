@@ -2,28 +2,64 @@
 
 use http::StatusCode;
 
-use super::{Head, Health, Login};
+use super::{Head, Health, Kind, Login};
 
 /// Where calls are posted to.
-pub(super) const PATH: &str = "/cliservice";
+const PATH: &str = "/cliservice";
 
-/// A GET there is an empty call: an error, but an authenticated one, and the cookie comes with it.
-pub(super) const LOGIN: Login = Login::Cookie { path: PATH };
-
-/// Bad tokens and cookies are 401, with a challenge or without; what a user may not do is a Thrift
-/// error in a 200.
-pub(super) fn login_failed(head: &Head<'_>) -> bool {
-    head.status == StatusCode::UNAUTHORIZED
+/// What one of them calls itself.
+#[derive(Debug)]
+pub(super) struct Thrift {
+    pub(super) name: &'static str,
+    pub(super) services: &'static [&'static str],
 }
 
-/// An empty call is answered by 500 (`HiveServer2`) or 400: whoever says that, serves.
-pub(super) fn health(head: &Head<'_>) -> Health {
-    match head.status {
-        StatusCode::NOT_FOUND
-        | StatusCode::BAD_GATEWAY
-        | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => Health::Down,
-        _ => Health::Active,
+impl Kind for Thrift {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn services(&self) -> &'static [&'static str] {
+        self.services
+    }
+
+    /// A GET there is an empty call: an error, but an authenticated one, and the cookie comes with it.
+    fn login(&self) -> Login {
+        Login::Cookie { path: PATH }
+    }
+
+    /// Bad tokens and cookies are 401, with a challenge or without; what a user may not do is a Thrift
+    /// error in a 200.
+    fn login_failed(&self, head: &Head<'_>) -> bool {
+        head.status == StatusCode::UNAUTHORIZED
+    }
+
+    /// `doAs` is read with every request, and refused where no rule allows it.
+    fn knows_only_the_told_user(&self) -> bool {
+        true
+    }
+
+    fn identity_parameters(&self) -> &'static [&'static str] {
+        &["doas", "user.name", "delegation"]
+    }
+
+    fn reads_forms(&self) -> bool {
+        false
+    }
+
+    fn probe(&self) -> &'static str {
+        PATH
+    }
+
+    /// An empty call is answered by 500 (`HiveServer2`) or 400: whoever says that, serves.
+    fn health(&self, head: &Head<'_>, _body: &[u8]) -> Health {
+        match head.status {
+            StatusCode::NOT_FOUND
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT => Health::Down,
+            _ => Health::Active,
+        }
     }
 }
 
