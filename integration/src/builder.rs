@@ -125,6 +125,9 @@ impl Builder {
         let hive = uses(|server| server == Server::Hive)
             .then(cache::hive)
             .transpose()?;
+        let trino = uses(|server| server == Server::Trino)
+            .then(cache::trino)
+            .transpose()?;
         ports::must_be_free(servers.iter().copied())?;
 
         let folder = folder::prepare(&folder, self.keep, &servers)?;
@@ -156,9 +159,11 @@ impl Builder {
         if let Some(jars) = &hive {
             self.conf(&folder, jars, &krb5_conf).write_hive()?;
         }
-        if servers.contains(&Server::PrestoTls) {
-            keystore::write(&folder.join("tls"))?;
+        if trino.is_some() {
+            self.conf(&folder, Path::new(""), &krb5_conf)
+                .write_trino()?;
         }
+        keystore::write(&folder.join("tls"), &servers)?;
         let machine = sys::host_name()?;
         fs::write(
             folder.join(names::JVM_HOSTS),
@@ -174,6 +179,7 @@ impl Builder {
                 oozie,
                 presto,
                 hive,
+                trino,
             },
             folder,
             realm,

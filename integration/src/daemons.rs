@@ -25,6 +25,8 @@ pub(crate) struct Daemons {
     pub presto: Option<PathBuf>,
     /// Hive's package in the cache; `None` in a lab without it.
     pub hive: Option<PathBuf>,
+    /// Trino's package in the cache; `None` in a lab without it.
+    pub trino: Option<PathBuf>,
 }
 
 /// A Hadoop tool's JVM in the world of the lab in `folder`, whichever process runs that lab.
@@ -38,6 +40,7 @@ pub fn hadoop_tool(folder: &Path, tool: &str) -> Result<Command> {
         oozie: None,
         presto: None,
         hive: None,
+        trino: None,
     };
     let main = match tool {
         "fs" => "org.apache.hadoop.fs.FsShell",
@@ -56,6 +59,7 @@ impl Daemons {
         match server {
             Server::Oozie => return self.oozie(),
             Server::Hive => return self.hive(),
+            Server::Trino => return self.trino(),
             Server::Presto | Server::Presto2 | Server::PrestoTls => return self.presto(server),
             _ => {}
         }
@@ -191,6 +195,7 @@ fn heap_and_main(server: Server) -> (u32, &'static str) {
         | Server::Presto
         | Server::Presto2
         | Server::PrestoTls
-        | Server::Hive => (0, ""),
+        | Server::Hive
+        | Server::Trino => (0, ""),
     }
 }

@@ -1,6 +1,7 @@
 //! The JVM: where it is, and the options that every one of the lab is started with.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -30,6 +31,27 @@ pub fn home() -> Result<PathBuf> {
         .context("no JDK 17 found: set JAVA_HOME, or run `lab install`")
 }
 
+/// The folder of a JDK that Trino runs on, 22 or later: `$SPNEGATE_LAB_TRINO_JDK`, or one below
+/// `/usr/lib/jvm`.
+pub fn home_for_trino() -> Result<PathBuf> {
+    if let Some(home) = env::var_os("SPNEGATE_LAB_TRINO_JDK") {
+        return Ok(PathBuf::from(home));
+    }
+    let homes = fs::read_dir("/usr/lib/jvm").into_iter().flatten().flatten();
+    homes
+        .map(|entry| entry.path())
+        .find(|home| home.join("bin/javac").exists() && major_version(home) >= Some(22))
+        .context("no JDK 22 or later found for Trino: set SPNEGATE_LAB_TRINO_JDK")
+}
+
+fn major_version(home: &Path) -> Option<u32> {
+    let release = fs::read_to_string(home.join("release")).ok()?;
+    let version = release
+        .lines()
+        .find_map(|line| line.strip_prefix("JAVA_VERSION=\""))?;
+    version.split(['.', '"', '-']).next()?.parse().ok()
+}
+
 /// A program of the JDK.
 pub fn program(name: &str) -> Result<PathBuf> {
     Ok(home()?.join("bin").join(name))
@@ -49,7 +71,12 @@ pub(crate) struct Jvm<'a> {
 impl Jvm<'_> {
     /// `java` with all options; the caller adds further ones, the main class and its arguments.
     pub(crate) fn command(&self) -> Result<Command> {
-        let mut java = Command::new(program("java")?);
+        Ok(self.command_of(&home()?))
+    }
+
+    /// The same of another JDK.
+    pub(crate) fn command_of(&self, home: &Path) -> Command {
+        let mut java = Command::new(home.join("bin/java"));
         java.arg(format!("-Xmx{}m", self.heap));
         java.args(lean_options());
         java.arg(format!(
@@ -59,13 +86,13 @@ impl Jvm<'_> {
         java.arg(format!("-Djdk.net.hosts.file={}", self.hosts.display()));
         java.arg(format!("-Djava.io.tmpdir={}", self.temp.display()));
         java.arg("-cp").arg(&self.class_path);
-        java.env("JAVA_HOME", home()?);
+        java.env("JAVA_HOME", home);
         // What a `lab env` shell carries is not for daemons: they resolve by their hosts files and
         // log in by their keytabs.
         for name in ["LD_PRELOAD", "LAB_HOSTS", "KRB5CCNAME", "CLASSPATH"] {
             java.env_remove(name);
         }
-        Ok(java)
+        java
     }
 }
 

@@ -1,5 +1,6 @@
 //! Keys for TLS as operators of Presto make them: by keytool, with a self-signed certificate each.
 
+use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -11,23 +12,31 @@ use anyhow::Result;
 use crate::java;
 use crate::names;
 use crate::process::run;
+use crate::server::Server;
 
 /// The password of every keystore and truststore.
 pub const PASSWORD: &str = "81ba14ce6084";
-/// Whose certificates there are: the coordinator's, and the gateway's.
-const HOSTS: [&str; 2] = ["presto", "proxy"];
-
-/// Writes, for each host, `<host>.p12`, `<host>.jks` and its certificate `<host>.pem`; then
+/// Writes, for the gateway and each server with TLS, if there is one, `<host>.p12`, `<host>.jks` and its certificate `<host>.pem`; then
 /// `trust.jks` with all certificates, and `password`. Keeps what is there.
-pub(crate) fn write(folder: &Path) -> Result<()> {
-    if folder.exists() {
+pub(crate) fn write(folder: &Path, servers: &BTreeSet<Server>) -> Result<()> {
+    let mut hosts: Vec<_> = [Server::PrestoTls, Server::Trino]
+        .into_iter()
+        .filter(|server| servers.contains(server))
+        .map(Server::host)
+        .collect();
+    if hosts.is_empty() || folder.exists() {
         return Ok(());
     }
+    hosts.push("proxy");
     fs::create_dir_all(folder)?;
     fs::write(folder.join("password"), PASSWORD)?;
     restrict(&folder.join("password"))?;
     thread::scope(|scope| {
-        let threads = HOSTS.map(|host| scope.spawn(move || write_one(folder, host)));
+        let start = |host: &&'static str| {
+            let host = *host;
+            scope.spawn(move || write_one(folder, host))
+        };
+        let threads: Vec<_> = hosts.iter().map(start).collect();
         threads
             .into_iter()
             .try_for_each(|thread| match thread.join() {
@@ -35,7 +44,7 @@ pub(crate) fn write(folder: &Path) -> Result<()> {
                 Err(panic) => std::panic::resume_unwind(panic),
             })
     })?;
-    HOSTS.iter().try_for_each(|host| {
+    hosts.iter().try_for_each(|host| {
         let (alias, pem) = (format!("-alias {host}"), format!("-file {host}.pem"));
         keytool(
             folder,

@@ -207,7 +207,7 @@ impl Lab {
 
     /// Whether a server that listens is of use: a console's application answers, Presto has workers.
     fn answers(&self, server: Server) -> bool {
-        if server.is_presto() {
+        if server.is_presto() || server == Server::Trino {
             return self.answers_queries(server);
         }
         server.console().is_none_or(|console| {

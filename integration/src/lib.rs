@@ -60,6 +60,7 @@ pub use console::Console;
 pub use daemons::hadoop_tool;
 pub use fetch::Fetched;
 pub use gateway::{Gateway, GatewayBuilder, SERVICE};
+pub use java::home_for_trino;
 pub use keystore::PASSWORD as KEYSTORE_PASSWORD;
 pub use lab::{GATEWAY, Lab};
 pub use load::{Load, Tally, Turn};

@@ -38,6 +38,7 @@ const HOSTS: &[(&str, u8)] = &[
     ("proxy", 15),
     ("proxy2", 16),
     ("zk", 17),
+    ("trino", 18),
     ("jn", 21),
     // For a program that plays a console, a client or a load generator.
     ("backend", 30),

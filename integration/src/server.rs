@@ -46,18 +46,21 @@ pub enum Server {
     PrestoTls,
     /// HiveServer2, by HTTP and by its binary protocol.
     Hive,
+    /// Trino's coordinator with TLS and Kerberos. It wants a newer JDK than the others, so no group
+    /// has it.
+    Trino,
 }
 
 use Server::{
     Dn1, Hive, Httpfs, Jhs, Jn, Kdc, Nm1, Nn1, Nn2, Oozie, Presto, Presto2, PrestoTls, Rm1, Rm2,
-    Zk, Zkfc1, Zkfc2,
+    Trino, Zk, Zkfc1, Zkfc2,
 };
 
 impl Server {
     /// Every server.
     pub const ALL: &[Server] = &[
         Kdc, Zk, Jn, Nn1, Nn2, Zkfc1, Zkfc2, Dn1, Rm1, Rm2, Nm1, Jhs, Httpfs, Oozie, Presto,
-        Presto2, PrestoTls, Hive,
+        Presto2, PrestoTls, Hive, Trino,
     ];
     /// Hadoop whole, with HttpFS and Oozie.
     pub const HADOOP: &[Server] = &[
@@ -93,6 +96,7 @@ impl Server {
             Presto2 => "presto2",
             PrestoTls => "presto-tls",
             Hive => "hive",
+            Trino => "trino",
         }
     }
 
@@ -103,7 +107,7 @@ impl Server {
             Zkfc2 => "nn2",
             PrestoTls => "presto",
             Kdc | Zk | Jn | Nn1 | Nn2 | Dn1 | Rm1 | Rm2 | Nm1 | Jhs | Httpfs | Oozie | Presto
-            | Presto2 | Hive => self.name(),
+            | Presto2 | Hive | Trino => self.name(),
         }
     }
 
@@ -136,6 +140,7 @@ impl Server {
             PrestoTls => &[7778, 9092],
             // By HTTP, by the binary protocol, and the console.
             Hive => &[10001, 10000, 10002],
+            Trino => &[8443, 8081],
         }
     }
 
@@ -144,13 +149,17 @@ impl Server {
         match self {
             Kdc | Zk | Zkfc1 | Zkfc2 => None,
             Jn | Nn1 | Nn2 | Dn1 | Rm1 | Rm2 | Nm1 | Jhs | Httpfs | Oozie | Presto | Presto2
-            | PrestoTls | Hive => Some(SocketAddrV4::new(self.address(), self.ports()[0])),
+            | PrestoTls | Hive | Trino => Some(SocketAddrV4::new(self.address(), self.ports()[0])),
         }
     }
 
     /// The console's URL without a path, for example `http://nn1.example.com:50070`.
     pub fn url(self) -> Option<String> {
-        let scheme = if self == PrestoTls { "https" } else { "http" };
+        let scheme = if matches!(self, PrestoTls | Trino) {
+            "https"
+        } else {
+            "http"
+        };
         self.console()
             .map(|console| format!("{scheme}://{}:{}", self.host_name(), console.port()))
     }
@@ -162,7 +171,7 @@ impl Server {
 
     /// Whether it runs on Hadoop's own jars.
     pub(crate) fn is_hadoop(self) -> bool {
-        !self.is_presto() && !matches!(self, Kdc | Oozie | Hive)
+        !self.is_presto() && !matches!(self, Kdc | Oozie | Hive | Trino)
     }
 
     /// The path by which readiness is told: one that the web application itself answers.
@@ -172,7 +181,7 @@ impl Server {
             Httpfs => "/webhdfs/v1/?op=GETHOMEDIRECTORY",
             Hive => "/cliservice",
             Kdc | Zk | Jn | Nn1 | Nn2 | Zkfc1 | Zkfc2 | Dn1 | Rm1 | Rm2 | Nm1 | Jhs | Presto
-            | Presto2 | PrestoTls => "/",
+            | Presto2 | PrestoTls | Trino => "/",
         }
     }
 
@@ -187,6 +196,7 @@ impl Server {
             Oozie => Some("oozie"),
             PrestoTls => Some("presto"),
             Hive => Some("hive"),
+            Trino => Some("trino"),
         }
     }
 
@@ -194,7 +204,7 @@ impl Server {
     pub(crate) fn after(self) -> &'static [Server] {
         match self {
             Kdc | Zk | Presto | Presto2 => &[],
-            Jn | Httpfs | Oozie | PrestoTls | Hive => &[Kdc],
+            Jn | Httpfs | Oozie | PrestoTls | Hive | Trino => &[Kdc],
             Nn1 | Nn2 => &[Kdc, Jn],
             Zkfc1 | Zkfc2 | Rm1 | Rm2 => &[Kdc, Zk],
             Dn1 => &[Nn1, Nn2],
@@ -207,7 +217,7 @@ impl Server {
     fn pulls(self) -> &'static [Server] {
         match self {
             Kdc => &[],
-            Zk | Jn | Oozie | Presto | Presto2 | PrestoTls | Hive => &[Kdc],
+            Zk | Jn | Oozie | Presto | Presto2 | PrestoTls | Hive | Trino => &[Kdc],
             Nn1 => &[Jn, Zkfc1],
             Nn2 => &[Jn, Zkfc2],
             Zkfc1 => &[Zk, Nn1],
@@ -239,7 +249,7 @@ impl Server {
             "demo" => Ok(Server::DEMO.to_vec()),
             "hadoop" => Ok(Server::HADOOP.to_vec()),
             "sql" => Ok(Server::SQL.to_vec()),
-            "all" => Ok(Server::ALL.to_vec()),
+            "all" => Ok([Server::HADOOP, Server::SQL].concat()),
             name => Ok(vec![name.parse()?]),
         }
     }

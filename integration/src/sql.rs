@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::cache;
 use crate::daemons::join;
-use crate::java::Jvm;
+use crate::java::{self, Jvm};
 use crate::lab::Lab;
 use crate::names;
 use crate::process::run;
@@ -179,8 +179,21 @@ impl Desk<'_> {
         Ok(())
     }
 
+    /// Trino's command-line client, which wants `--server` and `--execute` at least.
+    pub fn trino_cli(&self) -> Result<Command> {
+        let jar = cache::trino()?.join("cli/client.jar");
+        let home = java::home_for_trino()?;
+        let mut java = self.jvm(&jar.display().to_string(), &home);
+        java.arg("io.trino.cli.Trino");
+        Ok(java)
+    }
+
     /// A JVM on this machine; tickets if `KRB5CCNAME` is set.
     fn java(&self, class_path: &str) -> Result<Command> {
+        Ok(self.jvm(class_path, &java::home()?))
+    }
+
+    fn jvm(&self, class_path: &str, home: &Path) -> Command {
         let mut java = Jvm {
             heap: 192,
             krb5_conf: &self.krb5_conf,
@@ -188,10 +201,10 @@ impl Desk<'_> {
             temp: &self.lab.folder().join("tmp/client"),
             class_path: class_path.to_owned(),
         }
-        .command()?;
+        .command_of(home);
         java.arg("-Djavax.security.auth.useSubjectCredsOnly=false");
         java.arg("--add-opens=java.base/java.net=ALL-UNNAMED");
-        Ok(java)
+        java
     }
 }
 

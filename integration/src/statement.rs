@@ -75,9 +75,15 @@ impl Lab {
     pub(crate) fn answers_queries(&self, server: Server) -> bool {
         let curl = || {
             let mut curl = self.curl("alice")?;
-            curl.args(["--fail", "-H", "X-Presto-User: alice"]);
-            curl.args(["--service-name", "presto", "--cacert"]);
-            curl.arg(self.tls("presto.pem"));
+            let field = match server {
+                Server::Trino => "X-Trino-User: alice",
+                _ => "X-Presto-User: alice",
+            };
+            curl.args(["--fail", "-H", field, "--cacert"]);
+            curl.arg(self.tls(&format!("{}.pem", server.host())));
+            if let Some(service) = server.service() {
+                curl.args(["--service-name", service]);
+            }
             Ok(curl)
         };
         let statement = Statement::run(curl, &server.url().unwrap_or_default(), COUNT);

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::{package, remove_jars};
+use crate::java;
 use crate::maven::Maven;
 use crate::process::run;
 
@@ -34,6 +35,11 @@ const HIVE_UNUSED: &[&str] = &[
     "kotlin-",
     "netty-transport-native",
 ];
+
+const TRINO_VERSION: &str = "476";
+const TRINO_POM: &str = include_str!("../../pom/trino.xml");
+const TRINO_START: &str = include_str!("../../java/Trino.java");
+const TRINO_CLI: &str = "io.trino:trino-cli:476:jar:executable";
 
 const PYTHON: &[&str] = &["impyla==0.24.0", "kerberos==1.3.1"];
 
@@ -65,6 +71,26 @@ pub fn hive() -> Result<PathBuf> {
             let mut unwanted = HIVE_UNUSED.iter().chain(FOREIGN);
             unwanted.any(|part| name.contains(part))
         })?;
+        maven.clean()
+    })
+}
+
+/// Trino's jars (`lib`), what starts it (`start`), and its command-line client (`cli`).
+pub fn trino() -> Result<PathBuf> {
+    let recipe = [TRINO_POM, TRINO_START, TRINO_CLI].concat();
+    package("trino", TRINO_VERSION, &recipe, |folder| {
+        let maven = Maven::new(folder, TRINO_POM)?;
+        let lib = folder.join("lib");
+        maven.fetch_dependencies(&format!("Trino {TRINO_VERSION} (about 170 jars)"), &lib)?;
+        let jar = maven.fetch(TRINO_CLI)?;
+        fs::create_dir(folder.join("cli"))?;
+        fs::rename(jar, folder.join("cli/client.jar"))?;
+        let source = folder.join("Trino.java");
+        fs::write(&source, TRINO_START)?;
+        let mut javac = Command::new(java::home_for_trino()?.join("bin/javac"));
+        javac.arg("-cp").arg(lib.join("*"));
+        javac.arg("-d").arg(folder.join("start")).arg(&source);
+        run(javac)?;
         maven.clean()
     })
 }

@@ -1,6 +1,7 @@
 //! The folders of Presto and of HiveServer2.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -13,6 +14,8 @@ use crate::sys;
 const PRESTO: &str = include_str!("../../templates/presto-config.properties");
 const PRESTO_TLS: &str = include_str!("../../templates/presto-tls-config.properties");
 const PRESTO_RULES: &str = include_str!("../../templates/presto-rules.json");
+const TRINO: &str = include_str!("../../templates/trino-config.properties");
+const TRINO_RULES: &str = include_str!("../../templates/trino-rules.json");
 const HIVE_SITE: &str = include_str!("../../templates/hive-site.properties");
 const HIVE_CORE: &str = include_str!("../../templates/hive-core-site.properties");
 const HIVE_LOG: &str = include_str!("../../templates/hive-log4j2.properties");
@@ -36,22 +39,29 @@ impl Conf<'_> {
         .replace("@PASSWORD@", keystore::PASSWORD);
         let mut properties = parse(&self.fill(&template, server.name(), &server.host_name()))?;
         self.apply(&mut properties, "presto-config", Some(server));
-        let lines: String = properties
-            .iter()
-            .map(|(name, value)| format!("{name}={value}\n"))
-            .collect();
-        fs::write(etc.join("config.properties"), lines)?;
+        write_properties(&etc, &properties)?;
         fs::write(etc.join("log.properties"), "com.facebook.presto=INFO\n")?;
         if server == Server::PrestoTls {
-            let rules = etc.join("rules.json");
-            fs::write(&rules, PRESTO_RULES)?;
-            // Looked for in the present folder; where there is none everything is allowed.
-            let control = format!(
-                "access-control.name=file\nsecurity.config-file={}\nsecurity.refresh-period=1s\n",
-                rules.display()
-            );
-            fs::write(etc.join("access-control.properties"), control)?;
+            write_rules(&etc, PRESTO_RULES)?;
         }
+        self.write_hosts(server)
+    }
+
+    /// Writes `conf/trino/etc`.
+    pub(crate) fn write_trino(&self) -> Result<()> {
+        let server = Server::Trino;
+        let etc = self.folder.join("conf").join(server.name()).join("etc");
+        for name in ["catalog", "plugin"] {
+            fs::create_dir_all(etc.join(name))?;
+        }
+        let template = TRINO
+            .replace("@ADDRESS@", &server.address().to_string())
+            .replace("@PASSWORD@", keystore::PASSWORD);
+        let mut properties = parse(&self.fill(&template, server.name(), &server.host_name()))?;
+        self.apply(&mut properties, "trino-config", Some(server));
+        write_properties(&etc, &properties)?;
+        fs::write(etc.join("log.properties"), "io.trino=INFO\n")?;
+        write_rules(&etc, TRINO_RULES)?;
         self.write_hosts(server)
     }
 
@@ -81,11 +91,30 @@ impl Conf<'_> {
     }
 }
 
+fn write_properties(etc: &Path, properties: &[(String, String)]) -> Result<()> {
+    let lines: String = properties
+        .iter()
+        .map(|(name, value)| format!("{name}={value}\n"))
+        .collect();
+    Ok(fs::write(etc.join("config.properties"), lines)?)
+}
+
+/// `access-control.properties` is looked for in the present folder; where there is none everything
+/// is allowed.
+fn write_rules(etc: &Path, text: &str) -> Result<()> {
+    let rules = etc.join("rules.json");
+    fs::write(&rules, text)?;
+    let control = format!(
+        "access-control.name=file\nsecurity.config-file={}\nsecurity.refresh-period=1s\n",
+        rules.display()
+    );
+    Ok(fs::write(etc.join("access-control.properties"), control)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::conf::Filter;
-    use std::path::Path;
 
     #[test]
     fn every_template_parses() {
@@ -97,9 +126,11 @@ mod tests {
             properties: &[],
             hosts: &[],
         };
-        for template in [PRESTO, PRESTO_TLS, HIVE_SITE, HIVE_CORE] {
+        for template in [PRESTO, PRESTO_TLS, TRINO, HIVE_SITE, HIVE_CORE] {
             parse(&conf.fill(template, "hive", "hive.example.com")).unwrap();
         }
-        serde_json::from_str::<serde_json::Value>(PRESTO_RULES).unwrap();
+        for rules in [PRESTO_RULES, TRINO_RULES] {
+            serde_json::from_str::<serde_json::Value>(rules).unwrap();
+        }
     }
 }

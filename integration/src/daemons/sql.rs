@@ -1,11 +1,12 @@
 //! The command lines of Presto and of HiveServer2.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use super::{Daemons, join};
-use crate::java::Jvm;
+use crate::java::{self, Jvm};
 use crate::server::Server;
 
 /// Packages of `java.base` into which their libraries look.
@@ -55,6 +56,35 @@ impl Daemons {
         Ok(java)
     }
 
+    /// Trino's coordinator.
+    pub(super) fn trino(&self) -> Result<Command> {
+        let jars = self.trino.as_ref().context("this lab has no Trino")?;
+        let name = Server::Trino.name();
+        let conf = self.folder.join("conf").join(name);
+        let etc = conf.join("etc");
+        let mut java = Jvm {
+            heap: 512,
+            krb5_conf: &self.krb5_conf,
+            hosts: &conf.join("hosts"),
+            temp: &self.temp(name),
+            class_path: join(&[jars.join("start"), jars.join("lib/*")]),
+        }
+        .command_of(&java::home_for_trino()?);
+        java.args([
+            "-Djdk.attach.allowAttachSelf=true",
+            "--enable-native-access=ALL-UNNAMED",
+            "--add-modules=jdk.incubator.vector",
+            "--sun-misc-unsafe-memory-access=allow",
+        ]);
+        let data = self.folder.join("data").join(name);
+        java.arg(option("config", &etc.join("config.properties")))
+            .arg(option("log.levels-file", &etc.join("log.properties")))
+            .arg(option("node.data-dir", &data))
+            .args(["io.trino.server.Trino", "476"])
+            .current_dir(&conf);
+        Ok(java)
+    }
+
     /// HiveServer2 with its metastore inside.
     pub(super) fn hive(&self) -> Result<Command> {
         let jars = self.hive.as_ref().context("this lab has no Hive")?;
@@ -82,6 +112,10 @@ impl Daemons {
         .current_dir(&self.folder);
         Ok(java)
     }
+}
+
+fn option(name: &str, value: &Path) -> String {
+    format!("-D{name}={}", value.display())
 }
 
 fn open_packages(java: &mut Command) {
