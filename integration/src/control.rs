@@ -142,7 +142,7 @@ fn status(lab: &Lab) -> String {
     for server in lab.servers() {
         let running = lab.is_running(*server).then(|| lab.pid(*server));
         let Some(Ok(pid)) = running else {
-            let _ = writeln!(text, "{server:<7} ended");
+            let _ = writeln!(text, "{server:<10} ended");
             continue;
         };
         let memory = lab.rss(*server).unwrap_or_default() / MEBIBYTE;
@@ -151,7 +151,7 @@ fn status(lab: &Lab) -> String {
         let mark = if is_active(*server) { " active" } else { "" };
         let _ = writeln!(
             text,
-            "{server:<7} pid {pid:<7} {memory:>4} MiB  {place}{mark}"
+            "{server:<10} pid {pid:<7} {memory:>4} MiB  {place}{mark}"
         );
     }
     let _ = writeln!(text, "{sum} MiB in all");

@@ -16,8 +16,9 @@ const USAGE: &str = "\
 usage: lab up [--dir DIR] [--keep] [--plain-filter] [NAMES...]
                              start servers (kdc zk jn nn1 nn2 zkfc1 zkfc2 dn1 rm1 rm2 nm1 jhs
                              httpfs oozie presto presto2 presto-tls hive trino) or groups (hdfs
-                             yarn demo hadoop sql all) and all they need; hdfs if none is named. --keep goes on with the folder's old data,
-                             --plain-filter makes NodeManager and JobHistoryServer ignore doAs
+                             yarn demo hadoop sql all) and all they need; hdfs if none is named.
+                             --keep goes on with the folder's old data, --plain-filter makes
+                             NodeManager and JobHistoryServer ignore doAs
        lab down [--dir DIR]  end everything
        lab status            what runs, where, and with how much memory
        lab env               variables for a shell: eval \"$(lab env)\"

@@ -144,6 +144,27 @@ fn every_uri_in_the_answers_comes_back_to_the_gateway() {
     cancel(lab, &long);
 }
 
+/// Begins long queries until there is one on each coordinator.
+fn one_on_each(lab: &Lab) -> Vec<Statement> {
+    let mut begun: Vec<Statement> = Vec::new();
+    wait::until("each has a query", Duration::from_secs(60), || {
+        let mut next = Statement::begin(curl(lab, "alice")?, CONSOLE, LONG)?;
+        // asked for once, since Presto answers 500 to a cancel that comes before
+        next.step(curl(lab, "alice")?)?;
+        if begun
+            .iter()
+            .any(|known| coordinator(known) == coordinator(&next))
+        {
+            cancel(lab, &next);
+        } else {
+            begun.push(next);
+        }
+        Ok((begun.len() == 2).then_some(()))
+    })
+    .unwrap();
+    begun
+}
+
 /// Cancels a query through the gateway.
 fn cancel(lab: &Lab, statement: &Statement) {
     let mut cancel = curl(lab, "alice").unwrap();
@@ -218,14 +239,7 @@ fn load(lab: &Lab) -> Load {
 fn a_killed_coordinator_costs_its_own_queries_alone() {
     let world = world();
     let World { lab, gateway } = world.as_ref().unwrap();
-    // one that runs on each
-    let mut long: Vec<Statement> = (0..2)
-        .map(|_| Statement::begin(curl(lab, "alice").unwrap(), CONSOLE, LONG).unwrap())
-        .collect();
-    assert_ne!(coordinator(&long[0]), coordinator(&long[1]));
-    for statement in &mut long {
-        statement.step(curl(lab, "alice").unwrap()).unwrap();
-    }
+    let mut long = one_on_each(lab);
     let work = load(lab);
     work.wait_more(10).unwrap();
     lab.kill9(Server::Presto).unwrap();
@@ -307,9 +321,7 @@ fn a_drained_coordinator_ends_what_it_has_and_gets_nothing_new() {
     let World { lab, gateway } = world.as_ref().unwrap();
     let work = load(lab);
     work.wait_more(10).unwrap();
-    let mut long: Vec<Statement> = (0..2)
-        .map(|_| Statement::begin(curl(lab, "alice").unwrap(), CONSOLE, LONG).unwrap())
-        .collect();
+    let mut long = one_on_each(lab);
     gateway
         .assign("drain", "presto", "presto.example.com:9090")
         .unwrap();
