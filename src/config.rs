@@ -12,6 +12,7 @@ use crate::{
     auth::names::AuthToLocal,
     gss::Principal,
     kinds::Kind,
+    server::proxy_protocol::Version,
     tls::{KeySource, MinVersion, TrustSource},
 };
 
@@ -260,6 +261,9 @@ pub struct BackendConfig {
     pub principal: Option<Principal>,
     /// TLS to it: its URL is `https://`.
     pub tls: Option<BackendTls>,
+    /// `send_proxy`: connections to it begin with a PROXY protocol header that names the client, and
+    /// serve that one request.
+    pub send_proxy: Option<Version>,
     /// `weight`: its share of new requests, against the others'; 0: nothing new. 1.
     pub weight: u32,
     /// `max_connections`: requests that it may have at once.

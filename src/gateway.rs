@@ -15,7 +15,7 @@
 use std::{
     cell::RefCell,
     convert::Infallible,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
@@ -122,11 +122,12 @@ pub fn is_tls(extensions: &Extensions) -> bool {
         .is_some_and(|info| info.tls)
 }
 
-/// Who sends the request.
-pub fn client(extensions: &Extensions) -> IpAddr {
+/// Who sends the request, and to which address.
+pub fn client(extensions: &Extensions) -> (SocketAddr, SocketAddr) {
+    const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
     extensions
         .get::<Arc<ConnInfo>>()
-        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.peer.ip())
+        .map_or((NOBODY, NOBODY), |info| (info.peer, info.local))
 }
 
 /// Gives the SPNEGO step the connection's place for a login of several legs.

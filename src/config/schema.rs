@@ -156,6 +156,7 @@ pub static BACKEND: Section = Section {
         "tls",
         "weight",
         "max_connections",
+        "send_proxy",
     ],
     later: &[],
 };

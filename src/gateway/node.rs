@@ -80,7 +80,7 @@ pub async fn forward(
     // a DataNode closes after each answer, so nothing is pooled
     let pool: Rc<Pool> = Rc::default();
     let mut lease = pool
-        .connect(&addresses, tls.as_ref(), console.timeouts.connect)
+        .connect(&addresses, tls.as_ref(), None, console.timeouts.connect)
         .await
         .map_err(|error| {
             tracing::warn!(node = %authority, "cannot reach the node: {error}");

@@ -63,6 +63,7 @@ fn key(config: &Config, console: &Console, backend: &BackendConfig) -> BackendKe
         principal: principal.filter(|_| logs_in).cloned(),
         spn: backend.spn.clone().filter(|_| logs_in),
         tls: backend.tls.clone(),
+        send_proxy: backend.send_proxy,
     }
 }
 

@@ -27,7 +27,7 @@ pub enum Progress {
 }
 
 /// The versions that are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Version {
     /// Text.
     V1,

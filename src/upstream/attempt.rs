@@ -6,7 +6,7 @@
 use std::{pin::pin, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderMap, Response};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
 
@@ -20,7 +20,13 @@ use super::{
     upload::Upload,
     wire::ConnectError,
 };
-use crate::{config::Timeouts, gss::Initiator, kinds::Head, refusal::Refusal};
+use crate::{
+    config::Timeouts,
+    gss::{ClientToken, Initiator},
+    kinds::Head,
+    refusal::Refusal,
+    telemetry::metrics::{self, Side},
+};
 
 mod compose;
 mod judge;
@@ -129,7 +135,7 @@ impl Upstream {
         let mut again = None;
         let owner = out.owner.as_deref();
         let mut wanted = Wanted {
-            client: out.client,
+            client: out.client.0.ip(),
             owner: owner.and_then(|word| self.group.owners.find(word)),
             tried: group::Tried::default(),
         };
@@ -272,9 +278,13 @@ impl Upstream {
         let backend = &self.group.backends[index];
         let credential = self.credential(backend, stale).await?;
         let serial = credential.serial();
-        let mut lease = match self.pools[index].take(out.method.is_safe()) {
+        let pooled = match backend.key.send_proxy {
+            None => self.pools[index].take(out.method.is_safe()),
+            Some(_) => None,
+        };
+        let mut lease = match pooled {
             Some(lease) => lease,
-            None => match Box::pin(self.connect(index, backend)).await {
+            None => match Box::pin(self.connect(index, backend, out)).await {
                 Ok(lease) => lease,
                 Err(error) => {
                     tracing::debug!(backend = %backend.key.authority, "{error}");
@@ -328,8 +338,8 @@ impl Upstream {
         };
         let seen = prefix.as_deref().unwrap_or_default();
         let outcome = self.judge(backend, out, &parts, &reason, seen)?;
-        if let (Some(context), Outcome::Answer) = (context, outcome) {
-            login::verify(&parts.headers, *context).map_err(|error| Refusal::from(&error))?;
+        if let Some(context) = context {
+            Self::conclude(outcome, &parts.headers, *context)?;
         }
         Ok(Tried {
             outcome,
@@ -343,6 +353,25 @@ impl Upstream {
                 index,
             }),
         })
+    }
+
+    /// A token of its own was sent: the answer says whether that was a login.
+    fn conclude(
+        outcome: Outcome,
+        headers: &HeaderMap,
+        context: ClientToken,
+    ) -> Result<(), Refusal> {
+        if outcome == Outcome::LoginFailed {
+            metrics::login(Side::Backend, Refusal::BackendLogin.reason());
+        } else if outcome == Outcome::Answer {
+            login::verify(headers, context).map_err(|error| {
+                let refusal = Refusal::from(&error);
+                metrics::login(Side::Backend, refusal.reason());
+                refusal
+            })?;
+            metrics::login(Side::Backend, "ok");
+        }
+        Ok(())
     }
 
     /// What the request carries for the gateway. The shared cookie is at hand; anything else is
@@ -369,13 +398,26 @@ impl Upstream {
             .map_err(|error: LoginError| Refusal::from(&error))
     }
 
-    async fn connect(&self, index: usize, backend: &Arc<Backend>) -> Result<Lease, ConnectError> {
+    async fn connect(
+        &self,
+        index: usize,
+        backend: &Arc<Backend>,
+        out: &Outgoing,
+    ) -> Result<Lease, ConnectError> {
         if backend.addresses().is_empty() {
             backend.resolve().await?;
         }
         let addresses = backend.addresses_in_turn();
         self.pools[index]
-            .connect(&addresses, backend.tls.as_ref(), self.timeouts.connect)
+            .connect(
+                &addresses,
+                backend.tls.as_ref(),
+                backend
+                    .key
+                    .send_proxy
+                    .map(|version| (version, Some(out.client))),
+                self.timeouts.connect,
+            )
             .await
     }
 }

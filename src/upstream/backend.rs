@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use super::{group::Place, login::LoginState, looks::Looks};
 use crate::{
     balance::Seat, config::BackendTls, gss::Principal, kinds::Kind, refusal::Refusal,
-    tls::Connector,
+    server::proxy_protocol::Version, tls::Connector,
 };
 
 mod state;
@@ -39,6 +39,8 @@ pub struct BackendKey {
     pub spn: Option<Principal>,
     /// Whom the gateway believes there; `None`: plain HTTP.
     pub tls: Option<BackendTls>,
+    /// Whether connections begin with a PROXY protocol header.
+    pub send_proxy: Option<Version>,
 }
 
 /// One server.

@@ -110,7 +110,8 @@ async fn exchange(
     headers: HeaderMap,
     timeout: Duration,
 ) -> Result<Reply, AskError> {
-    let stream = wire::connect(addresses, backend.tls.as_ref(), timeout).await?;
+    let announced = backend.key.send_proxy.map(|version| (version, None));
+    let stream = wire::connect(addresses, backend.tls.as_ref(), announced, timeout).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(broken)?;

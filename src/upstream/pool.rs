@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use super::{
     backend::InFlight,
     upload::SendBody,
-    wire::{self, ConnectError},
+    wire::{self, Announced, ConnectError},
 };
 use crate::tls::Connector;
 
@@ -58,6 +58,8 @@ pub struct Lease {
     pub sender: SendRequest<SendBody>,
     /// It served an earlier request.
     pub reused: bool,
+    /// It was announced as one client's, and is nobody else's afterwards.
+    single: bool,
     /// [`Pool::moves`] when it was opened.
     moves: u32,
     /// Counts the request that it carries.
@@ -86,6 +88,7 @@ impl Pool {
                 pool: Rc::clone(self),
                 sender: top.sender,
                 reused: true,
+                single: false,
                 moves: self.moves.get(),
                 in_flight: None,
             });
@@ -93,14 +96,16 @@ impl Pool {
         None
     }
 
-    /// Opens a connection; the first address that answers within `timeout` in all, and TLS on it.
+    /// Opens a connection; the first address that answers within `timeout` in all, and TLS on it. One
+    /// that is `announced` as a client's does not come back.
     pub async fn connect(
         self: &Rc<Self>,
         addresses: &[SocketAddr],
         tls: Option<&Connector>,
+        announced: Option<Announced>,
         timeout: Duration,
     ) -> Result<Lease, ConnectError> {
-        let stream = wire::connect(addresses, tls, timeout).await?;
+        let stream = wire::connect(addresses, tls, announced, timeout).await?;
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(MAX_HEAD)
             .handshake(TokioIo::new(stream))
@@ -114,6 +119,7 @@ impl Pool {
             pool: Rc::clone(self),
             sender,
             reused: false,
+            single: announced.is_some(),
             moves: self.moves.get(),
             in_flight: None,
         })
@@ -143,7 +149,7 @@ impl Pool {
 impl Lease {
     /// Gives the connection back.
     pub fn give_back(self) {
-        if self.sender.is_closed() || self.moves != self.pool.moves.get() {
+        if self.single || self.sender.is_closed() || self.moves != self.pool.moves.get() {
             return;
         }
         let mut idle = self.pool.idle.borrow_mut();

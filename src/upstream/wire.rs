@@ -2,10 +2,13 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
 use tokio_rustls::client::TlsStream;
 
-use crate::tls::{Connector, Socket, TlsFault};
+use crate::{
+    server::proxy_protocol::{self, Version},
+    tls::{Connector, Socket, TlsFault},
+};
 
 /// A backend's socket.
 pub type Wire = Socket<TlsStream<TcpStream>>;
@@ -21,13 +24,28 @@ pub enum ConnectError {
     Tls(#[from] TlsFault),
 }
 
-/// Connects to the first address that answers, and shakes hands; each within `timeout`.
+/// A PROXY protocol header: its version, and the client with the address that it connected to; `None`
+/// where the gateway speaks for itself.
+pub type Announced = (Version, Option<(SocketAddr, SocketAddr)>);
+
+/// Connects to the first address that answers, says who the client is where that is wanted, and shakes
+/// hands; each within `within`.
 pub async fn connect(
     addresses: &[SocketAddr],
     tls: Option<&Connector>,
+    announced: Option<Announced>,
     within: Duration,
 ) -> Result<Wire, ConnectError> {
-    let tcp = tcp(addresses, within).await?;
+    let mut tcp = tcp(addresses, within).await?;
+    if let Some((version, parties)) = announced {
+        let (client, here) = match parties {
+            Some(parties) => parties,
+            None => (tcp.local_addr()?, tcp.peer_addr()?),
+        };
+        // a few bytes into an empty socket
+        tcp.write_all(&proxy_protocol::header(version, client, here))
+            .await?;
+    }
     let Some(tls) = tls else {
         return Ok(Wire::Plain(tcp));
     };

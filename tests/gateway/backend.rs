@@ -79,6 +79,8 @@ struct Inner {
     streams: Mutex<Vec<TcpStream>>,
     logins: AtomicUsize,
     dead: AtomicBool,
+    announced: AtomicBool,
+    announcements: Mutex<Vec<SocketAddr>>,
     frozen: (Mutex<bool>, Condvar),
     gate: (Mutex<bool>, Condvar),
 }
@@ -144,6 +146,8 @@ impl Backend {
             streams: Mutex::default(),
             logins: AtomicUsize::new(0),
             dead: AtomicBool::new(false),
+            announced: AtomicBool::new(false),
+            announcements: Mutex::default(),
             frozen: (Mutex::new(false), Condvar::new()),
             gate: (Mutex::new(false), Condvar::new()),
         });
@@ -215,6 +219,17 @@ impl Backend {
     /// Refuses connections and breaks those there are.
     pub fn kill(&self) {
         self.0.kill();
+    }
+
+    /// Every connection has to begin with a PROXY protocol header.
+    pub fn announced(self) -> Self {
+        self.0.announced.store(true, Ordering::Release);
+        self
+    }
+
+    /// The clients of those headers.
+    pub fn announcements(&self) -> Vec<SocketAddr> {
+        self.0.announcements.lock().unwrap().clone()
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -321,6 +336,12 @@ impl Inner {
 
     fn serve(&self, stream: TcpStream, number: usize) {
         let mut connection = Connection::new(self, stream, number);
+        if self.announced.load(Ordering::Acquire) {
+            let Some(client) = connection.announcement() else {
+                return connection.shut();
+            };
+            self.announcements.lock().unwrap().push(client);
+        }
         loop {
             match connection.exchange() {
                 Some(Then::Keep) => {}

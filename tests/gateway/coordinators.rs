@@ -80,6 +80,11 @@ fn every_address_leads_back_and_every_request_has_its_own_token() {
         }
         assert!(!text.contains(&backend.address().to_string()), "{text}");
     }
+    // gateways of one process share it
+    let logins = "spnegate_logins_total{side=\"backend\",result=\"ok\"} ";
+    let metrics = gateway.admin("/metrics");
+    let counted = metrics.lines().find_map(|line| line.strip_prefix(logins));
+    assert!(counted.unwrap().parse::<u64>().unwrap() >= 2);
     let seen = backend.seen();
     let tokens: Vec<_> = seen
         .iter()

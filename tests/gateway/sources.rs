@@ -115,3 +115,32 @@ fn backends_are_told_where_a_request_comes_from_and_clients_cannot() {
     assert_eq!(both.header("forwarded"), Some(forwarded.as_str()));
     assert!(!both.raw_text().contains("203.0.113.1"), "{both:?}");
 }
+
+#[test]
+fn a_backend_that_wants_a_header_hears_who_the_client_is() {
+    for version in ["v1", "v2"] {
+        let backend = backend().logins(crate::backend::Logins::Open).announced();
+        let server = format!(
+            "backends = [{{ url = \"{}\", send_proxy = \"{version}\" }}]",
+            backend.url()
+        );
+        let gateway = gateway()
+            .console("generic")
+            .identity("simple")
+            .with(&server)
+            .run();
+        let mut ports = Vec::new();
+        for _ in 0..2 {
+            let mut client = gateway.ask("GET /x").by("alice").send();
+            assert_eq!(client.answer().status, 200);
+            ports.push(client.stream.local_addr().unwrap());
+        }
+        let told = backend.announcements();
+        for port in ports {
+            assert!(told.contains(&port), "{version}: {told:?} lacks {port}");
+        }
+        // probes speak for themselves, and each request has a connection of its own
+        let seen = backend.seen();
+        assert_ne!(seen[0].connection, seen[1].connection);
+    }
+}

@@ -13,6 +13,7 @@ use super::{
     backend_tls::{self, Said},
     hosts::is_host_name,
     kerberos::{self, keytab_principal, service_principal},
+    stream_backend,
 };
 use crate::{gss::Principal, tls::client};
 
@@ -123,6 +124,8 @@ fn one<'a>(
                 .and_then(|node| node.integer(0..=256))
                 .and_then(|weight| u32::try_from(weight).ok())
                 .unwrap_or(1),
+            send_proxy: own("send_proxy")
+                .and_then(|node| node.word(&stream_backend::PROXY_WORDS, &[])),
             max_connections: own("max_connections")
                 .and_then(|node| node.integer(1..=1_000_000))
                 .and_then(|most| usize::try_from(most).ok()),

@@ -49,6 +49,9 @@ pub(super) fn send_proxy<'a>(backend: &Node<'a>) -> Option<Node<'a>> {
     backend.table(&schema::STREAM_BACKEND)?.get("send_proxy")
 }
 
+/// `send_proxy`
+pub(super) const PROXY_WORDS: [(&str, Version); 2] = [("v1", Version::V1), ("v2", Version::V2)];
+
 fn one(element: &Node<'_>) -> Option<StreamBackend> {
     let table = if element.is_table() {
         Some(element.table(&schema::STREAM_BACKEND)?)
@@ -58,8 +61,7 @@ fn one(element: &Node<'_>) -> Option<StreamBackend> {
     let own = |name| table.as_ref().and_then(|table| table.get(name));
     let weight = own("weight").and_then(|node| node.integer(0..=256));
     let most = own("max_connections").and_then(|node| node.integer(1..=1_000_000));
-    let words = [("v1", Version::V1), ("v2", Version::V2)];
-    let send_proxy = own("send_proxy").and_then(|node| node.word(&words, &[]));
+    let send_proxy = own("send_proxy").and_then(|node| node.word(&PROXY_WORDS, &[]));
     let node = match &table {
         Some(table) => table.require("address", NEED_ADDRESS)?,
         None => element.clone(),

@@ -1,6 +1,6 @@
 //! The request of one try: what every try sends, and what the gateway logs in with there.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 
@@ -23,8 +23,8 @@ pub struct Outgoing {
     pub cookies: Option<HeaderValue>,
     /// The query as the client sent it.
     pub query: String,
-    /// Who sent it.
-    pub client: IpAddr,
+    /// Who sent it, and to which address.
+    pub client: (SocketAddr, SocketAddr),
     /// The word for the server that it belongs to ([`crate::kinds::Kind::owner`]).
     pub owner: Option<Box<str>>,
 }

@@ -10,6 +10,7 @@ fn backend() -> Backend {
             principal: None,
             spn: Some(spn),
             tls: None,
+            send_proxy: None,
         },
         "nn1.example.com".into(),
         50070,

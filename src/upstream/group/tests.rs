@@ -32,6 +32,7 @@ fn with(policy: Policy) -> Arc<Group> {
                 principal: None,
                 spn: Some(spn),
                 tls: None,
+                send_proxy: None,
             };
             Arc::new(Backend::new(
                 key,

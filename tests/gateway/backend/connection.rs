@@ -2,9 +2,11 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::{Shutdown, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     sync::Arc,
 };
+
+use spnegate::server::proxy_protocol::{Progress, read};
 
 use super::{Inner, Seen, Then};
 
@@ -70,6 +72,17 @@ impl<'i> Connection<'i> {
             }
         }
         Some(self.buffer.drain(..count).collect())
+    }
+
+    /// The client that a PROXY protocol header names; `None` where there is no header, or it names none.
+    pub(super) fn announcement(&mut self) -> Option<SocketAddr> {
+        let mut header = Vec::new();
+        loop {
+            match read(&header).ok()? {
+                Progress::Done(client) => return client,
+                Progress::More(more) => header.extend_from_slice(&self.exactly(more)?),
+            }
+        }
     }
 
     /// One request and its answer; `None` at the end.
