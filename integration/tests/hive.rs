@@ -5,7 +5,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use lab::{Driver, Gateway, Lab, Server};
+use lab::{Driver, Gateway, Lab, Server, wait};
 
 /// The server holds its port of HTTP on all addresses, so the gateway has another.
 const HTTP_PORT: u16 = 10011;
@@ -52,6 +52,64 @@ fn http_url(service: &str) -> String {
         "jdbc:hive2://proxy.example.com:{HTTP_PORT}/default;transportMode=http;\
          httpPath=cliservice;principal={service}/proxy.example.com@EXAMPLE.COM"
     )
+}
+
+fn until_it_is(gateway: &Gateway, state: &str) {
+    let what = format!("HiveServer2 is {state}");
+    wait::until(&what, Duration::from_secs(60), || {
+        let states = gateway.backends_of("hive")?;
+        Ok((states["http://hive.example.com:10001"] == state).then_some(()))
+    })
+    .unwrap();
+}
+
+/// A call while there is no server: told at once, and counted.
+fn refused(lab: &Lab) -> String {
+    let url = format!("http://proxy.example.com:{HTTP_PORT}/cliservice");
+    let arguments = [
+        "-H",
+        "Accept: text/plain",
+        "-X",
+        "POST",
+        "--data",
+        "x",
+        &url,
+    ];
+    let fetched = lab.fetch("alice", &arguments).unwrap();
+    assert_eq!(fetched.status, 503, "{fetched:?}");
+    fetched.body
+}
+
+fn works(lab: &Lab) {
+    let statements = ["select current_user()"];
+    let rows = lab
+        .desk()
+        .jdbc_as("alice", Driver::Hive, &http_url("hive"), &statements);
+    assert_eq!(rows.unwrap(), "alice\n");
+}
+
+#[test]
+fn a_server_that_hangs_dies_or_is_drained_is_told_at_once_and_used_again() {
+    let World { lab, gateway } = world();
+    works(lab);
+    lab.pause(Server::Hive).unwrap();
+    until_it_is(gateway, "down");
+    assert!(refused(lab).contains("backend_down"));
+    lab.resume(Server::Hive).unwrap();
+    until_it_is(gateway, "active");
+    works(lab);
+    lab.kill9(Server::Hive).unwrap();
+    until_it_is(gateway, "down");
+    assert!(refused(lab).contains("backend_down"));
+    // its secret is another one now, and the gateway's cookie worth nothing
+    lab.start(Server::Hive).unwrap();
+    until_it_is(gateway, "active");
+    works(lab);
+    let server = "hive.example.com:10001";
+    gateway.assign("drain", "hive", server).unwrap();
+    assert!(refused(lab).contains("backend_down"));
+    gateway.assign("ready", "hive", server).unwrap();
+    works(lab);
 }
 
 #[test]
