@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -183,6 +184,17 @@ impl Lab {
     /// Lets a paused server go on (SIGCONT).
     pub fn resume(&self, server: Server) -> Result<()> {
         self.with_process(server, |process| process.signal(Signal::Continue))
+    }
+
+    /// Makes a server slow for some seconds: of every half of one it stands still for 0.3 s.
+    pub fn slow(&self, server: Server, seconds: u32) -> Result<()> {
+        for _ in 0..2 * seconds {
+            self.pause(server)?;
+            thread::sleep(Duration::from_millis(300));
+            self.resume(server)?;
+            thread::sleep(Duration::from_millis(200));
+        }
+        Ok(())
     }
 
     /// Starts a server that has ended, and waits until it is ready.

@@ -194,3 +194,21 @@ fn a_killed_resourcemanager_costs_no_read() {
     assert_eq!(lost(&reads), [""; 0]);
     lab.start(first).unwrap();
 }
+
+#[test]
+fn a_slow_server_costs_no_request_at_all() {
+    let (first, _) = active();
+    let (reads, writes) = under_load("a slow active NameNode", 2, |lab| {
+        lab.slow(first, 5).unwrap();
+    });
+    assert_eq!(reads.failures, [""; 0]);
+    assert_eq!(writes.failures, [""; 0]);
+    let Stage { lab, .. } = stage();
+    let manager = lab.active_rm().unwrap().unwrap();
+    let reads = readers(Console::ResourceManager, YARN_PAGES);
+    reads.wait_more(50).unwrap();
+    lab.slow(manager, 5).unwrap();
+    let reads = reads.stop();
+    println!("a slow active ResourceManager\n  reads:  {}", reads.line());
+    assert_eq!(reads.failures, [""; 0]);
+}

@@ -316,6 +316,19 @@ fn a_coordinator_that_hangs_is_left_alone() {
 }
 
 #[test]
+fn a_slow_coordinator_costs_no_query() {
+    let world = world();
+    let World { lab, .. } = world.as_ref().unwrap();
+    let work = load(lab);
+    work.wait_more(10).unwrap();
+    lab.slow(Server::Presto, 5).unwrap();
+    work.wait_more(10).unwrap();
+    let tally = work.stop();
+    println!("one of two coordinators is slow: {}", tally.line());
+    assert_eq!(tally.failures, [""; 0]);
+}
+
+#[test]
 fn a_drained_coordinator_ends_what_it_has_and_gets_nothing_new() {
     let world = world();
     let World { lab, gateway } = world.as_ref().unwrap();
