@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use lab::{Desk, Driver, Gateway, KEYSTORE_PASSWORD, Lab, Server, Statement, run};
+use lab::{Desk, Driver, Gateway, KEYSTORE_PASSWORD, Lab, Server, Statement, run, wait};
 
 const PROXY: Ipv4Addr = Ipv4Addr::new(127, 0, 10, 15);
 /// Another address of the gateway's, where it relays and looks into nothing.
@@ -146,6 +146,50 @@ fn mit_and_java_log_in_through_the_gateway() {
         .metric("spnegate_stream_connections_total{stream=\"kdc\"")
         .unwrap();
     assert!(relayed >= 2.0, "{relayed}");
+}
+
+fn until_it_is(state: &str) {
+    let what = format!("the coordinator is {state}");
+    wait::until(&what, Duration::from_secs(60), || {
+        let states = world().gateway.backends_of("presto")?;
+        Ok((states["https://presto.example.com:7778"] == state).then_some(()))
+    })
+    .unwrap();
+}
+
+/// A query while there is no coordinator: told at once.
+fn refused() -> String {
+    let trust = world().lab.tls("proxy.pem").display().to_string();
+    let url = format!("{CONSOLE}/v1/statement");
+    let json = "Accept: application/json";
+    // by HTTP/1.1, as Presto's clients speak: curl 7.88 gives up an upload whose stream ends early
+    let how = ["--http1.1", "--cacert", &trust, "-H", json];
+    let arguments = [&how[..], &["--data", ANSWER, &url]].concat();
+    let fetched = world().lab.fetch("alice", &arguments).unwrap();
+    assert_eq!(fetched.status, 503, "{fetched:?}");
+    fetched.body
+}
+
+#[test]
+fn a_coordinator_that_hangs_or_dies_is_told_at_once_and_used_again() {
+    let World { lab, .. } = world();
+    let works = || {
+        let rows = Statement::run(curl, CONSOLE, ANSWER).unwrap().rows;
+        assert_eq!(rows.len(), 2, "{rows:?}");
+    };
+    works();
+    lab.pause(Server::PrestoTls).unwrap();
+    until_it_is("down");
+    assert!(refused().contains("backend_down"));
+    lab.resume(Server::PrestoTls).unwrap();
+    until_it_is("active");
+    works();
+    lab.kill9(Server::PrestoTls).unwrap();
+    until_it_is("down");
+    assert!(refused().contains("backend_down"));
+    lab.start(Server::PrestoTls).unwrap();
+    until_it_is("active");
+    works();
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header,
+    HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, Version, header,
     request::Parts,
     uri::{self, PathAndQuery},
 };
@@ -114,6 +114,8 @@ impl Inner {
             return Err(Refusal::CredentialDenied);
         }
         let spared = self.spares_body(parts);
+        // HTTP/2 ends a stream, and knows no `Connection`
+        let closes = spared && parts.version <= Version::HTTP_11;
         let upload = if spared {
             Upload::none()
         } else {
@@ -168,7 +170,7 @@ impl Inner {
             if let Some(by) = by {
                 response.extensions_mut().insert(by);
             }
-            if spared {
+            if closes {
                 // the client may still be about to send it
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);

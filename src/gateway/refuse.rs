@@ -1,6 +1,6 @@
 //! A refusal of the gateway's own, as the answer that the client reads best.
 
-use http::{HeaderValue, Method, Response, header, request::Parts};
+use http::{HeaderValue, Method, Response, Version, header, request::Parts};
 use tower_http::request_id::RequestId;
 
 use crate::{
@@ -30,7 +30,8 @@ impl Asks {
             authority: parts.headers.get(header::HOST).cloned(),
             format: Format::of(&parts.headers),
             head: parts.method == Method::HEAD,
-            unread: body,
+            // HTTP/2 ends a stream, and knows no `Connection`
+            unread: body && parts.version <= Version::HTTP_11,
             request_id: parts
                 .extensions
                 .get::<RequestId>()

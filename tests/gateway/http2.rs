@@ -278,10 +278,8 @@ fn an_upload_that_stalls_is_given_up_and_its_connection_lives_on() {
     });
 }
 
-#[test]
-fn curl_logs_in_by_http_2() {
-    let backend = backend();
-    let secure = secure(|s| s, &backend);
+/// curl with alice's ticket on HTTP/2, and what it says.
+fn curl(secure: &Secure, arguments: &[&str], path: &str) -> String {
     let cache = world().file("cc");
     let (users, alice) = (
         world().users.to_str().unwrap(),
@@ -303,19 +301,27 @@ fn curl_logs_in_by_http_2() {
             "--negotiate",
             "-u",
             ":",
-            "--cacert",
         ])
+        .arg("--cacert")
         .arg(secure.ca.path("ca.pem"))
         .args(["--resolve", &format!("{host}:{port}:127.0.0.1")])
         .args(["-w", " %{http_version} %{http_code}"])
-        .arg(format!("https://{host}:{port}/.spnegate/whoami"))
+        .args(arguments)
+        .arg(format!("https://{host}:{port}{path}"))
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+    let said = [output.stdout, output.stderr].concat();
+    String::from_utf8(said).unwrap()
+}
+
+#[test]
+fn curl_logs_in_by_http_2() {
+    let backend = backend();
+    let secure = secure(|s| s, &backend);
+    let said = curl(&secure, &[], "/.spnegate/whoami");
     assert!(
         said.contains("\"alice\"") && said.ends_with(" 2 200"),
-        "{said}{}",
-        String::from_utf8_lossy(&output.stderr)
+        "{said}"
     );
 }
 
