@@ -28,6 +28,7 @@ mod kerberos;
 mod keytab;
 mod listeners;
 mod log;
+mod name;
 mod nodes;
 mod session;
 mod sources;

@@ -6,7 +6,7 @@
 use std::{pin::pin, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::Response;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
 
@@ -14,21 +14,15 @@ use super::{
     backend::{Backend, InFlight, State},
     client,
     group::{self, Group, Pick, Place, Wanted},
-    login::{self, Credential, LoginError},
     next::{Outcome, Spent, Step, next},
     pool::{Lease, Pool},
     upload::Upload,
     wire::ConnectError,
 };
-use crate::{
-    config::Timeouts,
-    gss::{ClientToken, Initiator},
-    kinds::Head,
-    refusal::Refusal,
-    telemetry::metrics::{self, Side},
-};
+use crate::{config::Timeouts, gss::Initiator, kinds::Head, refusal::Refusal};
 
 mod compose;
+mod credential;
 mod judge;
 mod patience;
 mod wait;
@@ -353,49 +347,6 @@ impl Upstream {
                 index,
             }),
         })
-    }
-
-    /// A token of its own was sent: the answer says whether that was a login.
-    fn conclude(
-        outcome: Outcome,
-        headers: &HeaderMap,
-        context: ClientToken,
-    ) -> Result<(), Refusal> {
-        if outcome == Outcome::LoginFailed {
-            metrics::login(Side::Backend, Refusal::BackendLogin.reason());
-        } else if outcome == Outcome::Answer {
-            login::verify(headers, context).map_err(|error| {
-                let refusal = Refusal::from(&error);
-                metrics::login(Side::Backend, refusal.reason());
-                refusal
-            })?;
-            metrics::login(Side::Backend, "ok");
-        }
-        Ok(())
-    }
-
-    /// What the request carries for the gateway. The shared cookie is at hand; anything else is
-    /// fetched on the control runtime, so that a client which hangs up ends no login.
-    async fn credential(
-        &self,
-        backend: &Arc<Backend>,
-        stale: Option<u64>,
-    ) -> Result<Credential, Refusal> {
-        if self.initiator.is_none() {
-            return Ok(Credential::None);
-        }
-        if !backend.login.every_request(backend)
-            && let Some(cookie) = backend.login.current()
-            && Some(cookie.serial) != stale
-        {
-            return Ok(Credential::Cookie(cookie));
-        }
-        let (backend, initiator) = (Arc::clone(backend), self.initiator.clone());
-        self.control
-            .spawn(async move { login::credential(&backend, initiator.as_ref(), stale).await })
-            .await
-            .map_err(|_| Refusal::Draining)?
-            .map_err(|error: LoginError| Refusal::from(&error))
     }
 
     async fn connect(

@@ -9,7 +9,8 @@ use super::{
         schema,
         tree::{Node, Table},
     },
-    Surroundings, backend, backend_tls, balance, hosts, identity, kerberos, nodes, sources, tls,
+    Surroundings, backend, backend_tls, balance, hosts, identity, kerberos, name, nodes, sources,
+    tls,
 };
 use crate::kinds::{self, Kind};
 
@@ -141,12 +142,11 @@ fn check<'a>(
 fn name(table: &Table<'_>, names: &[Option<Arc<str>>]) -> Option<Arc<str>> {
     let node = table.require("name", NEED_NAME)?;
     let name = node.text()?;
-    let letter = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-');
-    if !name.bytes().all(letter) {
+    if !name::is_name(name) {
         node.problem(ConsoleFault::Name {
             name: name.to_owned(),
         });
-    } else if let Some(other) = names.iter().position(|n| n.as_deref() == Some(name)) {
+    } else if let Some(other) = name::earlier(names, name) {
         node.problem(ConsoleFault::NameTwice {
             name: name.to_owned(),
             other,

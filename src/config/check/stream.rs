@@ -10,7 +10,7 @@ use super::{
         tree::{Node, Table},
     },
     console::addresses,
-    sources, stream_backend,
+    name, sources, stream_backend,
 };
 use crate::balance::Algorithm;
 
@@ -107,12 +107,11 @@ fn check<'a>(table: &Table<'a>, name: Arc<str>) -> Checked<'a> {
 fn name(table: &Table<'_>, names: &[Option<Arc<str>>]) -> Option<Arc<str>> {
     let node = table.require("name", NEED_NAME)?;
     let name = node.text()?;
-    let letter = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-');
-    if !name.bytes().all(letter) {
+    if !name::is_name(name) {
         node.problem(StreamFault::Name {
             name: name.to_owned(),
         });
-    } else if let Some(other) = names.iter().position(|n| n.as_deref() == Some(name)) {
+    } else if let Some(other) = name::earlier(names, name) {
         node.problem(StreamFault::NameTwice {
             name: name.to_owned(),
             other,

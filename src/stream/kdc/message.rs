@@ -3,6 +3,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use time::OffsetDateTime;
+
 use crate::der::{Der, element, integer};
 
 /// What a client asks for.
@@ -106,22 +108,15 @@ pub fn error(code: ErrorCode, realm: &str, text: &str) -> Vec<u8> {
     element(0x7e, &[&fields])
 }
 
-/// `YYYYMMDDHHMMSSZ` (Howard Hinnant's `civil_from_days`).
+/// `YYYYMMDDHHMMSSZ`
 fn kerberos_time(seconds: u64) -> String {
-    let z = seconds / 86_400 + 719_468;
-    let day_of_era = z % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    let year = year_of_era + z / 146_097 * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    let at = i64::try_from(seconds).map(OffsetDateTime::from_unix_timestamp);
+    let at = at
+        .ok()
+        .and_then(Result::ok)
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let (hour, minute, second) = at.to_hms();
+    let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
     format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}Z")
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use time::OffsetDateTime;
+
 const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
@@ -30,9 +32,17 @@ impl Clock {
 
     fn set(&mut self, second: u64) {
         self.second = Some(second);
-        let (year, month, day) = civil(second / 86_400);
-        let (hour, minute, sec) = (second / 3600 % 24, second / 60 % 60, second % 60);
-        let name = MONTHS.get(month - 1).copied().unwrap_or_default();
+        let at = i64::try_from(second).map(OffsetDateTime::from_unix_timestamp);
+        let at = at
+            .ok()
+            .and_then(Result::ok)
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let (year, day, month) = (at.year(), at.day(), u8::from(at.month()));
+        let (hour, minute, sec) = at.to_hms();
+        let name = MONTHS
+            .get(usize::from(month) - 1)
+            .copied()
+            .unwrap_or_default();
         self.combined = format!("{day:02}/{name}/{year:04}:{hour:02}:{minute:02}:{sec:02} +0000");
         self.iso = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{sec:02}");
     }
@@ -46,24 +56,6 @@ impl Clock {
     pub(super) fn iso(&self) -> (&str, u32) {
         (&self.iso, self.millis)
     }
-}
-
-/// Year, month and day of a day since 1970-01-01 (Howard Hinnant's `civil_from_days`).
-fn civil(days: u64) -> (u64, usize, u64) {
-    let z = days + 719_468;
-    let day_of_era = z % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    let year = year_of_era + z / 146_097 * 400 + u64::from(month <= 2);
-    (year, usize::try_from(month).unwrap_or(1), day)
 }
 
 #[cfg(test)]
