@@ -55,6 +55,19 @@ pub(crate) fn write(folder: &Path, servers: &BTreeSet<Server>) -> Result<()> {
     })
 }
 
+/// Gives a host another key, in the place of the one it has: `<host>-renewed.pem` is its certificate,
+/// which `announced` sees before `<host>.p12` is replaced at once.
+pub(crate) fn renew(folder: &Path, host: &str, announced: impl FnOnce(&str)) -> Result<()> {
+    let apart = folder.join("renewed");
+    fs::create_dir_all(&apart)?;
+    write_one(&apart, host)?;
+    let renewed = folder.join(format!("{host}-renewed.pem"));
+    fs::rename(apart.join(format!("{host}.pem")), &renewed)?;
+    announced(&fs::read_to_string(&renewed)?);
+    let keystore = format!("{host}.p12");
+    Ok(fs::rename(apart.join(&keystore), folder.join(keystore))?)
+}
+
 fn write_one(folder: &Path, host: &str) -> Result<()> {
     let name = names::full(host);
     for line in [

@@ -10,6 +10,7 @@ use anyhow::Result;
 use crate::cache;
 use crate::daemons::join;
 use crate::java::{self, Jvm};
+use crate::keystore;
 use crate::lab::Lab;
 use crate::names;
 use crate::process::run;
@@ -36,6 +37,12 @@ impl Lab {
     /// A file of the keystores' folder; there is one where [`Server::PrestoTls`] is.
     pub fn tls(&self, name: &str) -> PathBuf {
         self.folder.join("tls").join(name)
+    }
+
+    /// Gives a host of [`Lab::tls`] another key and certificate; `announced` sees the certificate
+    /// before the keystore is replaced.
+    pub fn renew_certificate(&self, host: &str, announced: impl FnOnce(&str)) -> Result<()> {
+        keystore::renew(&self.folder.join("tls"), host, announced)
     }
 
     /// A machine that knows all of the lab's names, and the KDC itself.

@@ -7,7 +7,9 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use lab::{Desk, Driver, Gateway, KEYSTORE_PASSWORD, Lab, Server, Statement, run, wait};
+use lab::{
+    Desk, Driver, Gateway, KEYSTORE_PASSWORD, Lab, Load, Server, Statement, Turn, run, wait,
+};
 
 const PROXY: Ipv4Addr = Ipv4Addr::new(127, 0, 10, 15);
 /// Another address of the gateway's, where it relays and looks into nothing.
@@ -190,6 +192,48 @@ fn a_coordinator_that_hangs_or_dies_is_told_at_once_and_used_again() {
     lab.start(Server::PrestoTls).unwrap();
     until_it_is("active");
     works();
+}
+
+/// Runs last, for the truststores of the others know the first certificate alone.
+#[test]
+fn zz_a_certificate_is_swapped_under_load() {
+    let World { lab, .. } = world();
+    let old = std::fs::read_to_string(lab.tls("proxy.pem")).unwrap();
+    let both = lab.tls("both.pem");
+    std::fs::write(&both, &old).unwrap();
+    let with = |trust: std::path::PathBuf| {
+        move || {
+            let mut curl = world().lab.curl("alice")?;
+            curl.arg("--cacert").arg(&trust);
+            Ok(curl)
+        }
+    };
+    let work = Load::start((0..2).map(|_| {
+        let curl = with(both.clone());
+        move || match Statement::run(&curl, CONSOLE, ANSWER) {
+            Ok(statement) if statement.rows.len() == 2 => Turn::Done,
+            Ok(statement) => Turn::Failed(format!("{statement:?}")),
+            Err(error) => Turn::Failed(error.to_string()),
+        }
+    }));
+    work.wait_more(10).unwrap();
+    lab.renew_certificate("proxy", |renewed| {
+        let apart = lab.tls("both.new");
+        std::fs::write(&apart, format!("{old}{renewed}")).unwrap();
+        std::fs::rename(apart, &both).unwrap();
+    })
+    .unwrap();
+    let only_new = with(lab.tls("proxy-renewed.pem"));
+    wait::until(
+        "the new certificate is shown",
+        Duration::from_secs(30),
+        || Ok(Statement::run(&only_new, CONSOLE, ANSWER).ok()),
+    )
+    .unwrap();
+    work.wait_more(10).unwrap();
+    let tally = work.stop();
+    println!("a certificate is swapped: {}", tally.line());
+    assert_eq!(tally.failures, [""; 0]);
 }
 
 #[test]
