@@ -1,6 +1,7 @@
 # spnegate: the commands of the README. Each installs what it needs and says so.
 #   make demo    a throwaway realm and a real HA cluster behind the gateway, until Ctrl-C
 #   make test    everything: format, lints, docs, unit, in-process and integration tests
+#   make release the gateway as it is meant to be run, target/pgo/spnegate: optimised by a profile of its work
 #   make bench   side by side with HAProxy, nginx and Apache; writes a table to benches/ (BENCH: options)
 #   make audit   cargo-deny: licences, bans, sources, then advisories, whose database wants a network
 #   make fuzz    each fuzz target for FUZZ_SECONDS (wants a nightly toolchain and cargo-fuzz)
@@ -16,7 +17,15 @@ KERBEROS_PACKAGES := krb5-kdc krb5-admin-server krb5-user
 LAB_PACKAGES := $(KERBEROS_PACKAGES) curl openjdk-17-jdk-headless maven procps iproute2
 TEST_PACKAGES := $(LAB_PACKAGES) chromium python3-venv python3-dev
 PROOF_PACKAGES := debootstrap python3 python3-yaml iproute2
-BENCH_PACKAGES := $(LAB_PACKAGES) haproxy nginx libnginx-mod-stream apache2 libapache2-mod-auth-gssapi
+RELEASE_PACKAGES := $(KERBEROS_PACKAGES) curl nginx openssl procps iproute2
+BENCH_PACKAGES := $(LAB_PACKAGES) openssl haproxy nginx libnginx-mod-stream apache2 libapache2-mod-auth-gssapi
+
+# `make release` builds twice: one program that counts, and, after it has been kept busy, the one that
+# the counts make quicker. Its compiler's llvm-profdata comes as the component llvm-tools of rustup.
+PGO := $(CURDIR)/target/pgo
+TRIPLE = $(shell rustc -vV | sed -n 's/^host: //p')
+PROFDATA = $(shell rustc --print sysroot)/lib/rustlib/$(TRIPLE)/bin/llvm-profdata
+SOURCES = Cargo.toml Cargo.lock $(shell find src -type f)
 
 # $(call need,packages): installs those that are missing; nothing is asked of apt when none is
 define need
@@ -31,13 +40,29 @@ if [ $${#missing[@]} -gt 0 ]; then \
   || { echo "could not install $${missing[*]}: install them by hand, then run make again" >&2; exit 1; }; fi
 endef
 
-.PHONY: all build demo test lint unit integration bench audit fuzz docker-proof deps deps-test deps-demo \
-  deps-bench deps-proof clean
+.PHONY: all build release demo test lint unit integration bench audit fuzz docker-proof deps deps-test deps-demo \
+  deps-release deps-bench deps-proof clean
 
 all: build
 
 build: deps
 	$(CARGO) build --release --bin spnegate
+
+release: $(PGO)/spnegate
+
+$(PGO)/spnegate: $(SOURCES) | deps-release
+	@[ -x "$(PROFDATA)" ] || rustup component add llvm-tools || { \
+	  echo "make release wants llvm-profdata at $(PROFDATA): install the component llvm-tools of this" \
+	    "toolchain, or build without a profile by make build" >&2; exit 1; }
+	rm -rf $(PGO)/raw
+	RUSTFLAGS="$(RUSTFLAGS) -Cprofile-generate=$(PGO)/raw" $(CARGO) build --release --bin spnegate \
+	  --target $(TRIPLE) --target-dir $(PGO)/counting
+	$(CARGO) run --release -p spnegate-integration --bin bench -- \
+	  train $(PGO)/counting/$(TRIPLE)/release/spnegate
+	"$(PROFDATA)" merge -o $(PGO)/spnegate.profdata $(PGO)/raw
+	RUSTFLAGS="$(RUSTFLAGS) -Cprofile-use=$(PGO)/spnegate.profdata" $(CARGO) build --release --bin spnegate \
+	  --target $(TRIPLE) --target-dir $(PGO)/final
+	cp $(PGO)/final/$(TRIPLE)/release/spnegate $@
 
 demo: deps-demo
 	$(CARGO) build --bin spnegate
@@ -58,9 +83,8 @@ integration: deps-test
 	$(CARGO) build --bin spnegate
 	$(CARGO) test -p spnegate-integration -- --test-threads=1
 
-bench: deps-bench
-	$(CARGO) build --release --bin spnegate
-	$(CARGO) run --release -p spnegate-integration --bin bench -- $(BENCH)
+bench: deps-bench $(PGO)/spnegate
+	$(CARGO) run --release -p spnegate-integration --bin bench -- --gateway $(PGO)/spnegate $(BENCH)
 
 audit:
 	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny
@@ -84,6 +108,8 @@ deps-demo: deps
 	$(call need,$(LAB_PACKAGES))
 deps-proof:
 	$(call need,$(PROOF_PACKAGES))
+deps-release: deps
+	$(call need,$(RELEASE_PACKAGES))
 deps-bench: deps
 	$(call need,$(BENCH_PACKAGES))
 

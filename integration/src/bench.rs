@@ -24,6 +24,7 @@ mod stage;
 mod status;
 mod stream;
 pub mod token;
+pub mod train;
 mod transfer;
 mod usage;
 mod who;

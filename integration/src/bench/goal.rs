@@ -175,6 +175,9 @@ fn hdfs(figures: &Figures, goals: &mut Vec<Goal>) {
     let what = "GETFILESTATUS with doAs: rate / HAProxy's with a NameNode cookie".to_owned();
     let (own, other) = (get(Who::Gateway), get(Who::Haproxy));
     ratio(goals, what, own, other, Bound::AtLeast(0.95));
+    let what = "GETFILESTATUS, no proxy: rate with doAs / without".to_owned();
+    let (told, own) = (get(Who::DirectDoAs), get(Who::Direct));
+    ratio(goals, what, told, own, Bound::None);
     for (task, name) in [(Task::Put, "PUT"), (Task::Read, "GET")] {
         let cpu = |who| figures.get(task, who, Metric::CpuPerGib);
         let what = format!("WebHDFS {name}: throughput per CPU / HAProxy's");

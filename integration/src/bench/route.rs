@@ -11,7 +11,7 @@ use super::options::Options;
 use super::peer::Peer;
 use super::stage::{Stage, USER};
 use super::who::Who;
-use crate::{Server, wait};
+use crate::{GATEWAY, Server, wait};
 
 /// Hadoop's own cookie.
 const HADOOP_COOKIE: &str = "hadoop.auth";
@@ -39,7 +39,7 @@ pub fn all(stage: &Stage, options: &Options) -> Result<Vec<Route>> {
     let active = active.context("no NameNode is active")?;
     let namenode = active.console().context("a NameNode has a console")?;
     let datanode = Server::Dn1.console().context("a DataNode has a console")?;
-    let cookie = hadoop_cookie(stage, active, namenode)?;
+    let cookie = hadoop_cookie(stage, USER, active, namenode)?;
     let mut routes = vec![Route {
         who: Who::Direct,
         peer: None,
@@ -87,9 +87,29 @@ pub fn all(stage: &Stage, options: &Options) -> Result<Vec<Route>> {
     Ok(routes)
 }
 
-/// The cookie that a NameNode gives the user for a token.
-fn hadoop_cookie(stage: &Stage, server: Server, address: SocketAddrV4) -> Result<String> {
-    let token = stage.tokens_for(&format!("HTTP/{}", server.host_name()), 1)?;
+/// Straight to the active NameNode, as the gateway's principal that speaks for the user: what the
+/// NameNode itself takes for `doAs`.
+pub fn told(stage: &Stage) -> Result<Route> {
+    let active = stage.lab.active_namenode()?;
+    let active = active.context("no NameNode is active")?;
+    let namenode = active.console().context("a NameNode has a console")?;
+    Ok(Route {
+        who: Who::DirectDoAs,
+        peer: None,
+        console: namenode,
+        node: namenode,
+        cookie: hadoop_cookie(stage, GATEWAY, active, namenode)?,
+    })
+}
+
+/// The cookie that a NameNode gives a principal for a token.
+fn hadoop_cookie(
+    stage: &Stage,
+    principal: &str,
+    server: Server,
+    address: SocketAddrV4,
+) -> Result<String> {
+    let token = stage.tokens_of(principal, &format!("HTTP/{}", server.host_name()), 1)?;
     let mut client = Client::connect(address.into())?;
     let path = "/webhdfs/v1/?op=GETFILESTATUS";
     let answer = client.exchange(&contender::login(path, address, &token[0], false))?;

@@ -58,14 +58,14 @@ impl Stage {
 
     /// Fresh tokens of the user for the proxy, as they stand in `Authorization`. Each serves once.
     pub fn tokens(&self, count: usize) -> Result<Vec<String>> {
-        self.tokens_for(&format!("HTTP/{PROXY}"), count)
+        self.tokens_of(USER, &format!("HTTP/{PROXY}"), count)
     }
 
-    /// Fresh tokens of the user for any service.
-    pub fn tokens_for(&self, service: &str, count: usize) -> Result<Vec<String>> {
+    /// Fresh tokens of any principal for any service.
+    pub fn tokens_of(&self, principal: &str, service: &str, count: usize) -> Result<Vec<String>> {
         let program = std::env::current_exe()?;
         let program = program.to_str().context("a program with a name in UTF-8")?;
-        token::fetch(self.lab.command_as(USER, program)?, service, count)
+        token::fetch(self.lab.command_as(principal, program)?, service, count)
     }
 }
 

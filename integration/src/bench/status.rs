@@ -27,8 +27,10 @@ pub fn run(
     let first = routes.first().context("no way to HDFS")?;
     first.make_file(&path, b"a small file\n")?;
     let path = format!("/webhdfs/v1{path}?op=GETFILESTATUS");
+    let told = route::told(stage)?;
+    let routes = || routes.iter().chain([&told]);
     for _ in 0..WARM {
-        for route in routes {
+        for route in routes() {
             ask(route, &path, options)?;
         }
     }
@@ -37,7 +39,7 @@ pub fn run(
             "GETFILESTATUS, round {round} of {}",
             options.rounds
         ));
-        for route in routes {
+        for route in routes() {
             let (outcome, used) = ask(route, &path, options)?;
             let task = Task::FileStatus;
             figures.note_strangers(used.strangers_share(stage.cores));
@@ -45,7 +47,7 @@ pub fn run(
             let micros = |share| outcome.quantile(share).as_secs_f64() * 1e6;
             figures.add(task, route.who, Metric::P50, micros(0.5));
             figures.add(task, route.who, Metric::P99, micros(0.99));
-            if route.who != Who::Direct {
+            if route.peer.is_some() {
                 let cpu = used.proxy.as_secs_f64() * 1e6 / f64::from(outcome.answers);
                 figures.add(task, route.who, Metric::Cpu, cpu);
             }
@@ -55,10 +57,17 @@ pub fn run(
 }
 
 fn ask(route: &Route, path: &str, options: &Options) -> Result<(Outcome, Used)> {
+    let told = match route.who {
+        Who::DirectDoAs => format!("&doAs={USER}"),
+        _ => String::new(),
+    };
     let load = Load {
         target: route.console(),
         connections: CONNECTIONS,
-        requests: Requests::Same(&route.request("GET", path), options.time),
+        requests: Requests::Same(
+            &route.request("GET", &format!("{path}{told}")),
+            options.time,
+        ),
         pace: Pace::Closed,
         fresh: false,
     };

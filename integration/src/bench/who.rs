@@ -7,6 +7,8 @@ use std::fmt;
 pub enum Who {
     /// No proxy: the client speaks to the server.
     Direct,
+    /// No proxy, and the server is told the user by `doAs`.
+    DirectDoAs,
     /// HAProxy as a plain relay.
     Haproxy,
     /// nginx as a plain relay.
@@ -26,6 +28,7 @@ impl Who {
     pub fn word(self) -> &'static str {
         match self {
             Who::Direct => "direct",
+            Who::DirectDoAs => "direct-doas",
             Who::Haproxy => "haproxy",
             Who::Nginx => "nginx",
             Who::Httpd => "httpd",
@@ -49,6 +52,7 @@ impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Who::Direct => "no proxy",
+            Who::DirectDoAs => "no proxy, doAs",
             Who::Haproxy => "HAProxy",
             Who::Nginx => "nginx",
             Who::Httpd => "httpd + mod_auth_gssapi",

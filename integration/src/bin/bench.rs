@@ -4,7 +4,7 @@ use std::env;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use lab::bench::{self, Options, USAGE, bare, token};
+use lab::bench::{self, Options, USAGE, bare, token, train};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -22,6 +22,8 @@ fn run(arguments: &[String]) -> Result<()> {
         // What it runs in processes of their own.
         [command, rest @ ..] if command == token::COMMAND => token::main(rest),
         [command, rest @ ..] if command == bare::COMMAND => bare::main(rest),
+        // The work of `make release`.
+        [command, rest @ ..] if command == train::COMMAND => train::main(rest),
         _ => {
             if let Some(options) = Options::parse(arguments)? {
                 return bench::run(&options);

@@ -11,9 +11,12 @@ use crate::bench::who::Who;
 
 const PORT: u16 = 18080;
 const LOGGED_PORT: u16 = 18081;
+const TLS_PORT: u16 = 18443;
+const STREAM_PORT: u16 = 18090;
 const HDFS_PORT: u16 = 50070;
 const CONFIG: &str = include_str!("../../../templates/bench/gateway.toml");
 const HDFS_CONFIG: &str = include_str!("../../../templates/bench/gateway-hdfs.toml");
+const TRAIN_CONFIG: &str = include_str!("../../../templates/bench/gateway-train.toml");
 
 impl Peer {
     /// The path of its own answer that says who is logged in.
@@ -31,6 +34,22 @@ impl Peer {
     pub fn gateway_logged(stage: &Stage, backend: SocketAddrV4) -> Result<Peer> {
         let listen = stage::proxy(LOGGED_PORT);
         start(stage, Who::GatewayLogged, CONFIG, listen, Some(backend))
+    }
+
+    /// Where it listens by TLS while it is trained.
+    pub fn train_tls() -> SocketAddrV4 {
+        stage::proxy(TLS_PORT)
+    }
+
+    /// The port that it relays while it is trained.
+    pub fn train_stream() -> SocketAddrV4 {
+        stage::proxy(STREAM_PORT)
+    }
+
+    /// Starts it with all ways that its profile is taken from.
+    pub fn gateway_train(stage: &Stage, backend: SocketAddrV4) -> Result<Peer> {
+        let listen = stage::proxy(PORT);
+        start(stage, Who::Gateway, TRAIN_CONFIG, listen, Some(backend))
     }
 
     /// Starts it before the lab's NameNodes.
@@ -57,6 +76,9 @@ fn start(
     let rcache = file(".rcache2");
     let words = [
         ("LISTEN", listen.to_string().into()),
+        ("FOLDER", stage.folder.to_string_lossy()),
+        ("TLS", Peer::train_tls().to_string().into()),
+        ("STREAM", Peer::train_stream().to_string().into()),
         ("BACKEND", backend.unwrap_or_default().into()),
         ("CORES", stage.cores.to_string().into()),
         ("KEYTAB", stage.keytab.to_string_lossy()),
