@@ -93,6 +93,7 @@ pub fn for_client(
     let Answer {
         response,
         prefix,
+        whole,
         incoming,
         lease,
         backend,
@@ -113,7 +114,7 @@ pub fn for_client(
     );
     // the reason phrase may hold a Java exception
     parts.extensions.clear();
-    let mut body = Body::Upstream(UpstreamBody::new(prefix, incoming, lease));
+    let mut body = Body::Upstream(UpstreamBody::new(prefix, whole, incoming, lease));
     if link.is_some() || location::leads_elsewhere(&parts.headers) {
         let hands_out = console.kind.hands_out_nodes(&asked_of(out));
         let origin = client.origin(&out.headers, &console.hosts);

@@ -137,7 +137,7 @@ pub async fn forward(
         asked,
         waited,
     });
-    let body = Body::Upstream(UpstreamBody::new(None, incoming, lease));
+    let body = Body::Upstream(UpstreamBody::new(None, false, incoming, lease));
     Ok(Response::from_parts(parts, body))
 }
 

@@ -7,11 +7,13 @@ use std::{pin::pin, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::Response;
+use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
 
 use super::{
     backend::{Backend, InFlight, State},
+    body::look_ahead,
     client,
     group::{self, Group, Pick, Place, Wanted},
     next::{Outcome, Spent, Step, next},
@@ -52,6 +54,8 @@ pub struct Answer {
     pub response: Response<()>,
     /// The start of the body, where it had to be looked at.
     pub prefix: Option<Bytes>,
+    /// Nothing comes after that.
+    pub whole: bool,
     /// The rest.
     pub incoming: Incoming,
     /// The connection that it comes on.
@@ -321,7 +325,7 @@ impl Upstream {
             reason: &reason,
             headers: &parts.headers,
         };
-        let prefix = if backend.kind.needs_body(&head) {
+        let mut prefix = if backend.kind.needs_body(&head) {
             match Box::pin(self.prefix(&mut incoming)).await {
                 Ok(prefix) => Some(prefix),
                 Err(Unread::Broken) => return Ok(Tried::without_answer(Outcome::Broken)),
@@ -335,12 +339,21 @@ impl Upstream {
         if let Some(context) = context {
             Self::conclude(outcome, &parts.headers, *context)?;
         }
+        let mut whole = false;
+        let delivered = matches!(outcome, Outcome::Answer | Outcome::NotHere);
+        if delivered && incoming.size_hint().exact().is_none() {
+            whole = match look_ahead(&mut prefix, &mut incoming).await {
+                Ok(whole) => whole,
+                Err(_) => return Ok(Tried::without_answer(Outcome::Broken)),
+            };
+        }
         Ok(Tried {
             outcome,
             serial,
-            answer: matches!(outcome, Outcome::Answer | Outcome::NotHere).then(|| Answer {
+            answer: delivered.then(|| Answer {
                 response: Response::from_parts(parts, ()),
                 prefix,
+                whole,
                 incoming,
                 lease,
                 backend: Arc::clone(backend),

@@ -98,3 +98,26 @@ fn a_head_answer_has_the_length_and_no_body() {
     client.send(gateway.ask("GET /x").by("alice").bytes());
     client.answer().is_ok("12345");
 }
+
+/// Chunked answers of Hadoop are small, and there at once: their end needs no write of its own.
+#[test]
+fn a_small_answer_without_a_length_gets_one() {
+    let backend = backend().answers(|_| {
+        raw(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nall \r\n5\r\nof it\r\n\
+              0\r\n\r\n",
+        )
+    });
+    let gateway = before(&backend);
+    let mut client = gateway.connect();
+    for _ in 0..3 {
+        client.send(gateway.ask("GET /x").by("alice").bytes());
+        let answer = client.answer();
+        answer.is_ok("all of it");
+        assert_eq!(answer.header("content-length"), Some("9"));
+        assert_eq!(answer.header("transfer-encoding"), None);
+    }
+    client.send(gateway.ask("HEAD /x").by("alice").bytes());
+    let answer = client.answer_to("HEAD").unwrap();
+    assert_eq!((answer.status, answer.header("content-length")), (200, None));
+}

@@ -183,10 +183,13 @@ fn an_answer_that_dies_in_its_middle_is_cut_for_the_client_too() {
         raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
             .then(Then::Close)
     });
-    let mut client = gateway.ask("GET /x").by("alice").send();
+    let asking = gateway.ask("GET /x").by("alice");
+    let mut client = asking.header("Connection", "close").send();
     let all = client.to_end();
+    // nothing of it may have been sent yet when it turns out that the rest will not come
+    let refused = all.starts_with("HTTP/1.1 502 ") && all.contains("backend_broken");
     assert!(
-        all.contains("hello") && !all.ends_with("0\r\n\r\n"),
+        refused || (all.contains("hello") && !all.ends_with("0\r\n\r\n")),
         "{all}"
     );
     drop(backend);
