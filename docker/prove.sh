@@ -3,7 +3,7 @@
 # with debootstrap, carries out the Dockerfile's instructions in it, and runs the result in name
 # spaces of its own, without network and as the image's user.
 #
-#   docker/prove.sh             the runtime image around target/release/spnegate, or target/debug's
+#   docker/prove.sh             the runtime image around target/pgo/spnegate, or a plainer build's
 #   docker/prove.sh --build     builds in the Dockerfile's build stage too (many minutes)
 #   docker/prove.sh --compose   runs both services of compose.yaml too (with target/debug/lab)
 #
@@ -18,8 +18,10 @@ if [ "$(id -u)" != 0 ]; then
   echo "docker-proof: making file systems and name spaces wants root" >&2
   exit 1
 fi
-binary=$PWD/target/release/spnegate
-[ -x "$binary" ] || binary=$PWD/target/debug/spnegate
+binary=$PWD/target/pgo/spnegate
+for kind in release debug; do
+  [ -x "$binary" ] || binary=$PWD/target/$kind/spnegate
+done
 if [ ! -x "$binary" ] && [[ " $* " != *" --build "* ]]; then
   echo "docker-proof: no binary: run cargo build first" >&2
   exit 1

@@ -18,7 +18,7 @@ from dockerfile import Builder, Mistake, command_in, parse
 
 DOCKER = Path(__file__).resolve().parent.parent
 PROJECT = DOCKER.parent
-BINARY = "/src/target/release/spnegate"
+BINARY = "/src/target/pgo/spnegate"
 LAB = "/src/target/debug/lab"
 PATIENCE = 30
 CLONE_NEWNET = 0x40000000

@@ -119,5 +119,8 @@ fn a_small_answer_without_a_length_gets_one() {
     }
     client.send(gateway.ask("HEAD /x").by("alice").bytes());
     let answer = client.answer_to("HEAD").unwrap();
-    assert_eq!((answer.status, answer.header("content-length")), (200, None));
+    assert_eq!(
+        (answer.status, answer.header("content-length")),
+        (200, None)
+    );
 }

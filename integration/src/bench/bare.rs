@@ -1,7 +1,8 @@
 //! The bare loop: `gss_accept_sec_context` on every core, and nothing else.
 //!
 //! What a login costs at the least: no HTTP, no base64, no client on the same cores. The keys lie
-//! in memory, the credential is one principal's, and the replay cache is of the gateway's kind.
+//! in memory, the credential is one principal's, and the replay cache is the gateway's file: a look
+//! into one takes the longer the more has been accepted.
 
 mod sys;
 
@@ -15,6 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::peer::Peer;
 use super::stage::{PROXY, Stage};
 use super::usage;
 use sys::{Credential, Keytab};
@@ -44,7 +46,7 @@ pub fn run(stage: &Stage, tokens: &[String]) -> Result<Accepted> {
         .arg(COMMAND)
         .arg(&stage.keytab)
         .arg(format!("HTTP/{PROXY}"))
-        .arg(stage.folder.join("bare.rcache2"))
+        .arg(Peer::gateway_replay_cache(stage))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
     let mut child = accept.spawn().context("cannot start the bare loop")?;

@@ -1,7 +1,7 @@
 //! The gateway.
 
 use std::net::SocketAddrV4;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -23,6 +23,11 @@ impl Peer {
     pub const GATEWAY_LOCAL: &str = "/.spnegate/whoami";
     /// The name of its session cookie on a plain listener.
     pub const GATEWAY_COOKIE: &str = "spnegate";
+
+    /// Its replay cache, while it has no access log.
+    pub fn gateway_replay_cache(stage: &Stage) -> PathBuf {
+        file(stage, Who::Gateway, ".rcache2")
+    }
 
     /// Starts it before a console without Kerberos, its access log off.
     pub fn gateway(stage: &Stage, backend: SocketAddrV4) -> Result<Peer> {
@@ -59,6 +64,10 @@ impl Peer {
     }
 }
 
+fn file(stage: &Stage, who: Who, suffix: &str) -> PathBuf {
+    stage.folder.join(format!("{}{suffix}", who.word()))
+}
+
 fn start(
     stage: &Stage,
     who: Who,
@@ -66,14 +75,13 @@ fn start(
     listen: SocketAddrV4,
     backend: Option<SocketAddrV4>,
 ) -> Result<Peer> {
-    let file = |suffix: &str| stage.folder.join(format!("{}{suffix}", who.word()));
-    let log = file(".access");
+    let log = file(stage, who, ".access");
     let access = match who {
         Who::GatewayLogged => log.as_path(),
         _ => Path::new("off"),
     };
     let backend = backend.map(|backend| backend.to_string());
-    let rcache = file(".rcache2");
+    let rcache = file(stage, who, ".rcache2");
     let words = [
         ("LISTEN", listen.to_string().into()),
         ("FOLDER", stage.folder.to_string_lossy()),
@@ -85,7 +93,7 @@ fn start(
         ("RCACHE", rcache.to_string_lossy()),
         ("ACCESS", access.to_string_lossy()),
     ];
-    let path = file(".toml");
+    let path = file(stage, who, ".toml");
     write(template, &words, &path)?;
     let program = stage.gateway.to_str();
     let program = program.context("the gateway's program has a name in UTF-8")?;
