@@ -23,7 +23,6 @@ use std::{
 
 use http::{Extensions, Method, Request, Response, Version, header, request::Parts};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use ipnet::IpNet;
 use tower_service::Service;
 
@@ -39,7 +38,7 @@ use crate::{
     body::Body,
     gss::Pending,
     refusal::Refusal,
-    server::{self, ConnInfo, framing},
+    server::{self, ConnInfo, RequestBody, framing},
 };
 
 pub mod answer;
@@ -188,7 +187,7 @@ impl Gateway {
     }
 }
 
-impl Service<Request<Incoming>> for Gateway {
+impl Service<Request<RequestBody>> for Gateway {
     type Response = Response<record::Recorded>;
     type Error = Infallible;
     type Future = Answering;
@@ -197,7 +196,7 @@ impl Service<Request<Incoming>> for Gateway {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let inner = &*self.0;
         let listener = request
             .extensions()

@@ -28,12 +28,12 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::sync::watch;
 
 mod connection;
 mod exchange;
 pub mod framing;
+mod incoming;
 pub(crate) mod listen;
 mod multiplex;
 pub mod proxy_protocol;
@@ -47,6 +47,7 @@ mod watched;
 mod worker;
 
 pub use self::{
+    incoming::RequestBody,
     listen::BindError,
     redirect::Redirect,
     sources::{Sources, contains},
@@ -164,7 +165,7 @@ impl ConnInfo {
 /// refuses inside), cloned for each connection. Neither it nor its futures need be `Send`.
 pub trait HttpService:
     tower_service::Service<
-        Request<Incoming>,
+        Request<RequestBody>,
         Response = Response<<Self as HttpService>::Body>,
         Error = Infallible,
     > + Clone
@@ -176,7 +177,7 @@ pub trait HttpService:
 
 impl<S, B> HttpService for S
 where
-    S: tower_service::Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+    S: tower_service::Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>
         + Clone
         + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,

@@ -8,7 +8,6 @@ use std::{
 };
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
@@ -16,7 +15,11 @@ use super::{
     Stack,
     record::{self, Recorder},
 };
-use crate::{body::Body, refusal::Refusal, server::WantsHttp1};
+use crate::{
+    body::Body,
+    refusal::Refusal,
+    server::{RequestBody, WantsHttp1},
+};
 
 pin_project! {
     /// The future of [`Gateway`](super::Gateway); written by hand, so that the way to a console costs no
@@ -34,7 +37,7 @@ pin_project! {
         /// A console has the request.
         Console {
             #[pin]
-            inner: <Stack as Service<Request<Incoming>>>::Future,
+            inner: <Stack as Service<Request<RequestBody>>>::Future,
             recorder: Recorder,
             begun: Option<record::Begun>,
         },

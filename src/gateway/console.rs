@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use http::Version;
-use hyper::body::Incoming;
 
 use crate::{
     config::{Becomes, Forwarded, IdentityMode, Timeouts},
     kinds::Kind,
     rewrite::node::{NodeKey, NodePolicy},
+    server::RequestBody,
     tls::Trust,
     upstream::upload::Upload,
 };
@@ -46,7 +46,7 @@ pub struct Console {
 
 impl Console {
     /// A request's body on its way to a backend, of which up to `limit` bytes can be sent again.
-    pub fn upload(&self, body: Incoming, limit: usize, version: Version) -> Upload {
+    pub fn upload(&self, body: RequestBody, limit: usize, version: Version) -> Upload {
         let upload = Upload::new(body, limit);
         if version == Version::HTTP_2 {
             upload.patient(self.timeouts.body_idle)

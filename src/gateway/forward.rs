@@ -19,7 +19,6 @@ use http::{
     uri::{self, PathAndQuery},
 };
 use http_body::Body as _;
-use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::{answer, console::Console, node, record::AnsweredBy, refuse, upgrade};
@@ -31,7 +30,7 @@ use crate::{
     kinds::{Asked, UserField},
     refusal::Refusal,
     rewrite,
-    server::ConnInfo,
+    server::{ConnInfo, RequestBody},
     upstream::{
         attempt::{Outgoing, Upstream},
         next::BodyState,
@@ -67,7 +66,7 @@ impl Forward {
     }
 }
 
-impl tower_service::Service<Request<Incoming>> for Forward {
+impl tower_service::Service<Request<RequestBody>> for Forward {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = LocalBoxFuture<'static, Result<Response<Body>, Infallible>>;
@@ -76,7 +75,7 @@ impl tower_service::Service<Request<Incoming>> for Forward {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let inner = Rc::clone(&self.0);
         // taken apart out here: what an `async` block is given, it keeps to its end
         let (mut parts, body) = request.into_parts();
@@ -95,7 +94,11 @@ impl tower_service::Service<Request<Incoming>> for Forward {
 
 impl Inner {
     /// Of a request that is refused, `parts` still say what the refusal's page needs.
-    async fn forward(&self, parts: &mut Parts, body: Incoming) -> Result<Response<Body>, Refusal> {
+    async fn forward(
+        &self,
+        parts: &mut Parts,
+        body: RequestBody,
+    ) -> Result<Response<Body>, Refusal> {
         let asked = self.console.logged.then(Instant::now);
         let session = parts
             .extensions

@@ -9,11 +9,10 @@ use std::{fmt, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, Version, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
 
 use crate::{
     body::Body,
-    server::ConnInfo,
+    server::{ConnInfo, RequestBody},
     stream::{
         Group, Reason,
         kdc::{
@@ -80,7 +79,7 @@ impl KdcProxy {
     }
 
     /// Answers a request.
-    pub async fn answer(self, parts: Parts, body: Incoming) -> Response<Body> {
+    pub async fn answer(self, parts: Parts, body: RequestBody) -> Response<Body> {
         let client = parts.extensions.get::<Arc<ConnInfo>>();
         let client = client.map_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)), |info| info.peer);
         let record = self.0.recorder.begin(client);
@@ -117,7 +116,7 @@ impl Inner {
     async fn serve(
         &self,
         parts: &Parts,
-        body: Incoming,
+        body: RequestBody,
         client: SocketAddr,
         record: &Record<'_>,
     ) -> Outcome {

@@ -7,7 +7,6 @@
 use std::{pin::pin, rc::Rc, time::Instant};
 
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
-use hyper::body::Incoming;
 use tokio::time::timeout_at;
 
 use super::{console::Console, record::AnsweredBy};
@@ -20,6 +19,7 @@ use crate::{
         location::{self, Links},
         node::{self, Scheme},
     },
+    server::RequestBody,
     upstream::{body::UpstreamBody, pool::Pool, wire::ConnectError},
 };
 
@@ -33,7 +33,7 @@ pub async fn forward(
     console: &Console,
     session: &Session,
     parts: &Parts,
-    body: Incoming,
+    body: RequestBody,
 ) -> Result<Response<Body>, Refusal> {
     let asked = Instant::now();
     let policy = console.nodes.as_ref().ok_or(Refusal::NodeDenied)?;

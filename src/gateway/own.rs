@@ -11,12 +11,11 @@ use bytes::Bytes;
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use tower_service::Service;
 
 use super::{forward::Forward, node, path, refuse};
-use crate::{auth::session::Session, body::Body, refusal::Refusal};
+use crate::{auth::session::Session, body::Body, refusal::Refusal, server::RequestBody};
 
 /// Where the gateway's own pages are.
 pub const PREFIX: &str = "/.spnegate/";
@@ -40,7 +39,7 @@ impl OwnPages {
     }
 }
 
-impl Service<Request<Incoming>> for OwnPages {
+impl Service<Request<RequestBody>> for OwnPages {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Either<
@@ -52,7 +51,7 @@ impl Service<Request<Incoming>> for OwnPages {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let path = request.uri().path();
         if !path.starts_with(PREFIX) || node::is_node_path(path) {
             return Either::Left(self.inner.call(request));

@@ -334,7 +334,11 @@ impl<S: HttpService> Future for Connection<S> {
                     }
                 }
                 At::Multiplexed(http2) => {
-                    if let Err(error) = ready!(Pin::new(&mut **http2).poll(cx)) {
+                    let result = Pin::new(&mut **http2).poll(cx);
+                    if let Some(streams) = this.state.streams() {
+                        streams.leftovers.poll(cx);
+                    }
+                    if let Err(error) = ready!(result) {
                         tracing::debug!(peer = %this.state.info().peer, %error, "connection failed");
                     }
                     this.at = At::Done;

@@ -14,7 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
-use crate::server::{HttpService, Tunnel, WantsHttp1, framing, timers::State};
+use crate::server::{HttpService, RequestBody, Tunnel, WantsHttp1, framing, timers::State};
 
 /// A connection's service as hyper wants it.
 pub(super) struct Exchange<S> {
@@ -53,6 +53,13 @@ impl<S: HttpService> hyper::service::Service<Request<Incoming>> for Exchange<S> 
             info.set_ambiguous(ambiguous);
         }
         request.extensions_mut().insert(info);
+        let request = request.map(|body| {
+            if multiplexed {
+                RequestBody::http2(body, &self.state)
+            } else {
+                RequestBody::http1(body)
+            }
+        });
         let mut service = self.service.borrow_mut();
         // the contract of HttpService: always ready; Tower wants to be asked nevertheless
         let _ready = service.poll_ready(&mut Context::from_waker(Waker::noop()));

@@ -3,7 +3,10 @@
 
 use std::cell::Cell;
 
-use crate::server::timers::{End, Limits};
+use crate::server::{
+    incoming::Leftovers,
+    timers::{End, Limits},
+};
 
 /// The client's first bytes (RFC 9113 section 3.4).
 const PREFACE: u32 = 24;
@@ -23,17 +26,20 @@ pub(super) struct Streams {
     pub(super) head_since: Cell<Option<u32>>,
     /// The client has been told to go.
     pub(super) goodbye: Cell<bool>,
+    /// Bodies of requests that were answered without them.
+    pub(super) leftovers: Leftovers,
 }
 
 impl Streams {
     /// Why the connection has to end now, or to be told to go; `quiet`: ticks without progress.
     pub(super) fn judge(&self, now: u32, quiet: u32, drains: bool, limits: &Limits) -> Option<End> {
+        self.leftovers.expire(now, limits.waste);
         let head = self.head_since.get();
         if head.is_some_and(|since| now.wrapping_sub(since) >= limits.head) {
             return Some(End::Head);
         }
         let goodbye = self.goodbye.get();
-        if drains && !goodbye {
+        if (drains || self.leftovers.were_many()) && !goodbye {
             return Some(End::Goodbye);
         }
         match (self.open.get(), self.answering.get()) {

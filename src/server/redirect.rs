@@ -11,9 +11,8 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use hyper::body::Incoming;
 
-use crate::refusal::Refusal;
+use crate::{refusal::Refusal, server::RequestBody};
 
 /// Where a redirect listener leads.
 ///
@@ -90,7 +89,7 @@ impl RedirectService {
     }
 }
 
-impl tower_service::Service<Request<Incoming>> for RedirectService {
+impl tower_service::Service<Request<RequestBody>> for RedirectService {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
@@ -99,7 +98,7 @@ impl tower_service::Service<Request<Incoming>> for RedirectService {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         ready(Ok(self.0.answer(&request)))
     }
 }

@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use hyper::body::Incoming;
+
 use crate::server::{
     ConnInfo,
     framing::scan::{Scan, Verdict},
@@ -252,6 +254,15 @@ impl State {
         }
         if self.phase.get() == Phase::Body {
             self.enter(Self::after_answer(&self.scan.borrow()));
+        }
+    }
+
+    /// Of a stream's body, the rest that nobody reads.
+    pub(super) fn on_leftover(&self, body: Incoming) {
+        if let Some(streams) = self.streams() {
+            streams.leftovers.add(body, self.clock.now.get());
+            // it is the connection's task that reads it
+            self.wake();
         }
     }
 

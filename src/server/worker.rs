@@ -42,6 +42,8 @@ const MAX_STREAMS: u32 = 128;
 const HEADER_LIST: u32 = 128 * 1024;
 /// Streams that a client may have reset before they were served; one more ends the connection.
 const MAX_RESETS: usize = 32;
+/// Streams that a client may have spoilt by breaking the protocol; one more ends the connection.
+const MAX_ERRORS: usize = 1024;
 /// How long a worker that has no file descriptor left waits before it accepts again.
 const OUT_OF_FILES: Duration = Duration::from_millis(50);
 
@@ -147,9 +149,9 @@ impl Worker {
         http2
             .max_concurrent_streams(MAX_STREAMS)
             .max_header_list_size(HEADER_LIST)
-            // resets that a client may have waiting (CVE-2023-44487), and cause
+            // resets that a client may have waiting (CVE-2023-44487), and cause (CVE-2025-8671)
             .max_pending_accept_reset_streams(Some(MAX_RESETS))
-            .max_local_error_reset_streams(Some(MAX_RESETS))
+            .max_local_error_reset_streams(Some(MAX_ERRORS))
             .max_send_buf_size(BUFFER);
         Self {
             http1,

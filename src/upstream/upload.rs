@@ -14,10 +14,10 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::next::BodyState;
+use crate::server::RequestBody;
 
 /// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +32,7 @@ pub enum UploadError {
 
 /// The attempt loop's hold on a request's body.
 #[derive(Debug)]
-pub struct Upload<B = Incoming>(Option<Rc<RefCell<Shared<B>>>>);
+pub struct Upload<B = RequestBody>(Option<Rc<RefCell<Shared<B>>>>);
 
 #[derive(Debug)]
 struct Shared<B> {
@@ -168,7 +168,7 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
     }
 }
 
-impl Upload<Incoming> {
+impl Upload<RequestBody> {
     /// Reads the whole body into the replay buffer and shows it; `None` when it is larger.
     pub async fn buffer(&self) -> Result<Option<Bytes>, UploadError> {
         use http_body_util::BodyExt;
@@ -192,7 +192,7 @@ impl Upload<Incoming> {
 
 /// What a backend connection sends as body.
 #[derive(Debug)]
-pub enum SendBody<B = Incoming> {
+pub enum SendBody<B = RequestBody> {
     /// Nothing.
     Empty,
     /// A client's body.

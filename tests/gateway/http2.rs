@@ -325,6 +325,36 @@ fn curl_logs_in_by_http_2() {
     );
 }
 
+#[test]
+fn uploads_of_curl_that_are_refused_at_once_end_well() {
+    const MANY: usize = 2000;
+    let backend = backend();
+    let secure = secure(|s| s, &backend);
+    let body = world().file("body");
+    std::fs::write(&body, vec![b'x'; 100_000]).unwrap();
+    let (host, port) = (&world().proxy, secure.gateway.address().port());
+    let output = std::process::Command::new("curl")
+        .args(["-sS", "--http2", "--max-time", "60", "--cacert"])
+        .arg(secure.ca.path("ca.pem"))
+        .args(["--resolve", &format!("{host}:{port}:127.0.0.1")])
+        .arg("--data-binary")
+        .arg(format!("@{}", body.display()))
+        .args([
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{exitcode} %{http_version} %{http_code}\n",
+        ])
+        .arg(format!("https://{host}:{port}/x?[1-{MANY}]"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let well = said.lines().filter(|line| *line == "0 2 401").count();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(well, MANY, "{said}{errors}");
+    assert!(backend.seen().is_empty());
+}
+
 /// Chromium speaks HTTP/2 until it is challenged, and then turns to HTTP/1.1 for good (Negotiate is
 /// a connection's business to it).
 #[test]

@@ -15,10 +15,9 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use spnegate::server::{
-    BindError, ConnInfo, Listener, Role, Server, ServerOptions, ServerTimeouts, Sources,
-    WorkerIndex, framing, start,
+    BindError, ConnInfo, Listener, RequestBody, Role, Server, ServerOptions, ServerTimeouts,
+    Sources, WorkerIndex, framing, start,
 };
 use tokio::sync::watch;
 
@@ -37,7 +36,7 @@ pub(crate) struct Echo {
 
 pub(crate) type Answer = Result<Response<Full<Bytes>>, Infallible>;
 
-impl tower_service::Service<Request<Incoming>> for Echo {
+impl tower_service::Service<Request<RequestBody>> for Echo {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Answer>>>;
@@ -46,14 +45,14 @@ impl tower_service::Service<Request<Incoming>> for Echo {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let mut echo = self.clone();
         Box::pin(async move { Ok(echo.answer(request).await) })
     }
 }
 
 impl Echo {
-    async fn answer(&mut self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&mut self, request: Request<RequestBody>) -> Response<Full<Bytes>> {
         if let Err(refusal) = framing::check(&request) {
             let mut response = Response::new(Full::from(refusal.reason()));
             *response.status_mut() = refusal.status();
@@ -65,6 +64,12 @@ impl Echo {
             "/wait" => {
                 self.entered.send(()).unwrap();
                 self.gate.wait_for(|open| *open).await.unwrap();
+            }
+            "/refuse" => {
+                drop(body);
+                let mut response = Response::new(Full::from("who are you?"));
+                *response.status_mut() = StatusCode::UNAUTHORIZED;
+                return response;
             }
             "/big" => return Response::new(Full::from(vec![b'x'; 64 << 20])),
             _ => {}

@@ -261,3 +261,105 @@ fn connection_specific_headers_are_refused() {
         }
     });
 }
+
+/// A refused upload: its answer read to the end, with nothing of its body sent yet.
+struct Refused {
+    upload: h2::SendStream<Bytes>,
+    client: h2::client::SendRequest<Bytes>,
+    ping: h2::PingPong,
+}
+
+async fn refused(world: &World, length: Option<usize>) -> Refused {
+    let tls = world.tls().await;
+    let (client, mut connection) = h2::client::Builder::new()
+        .handshake::<_, Bytes>(tls)
+        .await
+        .unwrap();
+    let ping = connection.ping_pong().unwrap();
+    tokio::spawn(connection);
+    let mut request = get("/refuse").map(drop);
+    *request.method_mut() = http::Method::PUT;
+    if let Some(length) = length {
+        request
+            .headers_mut()
+            .insert("content-length", length.into());
+    }
+    let mut client = client.ready().await.unwrap();
+    let (response, upload) = client.send_request(request, false).unwrap();
+    let response = response.await.unwrap();
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    let mut body = response.into_body();
+    while let Some(data) = body.data().await {
+        body.flow_control()
+            .release_capacity(data.unwrap().len())
+            .unwrap();
+    }
+    Refused {
+        upload,
+        client,
+        ping,
+    }
+}
+
+impl Refused {
+    /// Waits until all that the server had to say was read.
+    async fn caught_up(&mut self) {
+        self.ping.ping(h2::Ping::opaque()).await.unwrap();
+    }
+
+    /// Waits for the server to give up on the body.
+    async fn reset(&mut self) -> h2::Reason {
+        std::future::poll_fn(|cx| self.upload.poll_reset(cx))
+            .await
+            .unwrap()
+    }
+
+    async fn lives_on(self) {
+        let mut client = self.client.ready().await.unwrap();
+        let (response, _) = client.send_request(get("/").map(drop), true).unwrap();
+        assert_eq!(response.await.unwrap().status(), StatusCode::OK);
+    }
+}
+
+#[test]
+fn a_small_upload_that_is_refused_at_once_ends_without_a_reset() {
+    let world = world(|setup| setup);
+    block_on(async {
+        for length in [None, Some(50_000)] {
+            let mut refused = refused(&world, length).await;
+            refused.caught_up().await;
+            for at in 1..=5 {
+                let piece = Bytes::from(vec![b'x'; 10_000]);
+                refused.upload.send_data(piece, at == 5).unwrap();
+                refused.caught_up().await;
+            }
+            refused.lives_on().await;
+        }
+    });
+}
+
+#[test]
+fn a_large_or_slow_upload_that_is_refused_gets_its_answer_and_then_a_reset() {
+    let world = world(|setup| setup);
+    block_on(async {
+        // nothing of it is waited for
+        let mut large = refused(&world, Some(100 << 20)).await;
+        assert_eq!(large.reset().await, h2::Reason::NO_ERROR);
+        large.lives_on().await;
+        // nobody knows how much is to come
+        let mut endless = refused(&world, None).await;
+        while endless
+            .upload
+            .send_data(Bytes::from(vec![b'x'; 16_000]), false)
+            .is_ok()
+        {
+            endless.caught_up().await;
+        }
+        assert_eq!(endless.reset().await, h2::Reason::NO_ERROR);
+        endless.lives_on().await;
+        // nothing comes
+        let mut slow = refused(&world, None).await;
+        assert_eq!(slow.reset().await, h2::Reason::NO_ERROR);
+        slow.lives_on().await;
+    });
+}

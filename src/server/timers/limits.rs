@@ -8,6 +8,8 @@ use crate::server::ServerTimeouts;
 const TICK: Duration = Duration::from_millis(250);
 /// How long the last answer of a refused request is kept readable for the client.
 const LINGER: Duration = Duration::from_secs(2);
+/// How long the body of an HTTP/2 request is still read when nobody wants it.
+const WASTE: Duration = Duration::from_secs(1);
 /// How long idle connections are still served when a drain begins.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -21,6 +23,7 @@ pub(in crate::server) struct Limits {
     pub(in crate::server) body_idle: u32,
     pub(in crate::server) linger: u32,
     pub(in crate::server) tunnel: u32,
+    pub(in crate::server) waste: u32,
     pub(in crate::server) grace: u32,
 }
 
@@ -39,6 +42,7 @@ impl Limits {
             body_idle: ticks(timeouts.body_idle),
             linger: ticks(LINGER),
             tunnel: ticks(timeouts.tunnel),
+            waste: ticks(WASTE),
             grace: ticks(GRACE),
         }
     }
