@@ -270,7 +270,14 @@ pub static STREAM_CHECK: Section = Section {
 /// `[[kdc_proxy]]`
 pub static KDC_PROXY: Section = Section {
     name: "kdc_proxy",
-    keys: &["listen", "tls", "realm", "backends", "kpasswd"],
+    keys: &[
+        "listen",
+        "tls",
+        "realm",
+        "backends",
+        "kpasswd",
+        "allow_from",
+    ],
     later: &[],
 };
 

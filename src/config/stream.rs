@@ -109,4 +109,6 @@ pub struct KdcProxy {
     pub backends: Vec<StreamBackend>,
     /// Its servers for changes of passwords; may be empty.
     pub kpasswd: Vec<StreamBackend>,
+    /// Networks that may use it; `None`: all.
+    pub allow_from: Option<Arc<[IpNet]>>,
 }

@@ -9,10 +9,11 @@ use std::{fmt, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, Version, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use ipnet::IpNet;
 
 use crate::{
     body::Body,
-    server::{ConnInfo, RequestBody},
+    server::{self, ConnInfo, RequestBody},
     stream::{
         Group, Reason,
         kdc::{
@@ -35,6 +36,8 @@ const MEDIA: HeaderValue = HeaderValue::from_static("application/kerberos");
 pub struct Realm {
     /// Its name.
     pub name: Arc<str>,
+    /// Addresses that clients may have; `None`: all. The listener may be open to more.
+    pub allow_from: Option<Arc<[IpNet]>>,
     /// Its KDCs.
     pub kdcs: Arc<Group>,
     /// Where passwords are changed.
@@ -172,6 +175,12 @@ impl Inner {
             let text = "this realm is not served by the KDC proxy of the gateway";
             return message::error(ErrorCode::Generic, realm, text);
         };
+        let mut networks = served.allow_from.iter();
+        if networks.any(|list| !server::contains(list, client.ip())) {
+            record.end(Reason::SourceDenied);
+            let text = "this realm is not served to your network by the KDC proxy of the gateway";
+            return message::error(ErrorCode::Generic, realm, text);
+        }
         let group = match request {
             Request::Ticket { .. } => Some(&served.kdcs),
             Request::Password => served.kpasswd.as_ref(),

@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
+use ipnet::IpNet;
+
 use crate::{
     config::{Config, Console, ServerTls},
     server::{Listener, Redirect, Role, Sources, Tls},
@@ -45,13 +47,13 @@ pub(super) fn lay_out(config: &Config) -> Result<Layout, TlsError> {
                 };
                 layout.add(*address, role, sources(console))
             };
-            layout.widen(place, console);
+            layout.widen(place, console.allow_from.as_ref());
             at.insert(*address, place);
             layout.sites[place].consoles.push(index);
         }
         for address in &console.redirect_from {
             if let Some(place) = at.get(address) {
-                layout.widen(*place, console);
+                layout.widen(*place, console.allow_from.as_ref());
                 continue;
             }
             let sharing = config.consoles.iter();
@@ -80,10 +82,13 @@ pub(super) fn lay_out(config: &Config) -> Result<Layout, TlsError> {
                     None => Role::Plain,
                     Some(files) => Role::Tls(layout.certificate(&mut certificates, files)?),
                 };
-                layout.add(*address, role, Sources::default())
+                let sources = Sources {
+                    allow: proxy.allow_from.clone(),
+                    ..Sources::default()
+                };
+                layout.add(*address, role, sources)
             };
-            // its clients come from anywhere; consoles of the address look at theirs themselves
-            layout.listeners[place].sources.allow = None;
+            layout.widen(place, proxy.allow_from.as_ref());
             at.insert(*address, place);
             layout.sites[place].kdc_proxies.push(index);
         }
@@ -109,10 +114,11 @@ impl Layout {
         self.sites.len() - 1
     }
 
-    /// A listener is open to everybody whom one of its consoles is open to.
-    fn widen(&mut self, place: usize, console: &Console) {
+    /// A listener is open to everybody whom a console or realm of it is open to; they look at their
+    /// own clients themselves.
+    fn widen(&mut self, place: usize, theirs: Option<&Arc<[IpNet]>>) {
         let allow = &mut self.listeners[place].sources.allow;
-        *allow = match (allow.take(), &console.allow_from) {
+        *allow = match (allow.take(), theirs) {
             (Some(mine), Some(theirs)) => Some(mine.iter().chain(&**theirs).copied().collect()),
             (None, _) | (_, None) => None,
         };

@@ -101,8 +101,10 @@ pub(super) fn kdc_proxy(shared: &Shared, realms: &[usize]) -> Option<KdcProxy> {
     }
     let realms = realms.iter().map(|index| {
         let (kdcs, kpasswd) = &shared.streams.proxies[*index];
+        let config = &shared.config.kdc_proxies[*index];
         Realm {
-            name: Arc::clone(&shared.config.kdc_proxies[*index].realm),
+            name: Arc::clone(&config.realm),
+            allow_from: config.allow_from.clone(),
             kdcs: Arc::clone(kdcs),
             kpasswd: kpasswd.clone(),
         }

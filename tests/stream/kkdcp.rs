@@ -147,6 +147,40 @@ fn an_unlisted_realm_is_told_so_in_a_krb_error() {
 }
 
 #[test]
+fn a_realm_is_open_to_its_networks_only() {
+    let realm = |name: &str, networks: &str| {
+        let kdc = nobody();
+        format!(
+            "[[kdc_proxy]]\nlisten = \"127.0.0.1:0\"\nrealm = \"{name}\"\n\
+             backends = [\"{kdc}\"]\nallow_from = {networks}\n"
+        )
+    };
+    let inner = realm("INNER.EXAMPLE.COM", "[\"10.0.0.0/8\"]");
+    let outer = realm("OUTER.EXAMPLE.COM", "\"127.0.0.1\"");
+    let gateway = Gateway::start(&format!("{inner}{outer}"));
+    for (name, code, said) in [
+        ("INNER.EXAMPLE.COM", ErrorCode::Generic, "network"),
+        ("OUTER.EXAMPLE.COM", ErrorCode::ServiceUnavailable, "no KDC"),
+    ] {
+        let (_, answer) = post(&gateway, "POST /KdcProxy HTTP/1.0", &body(name));
+        let at = answer.iter().position(|byte| *byte == 0x7e).unwrap();
+        assert!(is_error(&answer[at..], code), "{name}");
+        assert!(String::from_utf8_lossy(&answer).contains(said), "{name}");
+    }
+    eventually("it is counted", || metric(&gateway, "source_denied") >= 1);
+
+    // nobody of the address is open to the client: no connection
+    let gateway = Gateway::start(&inner);
+    let before = gateway.metric("spnegate_refusals_total", &[("reason", "source_denied")]);
+    let mut tcp = connect(gateway.http());
+    let _ = write!(tcp, "POST /KdcProxy HTTP/1.0\r\n\r\n");
+    let mut answer = Vec::new();
+    let _ = tcp.read_to_end(&mut answer);
+    assert!(answer.is_empty());
+    assert!(gateway.metric("spnegate_refusals_total", &[("reason", "source_denied")]) > before);
+}
+
+#[test]
 fn a_console_and_the_kdc_proxy_share_a_listener() {
     let world = world();
     let (cert, key) = write_pem(&world.realm.path(""), &["localhost"]);

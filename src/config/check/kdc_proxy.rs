@@ -11,7 +11,7 @@ use super::{
     },
     Surroundings,
     console::addresses,
-    stream_backend, tls,
+    sources, stream_backend, tls,
 };
 
 /// A table, and the places of what others may collide with.
@@ -82,6 +82,7 @@ fn check<'a>(table: &Table<'a>, surroundings: &Surroundings<'_>) -> Checked<'a> 
             } else {
                 Vec::new()
             },
+            allow_from: sources::networks(table, "allow_from"),
         },
         listen: listen_at,
         realm: node,

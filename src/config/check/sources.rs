@@ -1,4 +1,4 @@
-//! `accept_proxy` and `allow_from` of a console: networks.
+//! `accept_proxy`, `allow_from` and their like: networks.
 
 use std::{net::IpAddr, sync::Arc};
 
