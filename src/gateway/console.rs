@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::Version;
 
 use crate::{
+    auth::session::Sessions,
     config::{Becomes, Forwarded, IdentityMode, Timeouts},
     kinds::Kind,
     rewrite::node::{NodeKey, NodePolicy},
@@ -40,6 +41,8 @@ pub struct Console {
     pub node_trust: Option<Trust>,
     /// Signs node links; the same on all replicas that share the secret.
     pub node_key: Arc<NodeKey>,
+    /// Where logouts are known.
+    pub sessions: Sessions,
     /// Waiting times.
     pub timeouts: Timeouts,
 }

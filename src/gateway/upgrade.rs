@@ -74,7 +74,7 @@ pub fn is_consent(answer: &Answer) -> bool {
 pub fn answer(
     answer: Answer,
     out: &Outgoing,
-    session: &Session,
+    session: &Arc<Session>,
     console: &Console,
     tls: bool,
 ) -> Result<Response<Body>, Refusal> {
@@ -95,6 +95,10 @@ pub fn answer(
     let tunnel = Tunnel {
         backend,
         left: Duration::from_secs(left),
+        revoked: Arc::new({
+            let (sessions, session) = (console.sessions.clone(), Arc::clone(session));
+            move || sessions.is_revoked(&session)
+        }),
         held: Arc::new(lease.in_flight.take()),
     };
     let (mut parts, ()) = response.into_parts();

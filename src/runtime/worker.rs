@@ -107,6 +107,7 @@ fn route(shared: &Shared, login: &Login, index: usize) -> Route {
         nodes: config.nodes.as_ref().map(NodePolicy::new),
         node_trust: shared.node_trusts[index].clone(),
         node_key: Arc::clone(&shared.node_key),
+        sessions: shared.sessions.clone(),
         timeouts: shared.config.timeouts,
     });
     let upstream = Upstream::new(

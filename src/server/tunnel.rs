@@ -8,7 +8,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncWriteExt, copy_bidirectional_with_sizes},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{
@@ -18,6 +18,8 @@ use crate::{
 
 /// What is read ahead of each side, in bytes.
 const BUFFER: usize = 16 * 1024;
+/// How often it is asked whether the session has been ended.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// An extension of a `101` answer: what the connection is joined to.
 #[derive(Clone)]
@@ -26,6 +28,8 @@ pub struct Tunnel {
     pub backend: OnUpgrade,
     /// How long it may last.
     pub left: Duration,
+    /// Whether it has to end before: a logout.
+    pub revoked: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Dropped at its end.
     pub held: Arc<dyn Any + Send + Sync>,
 }
@@ -49,12 +53,21 @@ impl Tunnelling {
             let Tunnel {
                 backend,
                 left,
+                revoked,
                 held,
             } = tunnel;
             let open = metrics::tunnels();
             open.increment(1);
+            let over = async {
+                while !revoked() {
+                    sleep(LOOK).await;
+                }
+            };
             // its end is the tunnel's end, whichever side or reason
-            let _ended = timeout(left, join(client, early, backend)).await;
+            tokio::select! {
+                () = over => {}
+                _ended = timeout(left, join(client, early, backend)) => {}
+            }
             open.decrement(1);
             drop(held);
         }))

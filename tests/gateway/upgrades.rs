@@ -251,6 +251,30 @@ fn a_tunnel_ends_when_nothing_passes_with_the_session_and_with_the_gateway() {
 }
 
 #[test]
+fn a_tunnel_ends_at_logout_and_that_of_another_session_goes_on() {
+    let server = Server::echo();
+    let gateway = plain(&server).run();
+    let open = |cookie: &str| {
+        let mut asking = gateway.ask("GET /chat").header("Cookie", cookie);
+        for (name, value) in HANDSHAKE {
+            asking = asking.header(name, value);
+        }
+        let mut client = gateway.connect();
+        client.send(asking.bytes());
+        assert!(client.head().unwrap().starts_with("HTTP/1.1 101 "));
+        read(&mut client, "hello ");
+        client
+    };
+    let (mine, other) = (world().cookie("alice"), world().cookie("alice"));
+    let (mut ended, mut kept) = (open(&mine), open(&other));
+    let logout = gateway.ask("GET /.spnegate/logout");
+    assert_eq!(logout.header("Cookie", &mine).answer().status, 200);
+    assert_eq!(ended.to_end(), "");
+    kept.send("still here");
+    read(&mut kept, "still here");
+}
+
+#[test]
 fn a_tunnel_goes_through_tls_on_both_sides() {
     let server = Server::echo();
     let ca = ca("ours");

@@ -202,6 +202,11 @@ impl Sessions {
         }
     }
 
+    /// Whether a session that was found before has been ended since (on this replica).
+    pub fn is_revoked(&self, session: &Session) -> bool {
+        self.0.revoked.contains(&session.id)
+    }
+
     /// Sessions in the cache; does the cache's outstanding housekeeping to know it.
     pub fn cached(&self) -> u64 {
         self.0.cache.run_pending_tasks();
