@@ -59,6 +59,8 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// Of each client address; none by default.
     pub max_connections_per_address: Option<usize>,
+    /// Requests of each client address in a second; no limit by default.
+    pub requests_per_second_per_address: Option<u32>,
 }
 
 /// `[timeouts]`

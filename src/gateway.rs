@@ -1,7 +1,7 @@
 //! **The** way of a request, from a connection to the console that answers it.
 //!
 //! ```text
-//! framing · method · host · path        refuse what two parsers could read differently
+//! framing · rate · method · host · path refuse what two parsers could read differently, and floods
 //!   └ /.spnegate/health, logout         answered here, without login
 //!   └ /KdcProxy                         to the KDCs of a realm, without login
 //!   └ route: host and path → console
@@ -19,6 +19,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
+    time::Instant,
 };
 
 use http::{Extensions, Method, Request, Response, Version, header, request::Parts};
@@ -51,6 +52,7 @@ pub mod kdc_proxy;
 pub mod node;
 pub mod own;
 pub mod path;
+pub mod rates;
 pub mod record;
 pub mod refuse;
 pub mod upgrade;
@@ -61,6 +63,7 @@ use forward::Forward;
 use health::Health;
 use kdc_proxy::KdcProxy;
 use path::Target;
+use rates::Rates;
 use record::Recorder;
 
 /// The layers of one console on one worker.
@@ -112,6 +115,7 @@ struct Inner {
     health: Health,
     sessions: Sessions,
     names: Arc<AuthToLocal>,
+    rates: Option<Rates>,
 }
 
 /// Whether the request came by TLS.
@@ -168,12 +172,14 @@ impl Gateway {
         health: Health,
         sessions: Sessions,
         names: Arc<AuthToLocal>,
+        rates: Option<Rates>,
     ) -> Self {
         Self(Rc::new(Inner {
             sites,
             health,
             sessions,
             names,
+            rates,
         }))
     }
 
@@ -207,7 +213,10 @@ impl Service<Request<RequestBody>> for Gateway {
         let (mut parts, body) = request.into_parts();
         let begun = site.recorder.begin(&parts);
         let asks = |parts: &Parts| refuse::Asks::of(parts, !body.is_end_stream());
-        let response = match framing.and_then(|()| route(site, &mut parts)) {
+        let routed = framing
+            .and_then(|()| inner.admit(&parts))
+            .and_then(|()| route(site, &mut parts));
+        let response = match routed {
             Ok(Routed::Console(route)) => {
                 let recorder = route.recorder.clone();
                 if let Some(anonymous) = &route.anonymous {
@@ -248,6 +257,20 @@ impl Service<Request<RequestBody>> for Gateway {
 }
 
 impl Inner {
+    /// Whether the client's address may send one more request now. A balancer's question whether the
+    /// gateway is well is not counted.
+    fn admit(&self, parts: &Parts) -> Result<(), Refusal> {
+        let Some(rates) = &self.rates else {
+            return Ok(());
+        };
+        let client = self::client(&parts.extensions).0.ip();
+        if parts.uri.path() == own::HEALTH || rates.admit(client, Instant::now()) {
+            Ok(())
+        } else {
+            Err(Refusal::RateLimited)
+        }
+    }
+
     /// Ends every session that the client shows, whichever console it was begun at. Another site's
     /// page must not do it.
     fn log_out(&self, parts: &Parts, host: &Arc<str>) -> Result<Response<Body>, Refusal> {

@@ -27,6 +27,7 @@
 //! | [`telemetry`] | metrics, access log, structured log |
 //! | [`admin`] | health, metrics, status |
 //! | [`der`] | reads and writes the DER of Kerberos |
+//! | `source` | whose a request is, as far as fairness goes |
 //! | [`refusal`] | every reason to refuse: status, reason word, page |
 
 pub mod admin;
@@ -44,6 +45,7 @@ pub mod refusal;
 pub mod rewrite;
 pub mod runtime;
 pub mod server;
+mod source;
 pub mod stream;
 pub mod telemetry;
 pub mod tls;

@@ -67,6 +67,8 @@ pub enum Refusal {
     SourceDenied,
     /// A connection more than `server.max_connections_per_address`; closed without an answer.
     TooManyConnections,
+    /// A request more than `server.requests_per_second_per_address`.
+    RateLimited,
     /// A peer of `accept_proxy` did not begin with a PROXY protocol header; closed without an answer.
     ProxyHeader,
     /// The `Host` is none of the listener's.
@@ -159,6 +161,7 @@ impl Refusal {
         Self::CrossSite,
         Self::SourceDenied,
         Self::TooManyConnections,
+        Self::RateLimited,
         Self::ProxyHeader,
         Self::UnknownHost,
         Self::BadHost,

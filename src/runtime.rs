@@ -23,7 +23,7 @@ use crate::{
         session::{Limits, Sessions},
     },
     config::{self, Config},
-    gateway::health::Health,
+    gateway::{health::Health, rates::Rates},
     gss::{Acceptor, AcceptorOptions, GssStartError, Initiator, InitiatorOptions, ReplayCache},
     rewrite::node::NodeKey,
     server::{self, BindError, Drained, Server, ServerOptions, ServerTimeouts},
@@ -95,6 +95,7 @@ struct Shared {
     node_trusts: Arc<[Option<Trust>]>,
     streams: streams::Groups,
     health: Health,
+    rates: Option<Rates>,
     access: AccessLog,
     control: tokio::runtime::Handle,
 }
@@ -170,6 +171,10 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         node_trusts: trusts.of_nodes(&config)?,
         streams: streams::Groups::new(&config),
         health: Health::default(),
+        rates: config
+            .server
+            .requests_per_second_per_address
+            .map(Rates::new),
         access: AccessLog::open(&config.log.access, config.log.format)?,
         control: control.handle().clone(),
         config: Arc::clone(&config),

@@ -59,7 +59,7 @@ fn a_bad_configuration_is_ex_config_with_every_problem_on_a_line() {
         let lines = stderr(&output);
         let expected = format!(
             "{name}:2:1: server.workres: unknown key. Did you mean `workers`? Known here: workers, \
-             max_connections, max_connections_per_address."
+             max_connections, max_connections_per_address, requests_per_second_per_address."
         );
         assert!(lines.lines().any(|line| line == expected), "{lines}");
         assert!(lines.contains(":4:10: log.format: `xml` is not known here. Known here: text"));

@@ -166,6 +166,7 @@ fn server(top: &Table<'_>) -> ServerConfig {
         workers: cores,
         max_connections: 20_000,
         max_connections_per_address: None,
+        requests_per_second_per_address: None,
     };
     if let Some(table) = top.table("server", &schema::SERVER) {
         let count = |name, default: usize, most| {
@@ -178,6 +179,10 @@ fn server(top: &Table<'_>) -> ServerConfig {
         values.max_connections_per_address = per_address
             .and_then(|node| node.integer(1..=10_000_000))
             .and_then(|count| usize::try_from(count).ok());
+        let rate = table.get("requests_per_second_per_address");
+        values.requests_per_second_per_address = rate
+            .and_then(|node| node.integer(1..=1_000_000))
+            .and_then(|count| u32::try_from(count).ok());
     }
     values
 }

@@ -34,7 +34,12 @@ pub static FILE: Section = Section {
 /// `[server]`
 pub static SERVER: Section = Section {
     name: "server",
-    keys: &["workers", "max_connections", "max_connections_per_address"],
+    keys: &[
+        "workers",
+        "max_connections",
+        "max_connections_per_address",
+        "requests_per_second_per_address",
+    ],
     later: &[],
 };
 

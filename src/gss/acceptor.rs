@@ -36,13 +36,14 @@ use super::{
     sys::AcceptContext,
     threads::Threads,
 };
+use crate::source::Source;
 
 pub use error::AcceptError;
 pub use replay_cache::ReplayCache;
 pub use status::KeytabStatus;
 
 use keyring::Keyring;
-use queue::{Queue, Refused, Source};
+use queue::{Queue, Refused};
 
 /// How to accept.
 #[derive(Clone, Debug)]

@@ -135,6 +135,11 @@ impl Refusal {
                 "too_many_connections",
                 "Too many connections come from this address.",
             ),
+            Self::RateLimited => (
+                S::TOO_MANY_REQUESTS,
+                "rate_limited",
+                "Too many requests a second come from this address.",
+            ),
             Self::ProxyHeader => (
                 S::BAD_REQUEST,
                 "proxy_header",

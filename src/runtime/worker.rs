@@ -46,6 +46,7 @@ pub(super) fn service(shared: &Shared, sites: &[SitePlan]) -> Service {
         shared.health.clone(),
         shared.sessions.clone(),
         Arc::clone(&shared.config.kerberos.auth_to_local),
+        shared.rates.clone(),
     );
     tokio::task::spawn_local({
         let gateway = gateway.clone();

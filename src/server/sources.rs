@@ -9,6 +9,8 @@ use std::{
 
 use ipnet::IpNet;
 
+use crate::source::Source;
+
 /// What a listener makes of its clients' addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sources {
@@ -37,18 +39,18 @@ pub fn contains(list: &[IpNet], address: IpAddr) -> bool {
     list.iter().any(|network| network.contains(&address))
 }
 
-/// The connections of each address, of all workers. An IPv6 host has a whole `/64`.
+/// The connections of each address, of all workers.
 #[derive(Debug)]
 pub(crate) struct Places {
     most: u32,
-    taken: Mutex<HashMap<IpAddr, u32>>,
+    taken: Mutex<HashMap<Source, u32>>,
 }
 
 /// A connection's place; free again when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     places: Arc<Places>,
-    address: IpAddr,
+    source: Source,
 }
 
 impl Places {
@@ -62,19 +64,16 @@ impl Places {
 
     /// A place, if there is one left.
     pub(crate) fn take(self: &Arc<Self>, client: IpAddr) -> Option<Place> {
-        let address = match client {
-            IpAddr::V4(_) => client,
-            IpAddr::V6(v6) => IpAddr::from((u128::from(v6) & (u128::MAX << 64)).to_be_bytes()),
-        };
+        let source = Source::from(client);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = taken.entry(address).or_default();
+        let count = taken.entry(source).or_default();
         if *count >= self.most {
             return None;
         }
         *count += 1;
         Some(Place {
             places: Arc::clone(self),
-            address,
+            source,
         })
     }
 }
@@ -83,10 +82,10 @@ impl Drop for Place {
     fn drop(&mut self) {
         let taken = &self.places.taken;
         let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = taken.get_mut(&self.address) {
+        if let Some(count) = taken.get_mut(&self.source) {
             *count -= 1;
             if *count == 0 {
-                taken.remove(&self.address);
+                taken.remove(&self.source);
             }
         }
     }

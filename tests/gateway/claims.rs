@@ -120,6 +120,10 @@ const CLAIMS: &[(Refusal, Proof)] = &[
         Here(sources::a_console_is_open_to_its_networks_only),
     ),
     (
+        Refusal::RateLimited,
+        Here(sources::an_address_that_asks_too_often_is_told_to_wait),
+    ),
+    (
         Refusal::TooManyConnections,
         Here(sources::a_connection_too_many_is_closed_and_counted),
     ),

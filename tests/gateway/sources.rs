@@ -77,6 +77,31 @@ pub fn a_connection_too_many_is_closed_and_counted() {
 }
 
 #[test]
+pub fn an_address_that_asks_too_often_is_told_to_wait() {
+    let backend = backend();
+    let gateway = gateway()
+        .set("server", "requests_per_second_per_address = 1")
+        .console("generic")
+        .with("accept_proxy = \"127.0.0.0/8\"")
+        .backend(&backend)
+        .run();
+    let limited = || {
+        std::iter::repeat_with(|| ask_from(&gateway, "192.0.2.7", "GET /x"))
+            .find(|answer| answer.status != 200)
+    };
+    let answer = limited().unwrap();
+    assert_eq!(answer.header("retry-after"), Some("2"));
+    answer.is(Refusal::RateLimited);
+    // of its own connection, and whatever it asks for
+    assert!(!backend.seen().is_empty());
+    assert_eq!(ask_from(&gateway, "192.0.2.8", "GET /x").status, 200);
+    for _ in 0..5 {
+        let health = ask_from(&gateway, "192.0.2.7", "GET /.spnegate/health");
+        assert_eq!(health.status, 200);
+    }
+}
+
+#[test]
 fn backends_are_told_where_a_request_comes_from_and_clients_cannot() {
     let backend = backend();
     let gateway_of = |lines: &str| {
