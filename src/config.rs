@@ -181,6 +181,8 @@ pub struct Console {
     pub redirect_from: Vec<SocketAddr>,
     /// `accept_proxy`: peers that begin with a PROXY protocol header.
     pub accept_proxy: Arc<[IpNet]>,
+    /// `trusted_proxies`: peers that name the client in `X-Forwarded-For`.
+    pub trusted_proxies: Arc<[IpNet]>,
     /// `allow_from`: addresses that clients may have; `None`: all.
     pub allow_from: Option<Arc<[IpNet]>>,
     /// The servers; never empty.

@@ -26,12 +26,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::Body;
+use ipnet::IpNet;
 use tokio::sync::watch;
 
 mod connection;
 mod exchange;
+pub mod forwarded_for;
 pub mod framing;
 mod incoming;
 pub(crate) mod listen;
@@ -118,7 +120,8 @@ pub struct ListenerId(pub usize);
 /// `Arc<ConnInfo>`.
 #[derive(Debug)]
 pub struct ConnInfo {
-    /// The client; where a balancer in front speaks the PROXY protocol, the one that it names.
+    /// The client; where a balancer in front speaks the PROXY protocol, or a trusted proxy says so in
+    /// `X-Forwarded-For` (then without a port), the one that it names.
     pub peer: SocketAddr,
     /// The address it connected to.
     pub local: SocketAddr,
@@ -126,6 +129,8 @@ pub struct ConnInfo {
     pub listener: ListenerId,
     /// Whether TLS is spoken.
     pub tls: bool,
+    /// Proxies that say in each request who its client is, where the peer is one of them.
+    proxies: Option<Arc<[IpNet]>>,
     /// What the login step keeps for this connection between the legs of one login; the server
     /// neither reads nor writes it.
     pub login: OnceLock<Arc<dyn Any + Send + Sync>>,
@@ -147,9 +152,39 @@ impl ConnInfo {
             local,
             listener,
             tls,
+            proxies: None,
             login: OnceLock::new(),
             ambiguous: AtomicBool::new(false),
         }
+    }
+
+    /// The same of a peer that is one of these proxies.
+    fn trusting(&self, proxies: &Arc<[IpNet]>) -> Self {
+        Self {
+            proxies: Some(Arc::clone(proxies)),
+            ..Self::new(self.peer, self.local, self.listener, self.tls)
+        }
+    }
+
+    /// The facts for a request with these headers: another client's, where the peer is a trusted proxy
+    /// that names one. No login of several legs goes on there: the next request may be somebody else's.
+    fn of_request(self: Arc<Self>, headers: &HeaderMap) -> Arc<Self> {
+        let Some(proxies) = &self.proxies else {
+            return self;
+        };
+        let client = forwarded_for::client(headers, self.peer.ip(), proxies);
+        if client == self.peer.ip() {
+            return self;
+        }
+        Arc::new(Self {
+            ambiguous: AtomicBool::new(self.is_ambiguous()),
+            ..Self::new(
+                SocketAddr::new(client, 0),
+                self.local,
+                self.listener,
+                self.tls,
+            )
+        })
     }
 
     fn is_ambiguous(&self) -> bool {

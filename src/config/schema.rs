@@ -110,6 +110,7 @@ pub static CONSOLE: Section = Section {
         "tls",
         "redirect_from",
         "accept_proxy",
+        "trusted_proxies",
         "allow_from",
         "backends",
         "backend_tls",

@@ -99,6 +99,7 @@ pub(super) fn lay_out(config: &Config) -> Result<Layout, TlsError> {
 fn sources(console: &Console) -> Sources {
     Sources {
         accept_proxy: Arc::clone(&console.accept_proxy),
+        trusted_proxies: Arc::clone(&console.trusted_proxies),
         allow: console.allow_from.clone(),
     }
 }

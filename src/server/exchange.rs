@@ -52,6 +52,7 @@ impl<S: HttpService> hyper::service::Service<Request<Incoming>> for Exchange<S> 
             ambiguous = framing::is_ambiguous(verdict, request.headers());
             info.set_ambiguous(ambiguous);
         }
+        let info = info.of_request(request.headers());
         request.extensions_mut().insert(info);
         let request = request.map(|body| {
             if multiplexed {

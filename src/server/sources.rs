@@ -16,6 +16,9 @@ use crate::source::Source;
 pub struct Sources {
     /// Peers that begin with a PROXY protocol header, and are believed.
     pub accept_proxy: Arc<[IpNet]>,
+    /// Peers that name the client in `X-Forwarded-For`, request by request, and are believed. They may
+    /// connect, as often as they like.
+    pub trusted_proxies: Arc<[IpNet]>,
     /// Who may connect; `None`: everybody. Others are closed before TLS.
     pub allow: Option<Arc<[IpNet]>>,
 }

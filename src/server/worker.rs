@@ -25,6 +25,7 @@ use crate::{
     server::{
         ConnInfo, Drained, HttpService, Listener, ListenerId, Order, Role, Shared, Sources, Tls,
         connection::{Connection, LocalExecutor},
+        contains,
         redirect::RedirectService,
         timers::{Clock, HASTE, Limits, Phase, State},
     },
@@ -272,7 +273,12 @@ impl Worker {
 
     /// Whether a client may connect to a listener, once it is known; takes its place there.
     pub(super) fn welcome(&self, state: &State, sources: &Sources) -> Result<(), Refusal> {
-        let client = state.info().peer.ip();
+        let info = state.info();
+        let client = info.peer.ip();
+        if contains(&sources.trusted_proxies, client) {
+            state.set_info(info.trusting(&sources.trusted_proxies));
+            return Ok(());
+        }
         if !sources.admits(client) {
             return Err(Refusal::SourceDenied);
         }

@@ -7,6 +7,8 @@ use crate::{
     client::{Answer, Client},
     proxy::{Gateway, gateway},
     realm::eventually,
+    tickets,
+    world::world,
 };
 
 /// Asks as a balancer does for that client.
@@ -139,6 +141,77 @@ fn backends_are_told_where_a_request_comes_from_and_clients_cannot() {
     let forwarded = format!("for=192.0.2.7;host=\"{host}\";proto=http");
     assert_eq!(both.header("forwarded"), Some(forwarded.as_str()));
     assert!(!both.raw_text().contains("203.0.113.1"), "{both:?}");
+}
+
+#[test]
+fn a_trusted_proxy_says_request_by_request_who_the_client_is() {
+    let backend = backend();
+    let file = world().file("access");
+    let gateway = gateway()
+        .set("log", &format!("access = \"{}\"", file.display()))
+        .set("server", "max_connections_per_address = 1")
+        .console("generic")
+        .with("trusted_proxies = [\"127.0.0.1\", \"10.9.0.0/16\"]\nforwarded = \"both\"")
+        .with("allow_from = [\"192.0.2.0/24\"]")
+        .backend(&backend)
+        .run();
+    let asked = |chain: &str| {
+        gateway
+            .ask("GET /x")
+            .by("alice")
+            .header("X-Forwarded-For", chain)
+    };
+    // one connection, two clients; what they wrote themselves is at the left
+    let mut connection = gateway.connect();
+    for (chain, client) in [
+        ("203.0.113.1, 192.0.2.7, 10.9.0.2", "192.0.2.7"),
+        ("192.0.2.8:40000", "192.0.2.8"),
+    ] {
+        backend.forget();
+        connection.send(asked(chain).bytes());
+        assert_eq!(connection.answer().status, 200);
+        let seen = backend.only();
+        assert_eq!(seen.header("x-forwarded-for"), Some(client));
+        assert!(!seen.raw_text().contains("203.0.113.1"), "{seen:?}");
+        eventually("the access log", || {
+            let log = std::fs::read_to_string(&file).unwrap();
+            log.lines().any(|line| line.starts_with(client))
+        });
+    }
+    backend.forget();
+    // nor is it bound by what one address may hold, and what it names is what networks are for
+    asked("192.0.2.7, 203.0.113.1")
+        .answer()
+        .is(Refusal::SourceDenied);
+    asked("192.0.2.7, unknown")
+        .answer()
+        .is(Refusal::SourceDenied);
+    gateway
+        .ask("GET /x")
+        .by("alice")
+        .answer()
+        .is(Refusal::SourceDenied);
+    assert!(backend.seen().is_empty());
+}
+
+#[test]
+fn a_login_of_several_legs_does_not_pass_from_one_client_of_a_proxy_to_another() {
+    let backend = backend();
+    let gateway = gateway()
+        .console("generic")
+        .with("trusted_proxies = \"127.0.0.1\"")
+        .backend(&backend)
+        .run();
+    let mut connection = gateway.connect();
+    let mut leg = |client: &str, token: &str| {
+        let asked = gateway.ask("GET /x").header("Authorization", token);
+        connection.send(asked.header("X-Forwarded-For", client).bytes());
+        connection.answer()
+    };
+    let first = leg("192.0.2.7", &tickets::first_of_two());
+    assert!(first.header("www-authenticate").unwrap().len() > "Negotiate ".len());
+    leg("192.0.2.8", &tickets::second_of_two()).is(Refusal::LoginInterrupted);
+    assert!(backend.seen().is_empty());
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn networks(list: &[&str]) -> Arc<[ipnet::IpNet]> {
 fn believing(list: &[&str]) -> Setup {
     server().sources(&Sources {
         accept_proxy: networks(list),
+        trusted_proxies: Arc::default(),
         allow: None,
     })
 }
@@ -68,6 +69,7 @@ fn the_header_comes_before_tls() {
     let certificates = Certificates::of(&["localhost"]);
     let sources = Sources {
         accept_proxy: networks(&["127.0.0.1/32"]),
+        trusted_proxies: Arc::default(),
         allow: None,
     };
     let server = server()
@@ -124,6 +126,7 @@ fn a_header_that_does_not_end_is_closed_in_time() {
 fn networks_are_those_of_the_client_not_of_the_balancer() {
     let sources = Sources {
         accept_proxy: networks(&["127.0.0.1/32"]),
+        trusted_proxies: Arc::default(),
         allow: Some(networks(&["192.0.2.0/24"])),
     };
     let server = server().sources(&sources).run();
@@ -135,6 +138,7 @@ fn networks_are_those_of_the_client_not_of_the_balancer() {
     let closed = self::server()
         .sources(&Sources {
             accept_proxy: Arc::default(),
+            trusted_proxies: Arc::default(),
             allow: Some(networks(&["192.0.2.0/24"])),
         })
         .run();

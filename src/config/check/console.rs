@@ -110,6 +110,7 @@ fn check<'a>(
         tls,
         redirect_from,
         accept_proxy: sources::networks(table, "accept_proxy").unwrap_or_default(),
+        trusted_proxies: sources::networks(table, "trusted_proxies").unwrap_or_default(),
         allow_from: sources::networks(table, "allow_from"),
         forwarded: forwarded(table),
         balance: balance::balance(table, kind),

@@ -198,8 +198,8 @@ fn collision(claim: &Claim<'_, '_>, earlier: &Claim<'_, '_>) -> Option<Fault> {
         (Claimant::Serves(one), Claimant::Serves(other)) => shared(a, one, other).map(Fault::from),
         (Claimant::Redirects(one), Claimant::Redirects(other)) => {
             let port = |console: &Console| console.listen.first().map(SocketAddr::port);
-            if one.accept_proxy != other.accept_proxy {
-                Some(proxy_differs(a, other).into())
+            if let Some(fault) = proxy_differs(a, one, other) {
+                Some(fault.into())
             } else if port(one) == port(other) {
                 None
             } else {
@@ -246,8 +246,8 @@ fn shared(listener: SocketAddr, one: &Console, other: &Console) -> Option<Consol
             other: other.name.to_string(),
         });
     }
-    if one.accept_proxy != other.accept_proxy {
-        return Some(proxy_differs(listener, other));
+    if let Some(fault) = proxy_differs(listener, one, other) {
+        return Some(fault);
     }
     if one.path == other.path {
         overlap(listener, one, other)
@@ -256,9 +256,21 @@ fn shared(listener: SocketAddr, one: &Console, other: &Console) -> Option<Consol
     }
 }
 
-fn proxy_differs(listener: SocketAddr, other: &Console) -> ConsoleFault {
+/// Who speaks for clients is known before the console is.
+fn proxy_differs(listener: SocketAddr, one: &Console, other: &Console) -> Option<ConsoleFault> {
+    let key = if one.accept_proxy != other.accept_proxy {
+        "accept_proxy"
+    } else if one.trusted_proxies != other.trusted_proxies {
+        "trusted_proxies"
+    } else {
+        return None;
+    };
     let other = other.name.to_string();
-    ConsoleFault::ProxyDiffers { listener, other }
+    Some(ConsoleFault::ProxyDiffers {
+        key,
+        listener,
+        other,
+    })
 }
 
 fn overlap(listener: SocketAddr, one: &Console, other: &Console) -> Option<ConsoleFault> {

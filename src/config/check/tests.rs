@@ -237,6 +237,13 @@ fn consoles_on_one_address_are_told_apart_by_host_or_path() {
         1,
         "a wildcard takes the port"
     );
+    for key in ["accept_proxy", "trusted_proxies"] {
+        let more = format!("{same}path = \"/b\"\n{key} = \"10.0.0.1\"\n");
+        let expected = format!(
+            "17: console[1].listen: 127.0.0.1:50070 is shared with console `files`, whose `{key}` differs"
+        );
+        assert_eq!(second(&more), [expected]);
+    }
     assert!(second("listen = \"0.0.0.0:50071\"\n").is_empty());
     assert!(
         second("listen = [\"0.0.0.0:1\", \"[::]:1\"]\n").is_empty(),

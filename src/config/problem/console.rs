@@ -106,9 +106,11 @@ pub enum ConsoleFault {
         /// The other console.
         other: String,
     },
-    /// Two consoles of one listener with different `accept_proxy`.
-    #[error("{listener} is shared with console `{other}`, whose `accept_proxy` differs")]
+    /// Two consoles of one listener with different `accept_proxy` or `trusted_proxies`.
+    #[error("{listener} is shared with console `{other}`, whose `{key}` differs")]
     ProxyDiffers {
+        /// Which of the two.
+        key: &'static str,
         /// The address.
         listener: SocketAddr,
         /// The other console.
@@ -201,8 +203,8 @@ impl ConsoleFault {
             Self::TlsDiffers { .. } => {
                 "Write the same `tls` in both, or use another address".into()
             }
-            Self::ProxyDiffers { .. } => {
-                "Write the same `accept_proxy` in both, or use another address".into()
+            Self::ProxyDiffers { key, .. } => {
+                format!("Write the same `{key}` in both, or use another address")
             }
             Self::Overlap { .. } => {
                 "Give one of them another `listen`, other `hosts` or a `path`".into()
