@@ -133,12 +133,18 @@ pub fn client(extensions: &Extensions) -> (SocketAddr, SocketAddr) {
         .map_or((NOBODY, NOBODY), |info| (info.peer, info.local))
 }
 
-/// Gives the SPNEGO step the connection's place for a login of several legs.
-fn remember_login(extensions: &mut Extensions) {
+/// Gives the SPNEGO step the client's address, and the connection's place for a login of several legs:
+/// streams of one connection may be of several users, so only HTTP/1.1 has one.
+fn remember_login(version: Version, extensions: &mut Extensions) {
     let slot = extensions.get::<Arc<ConnInfo>>().and_then(|info| {
-        let slot = info
-            .login
-            .get_or_init(|| Arc::new(LoginSlot::<Pending>::of(info.peer.ip())));
+        let client = info.peer.ip();
+        let slot = info.login.get_or_init(|| {
+            Arc::new(if version <= Version::HTTP_11 {
+                LoginSlot::<Pending>::of(client)
+            } else {
+                LoginSlot::of_stream(client)
+            })
+        });
         slot.downcast_ref::<LoginSlot<Pending>>().cloned()
     });
     if let Some(slot) = slot {
@@ -348,9 +354,8 @@ fn route<'s>(site: &'s Site, parts: &mut Parts) -> Result<Routed<'s>, Refusal> {
         if !route.admits(&parts.extensions) {
             return Err(Refusal::SourceDenied);
         }
-        // streams of one connection may be of several users: only HTTP/1.1 has a place
-        if parts.version <= Version::HTTP_11 && parts.headers.contains_key(header::AUTHORIZATION) {
-            remember_login(&mut parts.extensions);
+        if parts.headers.contains_key(header::AUTHORIZATION) {
+            remember_login(parts.version, &mut parts.extensions);
         }
         return Ok(Routed::Console(route));
     }

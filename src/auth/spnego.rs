@@ -252,6 +252,7 @@ where
         };
         let slot = request.extensions().get::<LoginSlot<A::Pending>>().cloned();
         let client = slot.as_ref().and_then(LoginSlot::client);
+        let slot = slot.filter(LoginSlot::keeps);
         let unfinished = slot.as_ref().and_then(|slot| slot.take(Instant::now()));
         // a first token starts anew: the unfinished login may be another user's of this connection
         let pending = unfinished.filter(|_| !negotiate::opens(&token));

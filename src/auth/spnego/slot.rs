@@ -25,15 +25,17 @@ static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
 /// The place of a connection's unfinished login.
 ///
 /// The server makes one for each HTTP/1.1 connection and puts a clone into the extensions of each
-/// of its requests. Without it (HTTP/2) logins of several legs are refused as
-/// [`LoginInterrupted`](crate::refusal::Refusal::LoginInterrupted).
+/// of its requests. Without it, or with one that keeps nothing (HTTP/2), logins of several legs are
+/// refused as [`LoginInterrupted`](crate::refusal::Refusal::LoginInterrupted).
 ///
 /// It also tells the client's address, so that one that floods the gateway with logins shuts
 /// nobody else out.
 pub struct LoginSlot<P = Pending> {
-    unfinished: Arc<Mutex<Option<Box<Unfinished<P>>>>>,
+    unfinished: Option<Kept<P>>,
     client: Option<IpAddr>,
 }
+
+type Kept<P> = Arc<Mutex<Option<Box<Unfinished<P>>>>>;
 
 struct Unfinished<P> {
     pending: P,
@@ -60,21 +62,35 @@ impl<P> LoginSlot<P> {
         }
     }
 
+    /// One of a client with this address whose requests may be several users' at the same time: it
+    /// keeps nothing.
+    pub fn of_stream(client: IpAddr) -> Self {
+        Self {
+            unfinished: None,
+            client: Some(client),
+        }
+    }
+
+    /// Whether a login can be kept.
+    pub(super) fn keeps(&self) -> bool {
+        self.unfinished.is_some()
+    }
+
     /// The client's address, if it is known.
     pub(super) fn client(&self) -> Option<IpAddr> {
         self.client
     }
 
-    /// Keeps a login; `false` where the process has too many.
+    /// Keeps a login; `false` where the process has too many, or this keeps none.
     pub(super) fn put(&self, pending: P) -> bool {
         self.put_counted(pending, &UNDER_WAY, MOST)
     }
 
     fn put_counted(&self, pending: P, count: &'static AtomicUsize, most: usize) -> bool {
-        let mut slot = self
-            .unfinished
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let Some(unfinished) = &self.unfinished else {
+            return false;
+        };
+        let mut slot = unfinished.lock().unwrap_or_else(PoisonError::into_inner);
         // a login that this one replaces gives its place back first
         *slot = None;
         let Some(permit) = Permit::take(count, most) else {
@@ -93,6 +109,7 @@ impl<P> LoginSlot<P> {
     pub(super) fn take(&self, now: Instant) -> Option<P> {
         let unfinished = self
             .unfinished
+            .as_ref()?
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take()?;
@@ -103,7 +120,7 @@ impl<P> LoginSlot<P> {
 impl<P> Clone for LoginSlot<P> {
     fn clone(&self) -> Self {
         Self {
-            unfinished: Arc::clone(&self.unfinished),
+            unfinished: self.unfinished.clone(),
             client: self.client,
         }
     }
@@ -112,7 +129,7 @@ impl<P> Clone for LoginSlot<P> {
 impl<P> Default for LoginSlot<P> {
     fn default() -> Self {
         Self {
-            unfinished: Arc::new(Mutex::new(None)),
+            unfinished: Some(Arc::new(Mutex::new(None))),
             client: None,
         }
     }

@@ -281,8 +281,11 @@ async fn a_login_of_two_legs_is_interrupted_elsewhere() {
         let response = send(&policy, request).await;
         text(response).await.contains("login_interrupted")
     };
-    // HTTP/2: no slot
+    // HTTP/2: no slot, or one that keeps nothing
     assert!(interrupted(with_token(b"more")).await);
+    let stream = LoginSlot::<&'static str>::of_stream(Ipv4Addr::LOCALHOST.into());
+    assert!(interrupted(with_token(b"more").extension(stream.clone())).await);
+    assert!(interrupted(with_token(b"\xa1\xff").extension(stream)).await);
     // the second leg on another connection
     let other = LoginSlot::<&'static str>::new();
     assert!(interrupted(with_token(b"\xa1\xff").extension(other)).await);
@@ -365,15 +368,17 @@ fn shared_caches_are_kept_out_without_touching_what_says_so() {
 #[tokio::test]
 async fn an_address_that_floods_is_told_to_wait_and_others_are_not() {
     let policy = Arc::new(policy());
-    let from = |address| {
-        let slot = LoginSlot::<&'static str>::of(address);
-        send(&policy, with_token(ALICE.as_bytes()).extension(slot))
-    };
-    let refused = from(FLOODS).await;
-    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(refused.headers()[header::RETRY_AFTER], "2");
-    assert_eq!(challenge(&refused), None);
-    assert!(text(refused).await.contains("login_flood"));
-    let served = from(Ipv4Addr::LOCALHOST.into()).await;
-    assert_eq!(served.status(), StatusCode::OK);
+    for slot_of in [LoginSlot::<&'static str>::of, LoginSlot::of_stream] {
+        let from = |address| {
+            let slot = slot_of(address);
+            send(&policy, with_token(ALICE.as_bytes()).extension(slot))
+        };
+        let refused = from(FLOODS).await;
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(refused.headers()[header::RETRY_AFTER], "2");
+        assert_eq!(challenge(&refused), None);
+        assert!(text(refused).await.contains("login_flood"));
+        let served = from(Ipv4Addr::LOCALHOST.into()).await;
+        assert_eq!(served.status(), StatusCode::OK);
+    }
 }
