@@ -137,6 +137,12 @@ pub trait Kind: Debug + Send + Sync + 'static {
         &["HTTP"]
     }
 
+    /// Words, lower case, in the `User-Agent` of clients that keep cookies and yet want the mutual
+    /// token in every answer: they are given no session cookie, which would be answered without one.
+    fn cookieless_agents(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// How the gateway logs in.
     fn login(&self) -> Login {
         Login::Cookie { path: "/" }

@@ -149,6 +149,7 @@ fn policy(realm: &Realm, host: &str) -> SpnegoPolicy {
         names: Arc::new(names),
         sessions: Sessions::new(limits, &Secret::random().unwrap()),
         challenge_scripts: true,
+        cookieless: &[],
         tell_session: true,
     }
 }

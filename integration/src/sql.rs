@@ -195,6 +195,23 @@ impl Desk<'_> {
         Ok(java)
     }
 
+    /// Runs statements by Trino's Python client as `user`, with a principal's tickets for `service` at
+    /// a gateway whose certificate is in the file `ca`.
+    pub fn trino_python(
+        &self,
+        (principal, user): (&str, &str),
+        service: &str,
+        (url, ca): (&str, &Path),
+        statements: &[&str],
+    ) -> Result<String> {
+        let python = cache::trino_python()?.display().to_string();
+        let mut python = self.lab.command_as(principal, &python)?;
+        python.env("KRB5_CONFIG", &self.krb5_conf);
+        python.arg(source("python/trino_sql.py")).arg(url).arg(ca);
+        python.args([service, user]).args(statements);
+        run(python)
+    }
+
     /// A JVM on this machine; tickets if `KRB5CCNAME` is set.
     fn java(&self, class_path: &str) -> Result<Command> {
         Ok(self.jvm(class_path, &java::home()?))

@@ -23,7 +23,7 @@ fn cli(lab: &Lab, principal: &str, user: &str, sql: &str) -> anyhow::Result<Stri
 }
 
 #[test]
-fn the_cli_is_the_user_of_its_ticket_and_every_uri_comes_back() {
+fn clients_are_the_user_of_their_ticket_and_every_uri_comes_back() {
     if let Err(why) = home_for_trino() {
         eprintln!("not tested: {why}");
         return;
@@ -74,4 +74,24 @@ fn the_cli_is_the_user_of_its_ticket_and_every_uri_comes_back() {
         "{:?}",
         statement.uris
     );
+
+    // the Python client asks without a ticket, then with one, and wants the gateway's proof each time
+    let desk = lab.desk();
+    let ca = lab.tls("proxy.pem");
+    for (user, service) in [("alice", "trino"), ("bob", "trino"), ("alice", "HTTP")] {
+        let python = |named, statements: &[&str]| {
+            desk.trino_python((user, named), service, (CONSOLE, &ca), statements)
+        };
+        let many =
+            "select count(*) from unnest(sequence(1, 1000)) a (x), unnest(sequence(1, 1000)) b (y)";
+        let rows = python(user, &[sql, many]).unwrap();
+        assert_eq!(
+            rows,
+            format!("{user}\t1\n{user}\t2\n1000000\n"),
+            "{service}"
+        );
+        let other = python("root", &["select current_user"]);
+        println!("{user} as root by Python: {other:?}");
+        assert!(other.is_err() || other.is_ok_and(|rows| rows == format!("{user}\n")));
+    }
 }

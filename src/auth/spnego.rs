@@ -55,6 +55,7 @@
 //!     names: Arc::new(names),
 //!     sessions: Sessions::new(limits, &Secret::random()?),
 //!     challenge_scripts: true,
+//!     cookieless: &[],
 //!     tell_session: false,
 //! };
 //! # let acceptor = Acceptor;
@@ -94,7 +95,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, header};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -139,6 +140,9 @@ pub struct SpnegoPolicy {
     /// Whether scripts (`X-Requested-With`, `Sec-Fetch-Mode: cors`) are challenged too; some
     /// browsers answer by a password prompt. Normally yes.
     pub challenge_scripts: bool,
+    /// Words, lower case, in the `User-Agent` of clients that are given no cookie: they want a mutual
+    /// authentication token in every answer.
+    pub cookieless: &'static [&'static str],
     /// Whether answers carry the session among their extensions, for an access log further out.
     pub tell_session: bool,
 }
@@ -204,6 +208,23 @@ impl SpnegoPolicy {
             Ok(None) => Credentials::Refused(without),
             Err(refusal) => Credentials::Refused(refusal),
         }
+    }
+
+    /// Whether a client that logs in is given a cookie.
+    fn gives_cookie(&self, headers: &HeaderMap) -> bool {
+        if self.cookieless.is_empty() {
+            return true;
+        }
+        let agents = headers.get_all(header::USER_AGENT).iter();
+        let agents: Vec<u8> = agents
+            .flat_map(|a| a.as_bytes().to_ascii_lowercase())
+            .collect();
+        let named = |word: &&str| {
+            agents
+                .windows(word.len())
+                .any(|part| part == word.as_bytes())
+        };
+        !self.cookieless.iter().any(named)
     }
 
     /// Whether a ticket for this service opens this console.

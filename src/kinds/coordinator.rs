@@ -33,6 +33,12 @@ impl Kind for Coordinator {
         self.services
     }
 
+    /// The Python clients' `KerberosAuthentication` wants every answer's mutual token by default. Java's
+    /// send a token with every request too, and are content with the cookie.
+    fn cookieless_agents(&self) -> &'static [&'static str] {
+        &["python"]
+    }
+
     /// A token that comes twice is refused, and no cookie is given.
     fn login(&self) -> Login {
         Login::EveryRequest

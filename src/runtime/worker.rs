@@ -173,6 +173,7 @@ fn spnego_policy(shared: &Shared, config: &Console) -> SpnegoPolicy {
         names: Arc::clone(&shared.config.kerberos.auth_to_local),
         sessions: shared.sessions.clone(),
         challenge_scripts: true,
+        cookieless: config.kind.cookieless_agents(),
         tell_session: shared.access.is_on(),
     }
 }

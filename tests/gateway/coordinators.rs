@@ -7,6 +7,7 @@ use crate::{
     backend::{Backend, Logins, Role, backend, reply, second},
     proxy::{Gateway, Setup, gateway},
     realm::eventually,
+    world::world,
 };
 
 const QUERY: &str = "20261126_101500_00042_";
@@ -57,6 +58,27 @@ fn single(setup: impl FnOnce(Setup) -> Setup) -> (Backend, Gateway) {
     )
     .run();
     (backend, gateway)
+}
+
+/// Trino's Python client keeps cookies and wants the proof that the server holds its key with every
+/// answer (`KerberosAuthentication`, by default): an answer to a cookie has none.
+#[test]
+fn a_client_that_wants_proof_with_every_answer_is_given_no_cookie() {
+    let (_backend, gateway) = single(|setup| setup);
+    let session = |agent: &str| {
+        let token = world().authorization("alice");
+        let request = gateway
+            .ask("POST /v1/statement")
+            .header("User-Agent", agent);
+        let answer = request.header("Authorization", &token).answer();
+        let proof = answer.header("www-authenticate").unwrap();
+        assert!(proof.starts_with("Negotiate "), "{proof}");
+        answer.session()
+    };
+    assert_eq!(session("Trino Python Client/0.340.0"), None);
+    assert_eq!(session("python-requests/2.34"), None);
+    assert!(session("StatementClientV1/0.296").is_some());
+    assert!(session("Mozilla/5.0").is_some());
 }
 
 #[test]

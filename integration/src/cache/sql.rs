@@ -42,6 +42,7 @@ const TRINO_START: &str = include_str!("../../java/Trino.java");
 const TRINO_CLI: &str = "io.trino:trino-cli:476:jar:executable";
 
 const PYTHON: &[&str] = &["impyla==0.24.0", "kerberos==1.3.1"];
+const TRINO_PYTHON: &[&str] = &["trino==0.340.0", "requests-gssapi==1.4.0"];
 
 /// Presto's jars (`lib`) and its clients (`cli`, `jdbc`).
 pub fn presto() -> Result<PathBuf> {
@@ -97,17 +98,28 @@ pub fn trino() -> Result<PathBuf> {
 
 /// A Python with impyla: its interpreter.
 pub fn python() -> Result<PathBuf> {
-    let folder = package("python", "1", &PYTHON.concat(), make_python)?;
+    python_with("python", PYTHON)
+}
+
+/// A Python with Trino's client: its interpreter.
+pub fn trino_python() -> Result<PathBuf> {
+    python_with("trino-python", TRINO_PYTHON)
+}
+
+fn python_with(name: &str, packages: &[&str]) -> Result<PathBuf> {
+    let folder = package(name, "1", &packages.concat(), |folder| {
+        make_python(folder, packages)
+    })?;
     Ok(folder.join("bin/python"))
 }
 
-fn make_python(folder: &Path) -> Result<()> {
+fn make_python(folder: &Path, packages: &[&str]) -> Result<()> {
     let mut venv = Command::new("python3");
     venv.args(["-m", "venv"]).arg(folder);
     run(venv)
         .context("cannot make Python's folder (Debian packages python3-venv and python3-dev)")?;
     // The script `pip` names the draft's folder, which is renamed.
     let mut pip = Command::new(folder.join("bin/python"));
-    pip.args(["-m", "pip", "install", "--quiet"]).args(PYTHON);
+    pip.args(["-m", "pip", "install", "--quiet"]).args(packages);
     run(pip).map(|_| ())
 }

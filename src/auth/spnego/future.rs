@@ -208,6 +208,7 @@ impl<S, B, P> Login<S, B, P> {
             }
         };
         refuse::count("ok");
+        let cookie = cookie.filter(|_| policy.gives_cookie(request.headers()));
         let mutual = reply.as_deref().map(negotiate);
         let told = policy.tell_session.then(|| Arc::clone(&session));
         request.extensions_mut().insert(session);

@@ -92,6 +92,7 @@ fn policy() -> SpnegoPolicy {
         names: Arc::new(names),
         sessions: Sessions::new(limits, &Secret::random().unwrap()),
         challenge_scripts: true,
+        cookieless: &[],
         tell_session: true,
     }
 }
