@@ -59,7 +59,7 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// Of each client address; none by default.
     pub max_connections_per_address: Option<usize>,
-    /// Requests of each client address in a second; no limit by default.
+    /// Requests of each client address in a second; none by default.
     pub requests_per_second_per_address: Option<u32>,
 }
 
@@ -197,8 +197,7 @@ pub struct Console {
     pub allow: Option<Allow>,
     /// Nodes that may be reached through its links.
     pub nodes: Option<Nodes>,
-    /// Whom to believe of nodes that speak TLS; `None` where the console says nothing of TLS to
-    /// what is behind it.
+    /// Whom to believe of nodes that speak TLS; `None`: nothing says anything of TLS to servers.
     pub node_trust: Option<TrustSource>,
     /// `forwarded`: which headers tell backends where a request comes from.
     pub forwarded: Forwarded,

@@ -1,0 +1,153 @@
+//! curl and Chromium, which speak HTTP/2 each in its own way.
+
+use spnegate::gss::Keytab;
+
+use super::{Secure, secure};
+use crate::{backend::backend, proxy::Setup, world::world};
+
+/// curl with alice's ticket on HTTP/2, and what it says.
+fn curl(secure: &Secure, arguments: &[&str], path: &str) -> String {
+    let cache = world().file("cc");
+    let (users, alice) = (
+        world().users.to_str().unwrap(),
+        world().realm.principal("alice"),
+    );
+    let cache_name = cache.to_str().unwrap();
+    world().realm.run(
+        "kinit",
+        &["-k", "-t", users, "-c", cache_name, &alice.to_string()],
+    );
+    let (host, port) = (&world().proxy, secure.gateway.address().port());
+    let output = std::process::Command::new("curl")
+        .env("KRB5CCNAME", &cache)
+        .args([
+            "-sS",
+            "--max-time",
+            "20",
+            "--http2",
+            "--negotiate",
+            "-u",
+            ":",
+        ])
+        .arg("--cacert")
+        .arg(secure.ca.path("ca.pem"))
+        .args(["--resolve", &format!("{host}:{port}:127.0.0.1")])
+        .args(["-w", " %{http_version} %{http_code}"])
+        .args(arguments)
+        .arg(format!("https://{host}:{port}{path}"))
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    String::from_utf8(said).unwrap()
+}
+
+#[test]
+fn curl_logs_in_by_http_2() {
+    let backend = backend();
+    let secure = secure(|s| s, &backend);
+    let said = curl(&secure, &[], "/.spnegate/whoami");
+    assert!(
+        said.contains("\"alice\"") && said.ends_with(" 2 200"),
+        "{said}"
+    );
+}
+
+#[test]
+fn uploads_of_curl_that_are_refused_at_once_end_well() {
+    const MANY: usize = 2000;
+    let backend = backend();
+    let secure = secure(|s| s, &backend);
+    let body = world().file("body");
+    std::fs::write(&body, vec![b'x'; 100_000]).unwrap();
+    let (host, port) = (&world().proxy, secure.gateway.address().port());
+    let output = std::process::Command::new("curl")
+        .args(["-sS", "--http2", "--max-time", "60", "--cacert"])
+        .arg(secure.ca.path("ca.pem"))
+        .args(["--resolve", &format!("{host}:{port}:127.0.0.1")])
+        .arg("--data-binary")
+        .arg(format!("@{}", body.display()))
+        .args([
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{exitcode} %{http_version} %{http_code}\n",
+        ])
+        .arg(format!("https://{host}:{port}/x?[1-{MANY}]"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let well = said.lines().filter(|line| *line == "0 2 401").count();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(well, MANY, "{said}{errors}");
+    assert!(backend.seen().is_empty());
+}
+
+/// Chromium speaks HTTP/2 until it is challenged, and then turns to HTTP/1.1 for good (Negotiate is
+/// a connection's business to it).
+#[test]
+fn a_browser_that_turns_to_http_1_1_after_the_challenge_is_served() {
+    let backend = backend();
+    let log = world().file("log");
+    let access = format!("access = \"{}\"", log.display());
+    let realm = &world().realm;
+    let service = realm.principal("HTTP/127.0.0.1");
+    let mut keys = Keytab::load(&world().keytab).unwrap();
+    let own = realm.add_with_keytab("address.keytab", &[&service]);
+    keys.entries.extend(Keytab::load(&own).unwrap().entries);
+    let merged = world().file("keytab");
+    std::fs::write(&merged, keys.to_bytes()).unwrap();
+    let set = |setup: Setup| {
+        let setup = setup.set("log", &access).keytab(merged);
+        setup.with("hosts = [\"127.0.0.1\"]")
+    };
+    let secure = secure(set, &backend);
+    let (home, cache) = (world().file("home"), world().file("cc"));
+    let (users, alice) = (world().users.to_str().unwrap(), realm.principal("alice"));
+    let cache_name = cache.to_str().unwrap();
+    let kinit = ["-k", "-t", users, "-c", cache_name, &alice.to_string()];
+    realm.run("kinit", &kinit);
+    let mut page = String::new();
+    // a new profile's first start never logs in: it loads GSSAPI only where it remembers Negotiate
+    for _ in 0..4 {
+        let output = std::process::Command::new("timeout")
+            .args([
+                "60",
+                "chromium",
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+            ])
+            .args([
+                "--disable-quic",
+                "--disable-dev-shm-usage",
+                "--no-first-run",
+            ])
+            .args([
+                "--disable-background-networking",
+                "--disable-component-update",
+            ])
+            .args([
+                "--disable-sync",
+                "--ignore-certificate-errors",
+                "--dump-dom",
+            ])
+            .arg("--auth-server-allowlist=127.0.0.1")
+            .arg(format!("--user-data-dir={}", home.display()))
+            .arg(format!(
+                "https://{}/.spnegate/whoami",
+                secure.gateway.address()
+            ))
+            .env("HOME", &home)
+            .env("KRB5CCNAME", &cache)
+            .output()
+            .expect("timeout of coreutils, and chromium (Debian package chromium)");
+        page = String::from_utf8_lossy(&output.stdout).into_owned();
+        if page.contains("alice") {
+            break;
+        }
+    }
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(page.contains("alice"), "{page}\n{log}");
+    assert!(log.contains("whoami HTTP/2.0\" 401"), "{log}");
+    assert!(log.contains("whoami HTTP/1.1\" 200"), "{log}");
+}
