@@ -144,8 +144,12 @@ impl Gateway {
 
     /// A client of a published console.
     pub fn client(console: Console) -> Client {
-        let address = SocketAddrV4::new(address(), console.port());
-        Client::new(address, &names::full("proxy"))
+        Gateway::client_at(console.port())
+    }
+
+    /// A client of another console, by its port.
+    pub fn client_at(port: u16) -> Client {
+        Client::new(SocketAddrV4::new(address(), port), &names::full("proxy"))
     }
 
     /// The operators' page.
@@ -194,6 +198,15 @@ impl Gateway {
             .iter()
             .map(|backend| (word(&backend["url"]), word(&backend["state"])))
             .collect())
+    }
+
+    /// Waits until it sees a backend (by its URL) in that state.
+    pub fn wait_backend(&self, console: &str, url: &str, state: &str) -> Result<()> {
+        wait::until(&format!("{url} is {state}"), READY, || {
+            let states = self.backends_of(console)?;
+            let found = states.get(url).with_context(|| format!("no {url}"))?;
+            Ok((found == state).then_some(()))
+        })
     }
 
     /// The sum of a metric's values over all lines that begin with `line`, a name with or without

@@ -1,5 +1,6 @@
 //! Load: threads that repeat something until they are told to stop, and count what failed.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,12 +11,20 @@ use anyhow::Result;
 
 use crate::wait;
 
+/// How long a thread waits after a failure: clients that are refused at once must not take the
+/// machine from the server that is starting.
+const RETREAT: Duration = Duration::from_millis(50);
+/// How long is waited for what a load is to come to.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// Kinds of failures that a line of figures tells, and characters of each.
+const TOLD: (usize, usize) = (5, 120);
+
 /// What one repetition came to.
 #[derive(Debug)]
 pub enum Turn {
     /// It succeeded.
     Done,
-    /// It failed; why.
+    /// It failed; why: the reason word of a refusal, or words of its own.
     Failed(String),
     /// This thread has nothing more to do, which is no failure.
     Over,
@@ -32,6 +41,7 @@ pub struct Load {
 struct Shared {
     stop: AtomicBool,
     done: AtomicU64,
+    failed: AtomicU64,
 }
 
 /// What all threads came to.
@@ -55,6 +65,17 @@ impl Tally {
         self.busy += other.busy;
     }
 
+    /// Failures of other causes than these.
+    pub fn besides(&self, allowed: &[&str]) -> Vec<&String> {
+        let is_other = |why: &&String| !allowed.contains(&why.as_str());
+        self.failures.iter().filter(is_other).collect()
+    }
+
+    /// Failures of that cause.
+    pub fn count(&self, cause: &str) -> usize {
+        self.failures.iter().filter(|why| *why == cause).count()
+    }
+
     /// One line of figures.
     pub fn line(&self) -> String {
         let count = u32::try_from(self.done).unwrap_or(u32::MAX).max(1);
@@ -65,8 +86,13 @@ impl Tally {
             (self.busy / count).as_secs_f64() * 1e3,
             self.slowest.as_secs_f64()
         );
-        if let Some(first) = self.failures.first() {
-            let _ = write!(line, "; the first: {first}");
+        let mut causes = BTreeMap::<&str, usize>::new();
+        for why in &self.failures {
+            *causes.entry(why).or_default() += 1;
+        }
+        for (why, count) in causes.iter().take(TOLD.0) {
+            let why: String = why.chars().take(TOLD.1).collect();
+            let _ = write!(line, "; {count} × {why}");
         }
         line
     }
@@ -89,18 +115,27 @@ impl Load {
         Load { shared, threads }
     }
 
-    /// Repetitions that succeeded so far.
-    pub fn done(&self) -> u64 {
-        self.shared.done.load(Ordering::Relaxed)
-    }
-
     /// Waits until `more` repetitions have succeeded from now on.
     pub fn wait_more(&self, more: u64) -> Result<()> {
-        let goal = self.done() + more;
-        let what = format!("{more} more requests have succeeded");
-        wait::until(&what, Duration::from_secs(180), || {
-            Ok((self.done() >= goal).then_some(()))
-        })
+        wait_for(&self.shared.done, more, "requests have succeeded")
+    }
+
+    /// Waits until `more` repetitions have failed from now on.
+    pub fn wait_failed(&self, more: u64) -> Result<()> {
+        wait_for(&self.shared.failed, more, "requests have failed")
+    }
+
+    /// Has `event` happen in its midst, between `turns` successes and as many more; prints what
+    /// became of all, and returns it.
+    pub fn around(self, what: &str, turns: u64, event: impl FnOnce(&Load)) -> Result<Tally> {
+        self.wait_more(turns)?;
+        let begun = Instant::now();
+        event(&self);
+        let took = begun.elapsed().as_secs_f64();
+        self.wait_more(turns)?;
+        let tally = self.stop();
+        println!("{what}: {took:.1} s; {}", tally.line());
+        Ok(tally)
     }
 
     /// Waits until every thread has said [`Turn::Over`].
@@ -126,21 +161,34 @@ impl Load {
     }
 }
 
+fn wait_for(counter: &AtomicU64, more: u64, what: &str) -> Result<()> {
+    let count = || counter.load(Ordering::Relaxed);
+    let goal = count() + more;
+    wait::until(&format!("{more} more {what}"), PATIENCE, || {
+        Ok((count() >= goal).then_some(()))
+    })
+}
+
 fn repeat(shared: &Shared, mut turn: impl FnMut() -> Turn) -> Tally {
     let mut tally = Tally::default();
     while !shared.stop.load(Ordering::Relaxed) {
         let begun = Instant::now();
-        match turn() {
+        let result = turn();
+        let took = begun.elapsed();
+        tally.busy += took;
+        tally.slowest = tally.slowest.max(took);
+        match result {
             Turn::Done => {
                 tally.done += 1;
                 shared.done.fetch_add(1, Ordering::Relaxed);
             }
-            Turn::Failed(why) => tally.failures.push(why),
+            Turn::Failed(why) => {
+                tally.failures.push(why);
+                shared.failed.fetch_add(1, Ordering::Relaxed);
+                thread::sleep(RETREAT);
+            }
             Turn::Over => break,
         }
-        let took = begun.elapsed();
-        tally.busy += took;
-        tally.slowest = tally.slowest.max(took);
     }
     tally
 }

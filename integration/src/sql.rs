@@ -16,6 +16,10 @@ use crate::names;
 use crate::process::run;
 use crate::server::Server;
 
+mod session;
+
+pub use session::Session;
+
 /// A JDBC driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Driver {
@@ -132,6 +136,20 @@ impl Desk<'_> {
         run(java)
     }
 
+    /// A JDBC client that stays, with the tickets of a principal.
+    pub fn jdbc_session(
+        &self,
+        principal: &str,
+        driver: Driver,
+        url: &str,
+        properties: &[(&str, &str)],
+    ) -> Result<Session> {
+        let mut java = self.jdbc_command(driver, url, properties, &[])?;
+        let tickets = self.lab.tickets(principal)?;
+        java.env("KRB5CCNAME", format!("FILE:{}", tickets.display()));
+        Session::begin(java)
+    }
+
     /// Presto's command-line client, which wants `--server` and `--execute` at least.
     pub fn presto_cli(&self) -> Result<Command> {
         let jar = cache::presto()?.join("cli/client.jar");
@@ -149,12 +167,27 @@ impl Desk<'_> {
         port: u16,
         statements: &[&str],
     ) -> Result<String> {
+        run(self.impyla_command(principal, host, port, statements)?)
+    }
+
+    /// An impyla that stays.
+    pub fn impyla_session(&self, principal: &str, host: &str, port: u16) -> Result<Session> {
+        Session::begin(self.impyla_command(principal, host, port, &[])?)
+    }
+
+    fn impyla_command(
+        &self,
+        principal: &str,
+        host: &str,
+        port: u16,
+        statements: &[&str],
+    ) -> Result<Command> {
         let python = cache::python()?.display().to_string();
         let mut python = self.lab.command_as(principal, &python)?;
         python.env("KRB5_CONFIG", &self.krb5_conf);
         python.arg(source("python/sql.py"));
         python.arg(host).arg(port.to_string()).args(statements);
-        run(python)
+        Ok(python)
     }
 
     /// Logs in with Java's `Krb5LoginModule` and a principal's keytab, and gets a token for

@@ -6,8 +6,10 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::lab::Lab;
+use crate::load::Turn;
 use crate::process::run;
 use crate::server::Server;
+use crate::turns;
 
 /// A query that a worker must take part in.
 const COUNT: &str = "select count(*) from unnest(sequence(1, 5))";
@@ -52,6 +54,15 @@ impl Statement {
         let mut statement = Statement::begin(curl()?, base, sql)?;
         while statement.step(curl()?)? {}
         Ok(statement)
+    }
+
+    /// A turn of a load: a statement that must bring these rows.
+    pub fn turn(curl: impl Fn() -> Result<Command>, base: &str, sql: &str, rows: &Value) -> Turn {
+        match Statement::run(curl, base, sql) {
+            Ok(statement) if Value::from(statement.rows.clone()) == *rows => Turn::Done,
+            Ok(statement) => Turn::Failed(format!("{statement:?}")),
+            Err(error) => turns::failed(&error.to_string()),
+        }
     }
 
     fn read(&mut self, text: &str) -> Result<()> {

@@ -1,15 +1,25 @@
 //! HiveServer2 through the gateway: by HTTP with the JDBC driver and impyla, and its binary port by
 //! a stream.
+//!
+//! Every call of its protocol is a POST, and there is one server. While it is away all calls are
+//! lost, each told at once. Calls that are under way when it dies are lost, since they may have been
+//! carried out; those under way when it hangs wait for it, and are answered when it wakes up.
+//! Sessions live in the server's memory and end with it. A slow server costs nothing.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use std::sync::OnceLock;
-use std::time::Duration;
 
-use lab::{Driver, Gateway, Lab, Server, wait};
+use lab::{AWAY, CUT_SHORT, Driver, Gateway, Lab, Load, Server, Session, Stage, Tally, UNDER_WAY};
 
 /// The server holds its port of HTTP on all addresses, so the gateway has another.
 const HTTP_PORT: u16 = 10011;
+const URL: &str = "http://hive.example.com:10001";
+/// Nothing is to wait for a time-out: one of these would outlast the test.
 const SECTIONS: &str = r#"
+[timeouts]
+first_byte = "1h"
+hold = "1h"
+
 [[console]]
 name = "hive"
 kind = "hiveserver2"
@@ -24,25 +34,13 @@ backends = ["hive.example.com:10000"]
 balance = "source"
 "#;
 
-struct World {
-    lab: Lab,
-    gateway: Gateway,
-}
-
-fn world() -> &'static World {
-    static WORLD: OnceLock<World> = OnceLock::new();
-    WORLD.get_or_init(|| {
-        let lab = Lab::builder()
-            .with([Server::Hive])
-            .wait_for_turn(Duration::from_secs(600))
-            .start()
-            .unwrap();
-        let gateway = Gateway::builder(&lab)
-            .service("hive/proxy.example.com")
-            .sections(SECTIONS)
-            .start()
-            .unwrap();
-        World { lab, gateway }
+fn stage() -> &'static Stage {
+    static STAGE: OnceLock<Stage> = OnceLock::new();
+    STAGE.get_or_init(|| {
+        Stage::with(&[Server::Hive], |gateway, _| {
+            gateway.service("hive/proxy.example.com").sections(SECTIONS)
+        })
+        .unwrap()
     })
 }
 
@@ -54,67 +52,120 @@ fn http_url(service: &str) -> String {
     )
 }
 
-fn until_it_is(gateway: &Gateway, state: &str) {
-    let what = format!("HiveServer2 is {state}");
-    wait::until(&what, Duration::from_secs(60), || {
-        let states = gateway.backends_of("hive")?;
-        Ok((states["http://hive.example.com:10001"] == state).then_some(()))
-    })
-    .unwrap();
+fn until_it_is(state: &str) {
+    stage().gateway.wait_backend("hive", URL, state).unwrap();
 }
 
-/// A call while there is no server: told at once, and counted.
-fn refused(lab: &Lab) -> String {
-    let url = format!("http://proxy.example.com:{HTTP_PORT}/cliservice");
-    let arguments = [
-        "-H",
-        "Accept: text/plain",
-        "-X",
-        "POST",
-        "--data",
-        "x",
-        &url,
-    ];
-    let fetched = lab.fetch("alice", &arguments).unwrap();
-    assert_eq!(fetched.status, 503, "{fetched:?}");
-    fetched.body
+/// A Thrift call of a method that no server has, which it answers by saying so.
+const CALL: &[u8] = b"\x80\x01\x00\x01\x00\x00\x00\x04ping\x00\x00\x00\x00\x00";
+const NO_SUCH: &str = "Invalid method name: 'ping'";
+/// Threads that post calls.
+const CALLERS: usize = 4;
+/// Real clients, and what they run.
+const CLIENTS: usize = 2;
+const STATEMENT: &str = "select current_user()";
+/// Calls before and after each event.
+const CALLS: u64 = 50;
+/// What drivers show of [`AWAY`].
+const STATUS_AWAY: &str = "503";
+
+/// Calls, one after the other on kept connections. A call is a POST, so none is sent twice.
+fn calls() -> Load {
+    let whoami = format!("http://proxy.example.com:{HTTP_PORT}/.spnegate/whoami");
+    let session = stage().lab.session("alice", &whoami).unwrap();
+    Load::start((0..CALLERS).map(|_| {
+        let mut client = Gateway::client_at(HTTP_PORT).header("Cookie", &session);
+        move || client.turn("POST", "/cliservice", CALL, NO_SUCH)
+    }))
 }
 
-fn works(lab: &Lab) {
-    let statements = ["select current_user()"];
-    let rows = lab
-        .desk()
-        .jdbc_as("alice", Driver::Hive, &http_url("hive"), &statements);
-    assert_eq!(rows.unwrap(), "alice\n");
+/// JDBC and impyla, each with one statement after the other in one session, which has begun.
+fn sessions() -> [Session; CLIENTS] {
+    let desk = stage().lab.desk();
+    let jdbc = desk.jdbc_session("alice", Driver::Hive, &http_url("hive"), &[]);
+    let impyla = desk.impyla_session("alice", "proxy.example.com", HTTP_PORT);
+    let mut sessions = [jdbc.unwrap(), impyla.unwrap()];
+    for session in &mut sessions {
+        session.run(STATEMENT).unwrap();
+    }
+    sessions
+}
+
+/// Runs `event` under a load of calls and of real clients: (calls, statements).
+fn under_load(what: &str, event: impl FnOnce(&Lab, &Load)) -> (Tally, Tally) {
+    let turn = |mut session: Session| move || session.turn(STATEMENT, "alice\n");
+    let statements = Load::start(sessions().map(turn));
+    let calls = calls().around(what, CALLS, |calls| event(&stage().lab, calls));
+    statements.wait_more(4).unwrap();
+    let statements = statements.stop();
+    println!("  and statements: {}", statements.line());
+    (calls.unwrap(), statements)
 }
 
 #[test]
-fn a_server_that_hangs_dies_or_is_drained_is_told_at_once_and_used_again() {
-    let World { lab, gateway } = world();
-    works(lab);
-    lab.pause(Server::Hive).unwrap();
-    until_it_is(gateway, "down");
-    assert!(refused(lab).contains("backend_down"));
-    lab.resume(Server::Hive).unwrap();
-    until_it_is(gateway, "active");
-    works(lab);
-    lab.kill9(Server::Hive).unwrap();
-    until_it_is(gateway, "down");
-    assert!(refused(lab).contains("backend_down"));
-    // its secret is another one now, and the gateway's cookie worth nothing
-    lab.start(Server::Hive).unwrap();
-    until_it_is(gateway, "active");
-    works(lab);
-    let server = "hive.example.com:10001";
-    gateway.assign("drain", "hive", server).unwrap();
-    assert!(refused(lab).contains("backend_down"));
-    gateway.assign("ready", "hive", server).unwrap();
-    works(lab);
+fn a_killed_server_is_told_at_once_and_used_again() {
+    let what = "kill -9 of HiveServer2, and its restart";
+    let (calls, statements) = under_load(what, |lab, calls| {
+        lab.kill9(Server::Hive).unwrap();
+        until_it_is("down");
+        calls.wait_failed(20).unwrap();
+        // its secret is another one now, and the gateway's cookie worth nothing
+        lab.start(Server::Hive).unwrap();
+        until_it_is("active");
+    });
+    assert_eq!(calls.besides(&[AWAY, UNDER_WAY, CUT_SHORT]), [""; 0]);
+    assert!(calls.besides(&[AWAY]).len() <= CALLERS);
+    // what a driver says of a cut answer is its own
+    assert!(statements.besides(&[STATUS_AWAY]).len() <= CLIENTS);
+}
+
+#[test]
+fn a_server_that_hangs_is_told_at_once_and_used_again() {
+    let what = "SIGSTOP of HiveServer2, and SIGCONT";
+    let (calls, statements) = under_load(what, |lab, _| {
+        lab.pause(Server::Hive).unwrap();
+        until_it_is("down");
+        // the others wait, each with a call under way
+        let late = calls();
+        late.wait_failed(20).unwrap();
+        lab.resume(Server::Hive).unwrap();
+        late.wait_more(CALLS).unwrap();
+        let late = late.stop();
+        println!("calls of those who came meanwhile: {}", late.line());
+        assert_eq!(late.besides(&[AWAY]), [""; 0]);
+    });
+    assert_eq!(calls.besides(&[AWAY]), [""; 0]);
+    assert_eq!(statements.besides(&[STATUS_AWAY]), [""; 0]);
+}
+
+#[test]
+fn a_slow_server_costs_nothing() {
+    let (calls, statements) = under_load("a slow HiveServer2", |lab, _| {
+        lab.slow(Server::Hive, 5).unwrap();
+    });
+    assert_eq!(calls.failures, [""; 0]);
+    assert_eq!(statements.failures, [""; 0]);
+}
+
+#[test]
+fn a_drained_server_gets_nothing_new() {
+    let assign = |duty: &str| {
+        let server = "hive.example.com:10001";
+        stage().gateway.assign(duty, "hive", server).unwrap();
+    };
+    let what = "drain of HiveServer2, and ready again";
+    let (calls, statements) = under_load(what, |_, calls| {
+        assign("drain");
+        calls.wait_failed(20).unwrap();
+        assign("ready");
+    });
+    assert_eq!(calls.besides(&[AWAY]), [""; 0]);
+    assert_eq!(statements.besides(&[STATUS_AWAY]), [""; 0]);
 }
 
 #[test]
 fn jdbc_by_http_is_the_user_of_the_ticket() {
-    let World { lab, gateway } = world();
+    let Stage { lab, gateway } = stage();
     let desk = lab.desk();
     for (user, service) in [("alice", "hive"), ("alice", "HTTP"), ("bob", "hive")] {
         let statements = ["select current_user(), logged_in_user()"];
@@ -127,8 +178,8 @@ fn jdbc_by_http_is_the_user_of_the_ticket() {
 
 #[test]
 fn jdbc_by_http_makes_and_reads_a_table() {
-    let desk = world().lab.desk();
-    let folder = world().lab.folder().join("people");
+    let desk = stage().lab.desk();
+    let folder = stage().lab.folder().join("people");
     std::fs::create_dir_all(&folder).unwrap();
     let lines: String = (0..50_000).map(|n| format!("{n},name{n}\n")).collect();
     std::fs::write(folder.join("people.csv"), lines).unwrap();
@@ -146,7 +197,7 @@ fn jdbc_by_http_makes_and_reads_a_table() {
 
 #[test]
 fn impyla_by_http_is_the_user_of_the_ticket() {
-    let desk = world().lab.desk();
+    let desk = stage().lab.desk();
     for user in ["alice", "bob"] {
         let statements = ["select current_user(), logged_in_user()"];
         let rows = desk.impyla(user, "proxy.example.com", HTTP_PORT, &statements);
@@ -156,7 +207,7 @@ fn impyla_by_http_is_the_user_of_the_ticket() {
 
 #[test]
 fn a_user_the_server_does_not_let_the_gateway_be_is_refused() {
-    let desk = world().lab.desk();
+    let desk = stage().lab.desk();
     let statements = ["select current_user()"];
     let rows = desk.jdbc_as("carol", Driver::Hive, &http_url("hive"), &statements);
     let text = rows.unwrap_err().to_string();
@@ -166,7 +217,7 @@ fn a_user_the_server_does_not_let_the_gateway_be_is_refused() {
 
 #[test]
 fn a_client_cannot_be_another_by_its_own_word() {
-    let desk = world().lab.desk();
+    let desk = stage().lab.desk();
     let url = http_url("hive") + ";hive.server2.proxy.user=bob";
     let statements = ["select current_user()"];
     let rows = desk.jdbc_as("alice", Driver::Hive, &url, &statements);
@@ -176,7 +227,7 @@ fn a_client_cannot_be_another_by_its_own_word() {
 
 #[test]
 fn the_binary_port_is_relayed() {
-    let World { lab, gateway } = world();
+    let Stage { lab, gateway } = stage();
     let desk = lab.desk();
     let url = "jdbc:hive2://proxy.example.com:10000/default;\
                principal=hive/hive.example.com@EXAMPLE.COM";
