@@ -51,9 +51,11 @@ pub struct Tally {
     pub done: u64,
     /// Why the others did not.
     pub failures: Vec<String>,
-    /// The slowest repetition.
+    /// The slowest of those that succeeded.
     pub slowest: Duration,
-    /// All of them together, for the mean.
+    /// The slowest of those that failed.
+    pub slowest_failure: Duration,
+    /// All that succeeded together, for the mean.
     pub busy: Duration,
 }
 
@@ -62,6 +64,7 @@ impl Tally {
         self.done += other.done;
         self.failures.extend(other.failures);
         self.slowest = self.slowest.max(other.slowest);
+        self.slowest_failure = self.slowest_failure.max(other.slowest_failure);
         self.busy += other.busy;
     }
 
@@ -71,21 +74,20 @@ impl Tally {
         self.failures.iter().filter(is_other).collect()
     }
 
-    /// Failures of that cause.
-    pub fn count(&self, cause: &str) -> usize {
-        self.failures.iter().filter(|why| *why == cause).count()
-    }
-
     /// One line of figures.
     pub fn line(&self) -> String {
         let count = u32::try_from(self.done).unwrap_or(u32::MAX).max(1);
         let mut line = format!(
-            "{} done, {} failed, mean {:.1} ms, slowest {:.3} s",
+            "{} done, mean {:.1} ms, slowest {:.3} s; {} failed",
             self.done,
-            self.failures.len(),
             (self.busy / count).as_secs_f64() * 1e3,
-            self.slowest.as_secs_f64()
+            self.slowest.as_secs_f64(),
+            self.failures.len(),
         );
+        if !self.failures.is_empty() {
+            let slowest = self.slowest_failure.as_secs_f64();
+            let _ = write!(line, ", slowest {slowest:.3} s");
+        }
         let mut causes = BTreeMap::<&str, usize>::new();
         for why in &self.failures {
             *causes.entry(why).or_default() += 1;
@@ -175,15 +177,16 @@ fn repeat(shared: &Shared, mut turn: impl FnMut() -> Turn) -> Tally {
         let begun = Instant::now();
         let result = turn();
         let took = begun.elapsed();
-        tally.busy += took;
-        tally.slowest = tally.slowest.max(took);
         match result {
             Turn::Done => {
                 tally.done += 1;
+                tally.busy += took;
+                tally.slowest = tally.slowest.max(took);
                 shared.done.fetch_add(1, Ordering::Relaxed);
             }
             Turn::Failed(why) => {
                 tally.failures.push(why);
+                tally.slowest_failure = tally.slowest_failure.max(took);
                 shared.failed.fetch_add(1, Ordering::Relaxed);
                 thread::sleep(RETREAT);
             }
@@ -191,4 +194,25 @@ fn repeat(shared: &Shared, mut turn: impl FnMut() -> Turn) -> Tally {
         }
     }
     tally
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tally_tells_how_often_it_failed_and_why() {
+        let mut results = ["", "backend_down", "oh", "backend_down"].into_iter();
+        let load = Load::start([move || match results.next() {
+            Some("") => Turn::Done,
+            Some(why) => Turn::Failed(why.to_owned()),
+            None => Turn::Over,
+        }]);
+        let tally = load.wait_over();
+        assert_eq!(tally.besides(&["backend_down"]), ["oh"]);
+        let line = tally.line();
+        assert!(line.starts_with("1 done, "), "{line}");
+        assert!(line.contains("; 3 failed, "), "{line}");
+        assert!(line.ends_with("; 2 × backend_down; 1 × oh"), "{line}");
+    }
 }

@@ -23,23 +23,28 @@ pub const CUT_SHORT: &str = "the answer had begun and was cut short";
 /// What a refusal in plain text ends with, before the console's name and the reason word.
 const SIGNATURE: &str = "\nspnegate: ";
 
+/// How curl says that an answer was cut short.
+const CURL_CUT: &str = "curl: (18)";
+
 /// The reason word of the gateway's refusal, if `text` has one in plain text.
 pub fn reason(text: &str) -> Option<&str> {
     let (_, signed) = text.split_once(SIGNATURE)?;
     signed.split_whitespace().nth(1)
 }
 
-/// The status of which a driver complains that shows no body: Hive's `HTTP Response code: 503`,
-/// impyla's `HTTP code 503`.
+/// Before the status of which a driver complains that shows no body: Hive's, impyla's, Presto's.
+const STATUS: [&str; 3] = ["HTTP Response code: ", "HTTP code ", "statusCode="];
+
 fn status(text: &str) -> Option<&str> {
-    let (_, rest) = text.split_once(" code")?;
-    let status = rest.trim_start_matches([':', ' ']).get(..3)?;
+    let rest = |marker| text.split_once(marker).map(|(_, rest)| rest);
+    let status = STATUS.into_iter().find_map(rest)?.get(..3)?;
     status.bytes().all(|b| b.is_ascii_digit()).then_some(status)
 }
 
 /// Why it failed: the gateway's word if it is a refusal, else its status, else all that was said.
 pub(crate) fn failed(said: &str) -> Turn {
-    let known = reason(said).or_else(|| status(said));
+    let cut = || said.contains(CURL_CUT).then_some(CUT_SHORT);
+    let known = reason(said).or_else(|| status(said)).or_else(cut);
     Turn::Failed(known.unwrap_or(said).to_owned())
 }
 
@@ -93,8 +98,11 @@ mod tests {
     fn drivers_tell_a_status() {
         let jdbc = "Could not open client transport: HTTP Response code: 503";
         let impyla = "HttpError HTTP code 502: Bad Gateway";
-        assert_eq!((status(jdbc), status(impyla)), (Some("503"), Some("502")));
-        assert_eq!(status("exit code 1"), None);
-        assert_eq!(status("no code: é503"), None);
+        let presto = "an invalid response: JsonResponse{statusCode=404, statusMessage=";
+        assert_eq!(
+            [jdbc, impyla, presto].map(status),
+            [Some("503"), Some("502"), Some("404")]
+        );
+        assert_eq!(status("HTTP code é503"), None);
     }
 }

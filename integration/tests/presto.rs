@@ -8,7 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use lab::{Driver, Gateway, Lab, Load, Server, Statement, Tally, Turn, run, wait};
+use lab::{
+    CUT_SHORT, Driver, Lab, Load, OWNER_GONE, Server, Stage, Statement, UNDER_WAY, run, wait,
+};
 
 /// The stream's address; the coordinators are not told to clients.
 const STREAM: &str = "http://proxy.example.com:9090";
@@ -21,6 +23,8 @@ const COUNT: &str = "select count(*) from unnest(sequence(1, 1000))";
 const LONG: &str = "select count(*) from unnest(sequence(1, 10000)) a (x) \
                     cross join unnest(sequence(1, 10000)) b (y) \
                     cross join unnest(sequence(1, 10000)) c (z) where (x * y) % 7 = z % 5";
+/// Queries before and after each event.
+const QUERIES: u64 = 10;
 const GATEWAY: &str = r#"
 [[stream]]
 name = "common"
@@ -45,25 +49,13 @@ balance = "roundrobin"
 identity = "none"
 "#;
 
-struct World {
-    lab: Lab,
-    gateway: Gateway,
-}
-
 /// One lab for all tests of this file, which take it in turn: some end a coordinator.
-fn world() -> MutexGuard<'static, Option<World>> {
-    static WORLD: Mutex<Option<World>> = Mutex::new(None);
-    let mut world = WORLD.lock().unwrap_or_else(PoisonError::into_inner);
-    world.get_or_insert_with(|| {
-        let lab = Lab::builder()
-            .with([Server::Presto, Server::Presto2])
-            .wait_for_turn(Duration::from_secs(600))
-            .start()
-            .unwrap();
-        let gateway = Gateway::builder(&lab).sections(GATEWAY).start().unwrap();
-        World { lab, gateway }
-    });
-    world
+fn stage() -> MutexGuard<'static, Option<Stage>> {
+    static STAGE: Mutex<Option<Stage>> = Mutex::new(None);
+    let mut stage = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
+    let servers = [Server::Presto, Server::Presto2];
+    stage.get_or_insert_with(|| Stage::set(&servers, GATEWAY).unwrap());
+    stage
 }
 
 /// curl as a user whom the tickets name; what the request says of the user counts for nothing.
@@ -84,8 +76,8 @@ fn coordinator(statement: &Statement) -> String {
 
 #[test]
 fn the_cli_and_jdbc_work_through_a_stream() {
-    let world = world();
-    let World { lab, gateway } = world.as_ref().unwrap();
+    let stage = stage();
+    let Stage { lab, gateway } = stage.as_ref().unwrap();
     let desk = lab.desk();
     let mut cli = desk.presto_cli().unwrap();
     cli.args(["--server", STREAM, "--user", "alice", "--execute"]);
@@ -119,8 +111,8 @@ fn the_cli_and_jdbc_work_through_a_stream() {
 
 #[test]
 fn every_uri_in_the_answers_comes_back_to_the_gateway() {
-    let world = world();
-    let World { lab, .. } = world.as_ref().unwrap();
+    let stage = stage();
+    let Stage { lab, .. } = stage.as_ref().unwrap();
     let statement = query(lab, "alice", "select current_user");
     assert_eq!(
         statement.rows,
@@ -175,8 +167,8 @@ fn cancel(lab: &Lab, statement: &Statement) {
 
 #[test]
 fn a_user_is_who_the_ticket_says_and_without_one_nobody() {
-    let world = world();
-    let World { lab, .. } = world.as_ref().unwrap();
+    let stage = stage();
+    let Stage { lab, .. } = stage.as_ref().unwrap();
     for user in ["alice", "bob"] {
         let statement = query(lab, user, "select current_user");
         assert_eq!(statement.rows, [serde_json::json!([user])], "{statement:?}");
@@ -188,8 +180,8 @@ fn a_user_is_who_the_ticket_says_and_without_one_nobody() {
 
 #[test]
 fn clients_without_kerberos_use_a_console_where_nobody_logs_in() {
-    let world = world();
-    let World { lab, .. } = world.as_ref().unwrap();
+    let stage = stage();
+    let Stage { lab, .. } = stage.as_ref().unwrap();
     let desk = lab.desk();
     let mut cli = desk.presto_cli().unwrap();
     cli.args(["--server", OPEN, "--user", "alice"]);
@@ -203,8 +195,8 @@ fn clients_without_kerberos_use_a_console_where_nobody_logs_in() {
 
 #[test]
 fn queries_reach_the_coordinator_that_runs_them() {
-    let world = world();
-    let World { lab, .. } = world.as_ref().unwrap();
+    let stage = stage();
+    let Stage { lab, .. } = stage.as_ref().unwrap();
     let mut coordinators = BTreeSet::new();
     for _ in 0..6 {
         let statement = query(lab, "alice", COUNT);
@@ -214,147 +206,120 @@ fn queries_reach_the_coordinator_that_runs_them() {
     assert_eq!(coordinators.len(), 2, "in turn: {coordinators:?}");
 }
 
-/// Queries by several users at once; what is lost is told by its reason.
+/// Several clients, each with one query after the other.
 fn load(lab: &Lab) -> Load {
-    let turns = (0..3).map(|_| {
-        let tickets = lab.tickets("alice").unwrap();
-        let world = lab.world().with_tickets(&tickets);
+    let tickets = lab.tickets("alice").unwrap();
+    let world = lab.world().with_tickets(&tickets);
+    Load::start((0..3).map(|_| {
+        let world = world.clone();
         move || {
             let curl = || {
                 let mut curl = world.command("curl");
                 curl.args(["-sS", "--max-time", "60", "--negotiate", "-u", ":"]);
                 Ok(curl)
             };
-            match Statement::run(curl, CONSOLE, COUNT) {
-                Ok(statement) if statement.rows == [serde_json::json!([1000])] => Turn::Done,
-                Ok(statement) => Turn::Failed(format!("{statement:?}")),
-                Err(error) => Turn::Failed(error.to_string()),
-            }
+            Statement::turn(curl, CONSOLE, COUNT, &serde_json::json!([[1000]]))
         }
-    });
-    Load::start(turns.collect::<Vec<_>>())
+    }))
 }
 
 #[test]
 fn a_killed_coordinator_costs_its_own_queries_alone() {
-    let world = world();
-    let World { lab, gateway } = world.as_ref().unwrap();
+    let stage = stage();
+    let Stage { lab, gateway } = stage.as_ref().unwrap();
     let mut long = one_on_each(lab);
-    let work = load(lab);
-    work.wait_more(10).unwrap();
-    lab.kill9(Server::Presto).unwrap();
-    work.wait_more(10).unwrap();
+    let mut other = None;
+    let what = "kill -9 of one of two coordinators, and its restart";
+    let queries = load(lab).around(what, QUERIES, |work| {
+        lab.kill9(Server::Presto).unwrap();
+        work.wait_more(QUERIES).unwrap();
 
-    let fates: Vec<_> = long
-        .iter()
-        .map(|statement| {
-            let next = statement.next.as_deref().unwrap();
-            let fetched = lab.fetch("alice", &["-H", "Accept: application/json", next]);
-            fetched.unwrap()
-        })
-        .collect();
-    let gone: Vec<_> = fates
-        .iter()
-        .filter(|fate| fate.status == 503 && fate.body.contains("owner_gone"))
-        .collect();
-    assert_eq!(gone.len(), 1, "{fates:?}");
-    assert!(fates.iter().any(|fate| fate.status == 200), "{fates:?}");
+        let fates: Vec<_> = long
+            .iter()
+            .map(|statement| {
+                let next = statement.next.as_deref().unwrap();
+                let fetched = lab.fetch("alice", &["-H", "Accept: application/json", next]);
+                fetched.unwrap()
+            })
+            .collect();
+        let gone: Vec<_> = fates
+            .iter()
+            .filter(|fate| fate.status == 503 && fate.body.contains(OWNER_GONE))
+            .collect();
+        assert_eq!(gone.len(), 1, "{fates:?}");
+        other = fates.iter().position(|fate| fate.status == 200);
+        assert!(other.is_some(), "{fates:?}");
 
-    lab.start(Server::Presto).unwrap();
-    let url = Server::Presto.url().unwrap();
-    wait::until("it is used again", Duration::from_secs(60), || {
-        let up = gateway.backends_of("presto")?[&url] == "active";
-        Ok(up.then_some(()))
-    })
-    .unwrap();
-    work.wait_more(10).unwrap();
-    let tally = work.stop();
-    println!(
-        "kill -9 of one of two coordinators, and its restart: {}",
-        tally.line()
-    );
-    assert_eq!(lost(&tally), [""; 0]);
-    let other = fates.iter().position(|fate| fate.status == 200).unwrap();
-    long[other].step(curl(lab, "alice").unwrap()).unwrap();
-    cancel(lab, &long[other]);
-}
-
-/// What no client may lose: all but the queries of a coordinator that is gone, and the requests
-/// that were under way to it when it went.
-fn lost(tally: &Tally) -> Vec<&String> {
-    let allowed = ["owner_gone", "backend_broken"];
-    let is_lost = |why: &&String| !allowed.iter().any(|word| why.contains(word));
-    tally.failures.iter().filter(is_lost).collect()
+        lab.start(Server::Presto).unwrap();
+        let url = Server::Presto.url().unwrap();
+        gateway.wait_backend("presto", &url, "active").unwrap();
+    });
+    // the queries that it ran, and requests that were under way to it
+    let allowed = [OWNER_GONE, UNDER_WAY, CUT_SHORT];
+    assert_eq!(queries.unwrap().besides(&allowed), [""; 0]);
+    let other = &mut long[other.unwrap()];
+    other.step(curl(lab, "alice").unwrap()).unwrap();
+    cancel(lab, other);
 }
 
 #[test]
 fn a_coordinator_that_hangs_is_left_alone() {
-    let world = world();
-    let World { lab, .. } = world.as_ref().unwrap();
-    let work = load(lab);
-    work.wait_more(10).unwrap();
-    thread::scope(|scope| {
-        // the driver repeats what is answered with 503, until the coordinator goes on
-        let driver = scope.spawn(|| {
-            let url = "jdbc:presto://proxy.example.com:9092/system/runtime";
-            let user = [("user", "alice")];
-            lab.desk().jdbc(Driver::Presto, url, &user, &[COUNT; 60])
+    let stage = stage();
+    let Stage { lab, .. } = stage.as_ref().unwrap();
+    let what = "SIGSTOP of one of two coordinators, and SIGCONT";
+    let queries = load(lab).around(what, QUERIES, |work| {
+        thread::scope(|scope| {
+            // the driver repeats what is answered with 503, until the coordinator goes on
+            let driver = scope.spawn(|| {
+                let url = "jdbc:presto://proxy.example.com:9092/system/runtime";
+                let user = [("user", "alice")];
+                lab.desk().jdbc(Driver::Presto, url, &user, &[COUNT; 60])
+            });
+            lab.pause(Server::Presto2).unwrap();
+            work.wait_more(2 * QUERIES).unwrap();
+            lab.resume(Server::Presto2).unwrap();
+            let rows = driver.join().unwrap().unwrap();
+            assert_eq!(rows, "1000\n".repeat(60));
         });
-        lab.pause(Server::Presto2).unwrap();
-        work.wait_more(20).unwrap();
-        lab.resume(Server::Presto2).unwrap();
-        let rows = driver.join().unwrap().unwrap();
-        assert_eq!(rows, "1000\n".repeat(60));
     });
-    work.wait_more(10).unwrap();
-    let tally = work.stop();
-    println!(
-        "SIGSTOP of one of two coordinators, and SIGCONT: {}",
-        tally.line()
-    );
-    assert_eq!(lost(&tally), [""; 0]);
+    assert_eq!(queries.unwrap().besides(&[OWNER_GONE]), [""; 0]);
 }
 
 #[test]
 fn a_slow_coordinator_costs_no_query() {
-    let world = world();
-    let World { lab, .. } = world.as_ref().unwrap();
-    let work = load(lab);
-    work.wait_more(10).unwrap();
-    lab.slow(Server::Presto, 5).unwrap();
-    work.wait_more(10).unwrap();
-    let tally = work.stop();
-    println!("one of two coordinators is slow: {}", tally.line());
-    assert_eq!(tally.failures, [""; 0]);
+    let stage = stage();
+    let Stage { lab, .. } = stage.as_ref().unwrap();
+    let queries = load(lab).around("one of two coordinators is slow", QUERIES, |_| {
+        lab.slow(Server::Presto, 5).unwrap();
+    });
+    assert_eq!(queries.unwrap().failures, [""; 0]);
 }
 
 #[test]
 fn a_drained_coordinator_ends_what_it_has_and_gets_nothing_new() {
-    let world = world();
-    let World { lab, gateway } = world.as_ref().unwrap();
-    let work = load(lab);
-    work.wait_more(10).unwrap();
-    let mut long = one_on_each(lab);
-    gateway
-        .assign("drain", "presto", "presto.example.com:9090")
-        .unwrap();
-    let fresh: BTreeSet<_> = (0..4)
-        .map(|_| coordinator(&query(lab, "alice", COUNT)))
-        .collect();
-    assert_eq!(fresh.len(), 1, "{fresh:?}");
-    // both are still answered for
-    for statement in &mut long {
-        assert!(statement.step(curl(lab, "alice").unwrap()).unwrap());
-        assert_eq!(statement.error, None);
-    }
-    gateway
-        .assign("ready", "presto", "presto.example.com:9090")
-        .unwrap();
-    work.wait_more(10).unwrap();
-    let tally = work.stop();
-    println!("drain of one of two coordinators: {}", tally.line());
-    assert_eq!(tally.failures, [""; 0]);
-    for statement in long {
-        cancel(lab, &statement);
-    }
+    let stage = stage();
+    let Stage { lab, gateway } = stage.as_ref().unwrap();
+    let assign = |duty: &str| {
+        let server = "presto.example.com:9090";
+        gateway.assign(duty, "presto", server).unwrap();
+    };
+    let what = "drain of one of two coordinators, and ready again";
+    let queries = load(lab).around(what, QUERIES, |_| {
+        let mut long = one_on_each(lab);
+        assign("drain");
+        let fresh: BTreeSet<_> = (0..4)
+            .map(|_| coordinator(&query(lab, "alice", COUNT)))
+            .collect();
+        assert_eq!(fresh.len(), 1, "{fresh:?}");
+        // both are still answered for
+        for statement in &mut long {
+            assert!(statement.step(curl(lab, "alice").unwrap()).unwrap());
+            assert_eq!(statement.error, None);
+        }
+        assign("ready");
+        for statement in long {
+            cancel(lab, &statement);
+        }
+    });
+    assert_eq!(queries.unwrap().failures, [""; 0]);
 }

@@ -5,11 +5,11 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use lab::{
-    Desk, Driver, Gateway, KEYSTORE_PASSWORD, Lab, Load, Server, Statement, Turn, run, wait,
-};
+use lab::{Desk, Driver, KEYSTORE_PASSWORD, Lab, Server, Stage, Statement, run};
+
+mod under_load;
 
 const PROXY: Ipv4Addr = Ipv4Addr::new(127, 0, 10, 15);
 /// Another address of the gateway's, where it relays and looks into nothing.
@@ -20,25 +20,16 @@ const CONSOLE: &str = "https://proxy.example.com:7778";
 const JKS: &str = "https://proxy.example.com:7779";
 const ANSWER: &str = "select current_user, x from unnest(sequence(1, 2)) t (x)";
 
-struct World {
-    lab: Lab,
-    gateway: Gateway,
-}
-
-fn world() -> &'static World {
-    static WORLD: OnceLock<World> = OnceLock::new();
-    WORLD.get_or_init(|| {
-        let lab = Lab::builder()
-            .with([Server::PrestoTls])
-            .wait_for_turn(Duration::from_secs(600))
-            .start()
-            .unwrap();
-        let gateway = Gateway::builder(&lab)
-            .service("presto/proxy.example.com")
-            .sections(&sections(&lab))
-            .start()
-            .unwrap();
-        World { lab, gateway }
+fn stage() -> &'static Stage {
+    static STAGE: OnceLock<Stage> = OnceLock::new();
+    STAGE.get_or_init(|| {
+        Stage::with(&[Server::PrestoTls], |gateway, lab| {
+            let sections = sections(lab);
+            gateway
+                .service("presto/proxy.example.com")
+                .sections(&sections)
+        })
+        .unwrap()
     })
 }
 
@@ -59,6 +50,8 @@ fn sections(lab: &Lab) -> String {
     let pem = format!("truststore = \"{tls}/presto.pem\"");
     let rule = "become = [{ user = \"bob\", as = [\"alice\"] }]";
     [
+        // nothing is to wait for a time-out: one of these would outlast the test
+        "[timeouts]\nfirst_byte = \"1h\"\nhold = \"1h\"\n\n".to_owned(),
         console("presto", 7778, "proxy.p12", &jks, ""),
         console("presto-jks", 7779, "proxy.jks", &pem, rule),
         format!(
@@ -76,24 +69,24 @@ fn sections(lab: &Lab) -> String {
 fn desk() -> Desk<'static> {
     let kdc = SocketAddrV4::new(PROXY, KDC_PORT);
     let known = [("proxy.example.com", PROXY)];
-    world().lab.far_desk(kdc, &known).unwrap()
+    stage().lab.far_desk(kdc, &known).unwrap()
 }
 
 /// One that takes the gateway for the coordinator, as the field's hosts files do.
 fn fooled_desk() -> Desk<'static> {
     let kdc = SocketAddrV4::new(RELAY, KDC_PORT);
     let known = [("presto.example.com", RELAY)];
-    world().lab.far_desk(kdc, &known).unwrap()
+    stage().lab.far_desk(kdc, &known).unwrap()
 }
 
 fn keytab(user: &str) -> String {
-    let keytab = world().lab.realm().principal_with_keytab(user).unwrap();
+    let keytab = stage().lab.realm().principal_with_keytab(user).unwrap();
     keytab.display().to_string()
 }
 
 /// presto-cli with Kerberos.
 fn cli(desk: &Desk<'_>, server: &str, service: &str, user: &str, sql: &str) -> Command {
-    let trust = world().lab.tls("trust.jks");
+    let trust = stage().lab.tls("trust.jks");
     let mut cli = desk.presto_cli().unwrap();
     cli.args(["--server", server, "--user", user, "--execute", sql]);
     cli.args(["--krb5-remote-service-name", service, "--krb5-principal"]);
@@ -104,7 +97,28 @@ fn cli(desk: &Desk<'_>, server: &str, service: &str, user: &str, sql: &str) -> C
     cli
 }
 
-/// Presto's JDBC driver with Kerberos, as `user` with the ticket of `principal`.
+/// What Presto's JDBC driver is told, as `user` with the ticket of `principal`.
+fn properties(desk: &Desk<'_>, principal: &str, user: &str) -> [(&'static str, String); 8] {
+    [
+        ("user", user.to_owned()),
+        ("SSL", "true".to_owned()),
+        (
+            "SSLTrustStorePath",
+            stage().lab.tls("trust.jks").display().to_string(),
+        ),
+        ("SSLTrustStorePassword", KEYSTORE_PASSWORD.to_owned()),
+        ("KerberosRemoteServiceName", "presto".to_owned()),
+        ("KerberosPrincipal", principal.to_owned()),
+        ("KerberosConfigPath", desk.krb5_conf().display().to_string()),
+        ("KerberosKeytabPath", keytab(principal)),
+    ]
+}
+
+fn jdbc_url(authority: &str) -> String {
+    format!("jdbc:presto://{authority}/system/runtime")
+}
+
+/// Statements by Presto's JDBC driver with Kerberos.
 fn jdbc(
     desk: &Desk<'_>,
     authority: &str,
@@ -112,26 +126,22 @@ fn jdbc(
     user: &str,
     statements: &[&str],
 ) -> anyhow::Result<String> {
-    let trust = world().lab.tls("trust.jks").display().to_string();
-    let conf = desk.krb5_conf().display().to_string();
-    let properties = [
-        ("user", user),
-        ("SSL", "true"),
-        ("SSLTrustStorePath", &*trust),
-        ("SSLTrustStorePassword", KEYSTORE_PASSWORD),
-        ("KerberosRemoteServiceName", "presto"),
-        ("KerberosPrincipal", principal),
-        ("KerberosConfigPath", &*conf),
-        ("KerberosKeytabPath", &*keytab(principal)),
-    ];
-    let url = format!("jdbc:presto://{authority}/system/runtime");
-    desk.jdbc(Driver::Presto, &url, &properties, statements)
+    let properties = properties(desk, principal, user);
+    let properties = properties
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
+    desk.jdbc(
+        Driver::Presto,
+        &jdbc_url(authority),
+        &properties,
+        statements,
+    )
 }
 
 /// curl with alice's ticket.
 fn curl() -> anyhow::Result<Command> {
-    let mut curl = world().lab.curl("alice")?;
-    curl.arg("--cacert").arg(world().lab.tls("proxy.pem"));
+    let mut curl = stage().lab.curl("alice")?;
+    curl.arg("--cacert").arg(stage().lab.tls("proxy.pem"));
     Ok(curl)
 }
 
@@ -143,97 +153,11 @@ fn mit_and_java_log_in_through_the_gateway() {
         .java_login("alice", "presto@proxy.example.com")
         .unwrap();
     assert!(said.starts_with("alice@EXAMPLE.COM "), "{said}");
-    let relayed = world()
+    let relayed = stage()
         .gateway
         .metric("spnegate_stream_connections_total{stream=\"kdc\"")
         .unwrap();
     assert!(relayed >= 2.0, "{relayed}");
-}
-
-fn until_it_is(state: &str) {
-    let what = format!("the coordinator is {state}");
-    wait::until(&what, Duration::from_secs(60), || {
-        let states = world().gateway.backends_of("presto")?;
-        Ok((states["https://presto.example.com:7778"] == state).then_some(()))
-    })
-    .unwrap();
-}
-
-/// A query while there is no coordinator: told at once.
-fn refused() -> String {
-    let trust = world().lab.tls("proxy.pem").display().to_string();
-    let url = format!("{CONSOLE}/v1/statement");
-    let json = "Accept: application/json";
-    // by HTTP/1.1, as Presto's clients speak: curl 7.88 gives up an upload whose stream ends early
-    let how = ["--http1.1", "--cacert", &trust, "-H", json];
-    let arguments = [&how[..], &["--data", ANSWER, &url]].concat();
-    let fetched = world().lab.fetch("alice", &arguments).unwrap();
-    assert_eq!(fetched.status, 503, "{fetched:?}");
-    fetched.body
-}
-
-#[test]
-fn a_coordinator_that_hangs_or_dies_is_told_at_once_and_used_again() {
-    let World { lab, .. } = world();
-    let works = || {
-        let rows = Statement::run(curl, CONSOLE, ANSWER).unwrap().rows;
-        assert_eq!(rows.len(), 2, "{rows:?}");
-    };
-    works();
-    lab.pause(Server::PrestoTls).unwrap();
-    until_it_is("down");
-    assert!(refused().contains("backend_down"));
-    lab.resume(Server::PrestoTls).unwrap();
-    until_it_is("active");
-    works();
-    lab.kill9(Server::PrestoTls).unwrap();
-    until_it_is("down");
-    assert!(refused().contains("backend_down"));
-    lab.start(Server::PrestoTls).unwrap();
-    until_it_is("active");
-    works();
-}
-
-/// Runs last, for the truststores of the others know the first certificate alone.
-#[test]
-fn zz_a_certificate_is_swapped_under_load() {
-    let World { lab, .. } = world();
-    let old = std::fs::read_to_string(lab.tls("proxy.pem")).unwrap();
-    let both = lab.tls("both.pem");
-    std::fs::write(&both, &old).unwrap();
-    let with = |trust: std::path::PathBuf| {
-        move || {
-            let mut curl = world().lab.curl("alice")?;
-            curl.arg("--cacert").arg(&trust);
-            Ok(curl)
-        }
-    };
-    let work = Load::start((0..2).map(|_| {
-        let curl = with(both.clone());
-        move || match Statement::run(&curl, CONSOLE, ANSWER) {
-            Ok(statement) if statement.rows.len() == 2 => Turn::Done,
-            Ok(statement) => Turn::Failed(format!("{statement:?}")),
-            Err(error) => Turn::Failed(error.to_string()),
-        }
-    }));
-    work.wait_more(10).unwrap();
-    lab.renew_certificate("proxy", |renewed| {
-        let apart = lab.tls("both.new");
-        std::fs::write(&apart, format!("{old}{renewed}")).unwrap();
-        std::fs::rename(apart, &both).unwrap();
-    })
-    .unwrap();
-    let only_new = with(lab.tls("proxy-renewed.pem"));
-    wait::until(
-        "the new certificate is shown",
-        Duration::from_secs(30),
-        || Ok(Statement::run(&only_new, CONSOLE, ANSWER).ok()),
-    )
-    .unwrap();
-    work.wait_more(10).unwrap();
-    let tally = work.stop();
-    println!("a certificate is swapped: {}", tally.line());
-    assert_eq!(tally.failures, [""; 0]);
 }
 
 #[test]
@@ -317,7 +241,7 @@ fn clients_that_talk_to_the_coordinators_own_name_are_relayed() {
 fn clients_send_a_ticket_with_every_request_and_one_is_looked_at() {
     let logins = || {
         let line = "spnegate_logins_total{side=\"client\"";
-        world().gateway.metric(line).unwrap()
+        stage().gateway.metric(line).unwrap()
     };
     let desk = desk();
     let count = |what: &str, run: &dyn Fn() -> anyhow::Result<String>| {
