@@ -9,11 +9,10 @@
 
 use std::sync::OnceLock;
 
-use lab::{AWAY, CUT_SHORT, Driver, Gateway, Lab, Load, Server, Session, Stage, Tally, UNDER_WAY};
+use lab::{AWAY, CUT_SHORT, Driver, Gateway, Load, Server, Session, Stage, Tally, UNDER_WAY};
 
 /// The server holds its port of HTTP on all addresses, so the gateway has another.
 const HTTP_PORT: u16 = 10011;
-const URL: &str = "http://hive.example.com:10001";
 /// Nothing is to wait for a time-out: one of these would outlast the test.
 const SECTIONS: &str = r#"
 [timeouts]
@@ -52,10 +51,6 @@ fn http_url(service: &str) -> String {
     )
 }
 
-fn until_it_is(state: &str) {
-    stage().gateway.wait_backend("hive", URL, state).unwrap();
-}
-
 /// A Thrift call of a method that no server has, which it answers by saying so.
 const CALL: &[u8] = b"\x80\x01\x00\x01\x00\x00\x00\x04ping\x00\x00\x00\x00\x00";
 const NO_SUCH: &str = "Invalid method name: 'ping'";
@@ -92,10 +87,10 @@ fn sessions() -> [Session; CLIENTS] {
 }
 
 /// Runs `event` under a load of calls and of real clients: (calls, statements).
-fn under_load(what: &str, event: impl FnOnce(&Lab, &Load)) -> (Tally, Tally) {
+fn under_load(what: &str, event: impl FnOnce(&Load)) -> (Tally, Tally) {
     let turn = |mut session: Session| move || session.turn(STATEMENT, "alice\n");
     let statements = Load::start(sessions().map(turn));
-    let calls = calls().around(what, CALLS, |calls| event(&stage().lab, calls));
+    let calls = calls().around(what, CALLS, event);
     statements.wait_more(4).unwrap();
     let statements = statements.stop();
     println!("  and statements: {}", statements.line());
@@ -105,13 +100,11 @@ fn under_load(what: &str, event: impl FnOnce(&Lab, &Load)) -> (Tally, Tally) {
 #[test]
 fn a_killed_server_is_told_at_once_and_used_again() {
     let what = "kill -9 of HiveServer2, and its restart";
-    let (calls, statements) = under_load(what, |lab, calls| {
-        lab.kill9(Server::Hive).unwrap();
-        until_it_is("down");
-        calls.wait_failed(20).unwrap();
-        // its secret is another one now, and the gateway's cookie worth nothing
-        lab.start(Server::Hive).unwrap();
-        until_it_is("active");
+    // its secret is then another one, and the gateway's cookie worth nothing
+    let (calls, statements) = under_load(what, |calls| {
+        stage()
+            .kill_and_restart("hive", Server::Hive, calls)
+            .unwrap();
     });
     assert_eq!(calls.besides(&[AWAY, UNDER_WAY, CUT_SHORT]), [""; 0]);
     assert!(calls.besides(&[AWAY]).len() <= CALLERS);
@@ -122,17 +115,9 @@ fn a_killed_server_is_told_at_once_and_used_again() {
 #[test]
 fn a_server_that_hangs_is_told_at_once_and_used_again() {
     let what = "SIGSTOP of HiveServer2, and SIGCONT";
-    let (calls, statements) = under_load(what, |lab, _| {
-        lab.pause(Server::Hive).unwrap();
-        until_it_is("down");
-        // the others wait, each with a call under way
-        let late = calls();
-        late.wait_failed(20).unwrap();
-        lab.resume(Server::Hive).unwrap();
-        late.wait_more(CALLS).unwrap();
-        let late = late.stop();
-        println!("calls of those who came meanwhile: {}", late.line());
-        assert_eq!(late.besides(&[AWAY]), [""; 0]);
+    let (calls, statements) = under_load(what, |_| {
+        let newcomers = stage().freeze("hive", Server::Hive, calls).unwrap();
+        assert_eq!(newcomers.besides(&[AWAY]), [""; 0]);
     });
     assert_eq!(calls.besides(&[AWAY]), [""; 0]);
     assert_eq!(statements.besides(&[STATUS_AWAY]), [""; 0]);
@@ -140,8 +125,8 @@ fn a_server_that_hangs_is_told_at_once_and_used_again() {
 
 #[test]
 fn a_slow_server_costs_nothing() {
-    let (calls, statements) = under_load("a slow HiveServer2", |lab, _| {
-        lab.slow(Server::Hive, 5).unwrap();
+    let (calls, statements) = under_load("a slow HiveServer2", |_| {
+        stage().lab.slow(Server::Hive, 5).unwrap();
     });
     assert_eq!(calls.failures, [""; 0]);
     assert_eq!(statements.failures, [""; 0]);
@@ -154,7 +139,7 @@ fn a_drained_server_gets_nothing_new() {
         stage().gateway.assign(duty, "hive", server).unwrap();
     };
     let what = "drain of HiveServer2, and ready again";
-    let (calls, statements) = under_load(what, |_, calls| {
+    let (calls, statements) = under_load(what, |calls| {
         assign("drain");
         calls.wait_failed(20).unwrap();
         assign("ready");

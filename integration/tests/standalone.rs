@@ -7,12 +7,14 @@
 use std::sync::OnceLock;
 use std::thread;
 
-use lab::{AWAY, CUT_SHORT, Console, Lab, Load, Server, Stage};
+use lab::{AWAY, CUT_SHORT, Console, Load, Server, Stage};
 
 /// Pages of a console, and the words that are in them.
 type Pages = &'static [(&'static str, &'static str)];
+/// The only server of a console, and what is read there.
+type Only = (Server, Console, Pages);
 
-const SERVERS: [(Server, Console, Pages); 3] = [
+const SERVERS: [Only; 3] = [
     (
         Server::Jhs,
         Console::JobHistory,
@@ -43,9 +45,7 @@ const SERVERS: [(Server, Console, Pages); 3] = [
 ];
 /// Reads of each console before and after an event.
 const READS: u64 = 40;
-/// Reads that must have been refused while a server is away. Nothing waits for a time-out: one of
-/// `SECTIONS` would outlast the test.
-const REFUSED: u64 = 20;
+/// Nothing is to wait for a time-out: one of these would outlast the test.
 const SECTIONS: &str = "[timeouts]\nfirst_byte = \"1h\"\nhold = \"1h\"";
 
 fn stage() -> &'static Stage {
@@ -53,56 +53,46 @@ fn stage() -> &'static Stage {
     STAGE.get_or_init(|| Stage::set(&SERVERS.map(|(server, ..)| server), SECTIONS).unwrap())
 }
 
-/// Runs `event` for each server at once, each under a load of its own; the reads of all must have
-/// failed for no other causes than `allowed`.
-fn under_load(what: &str, allowed: &[&str], event: impl Fn(&Lab, Server, &Load) + Sync) {
-    let Stage { lab, .. } = stage();
+/// Runs `event` for each server at once, each under a load of its own; reads must have failed for no
+/// other causes than `allowed`.
+fn under_load(what: &str, allowed: &[&str], event: impl Fn(Only, &Load) + Sync) {
     thread::scope(|scope| {
-        for (server, console, pages) in SERVERS {
+        for only in SERVERS {
             let event = &event;
             scope.spawn(move || {
+                let (server, console, pages) = only;
                 let reads = stage().readers(console, pages).unwrap();
                 let what = format!("{what} of {server}");
-                let reads = reads.around(&what, READS, |reads| event(lab, server, reads));
+                let reads = reads.around(&what, READS, |reads| event(only, reads));
                 assert_eq!(reads.unwrap().besides(allowed), [""; 0], "{server}");
             });
         }
     });
 }
 
-fn until_it_is(server: Server, state: &str) {
-    let (_, console, _) = SERVERS.into_iter().find(|(s, ..)| *s == server).unwrap();
-    let url = server.url().unwrap();
-    let gateway = &stage().gateway;
-    gateway.wait_backend(console.name(), &url, state).unwrap();
-}
-
 #[test]
 fn a_killed_server_is_told_at_once_and_used_again() {
     let allowed = [AWAY, CUT_SHORT];
-    under_load("kill -9 and restart", &allowed, |lab, server, reads| {
-        lab.kill9(server).unwrap();
-        until_it_is(server, "down");
-        reads.wait_failed(REFUSED).unwrap();
-        lab.start(server).unwrap();
-        until_it_is(server, "active");
+    under_load("kill -9 and restart", &allowed, |only, reads| {
+        let (server, console, _) = only;
+        let console = console.name();
+        stage().kill_and_restart(console, server, reads).unwrap();
     });
 }
 
 #[test]
 fn a_server_that_hangs_is_told_at_once_and_used_again() {
-    under_load("SIGSTOP and SIGCONT", &[AWAY], |lab, server, reads| {
-        lab.pause(server).unwrap();
-        until_it_is(server, "down");
-        reads.wait_failed(REFUSED).unwrap();
-        lab.resume(server).unwrap();
-        until_it_is(server, "active");
+    under_load("SIGSTOP and SIGCONT", &[AWAY], |only, _| {
+        let (server, console, pages) = only;
+        let newcomers = || stage().readers(console, pages).unwrap();
+        let newcomers = stage().freeze(console.name(), server, newcomers);
+        assert_eq!(newcomers.unwrap().besides(&[AWAY]), [""; 0], "{server}");
     });
 }
 
 #[test]
 fn a_slow_server_costs_no_read() {
-    under_load("slowness", &[], |lab, server, _| {
-        lab.slow(server, 5).unwrap();
+    under_load("slowness", &[], |(server, ..), _| {
+        stage().lab.slow(server, 5).unwrap();
     });
 }

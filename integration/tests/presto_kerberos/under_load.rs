@@ -8,17 +8,13 @@
 
 use std::path::Path;
 
-use lab::{
-    AWAY, CUT_SHORT, Driver, Lab, Load, OWNER_GONE, Server, Stage, Statement, Tally, UNDER_WAY,
-};
+use lab::{AWAY, CUT_SHORT, Driver, Load, OWNER_GONE, Server, Stage, Statement, Tally, UNDER_WAY};
 
 use super::{ANSWER, CONSOLE, desk, jdbc_url, properties, stage};
 
 /// Clients of a load, and their queries before and after each event.
 const CLIENTS: usize = 2;
 const QUERIES: u64 = 10;
-/// Queries that must have been refused while the coordinator is away.
-const REFUSED: u64 = 10;
 
 /// Several clients that trust these certificates, each with one query after the other.
 fn load(trust: &Path) -> Load {
@@ -55,30 +51,23 @@ fn session() -> Load {
 }
 
 /// Runs `event` under a load of queries by hand and by JDBC: (by hand, by JDBC).
-fn under_load(what: &str, event: impl FnOnce(&Lab, &Load)) -> (Tally, Tally) {
+fn under_load(what: &str, event: impl FnOnce(&Load)) -> (Tally, Tally) {
     let session = session();
     let queries = load(&stage().lab.tls("proxy.pem"));
-    let queries = queries.around(what, QUERIES, |work| event(&stage().lab, work));
+    let queries = queries.around(what, QUERIES, event);
     session.wait_more(4).unwrap();
     let session = session.stop();
     println!("  and by JDBC: {}", session.line());
     (queries.unwrap(), session)
 }
 
-fn until_it_is(state: &str) {
-    let url = "https://presto.example.com:7778";
-    stage().gateway.wait_backend("presto", url, state).unwrap();
-}
-
 #[test]
 fn a_killed_coordinator_is_told_at_once_and_used_again() {
     let what = "kill -9 of the coordinator, and its restart";
-    let (queries, session) = under_load(what, |lab, work| {
-        lab.kill9(Server::PrestoTls).unwrap();
-        until_it_is("down");
-        work.wait_failed(REFUSED).unwrap();
-        lab.start(Server::PrestoTls).unwrap();
-        until_it_is("active");
+    let (queries, session) = under_load(what, |work| {
+        stage()
+            .kill_and_restart("presto", Server::PrestoTls, work)
+            .unwrap();
     });
     let allowed = [AWAY, OWNER_GONE, UNDER_WAY, CUT_SHORT];
     assert_eq!(queries.besides(&allowed), [""; 0]);
@@ -92,17 +81,10 @@ fn a_killed_coordinator_is_told_at_once_and_used_again() {
 #[test]
 fn a_coordinator_that_hangs_is_told_at_once_and_used_again() {
     let what = "SIGSTOP of the coordinator, and SIGCONT";
-    let (queries, session) = under_load(what, |lab, _| {
-        lab.pause(Server::PrestoTls).unwrap();
-        until_it_is("down");
-        // others may wait, each with a query that it has begun to send
-        let late = load(&lab.tls("proxy.pem"));
-        late.wait_failed(REFUSED).unwrap();
-        lab.resume(Server::PrestoTls).unwrap();
-        late.wait_more(QUERIES).unwrap();
-        let late = late.stop();
-        println!("queries of those who came meanwhile: {}", late.line());
-        assert_eq!(late.besides(&[AWAY]), [""; 0]);
+    let (queries, session) = under_load(what, |_| {
+        let newcomers = || load(&stage().lab.tls("proxy.pem"));
+        let newcomers = stage().freeze("presto", Server::PrestoTls, newcomers);
+        assert_eq!(newcomers.unwrap().besides(&[AWAY]), [""; 0]);
     });
     assert_eq!(queries.besides(&[AWAY, OWNER_GONE]), [""; 0]);
     // the driver asks for its query until the coordinator goes on
@@ -111,8 +93,8 @@ fn a_coordinator_that_hangs_is_told_at_once_and_used_again() {
 
 #[test]
 fn a_slow_coordinator_costs_no_query() {
-    let (queries, session) = under_load("a slow coordinator", |lab, _| {
-        lab.slow(Server::PrestoTls, 5).unwrap();
+    let (queries, session) = under_load("a slow coordinator", |_| {
+        stage().lab.slow(Server::PrestoTls, 5).unwrap();
     });
     assert_eq!(queries.failures, [""; 0]);
     assert_eq!(session.failures, [""; 0]);
