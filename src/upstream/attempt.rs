@@ -242,22 +242,12 @@ impl Upstream {
     /// A server that broke off may be dying, and still count as active: the repetition waits for
     /// what the probe finds, so that it is not spent on the same one.
     async fn second_look(&self, index: usize, outcome: Outcome) {
-        match outcome {
-            Outcome::Broken | Outcome::Abandoned => {
-                let backend = &self.group.backends[index];
-                let next = backend.looks.next();
-                backend.kick.notify_one();
-                // a probe that finds nothing out is no reason to wait for longer
-                let _ = timeout(2 * PATIENCE, next).await;
-            }
-            Outcome::Answer
-            | Outcome::LoginFailed
-            | Outcome::NotHere
-            | Outcome::Standby
-            | Outcome::Unreachable
-            | Outcome::Distrusted
-            | Outcome::Unsent
-            | Outcome::TimedOut => {}
+        if outcome.leaves_in_doubt() {
+            let backend = &self.group.backends[index];
+            let next = backend.looks.next();
+            backend.kick.notify_one();
+            // a probe that finds nothing out is no reason to wait for longer
+            let _ = timeout(2 * PATIENCE, next).await;
         }
     }
 

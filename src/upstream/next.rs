@@ -29,8 +29,27 @@ pub enum Outcome {
     Broken,
     /// No answer within `timeouts.first_byte`.
     TimedOut,
-    /// The probe found the backend dead or standby while it kept us waiting.
+    /// The probe found the backend dead while it kept us waiting.
     Abandoned,
+}
+
+impl Outcome {
+    /// Whether the backend may be dying and still count as active. One that was abandoned is known
+    /// to be down.
+    pub fn leaves_in_doubt(self) -> bool {
+        match self {
+            Self::Broken => true,
+            Self::Answer
+            | Self::LoginFailed
+            | Self::Standby
+            | Self::NotHere
+            | Self::Unreachable
+            | Self::Distrusted
+            | Self::Unsent
+            | Self::TimedOut
+            | Self::Abandoned => false,
+        }
+    }
 }
 
 /// What is left of the request's body.
@@ -230,6 +249,13 @@ mod tests {
                 "{outcome:?} {body:?} {method} {spent:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_read_given_up_by_the_probe_is_repeated_without_another_look() {
+        assert!(Outcome::Broken.leaves_in_doubt());
+        assert!(!Outcome::Abandoned.leaves_in_doubt());
+        assert!(!Outcome::Unreachable.leaves_in_doubt());
     }
 
     #[test]

@@ -374,6 +374,9 @@ fn an_active_one_that_freezes_loses_its_reads_to_the_other_and_stays_behind_it()
         .by("bob")
         .body("once")
         .send();
+    eventually("both are under way", || {
+        gateway.admin("/?format=json").contains("\"in_flight\": 2")
+    });
     two.now(Role::Active);
     reading.answer().is_ok("alice");
     // new requests of any kind go to the other
