@@ -69,7 +69,7 @@ pub use process::run;
 pub use realm::Realm;
 pub use server::{Server, UnknownServer};
 pub use sql::{Desk, Driver, Session};
-pub use stage::Stage;
+pub use stage::{READERS, Stage};
 pub use statement::Statement;
 pub use sys::in_own_session;
 pub use turns::{AWAY, CUT_SHORT, OWNER_GONE, UNDER_WAY, reason};

@@ -8,8 +8,8 @@ use crate::{Client, Console, Gateway, GatewayBuilder, Lab, Load, Server, Tally};
 
 /// How long to wait for another lab on this machine to end.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// Threads that read, a console.
-const READERS: usize = 4;
+/// Clients of [`Stage::readers`], each with one request under way at a time.
+pub const READERS: usize = 4;
 /// Requests that must have been refused while a server is away.
 const REFUSED: u64 = 10;
 

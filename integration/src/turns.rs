@@ -17,7 +17,8 @@ pub const AWAY: &str = "backend_down";
 pub const UNDER_WAY: &str = "backend_broken";
 /// The query lives in a coordinator that is away.
 pub const OWNER_GONE: &str = "owner_gone";
-/// The head of the answer had gone to the client when its server died: nobody can begin it anew.
+/// The head of the answer had gone to the client when its server died, or froze for longer than the
+/// gateway waits: nobody can begin it anew.
 pub const CUT_SHORT: &str = "the answer had begun and was cut short";
 
 /// What a refusal in plain text ends with, before the console's name and the reason word.
