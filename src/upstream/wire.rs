@@ -50,7 +50,12 @@ pub async fn connect(
         return Ok(Wire::Plain(tcp));
     };
     match timeout(within, Box::pin(tls.connect(tcp))).await {
-        Ok(stream) => Ok(Wire::Tls(Box::new(stream?))),
+        Ok(Ok(stream)) => Ok(Wire::Tls(Box::new(stream))),
+        // as a server that is killed does: it is no question of trust
+        Ok(Err(closed @ TlsFault::Closed)) => {
+            Err(io::Error::new(io::ErrorKind::ConnectionReset, closed).into())
+        }
+        Ok(Err(fault)) => Err(fault.into()),
         Err(_elapsed) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
     }
 }

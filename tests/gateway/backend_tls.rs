@@ -226,6 +226,26 @@ fn a_plain_port_an_old_version_and_a_missing_client_certificate_are_told_apart()
     assert_eq!(gateway.ask("GET /x").by("alice").answer().status, 200);
 }
 
+/// As one does that is killed in the midst of a handshake.
+#[test]
+fn a_server_that_hangs_up_in_the_handshake_is_down_and_not_disbelieved() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let _ = stream.unwrap().read(&mut [0; 4096]);
+        }
+    });
+    let gateway = console(&[&url], &trusting(&ca("ours"))).run();
+    let answer = gateway.ask("GET /x").by("alice").answer();
+    answer.is(Refusal::BackendDown);
+    let status = gateway.admin("/?format=json");
+    assert!(
+        status.contains("closed the connection during the TLS handshake"),
+        "{status}"
+    );
+}
+
 #[test]
 fn a_server_name_is_what_tls_host_and_redirects_go_by() {
     let (ca, backend) = (ca("ours"), backend().logins(Logins::Open));
