@@ -265,9 +265,10 @@ fn a_killed_coordinator_costs_its_own_queries_alone() {
 #[test]
 fn a_coordinator_that_hangs_is_left_alone() {
     let stage = stage();
-    let Stage { lab, .. } = stage.as_ref().unwrap();
+    let Stage { lab, gateway } = stage.as_ref().unwrap();
+    let frozen = Server::Presto2.url().unwrap();
     let what = "SIGSTOP of one of two coordinators, and SIGCONT";
-    let queries = load(lab).around(what, QUERIES, |work| {
+    let queries = load(lab).around(what, QUERIES, |_| {
         thread::scope(|scope| {
             // the driver repeats what is answered with 503, until the coordinator goes on
             let driver = scope.spawn(|| {
@@ -276,8 +277,14 @@ fn a_coordinator_that_hangs_is_left_alone() {
                 lab.desk().jdbc(Driver::Presto, url, &user, &[COUNT; 60])
             });
             lab.pause(Server::Presto2).unwrap();
-            work.wait_more(2 * QUERIES).unwrap();
+            gateway.wait_backend("presto", &frozen, "down").unwrap();
+            // others may wait, each with a query that the frozen one may have begun
+            let newcomers = load(lab);
+            newcomers.wait_more(2 * QUERIES).unwrap();
             lab.resume(Server::Presto2).unwrap();
+            let newcomers = newcomers.stop();
+            println!("who came meanwhile: {}", newcomers.line());
+            assert_eq!(newcomers.failures, [""; 0]);
             let rows = driver.join().unwrap().unwrap();
             assert_eq!(rows, "1000\n".repeat(60));
         });
