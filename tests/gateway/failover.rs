@@ -170,32 +170,6 @@ fn a_pooled_connection_that_was_closed_costs_no_request() {
 }
 
 #[test]
-fn an_answer_that_dies_in_its_middle_is_cut_for_the_client_too() {
-    let backend = backend().answers(|_| {
-        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this").then(Then::Close)
-    });
-    let gateway = gateway().console("generic").backend(&backend).run();
-    let mut client = gateway.ask("GET /x").by("alice").send();
-    let all = client.to_end();
-    assert!(all.ends_with("only this"), "{all}");
-    assert_eq!(backend.seen().len(), 1, "what has begun is not asked again");
-    let backend = backend.answers(|_| {
-        raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
-            .then(Then::Close)
-    });
-    let asking = gateway.ask("GET /x").by("alice");
-    let mut client = asking.header("Connection", "close").send();
-    let all = client.to_end();
-    // nothing of it may have been sent yet when it turns out that the rest will not come
-    let refused = all.starts_with("HTTP/1.1 502 ") && all.contains("backend_broken");
-    assert!(
-        refused || (all.contains("hello") && !all.ends_with("0\r\n\r\n")),
-        "{all}"
-    );
-    drop(backend);
-}
-
-#[test]
 pub fn a_backend_that_is_not_there() {
     let gateway = gateway().console("generic").url(&nowhere()).run();
     let answer = gateway.ask("GET /x").by("alice").answer();
