@@ -4,7 +4,10 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
@@ -13,7 +16,7 @@ use spnegate::stream::kdc::message::{ErrorCode, error, is_error};
 
 use crate::{
     gateway::{Gateway, connect, rest, stream, unique},
-    kerberos::{TCP, UDP, has_java, world},
+    kerberos::{TCP, UDP, World, has_java, world},
     realm::eventually,
     server::nobody,
 };
@@ -105,6 +108,56 @@ fn a_kdc_that_is_gone_or_silent_is_left_for_the_next_within_the_clients_patience
             assert!(asked(&gateway, &name, protocol, "1") >= 1);
             assert_eq!(gateway.status(&name)["backends"][0]["state"], "suspect");
         }
+    }
+}
+
+/// One of two KDCs hangs, dies and comes back while users log in: none of them sees an error.
+#[test]
+fn a_kdc_that_hangs_dies_or_comes_back_costs_no_login() {
+    let world = World::start();
+    let kdcs = [world.realm.second_address(), world.realm.address()];
+    for (protocol, libdefaults) in [("tcp", TCP), ("udp", UDP)] {
+        let first = world.realm.start_second_kdc();
+        let lines = format!("protocols = [\"{protocol}\"]\ncheck = {{ interval = \"500ms\" }}");
+        let gateway = kdc(&unique("load"), &kdcs, &lines);
+        let (done, over) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let more = |count: usize| {
+            let goal = done.load(Ordering::Relaxed) + count;
+            let what = format!("{count} more logins");
+            eventually(&what, || done.load(Ordering::Relaxed) >= goal);
+        };
+        let users = || {
+            let client = world.client(&gateway.address().to_string(), libdefaults, "");
+            let mut failed = Vec::new();
+            while !over.load(Ordering::Relaxed) {
+                failed.extend(client.log_in().err());
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+            failed
+        };
+        let failed: Vec<String> = thread::scope(|scope| {
+            let threads = [(); 3].map(|()| scope.spawn(users));
+            more(10);
+            first.freeze();
+            more(20);
+            first.thaw();
+            more(10);
+            drop(first);
+            more(20);
+            let _again = world.realm.start_second_kdc();
+            more(10);
+            over.store(true, Ordering::Relaxed);
+            threads
+                .into_iter()
+                .flat_map(|thread| thread.join().unwrap())
+                .collect()
+        });
+        eprintln!(
+            "a KDC hung, died and came back under logins by {protocol}: {} done, {} failed",
+            done.load(Ordering::Relaxed),
+            failed.len()
+        );
+        assert_eq!(failed, [""; 0]);
     }
 }
 

@@ -18,11 +18,10 @@ use std::{
     env,
     fmt::Write,
     fs,
-    io::{BufRead, BufReader},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicUsize, Ordering},
@@ -31,8 +30,11 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
 use spnegate::gss::Principal;
+
+mod kdc;
+
+pub use kdc::Kdc;
 
 /// Realms that one process may start.
 const REALMS: usize = 60;
@@ -46,13 +48,6 @@ pub struct Realm {
     directory: PathBuf,
     address: SocketAddr,
     kdc: Option<Kdc>,
-}
-
-#[derive(Debug)]
-struct Kdc {
-    /// Ends the KDC when its standard input ends.
-    warden: Child,
-    pid: Pid,
 }
 
 // === impl Realm ===
@@ -72,7 +67,7 @@ impl Realm {
             address: address(number),
             kdc: None,
         };
-        fs::write(realm.path("kdc.conf"), realm.kdc_conf()).unwrap();
+        fs::write(realm.path("kdc.conf"), realm.kdc_conf(realm.address)).unwrap();
         fs::write(realm.path("kadm5.acl"), "").unwrap();
         realm.run(
             "kdb5_util",
@@ -185,23 +180,30 @@ impl Realm {
         });
     }
 
+    /// Where another KDC of the realm listens once it runs, TCP and UDP.
+    pub fn second_address(&self) -> SocketAddr {
+        self.beside(3_000)
+    }
+
+    /// Starts another KDC of the realm.
+    pub fn start_second_kdc(&self) -> Kdc {
+        let address = self.second_address();
+        let profile = self.path("kdc2.conf");
+        fs::write(&profile, self.kdc_conf(address)).unwrap();
+        let line = format!(
+            "KRB5_KDC_PROFILE={} krb5kdc -n -r \"$0\"",
+            profile.display()
+        );
+        let kdc = self.start_warded(&line, "kdc2.out");
+        eventually("the second KDC listens", || {
+            TcpStream::connect(address).is_ok()
+        });
+        kdc
+    }
+
     /// A server of the realm that ends with its handle, or with this process.
     fn start_warded(&self, line: &str, output: &str) -> Kdc {
-        let mut warden = self
-            .command("sh")
-            .arg("-c")
-            .arg(format!("{line} >&2 & echo $!; read end; kill -9 $!; wait"))
-            .arg(&self.name)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(fs::File::create(self.path(output)).unwrap())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let output = warden.stdout.as_mut().unwrap();
-        BufReader::new(output).read_line(&mut line).unwrap();
-        let pid = Pid::from_raw(line.trim().parse().unwrap()).unwrap();
-        Kdc { warden, pid }
+        Kdc::start(self.command("sh"), line, &self.name, &self.path(output))
     }
 
     /// Ends the KDC; its port refuses connections.
@@ -211,12 +213,12 @@ impl Realm {
 
     /// Stops the KDC from answering; connections are still taken by the system.
     pub fn freeze_kdc(&self) {
-        kill_process(self.kdc.as_ref().unwrap().pid, Signal::STOP).unwrap();
+        self.kdc.as_ref().unwrap().freeze();
     }
 
     /// Lets it answer again.
     pub fn thaw_kdc(&self) {
-        kill_process(self.kdc.as_ref().unwrap().pid, Signal::CONT).unwrap();
+        self.kdc.as_ref().unwrap().thaw();
     }
 
     fn command(&self, program: &str) -> Command {
@@ -252,12 +254,9 @@ impl Realm {
         text
     }
 
-    fn kdc_conf(&self) -> String {
+    fn kdc_conf(&self, address: SocketAddr) -> String {
         let Self {
-            name,
-            address,
-            directory,
-            ..
+            name, directory, ..
         } = self;
         let directory = directory.display();
         let (admin, passwords) = (self.beside(1_000), self.passwords());
@@ -276,13 +275,6 @@ impl Drop for Realm {
     fn drop(&mut self) {
         self.kdc = None;
         let _ = fs::remove_dir_all(&self.directory);
-    }
-}
-
-impl Drop for Kdc {
-    fn drop(&mut self) {
-        drop(self.warden.stdin.take());
-        let _ = self.warden.wait();
     }
 }
 
