@@ -1,10 +1,14 @@
-//! A real browser logs in and shows the NameNode's and the ResourceManager's pages.
+//! Real browsers log in and show the NameNode's and the ResourceManager's pages.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use lab::{Console, Gateway, Server, Stage, wait};
+
+mod firefox;
+
+use firefox::Firefox;
 
 fn stage() -> &'static Stage {
     static STAGE: OnceLock<Stage> = OnceLock::new();
@@ -90,4 +94,32 @@ fn chromium_logs_in_and_reads_the_resourcemanager() {
 fn chromium_shows_carol_that_she_is_refused() {
     let url = Gateway::url(Console::NameNode, "/webhdfs/v1/?op=LISTSTATUS");
     shows("carol", &url, &["not allowed to impersonate carol"]);
+}
+
+#[test]
+fn firefox_logs_in_and_reads_both() {
+    let mut firefox = Firefox::start("alice");
+    for (console, path, words) in [
+        (
+            Console::NameNode,
+            "/dfshealth.html",
+            ["Security is on", ".example.com:8020"],
+        ),
+        (
+            Console::ResourceManager,
+            "/cluster/nodes",
+            ["Logged in as: alice", "nm1.example.com"],
+        ),
+    ] {
+        let url = Gateway::url(console, path);
+        firefox.go(&url);
+        let mut page = String::new();
+        let what = format!("{url} shows {words:?}");
+        let shown = wait::until(&what, Duration::from_secs(120), || {
+            page = firefox.page();
+            Ok(words.iter().all(|word| page.contains(word)).then_some(()))
+        });
+        assert!(shown.is_ok(), "{shown:?}: {page}");
+        println!("Firefox as alice: {what}");
+    }
 }
