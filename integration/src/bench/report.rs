@@ -14,8 +14,9 @@ ratio is taken within each round before that. *Added* latency is that of the sam
 proxy taken off, and counts from the moment a request was due. Logins: every request brings a fresh
 token of one service ticket and no cookie, 16 connections; the bare loop accepts such tokens on
 every core by `gss_accept_sec_context` and does nothing else, with the same keytab in memory, a
-credential of the one principal and a replay cache of the same kind. *Left by the client*: the
-machine's CPU time less what client, backend and strangers used.";
+credential of the one principal and the gateway's replay cache. *Left by the client*: the machine's
+CPU time less what client, backend and strangers used. `make bench` measures what `make release`
+builds, by a profile of its work; the others are Debian's packages.";
 
 /// The table of ratios.
 pub fn ratios(figures: &Figures) -> String {
