@@ -2,11 +2,17 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use std::process::Command;
-use std::time::Duration;
+use std::sync::OnceLock;
 
-use lab::{Gateway, KEYSTORE_PASSWORD, Lab, Server, Statement, home_for_trino, run};
+use lab::{
+    AWAY, CUT_SHORT, KEYSTORE_PASSWORD, Lab, Load, OWNER_GONE, Server, Stage, Statement, UNDER_WAY,
+    home_for_trino, run,
+};
 
 const CONSOLE: &str = "https://proxy.example.com:8443";
+const SQL: &str = "select current_user, x from unnest(sequence(1, 2)) t (x)";
+/// Of a load, before and after each event.
+const QUERIES: u64 = 10;
 
 /// trino-cli with the keytab of `principal`, as `user`.
 fn cli(lab: &Lab, principal: &str, user: &str, sql: &str) -> anyhow::Result<String> {
@@ -22,50 +28,102 @@ fn cli(lab: &Lab, principal: &str, user: &str, sql: &str) -> anyhow::Result<Stri
     run(cli)
 }
 
-#[test]
-fn clients_are_the_user_of_their_ticket_and_every_uri_comes_back() {
-    if let Err(why) = home_for_trino() {
-        eprintln!("not tested: {why}");
-        return;
-    }
-    let lab = Lab::builder()
-        .with([Server::Trino])
-        .wait_for_turn(Duration::from_secs(600))
-        .start()
-        .unwrap();
+/// The coordinator and a gateway before it; nothing where no JDK runs it.
+fn stage() -> Option<&'static Stage> {
+    static STAGE: OnceLock<Option<Stage>> = OnceLock::new();
+    let stage = STAGE.get_or_init(|| match home_for_trino() {
+        Ok(_) => Some(
+            Stage::with(&[Server::Trino], |gateway, lab| {
+                let sections = sections(lab);
+                gateway
+                    .service("trino/proxy.example.com")
+                    .sections(&sections)
+            })
+            .unwrap(),
+        ),
+        Err(why) => {
+            eprintln!("not tested: {why}");
+            None
+        }
+    });
+    stage.as_ref()
+}
+
+fn sections(lab: &Lab) -> String {
     let tls = lab.folder().join("tls");
     let tls = tls.display();
-    let sections = format!(
-        "[[console]]\nname = \"trino\"\nkind = \"trino\"\nlisten = \"127.0.10.15:8443\"\n\
+    format!(
+        // nothing is to wait for a time-out: one of these would outlast the test
+        "[timeouts]\nfirst_byte = \"1h\"\nhold = \"1h\"\n\n\
+         [[console]]\nname = \"trino\"\nkind = \"trino\"\nlisten = \"127.0.10.15:8443\"\n\
          identity = \"doas\"\n\
          tls = {{ keystore = \"{tls}/proxy.p12\", password_file = \"{tls}/password\" }}\n\
          backend_tls = {{ truststore = \"{tls}/trust.jks\", password_file = \"{tls}/password\" }}\n\
          backends = [{{ url = \"https://trino.example.com:8443\", \
          spn = \"trino/trino.example.com\" }}]\n"
-    );
-    let _gateway = Gateway::builder(&lab)
-        .service("trino/proxy.example.com")
-        .sections(&sections)
-        .start()
-        .unwrap();
+    )
+}
 
-    let sql = "select current_user, x from unnest(sequence(1, 2)) t (x)";
+/// curl as alice, who trusts the gateway.
+fn curl(lab: &Lab) -> anyhow::Result<Command> {
+    let mut curl = lab.curl("alice")?;
+    curl.args(["--http1.1", "--max-time", "60", "--cacert"])
+        .arg(lab.tls("proxy.pem"));
+    Ok(curl)
+}
+
+/// Several clients, each with one query after the other.
+fn load(lab: &'static Lab) -> Load {
+    let rows = serde_json::json!([["alice", 1], ["alice", 2]]);
+    Load::start([(); 2].map(|()| {
+        let rows = rows.clone();
+        move || Statement::turn(|| curl(lab), CONSOLE, SQL, &rows)
+    }))
+}
+
+/// There is one coordinator. While it is away every new query is lost, each told at once; the
+/// queries that it ran are lost with it, and so is a request that was under way to begin one.
+#[test]
+fn a_coordinator_that_is_slow_hangs_or_dies_is_told_at_once_and_used_again() {
+    let Some(stage) = stage() else { return };
+    let lab = &stage.lab;
+    let slow = load(lab).around("a slow Trino", QUERIES, |_| {
+        lab.slow(Server::Trino, 5).unwrap();
+    });
+    assert_eq!(slow.unwrap().failures, [""; 0]);
+    let hung = load(lab).around("SIGSTOP of Trino, and SIGCONT", QUERIES, |_| {
+        let newcomers = stage.freeze("trino", Server::Trino, || load(lab));
+        assert_eq!(newcomers.unwrap().besides(&[AWAY]), [""; 0]);
+    });
+    assert_eq!(hung.unwrap().besides(&[AWAY, OWNER_GONE]), [""; 0]);
+    let died = load(lab).around("kill -9 of Trino, and its restart", QUERIES, |work| {
+        stage
+            .kill_and_restart("trino", Server::Trino, work)
+            .unwrap();
+    });
+    let died = died.unwrap();
+    let allowed = [AWAY, OWNER_GONE, UNDER_WAY, CUT_SHORT];
+    assert_eq!(died.besides(&allowed), [""; 0]);
+    assert!(died.besides(&[AWAY]).len() <= 2);
+}
+
+#[test]
+fn clients_are_the_user_of_their_ticket_and_every_uri_comes_back() {
+    let Some(Stage { lab, .. }) = stage() else {
+        return;
+    };
+    let sql = SQL;
     for user in ["alice", "bob"] {
-        let rows = cli(&lab, user, user, sql).unwrap();
+        let rows = cli(lab, user, user, sql).unwrap();
         assert_eq!(rows, format!("\"{user}\",\"1\"\n\"{user}\",\"2\"\n"));
     }
-    let rows = cli(&lab, "alice", "bob", "select current_user");
+    let rows = cli(lab, "alice", "bob", "select current_user");
     println!("alice as bob: {rows:?}");
     assert!(rows.is_err() || rows.is_ok_and(|rows| rows == "\"alice\"\n"));
-    let error = cli(&lab, "carol", "carol", sql).unwrap_err().to_string();
+    let error = cli(lab, "carol", "carol", sql).unwrap_err().to_string();
     assert!(error.contains("cannot impersonate user carol"), "{error}");
 
-    let curl = || -> anyhow::Result<Command> {
-        let mut curl = lab.curl("alice")?;
-        curl.arg("--cacert").arg(lab.tls("proxy.pem"));
-        Ok(curl)
-    };
-    let statement = Statement::run(curl, CONSOLE, sql).unwrap();
+    let statement = Statement::run(|| curl(lab), CONSOLE, sql).unwrap();
     assert_eq!(statement.error, None);
     let own = format!("{CONSOLE}/");
     assert!(!statement.uris.is_empty());

@@ -1,7 +1,8 @@
 //! How many requests an address may send in a second.
 //!
 //! The generic cell rate algorithm: for each address the time at which what it has sent would have been
-//! sent at the even rate. It may run ahead of that by one second's requests, which is the burst.
+//! sent at the even rate. It may run ahead of that by one second's requests, which is the burst. The
+//! `governor` crate does the same with a table that has no bound.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
