@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::upstream::{body::UpstreamBody, coordinator::CoordinatorBody};
+use crate::upstream::{body::UpstreamBody, coordinator::CoordinatorBody, http1::Fault};
 
 /// An answer's body.
 #[derive(Debug, Default)]
@@ -38,12 +38,12 @@ impl From<Bytes> for Body {
 
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Fault;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
             Self::Full(page) => {

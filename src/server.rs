@@ -54,7 +54,7 @@ pub use self::{
     redirect::Redirect,
     sources::{Sources, contains},
     tls::Tls,
-    tunnel::Tunnel,
+    tunnel::{Far, Tunnel},
 };
 
 /// What [`start`] needs to know.

@@ -1,12 +1,10 @@
 //! A backend's answer on its way to the client: nothing of the gateway's own login is left in it,
 //! and what leads to the backend leads to the gateway.
 
-use std::sync::Arc;
+use std::{future::poll_fn, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::{console::Console, host};
@@ -28,6 +26,7 @@ use crate::{
         body::UpstreamBody,
         coordinator::CoordinatorBody,
         group::Group,
+        pool::Lease,
     },
 };
 
@@ -91,15 +90,12 @@ pub fn for_client(
     console: &Console,
 ) -> Result<Response<Body>, Refusal> {
     let Answer {
-        response,
+        mut parts,
         prefix,
-        whole,
-        incoming,
         lease,
         backend,
         index,
     } = answer;
-    let (mut parts, ()) = response.into_parts();
     let status = console.kind.client_status(&Head {
         status: parts.status,
         reason: &[],
@@ -114,7 +110,7 @@ pub fn for_client(
     );
     // the reason phrase may hold a Java exception
     parts.extensions.clear();
-    let mut body = Body::Upstream(UpstreamBody::new(prefix, whole, incoming, lease));
+    let mut body = Body::Upstream(UpstreamBody::new(prefix, lease));
     if link.is_some() || location::leads_elsewhere(&parts.headers) {
         let hands_out = console.kind.hands_out_nodes(&asked_of(out));
         let origin = client.origin(&out.headers, &console.hosts);
@@ -168,8 +164,8 @@ pub fn for_client(
 
 /// Whether the body can be read as JSON as it comes.
 fn is_plain_json(answer: &Answer) -> bool {
-    let headers = answer.response.headers();
-    answer.response.status() == StatusCode::OK
+    let headers = &answer.parts.headers;
+    answer.parts.status == StatusCode::OK
         && !headers.contains_key(header::CONTENT_ENCODING)
         && is_json(headers)
 }
@@ -182,7 +178,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// Reads for as long as the body may be a link: all of a link, which is returned, a few bytes of
 /// anything else, which stay with the answer.
 pub async fn read_start(answer: &mut Answer, console: &Console) -> Result<Option<Bytes>, Refusal> {
-    let reading = read(answer.prefix.take(), &mut answer.incoming);
+    let reading = read(answer.prefix.take(), &mut answer.lease);
     let start = timeout(console.timeouts.body_idle, reading)
         .await
         .map_err(|_elapsed| Refusal::BackendTimeout)??;
@@ -190,16 +186,13 @@ pub async fn read_start(answer: &mut Answer, console: &Console) -> Result<Option
     Ok(json::may_be_location(&start).then_some(start))
 }
 
-async fn read(known: Option<Bytes>, incoming: &mut Incoming) -> Result<Bytes, Refusal> {
+async fn read(known: Option<Bytes>, lease: &mut Lease) -> Result<Bytes, Refusal> {
     let mut start = BytesMut::from(known.unwrap_or_default());
     while json::may_be_location(&start) {
-        let Some(frame) = incoming.frame().await else {
+        let Some(data) = poll_fn(|cx| lease.connection.poll_data(cx)).await else {
             break;
         };
-        let frame = frame.map_err(|_| Refusal::BackendBroken)?;
-        if let Some(data) = frame.data_ref() {
-            start.extend_from_slice(data);
-        }
+        start.extend_from_slice(&data.map_err(|_| Refusal::BackendBroken)?);
         // whatever begins like a link and is none: it must not go out unread
         if start.len() > PREFIX {
             return Err(Refusal::BackendBroken);

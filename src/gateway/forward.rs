@@ -116,7 +116,8 @@ impl Inner {
         {
             return Err(Refusal::CredentialDenied);
         }
-        let spared = self.spares_body(parts);
+        let has_body = !body.is_end_stream();
+        let spared = has_body && self.spares_body(parts);
         // HTTP/2 ends a stream, and knows no `Connection`
         let closes = spared && parts.version <= Version::HTTP_11;
         let upload = if spared {
@@ -125,7 +126,7 @@ impl Inner {
             self.console
                 .upload(body, self.console.retry_buffer, parts.version)
         };
-        if kind.reads_forms() && form::is_form(&parts.headers)? {
+        if has_body && kind.reads_forms() && form::is_form(&parts.headers)? {
             let read = timeout(self.console.timeouts.body_idle, upload.buffer());
             let read = Box::pin(read)
                 .await
@@ -252,10 +253,6 @@ impl Inner {
                 authority: host.as_ref(),
             };
             forwarded::set(&mut headers, self.console.forwarded, &from);
-        }
-        // each try writes its own; the place stays
-        if let Some(cookie) = headers.get_mut(header::COOKIE) {
-            *cookie = HeaderValue::from_static("");
         }
         // framing is ours to write: the body says how long it is
         headers.remove(header::CONTENT_LENGTH);

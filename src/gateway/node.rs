@@ -6,7 +6,7 @@
 
 use std::{pin::pin, rc::Rc, time::Instant};
 
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header, request::Parts};
 use tokio::time::timeout_at;
 
 use super::{console::Console, record::AnsweredBy};
@@ -20,7 +20,12 @@ use crate::{
         node::{self, Scheme},
     },
     server::RequestBody,
-    upstream::{body::UpstreamBody, pool::Pool, wire::ConnectError},
+    upstream::{
+        body::UpstreamBody,
+        http1::{Head, RequestHead},
+        pool::Pool,
+        wire::ConnectError,
+    },
 };
 
 /// Whether a path leads to a node.
@@ -90,17 +95,15 @@ pub async fn forward(
             }
         })?;
     let upload = console.upload(body, 0, parts.version);
-    let mut request = Request::new(upload.reader());
-    *request.method_mut() = parts.method.clone();
-    *request.uri_mut() = path.parse().map_err(|_| Refusal::BadQuery)?;
-    *request.headers_mut() = headers;
-    let mut sent = pin!(lease.sender.send_request(request));
+    let path: Uri = path.parse().map_err(|_| Refusal::BadQuery)?;
+    let head = RequestHead::new(&parts.method, &path).lines(&headers);
+    let mut sent = pin!(lease.connection.exchange(head, upload.reader()));
     let first_byte = console.timeouts.first_byte;
     let end = upload.due(first_byte);
     let mut end = end.unwrap_or_else(|| tokio::time::Instant::now() + first_byte);
-    let response = loop {
+    let Head { mut parts, .. } = loop {
         match timeout_at(end, sent.as_mut()).await {
-            Ok(Ok(response)) => break response,
+            Ok(Ok(head)) => break head,
             Ok(Err(_)) if upload.broken() => return Err(Refusal::BadRequest),
             Ok(Err(_)) => return Err(Refusal::BackendBroken),
             // the time runs from the end of the request: files are large
@@ -112,7 +115,6 @@ pub async fn forward(
         }
     };
     let waited = asked.elapsed();
-    let (mut parts, incoming) = response.into_parts();
     // nobody asked for another protocol
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Refusal::BackendBroken);
@@ -137,7 +139,7 @@ pub async fn forward(
         asked,
         waited,
     });
-    let body = Body::Upstream(UpstreamBody::new(None, false, incoming, lease));
+    let body = Body::Upstream(UpstreamBody::new(None, lease));
     Ok(Response::from_parts(parts, body))
 }
 

@@ -27,6 +27,7 @@ use crate::{
         access::{AccessLog, Entry},
         metrics::ConsoleMetrics,
     },
+    upstream::http1::Fault,
 };
 
 /// Counts and logs one console's answers.
@@ -145,12 +146,12 @@ impl Recorder {
 
 impl HttpBody for Recorded {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Fault;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if let (Poll::Ready(Some(Ok(frame))), Some(line)) = (&polled, &mut self.line)
             && let Some(data) = frame.data_ref()

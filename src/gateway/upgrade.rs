@@ -15,7 +15,7 @@ use crate::{
     identity::headers,
     refusal::Refusal,
     rewrite::set_cookie,
-    server::Tunnel,
+    server::{Far, Tunnel},
     upstream::attempt::{Answer, Outgoing},
 };
 
@@ -66,7 +66,7 @@ pub fn ask(headers: &mut HeaderMap, protocol: HeaderValue) {
 
 /// Whether an answer is a backend's consent.
 pub fn is_consent(answer: &Answer) -> bool {
-    answer.response.status() == StatusCode::SWITCHING_PROTOCOLS
+    answer.parts.status == StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// Makes a backend's consent the client's, with the tunnel that the server then keeps open until the
@@ -79,7 +79,7 @@ pub fn answer(
     tls: bool,
 ) -> Result<Response<Body>, Refusal> {
     let Answer {
-        mut response,
+        mut parts,
         mut lease,
         ..
     } = answer;
@@ -88,20 +88,20 @@ pub fn answer(
         let offered = out.headers.get(header::UPGRADE);
         offered.is_some_and(|offered| offered.as_bytes().eq_ignore_ascii_case(chosen.as_bytes()))
     };
-    let chosen = response.headers().get(header::UPGRADE).filter(same);
+    let chosen = parts.headers.get(header::UPGRADE).filter(same);
     let protocol = chosen.cloned().ok_or(Refusal::BackendBroken)?;
-    let backend = hyper::upgrade::on(&mut response);
+    let held = lease.in_flight.take();
+    let (wire, said) = lease.connection.into_parts();
     let left = session.expires().saturating_sub(unix_now());
     let tunnel = Tunnel {
-        backend,
+        backend: Far::new(wire, said),
         left: Duration::from_secs(left),
         revoked: Arc::new({
             let (sessions, session) = (console.sessions.clone(), Arc::clone(session));
             move || sessions.is_revoked(&session)
         }),
-        held: Arc::new(lease.in_flight.take()),
+        held: Arc::new(held),
     };
-    let (mut parts, ()) = response.into_parts();
     headers::strip_answer(&mut parts.headers);
     set_cookie::apply(
         &mut parts.headers,

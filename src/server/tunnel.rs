@@ -1,13 +1,19 @@
 //! What an upgraded connection becomes: bytes both ways, until either side ends, nothing passes for
 //! too long, or the session is over.
 
-use std::{any::Any, fmt, pin::Pin, rc::Rc, sync::Arc, task::Context, task::Poll, time::Duration};
+use std::{
+    any::Any,
+    fmt,
+    pin::Pin,
+    rc::Rc,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncWriteExt, copy_bidirectional_with_sizes},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional_with_sizes},
     time::{sleep, timeout},
 };
 
@@ -25,13 +31,32 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Tunnel {
     /// The backend's side.
-    pub backend: OnUpgrade,
+    pub backend: Far,
     /// How long it may last.
     pub left: Duration,
     /// Whether it has to end before: a logout.
     pub revoked: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Dropped at its end.
     pub held: Arc<dyn Any + Send + Sync>,
+}
+
+/// The far side of a tunnel: a socket, and what was read from it already. Whoever takes it first has
+/// it; an extension has to be cloneable.
+#[derive(Clone)]
+pub struct Far(Arc<Mutex<Option<Heard>>>);
+
+/// A socket, and what was read from it.
+type Heard = (Box<dyn Socket>, Bytes);
+
+trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
+
+impl Far {
+    /// A socket of which `said` has been read.
+    pub fn new(socket: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, said: Bytes) -> Self {
+        Self(Arc::new(Mutex::new(Some((Box::new(socket), said)))))
+    }
 }
 
 impl fmt::Debug for Tunnel {
@@ -66,7 +91,7 @@ impl Tunnelling {
             // its end is the tunnel's end, whichever side or reason
             tokio::select! {
                 () = over => {}
-                _ended = timeout(left, join(client, early, backend)) => {}
+                _ended = timeout(left, join(client, early, &backend)) => {}
             }
             open.decrement(1);
             drop(held);
@@ -78,10 +103,17 @@ impl Tunnelling {
     }
 }
 
-async fn join(mut client: Watched, early: Bytes, backend: OnUpgrade) -> std::io::Result<()> {
-    let backend = backend.await.map_err(std::io::Error::other)?;
-    let mut backend = TokioIo::new(backend);
+async fn join(mut client: Watched, early: Bytes, backend: &Far) -> std::io::Result<()> {
+    let taken = backend
+        .0
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    let Some((mut backend, said)) = taken else {
+        return Ok(());
+    };
     backend.write_all(&early).await?;
+    client.write_all(&said).await?;
     copy_bidirectional_with_sizes(&mut client, &mut backend, BUFFER, BUFFER).await?;
     Ok(())
 }

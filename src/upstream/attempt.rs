@@ -6,16 +6,14 @@
 use std::{pin::pin, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::Response;
-use http_body::Body as _;
-use hyper::body::Incoming;
+use http::response::Parts;
 use tokio::time::{Instant, timeout};
 
 use super::{
     backend::{Backend, InFlight, State},
     body::look_ahead,
-    client,
     group::{self, Group, Pick, Place, Wanted},
+    http1,
     next::{Outcome, Spent, Step, next},
     pool::{Lease, Pool},
     upload::Upload,
@@ -51,14 +49,10 @@ pub struct Upstream {
 #[derive(Debug)]
 pub struct Answer {
     /// Status and headers as the backend sent them.
-    pub response: Response<()>,
+    pub parts: Parts,
     /// The start of the body, where it had to be looked at.
     pub prefix: Option<Bytes>,
-    /// Nothing comes after that.
-    pub whole: bool,
-    /// The rest.
-    pub incoming: Incoming,
-    /// The connection that it comes on.
+    /// The connection that the rest comes on.
     pub lease: Lease,
     /// Who answered.
     pub backend: Arc<Backend>,
@@ -207,14 +201,14 @@ impl Upstream {
 
     /// Remembers who goes on with what the request is about, or has begun.
     fn note_owner(&self, out: &Outgoing, answer: &Answer) {
-        let status = answer.response.status();
+        let status = answer.parts.status;
         if let Some(word) = &out.owner
             && status.is_success()
         {
             self.group.owners.learn(word, answer.index);
         }
         if let Some(name) = answer.backend.kind.begins_owned()
-            && let Some(word) = answer.response.headers().get(name)
+            && let Some(word) = answer.parts.headers.get(name)
             && let Ok(word) = word.to_str()
         {
             self.group.owners.learn(word, answer.index);
@@ -283,24 +277,17 @@ impl Upstream {
                 }
             },
         };
-        if lease.sender.ready().await.is_err() {
-            return Ok(Tried::without_answer(if lease.reused {
-                Outcome::Unsent
-            } else {
-                Outcome::Broken
-            }));
-        }
         lease.in_flight = Some(InFlight::at(backend, place));
-        let (request, context) = out.to(backend, credential, upload.reader());
-        let mut exchange = pin!(lease.sender.try_send_request(request));
-        let response = match self
+        let (head, context) = out.to(backend, credential);
+        let mut exchange = pin!(lease.connection.exchange(head, upload.reader()));
+        let http1::Head { parts, reason, .. } = match self
             .wait(exchange.as_mut(), backend, upload, may_abandon)
             .await
         {
-            Ok(Ok(response)) => response,
-            Ok(Err(mut error)) => {
-                let unsent = error.take_message().is_some();
-                return Ok(Tried::without_answer(if unsent && lease.reused {
+            Ok(Ok(head)) => head,
+            Ok(Err(failed)) => {
+                tracing::debug!(backend = %backend.key.authority, "{}", failed.fault);
+                return Ok(Tried::without_answer(if failed.unsent && lease.reused {
                     Outcome::Unsent
                 } else {
                     Outcome::Broken
@@ -308,15 +295,13 @@ impl Upstream {
             }
             Err(outcome) => return Ok(Tried::without_answer(outcome)),
         };
-        let reason = client::reason(&response);
-        let (parts, mut incoming) = response.into_parts();
         let head = Head {
             status: parts.status,
             reason: &reason,
             headers: &parts.headers,
         };
         let mut prefix = if backend.kind.needs_body(&head) {
-            match Box::pin(self.prefix(&mut incoming)).await {
+            match Box::pin(self.prefix(&mut lease.connection)).await {
                 Ok(prefix) => Some(prefix),
                 Err(Unread::Broken) => return Ok(Tried::without_answer(Outcome::Broken)),
                 Err(Unread::TimedOut) => return Err(Refusal::BackendTimeout),
@@ -329,22 +314,21 @@ impl Upstream {
         if let Some(context) = context {
             Self::conclude(outcome, &parts.headers, *context)?;
         }
-        let mut whole = false;
         let delivered = matches!(outcome, Outcome::Answer | Outcome::NotHere);
-        if delivered && incoming.size_hint().exact().is_none() {
-            whole = match look_ahead(&mut prefix, &mut incoming).await {
-                Ok(whole) => whole,
-                Err(_) => return Ok(Tried::without_answer(Outcome::Broken)),
-            };
+        if delivered
+            && lease.connection.size_hint().exact().is_none()
+            && look_ahead(&mut prefix, &mut lease.connection)
+                .await
+                .is_err()
+        {
+            return Ok(Tried::without_answer(Outcome::Broken));
         }
         Ok(Tried {
             outcome,
             serial,
             answer: delivered.then(|| Answer {
-                response: Response::from_parts(parts, ()),
+                parts,
                 prefix,
-                whole,
-                incoming,
                 lease,
                 backend: Arc::clone(backend),
                 index,

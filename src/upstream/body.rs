@@ -8,55 +8,51 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use tokio::task::yield_now;
 
-use super::pool::Lease;
+use super::{
+    http1::{Connection, Fault},
+    pool::Lease,
+    upload::SendBody,
+};
 
 /// A body of no more than this is looked at for its end.
 const SMALL: usize = 8 * 1024;
 
 /// Takes along what has come of a body without a length (chunked); `true`: that is all of it, so
-/// that one write carries head and body, and a length says where it ends. Never waits for the
-/// backend.
+/// that one write carries head and body, and a length says where it ends. Does not wait for the
+/// backend for longer than a look at the sockets takes.
 pub(super) async fn look_ahead(
     prefix: &mut Option<Bytes>,
-    incoming: &mut Incoming,
-) -> Result<bool, hyper::Error> {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        loop {
-            let polled = Pin::new(&mut *incoming).poll_frame(cx);
-            let data = match polled? {
-                Poll::Ready(None) => return Poll::Ready(Ok(true)),
-                // a backend's trailers end here
-                Poll::Ready(Some(frame)) => {
-                    yielded = false;
-                    frame.into_data().unwrap_or_default()
-                }
-                Poll::Pending if yielded || prefix.is_none() => return Poll::Ready(Ok(false)),
-                Poll::Pending => {
-                    // the connection's task has been woken, and goes before this one
-                    yielded = true;
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-            };
-            let known = prefix.take().unwrap_or_default();
-            let all = if known.is_empty() {
-                data
-            } else {
-                let mut all = BytesMut::from(known);
-                all.extend_from_slice(&data);
-                all.freeze()
-            };
-            let large = all.len() > SMALL;
-            *prefix = Some(all);
-            if large {
-                return Poll::Ready(Ok(false));
+    connection: &mut Connection<SendBody>,
+) -> Result<bool, Fault> {
+    let mut looked = false;
+    while !connection.has_ended() {
+        let data = match poll_fn(|cx| Poll::Ready(connection.poll_data(cx))).await {
+            Poll::Ready(None) => break,
+            Poll::Ready(Some(data)) => data?,
+            Poll::Pending if looked || prefix.is_none() => return Ok(false),
+            Poll::Pending => {
+                looked = true;
+                yield_now().await;
+                continue;
             }
+        };
+        let known = prefix.take().unwrap_or_default();
+        let all = if known.is_empty() {
+            data
+        } else {
+            let mut all = BytesMut::from(known);
+            all.extend_from_slice(&data);
+            all.freeze()
+        };
+        let large = all.len() > SMALL;
+        *prefix = Some(all);
+        if large {
+            break;
         }
-    })
-    .await
+    }
+    Ok(connection.has_ended())
 }
 
 /// A backend's body, streamed.
@@ -64,34 +60,26 @@ pub(super) async fn look_ahead(
 pub struct UpstreamBody {
     /// The start of the body, where it has been looked at.
     prefix: Option<Bytes>,
-    /// Nothing comes after the prefix.
-    whole: bool,
-    incoming: Incoming,
+    /// Until the body's end, or what broke it off.
     lease: Option<Lease>,
+    /// What broke it off, until it is told.
+    fault: Option<Box<Fault>>,
 }
 
 impl UpstreamBody {
-    /// Takes over what is left of an answer and the connection that it comes on. `whole`: that is
-    /// the prefix alone.
-    pub fn new(prefix: Option<Bytes>, whole: bool, incoming: Incoming, lease: Lease) -> Self {
+    /// Takes over what is left of an answer, and the connection that it comes on.
+    pub fn new(prefix: Option<Bytes>, lease: Lease) -> Self {
         let mut body = Self {
             prefix,
-            whole,
-            incoming,
             lease: Some(lease),
+            fault: None,
         };
-        if body.nothing_comes() {
-            body.finish();
-        }
+        body.give_back_at_end();
         body
     }
 
-    fn nothing_comes(&self) -> bool {
-        self.whole || self.incoming.is_end_stream()
-    }
-
-    fn finish(&mut self) {
-        if let Some(lease) = self.lease.take() {
+    fn give_back_at_end(&mut self) {
+        if let Some(lease) = self.lease.take_if(|lease| lease.connection.has_ended()) {
             lease.give_back();
         }
     }
@@ -99,62 +87,52 @@ impl UpstreamBody {
 
 impl Body for UpstreamBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Fault;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         if let Some(prefix) = self.prefix.take() {
             return Poll::Ready(Some(Ok(Frame::data(prefix))));
         }
-        if self.whole {
-            return Poll::Ready(None);
-        }
-        loop {
-            return Poll::Ready(match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
-                None => {
-                    self.finish();
-                    None
-                }
-                // a backend's trailers end here
-                Some(Ok(frame)) if frame.is_trailers() => continue,
-                Some(Ok(frame)) => Some(Ok(frame)),
-                Some(Err(error)) => {
-                    self.lease = None;
-                    Some(Err(error))
-                }
-            });
+        let Some(lease) = &mut self.lease else {
+            return Poll::Ready(self.fault.take().map(|fault| Err(*fault)));
+        };
+        match ready!(lease.connection.poll_data(cx)) {
+            Some(Err(fault)) => {
+                self.lease = None;
+                self.fault = Some(Box::new(fault));
+                // what came before it goes out first
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            data => {
+                self.give_back_at_end();
+                Poll::Ready(data.map(|data| data.map(Frame::data)))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.prefix.is_none() && self.nothing_comes()
+        self.prefix.is_none() && self.lease.is_none() && self.fault.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let hint = if self.whole {
-            SizeHint::with_exact(0)
-        } else {
-            self.incoming.size_hint()
+        let rest = match &self.lease {
+            Some(lease) => lease.connection.size_hint(),
+            None if self.fault.is_some() => SizeHint::default(),
+            None => SizeHint::with_exact(0),
         };
         let Some(prefix) = &self.prefix else {
-            return hint;
+            return rest;
         };
         let extra = prefix.len() as u64;
         let mut sum = SizeHint::new();
-        sum.set_lower(hint.lower() + extra);
-        if let Some(upper) = hint.upper() {
+        sum.set_lower(rest.lower() + extra);
+        if let Some(upper) = rest.upper() {
             sum.set_upper(upper + extra);
         }
         sum
-    }
-}
-
-impl Drop for UpstreamBody {
-    fn drop(&mut self) {
-        if self.incoming.is_end_stream() {
-            self.finish();
-        }
     }
 }

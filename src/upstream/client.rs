@@ -1,16 +1,15 @@
 //! One request on a connection of its own: how probes, proofs and logins talk to a backend, off
 //! the workers.
 
-use std::{error::Error, net::SocketAddr, time::Duration};
+use std::{future::poll_fn, net::SocketAddr, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Request, StatusCode, header};
-use http_body_util::{BodyExt, Empty};
-use hyper::{client::conn::http1, ext::ReasonPhrase};
-use hyper_util::rt::TokioIo;
+use http::{HeaderMap, Method, StatusCode, Uri, header};
+use http_body_util::Empty;
 
 use super::{
     backend::Backend,
+    http1::{Connection, Fault, Head as Answered, RequestHead},
     wire::{self, ConnectError},
 };
 use crate::{
@@ -53,7 +52,7 @@ pub enum AskError {
     TimedOut,
     /// Not HTTP, or broken off.
     #[error("broken answer: {0}")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] Fault),
 }
 
 impl AskError {
@@ -65,25 +64,14 @@ impl AskError {
 
 /// With TLS 1.3 a server may refuse the gateway's certificate, or its absence, only after the
 /// handshake.
-fn broken(error: hyper::Error) -> AskError {
-    let inner = error.source().and_then(|source| source.downcast_ref());
-    match inner.and_then(TlsFault::alert) {
-        Some(fault) => ConnectError::Tls(fault).into(),
-        None => AskError::Broken(error),
-    }
-}
-
-/// The reason phrase of an answer, also where it is the ordinary one.
-pub fn reason<B>(response: &http::Response<B>) -> Bytes {
-    match response.extensions().get::<ReasonPhrase>() {
-        Some(reason) => Bytes::copy_from_slice(reason.as_bytes()),
-        None => Bytes::from_static(
-            response
-                .status()
-                .canonical_reason()
-                .unwrap_or("")
-                .as_bytes(),
-        ),
+fn broken(fault: Fault) -> AskError {
+    let alert = match &fault {
+        Fault::Io(error) => TlsFault::alert(error),
+        _ => None,
+    };
+    match alert {
+        Some(alert) => ConnectError::Tls(alert).into(),
+        None => AskError::Broken(fault),
     }
 }
 
@@ -112,32 +100,20 @@ async fn exchange(
 ) -> Result<Reply, AskError> {
     let announced = backend.key.send_proxy.map(|version| (version, None));
     let stream = wire::connect(addresses, backend.tls.as_ref(), announced, timeout).await?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(broken)?;
-    let driver = tokio::spawn(connection);
-    let mut request = Request::new(Empty::<Bytes>::new());
-    *request.uri_mut() = target.parse().unwrap_or_default();
-    *request.headers_mut() = headers;
-    request
-        .headers_mut()
-        .insert(header::HOST, backend.host_header.clone());
-    let response = sender.send_request(request).await.map_err(broken)?;
-    let reason = reason(&response);
-    let (parts, mut incoming) = response.into_parts();
+    let mut connection = Connection::new(stream);
+    let uri: Uri = target.parse().unwrap_or_default();
+    let mut head = RequestHead::new(&Method::GET, &uri);
+    head.line(&header::HOST, &backend.host_header);
+    let sent = connection.exchange(head.lines(&headers), Empty::<Bytes>::new());
+    let Answered { parts, reason, .. } = sent.await.map_err(|failed| broken(failed.fault))?;
     let mut body = BytesMut::new();
     while body.len() < PREFIX {
-        match incoming.frame().await {
+        match poll_fn(|cx| connection.poll_data(cx)).await {
             None => break,
-            Some(frame) => {
-                if let Ok(data) = frame.map_err(broken)?.into_data() {
-                    body.extend_from_slice(&data);
-                }
-            }
+            Some(data) => body.extend_from_slice(&data.map_err(broken)?),
         }
     }
     body.truncate(PREFIX);
-    driver.abort();
     Ok(Reply {
         status: parts.status,
         reason,

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{body::UpstreamBody, group::Group};
+use super::{body::UpstreamBody, group::Group, http1::Fault};
 use crate::{kinds::Kind, rewrite::addresses::Addresses};
 
 /// A coordinator's body, streamed and rewritten.
@@ -46,12 +46,12 @@ impl CoordinatorBody {
 
 impl Body for CoordinatorBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Fault;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let this = &mut *self;
         loop {
             if let Some(piece) = this.addresses.pop() {

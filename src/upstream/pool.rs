@@ -11,11 +11,9 @@ use std::{
     time::Duration,
 };
 
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-
 use super::{
     backend::InFlight,
+    http1::Connection,
     upload::SendBody,
     wire::{self, Announced, ConnectError},
 };
@@ -30,8 +28,6 @@ const MAX_AGE: u32 = 16;
 /// In ticks, for methods that must not be sent twice, where the backend's closing would be a lost
 /// request.
 const MAX_AGE_UNSAFE: u32 = 4;
-/// The largest response head that a backend may send, as for clients.
-const MAX_HEAD: usize = 64 * 1024;
 
 /// Idle connections to one backend.
 #[derive(Debug, Default)]
@@ -46,7 +42,7 @@ pub struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<SendBody>,
+    connection: Box<Connection<SendBody>>,
     since: u32,
 }
 
@@ -55,7 +51,7 @@ struct Idle {
 pub struct Lease {
     pool: Rc<Pool>,
     /// The connection.
-    pub sender: SendRequest<SendBody>,
+    pub connection: Box<Connection<SendBody>>,
     /// It served an earlier request.
     pub reused: bool,
     /// It was announced as one client's, and is nobody else's afterwards.
@@ -71,8 +67,8 @@ impl Pool {
     pub fn take(self: &Rc<Self>, safe: bool) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
         let max_age = if safe { MAX_AGE } else { MAX_AGE_UNSAFE };
-        while let Some(top) = idle.pop() {
-            if top.sender.is_closed() {
+        while let Some(mut top) = idle.pop() {
+            if top.connection.is_closed() {
                 continue;
             }
             if self.ticks.get().wrapping_sub(top.since) > max_age {
@@ -86,7 +82,7 @@ impl Pool {
             }
             return Some(Lease {
                 pool: Rc::clone(self),
-                sender: top.sender,
+                connection: top.connection,
                 reused: true,
                 single: false,
                 moves: self.moves.get(),
@@ -106,18 +102,9 @@ impl Pool {
         timeout: Duration,
     ) -> Result<Lease, ConnectError> {
         let stream = wire::connect(addresses, tls, announced, timeout).await?;
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(MAX_HEAD)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(std::io::Error::other)?;
-        tokio::task::spawn_local(async move {
-            // its errors reach the request that suffers from them
-            let _ = connection.with_upgrades().await;
-        });
         Ok(Lease {
             pool: Rc::clone(self),
-            sender,
+            connection: Box::new(Connection::new(stream)),
             reused: false,
             single: announced.is_some(),
             moves: self.moves.get(),
@@ -135,9 +122,9 @@ impl Pool {
         }
         let now = self.ticks.get().wrapping_add(1);
         self.ticks.set(now);
-        self.idle
-            .borrow_mut()
-            .retain(|idle| !idle.sender.is_closed() && now.wrapping_sub(idle.since) <= MAX_AGE);
+        self.idle.borrow_mut().retain_mut(|idle| {
+            !idle.connection.is_closed() && now.wrapping_sub(idle.since) <= MAX_AGE
+        });
     }
 
     /// Drops all idle connections.
@@ -149,13 +136,13 @@ impl Pool {
 impl Lease {
     /// Gives the connection back.
     pub fn give_back(self) {
-        if self.single || self.sender.is_closed() || self.moves != self.pool.moves.get() {
+        if self.single || !self.connection.is_reusable() || self.moves != self.pool.moves.get() {
             return;
         }
         let mut idle = self.pool.idle.borrow_mut();
         if idle.len() < MAX_IDLE {
             idle.push(Idle {
-                sender: self.sender,
+                connection: self.connection,
                 since: self.pool.ticks.get(),
             });
         }

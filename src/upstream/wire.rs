@@ -1,8 +1,18 @@
 //! A connection to a backend, plain or in TLS.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Waker},
+    time::Duration,
+};
 
-use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf},
+    net::TcpStream,
+    time::timeout,
+};
 use tokio_rustls::client::TlsStream;
 
 use crate::{
@@ -12,6 +22,25 @@ use crate::{
 
 /// A backend's socket.
 pub type Wire = Socket<TlsStream<TcpStream>>;
+
+impl Wire {
+    /// Whether the server has neither closed nor said anything; a byte that it said is lost. Asks the
+    /// kernel only where the socket is known to be readable.
+    pub fn is_silent(&mut self) -> bool {
+        let mut byte = [0];
+        match self {
+            Self::Plain(tcp) => tcp
+                .try_read(&mut byte)
+                .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock),
+            // what is no data, as a session ticket, is rustls' own
+            Self::Tls(tls) => {
+                let mut cx = Context::from_waker(Waker::noop());
+                let read = Pin::new(tls).poll_read(&mut cx, &mut ReadBuf::new(&mut byte));
+                read.is_pending()
+            }
+        }
+    }
+}
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]

@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
 
 use crate::{
     gss::ClientToken,
-    upstream::{backend::Backend, login::Credential, upload::SendBody},
+    upstream::{backend::Backend, http1::RequestHead, login::Credential},
 };
 
 /// A request as every try sends it.
@@ -16,8 +16,8 @@ pub struct Outgoing {
     pub method: Method,
     /// Path and query in origin form.
     pub target: Uri,
-    /// Headers without what the gateway logs in with. `Host` and `Cookie` are set anew for each
-    /// try, whatever stands here (where they stand already, that costs no room).
+    /// Headers. `Host`, `Cookie` and `Authorization` are written anew for each try, whatever stands
+    /// here.
     pub headers: HeaderMap,
     /// The client's cookies for this backend; the login cookie joins them.
     pub cookies: Option<HeaderValue>,
@@ -30,45 +30,35 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// The request for one backend; with it what the mutual token is checked with, where a fresh
-    /// token is sent.
+    /// The request's head for one backend; with it what the mutual token is checked with, where a
+    /// fresh token is sent.
     pub(super) fn to(
         &self,
         backend: &Backend,
         credential: Credential,
-        body: SendBody,
-    ) -> (Request<SendBody>, Option<Box<ClientToken>>) {
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.target.clone();
-        let mut headers = self.headers.clone();
-        headers.insert(header::HOST, backend.host_header.clone());
+    ) -> (RequestHead, Option<Box<ClientToken>>) {
+        let mut head = RequestHead::new(&self.method, &self.target);
+        head.line(&header::HOST, &backend.host_header);
         let mut context = None;
-        let cookie = match credential {
-            Credential::None => self.cookies.clone(),
-            Credential::Cookie(login) => Some(match &self.cookies {
-                None => login.value.clone(),
-                Some(cookies) => joined(&login.value, cookies),
-            }),
+        let mut login = None;
+        match credential {
+            Credential::None => {}
+            Credential::Cookie(cookie) => login = Some(cookie),
             Credential::Token(value, verifier) => {
-                headers.insert(header::AUTHORIZATION, value);
+                head.line(&header::AUTHORIZATION, &value);
                 context = Some(verifier);
-                self.cookies.clone()
             }
-        };
-        match cookie {
-            Some(cookie) => headers.insert(header::COOKIE, cookie),
-            None => headers.remove(header::COOKIE),
-        };
-        *request.headers_mut() = headers;
-        (request, context)
+        }
+        let cookies = [
+            login.as_deref().map(|login| &login.value),
+            self.cookies.as_ref(),
+        ];
+        head.joined(&header::COOKIE, "; ", cookies.into_iter().flatten());
+        for (name, value) in &self.headers {
+            if ![header::HOST, header::COOKIE, header::AUTHORIZATION].contains(name) {
+                head.line(name, value);
+            }
+        }
+        (head, context)
     }
-}
-
-fn joined(login: &HeaderValue, cookies: &HeaderValue) -> HeaderValue {
-    let mut both = Vec::with_capacity(login.len() + 2 + cookies.len());
-    both.extend_from_slice(login.as_bytes());
-    both.extend_from_slice(b"; ");
-    both.extend_from_slice(cookies.as_bytes());
-    HeaderValue::from_bytes(&both).unwrap_or_else(|_| login.clone())
 }

@@ -1,22 +1,30 @@
 //! What a backend's answer means for the attempt loop.
 
+use std::future::poll_fn;
+
 use bytes::{Bytes, BytesMut};
 use http::{StatusCode, header, response::Parts};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::{Outgoing, Upstream};
 use crate::{
     kinds::{Asked, Head, PREFIX, Verdict},
     refusal::Refusal,
-    upstream::{backend::Backend, next::Outcome},
+    upstream::{
+        backend::Backend,
+        http1::{Connection, Fault},
+        next::Outcome,
+        upload::SendBody,
+    },
 };
 
 impl Upstream {
     /// Reads as much of the body as the kind has to see; `Err`: there is no answer to be judged.
-    pub(super) async fn prefix(&self, incoming: &mut Incoming) -> Result<Bytes, Unread> {
-        match timeout(self.timeouts.body_idle, read_prefix(incoming)).await {
+    pub(super) async fn prefix(
+        &self,
+        connection: &mut Connection<SendBody>,
+    ) -> Result<Bytes, Unread> {
+        match timeout(self.timeouts.body_idle, read_prefix(connection)).await {
             Ok(Ok(bytes)) => Ok(bytes),
             Ok(Err(_)) => Err(Unread::Broken),
             Err(_) => Err(Unread::TimedOut),
@@ -78,16 +86,12 @@ pub(super) enum Unread {
     TimedOut,
 }
 
-async fn read_prefix(incoming: &mut Incoming) -> Result<Bytes, hyper::Error> {
+async fn read_prefix(connection: &mut Connection<SendBody>) -> Result<Bytes, Fault> {
     let mut read = BytesMut::new();
     while read.len() < PREFIX {
-        match incoming.frame().await {
+        match poll_fn(|cx| connection.poll_data(cx)).await {
             None => break,
-            Some(frame) => {
-                if let Ok(data) = frame?.into_data() {
-                    read.extend_from_slice(&data);
-                }
-            }
+            Some(data) => read.extend_from_slice(&data?),
         }
     }
     Ok(read.freeze())

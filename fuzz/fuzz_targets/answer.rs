@@ -1,0 +1,52 @@
+//! `upstream::http1`: an answer's head and body are the same in whatever pieces they come.
+#![no_main]
+
+use bytes::BytesMut;
+use libfuzzer_sys::fuzz_target;
+use spnegate::upstream::http1::{Fault, parse};
+
+/// Status, body, whether the connection may go on, and what is left of the input.
+fn read(pieces: &[&[u8]], to_head: bool) -> Option<Result<(u16, Vec<u8>, bool, Vec<u8>), Fault>> {
+    let mut input = BytesMut::new();
+    let mut pieces = pieces.iter();
+    let mut scanned = 0;
+    let mut head = loop {
+        match parse(&mut input, &mut scanned, to_head) {
+            Err(fault) => return Some(Err(fault)),
+            Ok(Some(head)) => break head,
+            Ok(None) => input.extend_from_slice(pieces.next()?),
+        }
+    };
+    let mut body = Vec::new();
+    while !head.decoder.has_ended() {
+        match head.decoder.decode(&mut input) {
+            Err(fault) => return Some(Err(fault)),
+            Ok(Some(data)) => body.extend_from_slice(&data),
+            Ok(None) if head.decoder.has_ended() => {}
+            Ok(None) => match pieces.next() {
+                Some(piece) => input.extend_from_slice(piece),
+                None => {
+                    if let Err(fault) = head.decoder.close() {
+                        return Some(Err(fault));
+                    }
+                }
+            },
+        }
+    }
+    for piece in pieces {
+        input.extend_from_slice(piece);
+    }
+    Some(Ok((head.parts.status.as_u16(), body, head.keep_alive, input.to_vec())))
+}
+
+fuzz_target!(|input: (&[u8], u8, bool)| {
+    let (answer, size, to_head) = input;
+    let whole = read(&[answer], to_head);
+    let pieces: Vec<_> = answer.chunks(usize::from(size).max(1)).collect();
+    let pieces = read(&pieces, to_head);
+    let sound = |read| match read {
+        Some(Ok(read)) => Some(read),
+        Some(Err(_)) | None => None,
+    };
+    assert_eq!(sound(pieces), sound(whole));
+});

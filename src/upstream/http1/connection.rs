@@ -1,0 +1,354 @@
+//! A connection: sends a request and reads the answer to it, both at once where the body is long.
+
+use std::{
+    fmt,
+    io::{self, IoSlice},
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use http_body::Body;
+use tokio::io::{AsyncReadExt, AsyncWrite};
+
+use super::{Decoder, Fault, Head, Length, RequestHead, head};
+use crate::upstream::wire::Wire;
+
+/// What is read at once, in bytes: at first, and at most, where the server fills it each time.
+const WINDOW: usize = 8 * 1024;
+const MAX_WINDOW: usize = 128 * 1024;
+
+/// One connection to a backend; `B` are the bodies that it sends.
+pub struct Connection<B> {
+    wire: Wire,
+    input: BytesMut,
+    /// Bytes of the input in which no head ends.
+    scanned: usize,
+    window: usize,
+    sending: Option<Sending<B>>,
+    decoder: Decoder,
+    to_head: bool,
+    /// Something of the request has been written.
+    begun: bool,
+    /// Why the rest of it was not.
+    lost: Option<Fault>,
+    keep_alive: bool,
+}
+
+/// A request on its way out.
+struct Sending<B> {
+    /// Goes before the data: the head, or a chunk's size; so much of it is written.
+    front: Vec<u8>,
+    written: usize,
+    data: Bytes,
+    /// Until its end.
+    body: Option<B>,
+    /// Bytes that the body has still to give; `None`: it goes in chunks.
+    left: Option<u64>,
+    /// No chunk has been sent yet.
+    first: bool,
+}
+
+/// The future of [`Connection::exchange`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Exchange<'c, B>(&'c mut Connection<B>);
+
+/// There is no answer.
+#[derive(Debug)]
+pub struct Failed {
+    /// The server has seen nothing of the request.
+    pub unsent: bool,
+    /// Why.
+    pub fault: Fault,
+}
+
+// === impl Connection ===
+
+impl<B> Connection<B>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
+{
+    /// A connection that nothing was said on yet.
+    pub fn new(wire: Wire) -> Self {
+        Self {
+            wire,
+            input: BytesMut::new(),
+            scanned: 0,
+            window: WINDOW,
+            sending: None,
+            decoder: Decoder::Ended,
+            to_head: false,
+            begun: false,
+            lost: None,
+            keep_alive: true,
+        }
+    }
+
+    /// Whether an idle connection is of no use any more: the server has closed it, or speaks unasked.
+    pub fn is_closed(&mut self) -> bool {
+        !self.is_reusable() || !self.wire.is_silent()
+    }
+
+    /// Whether a request may be sent: what was asked before is answered, and more may be asked.
+    pub fn is_reusable(&self) -> bool {
+        self.keep_alive
+            && self.decoder.has_ended()
+            && self.sending.is_none()
+            && self.input.is_empty()
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    pub fn exchange(&mut self, head: RequestHead, body: B) -> Exchange<'_, B> {
+        self.to_head = head.is_to_head();
+        let length = Length::of(&body);
+        if length != Length::None && head.gives_no_meaning_to_a_body() {
+            self.keep_alive = false;
+        }
+        self.begun = false;
+        self.lost = None;
+        self.window = WINDOW;
+        self.sending = Some(Sending {
+            front: head.end(length),
+            written: 0,
+            data: Bytes::new(),
+            body: (length != Length::None).then_some(body),
+            left: match length {
+                Length::None => Some(0),
+                Length::Known(bytes) => Some(bytes),
+                Length::Unknown => None,
+            },
+            first: true,
+        });
+        Exchange(self)
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Failed>> {
+        match self.poll_send(cx) {
+            Poll::Pending | Poll::Ready(Ok(())) => {}
+            // who hangs up while it is still being sent to may have answered before
+            Poll::Ready(Err(fault @ Fault::Io(_))) if self.begun => self.lost = Some(fault),
+            Poll::Ready(Err(fault)) => return Poll::Ready(Err(self.failed(fault))),
+        }
+        loop {
+            match head::parse(&mut self.input, &mut self.scanned, self.to_head) {
+                Ok(Some(head)) => {
+                    self.keep_alive &= head.keep_alive;
+                    self.decoder = head.decoder;
+                    return Poll::Ready(Ok(head));
+                }
+                Ok(None) => {}
+                Err(fault) => return Poll::Ready(Err(self.failed(fault))),
+            }
+            let fault = match ready!(self.poll_read(cx)) {
+                Ok(0) => Fault::Closed,
+                Ok(_) => continue,
+                Err(error) => error.into(),
+            };
+            let fault = self.lost.take().unwrap_or(fault);
+            return Poll::Ready(Err(self.failed(fault)));
+        }
+    }
+
+    fn failed(&mut self, fault: Fault) -> Failed {
+        self.keep_alive = false;
+        Failed {
+            unsent: !self.begun,
+            fault,
+        }
+    }
+
+    /// The next piece of the answer's body; goes on sending the request meanwhile.
+    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        // an answer that comes before the end of its request counts, even if the rest cannot be sent
+        let _sent = self.poll_send(cx);
+        loop {
+            match self.decoder.decode(&mut self.input) {
+                Ok(Some(data)) => return Poll::Ready(Some(Ok(data))),
+                Ok(None) if self.decoder.has_ended() => return Poll::Ready(None),
+                Ok(None) => {}
+                Err(fault) => return Poll::Ready(Some(Err(self.failed(fault).fault))),
+            }
+            let read = match ready!(self.poll_read(cx)) {
+                Ok(0) => self.decoder.close(),
+                Ok(_) => Ok(()),
+                Err(error) => Err(error.into()),
+            };
+            if let Err(fault) = read {
+                return Poll::Ready(Some(Err(self.failed(fault).fault)));
+            }
+        }
+    }
+
+    /// Whether the answer's body has ended.
+    pub const fn has_ended(&self) -> bool {
+        self.decoder.has_ended()
+    }
+
+    /// What of the answer's body is to come.
+    pub fn size_hint(&self) -> http_body::SizeHint {
+        self.decoder.size_hint()
+    }
+
+    /// The socket, and what has been read from it: after a 101 they speak another protocol.
+    pub fn into_parts(self) -> (Wire, Bytes) {
+        (self.wire, self.input.freeze())
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let room = self.input.capacity() - self.input.len();
+        if room < self.window / 2 {
+            self.input.reserve(self.window);
+        }
+        let room = self.input.capacity() - self.input.len();
+        let read = ready!(pin!(self.wire.read_buf(&mut self.input)).poll(cx))?;
+        if read == room {
+            self.window = (2 * self.window).min(MAX_WINDOW);
+        }
+        Poll::Ready(Ok(read))
+    }
+
+    /// Sends as much as goes; after a fault nothing more is sent.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        let Some(sending) = &mut self.sending else {
+            return Poll::Ready(Ok(()));
+        };
+        let sent = ready!(sending.poll(cx, &mut self.wire, &mut self.begun));
+        self.sending = None;
+        if sent.is_err() {
+            self.keep_alive = false;
+        }
+        Poll::Ready(sent)
+    }
+}
+
+impl<B> fmt::Debug for Connection<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("wire", &self.wire)
+            .field("decoder", &self.decoder)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Exchange ===
+
+impl<B> Future for Exchange<'_, B>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
+{
+    type Output = Result<Head, Failed>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll_head(cx)
+    }
+}
+
+// === impl Sending ===
+
+impl<B> Sending<B>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
+{
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        wire: &mut Wire,
+        begun: &mut bool,
+    ) -> Poll<Result<(), Fault>> {
+        loop {
+            if self.data.is_empty() && self.body.is_some() {
+                self.gather(cx)?;
+            }
+            let front = &self.front[self.written..];
+            let written = match (front, &*self.data) {
+                ([], []) => {
+                    ready!(Pin::new(&mut *wire).poll_flush(cx))?;
+                    return match self.body {
+                        None => Poll::Ready(Ok(())),
+                        Some(_) => Poll::Pending,
+                    };
+                }
+                ([], data) => Pin::new(&mut *wire).poll_write(cx, data),
+                (front, []) => Pin::new(&mut *wire).poll_write(cx, front),
+                (front, data) => {
+                    let both = [IoSlice::new(front), IoSlice::new(data)];
+                    Pin::new(&mut *wire).poll_write_vectored(cx, &both)
+                }
+            };
+            let written = ready!(written)?;
+            if written == 0 {
+                return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
+            }
+            *begun = true;
+            let of_front = written.min(front.len());
+            self.written += of_front;
+            self.data.advance(written - of_front);
+        }
+    }
+
+    /// Fetches more of the body, if there is more by now.
+    fn gather(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
+        while let Some(body) = &mut self.body
+            && let Poll::Ready(frame) = Pin::new(body).poll_frame(cx)
+        {
+            match frame {
+                None => self.end()?,
+                Some(Err(error)) => return Err(Fault::Upload(error.into())),
+                Some(Ok(frame)) => {
+                    // trailers are nobody's to send
+                    let Ok(data) = frame.into_data() else {
+                        continue;
+                    };
+                    if data.is_empty() {
+                        continue;
+                    }
+                    self.announce(data.len())?;
+                    self.data = data;
+                    if self.body.as_ref().is_some_and(Body::is_end_stream) && self.left.is_some() {
+                        self.end()?;
+                    }
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A piece of the body is to follow.
+    fn announce(&mut self, size: usize) -> Result<(), Fault> {
+        if let Some(left) = &mut self.left {
+            *left = left
+                .checked_sub(size as u64)
+                .ok_or_else(|| Fault::Upload("the body is longer than was said".into()))?;
+            return Ok(());
+        }
+        let line = format!("{}{size:X}\r\n", if self.first { "" } else { "\r\n" });
+        self.first = false;
+        self.say(line.as_bytes());
+        Ok(())
+    }
+
+    /// The body has ended.
+    fn end(&mut self) -> Result<(), Fault> {
+        self.body = None;
+        match self.left {
+            Some(0) => {}
+            Some(_) => return Err(Fault::Upload("the body is shorter than was said".into())),
+            None if self.first => self.say(b"0\r\n\r\n"),
+            None => self.say(b"\r\n0\r\n\r\n"),
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, bytes: &[u8]) {
+        if self.written == self.front.len() {
+            self.front.clear();
+            self.written = 0;
+        }
+        self.front.extend_from_slice(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests;
