@@ -31,6 +31,7 @@ use http_body::Body;
 use ipnet::IpNet;
 use tokio::sync::watch;
 
+mod acceptor;
 mod connection;
 mod exchange;
 pub mod forwarded_for;
@@ -40,6 +41,7 @@ pub(crate) mod listen;
 mod multiplex;
 pub mod proxy_protocol;
 mod redirect;
+mod seats;
 pub(crate) mod sources;
 mod stream;
 mod timers;
@@ -48,6 +50,7 @@ mod tunnel;
 mod watched;
 mod worker;
 
+use self::seats::Seats;
 pub use self::{
     incoming::RequestBody,
     listen::BindError,
@@ -226,6 +229,7 @@ struct Shared {
     timeouts: ServerTimeouts,
     max_connections: usize,
     connections: AtomicUsize,
+    seats: Seats,
     places: Option<Arc<sources::Places>>,
 }
 
@@ -275,10 +279,12 @@ where
         listeners,
     } = options;
     let (addresses, sockets) = listen::bind(&listeners, workers.max(1))?;
+    let (seats, handed) = Seats::new(sockets.len(), listeners.len());
     let shared = Arc::new(Shared {
         timeouts,
         max_connections,
         connections: AtomicUsize::new(0),
+        seats,
         places: max_connections_per_address.map(sources::Places::new),
     });
     let (orders, order) = watch::channel(Order::Serve);
@@ -289,14 +295,14 @@ where
         threads: Vec::with_capacity(sockets.len()),
     };
     let (started, starts) = mpsc::channel::<io::Result<()>>();
-    for (index, sockets) in sockets.into_iter().enumerate() {
-        let listeners = worker::Listeners::new(listeners.clone(), sockets);
+    for (index, (sockets, handed)) in sockets.into_iter().zip(handed).enumerate() {
+        let listeners = worker::Listeners::new(listeners.clone(), sockets, handed);
         let (shared, order) = (Arc::clone(&server.shared), order.clone());
         let (make, started) = (make.clone(), started.clone());
         let thread = thread::Builder::new()
             .name(format!("worker-{index}"))
             .spawn(move || {
-                worker::run(listeners, shared, order, started, || {
+                worker::run(index, listeners, shared, order, started, || {
                     make(WorkerIndex(index))
                 })
             })

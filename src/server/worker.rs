@@ -3,19 +3,18 @@
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
-    io,
-    net::{self, SocketAddr},
+    io, net,
     rc::Rc,
     sync::{Arc, atomic::Ordering, mpsc},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use hyper::server::conn::{http1, http2};
 use metrics::{Counter, Gauge};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     runtime::{Builder, LocalOptions},
-    sync::{Notify, watch},
+    sync::{Notify, mpsc::UnboundedReceiver, watch},
     task::{JoinHandle, spawn_local},
     time,
 };
@@ -23,11 +22,12 @@ use tokio::{
 use crate::{
     refusal::Refusal,
     server::{
-        ConnInfo, Drained, HttpService, Listener, ListenerId, Order, Role, Shared, Sources, Tls,
-        connection::{Connection, LocalExecutor},
+        Drained, HttpService, Listener, ListenerId, Order, Shared, Sources,
+        acceptor::Acceptor,
+        connection::LocalExecutor,
         contains,
-        redirect::RedirectService,
-        timers::{Clock, HASTE, Limits, Phase, State},
+        seats::Handed,
+        timers::{Clock, HASTE, Limits, State},
     },
     telemetry::metrics as names,
 };
@@ -45,17 +45,18 @@ const HEADER_LIST: u32 = 128 * 1024;
 const MAX_RESETS: usize = 32;
 /// Streams that a client may have spoilt by breaking the protocol; one more ends the connection.
 const MAX_ERRORS: usize = 1024;
-/// How long a worker that has no file descriptor left waits before it accepts again.
-const OUT_OF_FILES: Duration = Duration::from_millis(50);
-
-/// A worker's sockets with what is spoken on them.
-pub(super) struct Listeners(Vec<(net::TcpListener, Role, Sources)>);
+/// A worker's sockets with what is spoken on them, and what other workers hand over.
+pub(super) struct Listeners(Vec<(net::TcpListener, UnboundedReceiver<Handed>, Listener)>);
 
 impl Listeners {
-    pub(super) fn new(listeners: Vec<Listener>, sockets: Vec<net::TcpListener>) -> Self {
-        let all = sockets.into_iter().zip(listeners);
+    pub(super) fn new(
+        listeners: Vec<Listener>,
+        sockets: Vec<net::TcpListener>,
+        handed: Vec<UnboundedReceiver<Handed>>,
+    ) -> Self {
+        let all = sockets.into_iter().zip(handed).zip(listeners);
         Self(
-            all.map(|(socket, listener)| (socket, listener.role, listener.sources))
+            all.map(|((socket, handed), listener)| (socket, handed, listener))
                 .collect(),
         )
     }
@@ -66,9 +67,10 @@ pub(super) struct Worker {
     pub(super) http1: http1::Builder,
     pub(super) http2: http2::Builder<LocalExecutor>,
     pub(super) tls_failures: Counter,
-    clock: Rc<Clock>,
+    pub(super) clock: Rc<Clock>,
     limits: Limits,
-    shared: Arc<Shared>,
+    pub(super) index: usize,
+    pub(super) shared: Arc<Shared>,
     live: RefCell<Vec<Rc<State>>>,
     /// Connections that were just taken up, and when.
     fresh: RefCell<VecDeque<(Rc<State>, u32)>>,
@@ -81,6 +83,7 @@ pub(super) struct Worker {
 
 /// A worker thread's whole life; says on `started` when it serves or why it cannot.
 pub(super) fn run<S: HttpService>(
+    index: usize,
     listeners: Listeners,
     shared: Arc<Shared>,
     order: watch::Receiver<Order>,
@@ -98,21 +101,22 @@ pub(super) fn run<S: HttpService>(
             return Drained::default();
         }
     };
-    let worker = Rc::new(Worker::new(shared));
+    let worker = Rc::new(Worker::new(index, shared));
     runtime.block_on(async move {
         let service = Rc::new(make());
         let acceptors: io::Result<Vec<_>> = listeners
             .0
             .into_iter()
             .enumerate()
-            .map(|(index, (socket, role, sources))| {
+            .map(|(index, (socket, handed, listener))| {
                 let socket = TcpListener::from_std(socket)?;
                 let acceptor = Acceptor {
                     worker: Rc::clone(&worker),
                     id: ListenerId(index),
                     socket,
-                    role,
-                    sources: Rc::new(sources),
+                    handed,
+                    role: listener.role,
+                    sources: Rc::new(listener.sources),
                 };
                 Ok(spawn_local(
                     acceptor.run(Rc::clone(&service), order.clone()),
@@ -136,7 +140,7 @@ pub(super) fn run<S: HttpService>(
 // === impl Worker ===
 
 impl Worker {
-    fn new(shared: Arc<Shared>) -> Self {
+    fn new(index: usize, shared: Arc<Shared>) -> Self {
         let mut http1 = http1::Builder::new();
         http1
             .max_buf_size(BUFFER)
@@ -160,6 +164,7 @@ impl Worker {
             tls_failures: metrics::counter!(names::TLS_FAILURES),
             clock: Rc::default(),
             limits: Limits::new(shared.timeouts),
+            index,
             shared,
             live: RefCell::default(),
             fresh: RefCell::default(),
@@ -264,6 +269,7 @@ impl Worker {
             moved.slot.set(slot);
         }
         self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        self.shared.seats.free(self.index);
         self.connections.decrement(1);
         self.finished.set(self.finished.get() + 1);
         if live.is_empty() {
@@ -290,7 +296,7 @@ impl Worker {
     }
 
     /// Whether one more connection may be held; [`Worker::leave`] gives the place back.
-    fn admit(&self) -> bool {
+    pub(super) fn admit(&self) -> bool {
         let before = self.shared.connections.fetch_add(1, Ordering::Relaxed);
         if before < self.shared.max_connections {
             self.connections.increment(1);
@@ -300,101 +306,4 @@ impl Worker {
         self.refused.increment(1);
         false
     }
-}
-
-// === impl Acceptor ===
-
-/// One listener of one worker.
-struct Acceptor {
-    worker: Rc<Worker>,
-    id: ListenerId,
-    socket: TcpListener,
-    role: Role,
-    sources: Rc<Sources>,
-}
-
-impl Acceptor {
-    async fn run<S: HttpService>(self, service: Rc<S>, mut order: watch::Receiver<Order>) {
-        let redirect = match &self.role {
-            Role::Redirect(redirect) => Some(Rc::new(RedirectService::new(redirect.clone()))),
-            Role::Plain | Role::Tls(_) => None,
-        };
-        let spawn = |tcp, peer| match &redirect {
-            Some(redirect) => self.spawn(redirect, tcp, peer),
-            None => self.spawn(&service, tcp, peer),
-        };
-        let mut warned = false;
-        loop {
-            tokio::select! {
-                accepted = self.socket.accept() => match accepted {
-                    Ok((tcp, peer)) => spawn(tcp, peer),
-                    Err(error) if is_about_one(&error) => {}
-                    Err(error) => {
-                        if !warned {
-                            tracing::error!(%error, "cannot accept connections; is the limit on open files too low?");
-                            warned = true;
-                        }
-                        time::sleep(OUT_OF_FILES).await;
-                    }
-                },
-                changed = order.changed() => {
-                    if changed.is_err() || matches!(*order.borrow(), Order::Drain(_)) {
-                        break;
-                    }
-                }
-            }
-        }
-        // what the kernel has accepted for this socket would be reset: tokio's readiness may be
-        // older than the queue, so ask the queue itself
-        let Ok(socket) = socket2::SockRef::from(&self.socket).try_clone() else {
-            return;
-        };
-        let socket: net::TcpListener = socket.into();
-        while let Ok((tcp, peer)) = socket.accept() {
-            if tcp.set_nonblocking(true).is_ok()
-                && let Ok(tcp) = TcpStream::from_std(tcp)
-            {
-                spawn(tcp, peer);
-            }
-        }
-    }
-
-    fn spawn<S: HttpService>(&self, service: &Rc<S>, tcp: TcpStream, peer: SocketAddr) {
-        let worker = &self.worker;
-        // over the limit: dropping the socket closes it
-        let Ok(local) = tcp.local_addr() else { return };
-        if !worker.admit() {
-            return;
-        }
-        let (tls, phase) = match &self.role {
-            Role::Tls(tls) => (Some::<&Tls>(tls), Phase::Handshake),
-            Role::Plain | Role::Redirect(_) => (None, Phase::Idle),
-        };
-        let info = Arc::new(ConnInfo::new(peer, local, self.id, tls.is_some()));
-        let expects_header = self.sources.expects_header(peer.ip());
-        let phase = if expects_header {
-            Phase::Handshake
-        } else {
-            phase
-        };
-        let state = State::new(info, Rc::clone(&worker.clock), phase);
-        let mut connection = Connection::new(Rc::clone(worker), state, Rc::clone(service));
-        if expects_header {
-            connection.expect_header(tcp, tls.cloned(), &self.sources);
-        } else if connection.welcome(&self.sources) {
-            connection.begin(tcp, tls);
-        }
-        spawn_local(connection);
-    }
-}
-
-/// Errors of `accept` that concern the one connection which was to be accepted.
-fn is_about_one(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::Interrupted
-    )
 }

@@ -33,6 +33,26 @@ fn pipelined_requests_are_answered_in_order() {
     }
 }
 
+/// The kernel's hash alone gives one of two workers all of four connections once in eight times.
+#[test]
+fn connections_are_shared_among_the_workers() {
+    let server = server().run();
+    let mut all: Vec<_> = (0..8).map(|_| server.connect()).collect();
+    let worker = |tcp: &mut TcpStream| {
+        tcp.write_all(b"GET /worker HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap();
+        answer(tcp).1
+    };
+    let mut workers: Vec<_> = all.iter_mut().map(worker).collect();
+    workers.sort();
+    let expected = [["worker-0"; 4], ["worker-1"; 4]].concat();
+    assert_eq!(workers, expected);
+    // they stay where they are
+    let mut again: Vec<_> = all.iter_mut().map(worker).collect();
+    again.sort();
+    assert_eq!(again, workers);
+}
+
 #[test]
 fn a_login_slot_belongs_to_one_connection() {
     let server = server().run();

@@ -71,6 +71,10 @@ impl Echo {
                 *response.status_mut() = StatusCode::UNAUTHORIZED;
                 return response;
             }
+            "/worker" => {
+                let thread = thread::current();
+                return Response::new(Full::from(thread.name().unwrap_or_default().to_owned()));
+            }
             "/big" => return Response::new(Full::from(vec![b'x'; 64 << 20])),
             _ => {}
         }
