@@ -24,7 +24,12 @@ impl<'a> Contender<'a> {
         let name = match peer.who {
             Who::Gateway | Who::GatewayLogged => Some(Peer::GATEWAY_COOKIE),
             Who::Httpd => Some(Peer::HTTPD_COOKIE),
-            Who::Direct | Who::DirectDoAs | Who::Haproxy | Who::Nginx | Who::BareLoop => None,
+            Who::Direct
+            | Who::DirectDoAs
+            | Who::Haproxy
+            | Who::HaproxyDoAs
+            | Who::Nginx
+            | Who::BareLoop => None,
         };
         let cookie = name.map(|name| session(stage, peer, path, name));
         Ok(Contender {

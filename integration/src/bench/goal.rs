@@ -178,6 +178,11 @@ fn hdfs(figures: &Figures, goals: &mut Vec<Goal>) {
     let what = "GETFILESTATUS, no proxy: rate with doAs / without".to_owned();
     let (told, own) = (get(Who::DirectDoAs), get(Who::Direct));
     ratio(goals, what, told, own, Bound::None);
+    let what = "GETFILESTATUS, HAProxy: rate with doAs / without".to_owned();
+    let (told, other) = (get(Who::HaproxyDoAs), get(Who::Haproxy));
+    ratio(goals, what, told, other, Bound::None);
+    let what = "GETFILESTATUS with doAs: rate / HAProxy's with doAs".to_owned();
+    ratio(goals, what, get(Who::Gateway), told, Bound::None);
     for (task, name) in [(Task::Put, "PUT"), (Task::Read, "GET")] {
         let cpu = |who| figures.get(task, who, Metric::CpuPerGib);
         let what = format!("WebHDFS {name}: throughput per CPU / HAProxy's");

@@ -95,7 +95,7 @@ fn peers(stage: &Stage, options: &Options) -> Result<Vec<Peer>> {
             Who::Httpd => Peer::httpd(stage, backend)?,
             Who::Gateway => Peer::gateway(stage, backend)?,
             Who::GatewayLogged => Peer::gateway_logged(stage, backend)?,
-            Who::Direct | Who::DirectDoAs | Who::BareLoop => continue,
+            Who::Direct | Who::DirectDoAs | Who::HaproxyDoAs | Who::BareLoop => continue,
         });
     }
     Ok(peers)

@@ -87,19 +87,28 @@ pub fn all(stage: &Stage, options: &Options) -> Result<Vec<Route>> {
     Ok(routes)
 }
 
-/// Straight to the active NameNode, as the gateway's principal that speaks for the user: what the
+/// The ways without the gateway, as the gateway's principal that speaks for the user: what the
 /// NameNode itself takes for `doAs`.
-pub fn told(stage: &Stage) -> Result<Route> {
+pub fn told(stage: &Stage, routes: &[Route]) -> Result<Vec<Route>> {
     let active = stage.lab.active_namenode()?;
     let active = active.context("no NameNode is active")?;
     let namenode = active.console().context("a NameNode has a console")?;
-    Ok(Route {
-        who: Who::DirectDoAs,
-        peer: None,
-        console: namenode,
-        node: namenode,
-        cookie: hadoop_cookie(stage, GATEWAY, active, namenode)?,
-    })
+    let cookie = hadoop_cookie(stage, GATEWAY, active, namenode)?;
+    let told = routes.iter().filter_map(|route| {
+        let who = match route.who {
+            Who::Direct => Who::DirectDoAs,
+            Who::Haproxy => Who::HaproxyDoAs,
+            _ => return None,
+        };
+        Some(Route {
+            who,
+            peer: None,
+            console: route.console,
+            node: route.node,
+            cookie: cookie.clone(),
+        })
+    });
+    Ok(told.collect())
 }
 
 /// The cookie that a NameNode gives a principal for a token.

@@ -27,8 +27,8 @@ pub fn run(
     let first = routes.first().context("no way to HDFS")?;
     first.make_file(&path, b"a small file\n")?;
     let path = format!("/webhdfs/v1{path}?op=GETFILESTATUS");
-    let told = route::told(stage)?;
-    let routes = || routes.iter().chain([&told]);
+    let told = route::told(stage, routes)?;
+    let routes = || routes.iter().chain(&told);
     for _ in 0..WARM {
         for route in routes() {
             ask(route, &path, options)?;
@@ -58,7 +58,7 @@ pub fn run(
 
 fn ask(route: &Route, path: &str, options: &Options) -> Result<(Outcome, Used)> {
     let told = match route.who {
-        Who::DirectDoAs => format!("&doAs={USER}"),
+        Who::DirectDoAs | Who::HaproxyDoAs => format!("&doAs={USER}"),
         _ => String::new(),
     };
     let load = Load {

@@ -34,9 +34,12 @@ pub fn run(stage: &Stage, options: &Options, figures: &mut Figures) -> Result<()
             Who::Gateway => Peer::gateway_stream(stage, tcp, udp)?,
             Who::Haproxy => Peer::haproxy_stream(stage, tcp)?,
             Who::Nginx => Peer::nginx_stream(stage, tcp, udp)?,
-            Who::Direct | Who::DirectDoAs | Who::Httpd | Who::BareLoop | Who::GatewayLogged => {
-                continue;
-            }
+            Who::Direct
+            | Who::DirectDoAs
+            | Who::HaproxyDoAs
+            | Who::Httpd
+            | Who::BareLoop
+            | Who::GatewayLogged => continue,
         });
     }
     for round in 1..=options.rounds {

@@ -11,6 +11,8 @@ pub enum Who {
     DirectDoAs,
     /// HAProxy as a plain relay.
     Haproxy,
+    /// The same, and the server is told the user by `doAs`.
+    HaproxyDoAs,
     /// nginx as a plain relay.
     Nginx,
     /// Apache httpd with `mod_auth_gssapi` and its sessions.
@@ -30,6 +32,7 @@ impl Who {
             Who::Direct => "direct",
             Who::DirectDoAs => "direct-doas",
             Who::Haproxy => "haproxy",
+            Who::HaproxyDoAs => "haproxy-doas",
             Who::Nginx => "nginx",
             Who::Httpd => "httpd",
             Who::BareLoop => "bare",
@@ -54,6 +57,7 @@ impl fmt::Display for Who {
             Who::Direct => "no proxy",
             Who::DirectDoAs => "no proxy, doAs",
             Who::Haproxy => "HAProxy",
+            Who::HaproxyDoAs => "HAProxy, doAs",
             Who::Nginx => "nginx",
             Who::Httpd => "httpd + mod_auth_gssapi",
             Who::BareLoop => "bare accept loop",
