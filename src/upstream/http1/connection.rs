@@ -16,7 +16,7 @@ use crate::upstream::wire::Wire;
 
 /// What is read at once, in bytes: at first, and at most, where the server fills it each time.
 const WINDOW: usize = 8 * 1024;
-const MAX_WINDOW: usize = 128 * 1024;
+const MAX_WINDOW: usize = 64 * 1024;
 
 /// One connection to a backend; `B` are the bodies that it sends.
 pub struct Connection<B> {
