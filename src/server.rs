@@ -31,6 +31,7 @@ use http_body::Body;
 use ipnet::IpNet;
 use tokio::sync::watch;
 
+pub(crate) mod accept;
 mod acceptor;
 mod connection;
 mod exchange;

@@ -1,22 +1,16 @@
 //! A listener of a worker: takes connections, or hands them over.
 
-use std::{
-    io,
-    net::{self, SocketAddr},
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, rc::Rc, sync::Arc};
 
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::{mpsc::UnboundedReceiver, watch},
     task::spawn_local,
-    time,
 };
 
 use crate::server::{
     ConnInfo, HttpService, ListenerId, Order, Role, Sources, Tls,
+    accept::Accepts,
     connection::Connection,
     redirect::RedirectService,
     seats::Handed,
@@ -24,22 +18,19 @@ use crate::server::{
     worker::Worker,
 };
 
-/// How long a worker that has no file descriptor left waits before it accepts again.
-const OUT_OF_FILES: Duration = Duration::from_millis(50);
-
 /// One listener of one worker.
 pub(super) struct Acceptor {
     pub(super) worker: Rc<Worker>,
     pub(super) id: ListenerId,
-    pub(super) socket: TcpListener,
-    pub(super) handed: UnboundedReceiver<Handed>,
     pub(super) role: Role,
     pub(super) sources: Rc<Sources>,
 }
 
 impl Acceptor {
     pub(super) async fn run<S: HttpService>(
-        mut self,
+        self,
+        mut accepts: Accepts,
+        mut handed: UnboundedReceiver<Handed>,
         service: Rc<S>,
         mut order: watch::Receiver<Order>,
     ) {
@@ -47,32 +38,22 @@ impl Acceptor {
             Role::Redirect(redirect) => Some(Rc::new(RedirectService::new(redirect.clone()))),
             Role::Plain | Role::Tls(_) => None,
         };
-        let spawn = |this: &Self, tcp, peer| match &redirect {
-            Some(redirect) => this.spawn(redirect, tcp, peer),
-            None => this.spawn(&service, tcp, peer),
+        let spawn = |tcp, peer| match &redirect {
+            Some(redirect) => self.spawn(redirect, tcp, peer),
+            None => self.spawn(&service, tcp, peer),
         };
-        let mut warned = false;
         loop {
             tokio::select! {
-                accepted = self.socket.accept() => match accepted {
-                    Ok((tcp, peer)) => {
-                        if let Some(tcp) = self.seat(tcp, peer) {
-                            spawn(&self, tcp, peer);
-                        }
+                (tcp, peer) = accepts.next() => {
+                    if let Some(tcp) = self.seat(tcp, peer) {
+                        spawn(tcp, peer);
                     }
-                    Err(error) if is_about_one(&error) => {}
-                    Err(error) => {
-                        if !warned {
-                            tracing::error!(%error, "cannot accept connections; is the limit on open files too low?");
-                            warned = true;
-                        }
-                        time::sleep(OUT_OF_FILES).await;
+                }
+                Some(given) = handed.recv() => {
+                    if let Some((tcp, peer)) = self.seated(given) {
+                        spawn(tcp, peer);
                     }
-                },
-                Some((tcp, peer)) = self.handed.recv() => match TcpStream::from_std(tcp) {
-                    Ok(tcp) => spawn(&self, tcp, peer),
-                    Err(_closed) => self.worker.shared.seats.free(self.worker.index),
-                },
+                }
                 changed = order.changed() => {
                     if changed.is_err() || matches!(*order.borrow(), Order::Drain(_)) {
                         break;
@@ -80,27 +61,25 @@ impl Acceptor {
                 }
             }
         }
-        self.handed.close();
-        while let Some((tcp, peer)) = self.handed.recv().await {
-            match TcpStream::from_std(tcp) {
-                Ok(tcp) => spawn(&self, tcp, peer),
-                Err(_closed) => self.worker.shared.seats.free(self.worker.index),
+        handed.close();
+        while let Some(given) = handed.recv().await {
+            if let Some((tcp, peer)) = self.seated(given) {
+                spawn(tcp, peer);
             }
         }
-        // what the kernel has accepted for this socket would be reset: tokio's readiness may be
-        // older than the queue, so ask the queue itself
-        let Ok(socket) = socket2::SockRef::from(&self.socket).try_clone() else {
-            return;
-        };
-        let socket: net::TcpListener = socket.into();
-        while let Ok((tcp, peer)) = socket.accept() {
-            if tcp.set_nonblocking(true).is_ok()
-                && let Ok(tcp) = TcpStream::from_std(tcp)
-            {
-                self.worker.shared.seats.take_at(self.worker.index);
-                spawn(&self, tcp, peer);
-            }
+        for (tcp, peer) in accepts.rest() {
+            self.worker.shared.seats.take_at(self.worker.index);
+            spawn(tcp, peer);
         }
+    }
+
+    /// A connection that was handed over, with its seat.
+    fn seated(&self, (tcp, peer): Handed) -> Option<(TcpStream, SocketAddr)> {
+        let tcp = TcpStream::from_std(tcp);
+        if tcp.is_err() {
+            self.worker.shared.seats.free(self.worker.index);
+        }
+        Some((tcp.ok()?, peer))
     }
 
     /// Takes a seat for a connection; `None` where it is another worker's, or came to nothing.
@@ -151,15 +130,4 @@ impl Acceptor {
         }
         spawn_local(connection);
     }
-}
-
-/// Errors of `accept` that concern the one connection which was to be accepted.
-fn is_about_one(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::Interrupted
-    )
 }

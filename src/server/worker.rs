@@ -12,7 +12,6 @@ use std::{
 use hyper::server::conn::{http1, http2};
 use metrics::{Counter, Gauge};
 use tokio::{
-    net::TcpListener,
     runtime::{Builder, LocalOptions},
     sync::{Notify, mpsc::UnboundedReceiver, watch},
     task::{JoinHandle, spawn_local},
@@ -23,6 +22,7 @@ use crate::{
     refusal::Refusal,
     server::{
         Drained, HttpService, Listener, ListenerId, Order, Shared, Sources,
+        accept::Accepts,
         acceptor::Acceptor,
         connection::LocalExecutor,
         contains,
@@ -109,18 +109,19 @@ pub(super) fn run<S: HttpService>(
             .into_iter()
             .enumerate()
             .map(|(index, (socket, handed, listener))| {
-                let socket = TcpListener::from_std(socket)?;
+                let accepts = Accepts::new(socket)?;
                 let acceptor = Acceptor {
                     worker: Rc::clone(&worker),
                     id: ListenerId(index),
-                    socket,
-                    handed,
                     role: listener.role,
                     sources: Rc::new(listener.sources),
                 };
-                Ok(spawn_local(
-                    acceptor.run(Rc::clone(&service), order.clone()),
-                ))
+                Ok(spawn_local(acceptor.run(
+                    accepts,
+                    handed,
+                    Rc::clone(&service),
+                    order.clone(),
+                )))
             })
             .collect();
         match acceptors {

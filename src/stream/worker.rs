@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::{
-    net::{TcpListener, TcpStream, UdpSocket},
+    net::{TcpStream, UdpSocket},
     runtime::{Builder, LocalOptions},
     sync::watch,
     task::{JoinHandle, spawn_local},
@@ -21,10 +21,8 @@ use super::{
     relay::{Live, Relay},
     tcp, udp,
 };
-use crate::server::Drained;
+use crate::server::{Drained, accept::Accepts};
 
-/// How long a thread that has no file descriptor left waits before it accepts again.
-const OUT_OF_FILES: Duration = Duration::from_millis(50);
 /// For what was cut to end.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
@@ -82,9 +80,9 @@ fn begin(
     for part in parts {
         let relay = Rc::new((part.make)(Rc::clone(live)));
         for socket in part.tcp {
-            let socket = TcpListener::from_std(socket)?;
+            let accepts = Accepts::new(socket)?;
             tasks.push(spawn_local(accept(
-                socket,
+                accepts,
                 Rc::clone(&relay),
                 order.clone(),
             )));
@@ -141,7 +139,7 @@ async fn until_empty(live: &Live, deadline: Instant) {
     }
 }
 
-async fn accept(socket: TcpListener, relay: Rc<Relay>, mut order: watch::Receiver<Order>) {
+async fn accept(mut accepts: Accepts, relay: Rc<Relay>, mut order: watch::Receiver<Order>) {
     let serve = |tcp: TcpStream, peer| {
         let relay = Rc::clone(&relay);
         let alive = relay.live.enter();
@@ -150,20 +148,9 @@ async fn accept(socket: TcpListener, relay: Rc<Relay>, mut order: watch::Receive
             drop(alive);
         });
     };
-    let mut warned = false;
     loop {
         tokio::select! {
-            accepted = socket.accept() => match accepted {
-                Ok((tcp, peer)) => serve(tcp, peer),
-                Err(error) if is_about_one(&error) => {}
-                Err(error) => {
-                    if !warned {
-                        tracing::error!(%error, "cannot accept connections; is the limit on open files too low?");
-                        warned = true;
-                    }
-                    time::sleep(OUT_OF_FILES).await;
-                }
-            },
+            (tcp, peer) = accepts.next() => serve(tcp, peer),
             changed = order.changed() => {
                 if changed.is_err() || matches!(*order.borrow(), Order::Drain(_)) {
                     break;
@@ -171,27 +158,7 @@ async fn accept(socket: TcpListener, relay: Rc<Relay>, mut order: watch::Receive
             }
         }
     }
-    // what the kernel has accepted for this socket would be reset: ask the queue itself
-    let Ok(socket) = socket2::SockRef::from(&socket).try_clone() else {
-        return;
-    };
-    let socket: net::TcpListener = socket.into();
-    while let Ok((tcp, peer)) = socket.accept() {
-        if tcp.set_nonblocking(true).is_ok()
-            && let Ok(tcp) = TcpStream::from_std(tcp)
-        {
-            serve(tcp, peer);
-        }
+    for (tcp, peer) in accepts.rest() {
+        serve(tcp, peer);
     }
-}
-
-/// Errors of `accept` that concern the one connection which was to be accepted.
-fn is_about_one(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::Interrupted
-    )
 }
