@@ -108,8 +108,6 @@ pub fn for_client(
         console.kind.script_cookies(),
         client.tls,
     );
-    // the reason phrase may hold a Java exception
-    parts.extensions.clear();
     let mut body = Body::Upstream(UpstreamBody::new(prefix, lease));
     if link.is_some() || location::leads_elsewhere(&parts.headers) {
         let hands_out = console.kind.hands_out_nodes(&asked_of(out));

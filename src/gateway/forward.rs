@@ -254,8 +254,6 @@ impl Inner {
             };
             forwarded::set(&mut headers, self.console.forwarded, &from);
         }
-        // framing is ours to write: the body says how long it is
-        headers.remove(header::CONTENT_LENGTH);
         // what is to be rewritten must be read
         if names_addresses {
             headers.remove(header::ACCEPT_ENCODING);

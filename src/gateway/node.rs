@@ -146,13 +146,7 @@ pub async fn forward(
 /// The client's headers without what names it or the gateway.
 fn headers_for_node(mut headers: HeaderMap) -> HeaderMap {
     headers::strip(&mut headers, &[]);
-    for name in [
-        header::COOKIE,
-        header::AUTHORIZATION,
-        header::CONTENT_LENGTH,
-        header::TRANSFER_ENCODING,
-        header::EXPECT,
-    ] {
+    for name in [header::COOKIE, header::AUTHORIZATION, header::EXPECT] {
         headers.remove(name);
     }
     headers

@@ -110,7 +110,6 @@ pub fn answer(
         tls,
     );
     ask(&mut parts.headers, protocol);
-    parts.extensions.clear();
     parts.extensions.insert(tunnel);
     Ok(Response::from_parts(parts, Body::Empty))
 }

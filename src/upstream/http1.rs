@@ -7,12 +7,14 @@
 mod connection;
 mod decoder;
 mod head;
+mod request;
 #[cfg(test)]
 mod tests;
 
 pub use connection::{Connection, Failed};
 pub use decoder::Decoder;
-pub use head::{Head, Length, RequestHead, parse};
+pub use head::{Head, parse};
+pub use request::{Length, RequestHead};
 
 /// The largest head of an answer, in bytes; as for clients.
 pub const MAX_HEAD: usize = 64 * 1024;

@@ -16,8 +16,8 @@ pub struct Outgoing {
     pub method: Method,
     /// Path and query in origin form.
     pub target: Uri,
-    /// Headers. `Host`, `Cookie` and `Authorization` are written anew for each try, whatever stands
-    /// here.
+    /// Headers. `Host`, `Cookie`, `Authorization` and what says where the body ends are written anew
+    /// for each try, whatever stands here.
     pub headers: HeaderMap,
     /// The client's cookies for this backend; the login cookie joins them.
     pub cookies: Option<HeaderValue>,

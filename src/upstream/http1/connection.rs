@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{self, IoSlice},
+    io::{self, IoSlice, Write as _},
     pin::{Pin, pin},
     task::{Context, Poll, ready},
 };
@@ -323,10 +323,9 @@ where
                 .ok_or_else(|| Fault::Upload("the body is longer than was said".into()))?;
             return Ok(());
         }
-        let line = format!("{}{size:X}\r\n", if self.first { "" } else { "\r\n" });
+        self.say(if self.first { b"" } else { b"\r\n" });
         self.first = false;
-        self.say(line.as_bytes());
-        Ok(())
+        Ok(write!(self.front, "{size:X}\r\n")?)
     }
 
     /// The body has ended.

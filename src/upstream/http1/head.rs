@@ -1,41 +1,16 @@
-//! The head of a request as it is written, and of an answer as it is read.
+//! The head of an answer, as it is read.
 
 use std::mem::MaybeUninit;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header,
-    response::Parts,
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header, response::Parts,
 };
 
 use super::{Decoder, Fault, MAX_HEAD};
 
 /// The header lines that an answer may have.
 const MAX_LINES: usize = 100;
-
-/// How long a request's body is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Length {
-    /// There is none.
-    None,
-    /// In bytes.
-    Known(u64),
-    /// It is sent in chunks.
-    Unknown,
-}
-
-/// A request's head under way to the wire.
-///
-/// What is written here comes out of `http`'s types, which hold neither line ends nor, in a method
-/// or target, blanks: nothing can be said on a line that does not belong on it.
-#[derive(Debug)]
-pub struct RequestHead {
-    bytes: Vec<u8>,
-    wants_length: bool,
-    to_head: bool,
-    /// The method gives a body no meaning.
-    bodiless: bool,
-}
 
 /// An answer's head.
 #[derive(Debug)]
@@ -49,114 +24,6 @@ pub struct Head {
     /// Another request may follow.
     pub keep_alive: bool,
 }
-
-// === impl Length ===
-
-impl Length {
-    /// Of a body that has not been read from yet.
-    pub fn of(body: &impl http_body::Body) -> Self {
-        if body.is_end_stream() {
-            return Self::None;
-        }
-        body.size_hint().exact().map_or(Self::Unknown, Self::Known)
-    }
-}
-
-// === impl RequestHead ===
-
-impl RequestHead {
-    /// Begins with the request line; `target` in origin form.
-    pub fn new(method: &Method, target: &http::Uri) -> Self {
-        let target = target
-            .path_and_query()
-            .map_or("/", |target| target.as_str());
-        let mut bytes = Vec::with_capacity(1024);
-        bytes.extend_from_slice(method.as_str().as_bytes());
-        bytes.push(b' ');
-        bytes.extend_from_slice(target.as_bytes());
-        bytes.extend_from_slice(b" HTTP/1.1\r\n");
-        Self {
-            bytes,
-            wants_length: [Method::POST, Method::PUT, Method::PATCH].contains(method),
-            to_head: method == Method::HEAD,
-            bodiless: [Method::GET, Method::HEAD].contains(method),
-        }
-    }
-
-    /// Adds a line.
-    pub fn line(&mut self, name: &HeaderName, value: &HeaderValue) {
-        self.bytes.extend_from_slice(name.as_str().as_bytes());
-        self.bytes.extend_from_slice(b": ");
-        self.bytes.extend_from_slice(value.as_bytes());
-        self.bytes.extend_from_slice(b"\r\n");
-    }
-
-    /// Adds one line of several values; none where there are none.
-    pub fn joined<'v>(
-        &mut self,
-        name: &HeaderName,
-        separator: &str,
-        values: impl Iterator<Item = &'v HeaderValue>,
-    ) {
-        let begin = self.bytes.len();
-        for value in values {
-            let before = if self.bytes.len() == begin {
-                self.bytes.extend_from_slice(name.as_str().as_bytes());
-                ": "
-            } else {
-                separator
-            };
-            self.bytes.extend_from_slice(before.as_bytes());
-            self.bytes.extend_from_slice(value.as_bytes());
-        }
-        if self.bytes.len() > begin {
-            self.bytes.extend_from_slice(b"\r\n");
-        }
-    }
-
-    /// Adds all lines.
-    pub fn lines(mut self, headers: &HeaderMap) -> Self {
-        for (name, value) in headers {
-            self.line(name, value);
-        }
-        self
-    }
-
-    /// Says where the body ends, and so does the head.
-    pub(super) fn end(mut self, length: Length) -> Vec<u8> {
-        match length {
-            // a method that gives a body a meaning says that there is none (RFC 9110 section 8.6)
-            Length::None if self.wants_length => {
-                self.bytes.extend_from_slice(b"content-length: 0\r\n");
-            }
-            Length::None => {}
-            Length::Known(bytes) => {
-                self.bytes.extend_from_slice(b"content-length: ");
-                let mut digits = itoa::Buffer::new();
-                self.bytes
-                    .extend_from_slice(digits.format(bytes).as_bytes());
-                self.bytes.extend_from_slice(b"\r\n");
-            }
-            Length::Unknown => self
-                .bytes
-                .extend_from_slice(b"transfer-encoding: chunked\r\n"),
-        }
-        self.bytes.extend_from_slice(b"\r\n");
-        self.bytes
-    }
-
-    /// Whether it is a HEAD, whose answer has no body.
-    pub(super) const fn is_to_head(&self) -> bool {
-        self.to_head
-    }
-
-    /// Whether a server may take a body for the next request, as careless ones do with a GET's.
-    pub(super) const fn gives_no_meaning_to_a_body(&self) -> bool {
-        self.bodiless
-    }
-}
-
-// === impl Head ===
 
 /// Takes an answer's head off the input, if all of it is there; interim answers (1xx) are passed
 /// over. `scanned` is kept by the caller: how much of the input is known to hold no end.

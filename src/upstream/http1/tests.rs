@@ -234,6 +234,14 @@ fn a_request_says_how_long_its_body_is() {
             format!("{method} /a?b=c HTTP/1.1\r\nhost: nn1:50070\r\n{last}\r\n")
         );
     }
+    let mut smuggler = head(&Method::POST);
+    smuggler.line(&header::CONTENT_LENGTH, &HeaderValue::from_static("9"));
+    smuggler.line(
+        &header::TRANSFER_ENCODING,
+        &HeaderValue::from_static("chunked"),
+    );
+    let written = smuggler.end(Length::None);
+    assert!(written.ends_with(b"\r\nhost: nn1:50070\r\ncontent-length: 0\r\n\r\n"));
     let values = [
         HeaderValue::from_static("a=b"),
         HeaderValue::from_static("c=d"),
