@@ -24,15 +24,19 @@ use crate::{config::Timeouts, gss::Initiator, kinds::Head, refusal::Refusal};
 mod compose;
 mod credential;
 mod judge;
+mod moment;
 mod patience;
 mod wait;
 
 pub use compose::Outgoing;
 use judge::Unread;
+use moment::Moment;
 use patience::Patience;
 
 /// A wait shorter than this is not worth watching the backend's state meanwhile.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// In ticks of [`super::pool::TICK`]: 1 s to 1.5 s.
+const PATIENCE_TICKS: u32 = 3;
 
 /// A console's servers as one worker reaches them.
 #[derive(Debug)]
@@ -43,6 +47,7 @@ pub struct Upstream {
     control: tokio::runtime::Handle,
     timeouts: Timeouts,
     patience: Patience,
+    moment: Moment,
 }
 
 /// An answer for the client.
@@ -102,7 +107,8 @@ impl Upstream {
             initiator,
             control,
             timeouts,
-            patience: Patience::default(),
+            patience: Patience::of(PATIENCE_TICKS),
+            moment: Moment::new(),
         }
     }
 
@@ -315,13 +321,11 @@ impl Upstream {
             Self::conclude(outcome, &parts.headers, *context)?;
         }
         let delivered = matches!(outcome, Outcome::Answer | Outcome::NotHere);
-        if delivered
-            && lease.connection.size_hint().exact().is_none()
-            && look_ahead(&mut prefix, &mut lease.connection)
-                .await
-                .is_err()
-        {
-            return Ok(Tried::without_answer(Outcome::Broken));
+        if delivered && lease.connection.size_hint().exact().is_none() {
+            let end = pin!(look_ahead(&mut prefix, &mut lease.connection));
+            if let Some(Err(_)) = self.moment.try_wait(end).await {
+                return Ok(Tried::without_answer(Outcome::Broken));
+            }
         }
         Ok(Tried {
             outcome,

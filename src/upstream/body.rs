@@ -8,7 +8,6 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
-use tokio::task::yield_now;
 
 use super::{
     http1::{Connection, Fault},
@@ -19,24 +18,22 @@ use super::{
 /// A body of no more than this is looked at for its end.
 const SMALL: usize = 8 * 1024;
 
-/// Takes along what has come of a body without a length (chunked); `true`: that is all of it, so
-/// that one write carries head and body, and a length says where it ends. Does not wait for the
-/// backend for longer than a look at the sockets takes.
+/// Takes along what there is of a body without a length (chunked), up to its end, so that one write
+/// carries head and body and a length says where it ends. Waits for the end of a body that has
+/// begun; what was read before this is dropped stays.
 pub(super) async fn look_ahead(
     prefix: &mut Option<Bytes>,
     connection: &mut Connection<SendBody>,
-) -> Result<bool, Fault> {
-    let mut looked = false;
+) -> Result<(), Fault> {
     while !connection.has_ended() {
-        let data = match poll_fn(|cx| Poll::Ready(connection.poll_data(cx))).await {
-            Poll::Ready(None) => break,
-            Poll::Ready(Some(data)) => data?,
-            Poll::Pending if looked || prefix.is_none() => return Ok(false),
-            Poll::Pending => {
-                looked = true;
-                yield_now().await;
-                continue;
-            }
+        let begun = prefix.is_some();
+        let data = poll_fn(|cx| match connection.poll_data(cx) {
+            // who sends nothing but a head has a reason to
+            Poll::Pending if !begun => Poll::Ready(None),
+            polled => polled,
+        });
+        let Some(data) = data.await.transpose()? else {
+            break;
         };
         let known = prefix.take().unwrap_or_default();
         let all = if known.is_empty() {
@@ -52,7 +49,7 @@ pub(super) async fn look_ahead(
             break;
         }
     }
-    Ok(connection.has_ended())
+    Ok(())
 }
 
 /// A backend's body, streamed.

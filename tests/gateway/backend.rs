@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use crate::world::{World, world};
@@ -345,6 +346,12 @@ impl Inner {
         loop {
             match connection.exchange() {
                 Some(Then::Keep) => {}
+                Some(Then::End) => {
+                    thread::sleep(Duration::from_millis(1));
+                    if !connection.end() {
+                        break;
+                    }
+                }
                 Some(Then::Close) | None => break,
                 Some(Then::Hang) => {
                     let mut open = self.gate.0.lock().unwrap();

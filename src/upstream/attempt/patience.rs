@@ -1,5 +1,5 @@
 //! Waits that are rarely long: a timer of its own for each request would cost more than all else
-//! that waiting costs, so the worker's tick wakes those who have waited for a second.
+//! that waiting costs, so a tick wakes those who have waited for some.
 
 use std::{
     cell::{Cell, RefCell},
@@ -9,12 +9,11 @@ use std::{
 
 use slab::Slab;
 
-/// Ticks of [`crate::upstream::pool::TICK`] after which a wait is long: 1 s to 1.5 s.
-const LONG: u32 = 3;
-
-/// Everyone who waits at one worker for an answer of one console's backends.
-#[derive(Debug, Default)]
+/// Everyone who waits at one worker for one console's backends.
+#[derive(Debug)]
 pub(super) struct Patience {
+    /// Ticks after which a wait is long.
+    long: u32,
     ticks: Cell<u32>,
     waiting: RefCell<Slab<Waiter>>,
 }
@@ -26,18 +25,32 @@ struct Waiter {
 }
 
 impl Patience {
+    /// Lasts for so many ticks, the first of which may come at once.
+    pub(super) fn of(long: u32) -> Self {
+        Self {
+            long,
+            ticks: Cell::default(),
+            waiting: RefCell::default(),
+        }
+    }
+
+    /// Whether nobody waits.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.borrow().is_empty()
+    }
+
     /// Counts time, and wakes those who have waited for long.
     pub(super) fn tick(&self) {
         let now = self.ticks.get().wrapping_add(1);
         self.ticks.set(now);
         for (_, waiter) in self.waiting.borrow().iter() {
-            if now.wrapping_sub(waiter.since) >= LONG {
+            if now.wrapping_sub(waiter.since) >= self.long {
                 waiter.waker.wake_by_ref();
             }
         }
     }
 
-    /// `None` where the future takes longer than about a second; it can be waited for again.
+    /// `None` where the future takes longer than that; it can be waited for again.
     pub(super) fn try_wait<'p, F: Future>(&'p self, future: Pin<&'p mut F>) -> Waiting<'p, F> {
         Waiting {
             future,
@@ -71,7 +84,7 @@ impl<F: Future> Future for Waiting<'_, F> {
             self.slot = Some(slot);
             return Poll::Pending;
         };
-        if now.wrapping_sub(waiter.since) >= LONG {
+        if now.wrapping_sub(waiter.since) >= self.patience.long {
             return Poll::Ready(None);
         }
         waiter.waker.clone_from(cx.waker());
@@ -97,27 +110,27 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_is_handed_on_and_nobody_is_left_in_the_list() {
-        let patience = Patience::default();
+        let patience = Patience::of(3);
         let quick = pin!(async {
             yield_now().await;
             7
         });
         assert_eq!(patience.try_wait(quick).await, Some(7));
-        assert!(patience.waiting.borrow().is_empty());
+        assert!(patience.is_idle());
         drop(patience.try_wait(pin!(pending::<()>())));
-        assert!(patience.waiting.borrow().is_empty());
+        assert!(patience.is_idle());
     }
 
     #[tokio::test]
     async fn a_long_wait_ends_by_the_tick_and_not_before() {
         LocalSet::new()
             .run_until(async {
-                let patience = std::rc::Rc::new(Patience::default());
+                let patience = std::rc::Rc::new(Patience::of(3));
                 let waiting = spawn_local({
                     let patience = std::rc::Rc::clone(&patience);
                     async move { patience.try_wait(pin!(pending::<()>())).await }
                 });
-                for _ in 0..LONG {
+                for _ in 0..3 {
                     yield_now().await;
                     assert!(!waiting.is_finished());
                     patience.tick();

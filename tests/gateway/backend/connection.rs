@@ -74,6 +74,11 @@ impl<'i> Connection<'i> {
         Some(self.buffer.drain(..count).collect())
     }
 
+    /// Ends an answer in chunks; false where the gateway is gone.
+    pub(super) fn end(&mut self) -> bool {
+        self.stream.write_all(b"0\r\n\r\n").is_ok()
+    }
+
     /// The client that a PROXY protocol header names; `None` where there is no header, or it names none.
     pub(super) fn announcement(&mut self) -> Option<SocketAddr> {
         let mut header = Vec::new();

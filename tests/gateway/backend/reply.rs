@@ -7,6 +7,8 @@ pub enum Then {
     Close,
     /// Says nothing more until the test lets it go, then closes.
     Hang,
+    /// Sends the last chunk a millisecond later.
+    End,
 }
 
 /// An answer.
