@@ -7,13 +7,15 @@
 mod connection;
 mod decoder;
 mod head;
+mod heads;
 mod request;
 #[cfg(test)]
 mod tests;
 
 pub use connection::{Connection, Failed};
 pub use decoder::Decoder;
-pub use head::{Head, parse};
+pub use head::Head;
+pub use heads::Heads;
 pub use request::{Length, RequestHead};
 
 /// The largest head of an answer, in bytes; as for clients.

@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
-use super::{Decoder, Fault, Head, Length, RequestHead, head};
+use super::{Decoder, Fault, Head, Heads, Length, RequestHead};
 use crate::upstream::wire::Wire;
 
 /// What is read at once, in bytes: at first, and at most, where the server fills it each time.
@@ -22,8 +22,7 @@ const MAX_WINDOW: usize = 64 * 1024;
 pub struct Connection<B> {
     wire: Wire,
     input: BytesMut,
-    /// Bytes of the input in which no head ends.
-    scanned: usize,
+    heads: Heads,
     window: usize,
     sending: Option<Sending<B>>,
     decoder: Decoder,
@@ -74,7 +73,7 @@ where
         Self {
             wire,
             input: BytesMut::new(),
-            scanned: 0,
+            heads: Heads::default(),
             window: WINDOW,
             sending: None,
             decoder: Decoder::Ended,
@@ -131,7 +130,7 @@ where
             Poll::Ready(Err(fault)) => return Poll::Ready(Err(self.failed(fault))),
         }
         loop {
-            match head::parse(&mut self.input, &mut self.scanned, self.to_head) {
+            match self.heads.take(&mut self.input, self.to_head) {
                 Ok(Some(head)) => {
                     self.keep_alive &= head.keep_alive;
                     self.decoder = head.decoder;

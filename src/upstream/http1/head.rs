@@ -1,8 +1,8 @@
-//! The head of an answer, as it is read.
+//! The head of an answer.
 
 use std::mem::MaybeUninit;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header, response::Parts,
 };
@@ -13,7 +13,7 @@ use super::{Decoder, Fault, MAX_HEAD};
 const MAX_LINES: usize = 100;
 
 /// An answer's head.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Head {
     /// Status and headers.
     pub parts: Parts,
@@ -25,62 +25,8 @@ pub struct Head {
     pub keep_alive: bool,
 }
 
-/// Takes an answer's head off the input, if all of it is there; interim answers (1xx) are passed
-/// over. `scanned` is kept by the caller: how much of the input is known to hold no end.
-pub fn parse(
-    input: &mut BytesMut,
-    scanned: &mut usize,
-    to_head: bool,
-) -> Result<Option<Head>, Fault> {
-    loop {
-        if *scanned == 0 {
-            // empty lines may be left over from the answer before (RFC 9112 section 2.2)
-            let blanks = input.iter().position(|byte| !b"\r\n".contains(byte));
-            input.advance(blanks.unwrap_or(input.len()));
-        } else if !has_empty_line(input, scanned) {
-            if input.len() > MAX_HEAD {
-                return Err(Fault::LargeHead);
-            }
-            return Ok(None);
-        }
-        if input.is_empty() {
-            return Ok(None);
-        }
-        let Some(head) = read(input, to_head)? else {
-            // who sends its head byte by byte has it parsed twice, not a thousand times
-            *scanned = (*scanned).max(1);
-            continue;
-        };
-        *scanned = 0;
-        let status = head.parts.status;
-        if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(Some(head));
-        }
-    }
-}
-
-/// Looks for an empty line behind what was `scanned`, and goes on behind that the next time.
-fn has_empty_line(input: &[u8], scanned: &mut usize) -> bool {
-    for at in memchr::memchr_iter(b'\n', &input[*scanned..]) {
-        let behind = *scanned + at + 1;
-        match input[behind..] {
-            [b'\n', ..] | [b'\r', b'\n', ..] => {
-                *scanned = behind;
-                return true;
-            }
-            // what follows is still to come: look here again
-            [] | [b'\r'] => {
-                *scanned = behind - 1;
-                return false;
-            }
-            _ => {}
-        }
-    }
-    *scanned = input.len();
-    false
-}
-
-fn read(input: &mut BytesMut, to_head: bool) -> Result<Option<Head>, Fault> {
+/// Takes a head off the input, if all of it is there; its bytes come with it.
+pub(super) fn read(input: &mut BytesMut, to_head: bool) -> Result<Option<(Head, Bytes)>, Fault> {
     let mut lines = [const { MaybeUninit::uninit() }; MAX_LINES];
     let mut response = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
@@ -116,12 +62,12 @@ fn read(input: &mut BytesMut, to_head: bool) -> Result<Option<Head>, Fault> {
     let lines: Vec<_> = lines
         .map(|line| (span(line.name.as_bytes()), span(line.value)))
         .collect();
-    let head = input.split_to(end).freeze();
+    let bytes = input.split_to(end).freeze();
     let mut framing = Framing::default();
     let mut headers = HeaderMap::with_capacity(lines.len());
     for (name, value) in lines {
-        let name = HeaderName::from_bytes(&head[name]).map_err(|_| httparse::Error::HeaderName)?;
-        let value = HeaderValue::from_maybe_shared(head.slice(value))
+        let name = HeaderName::from_bytes(&bytes[name]).map_err(|_| httparse::Error::HeaderName)?;
+        let value = HeaderValue::from_maybe_shared(bytes.slice(value))
             .map_err(|_| httparse::Error::HeaderValue)?;
         if framing.note(&name, &value)? {
             headers.append(name, value);
@@ -144,12 +90,13 @@ fn read(input: &mut BytesMut, to_head: bool) -> Result<Option<Head>, Fault> {
     let keep_alive = framing.keep_alive.unwrap_or(is_11)
         && !contradicts
         && status != StatusCode::SWITCHING_PROTOCOLS;
-    Ok(Some(Head {
+    let head = Head {
         parts,
         reason,
         keep_alive: keep_alive && !matches!(decoder, Decoder::UntilClose),
         decoder,
-    }))
+    };
+    Ok(Some((head, bytes)))
 }
 
 /// What an answer's lines say of where it ends.

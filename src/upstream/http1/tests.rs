@@ -9,12 +9,15 @@ use super::*;
 type Read = Result<(u16, String, Vec<u8>, bool, Vec<u8>), String>;
 
 fn read(pieces: &[&[u8]], to_head: bool) -> Read {
+    next(&mut Heads::default(), pieces, to_head)
+}
+
+fn next(heads: &mut Heads, pieces: &[&[u8]], to_head: bool) -> Read {
     let text = |fault: Fault| fault.to_string();
     let mut input = BytesMut::new();
     let mut pieces = pieces.iter();
-    let mut scanned = 0;
     let mut head = loop {
-        if let Some(head) = parse(&mut input, &mut scanned, to_head).map_err(text)? {
+        if let Some(head) = heads.take(&mut input, to_head).map_err(text)? {
             break head;
         }
         match pieces.next() {
@@ -41,6 +44,10 @@ fn read(pieces: &[&[u8]], to_head: bool) -> Read {
     let headers = format!("{:?} {:?} {:?}", parts.version, head.reason, parts.headers);
     let keep = head.keep_alive;
     Ok((parts.status.as_u16(), headers, body, keep, input.to_vec()))
+}
+
+fn whole_to(answer: &[u8], to_head: bool) -> Read {
+    read(&[answer], to_head)
 }
 
 fn whole(answer: &str) -> Read {
@@ -323,6 +330,24 @@ proptest! {
         prop_assert_eq!(read(&cut(&answer, &cuts), to_head).map_err(drop), whole.clone());
         let single: Vec<_> = answer.chunks(1).collect();
         prop_assert_eq!(read(&single, to_head).map_err(drop), whole);
+    }
+
+    /// A head that comes again and again is remembered; nobody can tell.
+    #[test]
+    fn an_answer_is_the_same_however_often_it_comes(
+        answers in prop::collection::vec(answers(), 1..3),
+        order in prop::collection::vec((any::<prop::sample::Index>(), 1..6_usize, any::<bool>()), 1..6),
+        cuts in prop::collection::vec(any::<usize>(), 0..3),
+    ) {
+        let mut heads = Heads::default();
+        for (which, times, to_head) in order {
+            let answer = which.get(&answers);
+            let alone = whole_to(answer, to_head);
+            for _ in 0..if alone.is_ok() { times } else { 0 } {
+                let again = next(&mut heads, &cut(answer, &cuts), to_head);
+                prop_assert_eq!(&again, &alone);
+            }
+        }
     }
 
     #[test]
