@@ -18,7 +18,7 @@ use crate::progress;
 
 const MIB: u32 = 1024 * 1024;
 /// More rounds than this take long and say little more.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// Measures all ways, a round after the other.
