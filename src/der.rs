@@ -76,6 +76,33 @@ impl<'a> Der<'a> {
     }
 }
 
+/// The rest of an encoding that must be DER to the letter: lengths in as few bytes as they need.
+#[derive(Clone, Copy, Debug)]
+pub struct Exact<'a>(pub &'a [u8]);
+
+impl<'a> Exact<'a> {
+    /// The contents of the next element, which must have this tag.
+    pub fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let mut rest = Der(self.0);
+        let value = rest.expect(tag)?.0;
+        let header = self.0.len() - rest.0.len() - value.len();
+        let least = match value.len() {
+            0..0x80 => 2,
+            0x80..0x100 => 3,
+            0x100..0x1_0000 => 4,
+            0x1_0000..0x100_0000 => 5,
+            _ => 6,
+        };
+        self.0 = rest.0;
+        (header == least).then_some(value)
+    }
+
+    /// The same, where nothing may follow.
+    pub fn only(mut self, tag: u8) -> Option<&'a [u8]> {
+        self.take(tag).filter(|_| self.0.is_empty())
+    }
+}
+
 /// An element: tag, length and the parts one after the other.
 pub fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
@@ -124,6 +151,21 @@ mod tests {
             prop_assert_eq!(read.integer(), Some(number));
             prop_assert_eq!(read.expect(0x04).unwrap().0, &value[..]);
             prop_assert!(read.0.is_empty());
+            prop_assert!(Exact(&written).only(0x30).is_some());
+        }
+
+        #[test]
+        fn only_the_shortest_length_is_exact(value in prop::collection::vec(any::<u8>(), 0..70_000), more in 1usize..3) {
+            let written = element(0x04, &[&value]);
+            prop_assert_eq!(Exact(&written).only(0x04), Some(&value[..]));
+            let digits = [&[0; 4][..], &value.len().to_be_bytes()].concat();
+            let short = value.len().to_be_bytes().iter().skip_while(|b| **b == 0).count();
+            let longer = short.max(1) + more - usize::from(value.len() < 0x80);
+            prop_assume!((1..=4).contains(&longer));
+            let length = u8::try_from(0x80 | longer).unwrap();
+            let other = [&[0x04, length], &digits[digits.len() - longer..], &value].concat();
+            prop_assert_eq!(Der(&other).expect(0x04).map(|read| read.0), Some(&value[..]));
+            prop_assert_eq!(Exact(&other).only(0x04), None);
         }
     }
 }

@@ -5,6 +5,7 @@
 //! Both have threads of their own, since GSSAPI blocks: a KDC that hangs never stops a login.
 
 pub mod acceptor;
+pub mod ap_req;
 pub mod initiator;
 pub mod keytab;
 pub mod peek;

@@ -4,12 +4,18 @@
 //! each with credentials of its own (an accept holds its credential's lock), out of an in-memory
 //! copy of the keytab; a further thread, the keeper, follows the file and holds tickets that are
 //! newer than it.
+//!
+//! GSSAPI decides, always. Two things it is spared where the token can be read in one way only
+//! ([`ap_req`](super::ap_req)), as all of the usual clients are: to say the name of a client whose
+//! ticket it has seen, and to open the replay cache each time. Both cost it as much as the proof.
 
+mod clients;
 mod error;
 mod keeper;
 mod keyring;
 mod queue;
 mod replay_cache;
+mod replay_file;
 mod status;
 mod thread;
 
@@ -33,7 +39,7 @@ use tokio::sync::{oneshot, watch};
 use super::{
     Failure, KeytabError, Principal,
     reply::{Lost, Reply},
-    sys::AcceptContext,
+    sys::{AcceptContext, clockskew},
     threads::Threads,
 };
 use crate::source::Source;
@@ -42,8 +48,10 @@ pub use error::AcceptError;
 pub use replay_cache::ReplayCache;
 pub use status::KeytabStatus;
 
+use clients::Clients;
 use keyring::Keyring;
 use queue::{Queue, Refused};
+use replay_file::ReplayFile;
 
 /// How to accept.
 #[derive(Clone, Debug)]
@@ -110,6 +118,11 @@ struct Inner {
 struct Shared {
     keytab: PathBuf,
     rcache: std::ffi::CString,
+    /// The same file; none where replays are allowed.
+    replays: Option<ReplayFile>,
+    clients: Clients,
+    /// How far clocks may be apart, in seconds.
+    clockskew: u32,
     jobs: Queue<Job>,
     ring: ArcSwap<Keyring>,
     loader: Mutex<keeper::Loader>,
@@ -171,15 +184,24 @@ impl Acceptor {
             deadline,
         } = options;
         let rcache = replay_cache.prepare()?;
-        let (loader, ring) = keeper::Loader::start(&keytab)?;
-        thread::probe(&ring, &rcache).map_err(|failure| GssStartError::Credential {
+        let no_credential = |failure| GssStartError::Credential {
             keytab: keytab.clone(),
             failure,
-        })?;
+        };
+        let clockskew = clockskew().map_err(no_credential)?;
+        let replays = match &replay_cache {
+            ReplayCache::File(path) => Some(ReplayFile::new(path, clockskew)),
+            ReplayCache::None => None,
+        };
+        let (loader, ring) = keeper::Loader::start(&keytab)?;
+        thread::probe(&ring, &rcache).map_err(no_credential)?;
         let (status, _) = watch::channel(KeytabStatus::first(&ring));
         let shared = Arc::new(Shared {
             keytab,
             rcache,
+            replays,
+            clients: Clients::new(),
+            clockskew,
             jobs: Queue::new(queue.max(1)),
             ring: ArcSwap::new(Arc::new(ring)),
             loader: Mutex::new(loader),

@@ -10,4 +10,4 @@ mod krb5;
 
 pub use gssapi::Failure;
 pub(crate) use gssapi::{AcceptContext, AcceptCred, Leg, Mechanisms, initiate_cred};
-pub(crate) use krb5::{MemoryCcache, MemoryKeytab, file_name};
+pub(crate) use krb5::{MemoryCcache, MemoryKeytab, clockskew, file_name};

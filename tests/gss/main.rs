@@ -249,6 +249,55 @@ async fn a_raw_kerberos_token_is_accepted() {
     );
 }
 
+#[tokio::test]
+async fn a_replay_is_known_in_whichever_way_the_token_is_written() {
+    let world = World::start();
+    world
+        .realm
+        .kinit(&world.alice, &world.realm.path("alice.keytab"));
+    // lengths in more bytes than they need: GSSAPI reads it, with its own replay cache, alone
+    let padded = |token: &[u8]| match token {
+        [0x60, 0x82, rest @ ..] => [&[0x60, 0x83, 0], rest].concat(),
+        other => panic!("{other:x?}"),
+    };
+    let (_, token) = raw_token(&world.proxy);
+    assert_eq!(
+        login(&world.acceptor, &token).await.unwrap().client,
+        world.alice
+    );
+    let again = login(&world.acceptor, &padded(&token)).await.unwrap_err();
+    assert_eq!(again, AcceptError::Replay);
+    let (_, token) = raw_token(&world.proxy);
+    let accepted = login(&world.acceptor, &padded(&token)).await.unwrap();
+    assert_eq!(accepted.client, world.alice);
+    let again = login(&world.acceptor, &token).await.unwrap_err();
+    assert_eq!(again, AcceptError::Replay);
+    // and by who starts after the first has ended
+    let (_, token) = raw_token(&world.proxy);
+    login(&world.acceptor, &token).await.unwrap();
+    let next = acceptor(&world.realm.path("proxy.keytab"));
+    let again = login(&next, &token).await.unwrap_err();
+    assert_eq!(again, AcceptError::Replay);
+}
+
+#[tokio::test]
+async fn tickets_that_are_known_are_their_own_clients() {
+    let world = World::start();
+    let bob = world.realm.principal("bob");
+    let keytab = world.realm.add_with_keytab("bob.keytab", &[&bob]);
+    let bobs = initiator(&keytab);
+    // in turns, so that each comes after the other's ticket has been seen
+    for round in 0..4 {
+        for (initiator, user) in [(&world.initiator, &world.alice), (&bobs, &bob)] {
+            let token = initiator.token(user, &world.proxy).await.unwrap();
+            let accepted = login(&world.acceptor, &token.token).await.unwrap();
+            assert_eq!(&accepted.client, user, "round {round}");
+            assert_eq!(accepted.service, world.proxy);
+            assert!(accepted.reply.is_some());
+        }
+    }
+}
+
 /// A context and its krb5 token, from the process's default cache.
 fn raw_token(spn: &Principal) -> (ClientCtx, Vec<u8>) {
     let name = Name::new(spn.to_string().as_bytes(), Some(GSS_NT_KRB5_PRINCIPAL)).unwrap();

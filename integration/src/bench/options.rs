@@ -71,7 +71,7 @@ impl Options {
             parts: Vec::new(),
             without: Vec::new(),
             time: Duration::from_secs(1),
-            logins: 2000,
+            logins: 8000,
             sessions: 20_000,
             idle: 5000,
             size: 1024,

@@ -1,19 +1,10 @@
 //! The replay cache, which is always named: MIT's default could be changed by the environment.
 
-use std::{
-    ffi::CString,
-    fs::OpenOptions,
-    io,
-    os::unix::{
-        ffi::OsStrExt,
-        fs::{MetadataExt, OpenOptionsExt},
-    },
-    path::{Path, PathBuf},
-};
+use std::{ffi::CString, io, os::unix::ffi::OsStrExt, path::PathBuf};
 
-use rustix::{fs::OFlags, process::geteuid};
+use rustix::process::geteuid;
 
-use super::GssStartError;
+use super::{GssStartError, replay_file};
 
 /// Where accepted authenticators are remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,33 +33,12 @@ impl ReplayCache {
                     path: path.clone(),
                     source,
                 };
-                try_file(path).map_err(failed)?;
+                replay_file::open(path).map_err(failed)?;
                 let name = [b"file2:", path.as_os_str().as_bytes()].concat();
                 CString::new(name).map_err(|_| failed(io::ErrorKind::InvalidFilename.into()))
             }
         }
     }
-}
-
-fn try_file(path: &Path) -> io::Result<()> {
-    let flags = (OFlags::NOFOLLOW | OFlags::CLOEXEC).bits();
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(flags.cast_signed())
-        .open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    if metadata.uid() != geteuid().as_raw() {
-        // in a directory for all, another user could empty it
-        return Err(io::Error::other("it belongs to another user"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -9,19 +9,17 @@ use std::{
 
 use super::{
     AcceptError, Accepted, Job, Pending, Shared, Step,
+    clients::Clients,
     keeper::Command,
     keyring::{Found, Keyring},
 };
 use crate::gss::{
     Failure, Principal,
+    ap_req::{ApReq, Tag},
     peek::{Peek, Ticket, peek},
     shell::Shell,
     sys::{AcceptContext, AcceptCred, Leg},
 };
-
-/// GSSAPI counts an acceptor's context to live this much longer than its ticket (MIT's default
-/// `clockskew`); a session must not.
-const CLOCK_SKEW: u32 = 300;
 
 /// Logins that the keeper holds at most; beyond it tickets newer than the keytab fail at once.
 const HELD: usize = 256;
@@ -29,7 +27,9 @@ const HELD: usize = 256;
 /// The credentials of one thread for one set of keys.
 struct Credentials {
     ring: Arc<Keyring>,
+    /// Tries every key, with MIT's own replay cache.
     any: Option<AcceptCred>,
+    /// Look their key up by principal, version and type, and leave replays to the caller.
     named: HashMap<Principal, AcceptCred>,
 }
 
@@ -42,16 +42,14 @@ impl Credentials {
         }
     }
 
-    /// The credential that looks its key up by principal, version and type.
-    fn named(&mut self, name: &Principal, rcache: &CStr) -> Result<&AcceptCred, Failure> {
+    fn named(&mut self, name: &Principal) -> Result<&AcceptCred, Failure> {
         if !self.named.contains_key(name) {
-            let cred = AcceptCred::acquire(Some(name), self.ring.name(), rcache)?;
+            let cred = AcceptCred::acquire(Some(name), self.ring.name(), c"none:")?;
             self.named.insert(name.clone(), cred);
         }
         self.named.get(name).ok_or_else(Failure::none)
     }
 
-    /// The credential that tries every key.
     fn any(&mut self, rcache: &CStr) -> Result<&AcceptCred, Failure> {
         match &mut self.any {
             Some(cred) => Ok(cred),
@@ -76,7 +74,7 @@ pub(super) fn run(shared: &Shared, keeper: &mpsc::Sender<Command>) {
             credentials = Credentials::new(Arc::clone(&ring));
         }
         drop(ring);
-        let result = accept(&mut credentials, &shared.rcache, &mut job);
+        let result = accept(&mut credentials, shared, &mut job);
         let heals = result.as_ref().err().and_then(AcceptError::heals);
         match (result, heals) {
             (Err(error), Some(cure)) if !job.again && reserve(shared) => {
@@ -110,7 +108,7 @@ fn reserve(shared: &Shared) -> bool {
 
 fn accept(
     credentials: &mut Credentials,
-    rcache: &CStr,
+    shared: &Shared,
     job: &mut Job,
 ) -> Result<Step, AcceptError> {
     let ticket = match peek(&job.token) {
@@ -133,52 +131,96 @@ fn accept(
         Peek::NoKerberos => return Err(AcceptError::NoKerberos),
     };
     let found = ticket.as_ref().map(|ticket| credentials.ring.find(ticket));
-    let mut context = match job.pending.take() {
-        Some(Pending(context)) => context,
-        None => AcceptContext::new(),
-    };
     let explain = |failure| explain(failure, ticket.as_ref(), found);
-    let direct = match (&ticket, found) {
-        (Some(ticket), Some(Found::Exact)) => Some(&ticket.service),
-        _ => None,
-    };
-    let cred = match direct {
-        Some(name) => credentials.named(name, rcache),
-        None => credentials.any(rcache),
-    };
-    let shell = direct.and_then(|_| Shell::open(&job.token));
-    let token = shell.map_or(&*job.token, |shell| shell.token);
-    let leg = context
-        .step(cred.map_err(explain)?, token)
-        .map_err(explain)?;
-    match leg {
-        // DCE style, which is not for HTTP: its third leg would come in SPNEGO's shell again
-        Leg::Continue(_) if shell.is_some() => Err(AcceptError::Interrupted),
-        Leg::Continue(token) => Ok(Step::Continue {
-            token,
-            pending: Pending(context),
-        }),
-        Leg::Done {
-            client,
-            lifetime,
-            reply,
-        } => {
-            // A named credential opens tickets with a key of its own principal only, which is
-            // what the context would name as its target: asking it costs a fifth of the login.
-            let service = match direct {
-                Some(name) => name.clone(),
-                None => name(&context.target().map_err(explain)?)?,
-            };
-            let rest = Duration::from_secs(lifetime.saturating_sub(CLOCK_SKEW).into());
-            Ok(Step::Done(Accepted {
-                client: name(&client)?,
-                service,
-                expires: SystemTime::now() + rest,
+    if let (Some(ticket), Some(Found::Exact)) = (&ticket, found) {
+        let shell = Shell::open(&job.token);
+        let token = shell.map_or(&*job.token, |shell| shell.token);
+        if let Some(request) = ApReq::read(token) {
+            let cred = credentials.named(&ticket.service).map_err(explain)?;
+            let (client, lifetime, reply) = direct(cred, shared, token, &request, explain)?;
+            return Ok(Step::Done(Accepted {
+                client,
+                // a named credential opens tickets with a key of its own principal only
+                service: ticket.service.clone(),
+                expires: shared.end(lifetime),
                 reply: match shell {
                     Some(shell) => Some(shell.close(reply.as_deref())),
                     None => reply,
                 },
-            }))
+            }));
+        }
+    }
+    let mut context = match job.pending.take() {
+        Some(Pending(context)) => context,
+        None => AcceptContext::new(),
+    };
+    let cred = credentials.any(&shared.rcache).map_err(explain)?;
+    let mut client = String::new();
+    let leg = context.step(cred, &job.token, Some(&mut client));
+    match leg.map_err(explain)? {
+        Leg::Continue(token) => Ok(Step::Continue {
+            token,
+            pending: Pending(context),
+        }),
+        Leg::Done { lifetime, reply } => Ok(Step::Done(Accepted {
+            client: name(&client)?,
+            service: name(&context.target().map_err(explain)?)?,
+            expires: shared.end(lifetime),
+            reply,
+        })),
+    }
+}
+
+/// A login whose token can be read in one way only, with the key that its ticket names: client,
+/// seconds that the context lives, and the answer.
+fn direct(
+    cred: &AcceptCred,
+    shared: &Shared,
+    token: &[u8],
+    request: &ApReq<'_>,
+    explain: impl Fn(Failure) -> AcceptError,
+) -> Result<(Principal, u32, Option<Vec<u8>>), AcceptError> {
+    let key = Clients::key(request.ticket);
+    let known = shared.clients.find(&key);
+    let mut text = String::new();
+    let asked = known.is_none().then_some(&mut text);
+    let leg = AcceptContext::new().step(cred, token, asked);
+    let Leg::Done { lifetime, reply } = leg.map_err(explain)? else {
+        // DCE style, which is not for HTTP
+        return Err(AcceptError::Interrupted);
+    };
+    shared.enter(&request.tag)?;
+    if let Some(client) = known {
+        return Ok((client, lifetime, reply));
+    }
+    let client = name(&text)?;
+    shared.clients.learn(key, &client);
+    Ok((client, lifetime, reply))
+}
+
+impl Shared {
+    /// When a ticket ends whose context lives for so many seconds more: GSSAPI adds `clockskew`, a
+    /// session must not.
+    fn end(&self, lifetime: u32) -> SystemTime {
+        let rest = lifetime.saturating_sub(self.clockskew);
+        SystemTime::now() + Duration::from_secs(rest.into())
+    }
+
+    /// Remembers an authenticator that GSSAPI has accepted, unless it was used before.
+    fn enter(&self, tag: &Tag) -> Result<(), AcceptError> {
+        let Some(replays) = &self.replays else {
+            return Ok(());
+        };
+        match replays.enter(tag, SystemTime::now()) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(AcceptError::Replay),
+            Err(error) => Err(AcceptError::Rejected {
+                failure: Failure {
+                    major: 0,
+                    minor: error.raw_os_error().unwrap_or_default(),
+                    text: format!("replay cache {}: {error}", replays.path().display()),
+                },
+            }),
         }
     }
 }

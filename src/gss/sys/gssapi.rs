@@ -281,8 +281,6 @@ impl AcceptCred {
 pub(crate) enum Leg {
     /// The client is known.
     Done {
-        /// Principal in MIT's text form.
-        client: String,
         /// Seconds that the context lives.
         lifetime: u32,
         /// Token for the client.
@@ -305,14 +303,24 @@ impl AcceptContext {
         Self(ptr::null_mut())
     }
 
-    /// Feeds one token.
-    pub(crate) fn step(&mut self, cred: &AcceptCred, token: &[u8]) -> Result<Leg, Failure> {
+    /// Feeds one token; at the end, writes the client's principal in MIT's text form where it is asked
+    /// for, which takes as long as everything else.
+    pub(crate) fn step(
+        &mut self,
+        cred: &AcceptCred,
+        token: &[u8],
+        asked: Option<&mut String>,
+    ) -> Result<Leg, Failure> {
         let (mut minor, mut lifetime) = (0, 0);
         let mut token = borrowed(token);
         let (mut client, mut reply) = (Name(ptr::null_mut()), Buffer::empty());
+        let source = match asked {
+            Some(_) => &raw mut client.0,
+            None => ptr::null_mut(),
+        };
         let mut mechanism: gss_OID = ptr::null_mut();
         // SAFETY: the context is null or ours, the credential lives, the token is only read, and
-        // all out pointers are live locals that own what is written to them.
+        // all out pointers are null or live locals that own what is written to them.
         let major = unsafe {
             gss_accept_sec_context(
                 &raw mut minor,
@@ -320,7 +328,7 @@ impl AcceptContext {
                 cred.0.0,
                 &raw mut token,
                 ptr::null_mut(),
-                &raw mut client.0,
+                source,
                 &raw mut mechanism,
                 &raw mut reply.0,
                 ptr::null_mut(),
@@ -343,8 +351,10 @@ impl AcceptContext {
                 text: "the negotiated mechanism is not Kerberos".to_owned(),
             });
         }
+        if let Some(text) = asked {
+            *text = client.text()?;
+        }
         Ok(Leg::Done {
-            client: client.text()?,
             lifetime,
             reply: (!token.is_empty()).then_some(token),
         })

@@ -1,7 +1,7 @@
 //! `krb5_*`: keytabs and credential caches that live in memory under names of their own.
 
 use std::{
-    ffi::{CStr, CString, c_char, c_void},
+    ffi::{CStr, CString, c_char, c_int, c_long, c_void},
     fmt,
     path::Path,
     process, ptr,
@@ -45,6 +45,46 @@ unsafe extern "C" {
     fn krb5_kt_close(context: *mut c_void, keytab: *mut c_void) -> i32;
     fn krb5_cc_resolve(context: *mut c_void, name: *const c_char, out: *mut *mut c_void) -> i32;
     fn krb5_cc_destroy(context: *mut c_void, ccache: *mut c_void) -> i32;
+    fn krb5_get_profile(context: *mut c_void, out: *mut *mut c_void) -> i32;
+    fn profile_get_integer(
+        profile: *mut c_void,
+        section: *const c_char,
+        key: *const c_char,
+        subkey: *const c_char,
+        default: c_int,
+        out: *mut c_int,
+    ) -> c_long;
+    fn profile_release(profile: *mut c_void);
+}
+
+/// `clockskew` of a `krb5.conf` that does not say, in seconds.
+const CLOCKSKEW: u32 = 300;
+
+/// How far clocks may be apart, in seconds: `clockskew` of `krb5.conf`.
+pub(crate) fn clockskew() -> Result<u32, Failure> {
+    let context = Context::new()?;
+    let (mut profile, mut seconds) = (ptr::null_mut(), 0);
+    // SAFETY: live context; the out pointer is a live local.
+    context.check(unsafe { krb5_get_profile(context.0, &raw mut profile) })?;
+    // SAFETY: the profile was made above and is released once; the texts are static, a null subkey
+    // ends the path, the out pointer is a live local.
+    let code = unsafe {
+        let code = profile_get_integer(
+            profile,
+            c"libdefaults".as_ptr(),
+            c"clockskew".as_ptr(),
+            ptr::null(),
+            CLOCKSKEW.cast_signed(),
+            &raw mut seconds,
+        );
+        profile_release(profile);
+        code
+    };
+    // what MIT cannot read is its default too
+    Ok(match code {
+        0 => u32::try_from(seconds).unwrap_or(CLOCKSKEW),
+        _ => CLOCKSKEW,
+    })
 }
 
 /// A krb5 library context.
