@@ -26,6 +26,9 @@ const PARK: u32 = 2;
 /// How long a connection that was just taken up may be quiet before it is parked: this, to twice
 /// this. A burst of thousands then needs buffers for the few that are at work.
 pub(super) const HASTE: Duration = Duration::from_millis(10);
+/// Looks at which it may be at work before it is left to the ordinary ticks: short timers cost
+/// whoever is at work, for the kernel sets its clock anew each time that the worker goes to sleep.
+const BUSY: u8 = 4;
 
 mod limits;
 
@@ -103,6 +106,8 @@ pub(super) struct State {
     pub(super) parked: Cell<bool>,
     /// Nothing has come since the last look of [`State::is_done_in_haste`].
     quiet: Cell<bool>,
+    /// At so many of these looks it was at work.
+    busy: Cell<u8>,
     /// To be parked at once.
     haste: Cell<bool>,
     /// When it was last parked in haste.
@@ -127,6 +132,7 @@ impl State {
             flushed: Cell::new(true),
             parked: Cell::new(false),
             quiet: Cell::new(false),
+            busy: Cell::new(0),
             haste: Cell::new(false),
             hurried: Cell::new(None),
         }
@@ -339,7 +345,8 @@ impl State {
             return true;
         }
         if !self.rests() {
-            return false;
+            self.busy.set(self.busy.get().saturating_add(1));
+            return self.busy.get() >= BUSY;
         }
         let quiet = self.quiet.replace(true);
         if quiet {

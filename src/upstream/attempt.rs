@@ -105,10 +105,10 @@ impl Upstream {
             group,
             pools,
             initiator,
+            moment: Moment::new(control.clone()),
             control,
             timeouts,
             patience: Patience::of(PATIENCE_TICKS),
-            moment: Moment::new(),
         }
     }
 

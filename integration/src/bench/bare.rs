@@ -1,8 +1,8 @@
 //! The bare loop: `gss_accept_sec_context` on every core, and nothing else.
 //!
-//! What a login costs at the least: no HTTP, no base64, no client on the same cores. The keys lie
-//! in memory, the credential is one principal's, and the replay cache is the gateway's file: a look
-//! into one takes the longer the more has been accepted.
+//! What a login costs who asks GSSAPI for everything each time, the client's name among it: no HTTP, no
+//! base64, no client on the same cores. The keys lie in memory, the credential is one principal's, and
+//! the replay cache is the gateway's file: a look into one takes the longer the more has been accepted.
 
 mod sys;
 

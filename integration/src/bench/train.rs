@@ -2,8 +2,9 @@
 //! the ways that it is done.
 //!
 //! Nothing is measured. What is not done here is taken for rare by the compiler, and made small
-//! instead of fast; so each way has its turn: sessions and logins, plain and TLS, HTTP/1.1 and
-//! HTTP/2, small answers and large bodies, and a relayed port.
+//! instead of fast; so each way has its turn: sessions and logins, users told by `doAs` and answers in
+//! chunks as Hadoop sends them, plain and TLS, HTTP/1.1 and HTTP/2, small answers and large bodies,
+//! and a relayed port.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -19,7 +20,7 @@ use super::http::Answer;
 use super::load::{Load, Pace, Requests};
 use super::peer::Peer;
 use super::stage::{Folder, PROXY, Stage, USER};
-use crate::progress;
+use crate::{progress, wait};
 
 /// The command that runs it; its argument is the gateway's program.
 pub const COMMAND: &str = "train";
@@ -27,6 +28,10 @@ pub const COMMAND: &str = "train";
 const PAGE: &str = "/page";
 /// How long each number of connections reads pages.
 const READS: Duration = Duration::from_secs(2);
+/// What is asked of the NameNode.
+const STATUS: &str = "/webhdfs/v1/user/alice/file?op=GETFILESTATUS";
+/// What the gateway gets to log in there and to prove that it obeys `doAs`.
+const PROOF: Duration = Duration::from_secs(20);
 const LOGINS: usize = 2000;
 /// Requests of one curl over TLS.
 const OVER_TLS: usize = 2000;
@@ -47,6 +52,7 @@ pub fn main(arguments: &[String]) -> Result<()> {
     let backend = Backend::start(&stage)?;
     let peer = Peer::gateway_train(&stage, Backend::address())?;
     pages(&stage, &peer, &backend)?;
+    statuses(&stage, &peer)?;
     logins(&stage, &peer)?;
     let plain = format!("http://{PROXY}:{}", peer.address.port());
     let tls = format!("https://{PROXY}:{}", Peer::train_tls().port());
@@ -78,6 +84,32 @@ fn pages(stage: &Stage, peer: &Peer, backend: &Backend) -> Result<()> {
         };
         load.run(&mut |answer| answer.must_be(200, &backend.body))
             .with_context(|| peer.last_words())?;
+    }
+    Ok(())
+}
+
+fn statuses(stage: &Stage, peer: &Peer) -> Result<()> {
+    progress::say("WebHDFS as a user");
+    let contender = wait::until("the gateway serves the NameNode", PROOF, || {
+        Ok(Contender::log_in(stage, peer, STATUS).ok())
+    })
+    .with_context(|| peer.last_words())?;
+    let owner = format!("\"owner\":\"{USER}\"");
+    for connections in [4, 16] {
+        let load = Load {
+            target: peer.target(),
+            connections,
+            requests: Requests::Same(&contender.get(STATUS), READS),
+            pace: Pace::Closed,
+            fresh: false,
+        };
+        load.run(&mut |answer| {
+            answer.must_have(200)?;
+            let body = String::from_utf8_lossy(&answer.body);
+            ensure!(body.contains(&owner), "no file of {USER}: {body}");
+            Ok(())
+        })
+        .with_context(|| peer.last_words())?;
     }
     Ok(())
 }

@@ -122,6 +122,21 @@ fn a_connection_that_was_just_taken_up_is_parked_in_haste() {
 }
 
 #[test]
+fn a_connection_that_never_rests_is_left_to_the_ordinary_ticks() {
+    let state = state();
+    assert!(state.take_up());
+    let now = state.clock.now.get();
+    state.read_blocked.set(true);
+    // quiet at one look is not quiet at two
+    assert!(!state.is_done_in_haste(now));
+    state.on_read(b"GET / HTTP/1.1\r\n");
+    for _ in 1..BUSY {
+        assert!(!state.is_done_in_haste(now));
+    }
+    assert!(state.is_done_in_haste(now) && !state.is_parkable());
+}
+
+#[test]
 fn streams_are_timed_by_what_they_wait_for() {
     let state = state();
     state.multiplex();

@@ -5,12 +5,13 @@
 
 use std::{cell::Cell, pin::Pin, rc::Rc, time::Duration};
 
-use tokio::{task::spawn_local, time::sleep};
+use tokio::{runtime::Handle, task::spawn_local, time::sleep};
 
 use super::patience::Patience;
 
-/// A moment lasts for one of these to two.
-const TICK: Duration = Duration::from_millis(5);
+/// A moment lasts until the next of these: no longer than that, and rarely less than what is waited
+/// for takes.
+const TICK: Duration = Duration::from_millis(10);
 
 /// Everyone who waits for a moment. Its tick runs only while there is somebody: a timer for each
 /// wait would also wake the worker each time, to tell it of a nearer one.
@@ -21,13 +22,17 @@ pub(super) struct Moment(Rc<Inner>);
 struct Inner {
     patience: Patience,
     ticking: Cell<bool>,
+    clock: Handle,
 }
 
 impl Moment {
-    pub(super) fn new() -> Self {
+    /// `clock` keeps the time: on a worker, the near end of a tick would have the kernel set its
+    /// clock anew whenever the worker goes to sleep, several times a request.
+    pub(super) fn new(clock: Handle) -> Self {
         Self(Rc::new(Inner {
-            patience: Patience::of(2),
+            patience: Patience::of(1),
             ticking: Cell::new(false),
+            clock,
         }))
     }
 
@@ -44,7 +49,8 @@ impl Moment {
 impl Inner {
     async fn tick(&self) {
         loop {
-            sleep(TICK).await;
+            // an error is the end of the process
+            let _ticked = self.clock.spawn(async { sleep(TICK).await }).await;
             self.patience.tick();
             if self.patience.is_idle() {
                 break;
@@ -64,7 +70,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_moment_ends_and_its_tick_with_it() {
-        let moment = Moment::new();
+        let moment = Moment::new(Handle::current());
         let waits = async {
             for _ in 0..2 {
                 assert_eq!(moment.try_wait(pin!(async { 7 })).await, Some(7));
