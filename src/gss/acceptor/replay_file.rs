@@ -25,7 +25,7 @@ use crate::gss::ap_req::{TAG, Tag};
 const SEED: usize = 16;
 /// Bytes of a record: tag and time.
 const RECORD: usize = TAG + 4;
-/// Records of the first table; each further one has twice as many as its predecessor and itself.
+/// Records of the first table; it ends where the file has 16 KiB, the next has 32 KiB, and so on.
 const FIRST: u64 = 1023;
 /// MIT's limit on the size of the file.
 const MAX_SIZE: u64 = i32::MAX as u64;
