@@ -92,12 +92,13 @@ fn logins(figures: &Figures, goals: &mut Vec<Goal>) {
     let bare = |metric| figures.get(Task::LoginKept, Who::BareLoop, metric);
     for (task, name) in [
         (Task::LoginKept, "logins, kept alive"),
+        (Task::LoginFirst, "logins, a ticket's first"),
         (Task::LoginFresh, "logins, new connection each"),
         (Task::LoginRelayed, "logins and GET of 4 KiB"),
     ] {
         let own = |metric| figures.get(task, Who::Gateway, metric);
         let httpd = |metric| figures.get(task, Who::Httpd, metric);
-        // The target is about the login; what surrounds it in the other two is told beside it.
+        // The target is about the login; what surrounds it in the others is told beside it.
         let is_target = task == Task::LoginKept;
         let least = |least| {
             if is_target {

@@ -16,8 +16,11 @@ use super::who::{Metric, Task, Who};
 use crate::progress;
 
 const CONNECTIONS: usize = 16;
-const TASKS: [Task; 4] = [
+/// The KDC makes so many times fewer tickets than there are logins.
+const FIRST: usize = 8;
+const TASKS: [Task; 5] = [
     Task::LoginKept,
+    Task::LoginFirst,
     Task::LoginFresh,
     Task::LoginRelayed,
     Task::LoginTwice,
@@ -85,8 +88,11 @@ fn logins(
         (_, _) => Peer::GATEWAY_LOCAL,
     };
     let fresh = task == Task::LoginFresh;
-    let requests: Vec<_> = stage
-        .tokens(count)?
+    let tokens = match task {
+        Task::LoginFirst => stage.first_tokens(count / FIRST)?,
+        _ => stage.tokens(count)?,
+    };
+    let requests: Vec<_> = tokens
         .iter()
         .map(|token| contender::login(path, peer.address, token, fresh))
         .collect();

@@ -12,12 +12,13 @@ little by themselves; the CPU time of the proxy's processes is what counts. All 
 round. A figure is the median over the rounds, with the smallest and the largest in brackets; a
 ratio is taken within each round before that. *Added* latency is that of the same load without a
 proxy taken off, and counts from the moment a request was due. Logins: every request brings a fresh
-token of one service ticket and no cookie, 16 connections; the bare loop accepts such tokens on
-every core by `gss_accept_sec_context`, asks for the client's name and does nothing else, with the
-same keytab in memory, a credential of the one principal and the gateway's replay cache. (The gateway
-asks for the name at a ticket's first login only, and keeps the replay cache open.) *Left by the
-client*: the machine's CPU time less what client, backend and strangers used. `make bench` measures
-what `make release` builds, by a profile of its work; the others are Debian's packages.";
+token of one service ticket (\"a ticket's first\": of a new one each) and no cookie, 16 connections;
+the bare loop accepts such tokens on every core by `gss_accept_sec_context`, asks for the client's
+name and does nothing else, with the same keytab in memory, a credential of the one principal and the
+gateway's replay cache. (The gateway asks for the name at a ticket's first login only, and keeps the
+replay cache open.) *Left by the client*: the machine's CPU time less what client, backend and
+strangers used. `make bench` measures what `make release` builds, by a profile of its work; the
+others are Debian's packages.";
 
 /// The table of ratios.
 pub fn ratios(figures: &Figures) -> String {

@@ -4,6 +4,8 @@ use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -33,6 +35,8 @@ pub struct Stage {
     pub cores: u32,
     /// The gateway's program.
     pub gateway: PathBuf,
+    /// A ticket cache of the user without any service's ticket.
+    fresh: PathBuf,
 }
 
 impl Stage {
@@ -46,14 +50,50 @@ impl Stage {
         let keytab = folder.join("merged.keytab");
         lab.realm()
             .merged_keytab(&[&format!("HTTP/{PROXY}"), GATEWAY], &keytab)?;
-        let cores = std::thread::available_parallelism()?.get();
+        let fresh = folder.join("fresh.ccache");
+        fs::copy(lab.tickets(USER)?, &fresh)?;
+        let cores = thread::available_parallelism()?.get();
         Ok(Stage {
             lab,
             folder: folder.to_owned(),
             keytab,
             cores: u32::try_from(cores)?,
             gateway,
+            fresh,
         })
+    }
+
+    /// Fresh tokens of the user for the proxy, each with a ticket of its own.
+    pub fn first_tokens(&self, count: usize) -> Result<Vec<String>> {
+        let program = std::env::current_exe()?;
+        let program = program.to_str().context("a program with a name in UTF-8")?;
+        let next = AtomicUsize::new(0);
+        let share = || -> Result<Vec<String>> {
+            let mut tokens = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= count {
+                    return Ok(tokens);
+                }
+                let cache = self.folder.join(format!("first-{number}.ccache"));
+                fs::copy(&self.fresh, &cache)?;
+                let mut command = self.lab.command_as(USER, program)?;
+                command.env("KRB5CCNAME", &cache);
+                tokens.extend(token::fetch(command, &format!("HTTP/{PROXY}"), 1)?);
+                fs::remove_file(cache)?;
+            }
+        };
+        let tokens = thread::scope(|scope| {
+            let makers: Vec<_> = (0..self.cores).map(|_| scope.spawn(share)).collect();
+            makers
+                .into_iter()
+                .map(|maker| match maker.join() {
+                    Ok(done) => done,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                })
+                .collect::<Result<Vec<_>>>()
+        })?;
+        Ok(tokens.concat())
     }
 
     /// Fresh tokens of the user for the proxy, as they stand in `Authorization`. Each serves once.

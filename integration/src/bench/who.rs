@@ -82,6 +82,8 @@ pub enum Task {
     LoginFresh,
     /// A login a request on kept-alive connections; the answer is the backend's 4 KiB.
     LoginRelayed,
+    /// A login a request on kept-alive connections, each with a ticket that nobody has seen before.
+    LoginFirst,
     /// As Presto's clients do: a token a request, and a token of the gateway's to the coordinator.
     LoginTwice,
     /// Memory of sessions.
@@ -113,6 +115,7 @@ impl fmt::Display for Task {
             Task::Get64 => "GET of 4 KiB with a session, 64 kept-alive connections",
             Task::HalfLoad => "GET of 4 KiB with a session, fixed rate, 16 connections",
             Task::LoginKept => "SPNEGO login with a fresh token each, 16 kept-alive connections",
+            Task::LoginFirst => "SPNEGO login with a fresh ticket each, 16 kept-alive connections",
             Task::LoginFresh => "SPNEGO login with a fresh token each, a new connection each",
             Task::LoginRelayed => "SPNEGO login and GET of 4 KiB, 16 kept-alive connections",
             Task::LoginTwice => {
