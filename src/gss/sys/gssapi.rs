@@ -1,24 +1,22 @@
-//! `gss_*`: credentials from a store, and the acceptor's context.
+//! `gss_*`: failures, names, and credentials from a store.
 
 use std::{ffi::CStr, ptr, slice};
 
 use libgssapi::{credential::Cred, error::Error};
 use libgssapi_sys::{
-    _GSS_C_INDEFINITE, _GSS_S_CONTINUE_NEEDED, GSS_C_ACCEPT, GSS_C_GSS_CODE, GSS_C_INITIATE,
-    GSS_C_MECH_CODE, gss_OID, gss_OID_desc, gss_OID_set_desc, gss_accept_sec_context,
-    gss_acquire_cred_from, gss_buffer_desc, gss_cred_id_t, gss_ctx_id_t, gss_delete_sec_context,
-    gss_display_name, gss_display_status, gss_import_name, gss_inquire_context,
-    gss_key_value_element_desc, gss_key_value_set_desc, gss_name_t, gss_release_buffer,
-    gss_release_cred, gss_release_name, gss_set_neg_mechs,
+    _GSS_C_INDEFINITE, GSS_C_ACCEPT, GSS_C_GSS_CODE, GSS_C_INITIATE, GSS_C_MECH_CODE, gss_OID_desc,
+    gss_OID_set_desc, gss_acquire_cred_from, gss_buffer_desc, gss_cred_id_t, gss_display_name,
+    gss_display_status, gss_import_name, gss_key_value_element_desc, gss_key_value_set_desc,
+    gss_name_t, gss_release_buffer, gss_release_cred, gss_release_name, gss_set_neg_mechs,
 };
 
 use crate::gss::Principal;
 
-const KRB5: &[u8] = b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02";
+pub(super) const KRB5: &[u8] = b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02";
 const SPNEGO: &[u8] = b"\x2b\x06\x01\x05\x05\x02";
 const KRB5_PRINCIPAL_NAME: &[u8] = b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x01";
 /// Calling and routine errors of a major status (RFC 2744 section 3.9.1).
-const ERROR_MASK: u32 = 0xffff_0000;
+pub(super) const ERROR_MASK: u32 = 0xffff_0000;
 
 const fn oid(ber: &'static [u8]) -> gss_OID_desc {
     #[expect(
@@ -57,7 +55,7 @@ impl Failure {
         Self::new(error.major.bits(), error.minor)
     }
 
-    fn new(major: u32, minor: u32) -> Self {
+    pub(super) fn new(major: u32, minor: u32) -> Self {
         let text = match status_text(minor, GSS_C_MECH_CODE) {
             Some(text) if minor != 0 => text,
             Some(_) | None => {
@@ -91,17 +89,17 @@ fn status_text(code: u32, kind: u32) -> Option<String> {
 }
 
 /// A buffer that GSSAPI allocates.
-struct Buffer(gss_buffer_desc);
+pub(super) struct Buffer(pub(super) gss_buffer_desc);
 
 impl Buffer {
-    const fn empty() -> Self {
+    pub(super) const fn empty() -> Self {
         Self(gss_buffer_desc {
             length: 0,
             value: ptr::null_mut(),
         })
     }
 
-    fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         if self.0.value.is_null() {
             return &[];
         }
@@ -119,7 +117,7 @@ impl Drop for Buffer {
 }
 
 /// Bytes that GSSAPI reads and does not write.
-fn borrowed(bytes: &[u8]) -> gss_buffer_desc {
+pub(super) fn borrowed(bytes: &[u8]) -> gss_buffer_desc {
     gss_buffer_desc {
         length: bytes.len(),
         value: bytes.as_ptr().cast_mut().cast(),
@@ -127,7 +125,7 @@ fn borrowed(bytes: &[u8]) -> gss_buffer_desc {
 }
 
 /// A GSSAPI name.
-struct Name(gss_name_t);
+pub(super) struct Name(pub(super) gss_name_t);
 
 impl Name {
     fn principal(text: &str) -> Result<Self, Failure> {
@@ -148,7 +146,7 @@ impl Name {
         Ok(Self(name))
     }
 
-    fn text(&self) -> Result<String, Failure> {
+    pub(super) fn text(&self) -> Result<String, Failure> {
         let (mut minor, mut buffer) = (0, Buffer::empty());
         // SAFETY: `self.0` is a name of GSSAPI; a null type pointer is allowed.
         let major =
@@ -178,7 +176,7 @@ pub(crate) enum Mechanisms {
 }
 
 /// A raw credential.
-struct RawCred(gss_cred_id_t);
+pub(super) struct RawCred(pub(super) gss_cred_id_t);
 
 impl RawCred {
     fn acquire(
@@ -262,7 +260,7 @@ pub(crate) fn initiate_cred(
 }
 
 /// A credential that accepts; used by one thread, since an accept holds its lock.
-pub(crate) struct AcceptCred(RawCred);
+pub(crate) struct AcceptCred(pub(super) RawCred);
 
 impl AcceptCred {
     /// Acquires it from a keytab (`MEMORY:name`) and a replay cache (`file2:path`, `none:`);
@@ -275,127 +273,4 @@ impl AcceptCred {
         let store = [(c"keytab", keytab), (c"rcache", rcache)];
         RawCred::acquire(name, GSS_C_ACCEPT, Mechanisms::Both, &store).map(Self)
     }
-}
-
-/// What one leg of an accept gave.
-pub(crate) enum Leg {
-    /// The client is known.
-    Done {
-        /// Seconds that the context lives.
-        lifetime: u32,
-        /// Token for the client.
-        reply: Option<Vec<u8>>,
-    },
-    /// Another leg is needed.
-    Continue(Vec<u8>),
-}
-
-/// The acceptor's side of a security context.
-#[derive(Debug)]
-pub(crate) struct AcceptContext(gss_ctx_id_t);
-
-// SAFETY: a context may be used by any thread, though by one at a time (RFC 2744); there is no
-// `Sync` and every use takes `&mut self`.
-unsafe impl Send for AcceptContext {}
-
-impl AcceptContext {
-    pub(crate) const fn new() -> Self {
-        Self(ptr::null_mut())
-    }
-
-    /// Feeds one token; at the end, writes the client's principal in MIT's text form where it is asked
-    /// for, which takes as long as everything else.
-    pub(crate) fn step(
-        &mut self,
-        cred: &AcceptCred,
-        token: &[u8],
-        asked: Option<&mut String>,
-    ) -> Result<Leg, Failure> {
-        let (mut minor, mut lifetime) = (0, 0);
-        let mut token = borrowed(token);
-        let (mut client, mut reply) = (Name(ptr::null_mut()), Buffer::empty());
-        let source = match asked {
-            Some(_) => &raw mut client.0,
-            None => ptr::null_mut(),
-        };
-        let mut mechanism: gss_OID = ptr::null_mut();
-        // SAFETY: the context is null or ours, the credential lives, the token is only read, and
-        // all out pointers are null or live locals that own what is written to them.
-        let major = unsafe {
-            gss_accept_sec_context(
-                &raw mut minor,
-                &raw mut self.0,
-                cred.0.0,
-                &raw mut token,
-                ptr::null_mut(),
-                source,
-                &raw mut mechanism,
-                &raw mut reply.0,
-                ptr::null_mut(),
-                &raw mut lifetime,
-                ptr::null_mut(),
-            )
-        };
-        if major & ERROR_MASK != 0 {
-            return Err(Failure::new(major, minor));
-        }
-        let token = reply.bytes().to_vec();
-        if major & _GSS_S_CONTINUE_NEEDED != 0 {
-            return Ok(Leg::Continue(token));
-        }
-        // SAFETY: null or a static mechanism OID (RFC 2744 section 5.1).
-        if !unsafe { is_oid(mechanism, KRB5) } {
-            return Err(Failure {
-                major: libgssapi_sys::_GSS_S_BAD_MECH,
-                minor: 0,
-                text: "the negotiated mechanism is not Kerberos".to_owned(),
-            });
-        }
-        if let Some(text) = asked {
-            *text = client.text()?;
-        }
-        Ok(Leg::Done {
-            lifetime,
-            reply: (!token.is_empty()).then_some(token),
-        })
-    }
-
-    /// The service that an established context was made for, in MIT's text form.
-    pub(crate) fn target(&mut self) -> Result<String, Failure> {
-        let (mut minor, mut name) = (0, Name(ptr::null_mut()));
-        // SAFETY: the context is ours; null out pointers are allowed.
-        let major = unsafe {
-            gss_inquire_context(
-                &raw mut minor,
-                self.0,
-                ptr::null_mut(),
-                &raw mut name.0,
-                ptr::null_mut(),
-                ptr::null_mut(),
-                ptr::null_mut(),
-                ptr::null_mut(),
-                ptr::null_mut(),
-            )
-        };
-        if major & ERROR_MASK != 0 {
-            return Err(Failure::new(major, minor));
-        }
-        name.text()
-    }
-}
-
-impl Drop for AcceptContext {
-    fn drop(&mut self) {
-        let mut minor = 0;
-        // SAFETY: null or ours, deleted once; a null output token is allowed.
-        unsafe { gss_delete_sec_context(&raw mut minor, &raw mut self.0, ptr::null_mut()) };
-    }
-}
-
-unsafe fn is_oid(oid: gss_OID, ber: &[u8]) -> bool {
-    if oid.is_null() {
-        return false;
-    }
-    // SAFETY: the caller passes null or a valid OID.
-    unsafe { slice::from_raw_parts((*oid).elements.cast::<u8>(), (*oid).length as usize) == ber }
 }
