@@ -55,6 +55,8 @@ pub enum Refusal {
     LoginFlood,
     /// The login took longer than `timeouts.gss`.
     LoginTimeout,
+    /// The replay cache cannot be read or written, so that nobody can log in.
+    ReplayCache,
     /// No rule of `auth_to_local` maps the principal to a short name.
     NameUnmapped,
     /// The user is not in `allow`.
@@ -155,6 +157,7 @@ impl Refusal {
         Self::LoginBusy,
         Self::LoginFlood,
         Self::LoginTimeout,
+        Self::ReplayCache,
         Self::NameUnmapped,
         Self::UserDenied,
         Self::GroupsUnavailable,

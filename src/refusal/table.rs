@@ -105,6 +105,11 @@ impl Refusal {
                 "login_timeout",
                 "The login took too long.",
             ),
+            Self::ReplayCache => (
+                S::SERVICE_UNAVAILABLE,
+                "replay_cache",
+                "The gateway cannot remember logins, so it accepts none.",
+            ),
             Self::NameUnmapped => (
                 S::FORBIDDEN,
                 "name_unmapped",

@@ -100,6 +100,10 @@ const CLAIMS: &[(Refusal, Proof)] = &[
         Here(tickets::a_login_that_takes_too_long),
     ),
     (
+        Refusal::ReplayCache,
+        Here(tickets::a_replay_cache_that_is_gone),
+    ),
+    (
         Refusal::NameUnmapped,
         Here(sessions::who_has_no_name_has_no_session),
     ),

@@ -103,6 +103,25 @@ pub fn a_login_that_takes_too_long() {
 }
 
 #[test]
+pub fn a_replay_cache_that_is_gone() {
+    let file = world().file("rcache2");
+    let gateway = gateway()
+        .replay_cache(file.clone())
+        .console("generic")
+        .url(&nowhere())
+        .run();
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    let answer = log_in(&gateway, &world().authorization("alice"));
+    answer.is(Refusal::ReplayCache);
+    assert_eq!(answer.session(), None);
+    // no restart
+    std::fs::remove_dir(&file).unwrap();
+    let token = world().authorization("alice");
+    assert_eq!(log_in(&gateway, &token).status, 200);
+}
+
+#[test]
 pub fn a_ticket_older_than_the_keytab() {
     let (spn, _) = service_of_its_own(world(), "older");
     let old = fresh_token(world(), &spn);

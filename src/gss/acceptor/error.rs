@@ -1,5 +1,7 @@
 //! Why a token was not accepted.
 
+use std::path::PathBuf;
+
 use crate::{
     gss::{Failure, Principal, PrincipalError},
     refusal::Refusal,
@@ -43,6 +45,18 @@ pub enum AcceptError {
     /// The replay cache knows it.
     #[error("the token was used before")]
     Replay,
+    /// The replay cache cannot be read or written any more, so that no token can be accepted.
+    #[error(
+        "the replay cache {} cannot be used; free space on its disk or make it writable for this \
+         user: {reason}",
+        path.display()
+    )]
+    ReplayCache {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        reason: String,
+    },
     /// The ticket has ended.
     #[error("the ticket has expired")]
     TicketExpired,
@@ -178,6 +192,7 @@ impl AcceptError {
             | Self::Interrupted
             | Self::Malformed { .. }
             | Self::Replay
+            | Self::ReplayCache { .. }
             | Self::TicketExpired
             | Self::ClockSkew { .. }
             | Self::Name(_)
@@ -197,6 +212,7 @@ impl From<&AcceptError> for Refusal {
             AcceptError::Ntlm => Self::Ntlm,
             AcceptError::Interrupted => Self::LoginInterrupted,
             AcceptError::Replay => Self::TokenReplayed,
+            AcceptError::ReplayCache { .. } => Self::ReplayCache,
             AcceptError::TicketExpired => Self::TicketExpired,
             AcceptError::ClockSkew { .. } => Self::ClockSkew,
             AcceptError::KeytabOutOfDate { .. } => Self::KeytabOutOfDate,

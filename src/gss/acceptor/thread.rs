@@ -214,12 +214,9 @@ impl Shared {
         match replays.enter(tag, SystemTime::now()) {
             Ok(true) => Ok(()),
             Ok(false) => Err(AcceptError::Replay),
-            Err(error) => Err(AcceptError::Rejected {
-                failure: Failure {
-                    major: 0,
-                    minor: error.raw_os_error().unwrap_or_default(),
-                    text: format!("replay cache {}: {error}", replays.path().display()),
-                },
+            Err(error) => Err(AcceptError::ReplayCache {
+                path: replays.path().to_owned(),
+                reason: error.to_string(),
             }),
         }
     }
