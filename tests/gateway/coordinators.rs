@@ -389,5 +389,5 @@ fn options_for_the_whole_server_is_asked_as_the_user() {
         .run();
     let answer = gateway.ask("OPTIONS *").by("alice").answer();
     answer.is_ok("alice");
-    assert_eq!(backend.only().target, "/?doAs=alice");
+    assert_eq!(backend.only().target, "/?doas=alice");
 }

@@ -25,42 +25,42 @@ fn exactly_one_own_do_as_comes_first_and_all_other_bytes_as_they_came() {
     let backend = backend();
     let gateway = namenode(&backend);
     for (sent, received) in [
-        ("/x", "/x?doAs=alice"),
-        ("/x?", "/x?doAs=alice"),
-        ("/x?a=1&b=2", "/x?doAs=alice&a=1&b=2"),
-        ("/x?doAs=bob", "/x?doAs=alice"),
-        ("/x?doAs=bob&a=1", "/x?doAs=alice&a=1"),
-        ("/x?a=1&doAs=bob", "/x?doAs=alice&a=1"),
+        ("/x", "/x?doas=alice"),
+        ("/x?", "/x?doas=alice"),
+        ("/x?a=1&b=2", "/x?doas=alice&a=1&b=2"),
+        ("/x?doAs=bob", "/x?doas=alice"),
+        ("/x?doAs=bob&a=1", "/x?doas=alice&a=1"),
+        ("/x?a=1&doAs=bob", "/x?doas=alice&a=1"),
         (
             "/x?a=1&doAs=bob&b=2&doas=carol&c",
-            "/x?doAs=alice&a=1&b=2&c",
+            "/x?doas=alice&a=1&b=2&c",
         ),
-        ("/x?DOAS=bob", "/x?doAs=alice"),
-        ("/x?dOaS=bob&user.name=bob&USER.NAME=bob", "/x?doAs=alice"),
-        ("/x?%64oAs=bob&do%41s=bob&do%61s=bob", "/x?doAs=alice"),
-        ("/x?user%2ename=bob&user%2Ename=bob", "/x?doAs=alice"),
-        ("/x?delegation=TOKEN&op=OPEN", "/x?doAs=alice&op=OPEN"),
+        ("/x?DOAS=bob", "/x?doas=alice"),
+        ("/x?dOaS=bob&user.name=bob&USER.NAME=bob", "/x?doas=alice"),
+        ("/x?%64oAs=bob&do%41s=bob&do%61s=bob", "/x?doas=alice"),
+        ("/x?user%2ename=bob&user%2Ename=bob", "/x?doas=alice"),
+        ("/x?delegation=TOKEN&op=OPEN", "/x?doas=alice&op=OPEN"),
         (
             "/x?op=OPEN&namenoderpcaddress=evil:8020",
-            "/x?doAs=alice&op=OPEN",
+            "/x?doas=alice&op=OPEN",
         ),
-        ("/x?doAs", "/x?doAs=alice"),
-        ("/x?doAs=", "/x?doAs=alice"),
-        ("/x?doAs=a=b", "/x?doAs=alice"),
+        ("/x?doAs", "/x?doas=alice"),
+        ("/x?doAs=", "/x?doas=alice"),
+        ("/x?doAs=a=b", "/x?doas=alice"),
         // what is legal stays, byte by byte
         (
             "/x?destination=/a;b&c=%2F%20+d",
-            "/x?doAs=alice&destination=/a;b&c=%2F%20+d",
+            "/x?doas=alice&destination=/a;b&c=%2F%20+d",
         ),
-        ("/x?a&&b&", "/x?doAs=alice&a&&b&"),
+        ("/x?a&&b&", "/x?doas=alice&a&&b&"),
         (
             "/x?xdoAs=1&doAsx=2&a=doAs=3",
-            "/x?doAs=alice&xdoAs=1&doAsx=2&a=doAs=3",
+            "/x?doas=alice&xdoAs=1&doAsx=2&a=doAs=3",
         ),
-        ("/x?q=%25&r=%2525", "/x?doAs=alice&q=%25&r=%2525"),
+        ("/x?q=%25&r=%2525", "/x?doas=alice&q=%25&r=%2525"),
         (
             "/a%20b/%C3%BC;v=1//c?x",
-            "/a%20b/%C3%BC;v=1//c?doAs=alice&x",
+            "/a%20b/%C3%BC;v=1//c?doas=alice&x",
         ),
     ] {
         backend.forget();

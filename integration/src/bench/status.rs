@@ -58,7 +58,7 @@ pub fn run(
 
 fn ask(route: &Route, path: &str, options: &Options) -> Result<(Outcome, Used)> {
     let told = match route.who {
-        Who::DirectDoAs | Who::HaproxyDoAs => format!("&doAs={USER}"),
+        Who::DirectDoAs | Who::HaproxyDoAs => format!("&doas={USER}"),
         _ => String::new(),
     };
     let load = Load {
