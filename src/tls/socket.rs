@@ -93,12 +93,12 @@ fn write_pieces(
     if let [only] = pieces {
         return tcp.poll_write(cx, only);
     }
+    if pieces.iter().map(|piece| piece.len()).sum::<usize>() > JOINED {
+        return tcp.poll_write_vectored(cx, pieces);
+    }
     let mut room = [const { MaybeUninit::uninit() }; JOINED];
     let mut joined = ReadBuf::uninit(&mut room);
     for piece in pieces {
-        if piece.len() > joined.remaining() {
-            return tcp.poll_write_vectored(cx, pieces);
-        }
         joined.put_slice(piece);
     }
     tcp.poll_write(cx, joined.filled())
