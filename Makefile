@@ -81,7 +81,7 @@ unit: deps-test
 
 integration: deps-test
 	$(CARGO) build --bin spnegate
-	$(CARGO) test -p spnegate-integration -- --test-threads=1
+	$(CARGO) test -p spnegate-integration -- --test-threads=1 --show-output
 
 bench: deps-bench $(PGO)/spnegate
 	$(CARGO) run --release -p spnegate-integration --bin bench -- --gateway $(PGO)/spnegate $(BENCH)
