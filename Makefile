@@ -88,6 +88,7 @@ bench: deps-bench $(PGO)/spnegate
 
 audit:
 	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny
+	$(CARGO) fetch --locked
 	$(CARGO) deny --offline check licenses bans sources
 	$(CARGO) deny check advisories
 
