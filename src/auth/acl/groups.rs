@@ -158,8 +158,12 @@ fn system_groups(user: &str) -> Result<GroupNames, GroupsError> {
     let Ok(name) = CString::new(user) else {
         return Ok(Arc::default());
     };
-    let Some(entry) = User::from_name(user).map_err(GroupsError::System)? else {
-        return Ok(Arc::default());
+    // with a name service that is not running (winbind, sss) an unknown name is ENOENT; getpwnam(3)
+    // lists both numbers as "not found"
+    let entry = match User::from_name(user) {
+        Ok(Some(entry)) => entry,
+        Ok(None) | Err(Errno::ENOENT | Errno::ESRCH) => return Ok(Arc::default()),
+        Err(error) => return Err(GroupsError::System(error)),
     };
     let ids = getgrouplist(&name, entry.gid).map_err(GroupsError::System)?;
     let name_of = |id| Group::from_gid(id).map(|group| group.map(|g| g.name.into_boxed_str()));
