@@ -102,12 +102,7 @@ pub fn for_client(
         headers: &parts.headers,
     });
     headers::strip_answer(&mut parts.headers);
-    set_cookie::apply(
-        &mut parts.headers,
-        &console.name,
-        console.kind.script_cookies(),
-        client.tls,
-    );
+    set_cookie::apply(&mut parts.headers, &console.jar(client.tls));
     let mut body = Body::Upstream(UpstreamBody::new(prefix, lease));
     if link.is_some() || location::leads_elsewhere(&parts.headers) {
         let hands_out = console.kind.hands_out_nodes(&asked_of(out));

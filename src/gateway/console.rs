@@ -8,7 +8,10 @@ use crate::{
     auth::session::Sessions,
     config::{Becomes, Forwarded, IdentityMode, Timeouts},
     kinds::Kind,
-    rewrite::node::{NodeKey, NodePolicy},
+    rewrite::{
+        node::{NodeKey, NodePolicy},
+        set_cookie::Jar,
+    },
     server::RequestBody,
     tls::Trust,
     upstream::upload::Upload,
@@ -48,6 +51,16 @@ pub struct Console {
 }
 
 impl Console {
+    /// How its servers' cookies go out to a client.
+    pub fn jar(&self, tls: bool) -> Jar<'_> {
+        Jar {
+            console: &self.name,
+            script: self.kind.script_cookies(),
+            tls,
+            only: None,
+        }
+    }
+
     /// A request's body on its way to a backend, of which up to `limit` bytes can be sent again.
     pub fn upload(&self, body: RequestBody, limit: usize, version: Version) -> Upload {
         let upload = Upload::new(body, limit);

@@ -103,12 +103,7 @@ pub fn answer(
         held: Arc::new(held),
     };
     headers::strip_answer(&mut parts.headers);
-    set_cookie::apply(
-        &mut parts.headers,
-        &console.name,
-        console.kind.script_cookies(),
-        tls,
-    );
+    set_cookie::apply(&mut parts.headers, &console.jar(tls));
     ask(&mut parts.headers, protocol);
     parts.extensions.insert(tunnel);
     Ok(Response::from_parts(parts, Body::Empty))

@@ -7,67 +7,93 @@
 //! `Path` stays, as does its absence: the gateway publishes a console under the backend's own
 //! paths, so the browser's default path is the same. `Domain` goes: cookies stay on this host.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::identity::cookies::{is_login_cookie, split};
 
-/// Rewrites all `Set-Cookie` headers of an answer; malformed ones are dropped.
-///
-/// `tls` says how the client is connected: `Secure` is set on TLS and taken off on plain listeners,
-/// where browsers would ignore the cookie.
-pub fn apply(headers: &mut HeaderMap, console: &str, script: &[&str], tls: bool) {
+/// How a console's cookies go out.
+#[derive(Clone, Copy, Debug)]
+pub struct Jar<'a> {
+    /// The console's name, their prefix.
+    pub console: &'a str,
+    /// Cookies that scripts read by name, which keep theirs.
+    pub script: &'a [&'a str],
+    /// Whether the client is connected by TLS.
+    pub tls: bool,
+    /// The only ones that pass, where the answer is one to a token of the gateway's; `None`: all
+    /// that are no login cookie by their name.
+    pub only: Option<&'a [Arc<str>]>,
+}
+
+/// Rewrites all `Set-Cookie` headers of an answer; malformed ones are dropped. True where a cookie
+/// was withheld because [`Jar::only`] does not list it.
+pub fn apply(headers: &mut HeaderMap, jar: &Jar<'_>) -> bool {
     if !headers.keys().any(|name| *name == header::SET_COOKIE) {
-        return;
+        return false;
     }
-    let rewritten: Vec<HeaderValue> = headers
-        .get_all(header::SET_COOKIE)
-        .iter()
-        .filter_map(|value| rewrite(value, console, script, tls))
-        .collect();
+    let mut rewritten = Vec::new();
+    let mut withheld = false;
+    for value in headers.get_all(header::SET_COOKIE) {
+        if jar.only.is_none_or(|only| is_listed(value, only)) {
+            rewritten.extend(rewrite(value, jar));
+        } else {
+            withheld = true;
+        }
+    }
     headers.remove(header::SET_COOKIE);
     for value in rewritten {
         headers.append(header::SET_COOKIE, value);
     }
+    withheld
+}
+
+fn is_listed(value: &HeaderValue, only: &[Arc<str>]) -> bool {
+    let pair = value.as_bytes().split(|&byte| byte == b';').next();
+    let name = pair.and_then(split).map(|(name, _)| name);
+    name.is_some_and(|name| only.iter().any(|listed| **listed == *name))
 }
 
 /// Rewrites one; `None`: it must not reach the client.
-pub fn rewrite(
-    value: &HeaderValue,
-    console: &str,
-    script: &[&str],
-    tls: bool,
-) -> Option<HeaderValue> {
+///
+/// `Secure` is set on TLS and taken off on plain listeners, where browsers would ignore the cookie.
+/// So would they a cookie with `SameSite=None` or `Partitioned` that is not `Secure` (RFC 6265bis
+/// section 5.7, CHIPS): on plain listeners these go too.
+pub fn rewrite(value: &HeaderValue, jar: &Jar<'_>) -> Option<HeaderValue> {
     let mut parts = value.as_bytes().split(|&byte| byte == b';');
     let (name, content) = split(parts.next()?)?;
     if is_login_cookie(name) || content.contains(&b'\t') {
         return None;
     }
-    let mut line = Vec::with_capacity(value.len() + console.len() + 10);
-    if !script.contains(&name) {
-        line.extend_from_slice(console.as_bytes());
+    let mut line = Vec::with_capacity(value.len() + jar.console.len() + 10);
+    if !jar.script.contains(&name) {
+        line.extend_from_slice(jar.console.as_bytes());
         line.push(b'.');
     }
     line.extend_from_slice(name.as_bytes());
     line.push(b'=');
     line.extend_from_slice(content);
     for attribute in parts.map(<[u8]>::trim_ascii) {
-        let key = attribute
-            .split(|&byte| byte == b'=')
-            .next()
-            .unwrap_or_default()
-            .trim_ascii();
-        let goes = ["", "domain", "secure"]
-            .iter()
-            .any(|k| key.eq_ignore_ascii_case(k.as_bytes()));
-        if !goes {
+        if !goes(attribute, jar.tls) {
             line.extend_from_slice(b"; ");
             line.extend_from_slice(attribute);
         }
     }
-    if tls {
+    if jar.tls {
         line.extend_from_slice(b"; Secure");
     }
     HeaderValue::from_bytes(&line).ok()
+}
+
+/// Whether an attribute does not reach the client.
+fn goes(attribute: &[u8], tls: bool) -> bool {
+    let mut sides = attribute.splitn(2, |&byte| byte == b'=');
+    let key = sides.next().unwrap_or_default().trim_ascii();
+    let value = sides.next().unwrap_or_default().trim_ascii();
+    let is = |name: &str| key.eq_ignore_ascii_case(name.as_bytes());
+    let needs_secure = is("partitioned") || (is("samesite") && value.eq_ignore_ascii_case(b"none"));
+    key.is_empty() || is("domain") || is("secure") || (needs_secure && !tls)
 }
 
 #[cfg(test)]
@@ -76,9 +102,18 @@ mod tests {
 
     use super::*;
 
+    fn jar(console: &str, tls: bool) -> Jar<'_> {
+        Jar {
+            console,
+            script: &["seen"],
+            tls,
+            only: None,
+        }
+    }
+
     fn rewritten(value: &str, tls: bool) -> Option<String> {
         let value = HeaderValue::from_str(value).unwrap();
-        rewrite(&value, "oozie", &["seen"], tls).map(|v| v.to_str().unwrap().to_owned())
+        rewrite(&value, &jar("oozie", tls)).map(|v| v.to_str().unwrap().to_owned())
     }
 
     #[test]
@@ -131,7 +166,7 @@ mod tests {
         for value in ["hadoop.auth=x", "a=1", "b=2"] {
             headers.append(header::SET_COOKIE, HeaderValue::from_static(value));
         }
-        apply(&mut headers, "c", &[], false);
+        assert!(!apply(&mut headers, &jar("c", false)));
         assert_eq!(
             headers
                 .get_all(header::SET_COOKIE)
@@ -141,11 +176,56 @@ mod tests {
         );
     }
 
+    #[test]
+    fn what_a_browser_takes_with_secure_only_goes_where_secure_does() {
+        for (value, plain, tls) in [
+            (
+                "a=1; Path=/; Secure; HttpOnly; SameSite=None; Partitioned",
+                "oozie.a=1; Path=/; HttpOnly",
+                "oozie.a=1; Path=/; HttpOnly; SameSite=None; Partitioned; Secure",
+            ),
+            (
+                "a=1;samesite = none ;PARTITIONED=",
+                "oozie.a=1",
+                "oozie.a=1; samesite = none; PARTITIONED=; Secure",
+            ),
+            (
+                "a=1; SameSite=Strict",
+                "oozie.a=1; SameSite=Strict",
+                "oozie.a=1; SameSite=Strict; Secure",
+            ),
+        ] {
+            assert_eq!(rewritten(value, false).as_deref(), Some(plain));
+            assert_eq!(rewritten(value, true).as_deref(), Some(tls));
+        }
+    }
+
+    #[test]
+    fn of_an_answer_to_a_token_only_listed_cookies_pass() {
+        let mut headers = HeaderMap::new();
+        for value in [
+            "gssapi_session=x",
+            "JSESSIONID=1; Path=/",
+            "jsessionid=2",
+            "=x",
+        ] {
+            headers.append(header::SET_COOKIE, HeaderValue::from_static(value));
+        }
+        let listed = ["JSESSIONID".into()];
+        let only = Jar {
+            only: Some(&listed),
+            ..jar("c", false)
+        };
+        assert!(apply(&mut headers, &only));
+        assert_eq!(headers[header::SET_COOKIE], "c.JSESSIONID=1; Path=/");
+        assert_eq!(headers.len(), 1);
+    }
+
     proptest! {
         #[test]
         fn what_goes_out_comes_back_by_its_own_name(name in "[a-zA-Z_]{1,8}", value in "[!-+\\--:<-\\[\\]-~&&[^\"]]{0,8}") {
             let set = HeaderValue::from_str(&format!("{name}={value}; Path=/")).unwrap();
-            let set = rewrite(&set, "nn", &[], false).unwrap();
+            let set = rewrite(&set, &jar("nn", false)).unwrap();
             let pair = set.to_str().unwrap().split(';').next().unwrap().to_owned();
             let mut headers = HeaderMap::new();
             headers.append(header::COOKIE, HeaderValue::from_str(&pair).unwrap());
@@ -156,7 +236,7 @@ mod tests {
         #[test]
         fn any_value_is_rewritten_or_dropped(value in prop::collection::vec(32_u8..=255, 0..40)) {
             if let Ok(value) = HeaderValue::from_bytes(&value) {
-                let _ = rewrite(&value, "nn", &[], true);
+                let _ = rewrite(&value, &jar("nn", true));
             }
         }
     }

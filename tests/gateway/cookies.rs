@@ -97,6 +97,18 @@ fn a_backends_cookies_are_renamed_and_its_login_stays_here() {
     );
 }
 
+/// A browser drops a cookie that is `SameSite=None` or `Partitioned` and not `Secure`.
+#[test]
+fn a_cookie_that_loses_secure_loses_what_needs_it() {
+    let backend = backend().answers(|_| {
+        let cookie = "id=1; Path=/; Secure; SameSite=None; Partitioned";
+        reply(200).with("Set-Cookie", cookie)
+    });
+    let gateway = generic(&backend);
+    let answer = gateway.ask("GET /x").by("alice").answer();
+    assert_eq!(answer.all("set-cookie"), ["generic.id=1; Path=/"]);
+}
+
 #[test]
 fn two_consoles_of_one_name_do_not_see_each_others_cookies() {
     let (one, two) = (backend(), backend());
