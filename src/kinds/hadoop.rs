@@ -105,10 +105,23 @@ pub(super) fn home_obeys(head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
     }
 }
 
-/// The simple class name of the exception of a `RemoteException` JSON (`JsonUtil.toJsonString`).
-pub(super) fn remote_exception(body: &[u8]) -> Option<String> {
+/// What a `RemoteException` JSON says (`JsonUtil.toJsonString`, `HttpExceptionUtils`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RemoteException {
+    /// The simple class name.
+    pub(super) exception: String,
+    /// Its message; empty where there is none.
+    pub(super) message: String,
+}
+
+/// Reads a `RemoteException` JSON.
+pub(super) fn remote_exception(body: &[u8]) -> Option<RemoteException> {
     let value: Value = serde_json::from_slice(body).ok()?;
-    Some(value["RemoteException"]["exception"].as_str()?.to_owned())
+    let fields = &value["RemoteException"];
+    Some(RemoteException {
+        exception: fields["exception"].as_str()?.to_owned(),
+        message: fields["message"].as_str().unwrap_or_default().to_owned(),
+    })
 }
 
 /// Whether the body is of that media type and not compressed.

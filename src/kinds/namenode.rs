@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     Asked, Head, Health, Kind, Login, Obeys, Proof, UserField, Verdict,
-    hadoop::{self, is_media_type},
+    hadoop::{self, RemoteException, is_media_type},
 };
 
 /// A small page that all versions have, on active and standby, and that is always protected.
@@ -18,9 +18,27 @@ const STATUS_BEAN: &str = "/jmx?qry=Hadoop:service=NameNode,name=NameNodeStatus"
 
 /// Exceptions that say "nothing was done, ask the active one".
 ///
-/// The second comes from an observer (HDFS-12943). `RetriableException` and `SafeModeException`
-/// are answers: the active one would say the same.
+/// The second comes from an observer (HDFS-12943). `SafeModeException` is an answer, and so is the
+/// `RetriableException` around it: the active one would say the same.
 const ELSEWHERE: [&str; 2] = ["StandbyException", "ObserverRetryOnActiveException"];
+
+/// What a NameNode says that has not started to serve, by exception and a part of its message:
+/// `NamenodeWebHdfsMethods` without an RPC server, `NameNodeRpcServer.checkNNStartup`, and
+/// `chooseDatanode` without a namesystem (the spelling is Hadoop's). Each stands before anything is
+/// done.
+const STARTING: [(&str, &str); 3] = [
+    ("RetriableException", "startup mode"),
+    ("RetriableException", "still not started"),
+    ("IOException", "has not been intialized yet"),
+];
+
+/// Whether another NameNode is to be asked, since this one did nothing.
+fn is_elsewhere(said: &RemoteException) -> bool {
+    let starting = |(exception, message): &(&str, &str)| {
+        said.exception == *exception && said.message.contains(message)
+    };
+    ELSEWHERE.contains(&said.exception.as_str()) || STARTING.iter().any(starting)
+}
 
 /// HDFS `NameNode`.
 #[derive(Debug)]
@@ -88,7 +106,7 @@ impl Kind for NameNode {
         }
         let elsewhere = self.needs_body(head)
             && hadoop::is_webhdfs(asked)
-            && hadoop::remote_exception(body).is_some_and(|e| ELSEWHERE.contains(&e.as_str()));
+            && hadoop::remote_exception(body).is_some_and(|said| is_elsewhere(&said));
         if elsewhere {
             Verdict::Standby
         } else {
@@ -171,6 +189,49 @@ mod tests {
             cut_off.verdict("namenode", "/webhdfs/v1/tmp"),
             Verdict::Answer
         );
+    }
+
+    #[test]
+    fn a_namenode_that_has_not_started_did_nothing_and_safe_mode_is_an_answer() {
+        for (exception, message, verdict) in [
+            (
+                "RetriableException",
+                "Namenode is in startup mode",
+                Verdict::Standby,
+            ),
+            (
+                "RetriableException",
+                "NameNode still not started",
+                Verdict::Standby,
+            ),
+            (
+                "IOException",
+                "Namesystem has not been intialized yet.",
+                Verdict::Standby,
+            ),
+            (
+                "SafeModeException",
+                "Cannot create file. Name node is in safe mode.",
+                Verdict::Answer,
+            ),
+            (
+                "RetriableException",
+                "SafeModeException: Cannot create file. Name node is in safe mode.",
+                Verdict::Answer,
+            ),
+            (
+                "FileNotFoundException",
+                "File /Namenode is in startup mode not found.",
+                Verdict::Answer,
+            ),
+        ] {
+            let said = remote(403, exception, message);
+            assert_eq!(
+                said.verdict("namenode", "/webhdfs/v1/tmp"),
+                verdict,
+                "{exception}: {message}"
+            );
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod reply;
 mod seen;
 
 use connection::Connection;
-pub use reply::{Reply, Then, raw, reply, silence, standby_exception};
+pub use reply::{Reply, Then, raw, remote_exception, reply, silence, standby_exception};
 pub use seen::Seen;
 
 /// How a backend treats logins.

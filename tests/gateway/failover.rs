@@ -9,7 +9,8 @@ use spnegate::refusal::Refusal;
 
 use crate::{
     backend::{
-        Backend, Role, Then, backend, nowhere, raw, reply, second, silence, standby_exception,
+        Backend, Role, Then, backend, nowhere, raw, remote_exception, reply, second, silence,
+        standby_exception,
     },
     proxy::{Gateway, Setup, gateway},
     realm::eventually,
@@ -67,6 +68,48 @@ fn a_request_that_meets_a_standby_goes_on_to_the_active_one_with_its_body() {
         .answer()
         .is_ok("bob");
     assert_eq!((one.seen().len(), two.seen().len()), (1, 2));
+}
+
+/// A NameNode that starts may answer the probe before it serves.
+#[test]
+fn a_request_that_meets_a_namenode_in_start_up_goes_on_to_the_other_one() {
+    for message in ["Namenode is in startup mode", "NameNode still not started"] {
+        let (one, two) = (backend(), second().role(Role::Standby));
+        let gateway = pair(&one, &two).with("probe.interval = \"1h\"").run();
+        knows(&gateway, &one, 1);
+        one.now_answers({
+            let (one, two) = (one.clone(), two.clone());
+            move |_| {
+                one.now(Role::Standby);
+                two.now(Role::Active);
+                remote_exception("RetriableException", message)
+            }
+        });
+        let answer = gateway
+            .ask("POST /webhdfs/v1/x?op=APPEND")
+            .by("alice")
+            .body("the whole body")
+            .answer();
+        answer.is_ok("alice");
+        assert_eq!(two.only().body, b"the whole body");
+    }
+}
+
+#[test]
+fn safe_mode_is_an_answer() {
+    for exception in ["SafeModeException", "RetriableException"] {
+        let (one, two) = (backend(), second().role(Role::Standby));
+        let gateway = pair(&one, &two).run();
+        knows(&gateway, &one, 1);
+        one.now_answers(move |_| {
+            remote_exception(exception, "Cannot create file. Name node is in safe mode.")
+        });
+        let asking = gateway.ask("PUT /webhdfs/v1/x?op=MKDIRS");
+        let answer = asking.by("alice").answer();
+        assert_eq!(answer.status, 403);
+        assert!(answer.text().contains(exception), "{}", answer.text());
+        assert_eq!((one.seen().len(), two.seen().len()), (1, 0));
+    }
 }
 
 #[test]

@@ -58,7 +58,15 @@ pub fn silence() -> Reply {
 
 /// `StandbyException` as WebHDFS says it.
 pub fn standby_exception() -> Reply {
-    let text = r#"{"RemoteException":{"exception":"StandbyException","javaClassName":"org.apache.hadoop.ipc.StandbyException","message":"Operation category READ is not supported in state standby"}}"#;
+    let message = "Operation category READ is not supported in state standby";
+    remote_exception("StandbyException", message)
+}
+
+/// An exception as Hadoop's servers say it.
+pub fn remote_exception(exception: &str, message: &str) -> Reply {
+    let text = format!(
+        r#"{{"RemoteException":{{"exception":"{exception}","javaClassName":"org.apache.hadoop.ipc.{exception}","message":"{message}"}}}}"#
+    );
     reply(403)
         .with("Content-Type", "application/json")
         .body(text)
