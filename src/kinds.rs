@@ -306,6 +306,12 @@ pub trait Kind: Debug + Send + Sync + 'static {
         false
     }
 
+    /// Whether pages of other people's programs are published below its own (the `ResourceManager`'s
+    /// `/proxy/`): their scripts run with the rights of whoever looks, wherever the origin reaches.
+    fn publishes_strangers(&self) -> bool {
+        false
+    }
+
     /// Cookies of the backend that its scripts read by name and that keep theirs.
     fn script_cookies(&self) -> &'static [&'static str] {
         &[]

@@ -89,6 +89,10 @@ impl Kind for ResourceManager {
         }
     }
 
+    fn publishes_strangers(&self) -> bool {
+        true
+    }
+
     fn issues_credentials(&self, asked: &Asked<'_>) -> bool {
         // `RMWebServices.postDelegationToken`
         asked.path.to_ascii_lowercase().contains("delegation-token")

@@ -68,6 +68,42 @@ fn answers_before_the_answer_and_those_that_end_with_the_connection_are_read_rig
     }
 }
 
+/// Below `/proxy/` of a ResourceManager any user's application answers.
+#[test]
+fn no_answer_speaks_for_the_gateways_whole_host() {
+    let headers = [
+        ("Service-Worker-Allowed", "/"),
+        ("Strict-Transport-Security", "max-age=31536000"),
+        ("Clear-Site-Data", "\"*\""),
+        ("Alt-Svc", "h3=\":443\""),
+        ("Public-Key-Pins", "pin-sha256=\"x\""),
+        ("NEL", "{}"),
+        ("Report-To", "{}"),
+        ("Set-Cookie2", "hadoop.auth=x"),
+        ("X-Accel-Redirect", "/secret"),
+    ];
+    let backend = backend().answers(move |_| {
+        let with = |reply: crate::backend::Reply, (name, value)| reply.with(name, value);
+        headers
+            .into_iter()
+            .fold(reply(200).with("X-Own", "kept").body("page"), with)
+    });
+    let gateway = crate::proxy::gateway()
+        .console("resourcemanager")
+        .identity("doas")
+        .backend(&backend)
+        .run();
+    let answer = gateway
+        .ask("GET /proxy/application_1_1/sw.js")
+        .by("alice")
+        .answer();
+    answer.is_ok("page");
+    for (name, _) in headers {
+        assert_eq!(answer.header(name), None, "{name}");
+    }
+    assert_eq!(answer.header("x-own"), Some("kept"));
+}
+
 #[test]
 fn what_a_backend_sends_behind_its_answer_is_nobodys_answer() {
     let backend = backend().answers(|_| {

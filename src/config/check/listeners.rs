@@ -68,6 +68,7 @@ pub(super) fn check<'c, 'a: 'c>(
         }
     }
     circles(consoles, streams, &claims);
+    strangers(&claims);
     for claim in &claims {
         if let Claimant::ProxiesKdc(checked) = claim.by
             && !checked.has_tls
@@ -172,6 +173,36 @@ fn circles(consoles: &[Checked<'_>], streams: &[stream::Checked<'_>], claims: &[
             {
                 node.warning(Concern::BackendMayBeSelf { url: url() });
             }
+        }
+    }
+}
+
+/// Warns where pages of any user's applications share an origin with another console.
+fn strangers(claims: &[Claim<'_, '_>]) {
+    for claim in claims {
+        let Claimant::Serves(console) = claim.by else {
+            continue;
+        };
+        if !console.kind.publishes_strangers() {
+            continue;
+        }
+        let beside = claims.iter().find_map(|other| match other.by {
+            Claimant::Serves(other_one) if other.address == claim.address => {
+                let shares = console.hosts.iter().any(|h| other_one.hosts.contains(h));
+                (shares && !std::ptr::eq(console, other_one)).then_some(other_one)
+            }
+            Claimant::Serves(_)
+            | Claimant::Redirects(_)
+            | Claimant::Relays(_)
+            | Claimant::ProxiesKdc(_)
+            | Claimant::Admin => None,
+        });
+        if let Some(other) = beside {
+            claim.node.warning(Concern::StrangersShareOrigin {
+                console: console.name.to_string(),
+                other: other.name.to_string(),
+                listen: claim.address,
+            });
         }
     }
 }

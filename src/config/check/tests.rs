@@ -259,6 +259,39 @@ fn consoles_on_one_address_are_told_apart_by_host_or_path() {
 }
 
 #[test]
+fn a_resourcemanager_in_one_origin_with_another_console_is_a_warning() {
+    let console = |name: &str, kind: &str, listen: &str, rest: &str| {
+        format!(
+            "[[console]]\nname = \"{name}\"\nkind = \"{kind}\"\nlisten = \"{listen}\"\n\
+             backends = [\"http://{name}.example.com:1\"]\nidentity = \"service\"\n{rest}\n"
+        )
+    };
+    let start = &GOOD[..GOOD.find("[[console]]").unwrap()];
+    let warned = |rm: &str, nn: &str| {
+        let text = format!("{start}{rm}{nn}");
+        let (_, warnings) = check(&text).unwrap();
+        let shared = "console `rm` shares 127.0.0.1:80 with console `nn`";
+        warnings
+            .iter()
+            .any(|warning| warning.concern.to_string().contains(shared))
+    };
+    let here = "127.0.0.1:80";
+    let rm = console("rm", "resourcemanager", here, "");
+    assert!(warned(
+        &rm,
+        &console("nn", "namenode", here, "path = \"/webhdfs\"")
+    ));
+    // another address, or another name, is another origin
+    assert!(!warned(&rm, &console("nn", "namenode", "127.0.0.1:81", "")));
+    let door = "hosts = [\"door.example.com\"]";
+    let proxy = "hosts = [\"proxy.example.com\"]";
+    assert!(!warned(
+        &console("rm", "resourcemanager", here, proxy),
+        &console("nn", "namenode", here, door)
+    ));
+}
+
+#[test]
 fn a_backend_under_a_name_of_the_gateway_is_a_warning_only() {
     let text = with("http://NN1.example.com", "http://proxy.example.com");
     let (_, warnings) = check(&text).unwrap();

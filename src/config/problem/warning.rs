@@ -97,6 +97,20 @@ pub enum Concern {
         /// The principal.
         principal: String,
     },
+    /// A console with pages of any user's applications, in one origin with another.
+    #[error(
+        "console `{console}` shares {listen} with console `{other}`: below /proxy/ it shows pages of \
+         any user's applications, whose scripts may then use `{other}` as the user who looks at them; \
+         give console `{console}` an address of its own"
+    )]
+    StrangersShareOrigin {
+        /// The console that shows them.
+        console: String,
+        /// Another one.
+        other: String,
+        /// Where both are served.
+        listen: SocketAddr,
+    },
     /// A key in capitals.
     #[error(
         "the keytab spells the host of {spn} with capitals, and keytabs are searched by exact \
