@@ -16,8 +16,8 @@ mod sys;
 mod threads;
 
 pub use acceptor::{
-    AcceptError, Accepted, Accepting, Acceptor, AcceptorOptions, GssStartError, KeytabStatus,
-    Pending, ReplayCache, Step,
+    AcceptError, Accepted, Accepting, Acceptor, AcceptorOptions, GssStartError, KeyFacts,
+    KeytabStatus, Pending, ReplayCache, Step,
 };
 pub use initiator::{ClientToken, InitiateError, Initiating, Initiator, InitiatorOptions};
 pub use keytab::{Keytab, KeytabError};

@@ -31,6 +31,10 @@ pub enum Refusal {
     Ntlm,
     /// GSSAPI could not read the token.
     TokenMalformed,
+    /// A Kerberos error message (`KRB-ERROR`) in place of a ticket.
+    TokenKrbError,
+    /// A server's answer (`AP-REP`) in place of a ticket.
+    TokenApRep,
     /// The token was seen before (replay cache).
     TokenReplayed,
     /// The ticket's time has passed.
@@ -41,8 +45,12 @@ pub enum Refusal {
     KeytabOutOfDate,
     /// The ticket is encrypted with an old key that the keytab no longer holds.
     TicketOutOfDate,
-    /// The keytab holds no key for the ticket's principal or it does not decrypt the ticket.
+    /// The keytab holds a key for the ticket's principal, and it does not decrypt the ticket.
     WrongKey,
+    /// The keytab holds no key of the ticket's principal.
+    NoKeyForService,
+    /// The keytab holds keys of the ticket's principal, but none of the ticket's encryption type.
+    NoKeyOfEnctype,
     /// GSSAPI refused the token for another reason.
     TokenRejected,
     /// The ticket is for a service or host that this console does not serve.
@@ -145,12 +153,16 @@ impl Refusal {
         Self::TokenTooLarge,
         Self::Ntlm,
         Self::TokenMalformed,
+        Self::TokenKrbError,
+        Self::TokenApRep,
         Self::TokenReplayed,
         Self::TicketExpired,
         Self::ClockSkew,
         Self::KeytabOutOfDate,
         Self::TicketOutOfDate,
         Self::WrongKey,
+        Self::NoKeyForService,
+        Self::NoKeyOfEnctype,
         Self::TokenRejected,
         Self::WrongService,
         Self::LoginInterrupted,

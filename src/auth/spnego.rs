@@ -227,12 +227,13 @@ impl SpnegoPolicy {
         !self.cookieless.iter().any(named)
     }
 
-    /// Whether a ticket for this service opens this console.
+    /// Whether a ticket for this service opens this console; a port in its name does not matter, as
+    /// others may map it.
     fn serves(&self, principal: &Principal) -> bool {
         let among = |name: Option<&str>, list: &[Arc<str>]| {
             name.is_some_and(|name| list.iter().any(|l| l.eq_ignore_ascii_case(name)))
         };
-        among(principal.service(), &self.services) && among(principal.host(), &self.hosts)
+        among(principal.service(), &self.services) && among(principal.host_name(), &self.hosts)
     }
 }
 

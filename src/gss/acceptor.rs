@@ -38,13 +38,14 @@ use tokio::sync::{oneshot, watch};
 
 use super::{
     Failure, KeytabError, Principal,
+    peek::Ticket,
     reply::{Lost, Reply},
     sys::{AcceptContext, clockskew},
     threads::Threads,
 };
 use crate::source::Source;
 
-pub use error::AcceptError;
+pub use error::{AcceptError, KeyFacts};
 pub use replay_cache::ReplayCache;
 pub use status::KeytabStatus;
 
@@ -159,7 +160,7 @@ pub enum Step {
 pub struct Accepted {
     /// The client.
     pub client: Principal,
-    /// The service that its ticket is for: always a principal of the keytab.
+    /// The service that its ticket is for, as the ticket spells it.
     pub service: Principal,
     /// The end of its ticket.
     pub expires: SystemTime,
@@ -168,8 +169,12 @@ pub struct Accepted {
 }
 
 /// A login of several legs between two of them; dropping it forgets the login.
-#[derive(Debug)]
-pub struct Pending(AcceptContext);
+#[derive(Debug, Default)]
+pub struct Pending {
+    context: AcceptContext,
+    /// The ticket that a leg before has brought.
+    ticket: Option<Ticket>,
+}
 
 // === impl Acceptor ===
 

@@ -1,8 +1,9 @@
 //! What a token says of itself before any key is tried: mechanisms and the ticket's outer fields.
 //!
 //! In a login's way this stands before GSSAPI. Nothing here is proven: it chooses a credential (one
-//! direct key look-up instead of a search) and explains failures. Reads `NegTokenInit`
-//! (RFC 4178 section 4.2) and `AP-REQ` (RFC 4120 section 5.5.1, framed as RFC 4121 section 4.1).
+//! direct key look-up instead of a search) and explains failures. Reads `NegTokenInit` and
+//! `NegTokenResp` (RFC 4178 section 4.2), `AP-REQ` (RFC 4120 section 5.5.1, framed as RFC 4121
+//! section 4.1), and recognises Kerberos' other messages by their tags (RFC 4120 section 5.10).
 
 use super::{Principal, keytab::Enctype};
 use crate::der::Der;
@@ -35,8 +36,14 @@ pub enum Peek {
     Ntlm,
     /// SPNEGO that offers neither.
     NoKerberos,
-    /// A later leg of SPNEGO.
-    Answer,
+    /// A later leg of SPNEGO, with the ticket that it brings, if it brings one.
+    Answer(Option<Ticket>),
+    /// A Kerberos error message in place of a ticket, with its code (RFC 4120 section 7.5.9).
+    KrbError(Option<u32>),
+    /// A server's answer (`AP-REP`) in place of a ticket.
+    ApRep,
+    /// Another Kerberos message: no client sends one to a server.
+    NoTicket,
     /// None of these.
     Unreadable,
 }
@@ -49,9 +56,8 @@ pub fn peek(token: &[u8]) -> Peek {
     match token.first() {
         Some(0x60) => framed(token).unwrap_or(Peek::Unreadable),
         Some(0xa0) => negotiation(token).unwrap_or(Peek::Unreadable),
-        Some(0xa1) => Peek::Answer,
-        Some(0x6e) => ap_req(token).map_or(Peek::Unreadable, Peek::Ticket),
-        Some(_) | None => Peek::Unreadable,
+        Some(0xa1) => Peek::Answer(answer(token)),
+        Some(_) | None => bare(token).unwrap_or(Peek::Unreadable),
     }
 }
 
@@ -62,7 +68,7 @@ fn framed(token: &[u8]) -> Option<Peek> {
     if oid == SPNEGO {
         negotiation(body.0)
     } else if oid == KRB5 || oid == KRB5_WRONG {
-        ap_req(body.0.strip_prefix(b"\x01\0")?).map(Peek::Ticket)
+        kerberos(body)
     } else if oid == NTLMSSP {
         Some(Peek::Ntlm)
     } else {
@@ -95,15 +101,61 @@ fn negotiation(bytes: &[u8]) -> Option<Peek> {
 
 /// The `mechToken` of Kerberos, framed or (some clients) bare.
 fn inner(token: &[u8]) -> Option<Peek> {
-    if token.first() == Some(&0x6e) {
-        return ap_req(token).map(Peek::Ticket);
+    if token.first() != Some(&0x60) {
+        return bare(token);
     }
     let mut body = Der(token).expect(0x60)?;
     let oid = body.expect(0x06)?.0;
     if oid != KRB5 && oid != KRB5_WRONG {
         return None;
     }
-    ap_req(body.0.strip_prefix(b"\x01\0")?).map(Peek::Ticket)
+    kerberos(body)
+}
+
+/// A `NegTokenResp`: the ticket that a client sends once the server has chosen Kerberos.
+fn answer(token: &[u8]) -> Option<Ticket> {
+    let mut fields = Der(token).expect(0xa1)?.expect(0x30)?;
+    match inner(fields.field(0xa2)?.expect(0x04)?.0)? {
+        Peek::Ticket(ticket) => Some(ticket),
+        Peek::KerberosLater
+        | Peek::Ntlm
+        | Peek::NoKerberos
+        | Peek::Answer(_)
+        | Peek::KrbError(_)
+        | Peek::ApRep
+        | Peek::NoTicket
+        | Peek::Unreadable => None,
+    }
+}
+
+/// What follows Kerberos' OID: two bytes that name the message, and the message.
+fn kerberos(body: Der<'_>) -> Option<Peek> {
+    match *body.0 {
+        [1, 0, ref message @ ..] => ap_req(message).map(Peek::Ticket),
+        [2, 0, ..] => Some(Peek::ApRep),
+        [3, 0, ref message @ ..] => Some(Peek::KrbError(error_code(message))),
+        // GSSAPI would wait for more: MIT answers "continue" to every other number
+        [_, _, ..] => Some(Peek::NoTicket),
+        [..] => None,
+    }
+}
+
+/// A Kerberos message without a frame.
+fn bare(token: &[u8]) -> Option<Peek> {
+    match token.first()? {
+        0x6e => ap_req(token).map(Peek::Ticket),
+        0x6f => Some(Peek::ApRep),
+        0x7e => Some(Peek::KrbError(error_code(token))),
+        // requests to a KDC and its answers, KRB-SAFE, KRB-PRIV, KRB-CRED
+        0x6a..=0x6d | 0x74..=0x76 => Some(Peek::NoTicket),
+        _ => None,
+    }
+}
+
+/// `error-code` of a `KRB-ERROR` (RFC 4120 section 5.9.1).
+fn error_code(message: &[u8]) -> Option<u32> {
+    let mut fields = Der(message).expect(0x7e)?.expect(0x30)?;
+    fields.field(0xa6)?.integer()
 }
 
 fn ap_req(bytes: &[u8]) -> Option<Ticket> {
@@ -253,8 +305,55 @@ mod tests {
         assert_eq!(peek(&spnego(&[NTLMSSP], Some(b"NTLMSSP\0"))), Peek::Ntlm);
         assert_eq!(peek(&spnego(&[b"\x2a"], None)), Peek::NoKerberos);
         assert_eq!(peek(b"NTLMSSP\0\x01"), Peek::Ntlm);
-        assert_eq!(peek(b"\xa1\x00"), Peek::Answer);
+        assert_eq!(peek(b"\xa1\x00"), Peek::Answer(None));
         assert_eq!(peek(b""), Peek::Unreadable);
+    }
+
+    #[test]
+    fn a_later_leg_tells_the_ticket_that_it_brings() {
+        let request = request("R", &["HTTP", "p"], Some(3), 18);
+        let response = |token: &[u8]| {
+            let state = der(0xa0, &[&der(0x0a, &[&[1]])]);
+            let token = der(0xa2, &[&der(0x04, &[token])]);
+            der(0xa1, &[&der(0x30, &[&state, &token])])
+        };
+        for token in [krb5(&request), request.clone()] {
+            match peek(&response(&token)) {
+                Peek::Answer(Some(ticket)) => {
+                    assert_eq!(ticket.service.to_string(), "HTTP/p@R");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(peek(&response(b"junk")), Peek::Answer(None));
+    }
+
+    #[test]
+    fn messages_that_are_no_ticket_are_recognised_bare_framed_and_in_spnego() {
+        let framed =
+            |number: u8, message: &[u8]| der(0x60, &[&der(0x06, &[KRB5]), &[number, 0], message]);
+        let error = der(
+            0x7e,
+            &[&der(
+                0x30,
+                &[&der(0xa1, &[&integer(30)]), &der(0xa6, &[&integer(32)])],
+            )],
+        );
+        let reply = der(0x6f, &[b"\x30\x00"]);
+        for (message, number, what) in [
+            (&error, 3, Peek::KrbError(Some(32))),
+            (&reply, 2, Peek::ApRep),
+        ] {
+            let raw = framed(number, message);
+            for token in [message.clone(), raw.clone(), spnego(&[KRB5], Some(&raw))] {
+                assert_eq!(peek(&token), what, "{token:x?}");
+            }
+        }
+        assert_eq!(peek(&framed(4, b"")), Peek::NoTicket);
+        for tag in [0x6a, 0x6b, 0x6c, 0x6d, 0x76] {
+            assert_eq!(peek(&[tag, 0]), Peek::NoTicket);
+        }
+        assert_eq!(peek(&framed(3, b"junk")), Peek::KrbError(None));
     }
 
     proptest! {

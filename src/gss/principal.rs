@@ -64,6 +64,34 @@ impl Principal {
     pub fn host(&self) -> Option<&str> {
         (self.components.len() == 2).then(|| self.components[1].as_str())
     }
+
+    /// The host without the port that some clients ask for (`HTTP/host:50070`; .NET, and Chrome with
+    /// `EnableAuthNegotiatePort`).
+    pub fn host_name(&self) -> Option<&str> {
+        self.host().map(|host| match host.rsplit_once(':') {
+            Some((name, port))
+                if !name.is_empty()
+                    && !port.is_empty()
+                    && port.bytes().all(|byte| byte.is_ascii_digit()) =>
+            {
+                name
+            }
+            Some(_) | None => host,
+        })
+    }
+
+    /// The name under which principals of the same service and host are found together: case and
+    /// port do not count, as Active Directory has it. Other principals stay as they are.
+    #[must_use]
+    pub fn folded(&self) -> Self {
+        let (Some(service), Some(host)) = (self.service(), self.host_name()) else {
+            return self.clone();
+        };
+        Self {
+            components: vec![service.to_ascii_lowercase(), host.to_ascii_lowercase()],
+            realm: self.realm.clone(),
+        }
+    }
 }
 
 impl FromStr for Principal {
@@ -147,6 +175,29 @@ mod tests {
         assert_eq!("HTTP/a".parse::<Principal>(), Err(PrincipalError::NoRealm));
         assert_eq!("@R".parse::<Principal>(), Err(PrincipalError::Empty));
         assert_eq!("a@B@C".parse::<Principal>(), Err(PrincipalError::Malformed));
+    }
+
+    #[test]
+    fn service_and_host_are_found_without_regard_to_case_and_port() {
+        let folded = |text: &str| text.parse::<Principal>().unwrap().folded().to_string();
+        assert_eq!(
+            folded("HTTP/Proxy.example.com:50070@R"),
+            "http/proxy.example.com@R"
+        );
+        assert_eq!(
+            folded("http/proxy.example.com@R"),
+            "http/proxy.example.com@R"
+        );
+        for other in [
+            "Alice@R",
+            "http/p@r",
+            "http/:80@R",
+            "http/p:@R",
+            "http/p:x@R",
+            "A/B/C@R",
+        ] {
+            assert_eq!(folded(other), other);
+        }
     }
 
     proptest! {

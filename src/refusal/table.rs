@@ -45,6 +45,16 @@ impl Refusal {
                 "token_malformed",
                 "The login token cannot be read.",
             ),
+            Self::TokenKrbError => (
+                S::UNAUTHORIZED,
+                "token_krb_error",
+                "The client sent a Kerberos error message in place of a ticket.",
+            ),
+            Self::TokenApRep => (
+                S::UNAUTHORIZED,
+                "token_ap_rep",
+                "The client sent a server's Kerberos answer in place of a ticket.",
+            ),
             Self::TokenReplayed => (
                 S::UNAUTHORIZED,
                 "token_replayed",
@@ -74,6 +84,16 @@ impl Refusal {
                 S::UNAUTHORIZED,
                 "wrong_key",
                 "The gateway's keytab has no key that opens this ticket.",
+            ),
+            Self::NoKeyForService => (
+                S::UNAUTHORIZED,
+                "no_key_for_service",
+                "The gateway's keytab has no key of the service that this ticket is for.",
+            ),
+            Self::NoKeyOfEnctype => (
+                S::UNAUTHORIZED,
+                "no_key_of_enctype",
+                "The gateway's keytab has no key of this ticket's encryption type.",
             ),
             Self::TokenRejected => (
                 S::UNAUTHORIZED,

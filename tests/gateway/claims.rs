@@ -6,7 +6,7 @@ use spnegate::refusal::Refusal;
 
 use crate::{
     backend_login, backend_tls, balance, coordinators, failover, faults, framing, hold,
-    impersonation, refusals, sessions, sources, tickets, uploads,
+    impersonation, keys, refusals, sessions, sources, tickets, uploads,
 };
 
 /// Where a reason word is proven.
@@ -51,6 +51,14 @@ const CLAIMS: &[(Refusal, Proof)] = &[
         Refusal::TokenMalformed,
         Here(refusals::what_is_refused_before_any_backend),
     ),
+    (
+        Refusal::TokenKrbError,
+        Here(refusals::what_is_refused_before_any_backend),
+    ),
+    (
+        Refusal::TokenApRep,
+        Here(refusals::what_is_refused_before_any_backend),
+    ),
     (Refusal::TokenReplayed, Here(tickets::a_token_opens_once)),
     (
         Refusal::TicketExpired,
@@ -69,6 +77,14 @@ const CLAIMS: &[(Refusal, Proof)] = &[
         Here(tickets::a_ticket_older_than_the_keytab),
     ),
     (Refusal::WrongKey, Here(tickets::a_key_that_is_not_the_kdcs)),
+    (
+        Refusal::NoKeyForService,
+        Here(keys::a_service_without_a_key),
+    ),
+    (
+        Refusal::NoKeyOfEnctype,
+        Here(keys::a_ticket_of_another_encryption_type),
+    ),
     (
         Refusal::TokenRejected,
         Here(refusals::what_is_refused_before_any_backend),

@@ -43,6 +43,7 @@ mod headers;
 mod hold;
 mod http2;
 mod impersonation;
+mod keys;
 mod links;
 mod logs;
 mod mixups;

@@ -55,6 +55,19 @@ fn refused_requests() -> Vec<(Refusal, String)> {
             get(&token(b"\x60\x82\xff\xff\x06\x06\x2b")),
         ),
         (Refusal::TokenMalformed, get(&token(b"abc"))),
+        (Refusal::TokenMalformed, get(&token(b"\x6a\x02\x30\x00"))),
+        (
+            Refusal::TokenKrbError,
+            get(&token(
+                b"\x7e\x0c\x30\x0a\xa1\x03\x02\x01\x1e\xa6\x03\x02\x01\x25",
+            )),
+        ),
+        (
+            Refusal::TokenApRep,
+            get(&token(
+                b"\x60\x0f\x06\x09\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x02\x00\x6f\x00",
+            )),
+        ),
         (Refusal::TokenRejected, get(&token(unknown_mechanism))),
         (
             Refusal::LoginInterrupted,

@@ -16,14 +16,14 @@ use crate::{
 };
 
 /// Asks for a page that needs no backend.
-fn log_in(gateway: &Gateway, authorization: &str) -> Answer {
+pub fn log_in(gateway: &Gateway, authorization: &str) -> Answer {
     gateway
         .ask("GET /.spnegate/whoami")
         .header("Authorization", authorization)
         .answer()
 }
 
-fn plain() -> Gateway {
+pub fn plain() -> Gateway {
     gateway().console("generic").url(&nowhere()).run()
 }
 
@@ -52,7 +52,7 @@ pub fn a_ticket_for_another_service_or_host() {
 }
 
 /// A keytab of one service with keys of the test's making, and the service.
-fn service_of_its_own(world: &World, name: &str) -> (Principal, std::path::PathBuf) {
+pub fn service_of_its_own(world: &World, name: &str) -> (Principal, std::path::PathBuf) {
     let spn = world.realm.spn(name);
     let file = world
         .realm
@@ -61,7 +61,7 @@ fn service_of_its_own(world: &World, name: &str) -> (Principal, std::path::PathB
 }
 
 /// A gateway whose keytab has, beside its own keys, that file's.
-fn with_keys(file: &std::path::Path, host: &str, gss: &str) -> Gateway {
+pub fn with_keys(file: &std::path::Path, host: &str, gss: &str) -> Gateway {
     let mut keys = Keytab::load(&world().keytab).unwrap();
     keys.entries.extend(Keytab::load(file).unwrap().entries);
     let merged = world().file("keytab");
@@ -75,7 +75,7 @@ fn with_keys(file: &std::path::Path, host: &str, gss: &str) -> Gateway {
         .run()
 }
 
-fn fresh_token(world: &World, spn: &Principal) -> String {
+pub fn fresh_token(world: &World, spn: &Principal) -> String {
     let alice = world.realm.principal("alice");
     negotiate(
         &block_on(world.fresh_clients().token(&alice, spn))

@@ -5,6 +5,7 @@
 mod realm;
 
 mod initiator;
+mod names;
 mod rotation;
 
 use std::{
@@ -131,48 +132,6 @@ async fn a_token_is_accepted_once() {
     login(&world.acceptor, &token).await.unwrap();
     let again = login(&world.acceptor, &token).await.unwrap_err();
     assert_eq!(again, AcceptError::Replay);
-}
-
-#[tokio::test]
-async fn tickets_name_the_service_they_are_for() {
-    let world = World::start();
-    let presto = world.realm.principal("presto/proxy");
-    let keytab = world.realm.path("proxy.keytab");
-    world.realm.add(&[&presto]);
-    world.realm.admin(&format!(
-        "ktadd -norandkey -k {} {presto}",
-        keytab.display()
-    ));
-    world.acceptor.reload().unwrap();
-    assert_eq!(
-        *world.acceptor.principals(),
-        [world.proxy.clone(), presto.clone()]
-    );
-    let token = world.initiator.token(&world.alice, &presto).await.unwrap();
-    assert_eq!(
-        login(&world.acceptor, &token.token).await.unwrap().service,
-        presto
-    );
-    assert_eq!(
-        login(&world.acceptor, &world.token().await)
-            .await
-            .unwrap()
-            .service,
-        world.proxy
-    );
-}
-
-#[tokio::test]
-async fn a_service_that_the_keytab_lacks_is_named() {
-    let world = World::start();
-    let other = world.realm.spn("other");
-    world.realm.add(&[&other]);
-    let token = world.initiator.token(&world.alice, &other).await.unwrap();
-    let error = login(&world.acceptor, &token.token).await.unwrap_err();
-    assert!(
-        matches!(&error, AcceptError::NoKey { service, .. } if *service == other),
-        "{error:?}"
-    );
 }
 
 #[tokio::test]

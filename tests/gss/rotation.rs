@@ -44,7 +44,7 @@ async fn an_old_ticket_without_its_key_is_out_of_date() {
     let acceptor = acceptor(&world.realm.keytab("new.keytab", &[&world.proxy]));
     let error = login(&acceptor, &old).await.unwrap_err();
     assert!(
-        matches!(error, AcceptError::TicketOutOfDate { kvno: 1, .. }),
+        matches!(&error, AcceptError::TicketOutOfDate { keys, .. } if keys.ticket.kvno == Some(1)),
         "{error:?}"
     );
 }
@@ -76,7 +76,7 @@ async fn a_ticket_newer_than_the_file_waits_for_it_and_then_says_so() {
     let token = world.token().await;
     let error = login(&world.acceptor, &token).await.unwrap_err();
     assert!(
-        matches!(error, AcceptError::KeytabOutOfDate { kvno: 2, .. }),
+        matches!(&error, AcceptError::KeytabOutOfDate { keys, .. } if keys.ticket.kvno == Some(2)),
         "{error:?}"
     );
 

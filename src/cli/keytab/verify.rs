@@ -245,7 +245,10 @@ impl Verifier {
             Peek::KerberosLater
             | Peek::Ntlm
             | Peek::NoKerberos
-            | Peek::Answer
+            | Peek::Answer(_)
+            | Peek::KrbError(_)
+            | Peek::ApRep
+            | Peek::NoTicket
             | Peek::Unreadable => file,
         };
         if kdc != file {

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{
     super::{
-        problem::{Concern, KerberosFault, ValueFault},
+        problem::{KerberosFault, ValueFault},
         tree::Node,
     },
     Surroundings, files,
@@ -72,22 +72,17 @@ pub(super) fn check(node: &Node<'_>, surroundings: &Surroundings<'_>) -> Option<
         node.problem(KerberosFault::KeytabEmpty { file });
         return None;
     }
-    if !keytab
-        .principals
-        .iter()
-        .any(|p| p.service() == Some("HTTP"))
-    {
+    if !keytab.principals.iter().any(|p| is_of(p, &["HTTP"])) {
         node.problem(KerberosFault::NoHttpKey { file });
     }
-    for principal in &keytab.principals {
-        let capitals = |host: &str| host.bytes().any(|b| b.is_ascii_uppercase());
-        if principal.service() == Some("HTTP") && principal.host().is_some_and(capitals) {
-            node.warning(Concern::SpnInCapitals {
-                spn: principal.to_string(),
-            });
-        }
-    }
     Some(keytab)
+}
+
+/// Whether it is a key of one of the services; Active Directory may write `http/`.
+fn is_of(principal: &Principal, services: &[&str]) -> bool {
+    principal
+        .service()
+        .is_some_and(|have| services.iter().any(|s| s.eq_ignore_ascii_case(have)))
 }
 
 impl Keytab {
@@ -99,28 +94,25 @@ impl Keytab {
     /// Whether a client could get in with a ticket for one of the services on this host.
     pub(super) fn serves(&self, services: &[&str], host: &str) -> bool {
         self.principals.iter().any(|p| {
-            p.service().is_some_and(|s| services.contains(&s))
-                && p.host().is_some_and(|h| h.eq_ignore_ascii_case(host))
+            is_of(p, services) && p.host_name().is_some_and(|h| h.eq_ignore_ascii_case(host))
         })
     }
 
     /// The host names of its keys for one of the services, lower case.
     pub(super) fn hosts(&self, services: &[&str]) -> BTreeSet<String> {
-        let served = |p: &&Principal| p.service().is_some_and(|s| services.contains(&s));
-        let host = |p: &Principal| p.host().map(str::to_ascii_lowercase);
+        let host = |p: &Principal| p.host_name().map(str::to_ascii_lowercase);
         self.principals
             .iter()
-            .filter(served)
+            .filter(|p| is_of(p, services))
             .filter_map(host)
             .collect()
     }
 
     /// The realms of its `HTTP/…` keys.
     pub(super) fn realms(&self) -> BTreeSet<&str> {
-        let http = |p: &&Principal| p.service() == Some("HTTP");
         self.principals
             .iter()
-            .filter(http)
+            .filter(|p| is_of(p, &["HTTP"]))
             .map(Principal::realm)
             .collect()
     }

@@ -353,6 +353,23 @@ fn rules_are_checked_even_where_no_realm_is_known() {
 }
 
 #[test]
+fn hosts_are_those_of_the_keytab_without_case_and_port() {
+    let names = |_: &Path| {
+        let names = [
+            "http/Proxy.example.com:50070@EXAMPLE.COM",
+            "HTTP/proxy.example.com@EXAMPLE.COM",
+            "spnegate/proxy.example.com@EXAMPLE.COM",
+        ];
+        Ok(names.iter().map(|name| name.parse().unwrap()).collect())
+    };
+    for hosts in ["", "\nhosts = [\"proxy.example.com\"]"] {
+        let text = format!("{}{hosts}", GOOD.trim_end());
+        let (config, _) = parse_with(&text, Path::new("spnegate.toml"), &names).unwrap();
+        assert_eq!(*config.consoles[0].hosts, ["proxy.example.com".into()]);
+    }
+}
+
+#[test]
 fn a_keytab_that_cannot_be_read_is_one_problem() {
     let with_keytab = |unread: fn() -> Result<Vec<Principal>, Unread>| {
         let read = move |_: &Path| unread();

@@ -111,15 +111,6 @@ pub enum Concern {
         /// Where both are served.
         listen: SocketAddr,
     },
-    /// A key in capitals.
-    #[error(
-        "the keytab spells the host of {spn} with capitals, and keytabs are searched by exact \
-         spelling: clients ask for lower case"
-    )]
-    SpnInCapitals {
-        /// As in the keytab.
-        spn: String,
-    },
     /// A KDC whose large answers cannot pass.
     #[error("a KDC by UDP alone fails for large answers (many groups): add \"tcp\"")]
     KdcWithoutTcp,

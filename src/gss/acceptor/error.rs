@@ -1,9 +1,9 @@
 //! Why a token was not accepted.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use crate::{
-    gss::{Failure, Principal, PrincipalError},
+    gss::{Failure, Principal, PrincipalError, keytab::Enctype, peek::Ticket},
     refusal::Refusal,
 };
 
@@ -33,6 +33,15 @@ pub enum AcceptError {
     /// SPNEGO without Kerberos or NTLM.
     #[error("the client offers no Kerberos")]
     NoKerberos,
+    /// A Kerberos error message in place of a ticket.
+    #[error("the client sent a Kerberos error message (KRB-ERROR{}) in place of a ticket", code(*.0))]
+    KrbError(Option<u32>),
+    /// A server's answer in place of a ticket.
+    #[error("the client sent a server's answer (AP-REP) in place of a ticket")]
+    ApRep,
+    /// Another Kerberos message in place of a ticket.
+    #[error("the client sent a Kerberos message that is not a ticket (AP-REQ)")]
+    NoTicket,
     /// A later leg without its first.
     #[error("a later leg of a login whose first leg is not known here")]
     Interrupted,
@@ -67,39 +76,62 @@ pub enum AcceptError {
         failure: Failure,
     },
     /// The ticket's key is newer than the keytab.
-    #[error("the keytab has no kvno {kvno} of {service} yet; export it again: {}", failure.text)]
+    #[error("the keytab lacks the newest key of this service; export it again: {keys}: {}", failure.text)]
     KeytabOutOfDate {
-        /// The ticket's service.
-        service: Principal,
-        /// The ticket's key version.
-        kvno: u32,
+        /// What the ticket asked for.
+        keys: Box<KeyFacts>,
         /// The library's reason.
         failure: Failure,
     },
     /// The ticket's key is older than what the keytab holds.
-    #[error("the keytab no longer has kvno {kvno} of {service}: {}", failure.text)]
+    #[error("the keytab no longer has the key of this ticket: {keys}: {}", failure.text)]
     TicketOutOfDate {
-        /// The ticket's service.
-        service: Principal,
-        /// The ticket's key version.
-        kvno: u32,
+        /// What the ticket asked for.
+        keys: Box<KeyFacts>,
         /// The library's reason.
         failure: Failure,
     },
     /// The keytab has no key of the ticket's service.
-    #[error("the keytab has no key of {service}; names are case-sensitive: {}", failure.text)]
+    #[error("the keytab has no key of this service: {keys}: {}", failure.text)]
     NoKey {
-        /// The ticket's service.
-        service: Principal,
+        /// What the ticket asked for.
+        keys: Box<KeyFacts>,
+        /// The library's reason.
+        failure: Failure,
+    },
+    /// The keytab has keys of the ticket's service, but none of its encryption type.
+    #[error(
+        "the keytab has no key of this encryption type; add one, or let the KDC use another \
+         (Active Directory: msDS-SupportedEncryptionTypes of the account): {keys}: {}",
+        failure.text
+    )]
+    NoEnctype {
+        /// What the ticket asked for.
+        keys: Box<KeyFacts>,
         /// The library's reason.
         failure: Failure,
     },
     /// The keytab's key does not open the ticket.
-    #[error("no key of the keytab opens the ticket: {}", failure.text)]
+    #[error("no key of the keytab opens the ticket{}: {}", of(keys.as_deref()), failure.text)]
     WrongKey {
+        /// What the ticket asked for, where it could be read.
+        keys: Option<Box<KeyFacts>>,
         /// The library's reason.
         failure: Failure,
     },
+    /// The ticket names one service and is encrypted with the key of another.
+    #[error(
+        "the ticket is encrypted with the key of {opener}, which is not a key of this service: {keys}"
+    )]
+    OtherService {
+        /// What the ticket asked for.
+        keys: Box<KeyFacts>,
+        /// Whose key opens it.
+        opener: Principal,
+    },
+    /// The ticket was accepted, but the service that it names could not be read.
+    #[error("the ticket does not say in a readable form which service it is for")]
+    Unnamed,
     /// GSSAPI named a client or service that is no principal.
     #[error("the login's name is not usable")]
     Name(#[source] PrincipalError),
@@ -109,6 +141,63 @@ pub enum AcceptError {
         /// The library's reason.
         failure: Failure,
     },
+}
+
+/// What a ticket asked for, and the keys that there are: for the log.
+///
+/// The ticket's fields are what its sender wrote, so they are escaped and cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// The ticket's outer fields.
+    pub ticket: Ticket,
+    /// Versions and types of the service's keys.
+    pub held: Vec<(u32, Enctype)>,
+    /// The principals of the keytab, where it has no key of the service.
+    pub others: Arc<[Principal]>,
+}
+
+/// Keys or principals that a line of the log lists.
+const LISTED: usize = 12;
+
+/// Characters of a client's principal in a line of the log.
+const SHOWN: usize = 200;
+
+impl fmt::Display for KeyFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ticket {
+            service,
+            kvno,
+            enctype,
+        } = &self.ticket;
+        let service: String = service.to_string().chars().take(SHOWN).collect();
+        write!(f, "ticket for {}", service.escape_debug())?;
+        if let Some(kvno) = kvno {
+            write!(f, ", kvno {kvno}")?;
+        }
+        write!(f, ", {enctype}; the keytab has ")?;
+        let left = if self.held.is_empty() {
+            let shown = self.others.iter().take(LISTED).map(ToString::to_string);
+            f.write_str(&shown.collect::<Vec<_>>().join(", "))?;
+            self.others.len().saturating_sub(LISTED)
+        } else {
+            let held = self.held.iter().take(LISTED);
+            let shown = held.map(|(kvno, enctype)| format!("kvno {kvno} {enctype}"));
+            f.write_str(&shown.collect::<Vec<_>>().join(", "))?;
+            self.held.len().saturating_sub(LISTED)
+        };
+        if left > 0 {
+            write!(f, " and {left} more")?;
+        }
+        Ok(())
+    }
+}
+
+fn of(keys: Option<&KeyFacts>) -> String {
+    keys.map_or_else(String::new, |keys| format!(" ({keys})"))
+}
+
+fn code(code: Option<u32>) -> String {
+    code.map_or_else(String::new, |code| format!(" {code}"))
 }
 
 /// What may still make a failed token good.
@@ -166,9 +255,10 @@ impl AcceptError {
             (REPEAT, _) | (_, gss::_GSS_S_DUPLICATE_TOKEN) => Self::Replay,
             (TKT_EXPIRED, _) => Self::TicketExpired,
             (TKT_NYV | SKEW, _) => Self::ClockSkew { failure },
-            (BAD_INTEGRITY | MODIFIED | BADKEYVER | NOKEY | NOT_US, _) => {
-                Self::WrongKey { failure }
-            }
+            (BAD_INTEGRITY | MODIFIED | BADKEYVER | NOKEY | NOT_US, _) => Self::WrongKey {
+                keys: None,
+                failure,
+            },
             (BAD_TOKEN_HEADER, _) | (_, gss::_GSS_S_DEFECTIVE_TOKEN) => Self::Malformed { failure },
             (_, gss::_GSS_S_BAD_MECH) => Self::NoKerberos,
             _ => Self::Rejected { failure },
@@ -179,9 +269,11 @@ impl AcceptError {
     pub(super) fn heals(&self) -> Option<Cure> {
         match self {
             Self::KeytabOutOfDate { .. } => Some(Cure::Wait),
-            Self::WrongKey { .. } | Self::NoKey { .. } | Self::TicketOutOfDate { .. } => {
-                Some(Cure::Look)
-            }
+            Self::WrongKey { .. }
+            | Self::NoKey { .. }
+            | Self::NoEnctype { .. }
+            | Self::OtherService { .. }
+            | Self::TicketOutOfDate { .. } => Some(Cure::Look),
             Self::Busy
             | Self::Flood
             | Self::Timeout
@@ -189,7 +281,11 @@ impl AcceptError {
             | Self::Empty
             | Self::Ntlm
             | Self::NoKerberos
+            | Self::KrbError(_)
+            | Self::ApRep
+            | Self::NoTicket
             | Self::Interrupted
+            | Self::Unnamed
             | Self::Malformed { .. }
             | Self::Replay
             | Self::ReplayCache { .. }
@@ -208,7 +304,11 @@ impl From<&AcceptError> for Refusal {
             AcceptError::Flood => Self::LoginFlood,
             AcceptError::Timeout => Self::LoginTimeout,
             AcceptError::Stopped => Self::Draining,
-            AcceptError::Empty | AcceptError::Malformed { .. } => Self::TokenMalformed,
+            AcceptError::Empty | AcceptError::NoTicket | AcceptError::Malformed { .. } => {
+                Self::TokenMalformed
+            }
+            AcceptError::KrbError(_) => Self::TokenKrbError,
+            AcceptError::ApRep => Self::TokenApRep,
             AcceptError::Ntlm => Self::Ntlm,
             AcceptError::Interrupted => Self::LoginInterrupted,
             AcceptError::Replay => Self::TokenReplayed,
@@ -217,10 +317,13 @@ impl From<&AcceptError> for Refusal {
             AcceptError::ClockSkew { .. } => Self::ClockSkew,
             AcceptError::KeytabOutOfDate { .. } => Self::KeytabOutOfDate,
             AcceptError::TicketOutOfDate { .. } => Self::TicketOutOfDate,
-            AcceptError::NoKey { .. } | AcceptError::WrongKey { .. } => Self::WrongKey,
-            AcceptError::NoKerberos | AcceptError::Name(_) | AcceptError::Rejected { .. } => {
-                Self::TokenRejected
-            }
+            AcceptError::NoKey { .. } => Self::NoKeyForService,
+            AcceptError::NoEnctype { .. } => Self::NoKeyOfEnctype,
+            AcceptError::WrongKey { .. } | AcceptError::OtherService { .. } => Self::WrongKey,
+            AcceptError::NoKerberos
+            | AcceptError::Unnamed
+            | AcceptError::Name(_)
+            | AcceptError::Rejected { .. } => Self::TokenRejected,
         }
     }
 }
@@ -261,5 +364,33 @@ mod tests {
             AcceptError::classify(failure(libgssapi_sys::_GSS_S_DEFECTIVE_TOKEN, 0, ""));
         assert!(matches!(malformed, AcceptError::Malformed { .. }));
         assert!(matches!(spnego("?"), AcceptError::Rejected { .. }));
+    }
+
+    #[test]
+    fn a_line_of_the_log_has_what_was_asked_and_what_is_held_in_a_bounded_length() {
+        let mut keys = KeyFacts {
+            ticket: Ticket {
+                service: "HTTP/p@R".parse().unwrap(),
+                kvno: Some(3),
+                enctype: Enctype(23),
+            },
+            held: vec![(3, Enctype(18)), (2, Enctype(17))],
+            others: Arc::new([]),
+        };
+        assert_eq!(
+            keys.to_string(),
+            "ticket for HTTP/p@R, kvno 3, arcfour-hmac; the keytab has \
+             kvno 3 aes256-cts-hmac-sha1-96, kvno 2 aes128-cts-hmac-sha1-96"
+        );
+        keys.held = Vec::new();
+        keys.others = vec!["HTTP/q@R".parse().unwrap(); 14].into();
+        keys.ticket.kvno = None;
+        let text = keys.to_string();
+        assert!(text.starts_with("ticket for HTTP/p@R, arcfour-hmac; the keytab has HTTP/q@R, "));
+        assert!(text.ends_with("HTTP/q@R and 2 more"), "{text}");
+        let long = ["HTTP".to_owned(), "\u{1b}[31m".repeat(9_000)];
+        keys.ticket.service = Principal::new(long, "R").unwrap();
+        let text = keys.to_string();
+        assert!(text.len() < 2_000 && !text.contains('\u{1b}'), "{text}");
     }
 }

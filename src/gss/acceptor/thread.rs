@@ -10,6 +10,7 @@ use std::{
 use super::{
     AcceptError, Accepted, Job, Pending, Shared, Step,
     clients::Clients,
+    error::KeyFacts,
     keeper::Command,
     keyring::{Found, Keyring},
 };
@@ -111,63 +112,85 @@ fn accept(
     shared: &Shared,
     job: &mut Job,
 ) -> Result<Step, AcceptError> {
+    let mut pending = job.pending.take();
     let ticket = match peek(&job.token) {
         Peek::Ticket(ticket) => {
             // a client that begins anew has forgotten its first leg
-            job.pending = None;
+            pending = None;
             Some(ticket)
         }
         Peek::KerberosLater | Peek::Unreadable if job.token.is_empty() => {
             return Err(AcceptError::Empty);
         }
         Peek::KerberosLater | Peek::Unreadable => None,
-        Peek::Answer if job.pending.is_some() => {
+        Peek::Answer(ticket) => {
+            let known = pending.as_ref().ok_or(AcceptError::Interrupted)?;
             // its first leg is spent: this one cannot be tried again
             job.again = true;
-            None
+            ticket.or_else(|| known.ticket.clone())
         }
-        Peek::Answer => return Err(AcceptError::Interrupted),
         Peek::Ntlm => return Err(AcceptError::Ntlm),
         Peek::NoKerberos => return Err(AcceptError::NoKerberos),
+        Peek::KrbError(code) => return Err(AcceptError::KrbError(code)),
+        Peek::ApRep => return Err(AcceptError::ApRep),
+        Peek::NoTicket => return Err(AcceptError::NoTicket),
     };
-    let found = ticket.as_ref().map(|ticket| credentials.ring.find(ticket));
-    let explain = |failure| explain(failure, ticket.as_ref(), found);
-    if let (Some(ticket), Some(Found::Exact)) = (&ticket, found) {
+    let ring = Arc::clone(&credentials.ring);
+    let found = ticket.as_ref().map(|ticket| ring.find(ticket));
+    let explain = |failure| explain(failure, ticket.as_ref(), found.as_ref(), &ring);
+    if let (Some(ticket), Some(found), None) = (&ticket, &found, &pending)
+        && let Some(key) = found.key(ticket)
+    {
         let shell = Shell::open(&job.token);
         let token = shell.map_or(&*job.token, |shell| shell.token);
         if let Some(request) = ApReq::read(token) {
-            let cred = credentials.named(&ticket.service).map_err(explain)?;
-            let (client, lifetime, reply) = direct(cred, shared, token, &request, explain)?;
-            return Ok(Step::Done(Accepted {
-                client,
-                // a named credential opens tickets with a key of its own principal only
-                service: ticket.service.clone(),
-                expires: shared.end(lifetime),
-                reply: match shell {
-                    Some(shell) => Some(shell.close(reply.as_deref())),
-                    None => reply,
-                },
-            }));
+            let cred = credentials.named(key).map_err(explain)?;
+            match direct(cred, shared, token, &request, explain) {
+                Ok((client, lifetime, reply)) => {
+                    return Ok(Step::Done(Accepted {
+                        client,
+                        // a named credential opens tickets with a key of its own principal only
+                        service: ticket.service.clone(),
+                        expires: shared.end(lifetime),
+                        reply: match shell {
+                            Some(shell) => Some(shell.close(reply.as_deref())),
+                            None => reply,
+                        },
+                    }));
+                }
+                // a spelling may be a principal of its own: all keys are tried below
+                Err(AcceptError::WrongKey { .. }) if *key != ticket.service => {}
+                Err(error) => return Err(error),
+            }
         }
     }
-    let mut context = match job.pending.take() {
-        Some(Pending(context)) => context,
-        None => AcceptContext::new(),
-    };
+    let Pending {
+        mut context,
+        ticket: _,
+    } = pending.unwrap_or_default();
     let cred = credentials.any(&shared.rcache).map_err(explain)?;
     let mut client = String::new();
     let leg = context.step(cred, &job.token, Some(&mut client));
     match leg.map_err(explain)? {
         Leg::Continue(token) => Ok(Step::Continue {
             token,
-            pending: Pending(context),
+            pending: Pending { context, ticket },
         }),
-        Leg::Done { lifetime, reply } => Ok(Step::Done(Accepted {
-            client: name(&client)?,
-            service: name(&context.target().map_err(explain)?)?,
-            expires: shared.end(lifetime),
-            reply,
-        })),
+        Leg::Done { lifetime, reply } => {
+            let opener = name(&context.target().map_err(explain)?)?;
+            let ticket = ticket.ok_or(AcceptError::Unnamed)?;
+            if !ring.speaks_for(&opener, &ticket.service, ticket.enctype) {
+                let keys = Box::new(facts(&ticket, &ring));
+                return Err(AcceptError::OtherService { keys, opener });
+            }
+            Ok(Step::Done(Accepted {
+                client: name(&client)?,
+                // GSSAPI tells the first entry of the keytab that has the key, whichever that is
+                service: ticket.service,
+                expires: shared.end(lifetime),
+                reply,
+            }))
+        }
     }
 }
 
@@ -227,27 +250,36 @@ fn name(text: &str) -> Result<Principal, AcceptError> {
 }
 
 /// A failure in the light of what the ticket says of itself.
-fn explain(failure: Failure, ticket: Option<&Ticket>, found: Option<Found>) -> AcceptError {
+fn explain(
+    failure: Failure,
+    ticket: Option<&Ticket>,
+    found: Option<&Found>,
+    ring: &Keyring,
+) -> AcceptError {
     let error = AcceptError::classify(failure);
-    let (AcceptError::WrongKey { failure }, Some(ticket), Some(found)) = (&error, ticket, found)
+    let (AcceptError::WrongKey { failure, .. }, Some(ticket), Some(found)) =
+        (&error, ticket, found)
     else {
         return error;
     };
-    let service = ticket.service.clone();
+    let keys = Box::new(facts(ticket, ring));
     let failure = failure.clone();
-    match (found, ticket.kvno) {
-        (Found::Newer, Some(kvno)) => AcceptError::KeytabOutOfDate {
-            service,
-            kvno,
+    match found {
+        Found::Newer => AcceptError::KeytabOutOfDate { keys, failure },
+        Found::Older => AcceptError::TicketOutOfDate { keys, failure },
+        Found::NoPrincipal => AcceptError::NoKey { keys, failure },
+        Found::OtherEnctype => AcceptError::NoEnctype { keys, failure },
+        Found::Exact | Found::Spelled(_) | Found::NoVersion => AcceptError::WrongKey {
+            keys: Some(keys),
             failure,
         },
-        (Found::Older, Some(kvno)) => AcceptError::TicketOutOfDate {
-            service,
-            kvno,
-            failure,
-        },
-        (Found::NoPrincipal, _) => AcceptError::NoKey { service, failure },
-        (Found::Exact | Found::OtherEnctype | Found::NoVersion, _)
-        | (Found::Newer | Found::Older, None) => error,
+    }
+}
+
+fn facts(ticket: &Ticket, ring: &Keyring) -> KeyFacts {
+    KeyFacts {
+        ticket: ticket.clone(),
+        held: ring.versions(&ticket.service),
+        others: ring.principals(),
     }
 }

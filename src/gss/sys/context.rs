@@ -30,6 +30,12 @@ pub(crate) struct AcceptContext(gss_ctx_id_t);
 // `Sync` and every use takes `&mut self`.
 unsafe impl Send for AcceptContext {}
 
+impl Default for AcceptContext {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl AcceptContext {
     pub(crate) const fn new() -> Self {
         Self(ptr::null_mut())
