@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod check;
+mod nodes;
 pub mod problem;
 pub mod schema;
 mod stream;
@@ -24,6 +25,7 @@ mod tree;
 mod units;
 
 pub use check::parse;
+pub use nodes::{NodeLogin, Nodes};
 pub use problem::{Problems, Warning};
 pub use stream::{Check, KdcProxy, Stream, StreamBackend, StreamKind};
 
@@ -197,6 +199,8 @@ pub struct Console {
     pub allow: Option<Allow>,
     /// Nodes that may be reached through its links.
     pub nodes: Option<Nodes>,
+    /// `nodes.login`: whether a signed link of the console is a credential.
+    pub node_login: NodeLogin,
     /// Whom to believe of nodes that speak TLS; `None`: nothing says anything of TLS to servers.
     pub node_trust: Option<TrustSource>,
     /// `forwarded`: which headers tell backends where a request comes from.
@@ -388,13 +392,4 @@ pub struct Allow {
     pub users: Vec<Arc<str>>,
     /// Group names, as the operating system knows them.
     pub groups: Vec<Arc<str>>,
-}
-
-/// `console.nodes`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Nodes {
-    /// Exact names or `*.domain`, lower case.
-    pub hosts: Vec<Arc<str>>,
-    /// Ports.
-    pub ports: Vec<u16>,
 }

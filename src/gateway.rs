@@ -39,6 +39,7 @@ use crate::{
     body::Body,
     gss::Pending,
     refusal::Refusal,
+    rewrite::own_link,
     server::{self, ConnInfo, RequestBody, framing},
 };
 
@@ -49,6 +50,7 @@ pub mod forward;
 pub mod health;
 pub mod host;
 pub mod kdc_proxy;
+pub mod link;
 pub mod node;
 pub mod own;
 pub mod path;
@@ -62,7 +64,7 @@ use answering::State;
 use forward::Forward;
 use health::Health;
 use kdc_proxy::KdcProxy;
-use path::Target;
+use path::{Allowed, PathError, Target};
 use rates::Rates;
 use record::Recorder;
 
@@ -225,8 +227,15 @@ impl Service<Request<RequestBody>> for Gateway {
         let response = match routed {
             Ok(Routed::Console(route)) => {
                 let recorder = route.recorder.clone();
-                if let Some(anonymous) = &route.anonymous {
-                    parts.extensions.insert(Arc::clone(anonymous));
+                match inner.known(route, &parts) {
+                    Ok(Some(session)) => {
+                        parts.extensions.insert(session);
+                    }
+                    Ok(None) => {}
+                    Err(refusal) => {
+                        let response = refuse::response(refusal, &asks(&parts), &route.name);
+                        return Answering::own(recorder.end(begun, response));
+                    }
                 }
                 let inner = route
                     .stack
@@ -254,11 +263,7 @@ impl Service<Request<RequestBody>> for Gateway {
                 .unwrap_or_else(|refusal| refuse::response(refusal, &asks(&parts), "")),
             Err(refusal) => refuse::response(refusal, &asks(&parts), ""),
         };
-        Answering {
-            state: State::Own {
-                response: Some(site.recorder.end(begun, response)),
-            },
-        }
+        Answering::own(site.recorder.end(begun, response))
     }
 }
 
@@ -277,14 +282,32 @@ impl Inner {
         }
     }
 
+    /// Who sends a request, where that needs no login: nobody, where nobody logs in, and whoever
+    /// follows a signed link without any other credential.
+    fn known(&self, route: &Route, parts: &Parts) -> Result<Option<Arc<Session>>, Refusal> {
+        if route.anonymous.is_some() {
+            return Ok(route.anonymous.clone());
+        }
+        if !link::is_link_path(parts.uri.path())
+            || parts.headers.contains_key(header::AUTHORIZATION)
+        {
+            return Ok(None);
+        }
+        let scheme = scheme(parts);
+        let found = self
+            .sessions
+            .find(&parts.headers, scheme, &self.names, unix_now());
+        match found {
+            // then the link has to be of this user
+            Found::Session(_) => Ok(None),
+            Found::Ended | Found::None => route.forward.follower(parts),
+        }
+    }
+
     /// Ends every session that the client shows, whichever console it was begun at. Another site's
     /// page must not do it.
     fn log_out(&self, parts: &Parts, host: &Arc<str>) -> Result<Response<Body>, Refusal> {
-        let scheme = if is_tls(&parts.extensions) {
-            Scheme::Tls
-        } else {
-            Scheme::Plain
-        };
+        let scheme = scheme(parts);
         let hosts = std::slice::from_ref(host);
         origin::check(&Method::POST, &parts.headers, host, hosts, scheme)?;
         let now = unix_now();
@@ -298,6 +321,29 @@ impl Inner {
         let headers = response.headers_mut();
         headers.append(header::SET_COOKIE, clearing_cookie(scheme));
         Ok(response)
+    }
+}
+
+fn scheme(parts: &Parts) -> Scheme {
+    if is_tls(&parts.extensions) {
+        Scheme::Tls
+    } else {
+        Scheme::Plain
+    }
+}
+
+/// The path of a request, as this console may be asked for.
+fn target<'p>(route: &Route, parts: &'p Parts) -> Result<Target<'p>, PathError> {
+    let mut allowed = Allowed {
+        slash: route.encoded_slash,
+        backslash: false,
+    };
+    match path::target(&parts.method, &parts.uri, allowed) {
+        Err(PathError::Backslash) if route.forward.names_backslash(parts.uri.path()) => {
+            allowed.backslash = true;
+            path::target(&parts.method, &parts.uri, allowed)
+        }
+        target => target,
     }
 }
 
@@ -322,7 +368,7 @@ fn route<'s>(site: &'s Site, parts: &mut Parts) -> Result<Routed<'s>, Refusal> {
         .iter()
         .filter(|route| route.hosts.contains(host))
     {
-        let path = match path::target(&parts.method, &parts.uri, route.encoded_slash) {
+        let path = match target(route, parts) {
             Ok(Target::Path { path, .. }) => path,
             Ok(Target::Server) => "/",
             Err(error) => {
@@ -330,11 +376,13 @@ fn route<'s>(site: &'s Site, parts: &mut Parts) -> Result<Routed<'s>, Refusal> {
                 continue;
             }
         };
-        let own = path.starts_with(own::PREFIX);
+        // a signed link to a console is where the path behind it is
+        let place = own_link::inner_path(path).unwrap_or(path);
+        let own = place.starts_with(own::PREFIX);
         let mine = route
             .path
             .as_ref()
-            .is_none_or(|prefix| path::is_under(path, prefix));
+            .is_none_or(|prefix| path::is_under(place, prefix));
         if path == own::LOGOUT {
             return Ok(Routed::Logout(host));
         }

@@ -284,6 +284,12 @@ pub trait Kind: Debug + Send + Sync + 'static {
         None
     }
 
+    /// Whether it serves `WebHDFS` below `/webhdfs/`, whose second steps are signed links and whose
+    /// file names may hold a backslash.
+    fn serves_webhdfs(&self) -> bool {
+        false
+    }
+
     /// Whether a `Location` (or the JSON of a `noredirect=true`) of the answer to this request may
     /// lead to a node with a bearer secret in it and is to be signed. Such links are written
     /// absolute: the Java client of `WebHDFS` and `HttpFS` reads nothing else.

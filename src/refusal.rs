@@ -107,8 +107,12 @@ pub enum Refusal {
     CredentialDenied,
     /// A node link to a host or port that is not allow-listed.
     NodeDenied,
-    /// A node link's signature is wrong, of another user, or expired.
+    /// A node link is not signed, or its signature is not of this link.
     NodeLink,
+    /// A node link was made for another user.
+    NodeLinkUser,
+    /// A node link's time is over, or the session that it belongs to has been ended by a logout.
+    NodeLinkExpired,
     /// No backend could be connected to.
     BackendDown,
     /// No backend is active, and none became active within `timeouts.hold`.
@@ -192,6 +196,8 @@ impl Refusal {
         Self::CredentialDenied,
         Self::NodeDenied,
         Self::NodeLink,
+        Self::NodeLinkUser,
+        Self::NodeLinkExpired,
         Self::BackendDown,
         Self::NoActive,
         Self::HoldFull,

@@ -25,7 +25,7 @@ use crate::{
     config::{self, Config},
     gateway::{health::Health, rates::Rates},
     gss::{Acceptor, AcceptorOptions, GssStartError, Initiator, InitiatorOptions, ReplayCache},
-    rewrite::node::NodeKey,
+    rewrite::link::LinkKey,
     server::{self, BindError, Drained, Server, ServerOptions, ServerTimeouts},
     stream::{self, Streams},
     telemetry::{
@@ -88,7 +88,7 @@ struct Shared {
     /// Only with a keytab, and so with every console.
     login: Option<Login>,
     sessions: Sessions,
-    node_key: Arc<NodeKey>,
+    link_key: Arc<LinkKey>,
     groups: Option<Groups>,
     upstreams: Arc<[Arc<Group>]>,
     /// Whom each console believes of its nodes.
@@ -159,7 +159,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     let shared = Shared {
         login,
         sessions,
-        node_key: Arc::new(NodeKey::new(secret.key(NodeKey::PURPOSE))),
+        link_key: Arc::new(LinkKey::new(secret.key(LinkKey::PURPOSE))),
         groups: config
             .consoles
             .iter()

@@ -10,8 +10,9 @@ use spnegate::{
     config::Nodes,
     rewrite::{
         json,
+        link::{LinkKey, Signer},
         location::{self, Links},
-        node::{NodeKey, NodePolicy, Signer},
+        node::NodePolicy,
         url::Link,
     },
 };
@@ -20,14 +21,16 @@ fuzz_target!(|input: (&str, bool)| {
     let (link, signs) = input;
     let nodes = Nodes { hosts: vec!["*.example.com".into()], ports: vec![50075] };
     let policy = NodePolicy::new(&nodes);
-    let key = NodeKey::new(hmac::Key::new(hmac::HMAC_SHA256, b"fuzz"));
+    let key = LinkKey::new(hmac::Key::new(hmac::HMAC_SHA256, b"fuzz"));
     let backends: [Arc<str>; 1] = ["rm1.example.com:8088".into()];
+    let signer = Signer { key: &key, user: "alice", session: &[1; 16], expires: 1 };
     let links = Links {
         backends: &backends,
         parameters: &["doas", "delegation"],
         nodes: Some(&policy),
-        signer: signs.then_some(Signer { key: &key, user: "alice", expires: 1 }),
-        origin: None,
+        signer: signs.then_some(signer),
+        own: signs.then_some(("rm", signer)),
+        ..Links::default()
     };
     let _ = json::rewrite_location(link.as_bytes(), &links);
     let mut headers = HeaderMap::new();

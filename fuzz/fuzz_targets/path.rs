@@ -2,11 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use spnegate::gateway::path;
+use spnegate::gateway::path::{self, Allowed};
 
-fuzz_target!(|input: (&str, bool)| {
-    let (text, encoded_slash) = input;
-    if path::check(text, encoded_slash).is_err() {
+fuzz_target!(|input: (&str, bool, bool)| {
+    let (text, slash, backslash) = input;
+    if path::check(text, Allowed { slash, backslash }).is_err() {
         return;
     }
     assert!(text.starts_with('/') && !text.starts_with("//"));

@@ -255,8 +255,10 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         // somebody further out knows already
-        if request.extensions().get::<Arc<Session>>().is_some() {
-            return SpnegoFuture::calling(self.inner.call(request), Answer::default());
+        if let Some(known) = request.extensions().get::<Arc<Session>>() {
+            let told = self.policy.tell_session.then(|| Arc::clone(known));
+            let answer = Answer::of(told, None);
+            return SpnegoFuture::calling(self.inner.call(request), answer);
         }
         let now = unix_now();
         let token = match self.policy.credentials(request.headers(), now) {

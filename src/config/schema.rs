@@ -203,7 +203,7 @@ pub static ALLOW: Section = Section {
 /// `console.nodes`
 pub static NODES: Section = Section {
     name: "console.nodes",
-    keys: &["hosts", "ports"],
+    keys: &["hosts", "ports", "login"],
     later: &[],
 };
 

@@ -9,16 +9,17 @@ use tokio::time::timeout;
 
 use super::{console::Console, host};
 use crate::{
-    auth::session::{Session, unix_now},
+    auth::session::Session,
     body::Body,
-    config::IdentityMode,
+    config::{IdentityMode, NodeLogin},
     identity::headers,
     kinds::{Asked, Head, PREFIX},
     refusal::Refusal,
     rewrite::{
+        consoles::Here,
         json,
+        link::Signer,
         location::{self, LinkError, Links},
-        node::{LIFETIME, Signer},
         set_cookie,
     },
     upstream::{
@@ -46,13 +47,8 @@ impl Client<'_> {
     /// port at which it says it reached us (a container's port map may differ from our own).
     fn origin(&self, headers: &HeaderMap, hosts: &[Arc<str>]) -> String {
         let scheme = if self.tls { "https" } else { "http" };
-        let authority = headers
-            .get(header::HOST)
-            .and_then(|value| value.to_str().ok());
-        let name = authority
-            .and_then(|authority| host::named(authority, hosts).ok())
-            .or(hosts.first())
-            .map_or("", |name| name);
+        let authority = authority(headers);
+        let name = host_name(authority, hosts);
         let bare_v6 = name.contains(':') && !name.starts_with('[');
         let host = if bare_v6 {
             format!("[{name}]")
@@ -66,6 +62,20 @@ impl Client<'_> {
             None => format!("{scheme}://{host}"),
         }
     }
+}
+
+fn authority(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get(header::HOST)
+        .and_then(|value| value.to_str().ok())
+}
+
+/// The configured host name that a client used.
+fn host_name<'h>(authority: Option<&str>, hosts: &'h [Arc<str>]) -> &'h str {
+    authority
+        .and_then(|authority| host::named(authority, hosts).ok())
+        .or(hosts.first())
+        .map_or("", |name| name)
 }
 
 /// Whether the answer's body may be a link to a node, which has to be rewritten too.
@@ -107,18 +117,35 @@ pub fn for_client(
     if link.is_some() || location::leads_elsewhere(&parts.headers) {
         let hands_out = console.kind.hands_out_nodes(&asked_of(out));
         let origin = client.origin(&out.headers, &console.hosts);
+        // a link is good for as long as the session that it is handed out in: writers keep theirs for
+        // hours (fsspec). The DataNode ends it earlier where its token ends earlier.
+        let signer = Signer {
+            key: &console.link_key,
+            user: client.session.user(),
+            session: client.session.id(),
+            expires: client.session.expires(),
+        };
+        let here = Here {
+            origin: &origin,
+            host: host_name(authority(&out.headers), &console.hosts),
+            tls: client.tls,
+            listen: &console.listen,
+        };
+        let is_credential = match console.node_login {
+            NodeLogin::Link => true,
+            NodeLogin::Session => false,
+        };
         let links = Links {
             backends: &console.backends,
             parameters: console.kind.identity_parameters(),
             nodes: console.nodes.as_ref(),
             // the token of a link is the user's; under `service` it would be the gateway's own
-            signer: (hands_out && console.identity != IdentityMode::Service).then(|| Signer {
-                key: &console.node_key,
-                user: client.session.user(),
-                expires: unix_now() + LIFETIME,
-            }),
+            signer: (hands_out && console.identity != IdentityMode::Service).then_some(signer),
+            own: (hands_out && is_credential).then_some((&*console.name, signer)),
+            consoles: Some((&console.consoles, here)),
             origin: hands_out.then_some(origin.as_str()),
         };
+        let location = parts.headers.get(header::LOCATION).cloned();
         let withheld = |error: &LinkError| {
             tracing::warn!(
                 console = %console.name,
@@ -127,6 +154,18 @@ pub fn for_client(
             );
         };
         location::apply(&mut parts.headers, &links).inspect_err(withheld)?;
+        if let Some(before) = location
+            && let Some(authority) = location::leaves_for(&before, &parts.headers, &links)
+            && console.leaving.is_new(authority)
+        {
+            tracing::warn!(
+                console = %console.name,
+                backend = %backend.key.authority,
+                target = authority,
+                "a redirect leads out of the gateway, to another port of a server that it knows: \
+                 make that address a backend of a console"
+            );
+        }
         if let Some(whole) = link {
             let rewritten = json::rewrite_location(&whole, &links)
                 .inspect_err(withheld)?

@@ -52,6 +52,16 @@ pin_project! {
     }
 }
 
+impl Answering {
+    /// The gateway answered by itself.
+    pub(super) fn own(response: Response<record::Recorded>) -> Self {
+        let response = Some(response);
+        Self {
+            state: State::Own { response },
+        }
+    }
+}
+
 impl Future for Answering {
     type Output = Result<Response<record::Recorded>, Infallible>;
 

@@ -1,17 +1,18 @@
 //! What the way of a request needs to know of a console: prepared once, shared by the workers.
 
-use std::sync::Arc;
+use std::{
+    collections::HashSet,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use http::Version;
 
 use crate::{
     auth::session::Sessions,
-    config::{Becomes, Forwarded, IdentityMode, Timeouts},
+    config::{Becomes, Forwarded, IdentityMode, NodeLogin, Timeouts},
     kinds::Kind,
-    rewrite::{
-        node::{NodeKey, NodePolicy},
-        set_cookie::Jar,
-    },
+    rewrite::{consoles::Consoles, link::LinkKey, node::NodePolicy, set_cookie::Jar},
     server::RequestBody,
     tls::Trust,
     upstream::upload::Upload,
@@ -40,14 +41,37 @@ pub struct Console {
     pub retry_buffer: usize,
     /// Nodes that its links may lead to.
     pub nodes: Option<NodePolicy>,
+    /// Whether a signed link is a credential.
+    pub node_login: NodeLogin,
     /// Whom to believe of nodes that are reached by TLS; `None`: they are not.
     pub node_trust: Option<Trust>,
-    /// Signs node links; the same on all replicas that share the secret.
-    pub node_key: Arc<NodeKey>,
+    /// Signs links; the same on all replicas that share the secret.
+    pub link_key: Arc<LinkKey>,
+    /// Where it listens.
+    pub listen: Vec<SocketAddr>,
+    /// All consoles, to which its answers may lead.
+    pub consoles: Arc<Consoles>,
+    /// Where its answers have led out of the gateway.
+    pub leaving: Leaving,
     /// Where logouts are known.
     pub sessions: Sessions,
     /// Waiting times.
     pub timeouts: Timeouts,
+}
+
+/// Authorities to which answers have led out of the gateway, each reported once by a worker.
+#[derive(Debug, Default)]
+pub struct Leaving(Mutex<HashSet<Box<str>>>);
+
+impl Leaving {
+    /// The most that are remembered; backends choose them.
+    const MOST: usize = 64;
+
+    /// Whether it is the first time.
+    pub fn is_new(&self, authority: &str) -> bool {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.len() < Self::MOST && known.insert(authority.into())
+    }
 }
 
 impl Console {

@@ -21,7 +21,7 @@ use http::{
 use http_body::Body as _;
 use tokio::time::timeout;
 
-use super::{answer, console::Console, node, record::AnsweredBy, refuse, upgrade};
+use super::{answer, console::Console, link, node, record::AnsweredBy, refuse, upgrade};
 use crate::{
     auth::session::Session,
     body::Body,
@@ -58,6 +58,18 @@ impl Forward {
     pub fn knows_node(&self, path: &str) -> bool {
         let nodes = self.0.console.nodes.as_ref();
         nodes.is_some_and(|policy| rewrite::node::is_allowed(path, policy))
+    }
+
+    /// Who follows a signed link of this console and brings no other credential; see
+    /// [`link::follower`].
+    pub fn follower(&self, parts: &Parts) -> Result<Option<Arc<Session>>, Refusal> {
+        link::follower(&self.0.console, parts)
+    }
+
+    /// Whether a backslash in this path, which has to be escaped, is one of a file's name: `HDFS`
+    /// allows it, and none of its servers reads a slash there.
+    pub fn names_backslash(&self, path: &str) -> bool {
+        self.0.console.kind.serves_webhdfs() && link::inner_path(path).starts_with("/webhdfs/")
     }
 
     /// Drops what has been idle for too long; called by the worker now and then.
@@ -109,6 +121,9 @@ impl Inner {
         if node::is_node_path(parts.uri.path()) {
             // boxed, as all that is rare here: the common way's future stays small
             return Box::pin(node::forward(&self.console, session, parts, body)).await;
+        }
+        if link::is_link_path(parts.uri.path()) {
+            link::open_own(&self.console, session.user(), parts)?;
         }
         let kind = self.console.kind;
         if self.console.identity == IdentityMode::Service

@@ -9,7 +9,7 @@ use std::{pin::pin, rc::Rc, time::Instant};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header, request::Parts};
 use tokio::time::timeout_at;
 
-use super::{console::Console, record::AnsweredBy};
+use super::{console::Console, link, record::AnsweredBy};
 use crate::{
     auth::session::{Session, unix_now},
     body::Body,
@@ -47,14 +47,10 @@ pub async fn forward(
         uri.path(),
         uri.query().unwrap_or(""),
         policy,
-        &console.node_key,
-        session.user(),
+        &console.link_key,
         unix_now(),
     )?;
-    // what carries no credential of its own would need the gateway's: not in this version
-    if !target.signed {
-        return Err(Refusal::NodeLink);
-    }
+    link::check(console, &target.grant, session.user())?;
     let tls = match target.scheme {
         Scheme::Http => None,
         // a console that says nothing of TLS has nobody to believe
@@ -129,9 +125,7 @@ pub async fn forward(
         &Links {
             backends: &console.backends,
             parameters: console.kind.identity_parameters(),
-            nodes: None,
-            signer: None,
-            origin: None,
+            ..Links::default()
         },
     )?;
     parts.extensions.insert(AnsweredBy {

@@ -14,7 +14,7 @@ use http_body::Body as _;
 use percent_encoding::percent_decode_str;
 use tower_service::Service;
 
-use super::{forward::Forward, node, path, refuse};
+use super::{forward::Forward, link, path, refuse};
 use crate::{auth::session::Session, body::Body, refusal::Refusal, server::RequestBody};
 
 /// Where the gateway's own pages are.
@@ -53,7 +53,7 @@ impl Service<Request<RequestBody>> for OwnPages {
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let path = request.uri().path();
-        if !path.starts_with(PREFIX) || node::is_node_path(path) {
+        if !path.starts_with(PREFIX) || link::is_link_path(path) {
             return Either::Left(self.inner.call(request));
         }
         let (parts, body) = request.into_parts();
@@ -107,7 +107,8 @@ fn destination(query: &str) -> HeaderValue {
         return home;
     };
     let only_path = to.split(['?', '#']).next().unwrap_or_default();
-    let sound = path::check(only_path, false).is_ok() && to.bytes().all(|b| b.is_ascii_graphic());
+    let sound = path::check(only_path, path::Allowed::NOTHING).is_ok()
+        && to.bytes().all(|b| b.is_ascii_graphic());
     if sound {
         HeaderValue::from_str(&to).unwrap_or(home)
     } else {

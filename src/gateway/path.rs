@@ -7,7 +7,7 @@
 //! |---|---|
 //! | dot segments, `..;/`, `%2e` | normalised by some servers, not by others |
 //! | `..` behind one more escape (`%252e%252e`, `..%252f`) | servers behind servers decode twice |
-//! | backslash, raw or `%5c`; NUL and other control bytes, `%00`–`%1f`, `%7f` | separators to some |
+//! | backslash, raw or `%5c` (but in the names of `WebHDFS`); NUL and other control bytes, `%00`–`%1f`, `%7f` | separators to some |
 //! | `%2f` unless the console allows it | a separator to some |
 //! | invalid escapes, escapes that are not UTF-8 (overlong too) | no single reading |
 //! | escaped letters, digits, `-` and `_` (`/%6fozie`) | equal to the plain path (RFC 3986 section 6.2.2.2), and would slip past routes and rules |
@@ -92,26 +92,44 @@ pub enum Target<'a> {
     Server,
 }
 
+/// What a console's paths may hold beyond what is legal everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    /// `%2f`: row keys of `HBase`.
+    pub slash: bool,
+    /// `%5c`: names of HDFS. A raw backslash, which browsers take for a slash, never passes, and a
+    /// dot segment between backslashes neither.
+    pub backslash: bool,
+}
+
+impl Allowed {
+    /// Nothing.
+    pub const NOTHING: Self = Self {
+        slash: false,
+        backslash: false,
+    };
+}
+
 /// Reads a request target in origin, absolute or asterisk form; an absolute form's authority is
 /// [`super::host`]'s business.
 pub fn target<'a>(
     method: &Method,
     uri: &'a Uri,
-    encoded_slash: bool,
+    allowed: Allowed,
 ) -> Result<Target<'a>, PathError> {
     let path = uri.path();
     if path == "*" && *method == Method::OPTIONS {
         return Ok(Target::Server);
     }
-    check(path, encoded_slash)?;
+    check(path, allowed)?;
     Ok(Target::Path {
         path,
         query: uri.query(),
     })
 }
 
-/// Checks a path as it came; `encoded_slash`: `%2f` is legal.
-pub fn check(path: &str, encoded_slash: bool) -> Result<(), PathError> {
+/// Checks a path as it came.
+pub fn check(path: &str, allowed: Allowed) -> Result<(), PathError> {
     let bytes = path.as_bytes();
     match bytes {
         [b'/', b'/', ..] => return Err(PathError::DoubleSlash),
@@ -128,7 +146,7 @@ pub fn check(path: &str, encoded_slash: bool) -> Result<(), PathError> {
             0..=b' ' | 0x7f | b'#' | b'?' => return Err(PathError::Control),
             b'.' => dot = true,
             b'%' => {
-                check_escape(unescape(after)?, encoded_slash)?;
+                check_escape(unescape(after)?, allowed)?;
                 rest = &after[2..];
                 escaped = true;
             }
@@ -160,10 +178,10 @@ fn unescape(after: &[u8]) -> Result<u8, PathError> {
     Ok(digit(0)? << 4 | digit(1)?)
 }
 
-fn check_escape(byte: u8, encoded_slash: bool) -> Result<(), PathError> {
+fn check_escape(byte: u8, allowed: Allowed) -> Result<(), PathError> {
     match byte {
-        b'/' if !encoded_slash => Err(PathError::Slash),
-        b'\\' => Err(PathError::Backslash),
+        b'/' if !allowed.slash => Err(PathError::Slash),
+        b'\\' if !allowed.backslash => Err(PathError::Backslash),
         b'.' => Err(PathError::DotSegment),
         0..=0x1f | 0x7f => Err(PathError::Control),
         b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => Err(PathError::Needless),
@@ -222,7 +240,7 @@ mod tests {
             "/%C3%BC/ü/%7Euser/~x",
             "/a%3Bb",
         ] {
-            assert_eq!(check(path, false), Ok(()), "{path}");
+            assert_eq!(check(path, Allowed::NOTHING), Ok(()), "{path}");
         }
     }
 
@@ -267,15 +285,43 @@ mod tests {
             ("/a%5fb", PathError::Needless),
             ("/%2525252525", PathError::Nested),
         ] {
-            assert_eq!(check(path, false), Err(error), "{path}");
+            assert_eq!(check(path, Allowed::NOTHING), Err(error), "{path}");
         }
     }
 
     #[test]
     fn an_escaped_slash_passes_where_allowed_but_hides_no_dots() {
-        assert_eq!(check("/t/row%2Fkey", true), Ok(()));
-        assert_eq!(check("/t/..%2Fkey", true), Err(PathError::DotSegment));
-        assert_eq!(check("/t/a%2F..", true), Err(PathError::DotSegment));
+        let allowed = Allowed {
+            slash: true,
+            backslash: false,
+        };
+        assert_eq!(check("/t/row%2Fkey", allowed), Ok(()));
+        assert_eq!(check("/t/..%2Fkey", allowed), Err(PathError::DotSegment));
+        assert_eq!(check("/t/a%2F..", allowed), Err(PathError::DotSegment));
+        assert_eq!(check("/t/a%5Cb", allowed), Err(PathError::Backslash));
+    }
+
+    #[test]
+    fn an_escaped_backslash_passes_where_allowed_but_hides_no_dots() {
+        let allowed = Allowed {
+            slash: false,
+            backslash: true,
+        };
+        for path in ["/v1/a%5Cb", "/v1/%5c", "/v1/a%255Cb", "/v1/...%5C..a"] {
+            assert_eq!(check(path, allowed), Ok(()), "{path}");
+        }
+        for (path, error) in [
+            ("/v1/a\\b", PathError::Backslash),
+            ("/v1/..%5Cb", PathError::DotSegment),
+            ("/v1/a%5C..", PathError::DotSegment),
+            ("/v1/a%5C.%5Cb", PathError::DotSegment),
+            ("/v1/a%5C..;x%5Cb", PathError::DotSegment),
+            ("/v1/a%5C%2e%2e", PathError::DotSegment),
+            ("/v1/a%5C%252e%252e", PathError::DotSegment),
+            ("/v1/a%5C%2Fb", PathError::Slash),
+        ] {
+            assert_eq!(check(path, allowed), Err(error), "{path}");
+        }
     }
 
     #[test]
@@ -285,12 +331,16 @@ mod tests {
             path: "/a",
             query: Some("b"),
         };
-        assert_eq!(target(&Method::GET, &uri, false), Ok(path));
+        assert_eq!(target(&Method::GET, &uri, Allowed::NOTHING), Ok(path));
         let uri: Uri = "*".parse().unwrap();
-        assert_eq!(target(&Method::OPTIONS, &uri, false), Ok(Target::Server));
-        assert_eq!(target(&Method::GET, &uri, false), Err(PathError::Form));
+        let nothing = Allowed::NOTHING;
+        assert_eq!(target(&Method::OPTIONS, &uri, nothing), Ok(Target::Server));
+        assert_eq!(target(&Method::GET, &uri, nothing), Err(PathError::Form));
         let uri: Uri = "gw:443".parse().unwrap();
-        assert_eq!(target(&Method::CONNECT, &uri, false), Err(PathError::Form));
+        assert_eq!(
+            target(&Method::CONNECT, &uri, nothing),
+            Err(PathError::Form)
+        );
     }
 
     #[test]
@@ -317,9 +367,10 @@ mod tests {
             prop_oneof![
                 Just("/"), Just(".."), Just("."), Just("%2e"), Just("%25"), Just("2e"), Just("%2f"),
                 Just("5c"), Just("\\"), Just(";"), Just("a"), Just("%c0%ae"), Just("2f"),
-            ], 0..10), slash: bool) {
+                Just("%5c"),
+            ], 0..10), slash: bool, backslash: bool) {
             let path = format!("/{}", parts.concat());
-            if check(&path, slash).is_ok() {
+            if check(&path, Allowed { slash, backslash }).is_ok() {
                 for times in 0..6 {
                     prop_assert!(!climbs(&path, times), "{path}");
                 }
@@ -328,7 +379,7 @@ mod tests {
 
         #[test]
         fn any_text_is_checked(path in ".*") {
-            let _ = check(&path, true);
+            let _ = check(&path, Allowed { slash: true, backslash: true });
         }
     }
 }

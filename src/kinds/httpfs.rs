@@ -34,6 +34,10 @@ impl Kind for HttpFs {
         hadoop::health_of_one(head)
     }
 
+    fn serves_webhdfs(&self) -> bool {
+        true
+    }
+
     fn hands_out_nodes(&self, asked: &Asked<'_>) -> bool {
         hadoop::is_webhdfs(asked)
     }

@@ -114,6 +114,10 @@ impl Kind for NameNode {
         }
     }
 
+    fn serves_webhdfs(&self) -> bool {
+        true
+    }
+
     fn hands_out_nodes(&self, asked: &Asked<'_>) -> bool {
         hadoop::is_webhdfs(asked)
     }

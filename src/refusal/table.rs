@@ -230,7 +230,17 @@ impl Refusal {
             Self::NodeLink => (
                 S::FORBIDDEN,
                 "node_link",
-                "This link is not valid, not yours, or has expired.",
+                "This link is not valid: the gateway did not sign it, or it was changed.",
+            ),
+            Self::NodeLinkUser => (
+                S::FORBIDDEN,
+                "node_link_user",
+                "This link was made for another user.",
+            ),
+            Self::NodeLinkExpired => (
+                S::FORBIDDEN,
+                "node_link_expired",
+                "This link has expired, or the session it belongs to has ended.",
             ),
             Self::BackendDown => (
                 S::SERVICE_UNAVAILABLE,

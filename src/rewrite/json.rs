@@ -45,7 +45,10 @@ mod tests {
     use super::*;
     use crate::{
         config::Nodes,
-        rewrite::node::{NodeKey, NodePolicy, Signer},
+        rewrite::{
+            link::{LinkKey, Signer},
+            node::NodePolicy,
+        },
     };
 
     fn rewritten(body: &str) -> Result<Option<Bytes>, LinkError> {
@@ -53,7 +56,7 @@ mod tests {
             hosts: vec!["*.example.com".into()],
             ports: vec![50075],
         });
-        let key = NodeKey::new(hmac::Key::new(hmac::HMAC_SHA256, b"secret"));
+        let key = LinkKey::new(hmac::Key::new(hmac::HMAC_SHA256, b"secret"));
         rewrite_location(
             body.as_bytes(),
             &Links {
@@ -63,9 +66,11 @@ mod tests {
                 signer: Some(Signer {
                     key: &key,
                     user: "alice",
+                    session: &[7; 16],
                     expires: 100,
                 }),
                 origin: Some("http://gw:50070"),
+                ..Links::default()
             },
         )
     }

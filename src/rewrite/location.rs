@@ -1,22 +1,33 @@
 //! `Location`, `Content-Location` and `Refresh` of a backend, in the client's terms.
 //!
-//! In a request's way: on every answer that goes to the client. A link to one of the console's own
-//! backends stays in the gateway; one to an allow-listed node becomes a [node path](super::node);
-//! others (a `JobHistoryServer`, `hdfs://`) stay as they are, except that a link with a delegation
-//! token never leaves for a host that is not allow-listed. The client's `Host` decides nothing.
+//! In a request's way: on every answer that goes to the client. Where a link leads decides what
+//! becomes of it:
+//!
+//! 1. to one of the console's own backends: it stays in the gateway; the second step of a `WebHDFS`
+//!    write at the console itself becomes a [signed link](super::own_link),
+//! 2. to a server of another console: it leads to that [console](super::consoles),
+//! 3. to an allow-listed node, where the kind hands out links that nodes accept: it becomes a
+//!    [node path](super::node),
+//! 4. anywhere else (`hdfs://`): it stays as it is, except that a link with a delegation token never
+//!    leaves for a host that is not allow-listed.
+//!
+//! The client's `Host` decides nothing.
 
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{
-    node::{self, NodePolicy, Signer},
+    consoles::{Consoles, Here},
+    link::Signer,
+    node::{self, NodePolicy},
+    own_link,
     url::{self, Link},
 };
 use crate::{identity::query, refusal::Refusal};
 
 /// What is known of links, for one answer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Links<'a> {
     /// `host:port` of all the console's backends, lower case.
     pub backends: &'a [Arc<str>],
@@ -27,6 +38,10 @@ pub struct Links<'a> {
     pub nodes: Option<&'a NodePolicy>,
     /// Signs node links, where the kind hands out nodes.
     pub signer: Option<Signer<'a>>,
+    /// The console's name and what signs links to itself, where such a link is a credential.
+    pub own: Option<(&'a str, Signer<'a>)>,
+    /// The gateway's other consoles, and where the client is.
+    pub consoles: Option<(&'a Consoles, Here<'a>)>,
     /// `https://proxy.example.com:50470`, made from the *checked* host: links are written absolute.
     /// `None`: relative to the origin. For `WebHDFS` and `HttpFS`, whose Java client reads nothing
     /// but absolute links.
@@ -119,15 +134,27 @@ pub fn rewrite(link: &str, links: &Links<'_>) -> Result<Option<String>, LinkErro
         let rest = cut(target.rest, links);
         let rest = rest.as_deref().unwrap_or(target.rest);
         // `//x` at the start of a reference would be a host
-        let path = rest.trim_start_matches(['/', '\\']);
-        return Ok(Some(format!("{}/{path}", links.origin.unwrap_or_default())));
+        let rest = format!("/{}", rest.trim_start_matches(['/', '\\']));
+        let rest = match &links.own {
+            Some((console, signer)) if is_second_step(&rest) => {
+                own_link::link(&rest, console, signer)
+            }
+            _ => rest,
+        };
+        return Ok(Some(format!("{}{rest}", links.origin.unwrap_or_default())));
     }
-    let query = query_of(target.rest);
-    let has_secret = query.is_some_and(node::has_secret);
-    if has_secret && links.signer.is_none() {
-        return Err(LinkError::Secret);
+    let has_secret = query_of(target.rest).is_some_and(node::has_secret);
+    if !has_secret
+        && let Some((consoles, here)) = &links.consoles
+        && let Some(origin) = consoles.origin(&target, here)
+    {
+        let rest = cut(target.rest, links);
+        let rest = rest.as_deref().unwrap_or(target.rest);
+        let slash = if rest.starts_with('/') { "" } else { "/" };
+        return Ok(Some(format!("{origin}{slash}{rest}")));
     }
-    if let Some(policy) = links.nodes {
+    let signer = links.signer.as_ref();
+    if let Some((policy, signer)) = links.nodes.zip(signer) {
         let rest = if has_secret {
             None
         } else {
@@ -137,7 +164,7 @@ pub fn rewrite(link: &str, links: &Links<'_>) -> Result<Option<String>, LinkErro
             rest: rest.as_deref().unwrap_or(target.rest),
             ..target
         };
-        if let Some(path) = node::link(&target, policy, links.signer.as_ref()) {
+        if let Some(path) = node::link(&target, policy, signer) {
             return Ok(Some(format!("{}{path}", links.origin.unwrap_or_default())));
         }
     }
@@ -146,6 +173,33 @@ pub fn rewrite(link: &str, links: &Links<'_>) -> Result<Option<String>, LinkErro
     } else {
         Ok(cut(link, links))
     }
+}
+
+/// Whether a reference is the second step of a `WebHDFS` request at the server that was asked:
+/// `HttpFS` marks it by `data=true` (`HttpFSServer.createUploadRedirectionURL`).
+fn is_second_step(rest: &str) -> bool {
+    rest.starts_with("/webhdfs/")
+        && query_of(rest).is_some_and(|query| {
+            query
+                .split('&')
+                .any(|piece| piece.eq_ignore_ascii_case("data=true"))
+        })
+}
+
+/// The authority that a rewritten `Location` still leads to, where it is another port of a host that
+/// the gateway knows: a browser leaves the gateway there, which is hardly ever meant. `before` is the
+/// header as the backend sent it.
+pub fn leaves_for<'h>(
+    before: &HeaderValue,
+    after: &'h HeaderMap,
+    links: &Links<'_>,
+) -> Option<&'h str> {
+    let (consoles, here) = links.consoles.as_ref()?;
+    let location = after.get(header::LOCATION)?.to_str().ok()?;
+    let target = Link::split(location)?;
+    let was = Link::split(before.to_str().ok()?)?;
+    let leaves = was.authority == target.authority && !location.starts_with(here.origin);
+    (leaves && consoles.know_host(&target)).then_some(target.authority)
 }
 
 fn query_of(link: &str) -> Option<&str> {

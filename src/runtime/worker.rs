@@ -26,8 +26,14 @@ use crate::{
         spnego::{SpnegoLayer, SpnegoPolicy},
     },
     config::{Console, IdentityMode},
-    gateway::{self, Gateway, Route, Site, forward::Forward, own::OwnPages, record::Recorder},
-    rewrite::node::NodePolicy,
+    gateway::{
+        self, Gateway, Route, Site, console::Leaving, forward::Forward, own::OwnPages,
+        record::Recorder,
+    },
+    rewrite::{
+        consoles::{Consoles, Published},
+        node::NodePolicy,
+    },
     upstream::{attempt::Upstream, group::Group, pool},
 };
 
@@ -40,7 +46,11 @@ pub(super) type Service = SetSensitiveRequestHeaders<SetRequestId<Gateway, Ids>>
 
 /// Builds it; called on the worker's own thread.
 pub(super) fn service(shared: &Shared, sites: &[SitePlan]) -> Service {
-    let sites = sites.iter().map(|plan| site(shared, plan)).collect();
+    let consoles = Arc::new(consoles(shared));
+    let sites = sites
+        .iter()
+        .map(|plan| site(shared, &consoles, plan))
+        .collect();
     let gateway = Gateway::new(
         sites,
         shared.health.clone(),
@@ -70,11 +80,25 @@ pub(super) fn service(shared: &Shared, sites: &[SitePlan]) -> Service {
         .service(gateway)
 }
 
-fn site(shared: &Shared, plan: &SitePlan) -> Site {
+/// What the consoles publish, and where.
+fn consoles(shared: &Shared) -> Consoles {
+    let groups = shared.upstreams.iter();
+    let published = shared.config.consoles.iter().zip(groups);
+    let published = published.map(|(config, group)| Published {
+        servers: names(config, group),
+        hosts: config.hosts.clone(),
+        path: config.path.clone(),
+        tls: config.tls.is_some(),
+        listen: config.listen.clone(),
+    });
+    Consoles::new(published.collect())
+}
+
+fn site(shared: &Shared, consoles: &Arc<Consoles>, plan: &SitePlan) -> Site {
     let mut routes: Vec<Route> = plan
         .consoles
         .iter()
-        .filter_map(|index| Some(route(shared, shared.login.as_ref()?, *index)))
+        .filter_map(|index| Some(route(shared, consoles, shared.login.as_ref()?, *index)))
         .collect();
     // longest path first, so that `/oozie` is found before everything
     routes.sort_by_key(|route| std::cmp::Reverse(route.path.as_ref().map_or(0, |p| p.len())));
@@ -92,7 +116,7 @@ fn site(shared: &Shared, plan: &SitePlan) -> Site {
     }
 }
 
-fn route(shared: &Shared, login: &Login, index: usize) -> Route {
+fn route(shared: &Shared, consoles: &Arc<Consoles>, login: &Login, index: usize) -> Route {
     let config = &shared.config.consoles[index];
     let group = &shared.upstreams[index];
     let console = Arc::new(gateway::console::Console {
@@ -107,7 +131,11 @@ fn route(shared: &Shared, login: &Login, index: usize) -> Route {
         retry_buffer: config.retry_buffer,
         nodes: config.nodes.as_ref().map(NodePolicy::new),
         node_trust: shared.node_trusts[index].clone(),
-        node_key: Arc::clone(&shared.node_key),
+        node_login: config.node_login,
+        link_key: Arc::clone(&shared.link_key),
+        listen: config.listen.clone(),
+        consoles: Arc::clone(consoles),
+        leaving: Leaving::default(),
         sessions: shared.sessions.clone(),
         timeouts: shared.config.timeouts,
     });

@@ -6,7 +6,7 @@ use spnegate::refusal::Refusal;
 
 use crate::{
     backend_login, backend_tls, balance, coordinators, failover, faults, framing, hold,
-    impersonation, keys, refusals, sessions, sources, tickets, uploads,
+    impersonation, keys, link_logins, nodes, refusals, sessions, sources, tickets, uploads,
 };
 
 /// Where a reason word is proven.
@@ -203,6 +203,14 @@ const CLAIMS: &[(Refusal, Proof)] = &[
     (
         Refusal::NodeLink,
         Here(refusals::what_is_refused_before_any_backend),
+    ),
+    (
+        Refusal::NodeLinkUser,
+        Here(nodes::a_link_is_for_one_user_and_not_to_be_changed),
+    ),
+    (
+        Refusal::NodeLinkExpired,
+        Here(link_logins::a_link_that_is_too_old_is_said_to_be),
     ),
     (
         Refusal::BackendDown,

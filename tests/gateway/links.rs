@@ -140,3 +140,61 @@ fn a_redirect_with_control_bytes_or_none_that_can_be_read_is_not_passed_on() {
         .answer()
         .is(Refusal::BackendBroken);
 }
+
+/// `History` of the ResourceManager leads to the JobHistoryServer: by another console where there is
+/// one, never to a link that the gateway itself refuses.
+#[test]
+fn a_server_of_another_console_is_reached_by_that_console() {
+    let (rm, jhs) = (redirecting(), second());
+    let gateway = gateway()
+        .console("generic")
+        .name("rm")
+        .backend(&rm)
+        // as README had it: all of it is no node that takes a link
+        .with(&format!(
+            "nodes = {{ hosts = [\"{}\"], ports = [{}, 8042] }}",
+            jhs.address().ip(),
+            jhs.address().port()
+        ))
+        .with("path = \"/x\"")
+        .console("generic")
+        .name("jhs")
+        .backend(&jhs)
+        .run();
+    let origin = format!(
+        "http://{}:{}",
+        gateway.world.proxy,
+        gateway.address().port()
+    );
+    let history = format!("{}/jobhistory/job/1?doAs=alice|a=b", jhs.url());
+    let to = location(&gateway, &history).unwrap();
+    assert_eq!(to, format!("{origin}/jobhistory/job/1?a=b"));
+    let path = to.strip_prefix(&origin).unwrap();
+    let page = gateway.ask(&format!("GET {path}")).by("alice").answer();
+    page.is_ok("nobody");
+    assert_eq!(jhs.only().target, "/jobhistory/job/1?a=b");
+    // a node that no console has stays where it is
+    let node = "http://nm1.example.com:8042/node";
+    assert_eq!(location(&gateway, node).as_deref(), Some(node));
+}
+
+#[test]
+fn a_console_on_another_port_is_reached_there() {
+    let (rm, jhs) = (redirecting(), second());
+    let free = std::net::TcpListener::bind("127.0.0.3:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let gateway = gateway()
+        .console("generic")
+        .name("rm")
+        .backend(&rm)
+        .console("generic")
+        .name("jhs")
+        .listen(&address.to_string())
+        .backend(&jhs)
+        .run();
+    let to = location(&gateway, &format!("{}/jobhistory", jhs.url()));
+    let proxy = &gateway.world.proxy;
+    let wanted = format!("http://{proxy}:{}/jobhistory", address.port());
+    assert_eq!(to, Some(wanted));
+}

@@ -44,6 +44,7 @@ mod hold;
 mod http2;
 mod impersonation;
 mod keys;
+mod link_logins;
 mod links;
 mod logs;
 mod mixups;

@@ -3,7 +3,7 @@
 use spnegate::refusal::Refusal;
 
 use crate::{
-    backend::backend,
+    backend::{Logins, backend, reply},
     proxy::{gateway, generic},
 };
 
@@ -322,4 +322,54 @@ fn health_alone_is_open() {
             .is(Refusal::BadPath);
     }
     assert_eq!(backend.seen().len(), 0);
+}
+
+/// HDFS names files so (`a\b`); every other console might read a slash.
+#[test]
+fn an_escaped_backslash_passes_where_it_is_part_of_a_name() {
+    let datanode = backend().logins(Logins::Open);
+    let place = datanode.url();
+    let hdfs = backend().answers(move |seen| {
+        let to = format!("{place}{}", seen.target);
+        reply(307).with("Location", &to)
+    });
+    let (host, port) = (datanode.address().ip(), datanode.address().port());
+    let other = backend();
+    let gateway = gateway()
+        .console("namenode")
+        .identity("doas")
+        .with("path = \"/webhdfs\"")
+        .with(&format!(
+            "nodes = {{ hosts = [\"{host}\"], ports = [{port}] }}"
+        ))
+        .backend(&hdfs)
+        .console("generic")
+        .backend(&other)
+        .run();
+    let target = "/webhdfs/v1/a%5Cb%5cc?op=OPEN";
+    let answer = gateway.ask(&format!("GET {target}")).by("alice").answer();
+    assert_eq!(answer.status, 307, "{}", answer.all_text());
+    assert_eq!(
+        hdfs.only().target,
+        "/webhdfs/v1/a%5Cb%5cc?doas=alice&op=OPEN"
+    );
+    let link = answer.header("location").unwrap();
+    let link = &link[link.find("/.spnegate").unwrap()..];
+    let answer = gateway.ask(&format!("GET {link}")).answer();
+    assert_eq!(answer.status, 200, "{}", answer.all_text());
+    assert_eq!(datanode.only().path(), "/webhdfs/v1/a%5Cb%5cc");
+    for path in [
+        "/x/a%5Cb",
+        "/webhdfsx/a%5Cb",
+        "/.spnegate/a%5Cb",
+        "/.spnegate/node/http/dn:1/a%5Cb",
+        "/webhdfs/v1/a\\b",
+        "/webhdfs/v1/a%5C..%5Cb",
+        "/webhdfs/v1/..%5Cb",
+        "/webhdfs/..%5C..%5Cconf",
+    ] {
+        let answer = gateway.ask(&format!("GET {path}")).by("alice").answer();
+        answer.is(Refusal::BadPath);
+    }
+    assert_eq!((hdfs.seen().len(), other.seen().len()), (1, 0));
 }

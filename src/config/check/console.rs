@@ -95,6 +95,7 @@ fn check<'a>(
     )
     .into_iter()
     .unzip();
+    let (nodes, node_login) = nodes::check(table, kind);
     let retry = table
         .table("retry", &schema::RETRY)
         .and_then(|retry| retry.get("buffer"));
@@ -124,7 +125,8 @@ fn check<'a>(
             let by_tls = backend_tls.is_some() || backends.iter().any(|b| b.tls.is_some());
             by_tls.then(|| backend_tls::resolve(&node, None, backend_tls.as_ref()).trust)
         }),
-        nodes: nodes::check(table),
+        nodes,
+        node_login,
         backends,
         retry_buffer: usize::try_from(buffer).unwrap_or(usize::MAX),
         allow_encoded_slash: table

@@ -4,21 +4,42 @@ use std::sync::Arc;
 
 use super::{
     super::{
-        Nodes,
-        problem::{ConsoleFault, ValueFault},
+        NodeLogin, Nodes,
+        problem::{Concern, ConsoleFault, ValueFault},
         schema,
         tree::{Node, Table},
     },
     hosts::is_host_name,
 };
+use crate::kinds::Kind;
 
 const NEED_HOSTS: &str =
     "Write the nodes' names, such as hosts = [\"*.example.com\"]; nothing else can be reached";
-const NEED_PORTS: &str = "Write the nodes' ports, such as ports = [50075, 9864] for DataNodes or \
-                          [8042] for NodeManagers";
+const NEED_PORTS: &str = "Write the nodes' ports, such as ports = [50075, 9864] for DataNodes";
 
-pub(super) fn check(console: &Table<'_>) -> Option<Nodes> {
-    let table = console.table("nodes", &schema::NODES)?;
+/// The allow-list, which a console may lack, and `login`, which it may have without one: `HttpFS`
+/// sends clients to itself.
+pub(super) fn check(
+    console: &Table<'_>,
+    kind: Option<&'static dyn Kind>,
+) -> (Option<Nodes>, NodeLogin) {
+    let Some(table) = console.table("nodes", &schema::NODES) else {
+        return (None, NodeLogin::default());
+    };
+    if let Some(kind) = kind
+        && !kind.serves_webhdfs()
+    {
+        console.warning_at("nodes", Concern::NodesUnused { kind: kind.name() });
+    }
+    let words = [("link", NodeLogin::Link), ("session", NodeLogin::Session)];
+    let login = table.get("login").and_then(|node| node.word(&words, &[]));
+    if login.is_some() && table.get("hosts").is_none() && table.get("ports").is_none() {
+        return (None, login.unwrap_or_default());
+    }
+    (Some(allowed(&table)), login.unwrap_or_default())
+}
+
+fn allowed(table: &Table<'_>) -> Nodes {
     let mut nodes = Nodes {
         hosts: Vec::new(),
         ports: Vec::new(),
@@ -42,7 +63,7 @@ pub(super) fn check(console: &Table<'_>) -> Option<Nodes> {
         let port = |node: &Node<'_>| u16::try_from(node.integer(1..=65_535)?).ok();
         nodes.ports = list.unwrap_or_default().iter().filter_map(port).collect();
     }
-    Some(nodes)
+    nodes
 }
 
 /// An exact name, or `*.` and a domain; never `*` alone, which would be anything.

@@ -123,6 +123,15 @@ pub enum Concern {
         /// The address.
         listen: SocketAddr,
     },
+    /// Nodes of a kind whose links carry no credential.
+    #[error(
+        "links of a {kind} carry no credential for a node, so none leads there; what other servers its \
+         pages lead to are reached where they are consoles of their own (kind = \"jobhistory\")"
+    )]
+    NodesUnused {
+        /// The kind.
+        kind: &'static str,
+    },
     /// A random port.
     #[error("port 0: the system chooses another port at every start")]
     RandomPort,

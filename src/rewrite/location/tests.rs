@@ -4,7 +4,10 @@ use proptest::prelude::*;
 use ring::hmac;
 
 use super::*;
-use crate::{config::Nodes, rewrite::node::NodeKey};
+use crate::{
+    config::Nodes,
+    rewrite::{consoles::Published, link::LinkKey},
+};
 
 /// `(signed, absolute)` decide what the answer's kind gives.
 fn with<T>(signed: bool, absolute: bool, run: impl FnOnce(&Links<'_>) -> T) -> T {
@@ -12,17 +15,34 @@ fn with<T>(signed: bool, absolute: bool, run: impl FnOnce(&Links<'_>) -> T) -> T
         hosts: vec!["*.example.com".into()],
         ports: vec![50075, 8042],
     });
-    let key = NodeKey::new(hmac::Key::new(hmac::HMAC_SHA256, b"secret"));
+    let key = LinkKey::new(hmac::Key::new(hmac::HMAC_SHA256, b"secret"));
     let backends: [Arc<str>; 2] = ["rm1.example.com:8088".into(), "rm2.example.com:8088".into()];
+    let by = Signer {
+        key: &key,
+        user: "alice",
+        session: &[7; 16],
+        expires: 100,
+    };
+    let consoles = Consoles::new(vec![Published {
+        servers: vec!["jhs.example.com:19888".into()],
+        hosts: vec!["gw".into()],
+        path: None,
+        tls: true,
+        listen: vec!["0.0.0.0:19890".parse().unwrap()],
+    }]);
+    let here = Here {
+        origin: "https://gw:8088",
+        host: "gw",
+        tls: true,
+        listen: &["0.0.0.0:8088".parse().unwrap()],
+    };
     run(&Links {
         backends: &backends,
         parameters: &["doas", "user.name", "delegation"],
         nodes: Some(&policy),
-        signer: signed.then_some(Signer {
-            key: &key,
-            user: "alice",
-            expires: 100,
-        }),
+        signer: signed.then_some(by),
+        own: signed.then_some(("rm", by)),
+        consoles: Some((&consoles, here)),
         origin: absolute.then_some("https://gw:8088"),
     })
 }
@@ -53,7 +73,10 @@ fn a_backends_own_address_stays_in_the_gateway() {
 #[test]
 fn foreign_and_relative_links_stay() {
     for link in [
-        "http://jhs.example.com:19888/jobhistory/job/job_1",
+        "http://tez.example.com:9999/tez-ui/",
+        "https://jhs.example.com:19889/jobhistory/job/job_1",
+        // a node that wants a login, which a link does not carry
+        "http://nm1.example.com:8042/node",
         "hdfs://mycluster/user/alice/f",
         "/cluster?x=1",
         "index.html",
@@ -73,25 +96,78 @@ fn the_gateways_own_parameter_leaves_no_link() {
         Ok(Some("/cluster?x=1".into()))
     );
     assert_eq!(
-        plain("http://jhs.example.com:19888/x?user.name=alice"),
-        Ok(Some("http://jhs.example.com:19888/x".into()))
+        plain("http://tez.example.com:9999/x?user.name=alice"),
+        Ok(Some("http://tez.example.com:9999/x".into()))
     );
 }
 
 #[test]
 fn an_allow_listed_node_is_reached_through_the_gateway() {
-    assert_eq!(
-        plain("http://nm1.example.com:8042/node?a=1&doAs=alice"),
-        Ok(Some(
-            "/.spnegate/node/http/nm1.example.com:8042/node?a=1".into()
-        ))
-    );
     let link = "http://dn1.example.com:50075/webhdfs/v1/f?op=OPEN&delegation=T&user.name=x";
     let rewritten = with(true, true, |links| rewrite(link, links))
         .unwrap()
         .unwrap();
     let start = "https://gw:8088/.spnegate/node/http/dn1.example.com:50075/webhdfs/v1/f?op=OPEN&delegation=T&user.name=x&.spnegate=100.";
     assert!(rewritten.starts_with(start), "{rewritten}");
+}
+
+#[test]
+fn a_server_of_another_console_is_reached_there() {
+    for (link, rewritten) in [
+        (
+            "http://jhs.example.com:19888/jobhistory/job/job_1?doAs=alice&a=b#c",
+            "https://gw:19890/jobhistory/job/job_1?a=b#c",
+        ),
+        ("//JHS.example.com:19888", "https://gw:19890/"),
+        ("http://jhs.example.com:19888?a", "https://gw:19890/?a"),
+    ] {
+        assert_eq!(plain(link), Ok(Some(rewritten.into())), "{link}");
+    }
+    let secret = "http://jhs.example.com:19888/x?delegation=T";
+    assert_eq!(plain(secret), Err(LinkError::Secret));
+}
+
+#[test]
+fn the_second_step_at_the_console_itself_is_signed() {
+    let rewritten = |link: &str| {
+        with(true, true, |links| rewrite(link, links))
+            .unwrap()
+            .unwrap()
+    };
+    let step = "http://rm1.example.com:8088/webhdfs/v1/f?op=CREATE&doAs=alice&data=true";
+    let start = "https://gw:8088/.spnegate/link/webhdfs/v1/f?op=CREATE&data=true&.spnegate=100.";
+    assert!(rewritten(step).starts_with(start), "{}", rewritten(step));
+    for other in [
+        "/webhdfs/v1/f?op=CREATE",
+        "/x?data=true",
+        "/webhdfs/v1/?a=data=true",
+    ] {
+        let link = format!("http://rm1.example.com:8088{other}");
+        assert_eq!(rewritten(&link), format!("https://gw:8088{other}"));
+    }
+}
+
+#[test]
+fn another_port_of_a_known_host_is_noticed() {
+    for (link, known) in [
+        (
+            "https://jhs.example.com:19889/x",
+            Some("jhs.example.com:19889"),
+        ),
+        ("http://jhs.example.com:19888/x", None),
+        ("http://tez.example.com:9999/", None),
+        ("https://gw:8088/x", None),
+        ("/x", None),
+    ] {
+        let before = HeaderValue::from_str(link).unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert(header::LOCATION, before.clone());
+        let left = with(false, false, |links| {
+            apply(&mut headers, links).unwrap();
+            leaves_for(&before, &headers, links).map(str::to_owned)
+        });
+        assert_eq!(left.as_deref(), known, "{link}");
+    }
 }
 
 #[test]
