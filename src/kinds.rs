@@ -3,7 +3,10 @@
 //!
 //! A new kind is one new file here and its line in [`ALL`]. Every question has a default answer.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{
+    fmt::Debug,
+    sync::{Arc, LazyLock},
+};
 
 use http::{HeaderMap, Method, StatusCode};
 
@@ -57,6 +60,18 @@ pub enum Verdict {
     Standby,
     /// What the request is about is not here, and may be at another: nothing was done.
     NotHere,
+}
+
+/// Who makes a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Clients, and the server's own pages.
+    Clients,
+    /// Clients, but the request names a user by itself (a login form): it passes only where nobody
+    /// logs in at the gateway.
+    Unauthenticated,
+    /// The other servers of the cluster, and its administrators: it is not published.
+    Servers,
 }
 
 /// What a probe's answer says.
@@ -168,13 +183,34 @@ pub trait Kind: Debug + Send + Sync + 'static {
     }
 
     /// Lower-case names of query parameters by which a client could say who it is; all are cut.
+    ///
+    /// `ugi` and `nnaddr` are read by the pages of Hadoop 1 and 2 (`JspHelper`).
     fn identity_parameters(&self) -> &'static [&'static str] {
-        &["doas", "user.name", "delegation", "namenoderpcaddress"]
+        &[
+            "doas",
+            "user.name",
+            "delegation",
+            "namenoderpcaddress",
+            "ugi",
+            "nnaddr",
+        ]
     }
 
-    /// Lower-case names of headers by which a client could say who it is, beyond the common list.
+    /// Lower-case names of headers by which a client could say who it is to this kind, beyond the
+    /// common list. They are stripped on consoles of every kind: see [`identity_headers`].
+    ///
+    /// Default: `DelegationTokenAuthenticator` and `RMWebServices` of Hadoop.
     fn identity_headers(&self) -> &'static [&'static str] {
-        &[]
+        &[
+            "x-hadoop-delegation-token",
+            "hadoop-yarn-auth-delegation-token",
+        ]
+    }
+
+    /// Who makes such a request to a server of this kind.
+    fn audience(&self, asked: &Asked<'_>) -> Audience {
+        let _ = asked;
+        Audience::Clients
     }
 
     /// Whether the backend reads identity parameters from form bodies too.
@@ -337,6 +373,19 @@ pub static ALL: &[&dyn Kind] = &[
     &resourcemanager::ResourceManager,
     &trino::TRINO,
 ];
+
+/// The headers by which a client could say who it is to a server of any kind. They reach no console:
+/// which server stands behind a `generic` one, or behind one of the wrong kind, is not known.
+pub fn identity_headers() -> &'static [&'static str] {
+    static HEADERS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+        let all = ALL.iter().flat_map(|kind| kind.identity_headers());
+        let mut headers: Vec<_> = all.copied().collect();
+        headers.sort_unstable();
+        headers.dedup();
+        headers
+    });
+    &HEADERS
+}
 
 /// The kind of that name in the configuration file.
 pub fn named(name: &str) -> Option<&'static dyn Kind> {

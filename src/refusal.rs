@@ -105,6 +105,8 @@ pub enum Refusal {
     NotFound,
     /// The answer would be a credential of the gateway's own principal.
     CredentialDenied,
+    /// The request is one that servers of a cluster make to each other (Presto's `/v1/task`).
+    NotPublished,
     /// A node link to a host or port that is not allow-listed.
     NodeDenied,
     /// A node link is not signed, or its signature is not of this link.
@@ -194,6 +196,7 @@ impl Refusal {
         Self::BodyTimeout,
         Self::NotFound,
         Self::CredentialDenied,
+        Self::NotPublished,
         Self::NodeDenied,
         Self::NodeLink,
         Self::NodeLinkUser,

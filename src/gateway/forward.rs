@@ -27,7 +27,7 @@ use crate::{
     body::Body,
     config::{Forwarded, IdentityMode},
     identity::{cookies, form, forwarded, headers, query},
-    kinds::{Asked, UserField},
+    kinds::{self, Asked, Audience, UserField},
     refusal::Refusal,
     rewrite,
     server::{ConnInfo, RequestBody},
@@ -130,6 +130,11 @@ impl Inner {
             && kind.issues_credentials(&asked_of(parts))
         {
             return Err(Refusal::CredentialDenied);
+        }
+        match kind.audience(&asked_of(parts)) {
+            Audience::Clients => {}
+            Audience::Unauthenticated if self.console.identity == IdentityMode::None => {}
+            Audience::Unauthenticated | Audience::Servers => return Err(Refusal::NotPublished),
         }
         let has_body = !body.is_end_stream();
         let spared = has_body && self.spares_body(parts);
@@ -250,7 +255,13 @@ impl Inner {
         let owner = kind.owner(&asked_of(parts), &parts.headers).map(Box::from);
         let names_addresses = kind.names_addresses(&asked_of(parts));
         let asked = scrubbed.into_owned();
-        headers::strip(&mut parts.headers, kind.identity_headers());
+        let named = if open {
+            // the client's own word passes where nobody logs in
+            &[]
+        } else {
+            kinds::identity_headers()
+        };
+        headers::strip(&mut parts.headers, named);
         let cookies = cookies::request(
             &parts.headers,
             &self.console.name,
@@ -300,17 +311,12 @@ impl Inner {
                 };
                 Told::Header(name, value)
             }
-            (IdentityMode::None, UserField::Header(name)) => match headers.get(name) {
-                Some(value) => Told::Header(HeaderName::from_static(name), value.clone()),
-                None => Told::Nothing,
-            },
             (IdentityMode::DoAs, UserField::Query(name)) => Told::Query(name),
             (IdentityMode::Simple, UserField::Query(_) | UserField::Unsupported) => {
                 Told::Query("user.name")
             }
             (IdentityMode::DoAs, UserField::Unsupported)
-            | (IdentityMode::None, UserField::Query(_) | UserField::Unsupported)
-            | (IdentityMode::Service, _) => Told::Nothing,
+            | (IdentityMode::None | IdentityMode::Service, _) => Told::Nothing,
         })
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     auth::session::{Session, unix_now},
     body::Body,
     identity::headers,
+    kinds,
     refusal::Refusal,
     rewrite::{
         location::{self, Links},
@@ -139,7 +140,7 @@ pub async fn forward(
 
 /// The client's headers without what names it or the gateway.
 fn headers_for_node(mut headers: HeaderMap) -> HeaderMap {
-    headers::strip(&mut headers, &[]);
+    headers::strip(&mut headers, kinds::identity_headers());
     for name in [header::COOKIE, header::AUTHORIZATION, header::EXPECT] {
         headers.remove(name);
     }

@@ -7,7 +7,11 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Method, StatusCode};
 
-use super::{Asked, Head, Health, Kind, Login, UserField, Verdict, hadoop};
+use super::{Asked, Audience, Head, Health, Kind, Login, UserField, Verdict, hadoop};
+
+pub(super) mod paths;
+
+use paths::Entry;
 
 /// What one of them calls things.
 #[derive(Debug)]
@@ -16,8 +20,12 @@ pub(super) struct Coordinator {
     pub(super) services: &'static [&'static str],
     /// The header with the user, lower case.
     pub(super) user: &'static str,
-    /// Headers by which a client could say who it is, and others that it must not send.
+    /// Headers by which a client could say who it is.
     pub(super) identity: &'static [&'static str],
+    /// What clients and pages ask for, beyond [`paths::COMMON`].
+    pub(super) published: &'static [Entry],
+    /// Forms by which a user logs in to the server's own pages.
+    pub(super) forms: &'static [Entry],
     /// The header with the transaction that a request belongs to.
     pub(super) transaction: &'static str,
     /// The header of an answer with a transaction that has begun.
@@ -60,12 +68,19 @@ impl Kind for Coordinator {
         true
     }
 
-    fn identity_parameters(&self) -> &'static [&'static str] {
-        &[]
-    }
-
     fn identity_headers(&self) -> &'static [&'static str] {
         self.identity
+    }
+
+    fn audience(&self, asked: &Asked<'_>) -> Audience {
+        let listed = |entries| paths::lists(entries, asked.method, asked.path);
+        if listed(paths::COMMON) || listed(self.published) {
+            Audience::Clients
+        } else if listed(self.forms) {
+            Audience::Unauthenticated
+        } else {
+            Audience::Servers
+        }
     }
 
     fn reads_forms(&self) -> bool {
@@ -91,9 +106,10 @@ impl Kind for Coordinator {
 
     fn verdict(&self, asked: &Asked<'_>, head: &Head<'_>, _: &[u8], _: &[Arc<str>]) -> Verdict {
         let unknown = matches!(head.status, StatusCode::NOT_FOUND | StatusCode::GONE);
+        let elsewhere = unknown || (head.status.is_success() && is_blind(asked));
         if self.login_failed(head) {
             Verdict::LoginFailed
-        } else if unknown && asked.method != Method::POST && query_in(asked).is_some() {
+        } else if elsewhere && asked.method != Method::POST && query_in(asked).is_some() {
             Verdict::NotHere
         } else {
             Verdict::Answer
@@ -118,12 +134,25 @@ impl Kind for Coordinator {
     }
 }
 
+/// Whether the server says 204 whether it runs the query or not (`QueryResource.cancelQuery`,
+/// `StageResource.cancelStage`). To cancel twice is to cancel once, so all are asked.
+fn is_blind(asked: &Asked<'_>) -> bool {
+    let by_id = ["/v1/query/", "/v1/stage/"];
+    asked.method == Method::DELETE && by_id.iter().any(|start| asked.path.starts_with(start))
+}
+
 /// The coordinator that a request belongs to: that of its query, else that of its transaction.
 fn owner<'a>(asked: &Asked<'a>, headers: &'a HeaderMap, transaction: &str) -> Option<&'a str> {
     query_in(asked).and_then(coordinator_of).or_else(|| {
         let id = headers.get(transaction)?.to_str().ok()?;
-        (!id.eq_ignore_ascii_case("NONE")).then_some(id)
+        is_transaction(id).then_some(id)
     })
+}
+
+/// Both make UUIDs (`TransactionId.create`), which no coordinator's word looks like: a client that
+/// makes one up can choose a server, and nothing else.
+fn is_transaction(id: &str) -> bool {
+    id.len() == 36 && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
 }
 
 fn coordinator_of(query: &str) -> Option<&str> {
@@ -232,8 +261,11 @@ mod tests {
             let asked = asked(&Method::POST, "/v1/statement", "");
             owner(&asked, &headers, "x-presto-transaction-id").map(str::to_owned)
         };
-        assert_eq!(with("f3c1-22").as_deref(), Some("f3c1-22"));
-        assert_eq!(with("NONE"), None);
+        let id = "0f8fad5b-d9cb-469f-a165-70867728950e";
+        assert_eq!(with(id).as_deref(), Some(id));
+        for none in ["NONE", "", "abcde", "0f8fad5b"] {
+            assert_eq!(with(none), None);
+        }
     }
 
     proptest! {

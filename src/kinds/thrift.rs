@@ -39,8 +39,9 @@ impl Kind for Thrift {
         true
     }
 
-    fn identity_parameters(&self) -> &'static [&'static str] {
-        &["doas", "user.name", "delegation"]
+    /// `ThriftHttpServlet` of Hive.
+    fn identity_headers(&self) -> &'static [&'static str] {
+        &["x-hive-delegation-token"]
     }
 
     fn reads_forms(&self) -> bool {

@@ -222,6 +222,11 @@ impl Refusal {
                 "credential_denied",
                 "This would hand out a credential of the gateway itself.",
             ),
+            Self::NotPublished => (
+                S::FORBIDDEN,
+                "not_published",
+                "Neither clients nor pages make such a request, so the gateway does not pass it on.",
+            ),
             Self::NodeDenied => (
                 S::FORBIDDEN,
                 "node_denied",

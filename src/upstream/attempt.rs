@@ -160,7 +160,7 @@ impl Upstream {
             };
             let mut tried = self.try_once(going, out, upload).await?;
             if tried.outcome == Outcome::NotHere {
-                tried.outcome = self.here_or_elsewhere(&wanted, index);
+                tried.outcome = self.here_or_elsewhere(wanted.tried, index);
             }
             if upload.broken() && tried.answer.is_none() {
                 return Err(Refusal::BadRequest);
@@ -173,7 +173,7 @@ impl Upstream {
             self.learn(index, tried.outcome);
             match (step, tried.answer) {
                 (Step::Deliver, Some(answer)) => {
-                    self.note_owner(out, &answer);
+                    self.note_owner(&answer);
                     return Ok(answer);
                 }
                 (Step::Deliver, None) => return Err(Refusal::BackendBroken),
@@ -194,25 +194,23 @@ impl Upstream {
         }
     }
 
-    /// What a server does not know, another may; but not if it is said to belong to this one.
-    fn here_or_elsewhere(&self, wanted: &Wanted, index: usize) -> Outcome {
-        let mut tried = wanted.tried;
+    /// What a server does not know, another may, also where the gateway took this one for its owner:
+    /// after a restart of coordinators it may be wrong.
+    fn here_or_elsewhere(&self, mut tried: group::Tried, index: usize) -> Outcome {
         tried.add(index);
-        if wanted.owner.is_none() && self.group.another(tried).is_some() {
+        if self.group.another(tried).is_some() {
             Outcome::NotHere
         } else {
             Outcome::Answer
         }
     }
 
-    /// Remembers who goes on with what the request is about, or has begun.
-    fn note_owner(&self, out: &Outgoing, answer: &Answer) {
-        let status = answer.parts.status;
-        if let Some(word) = &out.owner
-            && status.is_success()
-        {
-            self.group.owners.learn(word, answer.index);
-        }
+    /// Remembers what the server says that it has begun.
+    ///
+    /// Nothing is learnt from what a *request* names: a page, and whatever a coordinator passes on to
+    /// another or does not look at, is answered by the wrong one too, and a transaction's id is what
+    /// the client chooses. The ids of queries are learnt from the JSON (`CoordinatorBody`).
+    fn note_owner(&self, answer: &Answer) {
         if let Some(name) = answer.backend.kind.begins_owned()
             && let Some(word) = answer.parts.headers.get(name)
             && let Ok(word) = word.to_str()

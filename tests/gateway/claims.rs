@@ -197,6 +197,10 @@ const CLAIMS: &[(Refusal, Proof)] = &[
         Here(impersonation::a_service_console_gives_no_credential_of_its_own),
     ),
     (
+        Refusal::NotPublished,
+        Here(coordinators::the_internal_interface_is_not_published),
+    ),
+    (
         Refusal::NodeDenied,
         Here(refusals::what_is_refused_before_any_backend),
     ),

@@ -11,6 +11,10 @@ use crate::{
 };
 
 const QUERY: &str = "20261126_101500_00042_";
+const TRANSACTIONS: [&str; 2] = [
+    "0f8fad5b-d9cb-469f-a165-70867728950e",
+    "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+];
 
 /// A coordinator whose queries end in `word`.
 fn coordinator(backend: Backend, word: &'static str) -> Backend {
@@ -21,7 +25,12 @@ fn coordinator(backend: Backend, word: &'static str) -> Backend {
         let json = |status, text: String| {
             reply(status).with("Content-Type", "application/json").body(text)
         };
-        if seen.method == "POST" {
+        if path.starts_with("/ui/") {
+            reply(200).body(word)
+        } else if seen.method == "DELETE" && !path.starts_with("/v1/statement/") {
+            // `QueryResource` and `StageResource` say so of queries that they do not know
+            reply(204)
+        } else if seen.method == "POST" {
             json(200, format!(
                 r#"{{"id":"{id}","infoUri":"http://{address}/ui/query.html?{id}","partialCancelUri":"http://10.9.9.9:9092/v1/stage/{id}.0","nextUri":"http://{address}/v1/statement/queued/{id}/1","stats":{{"state":"QUEUED"}}}}"#
             ))
@@ -282,7 +291,7 @@ fn a_transaction_stays_where_it_began() {
         one.logins(Logins::EveryRequest),
         two.logins(Logins::EveryRequest),
     );
-    for (server, id) in [(&one, "tx-1"), (&two, "tx-2")] {
+    for (server, id) in [(&one, TRANSACTIONS[0]), (&two, TRANSACTIONS[1])] {
         server.now_answers(move |seen| {
             let answer = reply(200)
                 .with("Content-Type", "application/json")
@@ -307,12 +316,222 @@ fn a_transaction_stays_where_it_began() {
         .header("x-presto-started-transaction-id")
         .unwrap()
         .to_owned();
-    let home = if id == "tx-1" { &one } else { &two };
+    let home = if id == TRANSACTIONS[0] { &one } else { &two };
     home.forget();
     for _ in 0..5 {
         assert_eq!(post(&id).status, 200);
     }
     assert_eq!(home.seen().len(), 5);
+}
+
+/// Two coordinators, and a gateway that has not seen any query begin.
+fn restarted() -> (Backend, Backend, Gateway) {
+    let (one, two) = (
+        coordinator(backend(), "aaaaa"),
+        coordinator(second(), "bbbbb"),
+    );
+    let gateway = pair(&one, &two).run();
+    both_are_known(&gateway);
+    (one, two, gateway)
+}
+
+fn poll(gateway: &Gateway, word: &str) -> u16 {
+    let next = format!("GET /v1/statement/executing/{QUERY}{word}/1");
+    gateway.ask(&next).by("alice").answer().status
+}
+
+#[test]
+fn a_page_about_a_query_teaches_nothing_about_its_coordinator() {
+    let (_one, _two, gateway) = restarted();
+    for word in ["aaaaa", "bbbbb"] {
+        // each is asked once for each of them
+        for _ in 0..2 {
+            let page = format!("GET /ui/query.html?{QUERY}{word}");
+            assert_eq!(gateway.ask(&page).by("alice").answer().status, 200);
+        }
+        for _ in 0..4 {
+            assert_eq!(poll(&gateway, word), 200);
+        }
+    }
+}
+
+#[test]
+fn a_transaction_that_the_client_makes_up_teaches_nothing() {
+    let (_one, _two, gateway) = restarted();
+    for id in ["aaaaa", "bbbbb", TRANSACTIONS[0]] {
+        for _ in 0..2 {
+            let statement = gateway
+                .ask("POST /v1/statement")
+                .by("mallory")
+                .header("X-Presto-Transaction-Id", id);
+            assert_eq!(statement.body("SELECT 1").answer().status, 200);
+        }
+    }
+    for word in ["aaaaa", "bbbbb", "aaaaa", "bbbbb"] {
+        assert_eq!(poll(&gateway, word), 200);
+    }
+}
+
+/// The last characters of queries' ids are drawn at each start.
+#[test]
+fn a_query_that_is_not_at_its_supposed_coordinator_is_looked_for_at_the_others() {
+    let (one, two, gateway) = restarted();
+    assert_eq!(
+        (poll(&gateway, "aaaaa"), poll(&gateway, "bbbbb")),
+        (200, 200)
+    );
+    let swapped = |word: &'static str| {
+        move |seen: &crate::backend::Seen| {
+            let id = format!("{QUERY}{word}");
+            if seen.path().contains(&id) {
+                let json = reply(200).with("Content-Type", "application/json");
+                json.body(format!(r#"{{"id":"{id}"}}"#))
+            } else {
+                reply(404).body("Query not found")
+            }
+        }
+    };
+    one.now_answers(swapped("bbbbb"));
+    two.now_answers(swapped("aaaaa"));
+    assert_eq!(
+        (poll(&gateway, "aaaaa"), poll(&gateway, "bbbbb")),
+        (200, 200)
+    );
+    // and that is remembered
+    one.forget();
+    assert_eq!(poll(&gateway, "aaaaa"), 200);
+    assert_eq!(one.seen().len(), 0);
+    assert_eq!(poll(&gateway, "zzzzz"), 404);
+}
+
+#[test]
+fn a_cancel_reaches_the_coordinator_that_runs_the_query() {
+    let (one, two, gateway) = restarted();
+    for path in [
+        format!("/v1/stage/{QUERY}bbbbb.0"),
+        format!("/v1/query/{QUERY}aaaaa"),
+    ] {
+        one.forget();
+        two.forget();
+        let cancel = gateway.ask(&format!("DELETE {path}")).by("alice").answer();
+        assert_eq!(cancel.status, 204, "{}", cancel.all_text());
+        assert_eq!((one.seen().len(), two.seen().len()), (1, 1), "{path}");
+    }
+}
+
+/// What servers of a cluster ask each other goes by the gateway's login, and `TaskResource` takes the
+/// user from the body.
+#[test]
+pub fn the_internal_interface_is_not_published() {
+    for (kind, published, internal) in [
+        (
+            "presto",
+            [
+                "GET /",
+                "GET /ui/",
+                "GET /ui/assets/presto.css",
+                "GET /v1/info",
+                "GET /v1/cluster",
+                "GET /v1/query",
+                "GET /v1/query/20261126_101500_00042_aaaaa",
+                "PUT /v1/query/20261126_101500_00042_aaaaa/killed",
+                "GET /v1/resourceGroupState/global",
+                "GET /v1/worker/node-1/thread",
+            ],
+            [
+                "POST /v1/task/20261126_101500_00042_aaaaa.0.0.0.0",
+                "GET /v1/task/20261126_101500_00042_aaaaa.0.0.0.0/results/0/0",
+                "GET /v1/task/async/20261126_101500_00042_aaaaa.0.0.0.0/results/0/0",
+                "PUT /v1/announcement/node-1",
+                "GET /v1/service",
+                "POST /v1/memory",
+                "GET /v1/memory/general",
+                "GET /v1/thread",
+                "PUT /v1/heartbeat",
+                "GET /v1/status",
+                "GET /v1/node",
+                "PUT /v1/info/state",
+                "GET /v1/jmx/mbean",
+                "GET /v1//task",
+                "GET /V1/task",
+                "GET /v1;x/task",
+                "GET /ui;/../v1",
+                "GET /v1/statement/;x/task",
+                "PUT /v1/statement/20261126_101500_00042_aaaaa?slug=x",
+                "OPTIONS /v1/task",
+            ]
+            .as_slice(),
+        ),
+        (
+            "trino",
+            [
+                "GET /",
+                "GET /ui/",
+                "GET /ui/api/stats",
+                "GET /ui/preview/assets/index.js",
+                "PUT /ui/api/query/20261126_101500_00042_aaaaa/killed",
+                "HEAD /v1/statement",
+                "GET /v1/info",
+                "DELETE /v1/statement/executing/partialCancel/20261126_101500_00042_aaaaa/1/x/2",
+                "GET /v1/spooled/download/abc",
+                "GET /v1/spooled/ack/abc",
+            ],
+            [
+                "POST /v1/task/20261126_101500_00042_aaaaa.0.0.0",
+                "POST /v1/task/pruneCatalogs",
+                "GET /v1/memory",
+                "PUT /v1/announcement/node-1",
+                "GET /v1/thread",
+                "GET /v1/node",
+                "GET /v1/status",
+                "GET /v1/maxActiveSplits",
+                "PUT /v1/info/state",
+                "GET /metrics",
+                "GET /v1/integrations/gateway/query",
+                "GET /oauth2/callback",
+                "POST /v1/spooled/download/abc",
+                // by these a client would name its own user
+                "POST /ui/login",
+                "POST /ui/preview/auth/login",
+            ]
+            .as_slice(),
+        ),
+    ] {
+        let backend = coordinator(backend(), "aaaaa");
+        let setup = gateway().console(kind).identity("doas");
+        let gateway = setup.backend(&backend).run();
+        for line in published {
+            backend.forget();
+            let answer = gateway.ask(line).by("alice").answer();
+            assert_eq!(backend.seen().len(), 1, "{line}: {}", answer.all_text());
+        }
+        backend.forget();
+        for line in internal {
+            let answer = gateway.ask(line).by("alice").body("{}").answer();
+            assert!([400, 403].contains(&answer.status), "{line}");
+            if !line.contains("..") {
+                answer.is(Refusal::NotPublished);
+            }
+            assert_eq!(backend.seen().len(), 0, "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_form_that_names_a_user_is_for_consoles_without_login() {
+    let backend = coordinator(backend(), "aaaaa").logins(Logins::Open);
+    let setup = gateway().console("trino").identity("none");
+    let gateway = setup.backend(&backend).run();
+    gateway
+        .ask("POST /ui/login")
+        .form("username=alice")
+        .answer();
+    assert_eq!(backend.only().body, b"username=alice");
+    gateway
+        .ask("POST /v1/task/x")
+        .body("{}")
+        .answer()
+        .is(Refusal::NotPublished);
 }
 
 #[test]

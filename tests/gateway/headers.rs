@@ -4,7 +4,7 @@
 use spnegate::refusal::Refusal;
 
 use crate::{
-    backend::{backend, raw, reply},
+    backend::{Logins, backend, raw, reply},
     client::Client,
     proxy::{gateway, namenode},
     world::world,
@@ -75,6 +75,90 @@ fn identity_headers_are_stripped_under_every_alias_and_the_rest_passes() {
         seen.header("host"),
         Some(backend.address().to_string().as_str())
     );
+}
+
+/// What stands behind a console is not always what its `kind` says.
+#[test]
+fn the_identity_headers_of_every_server_are_stripped_on_every_console() {
+    let names = [
+        "X-Presto-User",
+        "X-Presto-Prefix-Url",
+        "X-Presto-Internal-Bearer",
+        "X-Presto-Original-User",
+        "X-Trino-User",
+        "x_trino_user",
+        "X-Trino-Original-User",
+        "X-Trino-Original-Roles",
+        "X-Trino-Internal-Bearer",
+        "X-Hadoop-Delegation-Token",
+        "Hadoop-YARN-Auth-Delegation-Token",
+        "hadoop_yarn_auth_delegation_token",
+        "X-Hive-Delegation-Token",
+        "Cookie2",
+        "X-Authorization",
+        "X-Access-Token",
+        "X-Knox-Actor-ID",
+        "iv-user",
+        "OIDC_CLAIM_sub",
+        "X-Trusted-Proxy-Auth-Header",
+    ];
+    for kind in [
+        "generic",
+        "namenode",
+        "resourcemanager",
+        "oozie",
+        "presto",
+        "trino",
+        "hiveserver2",
+        "impala",
+    ] {
+        let coordinator = matches!(kind, "presto" | "trino");
+        let (identity, logins, path) = if coordinator {
+            ("doas", Logins::EveryRequest, "GET /v1/query")
+        } else {
+            ("service", Logins::Cookie, "GET /x")
+        };
+        let backend = backend().logins(logins);
+        let setup = gateway().console(kind).identity(identity);
+        let gateway = setup.backend(&backend).run();
+        let mut request = gateway.ask(path).by("alice");
+        for name in names {
+            request = request.header(name, "needle");
+        }
+        let answer = request
+            .header("X-Trino-Session", "a=b")
+            .header("X-Presto-Source", "me")
+            .answer();
+        let seen = backend.only();
+        assert!(
+            !backend.got("needle"),
+            "{kind}: {} {}",
+            seen.raw_text(),
+            answer.all_text()
+        );
+        assert_eq!(seen.header("x-trino-session"), Some("a=b"));
+        assert_eq!(seen.header("x-presto-source"), Some("me"));
+    }
+}
+
+#[test]
+fn where_nobody_logs_in_every_servers_identity_headers_pass() {
+    let backend = backend().logins(Logins::Open);
+    let gateway = gateway()
+        .console("generic")
+        .identity("none")
+        .backend(&backend)
+        .run();
+    gateway
+        .ask("GET /x")
+        .header("X-Trino-User", "carol")
+        .header("X-Hadoop-Delegation-Token", "token")
+        .header("Cookie2", "needle")
+        .answer();
+    let seen = backend.only();
+    assert_eq!(seen.header("x-trino-user"), Some("carol"));
+    assert_eq!(seen.header("x-hadoop-delegation-token"), Some("token"));
+    assert!(!backend.got("needle"));
 }
 
 #[test]
