@@ -70,7 +70,7 @@ fn fits(pattern: &str, path: &str) -> bool {
     let mut wanted = pattern.split('/');
     loop {
         match (wanted.next(), segments.next()) {
-            (None, None) | (Some("**"), None) => return true,
+            (None | Some("**"), None) => return true,
             (Some("**"), Some(first)) => {
                 return is_plain(first) && segments.all(is_plain);
             }
