@@ -205,6 +205,8 @@ pub struct Console {
     pub node_trust: Option<TrustSource>,
     /// `forwarded`: which headers tell backends where a request comes from.
     pub forwarded: Forwarded,
+    /// `pass_cookies`: cookies that pass although the gateway logs in with each request.
+    pub pass_cookies: Arc<[Arc<str>]>,
     /// `retry.buffer` in bytes: bodies up to this size can be sent again; 64 KiB.
     pub retry_buffer: usize,
     /// `allow_encoded_slash`: `%2F` in paths passes (`HBase` REST row keys).

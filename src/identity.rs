@@ -7,7 +7,9 @@
 //! owns the cluster.
 
 pub mod cookies;
+pub mod credentials;
 pub mod form;
 pub mod forwarded;
 pub mod headers;
+pub mod own_page;
 pub mod query;

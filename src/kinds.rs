@@ -311,15 +311,6 @@ pub trait Kind: Debug + Send + Sync + 'static {
         false
     }
 
-    /// The status that the client gets instead of this answer's, its body kept.
-    ///
-    /// For kinds that refuse a *user* with 401 (Oozie): a 401 without a challenge breaks RFC 9110
-    /// section 15.5.2, and one with the gateway's challenge would make browsers log in for ever.
-    fn client_status(&self, head: &Head<'_>) -> Option<StatusCode> {
-        let _ = head;
-        None
-    }
-
     /// Whether it serves `WebHDFS` below `/webhdfs/`, whose second steps are signed links and whose
     /// file names may hold a backslash.
     fn serves_webhdfs(&self) -> bool {
@@ -330,13 +321,6 @@ pub trait Kind: Debug + Send + Sync + 'static {
     /// lead to a node with a bearer secret in it and is to be signed. Such links are written
     /// absolute: the Java client of `WebHDFS` and `HttpFS` reads nothing else.
     fn hands_out_nodes(&self, asked: &Asked<'_>) -> bool {
-        let _ = asked;
-        false
-    }
-
-    /// Whether the answer to such a request is a credential of whoever asks (a delegation token).
-    /// Under `identity = "service"` that would be the gateway's own.
-    fn issues_credentials(&self, asked: &Asked<'_>) -> bool {
         let _ = asked;
         false
     }

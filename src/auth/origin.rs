@@ -71,16 +71,19 @@ fn is_ours(origin: &HeaderValue, host: &str, hosts: &[Arc<str>], scheme: Scheme)
 
 /// An authority without its port; empty where the port is not a number.
 pub(super) fn host_name(authority: &str) -> &str {
+    split_port(authority).map_or("", |(name, _)| name)
+}
+
+/// The name and the port of an authority, the port empty where none is written; `None` where there
+/// is no name or the port is not a number.
+pub(crate) fn split_port(authority: &str) -> Option<(&str, &str)> {
     let (name, port) = match authority.rsplit_once(':') {
         // the colons of an IPv6 address are inside brackets
         Some((name, port)) if !port.ends_with(']') => (name, port),
         _ => (authority, ""),
     };
-    if port.bytes().all(|b| b.is_ascii_digit()) {
-        name
-    } else {
-        ""
-    }
+    let is_port = port.bytes().all(|b| b.is_ascii_digit());
+    (!name.is_empty() && is_port).then_some((name, port))
 }
 
 #[cfg(test)]

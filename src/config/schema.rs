@@ -122,6 +122,7 @@ pub static CONSOLE: Section = Section {
         "allow",
         "nodes",
         "forwarded",
+        "pass_cookies",
         "retry",
         "probe",
         "allow_encoded_slash",

@@ -13,14 +13,13 @@ use crate::{
     body::Body,
     config::{IdentityMode, NodeLogin},
     identity::headers,
-    kinds::{Asked, Head, PREFIX},
+    kinds::{Asked, PREFIX},
     refusal::Refusal,
     rewrite::{
         consoles::Here,
         json,
         link::Signer,
         location::{self, LinkError, Links},
-        set_cookie,
     },
     upstream::{
         attempt::{Answer, Outgoing},
@@ -79,8 +78,22 @@ fn host_name<'h>(authority: Option<&str>, hosts: &'h [Arc<str>]) -> &'h str {
 }
 
 /// Whether the answer's body may be a link to a node, which has to be rewritten too.
-pub fn may_be_link(answer: &Answer, out: &Outgoing, console: &Console) -> bool {
-    console.kind.hands_out_nodes(&asked_of(out)) && is_plain_json(answer)
+///
+/// # Errors
+///
+/// [`Refusal::BackendBroken`] where it may be one and cannot be read: the gateway asked for no coding.
+pub fn may_be_link(answer: &Answer, out: &Outgoing, console: &Console) -> Result<bool, Refusal> {
+    let headers = &answer.parts.headers;
+    if !answer.parts.status.is_success()
+        || !is_json(headers)
+        || !console.hands_out_links(&asked_of(out))
+    {
+        return Ok(false);
+    }
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(Refusal::BackendBroken);
+    }
+    Ok(true)
 }
 
 fn asked_of(out: &Outgoing) -> Asked<'_> {
@@ -105,14 +118,10 @@ pub fn for_client(
         lease,
         backend,
         index,
+        by_token,
     } = answer;
-    let status = console.kind.client_status(&Head {
-        status: parts.status,
-        reason: &[],
-        headers: &parts.headers,
-    });
     headers::strip_answer(&mut parts.headers);
-    set_cookie::apply(&mut parts.headers, &console.jar(client.tls));
+    console.give_cookies(&mut parts.headers, by_token, client.tls);
     let mut body = Body::Upstream(UpstreamBody::new(prefix, lease));
     if link.is_some() || location::leads_elsewhere(&parts.headers) {
         let hands_out = console.kind.hands_out_nodes(&asked_of(out));
@@ -146,14 +155,19 @@ pub fn for_client(
             origin: hands_out.then_some(origin.as_str()),
         };
         let location = parts.headers.get(header::LOCATION).cloned();
-        let withheld = |error: &LinkError| {
+        let withheld = |error: LinkError| {
+            let service = console.identity == IdentityMode::Service;
+            if service && error == LinkError::Secret {
+                return Refusal::CredentialDenied;
+            }
             tracing::warn!(
                 console = %console.name,
                 backend = %backend.key.authority,
                 "redirect withheld: {error}; list the node in nodes = {{ hosts, ports }}"
             );
+            error.into()
         };
-        location::apply(&mut parts.headers, &links).inspect_err(withheld)?;
+        location::apply(&mut parts.headers, &links).map_err(withheld)?;
         if let Some(before) = location
             && let Some(authority) = location::leaves_for(&before, &parts.headers, &links)
             && console.leaving.is_new(authority)
@@ -168,7 +182,7 @@ pub fn for_client(
         }
         if let Some(whole) = link {
             let rewritten = json::rewrite_location(&whole, &links)
-                .inspect_err(withheld)?
+                .map_err(withheld)?
                 .unwrap_or(whole);
             let length = HeaderValue::from(rewritten.len());
             parts.headers.insert(header::CONTENT_LENGTH, length);
@@ -190,20 +204,20 @@ pub fn for_client(
             other => other,
         };
     }
-    parts.status = status.unwrap_or(parts.status);
+    // An application's own refusal of the user, whose challenge is gone: a 401 without one breaks RFC
+    // 9110 section 15.5.2, and one with the gateway's would make browsers log in for ever.
+    if parts.status == StatusCode::UNAUTHORIZED {
+        parts.status = StatusCode::FORBIDDEN;
+    }
     Ok(Response::from_parts(parts, body))
 }
 
-/// Whether the body can be read as JSON as it comes.
-fn is_plain_json(answer: &Answer) -> bool {
-    let headers = &answer.parts.headers;
-    answer.parts.status == StatusCode::OK
-        && !headers.contains_key(header::CONTENT_ENCODING)
-        && is_json(headers)
-}
-
 fn is_json(headers: &HeaderMap) -> bool {
-    let json = |value: &HeaderValue| value.as_bytes().starts_with(b"application/json");
+    const JSON: &[u8] = b"application/json";
+    let json = |value: &HeaderValue| {
+        let start = value.as_bytes().get(..JSON.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(JSON))
+    };
     headers.get(header::CONTENT_TYPE).is_some_and(json)
 }
 

@@ -3,16 +3,25 @@
 use std::{
     collections::HashSet,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use http::Version;
+use http::{HeaderMap, Version};
 
 use crate::{
     auth::session::Sessions,
     config::{Becomes, Forwarded, IdentityMode, NodeLogin, Timeouts},
-    kinds::Kind,
-    rewrite::{consoles::Consoles, link::LinkKey, node::NodePolicy, set_cookie::Jar},
+    identity::credentials,
+    kinds::{Asked, Kind},
+    rewrite::{
+        consoles::Consoles,
+        link::LinkKey,
+        node::NodePolicy,
+        set_cookie::{self, Jar},
+    },
     server::RequestBody,
     tls::Trust,
     upstream::upload::Upload,
@@ -57,6 +66,10 @@ pub struct Console {
     pub sessions: Sessions,
     /// Waiting times.
     pub timeouts: Timeouts,
+    /// Cookies that pass although the gateway logs in with each request.
+    pub pass_cookies: Arc<[Arc<str>]>,
+    /// Whether it was told already that a cookie was withheld.
+    pub withheld: AtomicBool,
 }
 
 /// Authorities to which answers have led out of the gateway, each reported once by a worker.
@@ -75,14 +88,30 @@ impl Leaving {
 }
 
 impl Console {
-    /// How its servers' cookies go out to a client.
-    pub fn jar(&self, tls: bool) -> Jar<'_> {
-        Jar {
+    /// Rewrites the cookies of an answer for a client. Of an answer to a token of the gateway's only
+    /// listed ones pass: any other may be the session that the token began, and whoever holds that is
+    /// the gateway to the server.
+    pub fn give_cookies(&self, headers: &mut HeaderMap, by_token: bool, tls: bool) {
+        let jar = Jar {
             console: &self.name,
             script: self.kind.script_cookies(),
             tls,
-            only: None,
+            only: by_token.then_some(&*self.pass_cookies),
+        };
+        if set_cookie::apply(headers, &jar) && !self.withheld.swap(true, Ordering::Relaxed) {
+            tracing::info!(
+                console = %self.name,
+                "cookies that a server sets in answer to the gateway's ticket are withheld, since \
+                 each may be its session; list those that are not in pass_cookies"
+            );
         }
+    }
+
+    /// Whether the answer to such a request may be the JSON of a link with a token in it. Under
+    /// `service` the token would be the gateway's own, whatever kind the console is of.
+    pub fn hands_out_links(&self, asked: &Asked<'_>) -> bool {
+        self.kind.hands_out_nodes(asked)
+            || (self.identity == IdentityMode::Service && credentials::asks_for_link(asked.query))
     }
 
     /// A request's body on its way to a backend, of which up to `limit` bytes can be sent again.

@@ -26,7 +26,11 @@ use crate::{
     auth::session::Session,
     body::Body,
     config::{Forwarded, IdentityMode},
-    identity::{cookies, form, forwarded, headers, query},
+    identity::{
+        cookies, credentials, form, forwarded, headers,
+        own_page::{self, OwnPage},
+        query,
+    },
     kinds::{self, Asked, Audience, UserField},
     refusal::Refusal,
     rewrite,
@@ -127,7 +131,7 @@ impl Inner {
         }
         let kind = self.console.kind;
         if self.console.identity == IdentityMode::Service
-            && kind.issues_credentials(&asked_of(parts))
+            && credentials::asks_for_one(parts.uri.path(), parts.uri.query().unwrap_or(""))
         {
             return Err(Refusal::CredentialDenied);
         }
@@ -168,11 +172,13 @@ impl Inner {
         let mut result = self.upstream.run(&out, &upload).await;
         let waited = asked.map(|asked| (asked, asked.elapsed()));
         let mut link = None;
-        if let Ok(answer) = &mut result
-            && answer::may_be_link(answer, &out, &self.console)
-        {
-            match Box::pin(answer::read_start(answer, &self.console)).await {
-                Ok(is_link) => link = is_link,
+        if let Ok(answer) = &mut result {
+            match answer::may_be_link(answer, &out, &self.console) {
+                Ok(false) => {}
+                Ok(true) => match Box::pin(answer::read_start(answer, &self.console)).await {
+                    Ok(is_link) => link = is_link,
+                    Err(refusal) => result = Err(refusal),
+                },
                 Err(refusal) => result = Err(refusal),
             }
         }
@@ -254,6 +260,7 @@ impl Inner {
         };
         let owner = kind.owner(&asked_of(parts), &parts.headers).map(Box::from);
         let names_addresses = kind.names_addresses(&asked_of(parts));
+        let hands_out_links = self.console.hands_out_links(&asked_of(parts));
         let asked = scrubbed.into_owned();
         let named = if open {
             // the client's own word passes where nobody logs in
@@ -269,6 +276,13 @@ impl Inner {
             None,
         );
         let mut headers = std::mem::take(&mut parts.headers);
+        let own_page = if self.console.forwarded == Forwarded::Off {
+            let own = OwnPage::of(&headers, super::is_tls(&parts.extensions));
+            own_page::without_node_links(&mut headers, own)
+        } else {
+            // the backend is told the name that clients use, and compares with that
+            OwnPage::default()
+        };
         if self.console.forwarded != Forwarded::Off
             && let Some(info) = parts.extensions.get::<Arc<ConnInfo>>()
         {
@@ -281,7 +295,7 @@ impl Inner {
             forwarded::set(&mut headers, self.console.forwarded, &from);
         }
         // what is to be rewritten must be read
-        if names_addresses {
+        if names_addresses || hands_out_links {
             headers.remove(header::ACCEPT_ENCODING);
         }
         if let Told::Header(name, value) = told {
@@ -293,6 +307,7 @@ impl Inner {
             headers,
             cookies,
             query: asked,
+            own_page,
             client: super::client(&parts.extensions),
             owner,
         })

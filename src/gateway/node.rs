@@ -13,7 +13,7 @@ use super::{console::Console, link, record::AnsweredBy};
 use crate::{
     auth::session::{Session, unix_now},
     body::Body,
-    identity::headers,
+    identity::{headers, own_page},
     kinds,
     refusal::Refusal,
     rewrite::{
@@ -67,10 +67,10 @@ pub async fn forward(
         format!("{}?{}", target.path, target.query)
     };
     let mut headers = headers_for_node(parts.headers.clone());
-    headers.insert(
-        header::HOST,
-        HeaderValue::from_str(&authority).map_err(|_| Refusal::NotFound)?,
-    );
+    let host_header = HeaderValue::from_str(&authority).map_err(|_| Refusal::NotFound)?;
+    let by_tls = super::is_tls(&parts.extensions);
+    own_page::for_node(&mut headers, by_tls, tls.is_some(), &authority);
+    headers.insert(header::HOST, host_header);
     let host = target.host.trim_start_matches('[').trim_end_matches(']');
     let addresses: Vec<_> = tokio::net::lookup_host((host, target.port))
         .await

@@ -14,7 +14,6 @@ use crate::{
     body::Body,
     identity::headers,
     refusal::Refusal,
-    rewrite::set_cookie,
     server::{Far, Tunnel},
     upstream::attempt::{Answer, Outgoing},
 };
@@ -81,6 +80,7 @@ pub fn answer(
     let Answer {
         mut parts,
         mut lease,
+        by_token,
         ..
     } = answer;
     // it may choose among what was offered, and that was one
@@ -103,7 +103,7 @@ pub fn answer(
         held: Arc::new(held),
     };
     headers::strip_answer(&mut parts.headers);
-    set_cookie::apply(&mut parts.headers, &console.jar(tls));
+    console.give_cookies(&mut parts.headers, by_token, tls);
     ask(&mut parts.headers, protocol);
     parts.extensions.insert(tunnel);
     Ok(Response::from_parts(parts, Body::Empty))

@@ -7,6 +7,8 @@
 //! `hive.server2.auth`, `impala.auth`: they name the *gateway* and beat `Authorization`) and
 //! whatever a lenient parser could split again stay behind.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::auth::cookie::pieces;
@@ -55,6 +57,18 @@ pub fn request(
     Some(value)
 }
 
+/// Of a `Cookie` header that [`request`] built, those of these names; `None`: there is none.
+pub fn listed(cookies: &HeaderValue, names: &[Arc<str>]) -> Option<HeaderValue> {
+    let is_listed = |cookie: &&[u8]| {
+        split(cookie).is_some_and(|(name, _)| names.iter().any(|listed| **listed == *name))
+    };
+    let pairs = pieces(cookies).map(<[u8]>::trim_ascii);
+    let left: Vec<&[u8]> = pairs.filter(is_listed).collect();
+    let mut value = HeaderValue::from_bytes(&left.join(&b"; "[..])).ok()?;
+    value.set_sensitive(true);
+    (!left.is_empty()).then_some(value)
+}
+
 /// Splits `name=value`, blanks around both removed; `None` where the name is no token.
 pub(crate) fn split(cookie: &[u8]) -> Option<(&str, &[u8])> {
     let equals = cookie.iter().position(|&byte| byte == b'=')?;
@@ -79,7 +93,7 @@ fn backend_name<'c>(name: &'c str, console: &str, script: &[&str]) -> Option<&'c
 }
 
 /// RFC 9110 section 5.6.2.
-fn is_token(name: &str) -> bool {
+pub(crate) fn is_token(name: &str) -> bool {
     !name.is_empty()
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
         // `$Path` and its like are attributes to RFC 2965 parsers
@@ -156,6 +170,22 @@ mod tests {
             Some("hadoop.auth=\"u=HTTP&s=x\"")
         );
         assert_eq!(built(&["x=1"], &[], None), None);
+    }
+
+    #[test]
+    fn of_the_built_cookies_only_the_listed_ones_go_beside_a_token() {
+        let built =
+            HeaderValue::from_static("JSESSIONID=1; gssapi_session=x; q=\"v\"; jsessionid=2");
+        let listed = |names: &[&str]| {
+            let names: Vec<Arc<str>> = names.iter().map(|name| Arc::from(*name)).collect();
+            listed(&built, &names).map(|v| v.to_str().unwrap().to_owned())
+        };
+        assert_eq!(listed(&[]), None);
+        assert_eq!(listed(&["other"]), None);
+        assert_eq!(
+            listed(&["q", "JSESSIONID"]).as_deref(),
+            Some("JSESSIONID=1; q=\"v\"")
+        );
     }
 
     #[test]

@@ -197,7 +197,7 @@ fn name_is_forbidden(name: &[u8], forbidden: &[&str]) -> Result<bool, QueryError
 }
 
 /// Decodes once, as `application/x-www-form-urlencoded`; an invalid escape stands for itself.
-fn decode(text: &[u8]) -> Vec<u8> {
+pub(super) fn decode(text: &[u8]) -> Vec<u8> {
     let spaced: Vec<u8> = text
         .iter()
         .map(|&b| if b == b'+' { b' ' } else { b })
@@ -224,7 +224,10 @@ fn is_ignorable(c: char) -> bool {
 
 /// Folds as `String.equalsIgnoreCase` does, upper case and then lower, so that `ſ` is `s`, the
 /// Kelvin sign `k` and both Turkish i's `i`; and full-width letters to plain ones.
-fn fold(c: char) -> char {
+pub(super) fn fold(c: char) -> char {
+    if c.is_ascii() {
+        return c.to_ascii_lowercase();
+    }
     let c = match c {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
         c => c,

@@ -1,7 +1,6 @@
 //! What the answers of all Hadoop servers have in common.
 
 use http::{Method, StatusCode, header};
-use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::{Asked, Head, Health, Obeys, Proof};
@@ -140,14 +139,6 @@ pub(super) fn is_media_type(head: &Head<'_>, wanted: &str) -> bool {
 /// Whether `needle` stands in `text`.
 pub(super) fn contains(text: &[u8], needle: &[u8]) -> bool {
     text.windows(needle.len()).any(|window| window == needle)
-}
-
-/// `GETDELEGATIONTOKEN` and `GETDELEGATIONTOKENS` of `WebHDFS`, also where the query hides them.
-pub(super) fn asks_for_token(asked: &Asked<'_>) -> bool {
-    percent_decode_str(asked.query)
-        .decode_utf8_lossy()
-        .to_ascii_lowercase()
-        .contains("getdelegationtoken")
 }
 
 /// The first step of a `WebHDFS` write: answered by a redirect, whatever body comes with it.

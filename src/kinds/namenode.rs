@@ -122,10 +122,6 @@ impl Kind for NameNode {
         hadoop::is_webhdfs(asked)
     }
 
-    fn issues_credentials(&self, asked: &Asked<'_>) -> bool {
-        hadoop::asks_for_token(asked)
-    }
-
     fn discards_body(&self, asked: &Asked<'_>) -> bool {
         hadoop::is_first_step_of_write(asked)
     }

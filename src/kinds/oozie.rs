@@ -86,36 +86,23 @@ impl Kind for Oozie {
             Some(_) | None => Health::Down,
         }
     }
-
-    fn client_status(&self, head: &Head<'_>) -> Option<StatusCode> {
-        (head.status == StatusCode::UNAUTHORIZED && is_about_the_user(head))
-            .then_some(StatusCode::FORBIDDEN)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kinds::{
-        PROOF_USER, Verdict, named,
+        PROOF_USER, Verdict,
         tests::{answer, json},
     };
 
     #[test]
-    fn oozies_401_about_the_user_is_an_answer_and_becomes_a_403() {
+    fn oozies_401_about_the_user_is_an_answer() {
         let refused = answer(401)
             .reason("User [alice] not defined as proxyuser")
             .with("www-authenticate", "Negotiate oYGF")
             .with("oozie-error-code", "E1400");
         assert_eq!(refused.verdict("oozie", "/oozie/v1/jobs"), Verdict::Answer);
-        let kind = named("oozie").unwrap();
-        assert_eq!(
-            kind.client_status(&refused.head()),
-            Some(StatusCode::FORBIDDEN)
-        );
-        let not_found = answer(404).with("oozie-error-code", "E0604");
-        assert_eq!(kind.client_status(&not_found.head()), None);
-        assert_eq!(kind.client_status(&answer(401).head()), None);
     }
 
     #[test]

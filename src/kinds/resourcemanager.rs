@@ -93,11 +93,6 @@ impl Kind for ResourceManager {
         true
     }
 
-    fn issues_credentials(&self, asked: &Asked<'_>) -> bool {
-        // `RMWebServices.postDelegationToken`
-        asked.path.to_ascii_lowercase().contains("delegation-token")
-    }
-
     fn verdict(
         &self,
         asked: &Asked<'_>,

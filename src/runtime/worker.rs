@@ -5,7 +5,7 @@ use std::{
     collections::HashSet,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -138,12 +138,15 @@ fn route(shared: &Shared, consoles: &Arc<Consoles>, login: &Login, index: usize)
         leaving: Leaving::default(),
         sessions: shared.sessions.clone(),
         timeouts: shared.config.timeouts,
+        pass_cookies: Arc::clone(&config.pass_cookies),
+        withheld: AtomicBool::new(false),
     });
     let upstream = Upstream::new(
         Arc::clone(group),
         groups::initiator(config, &login.initiator),
         shared.control.clone(),
         shared.config.timeouts,
+        Arc::clone(&config.pass_cookies),
     );
     let forward = Forward::new(console, upstream);
     Route {

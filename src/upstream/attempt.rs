@@ -14,6 +14,7 @@ use super::{
     body::look_ahead,
     group::{self, Group, Pick, Place, Wanted},
     http1,
+    login::Credential,
     next::{Outcome, Spent, Step, next},
     pool::{Lease, Pool},
     upload::Upload,
@@ -48,6 +49,7 @@ pub struct Upstream {
     timeouts: Timeouts,
     patience: Patience,
     moment: Moment,
+    pass_cookies: Arc<[Arc<str>]>,
 }
 
 /// An answer for the client.
@@ -63,6 +65,8 @@ pub struct Answer {
     pub backend: Arc<Backend>,
     /// Its place in the group.
     pub index: usize,
+    /// Whether the request carried a token of the gateway's: what the answer sets may be its login.
+    pub by_token: bool,
 }
 
 /// Where one try goes, and how.
@@ -93,12 +97,14 @@ impl Tried {
 }
 
 impl Upstream {
-    /// A worker's way to a console's servers.
+    /// A worker's way to a console's servers. Of the clients' cookies only `pass_cookies` go along with
+    /// a token of the gateway's.
     pub fn new(
         group: Arc<Group>,
         initiator: Option<Initiator>,
         control: tokio::runtime::Handle,
         timeouts: Timeouts,
+        pass_cookies: Arc<[Arc<str>]>,
     ) -> Self {
         let pools = group.backends.iter().map(|_| Rc::default()).collect();
         Self {
@@ -109,6 +115,7 @@ impl Upstream {
             control,
             timeouts,
             patience: Patience::of(PATIENCE_TICKS),
+            pass_cookies,
         }
     }
 
@@ -282,7 +289,8 @@ impl Upstream {
             },
         };
         lease.in_flight = Some(InFlight::at(backend, place));
-        let (head, context) = out.to(backend, credential);
+        let by_token = matches!(credential, Credential::Token(..));
+        let head = out.to(backend, &credential, &self.pass_cookies);
         let mut exchange = pin!(lease.connection.exchange(head, upload.reader()));
         let http1::Head { parts, reason, .. } = match self
             .wait(exchange.as_mut(), backend, upload, may_abandon)
@@ -314,9 +322,10 @@ impl Upstream {
             None
         };
         let seen = prefix.as_deref().unwrap_or_default();
-        let outcome = self.judge(backend, out, &parts, &reason, seen)?;
-        if let Some(context) = context {
-            Self::conclude(outcome, &parts.headers, *context)?;
+        let mut outcome = self.judge(backend, out, &parts, &reason, seen)?;
+        if by_token || outcome == Outcome::LoginFailed {
+            let concluded = self.conclude(outcome, backend, &parts.headers, credential);
+            outcome = Box::pin(concluded).await?;
         }
         let delivered = matches!(outcome, Outcome::Answer | Outcome::NotHere);
         if delivered && lease.connection.size_hint().exact().is_none() {
@@ -334,6 +343,7 @@ impl Upstream {
                 lease,
                 backend: Arc::clone(backend),
                 index,
+                by_token,
             }),
         })
     }

@@ -54,6 +54,8 @@ pub struct Backend {
     pub port: u16,
     /// `Host` of every request to it.
     pub host_header: HeaderValue,
+    /// `http://` or `https://` and the same.
+    pub origin: HeaderValue,
     /// TLS to it.
     pub tls: Option<Connector>,
     /// What it is.
@@ -95,6 +97,7 @@ impl Backend {
             key,
             host,
             port,
+            origin: origin("http", &host_header),
             host_header,
             tls: None,
             kind,
@@ -128,6 +131,7 @@ impl Backend {
             HeaderValue::try_from(format!("{host}:{}", self.port))
         };
         self.host_header = header.unwrap_or(self.host_header);
+        self.origin = origin("https", &self.host_header);
         self.tls = Some(connector);
         self
     }
@@ -313,6 +317,12 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.backend.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+fn origin(scheme: &str, host: &HeaderValue) -> HeaderValue {
+    let host = host.to_str().unwrap_or_default();
+    let origin = HeaderValue::try_from(format!("{scheme}://{host}"));
+    origin.unwrap_or_else(|_| HeaderValue::from_static("null"))
 }
 
 /// Whether two lists hold the same addresses, in whatever order.

@@ -280,9 +280,36 @@ async fn log_in(
     LoginCookie::of(&reply, serial)
 }
 
+/// Whether a cookie still is a login: the page that logins ask for does not refuse it. No answer
+/// counts as a refusal.
+pub async fn is_good(backend: &Backend, cookie: &LoginCookie) -> bool {
+    let Login::Cookie { path } = backend.kind.login() else {
+        return false;
+    };
+    let Ok(addresses) = backend.resolve().await else {
+        return false;
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert(header::COOKIE, cookie.value.clone());
+    match client::get(backend, &addresses, path, headers, EXCHANGE).await {
+        Ok(reply) => !backend.kind.login_failed(&reply.head()),
+        Err(_) => false,
+    }
+}
+
 /// Verifies the mutual token where the backend sends one (HiveServer2's transport sends none).
 pub fn verify(headers: &HeaderMap, context: crate::gss::ClientToken) -> Result<(), LoginError> {
-    let reply = headers
+    match mutual(headers) {
+        None => Ok(()),
+        Some(reply) => context
+            .verify(&reply)
+            .map_err(|error| LoginError::Mutual(Arc::new(error))),
+    }
+}
+
+/// The mutual token of an answer.
+pub fn mutual(headers: &HeaderMap) -> Option<Vec<u8>> {
+    headers
         .get_all(header::WWW_AUTHENTICATE)
         .iter()
         .find_map(|value| {
@@ -291,13 +318,7 @@ pub fn verify(headers: &HeaderMap, context: crate::gss::ClientToken) -> Result<(
                 .eq_ignore_ascii_case(b"negotiate ")
                 // what is no token does not verify either
                 .then(|| STANDARD.decode(token.trim_ascii()).unwrap_or_default())
-        });
-    match reply {
-        None => Ok(()),
-        Some(reply) => context
-            .verify(&reply)
-            .map_err(|error| LoginError::Mutual(Arc::new(error))),
-    }
+        })
 }
 
 fn printable(reason: &Bytes) -> String {

@@ -138,6 +138,65 @@ fn a_refused_login_is_tried_again_once_and_then_given_up() {
     }
 }
 
+/// An application below `/proxy/` may say 401 in the filter's very words.
+#[test]
+fn an_applications_own_401_is_an_answer_and_repeats_nothing() {
+    let backend = backend().answers(|_| {
+        reply(401)
+            .with("WWW-Authenticate", "Negotiate secret")
+            .with("Set-Cookie", "hadoop.auth=; Path=/; HttpOnly")
+            .with("X-Own", "kept")
+            .body("the application says no")
+    });
+    for (kind, target) in [
+        ("resourcemanager", "/proxy/application_1_1/api"),
+        ("httpfs", "/webhdfs/v1/x"),
+        ("generic", "/api"),
+    ] {
+        backend.forget();
+        let setup = gateway().console(kind).backend(&backend);
+        let gateway = setup.with("probe.interval = \"1h\"").run();
+        let logins = backend.login_count();
+        for method in ["POST", "GET"] {
+            backend.forget();
+            let asking = gateway.ask(&format!("{method} {target}"));
+            let answer = asking.by("alice").body("once").answer();
+            assert_eq!(
+                (answer.status, answer.text().as_str()),
+                (403, "the application says no"),
+                "{kind}"
+            );
+            assert_eq!(answer.all("www-authenticate"), Vec::<&str>::new());
+            assert_eq!(answer.header("x-own"), Some("kept"));
+            shows_no_secret(&answer);
+            assert_eq!(backend.only().body, b"once", "{kind} {method}");
+        }
+        assert!(backend.login_count() <= logins + 1, "{kind}");
+        // a login that really has ended is renewed, and then the request is repeated
+        backend.forget();
+        backend.revoke();
+        let answer = gateway.ask(&format!("POST {target}")).by("alice").answer();
+        assert_eq!(answer.status, 403);
+        assert_eq!(backend.seen().len(), 2, "{kind}");
+    }
+}
+
+/// The mutual token proves that the login was accepted, whatever the status says.
+#[test]
+fn a_401_that_answers_an_accepted_token_is_the_applications() {
+    let backend = backend()
+        .logins(Logins::EveryRequest)
+        .answers(|_| reply(401).body("the application says no"));
+    let gateway = generic(&backend);
+    let answer = gateway.ask("POST /api").by("alice").body("once").answer();
+    assert_eq!(
+        (answer.status, answer.text().as_str()),
+        (403, "the application says no")
+    );
+    assert_eq!(answer.all("www-authenticate"), Vec::<&str>::new());
+    assert_eq!(backend.only().body, b"once");
+}
+
 #[test]
 fn an_answer_that_speaks_of_the_user_is_not_a_failed_login() {
     let backend = backend().answers(|seen| match seen.path() {

@@ -3,7 +3,7 @@
 use spnegate::{auth::Scheme, refusal::Refusal};
 
 use crate::{
-    backend::{Backend, backend, reply},
+    backend::{Backend, Logins, backend, reply},
     proxy::{Gateway, gateway},
     world::world,
 };
@@ -95,6 +95,35 @@ fn a_backends_cookies_are_renamed_and_its_login_stays_here() {
             .unwrap()
             .ends_with("; JSESSIONID=abc")
     );
+}
+
+/// `mod_auth_gssapi`'s session, a container's: whoever holds it is the gateway to that server.
+#[test]
+fn a_cookie_that_answers_the_gateways_token_passes_only_where_it_is_listed() {
+    let backend = backend().logins(Logins::EveryRequest).answers(|_| {
+        reply(200)
+            .with("Set-Cookie", "gssapi_session=secret; Path=/; HttpOnly")
+            .with("Set-Cookie", "JSESSIONID=secret; Path=/")
+            .with("Set-Cookie", "lang=en; Path=/")
+    });
+    let gateway = gateway()
+        .console("generic")
+        .backend(&backend)
+        .with("pass_cookies = [\"lang\"]")
+        .run();
+    let answer = gateway.ask("GET /x").by("alice").answer();
+    assert_eq!(answer.all("set-cookie"), ["generic.lang=en; Path=/"]);
+    assert!(!answer.head.contains("secret"));
+    // nor does a client that got one elsewhere, or earlier, use it through the gateway
+    backend.forget();
+    let cookies = format!(
+        "{}; generic.JSESSIONID=copied; generic.lang=de; generic.gssapi_session=copied",
+        world().cookie("alice")
+    );
+    gateway.ask("GET /y").header("Cookie", &cookies).answer();
+    let seen = backend.only();
+    assert!(seen.header("authorization").is_some());
+    assert_eq!(seen.header("cookie"), Some("lang=de"));
 }
 
 /// A browser drops a cookie that is `SameSite=None` or `Partitioned` and not `Secure`.

@@ -10,6 +10,70 @@ use crate::{
     world::world,
 };
 
+/// Servers compare `Origin` and `Referer` with `Host` (WebSocket endpoints, CSRF filters).
+#[test]
+fn a_page_of_the_console_itself_is_a_page_of_the_backend_to_the_backend() {
+    let backend = backend();
+    let gateway = namenode(&backend);
+    let own = format!("http://{}:{}", world().proxy, gateway.address().port());
+    let other = format!("http://{}:1", world().proxy);
+    let theirs = backend.url();
+    for (origin, referer, got_origin, got_referer) in [
+        (
+            own.clone(),
+            format!("{own}/a/b?c=d"),
+            theirs.clone(),
+            Some(format!("{theirs}/a/b?c=d")),
+        ),
+        // a page of another console, or of another site: the backend judges
+        (
+            other.clone(),
+            format!("{other}/a"),
+            other.clone(),
+            Some(format!("{other}/a")),
+        ),
+        (
+            "http://wiki.example.org".into(),
+            "http://wiki.example.org/x".into(),
+            "http://wiki.example.org".into(),
+            Some("http://wiki.example.org/x".into()),
+        ),
+        // the address of a node holds its signature
+        (
+            own.clone(),
+            format!("{own}/.spnegate/node/http/dn1:9864/f?.spnegate=1.secret"),
+            theirs.clone(),
+            None,
+        ),
+    ] {
+        backend.forget();
+        let asking = gateway.ask("GET /x").by("alice");
+        let asking = asking.header("Origin", &origin).header("Referer", &referer);
+        asking.answer().is_ok("alice");
+        let seen = backend.only();
+        assert_eq!(seen.header("host"), theirs.strip_prefix("http://"));
+        assert_eq!(seen.header("origin"), Some(&*got_origin));
+        assert_eq!(seen.header("referer"), got_referer.as_deref());
+    }
+}
+
+/// A backend that is told the public name compares with that.
+#[test]
+fn a_backend_that_is_told_the_gateways_name_is_told_of_its_pages_as_they_are() {
+    let backend = backend();
+    let gateway = gateway()
+        .console("generic")
+        .backend(&backend)
+        .with("forwarded = \"x-forwarded\"")
+        .run();
+    let own = format!("http://{}:{}", world().proxy, gateway.address().port());
+    let asking = gateway.ask("POST /x").by("alice").header("Origin", &own);
+    asking.answer().is_ok("nobody");
+    let seen = backend.only();
+    assert_eq!(seen.header("origin"), Some(&*own));
+    assert_eq!(seen.header("x-forwarded-host"), own.strip_prefix("http://"));
+}
+
 #[test]
 fn identity_headers_are_stripped_under_every_alias_and_the_rest_passes() {
     let backend = backend();

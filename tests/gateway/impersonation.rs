@@ -3,7 +3,7 @@
 use spnegate::refusal::Refusal;
 
 use crate::{
-    backend::{Backend, Logins, backend},
+    backend::{Backend, Logins, backend, reply},
     client::Answer,
     proxy::{Gateway, gateway},
 };
@@ -266,4 +266,78 @@ pub fn a_service_console_gives_no_credential_of_its_own() {
     // a token of the user's own, where the user is told
     let doas = namenode(&backend);
     ask(&doas, "/webhdfs/v1/?op=GETDELEGATIONTOKEN").is_ok("alice");
+}
+
+/// Hadoop's `DelegationTokenAuthenticationHandler` answers `op=GETDELEGATIONTOKEN` on any path.
+#[test]
+fn a_service_console_of_any_kind_orders_no_token_on_any_path() {
+    for kind in [
+        "generic",
+        "namenode",
+        "resourcemanager",
+        "jobhistory",
+        "httpfs",
+        "oozie",
+    ] {
+        let backend = backend();
+        let gateway = gateway()
+            .console(kind)
+            .identity("service")
+            .backend(&backend)
+            .run();
+        ask(&gateway, "/x?op=STATUS").is_ok("nobody");
+        backend.forget();
+        for request in [
+            "GET /cluster?op=GETDELEGATIONTOKEN",
+            "GET /?a=1&op=getDelegat%69ontoken",
+            "GET /x?op=getdelegat%C4%B1ontoken",
+            "PUT /kms/v1/?op=RENEWDELEGATIONTOKEN&token=T",
+            "PUT /ws/v1/timeline/?op=CANCELDELEGATIONTOKEN&token=T",
+            "GET /webhdfs/v1/f?op=GET_BLOCK_LOCATIONS",
+            "GET /getDelegationToken?renewer=alice",
+            "GET /renewDelegationToken;x=y",
+            "POST /ws/v1/cluster/delegation-token",
+            "POST /ws/v1/cluster/Delegation-Token/expiration",
+            "DELETE /ws/v1/cluster/delegation-token/",
+        ] {
+            let answer = gateway.ask(request).by("alice").answer();
+            answer.is(Refusal::CredentialDenied);
+            assert_eq!(backend.seen().len(), 0, "{kind}: {request}");
+        }
+        ask(&gateway, "/x?op=GETFILEBLOCKLOCATIONS").is_ok("nobody");
+    }
+}
+
+/// The link of a redirect as JSON holds a token: it must not pass unread.
+#[test]
+fn a_service_console_gives_no_link_with_a_token_compressed_or_not() {
+    const LINK: &str =
+        r#"{"Location":"http://dn1.example.com:9864/webhdfs/v1/f?op=OPEN&delegation=secret"}"#;
+    for kind in ["generic", "namenode", "httpfs"] {
+        for coding in [None, Some("gzip"), Some("identity")] {
+            let backend = backend().answers(move |_| {
+                let answer = reply(200).with("Content-Type", "Application/JSON");
+                match coding {
+                    Some(coding) => answer.with("Content-Encoding", coding).body(LINK),
+                    None => answer.body(LINK),
+                }
+            });
+            let gateway = gateway()
+                .console(kind)
+                .identity("service")
+                .backend(&backend)
+                .run();
+            let answer = gateway
+                .ask("GET /webhdfs/v1/f?op=OPEN&no%72edirect=true")
+                .by("alice")
+                .header("Accept-Encoding", "gzip")
+                .answer();
+            answer.is(match coding {
+                None => Refusal::CredentialDenied,
+                Some(_) => Refusal::BackendBroken,
+            });
+            assert!(!answer.all_text().contains("secret"));
+            assert_eq!(backend.only().header("accept-encoding"), None);
+        }
+    }
 }

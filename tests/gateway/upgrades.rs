@@ -148,6 +148,28 @@ fn a_logged_in_user_gets_a_tunnel_and_each_way_ends_by_itself() {
     assert!(!head.contains("cookie"), "{head}");
 }
 
+/// Jetty's and Zeppelin's endpoints refuse an `Origin` that is not their own.
+#[test]
+fn a_websocket_of_the_consoles_own_page_has_the_backends_origin() {
+    let server = Server::start(|mut stream| {
+        let consent = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+                       Connection: Upgrade\r\n\r\nhello";
+        stream.write_all(consent.as_bytes()).unwrap();
+    });
+    let gateway = plain(&server).run();
+    let own = format!("http://{}:{}", world().proxy, gateway.address().port());
+    let mut client = gateway.connect();
+    client.send(handshake(&gateway, &[("Origin", &own)]));
+    assert!(client.head().unwrap().starts_with("HTTP/1.1 101 "));
+    let head = server.head();
+    let (host, origin) = (
+        server.address,
+        format!("origin: http://{}\r\n", server.address),
+    );
+    assert!(head.contains(&format!("host: {host}\r\n")), "{head}");
+    assert!(head.contains(&origin), "{head}");
+}
+
 #[test]
 fn what_a_client_sends_too_early_is_not_lost() {
     let server = Server::echo();

@@ -12,7 +12,10 @@ use super::{
     Surroundings, backend, backend_tls, balance, hosts, identity, kerberos, name, nodes, sources,
     tls,
 };
-use crate::kinds::{self, Kind};
+use crate::{
+    identity::cookies,
+    kinds::{self, Kind},
+};
 
 /// A console, with stand-ins where a problem was reported, and the places of what other consoles
 /// may collide with.
@@ -128,6 +131,7 @@ fn check<'a>(
         nodes,
         node_login,
         backends,
+        pass_cookies: pass_cookies(table),
         retry_buffer: usize::try_from(buffer).unwrap_or(usize::MAX),
         allow_encoded_slash: table
             .get("allow_encoded_slash")
@@ -175,6 +179,24 @@ fn forwarded(table: &Table<'_>) -> Forwarded {
         .get("forwarded")
         .and_then(|node| node.word(&words, &[]))
         .unwrap_or_default()
+}
+
+fn pass_cookies(table: &Table<'_>) -> Arc<[Arc<str>]> {
+    let list = table.get("pass_cookies").and_then(|node| node.list());
+    let name = |node: &Node<'_>| {
+        let name = node.text()?;
+        if !cookies::is_token(name) {
+            node.problem(ConsoleFault::CookieName {
+                name: name.to_owned(),
+            });
+        } else if cookies::is_login_cookie(name) {
+            node.problem(ConsoleFault::LoginCookie {
+                name: name.to_owned(),
+            });
+        }
+        Some(name.into())
+    };
+    list.unwrap_or_default().iter().filter_map(name).collect()
 }
 
 /// One address or a list of them, each once.

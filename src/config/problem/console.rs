@@ -80,6 +80,18 @@ pub enum ConsoleFault {
     /// `become` for a kind that is not told the user by a header.
     #[error("`become` is for kinds that clients tell a user by a header: presto, trino")]
     BecomeUnsupported,
+    /// Not the name of a cookie.
+    #[error("`{name}` is not a valid cookie name")]
+    CookieName {
+        /// As written.
+        name: String,
+    },
+    /// A cookie that is a login by its name, in `pass_cookies`.
+    #[error("`{name}` is a login: whoever holds it is the gateway")]
+    LoginCookie {
+        /// As written.
+        name: String,
+    },
     /// The backend wants a login and there is no principal to log in as.
     #[error("nobody to log in to {url} as")]
     NoPrincipal {
@@ -183,7 +195,10 @@ impl ConsoleFault {
                     .into()
             }
             Self::AllowWithoutLogin => "Remove `allow`, or let users log in".into(),
-            Self::BecomeUnsupported => "Remove it".into(),
+            Self::BecomeUnsupported | Self::LoginCookie { .. } => "Remove it".into(),
+            Self::CookieName { .. } => {
+                "Write the name as the server sets it, such as \"JSESSIONID\"".into()
+            }
             Self::NoPrincipal { .. } => {
                 "Set kerberos.principal to a principal of the keytab, or `principal` of this \
                  backend"

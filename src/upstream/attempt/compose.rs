@@ -1,11 +1,11 @@
 //! The request of one try: what every try sends, and what the gateway logs in with there.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
 
 use crate::{
-    gss::ClientToken,
+    identity::{cookies, own_page::OwnPage},
     upstream::{backend::Backend, http1::RequestHead, login::Credential},
 };
 
@@ -25,40 +25,50 @@ pub struct Outgoing {
     pub query: String,
     /// Who sent it, and to which address.
     pub client: (SocketAddr, SocketAddr),
+    /// Which of `Origin` and `Referer` name the console itself.
+    pub own_page: OwnPage,
     /// The word for the server that it belongs to ([`crate::kinds::Kind::owner`]).
     pub owner: Option<Box<str>>,
 }
 
 impl Outgoing {
-    /// The request's head for one backend; with it what the mutual token is checked with, where a
-    /// fresh token is sent.
+    /// The request's head for one backend. Beside a token, of the client's cookies only those named in
+    /// `listed` go along: another may be a session that a login of the gateway's once earned, and such
+    /// a one counts for more than the token to some servers.
+    ///
+    /// `Origin` and `Referer` that name the console itself name the backend, as `Host` does: servers
+    /// compare them (WebSocket, CSRF filters).
     pub(super) fn to(
         &self,
         backend: &Backend,
-        credential: Credential,
-    ) -> (RequestHead, Option<Box<ClientToken>>) {
+        credential: &Credential,
+        listed: &[Arc<str>],
+    ) -> RequestHead {
         let mut head = RequestHead::new(&self.method, &self.target);
         head.line(&header::HOST, &backend.host_header);
-        let mut context = None;
         let mut login = None;
+        let mut cookies = self.cookies.as_ref();
+        let passing;
         match credential {
             Credential::None => {}
-            Credential::Cookie(cookie) => login = Some(cookie),
-            Credential::Token(value, verifier) => {
-                head.line(&header::AUTHORIZATION, &value);
-                context = Some(verifier);
+            Credential::Cookie(cookie) => login = Some(&cookie.value),
+            Credential::Token(value, _) => {
+                head.line(&header::AUTHORIZATION, value);
+                passing = cookies.and_then(|cookies| cookies::listed(cookies, listed));
+                cookies = passing.as_ref();
             }
         }
-        let cookies = [
-            login.as_deref().map(|login| &login.value),
-            self.cookies.as_ref(),
-        ];
+        let cookies = [login, cookies];
         head.joined(&header::COOKIE, "; ", cookies.into_iter().flatten());
         for (name, value) in &self.headers {
-            if ![header::HOST, header::COOKIE, header::AUTHORIZATION].contains(name) {
-                head.line(name, value);
+            if [header::HOST, header::COOKIE, header::AUTHORIZATION].contains(name) {
+                continue;
+            }
+            match self.own_page.rest_of(name, value) {
+                Some(rest) => head.moved(name, &backend.origin, rest),
+                None => head.line(name, value),
             }
         }
-        (head, context)
+        head
     }
 }

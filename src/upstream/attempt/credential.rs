@@ -6,7 +6,6 @@ use http::HeaderMap;
 
 use super::Upstream;
 use crate::{
-    gss::ClientToken,
     refusal::Refusal,
     telemetry::metrics::{self, Side},
     upstream::{
@@ -17,23 +16,53 @@ use crate::{
 };
 
 impl Upstream {
-    /// A token of its own was sent: the answer says whether that was a login.
-    pub(super) fn conclude(
+    /// What the answer says of the gateway's login, and whose refusal it is where it reads like one of
+    /// the login.
+    ///
+    /// An application behind the server's own filter may answer 401 too (below the
+    /// `ResourceManager`'s `/proxy/`, `HttpFS` about a `SecurityException`), and may copy every header of
+    /// the filter's refusal. To log in again and repeat the request would then carry a `POST` out twice.
+    /// So the login itself is asked for: a cookie that still opens the page that logins ask for was not
+    /// refused, nor was a token that the answer proves to have been read.
+    pub(super) async fn conclude(
+        &self,
         outcome: Outcome,
+        backend: &Arc<Backend>,
         headers: &HeaderMap,
-        context: ClientToken,
-    ) -> Result<(), Refusal> {
-        if outcome == Outcome::LoginFailed {
-            metrics::login(Side::Backend, Refusal::BackendLogin.reason());
-        } else if outcome == Outcome::Answer {
-            login::verify(headers, context).map_err(|error| {
-                let refusal = Refusal::from(&error);
-                metrics::login(Side::Backend, refusal.reason());
-                refusal
-            })?;
-            metrics::login(Side::Backend, "ok");
+        credential: Credential,
+    ) -> Result<Outcome, Refusal> {
+        match (credential, outcome) {
+            (Credential::Cookie(cookie), Outcome::LoginFailed) => {
+                let backend = Arc::clone(backend);
+                let good = self
+                    .control
+                    .spawn(async move { login::is_good(&backend, &cookie).await })
+                    .await
+                    .unwrap_or(false);
+                Ok(if good { Outcome::Answer } else { outcome })
+            }
+            (Credential::Token(_, context), Outcome::LoginFailed) => {
+                let proven =
+                    login::mutual(headers).is_some_and(|reply| context.verify(&reply).is_ok());
+                let (word, outcome) = if proven {
+                    ("ok", Outcome::Answer)
+                } else {
+                    (Refusal::BackendLogin.reason(), outcome)
+                };
+                metrics::login(Side::Backend, word);
+                Ok(outcome)
+            }
+            (Credential::Token(_, context), Outcome::Answer) => {
+                login::verify(headers, *context).map_err(|error| {
+                    let refusal = Refusal::from(&error);
+                    metrics::login(Side::Backend, refusal.reason());
+                    refusal
+                })?;
+                metrics::login(Side::Backend, "ok");
+                Ok(outcome)
+            }
+            (Credential::None | Credential::Cookie(_) | Credential::Token(..), _) => Ok(outcome),
         }
-        Ok(())
     }
 
     /// What the request carries for the gateway. The shared cookie is at hand; anything else is

@@ -65,7 +65,7 @@ impl Upstream {
             Verdict::LoginFailed => {
                 tracing::debug!(
                     backend = %backend.key.authority,
-                    "the backend refused the gateway's login: {} {}",
+                    "an answer that reads like a refusal of the gateway's login: {} {}",
                     parts.status.as_u16(),
                     String::from_utf8_lossy(reason)
                 );

@@ -89,6 +89,16 @@ impl RequestHead {
         }
     }
 
+    /// Adds a line whose value is an address: `origin`, and what stood behind the origin of another
+    /// header's value.
+    pub fn moved(&mut self, name: &HeaderName, origin: &HeaderValue, rest: &[u8]) {
+        self.bytes.extend_from_slice(name.as_str().as_bytes());
+        self.bytes.extend_from_slice(b": ");
+        self.bytes.extend_from_slice(origin.as_bytes());
+        self.bytes.extend_from_slice(rest);
+        self.bytes.extend_from_slice(b"\r\n");
+    }
+
     /// Adds all lines.
     pub fn lines(mut self, headers: &HeaderMap) -> Self {
         for (name, value) in headers {
