@@ -93,11 +93,23 @@ impl World {
 
     /// Sends one request without a body on a connection; gives the head of the answer and the body.
     fn ask(&self, connection: &mut TcpStream, authorization: &[u8]) -> (String, String) {
+        self.send(connection, "GET", authorization, "", "")
+    }
+
+    /// The same with a method, more lines of the head and a body.
+    fn send(
+        &self,
+        connection: &mut TcpStream,
+        method: &str,
+        authorization: &[u8],
+        lines: &str,
+        body: &str,
+    ) -> (String, String) {
         let token = BASE64_STANDARD.encode(authorization);
         let Self { host, .. } = self;
         write!(
             connection,
-            "GET / HTTP/1.1\r\nHost: {host}\r\nAuthorization: Negotiate {token}\r\n\r\n"
+            "{method} / HTTP/1.1\r\nHost: {host}\r\nAuthorization: Negotiate {token}\r\n{lines}\r\n{body}"
         )
         .unwrap();
         let mut answer = Vec::new();
@@ -287,29 +299,65 @@ fn inside<'t>(mut token: &'t [u8], path: &[u8]) -> Option<&'t [u8]> {
     Some(token)
 }
 
+/// A client that offers NTLM first, with `alice`'s ticket.
+struct NtlmFirst {
+    kerberos: ClientCtx,
+    ticket: Vec<u8>,
+    mechanisms: Vec<u8>,
+}
+
+impl NtlmFirst {
+    fn of(world: &World) -> Self {
+        // the default cache of this process, which holds a ticket of each realm
+        let alice = world.realm.principal("alice");
+        world.realm.kinit(&alice, &world.realm.path("alice.keytab"));
+        let spn = world.realm.spn("proxy").to_string();
+        let name = Name::new(spn.as_bytes(), Some(GSS_NT_KRB5_PRINCIPAL)).unwrap();
+        let flags = CtxFlags::GSS_C_MUTUAL_FLAG | CtxFlags::GSS_C_INTEG_FLAG;
+        let mut kerberos = ClientCtx::new(None, name, flags, Some(GSS_MECH_KRB5));
+        let ticket = kerberos.step(None, None).unwrap().unwrap().to_vec();
+        Self {
+            kerberos,
+            ticket,
+            mechanisms: der(0x30, &[NTLM, KRB5]),
+        }
+    }
+
+    fn first(&self) -> Vec<u8> {
+        let guess = der(0xa2, &[&der(0x04, &[b"NTLMSSP\0\x01\0\0\0"])]);
+        let list = der(0xa0, &[&self.mechanisms]);
+        der(0x60, &[SPNEGO, &der(0xa0, &[&der(0x30, &[&list, &guess])])])
+    }
+
+    fn second(&self) -> Vec<u8> {
+        let token = der(0xa2, &[&der(0x04, &[&self.ticket])]);
+        der(0xa1, &[&der(0x30, &[&token])])
+    }
+
+    /// Another mechanism than the client's first: both sides sign the list (RFC 4178 section 5).
+    fn third(&mut self, head: &str) -> Vec<u8> {
+        let reply = reply_in(head);
+        let reply = inside(&reply, &[0xa1, 0x30, 0xa2, 0x04]).unwrap();
+        self.kerberos.step(Some(reply), None).unwrap();
+        let signature = self.kerberos.get_mic(&self.mechanisms).unwrap();
+        let signature = der(0xa3, &[&der(0x04, &[&signature])]);
+        der(0xa1, &[&der(0x30, &[&signature])])
+    }
+}
+
+fn reply_in(head: &str) -> Vec<u8> {
+    let value = header(head, "www-authenticate").unwrap();
+    BASE64_STANDARD
+        .decode(value.strip_prefix("Negotiate ").unwrap())
+        .unwrap()
+}
+
 #[test]
 fn a_client_that_offers_ntlm_first_logs_in_on_its_connection() {
     let world = World::start();
-    // the default cache of this process, which no other test here uses
-    let alice = world.realm.principal("alice");
-    world.realm.kinit(&alice, &world.realm.path("alice.keytab"));
-    let spn = world.realm.spn("proxy").to_string();
-    let name = Name::new(spn.as_bytes(), Some(GSS_NT_KRB5_PRINCIPAL)).unwrap();
-    let flags = CtxFlags::GSS_C_MUTUAL_FLAG | CtxFlags::GSS_C_INTEG_FLAG;
-    let mut kerberos = ClientCtx::new(None, name, flags, Some(GSS_MECH_KRB5));
-    let ticket = kerberos.step(None, None).unwrap().unwrap();
-    let mechanisms = der(0x30, &[NTLM, KRB5]);
-    let guess = der(0xa2, &[&der(0x04, &[b"NTLMSSP\0\x01\0\0\0"])]);
-    let init = der(0xa0, &[&der(0x30, &[&der(0xa0, &[&mechanisms]), &guess])]);
-    let reply_in = |head: &str| {
-        let value = header(head, "www-authenticate").unwrap();
-        BASE64_STANDARD
-            .decode(value.strip_prefix("Negotiate ").unwrap())
-            .unwrap()
-    };
-
+    let mut client = NtlmFirst::of(&world);
     let mut connection = TcpStream::connect(world.address).unwrap();
-    let (head, _) = world.ask(&mut connection, &der(0x60, &[SPNEGO, &init]));
+    let (head, _) = world.ask(&mut connection, &client.first());
     assert!(head.starts_with("HTTP/1.1 401"), "{head}");
     assert!(
         header(&head, "connection").is_none(),
@@ -317,26 +365,10 @@ fn a_client_that_offers_ntlm_first_logs_in_on_its_connection() {
     );
     assert_eq!(inside(&reply_in(&head), &[0xa1, 0x30, 0xa1]), Some(KRB5));
 
-    let second = der(
-        0xa1,
-        &[&der(0x30, &[&der(0xa2, &[&der(0x04, &[&ticket])])])],
-    );
+    let second = client.second();
     let (mut head, mut body) = world.ask(&mut connection, &second);
-    let reply = reply_in(&head);
-    kerberos
-        .step(
-            Some(inside(&reply, &[0xa1, 0x30, 0xa2, 0x04]).unwrap()),
-            None,
-        )
-        .unwrap();
-    // another mechanism than the client's first: both sides sign the list (RFC 4178 section 5)
     if head.starts_with("HTTP/1.1 401") {
-        let signature = kerberos.get_mic(&mechanisms).unwrap();
-        let third = der(
-            0xa1,
-            &[&der(0x30, &[&der(0xa3, &[&der(0x04, &[&signature])])])],
-        );
-        (head, body) = world.ask(&mut connection, &third);
+        (head, body) = world.ask(&mut connection, &client.third(&head));
     }
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     assert!(head.contains("set-cookie: spnegate="), "{head}");
@@ -350,4 +382,30 @@ fn a_client_that_offers_ntlm_first_logs_in_on_its_connection() {
             .1
             .contains("login_interrupted")
     );
+}
+
+/// As `WinINet` does it: the body comes with the last leg, and the cookie with all of them.
+#[test]
+fn an_upload_in_the_middle_of_a_login_is_not_lost_beside_a_session() {
+    let world = World::start();
+    let jar = world.realm.path("jar");
+    world.curl(&["--negotiate", "-u", ":", "-c", jar.to_str().unwrap()]);
+    let jar = std::fs::read_to_string(jar).unwrap();
+    let value = jar.split_whitespace().next_back().unwrap();
+    let cookie = format!("Cookie: spnegate={value}\r\n");
+    let mut client = NtlmFirst::of(&world);
+    let mut connection = TcpStream::connect(world.address).unwrap();
+    let mut put = |token: &[u8], body: &str| {
+        let lines = format!("{cookie}Content-Length: {}\r\n", body.len());
+        world.send(&mut connection, "PUT", token, &lines, body)
+    };
+    let (head, _) = put(&client.first(), "");
+    assert!(head.starts_with("HTTP/1.1 401"), "{head}");
+    assert_eq!(inside(&reply_in(&head), &[0xa1, 0x30, 0xa1]), Some(KRB5));
+    let (head, _) = put(&client.second(), "");
+    assert!(head.starts_with("HTTP/1.1 401"), "{head}");
+    let (head, body) = put(&client.third(&head), "hello");
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert!(head.contains("set-cookie: spnegate="), "it has logged in");
+    assert_eq!(body, "alice 5");
 }

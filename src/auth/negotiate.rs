@@ -7,9 +7,12 @@ use base64::{
     Engine as _,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use http::{HeaderMap, header};
+use http::{HeaderMap, Method, Request, Version, header};
 
-use crate::refusal::Refusal;
+use crate::{
+    gss::peek::{Peek, peek},
+    refusal::Refusal,
+};
 
 /// The largest token, decoded, in bytes.
 ///
@@ -78,6 +81,60 @@ pub fn token(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Refusal> {
 /// going on with one (SPNEGO's `NegTokenResp`, RFC 4178 section 4.2.2).
 pub(super) fn opens(token: &[u8]) -> bool {
     token.first() != Some(&0xa1)
+}
+
+/// What the credentials beside a session's cookie are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Beside {
+    /// A whole login: a client repeats the token of its last one, or brings another. Or none of ours.
+    Whole,
+    /// The first leg of a login that is not over with it, or nothing that can be one.
+    FirstLeg,
+    /// A later leg.
+    LaterLeg,
+}
+
+/// What a request's credentials would do, if there were no session.
+pub(super) fn beside(headers: &HeaderMap) -> Beside {
+    match token(headers) {
+        Ok(None) => Beside::Whole,
+        Ok(Some(token)) => match peek(&token) {
+            Peek::Ticket(_) => Beside::Whole,
+            Peek::Answer(_) => Beside::LaterLeg,
+            Peek::KerberosLater
+            | Peek::Ntlm
+            | Peek::NoKerberos
+            | Peek::KrbError(_)
+            | Peek::ApRep
+            | Peek::NoTicket
+            | Peek::Unreadable => Beside::FirstLeg,
+        },
+        Err(_) => Beside::FirstLeg,
+    }
+}
+
+/// Whether a request that should write something brings nothing to write.
+///
+/// A client that knows that its token is not its last one keeps its body for the next request, and
+/// sends this one with `Content-Length: 0`: `WinINet` (Edge's IE mode) and curl, which calls it a
+/// "server probe".
+pub(super) fn is_empty_write<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
+    let zero = |length: &http::HeaderValue| length.as_bytes().iter().all(|digit| *digit == b'0');
+    match *request.method() {
+        Method::GET | Method::HEAD | Method::OPTIONS => false,
+        _ => match headers.get(header::CONTENT_LENGTH) {
+            Some(length) => zero(length),
+            // HTTP/2 tells the end of a body without a header
+            None => {
+                matches!(
+                    *request.method(),
+                    Method::POST | Method::PUT | Method::PATCH
+                ) && request.version() <= Version::HTTP_11
+                    && !headers.contains_key(header::TRANSFER_ENCODING)
+            }
+        },
+    }
 }
 
 #[cfg(test)]
@@ -157,6 +214,52 @@ mod tests {
     }
 
     #[test]
+    fn a_write_is_empty_by_its_length_or_for_want_of_one() {
+        let empty = |method: Method, lines: &[(&str, &str)], version| {
+            let mut request = Request::builder().method(method).version(version);
+            for (name, value) in lines {
+                request = request.header(*name, *value);
+            }
+            is_empty_write(&request.body(()).unwrap())
+        };
+        let (old, new) = (Version::HTTP_11, Version::HTTP_2);
+        for method in [Method::POST, Method::PUT, Method::PATCH] {
+            assert!(empty(method.clone(), &[("content-length", "0")], old));
+            assert!(empty(method.clone(), &[("content-length", "0")], new));
+            assert!(empty(method.clone(), &[], old));
+            assert!(!empty(method.clone(), &[], new));
+            assert!(!empty(method.clone(), &[("content-length", "10")], old));
+            assert!(!empty(method, &[("transfer-encoding", "chunked")], old));
+        }
+        assert!(empty(Method::DELETE, &[("content-length", "0")], old));
+        assert!(!empty(Method::DELETE, &[], old));
+        assert!(!empty(Method::GET, &[("content-length", "0")], old));
+    }
+
+    #[test]
+    fn a_whole_login_is_told_from_a_leg_of_one() {
+        let beside = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            super::beside(&headers)
+        };
+        assert_eq!(super::beside(&HeaderMap::new()), Beside::Whole);
+        assert_eq!(beside("Basic YTpi"), Beside::Whole);
+        assert_eq!(beside("Negotiate oQA="), Beside::LaterLeg);
+        for first in [
+            "NTLM TlRMTVNTUAABAAAA",
+            "Negotiate TlRMTVNTUAABAAAA",
+            // an InitialContextToken of NegoEx, and a list of mechanisms with it alone
+            "Negotiate YBIGCisGAQQBgjcCAh4ATkVHT0VYVA==",
+            "Negotiate YBwGBisGAQUFAqASMBCgDjAMBgorBgEEAYI3AgIe",
+            "Negotiate",
+            "Negotiate YWJj",
+        ] {
+            assert_eq!(beside(first), Beside::FirstLeg, "{first}");
+        }
+    }
+
+    #[test]
     fn the_limit_is_on_the_decoded_token() {
         let value = |len: usize| format!("Negotiate {}", BASE64_STANDARD.encode(vec![0x60; len]));
         assert!(read(&[value(MAX_TOKEN).as_bytes()]).is_ok_and(|t| t.is_some()));
@@ -183,7 +286,11 @@ mod tests {
         fn any_bytes_are_read_or_refused(value in prop::collection::vec(0x20_u8..=0xff, 0..80)) {
             prop_assume!(!value.contains(&0x7f));
             let _ = read(&[&value]);
-            let _ = read(&[&[b"Negotiate ", &value[..]].concat()]);
+            let negotiate = [b"Negotiate ", &value[..]].concat();
+            let _ = read(&[&negotiate]);
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, HeaderValue::from_bytes(&negotiate).unwrap());
+            let _ = beside(&headers);
         }
     }
 }

@@ -102,7 +102,7 @@ use tower_service::Service;
 use super::{
     Scheme,
     names::AuthToLocal,
-    negotiate,
+    negotiate::{self, Beside},
     session::{Found, Session, Sessions, unix_now},
 };
 use crate::{
@@ -193,15 +193,39 @@ enum Credentials {
     Refused(Refusal),
 }
 
+/// Whether a request with a session is nevertheless a leg of a login: one that its connection awaits,
+/// or one that keeps back what it is to write.
+fn is_leg<B>(request: &Request<B>, awaits_leg: impl FnOnce() -> bool) -> bool {
+    if !request.headers().contains_key(header::AUTHORIZATION) {
+        return false;
+    }
+    let (empty, awaited) = (negotiate::is_empty_write(request), awaits_leg());
+    (empty || awaited)
+        && match negotiate::beside(request.headers()) {
+            Beside::Whole => false,
+            Beside::FirstLeg => empty,
+            Beside::LaterLeg => true,
+        }
+}
+
 // === impl SpnegoPolicy ===
 
 impl SpnegoPolicy {
-    /// Session cookie first: clients repeat old tokens beside it.
-    fn credentials(&self, headers: &HeaderMap, now: u64) -> Credentials {
+    /// Session cookie first: clients repeat old tokens beside it. But a client in the middle of a
+    /// login, cookie or not, may have kept its body for the next leg.
+    fn credentials<B>(
+        &self,
+        request: &Request<B>,
+        awaits_leg: impl FnOnce() -> bool,
+        now: u64,
+    ) -> Credentials {
+        let headers = request.headers();
         let without = match self.sessions.find(headers, self.scheme, &self.names, now) {
-            Found::Session(session) => return Credentials::Session(session),
+            Found::Session(session) if !is_leg(request, awaits_leg) => {
+                return Credentials::Session(session);
+            }
+            Found::Session(_) | Found::None => Refusal::LoginRequired,
             Found::Ended => Refusal::SessionEnded,
-            Found::None => Refusal::LoginRequired,
         };
         match negotiate::token(headers) {
             Ok(Some(token)) => Credentials::Token(token),
@@ -261,7 +285,9 @@ where
             return SpnegoFuture::calling(self.inner.call(request), answer);
         }
         let now = unix_now();
-        let token = match self.policy.credentials(request.headers(), now) {
+        let slot = request.extensions().get::<LoginSlot<A::Pending>>();
+        let awaits_leg = || slot.is_some_and(LoginSlot::is_awaiting);
+        let token = match self.policy.credentials(&request, awaits_leg, now) {
             Credentials::Session(session) => {
                 let cookie = self.policy.sessions.renew(&session, now);
                 let told = self.policy.tell_session.then(|| Arc::clone(&session));
@@ -274,7 +300,7 @@ where
             }
             Credentials::Token(token) => token,
         };
-        let slot = request.extensions().get::<LoginSlot<A::Pending>>().cloned();
+        let slot = slot.cloned();
         let client = slot.as_ref().and_then(LoginSlot::client);
         let slot = slot.filter(LoginSlot::keeps);
         let unfinished = slot.as_ref().and_then(|slot| slot.take(Instant::now()));

@@ -5,15 +5,16 @@
 //! `governor` crate does the same with a table that has no bound.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use crate::source::Source;
+use crate::source::{Network, Shares, Source, Spent};
 
-/// Addresses that are counted; those beyond are not limited, so that nobody is shut out for others.
+/// Rates that are counted. The addresses of a network of IPv6 that has its share of them are counted
+/// together; where all are taken, those beyond are not limited, so that nobody is shut out for others.
 const MOST: usize = 65_536;
 /// How far an address may run ahead.
 const AHEAD: Duration = Duration::from_secs(1);
@@ -31,8 +32,20 @@ struct Inner {
 
 #[derive(Debug)]
 struct Table {
-    even: HashMap<Source, Instant>,
+    even: HashMap<Counted, Instant>,
+    /// One of it for each of `even`.
+    shares: Shares,
+    /// Somebody had to be counted with others or not at all since the last sweep.
+    crowded: bool,
     swept: Instant,
+}
+
+/// Whose requests are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Counted {
+    Source(Source),
+    /// The sources beyond the network's share.
+    Network(Network),
 }
 
 impl Rates {
@@ -42,6 +55,8 @@ impl Rates {
             step: AHEAD / a_second.max(1),
             table: Mutex::new(Table {
                 even: HashMap::new(),
+                shares: Shares::new(MOST),
+                crowded: false,
                 swept: Instant::now(),
             }),
         }))
@@ -51,33 +66,68 @@ impl Rates {
     pub fn admit(&self, client: IpAddr, now: Instant) -> bool {
         let Inner { step, table } = &*self.0;
         let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
-        if table.even.len() >= MOST && now.saturating_duration_since(table.swept) >= AHEAD {
-            table.even.retain(|_, even| *even > now);
-            table.swept = now;
+        table.sweep(now);
+        let Some(counted) = table.counted(client.into()) else {
+            return true;
+        };
+        let even = table.even.entry(counted).or_insert(now);
+        let next = (*even).max(now) + *step;
+        let admitted = next <= now + AHEAD;
+        if admitted {
+            *even = next;
         }
-        let full = table.even.len() >= MOST;
-        match table.even.entry(client.into()) {
-            Entry::Occupied(mut entry) => {
-                let next = (*entry.get()).max(now) + *step;
-                let admitted = next <= now + AHEAD;
-                if admitted {
-                    entry.insert(next);
-                }
-                admitted
+        admitted
+    }
+}
+
+impl Table {
+    /// Forgets who is quiet, once there is no room, and no more often than once a second.
+    fn sweep(&mut self, now: Instant) {
+        if !self.crowded || now.saturating_duration_since(self.swept) < AHEAD {
+            return;
+        }
+        let Self { even, shares, .. } = self;
+        even.retain(|counted, even| {
+            let stays = *even > now;
+            if !stays {
+                shares.give_back(counted.source());
             }
-            Entry::Vacant(entry) => {
-                if !full {
-                    entry.insert(now + *step);
-                }
-                true
-            }
+            stays
+        });
+        self.crowded = false;
+        self.swept = now;
+    }
+
+    /// As what a source is counted; `None` where there is no room to count it.
+    fn counted(&mut self, source: Source) -> Option<Counted> {
+        if self.even.contains_key(&Counted::Source(source)) {
+            return Some(Counted::Source(source));
+        }
+        let spent = match self.shares.take(Some(source)) {
+            Ok(()) => return Some(Counted::Source(source)),
+            Err(spent) => spent,
+        };
+        self.crowded = true;
+        match (spent, source.network().map(Counted::Network)) {
+            (_, Some(network)) if self.even.contains_key(&network) => Some(network),
+            (Spent::Share, Some(network)) => self.shares.take(None).ok().map(|()| network),
+            (Spent::Share, None) | (Spent::All, _) => None,
+        }
+    }
+}
+
+impl Counted {
+    fn source(self) -> Option<Source> {
+        match self {
+            Self::Source(source) => Some(source),
+            Self::Network(_) => None,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     use proptest::prelude::*;
 
@@ -109,6 +159,31 @@ mod tests {
         assert!(rates.admit(address(most), now), "it is not counted");
         assert!(rates.admit(address(most), now + AHEAD * 2));
         assert_eq!(held(), 1);
+    }
+
+    #[test]
+    fn a_network_that_fills_the_table_is_counted_together_and_others_alone() {
+        let (rates, now) = (Rates::new(1), Instant::now() + AHEAD);
+        let site = |n: u32| {
+            IpAddr::from(Ipv6Addr::from_bits(
+                (0x2001_0db8_0001_u128 << 80) | (u128::from(n) << 64) | 1,
+            ))
+        };
+        let share = u32::try_from(MOST / 4 * 3).unwrap();
+        assert!((0..share).all(|n| rates.admit(site(n), now)));
+        // one request for all the rest of it
+        assert!(rates.admit(site(share), now));
+        assert!((share..share + 100).all(|n| !rates.admit(site(n), now)));
+        assert!(!rates.admit(site(1), now), "it goes on to be counted");
+        for other in [address(1), "2001:db8:2::1".parse().unwrap()] {
+            assert!(
+                rates.admit(other, now) && !rates.admit(other, now),
+                "{other}"
+            );
+        }
+        // and is counted alone again when it has been quiet
+        let later = now + AHEAD * 2;
+        assert!((share..share + 100).all(|n| rates.admit(site(n), later)));
     }
 
     proptest! {

@@ -24,11 +24,7 @@ use std::{
     net::IpAddr,
     path::PathBuf,
     pin::Pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-        mpsc,
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     task::{Context, Poll},
     time::{Duration, SystemTime},
 };
@@ -43,7 +39,7 @@ use super::{
     sys::{AcceptContext, clockskew},
     threads::Threads,
 };
-use crate::source::Source;
+use crate::source::{Shares, Source};
 
 pub use error::{AcceptError, KeyFacts};
 pub use replay_cache::ReplayCache;
@@ -53,6 +49,9 @@ use clients::Clients;
 use keyring::Keyring;
 use queue::{Queue, Refused};
 use replay_file::ReplayFile;
+
+/// Logins that the keeper holds at most.
+const HELD: usize = 256;
 
 /// How to accept.
 #[derive(Clone, Debug)]
@@ -128,7 +127,8 @@ struct Shared {
     ring: ArcSwap<Keyring>,
     loader: Mutex<keeper::Loader>,
     status: watch::Sender<KeytabStatus>,
-    held: AtomicUsize,
+    /// Logins that the keeper holds; tickets newer than the keytab beyond them fail at once.
+    held: Mutex<Shares>,
 }
 
 /// One leg to be accepted.
@@ -211,7 +211,7 @@ impl Acceptor {
             ring: ArcSwap::new(Arc::new(ring)),
             loader: Mutex::new(loader),
             status,
-            held: AtomicUsize::new(0),
+            held: Mutex::new(Shares::new(HELD)),
         });
         let (commands, orders) = mpsc::channel();
         let mut threads = Threads::new();
@@ -283,8 +283,7 @@ impl Acceptor {
 
     /// Logins that wait for a thread, and those held for a newer keytab.
     pub fn waiting(&self) -> (usize, usize) {
-        let held = self.0.shared.held.load(Ordering::Relaxed);
-        (self.0.shared.jobs.len(), held)
+        (self.0.shared.jobs.len(), self.0.shared.held().taken())
     }
 }
 
@@ -307,6 +306,10 @@ impl Drop for Inner {
 // === impl Shared ===
 
 impl Shared {
+    fn held(&self) -> MutexGuard<'_, Shares> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Lets a job wait for a thread, or answers it at once.
     fn queue(&self, job: Job) {
         let source = job.source;

@@ -170,19 +170,18 @@ impl<S, B, P> Login<S, B, P> {
             policy,
             slot,
         } = self;
-        let refuse = |refusal, why: &Why<'_>| refuse::login(&policy, &request, refusal, why);
+        let refuse =
+            |refusal, why: &Why<'_>, mutual| refuse::login(&policy, &request, refusal, why, mutual);
         let accepted = match leg {
             Ok(Leg::Done(accepted)) => accepted,
             Ok(Leg::Continue { token, pending }) => {
-                return Err(match slot {
-                    None => refuse::response(&policy, &request, Refusal::LoginInterrupted),
-                    Some(slot) if !slot.put(pending) => {
-                        refuse::response(&policy, &request, Refusal::LoginBusy)
-                    }
-                    Some(_) => refuse::go_on(&policy, &request, negotiate(&token)),
+                let kept = slot.map_or(Err(Refusal::LoginInterrupted), |slot| slot.put(pending));
+                return Err(match kept {
+                    Ok(()) => refuse::go_on(&policy, &request, negotiate(&token)),
+                    Err(refusal) => refuse::response(&policy, &request, refusal),
                 });
             }
-            Err(error) => return Err(refuse(A::refusal(&error), &Why::Accept(&error))),
+            Err(error) => return Err(refuse(A::refusal(&error), &Why::Accept(&error), None)),
         };
         let Accepted {
             client,
@@ -190,8 +189,10 @@ impl<S, B, P> Login<S, B, P> {
             expires,
             reply,
         } = &accepted;
+        let mutual = reply.as_deref().map(negotiate);
         if !policy.serves(service) {
-            return Err(refuse(Refusal::WrongService, &Why::Service(&accepted)));
+            let why = Why::Service(&accepted);
+            return Err(refuse(Refusal::WrongService, &why, mutual));
         }
         let now = unix_now();
         let begun = policy
@@ -204,12 +205,11 @@ impl<S, B, P> Login<S, B, P> {
                     BeginError::Name(_) => Refusal::NameUnmapped,
                     BeginError::Random(_) => Refusal::LoginBusy,
                 };
-                return Err(refuse(refusal, &Why::Client(client, &error)));
+                return Err(refuse(refusal, &Why::Client(client, &error), mutual));
             }
         };
         refuse::count("ok");
         let cookie = cookie.filter(|_| policy.gives_cookie(request.headers()));
-        let mutual = reply.as_deref().map(negotiate);
         let told = policy.tell_session.then(|| Arc::clone(&session));
         request.extensions_mut().insert(session);
         let answer = Answer {

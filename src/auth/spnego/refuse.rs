@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 
 use super::SpnegoPolicy;
 use crate::{
+    auth::session::{Found, unix_now},
     gss::{Accepted, Principal},
     refusal::{Refusal, page},
     telemetry::metrics::{self, Side},
@@ -48,12 +49,14 @@ pub(super) fn response<B, R: From<bytes::Bytes>>(
     answer(policy, request, refusal, None)
 }
 
-/// The answer to a login that GSSAPI or the policy refuses.
+/// The answer to a login that GSSAPI or the policy refuses; `mutual` proves the gateway to a client
+/// whose ticket GSSAPI has accepted.
 pub(super) fn login<B, R: From<bytes::Bytes>>(
     policy: &SpnegoPolicy,
     request: &Request<B>,
     refusal: Refusal,
     why: &Why<'_>,
+    mutual: Option<HeaderValue>,
 ) -> Response<R> {
     let reason = refusal.reason();
     count(reason);
@@ -82,12 +85,14 @@ pub(super) fn login<B, R: From<bytes::Bytes>>(
             Some(*client)
         }
     };
-    answer(
-        policy,
-        request,
-        refusal,
-        principal.map(ToString::to_string).as_deref(),
-    )
+    let principal = principal.map(ToString::to_string);
+    let mut response = answer(policy, request, refusal, principal.as_deref());
+    if let Some(mutual) = mutual {
+        response
+            .headers_mut()
+            .append(header::WWW_AUTHENTICATE, mutual);
+    }
+    response
 }
 
 /// The answer in the middle of a login: the challenge carries our token.
@@ -129,10 +134,24 @@ fn answer<B, R: From<bytes::Bytes>>(
             ..context
         },
     );
+    if refusal == Refusal::Ntlm && has_session(policy, request.headers()) {
+        // it has logged in with a ticket before, and cannot loop: it waits to send its body
+        response.headers_mut().insert(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static("Negotiate"),
+        );
+    }
     if !policy.challenge_scripts && is_script(request.headers()) {
         response.headers_mut().remove(header::WWW_AUTHENTICATE);
     }
     response
+}
+
+fn has_session(policy: &SpnegoPolicy, headers: &HeaderMap) -> bool {
+    let found = policy
+        .sessions
+        .find(headers, policy.scheme, &policy.names, unix_now());
+    matches!(found, Found::Session(_))
 }
 
 fn is_script(headers: &HeaderMap) -> bool {

@@ -6,21 +6,20 @@
 use std::{
     fmt,
     net::IpAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use crate::gss::Pending;
+use crate::{
+    gss::Pending,
+    refusal::Refusal,
+    source::{Shares, Source, Spent},
+};
 
 /// How long a client may take from one leg to the next.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Logins between two legs, in the whole process; each holds a GSSAPI context.
-const MOST: usize = 1024;
-
-static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+static UNDER_WAY: LazyLock<Mutex<Shares>> = LazyLock::new(|| Mutex::new(Shares::new(1024)));
 
 /// The place of a connection's unfinished login.
 ///
@@ -43,8 +42,11 @@ struct Unfinished<P> {
     _permit: Permit,
 }
 
-/// One of at most `MOST`.
-struct Permit(&'static AtomicUsize);
+/// One of the logins under way, of a client.
+struct Permit {
+    shares: &'static Mutex<Shares>,
+    source: Option<Source>,
+}
 
 // === impl LoginSlot ===
 
@@ -76,33 +78,41 @@ impl<P> LoginSlot<P> {
         self.unfinished.is_some()
     }
 
+    /// Whether a login has begun on this connection, and its next leg is to come.
+    pub(super) fn is_awaiting(&self) -> bool {
+        self.unfinished.as_ref().is_some_and(|kept| {
+            kept.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .is_some()
+        })
+    }
+
     /// The client's address, if it is known.
     pub(super) fn client(&self) -> Option<IpAddr> {
         self.client
     }
 
-    /// Keeps a login; `false` where the process has too many, or this keeps none.
-    pub(super) fn put(&self, pending: P) -> bool {
-        self.put_counted(pending, &UNDER_WAY, MOST)
+    /// Keeps a login, or says what the client is told where this keeps none, the client has too many
+    /// under way, or the process has.
+    pub(super) fn put(&self, pending: P) -> Result<(), Refusal> {
+        self.put_counted(pending, &UNDER_WAY)
     }
 
-    fn put_counted(&self, pending: P, count: &'static AtomicUsize, most: usize) -> bool {
+    fn put_counted(&self, pending: P, shares: &'static Mutex<Shares>) -> Result<(), Refusal> {
         let Some(unfinished) = &self.unfinished else {
-            return false;
+            return Err(Refusal::LoginInterrupted);
         };
         let mut slot = unfinished.lock().unwrap_or_else(PoisonError::into_inner);
         // a login that this one replaces gives its place back first
         *slot = None;
-        let Some(permit) = Permit::take(count, most) else {
-            return false;
-        };
+        let permit = Permit::take(shares, self.client.map(Source::from))?;
         let deadline = Instant::now() + PATIENCE;
         *slot = Some(Box::new(Unfinished {
             pending,
             deadline,
             _permit: permit,
         }));
-        true
+        Ok(())
     }
 
     /// Takes the login out, if its time is not over at `now`.
@@ -144,18 +154,20 @@ impl<P> fmt::Debug for LoginSlot<P> {
 // === impl Permit ===
 
 impl Permit {
-    fn take(count: &'static AtomicUsize, most: usize) -> Option<Self> {
-        if count.fetch_add(1, Ordering::Relaxed) < most {
-            return Some(Self(count));
+    fn take(shares: &'static Mutex<Shares>, source: Option<Source>) -> Result<Self, Refusal> {
+        let mut held = shares.lock().unwrap_or_else(PoisonError::into_inner);
+        match held.take(source) {
+            Ok(()) => Ok(Self { shares, source }),
+            Err(Spent::All) => Err(Refusal::LoginBusy),
+            Err(Spent::Share) => Err(Refusal::LoginFlood),
         }
-        count.fetch_sub(1, Ordering::Relaxed);
-        None
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let mut held = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        held.give_back(self.source);
     }
 }
 
@@ -166,23 +178,29 @@ mod tests {
     #[test]
     fn a_login_is_taken_once_and_in_time() {
         let slot = LoginSlot::new();
-        assert!(slot.put(1) && slot.put(2));
+        assert_eq!((slot.put(1), slot.put(2)), (Ok(()), Ok(())));
         assert_eq!(slot.clone().take(Instant::now()), Some(2));
         assert_eq!(slot.take(Instant::now()), None);
-        assert!(slot.put(3));
+        assert_eq!(slot.put(3), Ok(()));
         assert_eq!(slot.take(Instant::now() + PATIENCE), None);
         assert_eq!(slot.take(Instant::now()), None, "late is gone");
     }
 
     #[test]
-    fn their_number_is_bounded_and_places_come_back() {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let slots: Vec<LoginSlot<()>> = (0..3).map(|_| LoginSlot::new()).collect();
-        let put = |n: usize| slots[n].put_counted((), &COUNT, 2);
-        assert!(put(0) && put(1) && put(1) && !put(2));
-        assert!(slots[0].take(Instant::now()).is_some());
-        assert!(put(2) && !put(0));
-        drop(slots);
-        assert_eq!(COUNT.load(Ordering::Relaxed), 0);
+    fn their_number_is_bounded_for_each_client_and_places_come_back() {
+        static HELD: LazyLock<Mutex<Shares>> = LazyLock::new(|| Mutex::new(Shares::new(4)));
+        let of = |n| LoginSlot::<()>::of(IpAddr::from([192, 0, 2, n]));
+        let floods = [of(66), of(66), of(66)];
+        let put = |slot: &LoginSlot<()>| slot.put_counted((), &HELD);
+        assert_eq!((put(&floods[0]), put(&floods[0])), (Ok(()), Ok(())));
+        assert_eq!(put(&floods[1]), Ok(()));
+        assert_eq!(put(&floods[2]), Err(Refusal::LoginFlood));
+        let others = [of(1), of(2), of(3)];
+        assert_eq!((put(&others[0]), put(&others[1])), (Ok(()), Ok(())));
+        assert_eq!(put(&others[2]), Err(Refusal::LoginBusy));
+        assert!(others[0].take(Instant::now()).is_some());
+        assert_eq!(put(&others[2]), Ok(()));
+        drop((floods, others));
+        assert_eq!(HELD.lock().unwrap().taken(), 0);
     }
 }

@@ -11,7 +11,6 @@ use std::{
     path::Path,
     sync::{
         Arc, PoisonError,
-        atomic::Ordering,
         mpsc::{self, RecvTimeoutError},
     },
     time::{Duration, Instant, SystemTime},
@@ -45,9 +44,12 @@ pub(super) enum Command {
 
 impl Command {
     /// Answers a held job with its error.
-    pub(super) fn give_up(self) {
+    pub(super) fn give_up(self, shared: &Shared) {
         match self {
-            Self::Held { job, error, .. } => drop(job.reply.send(Err(error))),
+            Self::Held { job, error, .. } => {
+                shared.held().give_back(job.source);
+                drop(job.reply.send(Err(error)));
+            }
             Self::Stop => {}
         }
     }
@@ -232,8 +234,8 @@ fn release(shared: &Shared, held: &mut Vec<Held>, now: Instant) {
             held.push(waiting);
             continue;
         }
-        shared.held.fetch_sub(1, Ordering::Relaxed);
         let Held { job, error, .. } = waiting;
+        shared.held().give_back(job.source);
         if !changed {
             drop(job.reply.send(Err(error)));
             continue;

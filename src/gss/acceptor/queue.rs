@@ -1,15 +1,11 @@
 //! Logins that wait for an accept thread: bounded in all, and for each client address.
-//!
-//! An address may have as many logins waiting as places are still free. So one that floods fills
-//! half of the queue at most, a second one half of the rest, and there is room for others; a load
-//! balancer that hides all clients behind one address still has half of the queue.
 
 use std::{
-    collections::{HashMap, VecDeque, hash_map::Entry},
+    collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::source::Source;
+use crate::source::{Shares, Source, Spent};
 
 /// Why a job was not taken; it is handed back.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,13 +23,13 @@ pub(super) enum Refused<T> {
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
     filled: Condvar,
-    capacity: usize,
 }
 
 #[derive(Debug)]
 struct State<T> {
     jobs: VecDeque<(T, Option<Source>)>,
-    waiting: HashMap<Source, usize>,
+    /// Places of the queue: as many are taken as there are jobs.
+    places: Shares,
     /// Threads that sleep in [`Queue::pop`]: waking nobody would be a system call too.
     idle: usize,
     closed: bool,
@@ -46,12 +42,11 @@ impl<T> Queue<T> {
         Self {
             state: Mutex::new(State {
                 jobs: VecDeque::new(),
-                waiting: HashMap::new(),
+                places: Shares::new(capacity),
                 idle: 0,
                 closed: false,
             }),
             filled: Condvar::new(),
-            capacity,
         }
     }
 
@@ -61,17 +56,10 @@ impl<T> Queue<T> {
         if state.closed {
             return Err(Refused::Closed(job));
         }
-        let free = self.capacity.saturating_sub(state.jobs.len());
-        if free == 0 {
-            return Err(Refused::Full(job));
-        }
-        if let Some(source) = source {
-            let waiting = state.waiting.entry(source).or_default();
-            // an entry of none is never left behind: there is a place free
-            if *waiting >= free {
-                return Err(Refused::Flood(job));
-            }
-            *waiting += 1;
+        match state.places.take(source) {
+            Ok(()) => {}
+            Err(Spent::All) => return Err(Refused::Full(job)),
+            Err(Spent::Share) => return Err(Refused::Flood(job)),
         }
         state.jobs.push_back((job, source));
         let sleeps = state.idle > 0;
@@ -90,9 +78,7 @@ impl<T> Queue<T> {
                 return None;
             }
             if let Some((job, source)) = state.jobs.pop_front() {
-                if let Some(source) = source {
-                    state.leave(source);
-                }
+                state.places.give_back(source);
                 return Some(job);
             }
             state.idle += 1;
@@ -107,7 +93,6 @@ impl<T> Queue<T> {
         let mut state = self.lock();
         state.closed = true;
         let waiting = std::mem::take(&mut state.jobs);
-        state.waiting.clear();
         drop(state);
         drop(waiting);
         self.filled.notify_all();
@@ -120,19 +105,6 @@ impl<T> Queue<T> {
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-// === impl State ===
-
-impl<T> State<T> {
-    fn leave(&mut self, source: Source) {
-        if let Entry::Occupied(mut entry) = self.waiting.entry(source) {
-            *entry.get_mut() -= 1;
-            if *entry.get() == 0 {
-                entry.remove();
-            }
-        }
     }
 }
 
@@ -200,7 +172,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn counts_are_those_of_the_jobs(steps in prop::collection::vec((any::<bool>(), 0u8..4), 0..200)) {
+        fn as_many_places_are_taken_as_jobs_wait(steps in prop::collection::vec((any::<bool>(), 0u8..4), 0..200)) {
             let queue = Queue::new(8);
             for (push, address) in steps {
                 if push {
@@ -211,10 +183,7 @@ mod tests {
                 }
                 let state = queue.lock();
                 prop_assert!(state.jobs.len() <= 8);
-                let counted: usize = state.waiting.values().sum();
-                let named = state.jobs.iter().filter(|((), source)| source.is_some()).count();
-                prop_assert_eq!(counted, named);
-                prop_assert!(state.waiting.values().all(|count| *count > 0));
+                prop_assert_eq!(state.places.taken(), state.jobs.len());
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     ffi::CStr,
-    sync::{Arc, atomic::Ordering, mpsc},
+    sync::{Arc, mpsc},
     time::{Duration, SystemTime},
 };
 
@@ -21,9 +21,6 @@ use crate::gss::{
     shell::Shell,
     sys::{AcceptContext, AcceptCred, Leg},
 };
-
-/// Logins that the keeper holds at most; beyond it tickets newer than the keytab fail at once.
-const HELD: usize = 256;
 
 /// The credentials of one thread for one set of keys.
 struct Credentials {
@@ -78,7 +75,7 @@ pub(super) fn run(shared: &Shared, keeper: &mpsc::Sender<Command>) {
         let result = accept(&mut credentials, shared, &mut job);
         let heals = result.as_ref().err().and_then(AcceptError::heals);
         match (result, heals) {
-            (Err(error), Some(cure)) if !job.again && reserve(shared) => {
+            (Err(error), Some(cure)) if !job.again && shared.held().take(job.source).is_ok() => {
                 job.again = true;
                 let order = Command::Held {
                     job,
@@ -87,24 +84,13 @@ pub(super) fn run(shared: &Shared, keeper: &mpsc::Sender<Command>) {
                     ring: Arc::clone(&credentials.ring),
                 };
                 if let Err(mpsc::SendError(order)) = keeper.send(order) {
-                    shared.held.fetch_sub(1, Ordering::Relaxed);
-                    order.give_up();
+                    order.give_up(shared);
                 }
             }
             // nobody may wait any more, which is as good
             (result, _) => drop(job.reply.send(result)),
         }
     }
-}
-
-/// Takes one of the places of held logins.
-fn reserve(shared: &Shared) -> bool {
-    shared
-        .held
-        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
-            (held < HELD).then_some(held + 1)
-        })
-        .is_ok()
 }
 
 fn accept(

@@ -1,0 +1,69 @@
+//! The gateway proves itself to a client whose ticket it accepts, whatever it says then.
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use spnegate::{gss::ClientToken, refusal::Refusal};
+
+use crate::{
+    backend::{backend, nowhere, reply},
+    client::Answer,
+    proxy::{Gateway, gateway},
+    world::{block_on, negotiate, world},
+};
+
+fn token(user: &str, host: &str) -> ClientToken {
+    let clients = world().fresh_clients();
+    let user = world().realm.principal(user);
+    block_on(clients.token(&user, &world().realm.spn(host))).unwrap()
+}
+
+/// Logs in with a request; the answer's token is verified by the client's Kerberos.
+fn proven(gateway: &Gateway, line: &str, user: &str, host: &str) -> Answer {
+    let token = token(user, host);
+    let authorization = negotiate(&token.token);
+    let answer = gateway
+        .ask(line)
+        .header("Authorization", &authorization)
+        .answer();
+    let proof = answer.header("www-authenticate").unwrap_or_default();
+    let proof = proof.strip_prefix("Negotiate ").unwrap_or_default();
+    let proof = BASE64_STANDARD.decode(proof).unwrap();
+    token
+        .verify(&proof)
+        .unwrap_or_else(|error| panic!("{error}: {}", answer.all_text()));
+    answer
+}
+
+#[test]
+fn every_answer_to_an_accepted_ticket_proves_the_gateway() {
+    let backend = backend();
+    backend.now_answers(|seen| match &*seen.target {
+        "/gone" => reply(404).body("no such file"),
+        _ => reply(200).body("hello"),
+    });
+    let gateway = gateway().console("generic").backend(&backend).run();
+    proven(&gateway, "GET /x", "alice", "proxy").is_ok("hello");
+    for (target, status) in [
+        ("/gone", 404),
+        ("/.spnegate/whoami", 200),
+        ("/.spnegate/nothing", 404),
+    ] {
+        let answer = proven(&gateway, &format!("GET {target}"), "alice", "proxy");
+        assert_eq!(answer.status, status, "{}", answer.all_text());
+    }
+    proven(&gateway, "GET /x?a=%zz", "alice", "proxy").is(Refusal::BadQuery);
+}
+
+#[test]
+fn refusals_after_an_accepted_ticket_prove_the_gateway_too() {
+    let down = || gateway().console("generic").url(&nowhere());
+    // alias is in the keytab, but not a host of this console
+    proven(&down().run(), "GET /x", "alice", "alias").is(Refusal::WrongService);
+    let answer = proven(&down().run(), "GET /x", "alice", "proxy");
+    answer.is(Refusal::BackendDown);
+    let allow = down().with("allow = { users = [\"carol\"] }").run();
+    proven(&allow, "GET /x", "alice", "proxy").is(Refusal::UserDenied);
+    let unmapped = down()
+        .set("kerberos", "auth_to_local = [\"RULE:[1:$1](carol)\"]")
+        .run();
+    proven(&unmapped, "GET /x", "alice", "proxy").is(Refusal::NameUnmapped);
+}
