@@ -64,7 +64,7 @@ use answering::State;
 use forward::Forward;
 use health::Health;
 use kdc_proxy::KdcProxy;
-use path::{Allowed, PathError, Target};
+use path::{Allowed, PathError, PathFault, Target};
 use rates::Rates;
 use record::Recorder;
 
@@ -223,6 +223,7 @@ impl Service<Request<RequestBody>> for Gateway {
         let asks = |parts: &Parts| refuse::Asks::of(parts, !body.is_end_stream());
         let routed = framing
             .and_then(|()| inner.admit(&parts))
+            .map_err(refuse::Denied::from)
             .and_then(|()| route(site, &mut parts));
         let response = match routed {
             Ok(Routed::Console(route)) => {
@@ -261,7 +262,7 @@ impl Service<Request<RequestBody>> for Gateway {
             Ok(Routed::Logout(host)) => inner
                 .log_out(&parts, host)
                 .unwrap_or_else(|refusal| refuse::response(refusal, &asks(&parts), "")),
-            Err(refusal) => refuse::response(refusal, &asks(&parts), ""),
+            Err(denied) => refuse::denied(&denied, &asks(&parts), ""),
         };
         Answering::own(site.recorder.end(begun, response))
     }
@@ -339,7 +340,10 @@ fn target<'p>(route: &Route, parts: &'p Parts) -> Result<Target<'p>, PathError> 
         backslash: false,
     };
     match path::target(&parts.method, &parts.uri, allowed) {
-        Err(PathError::Backslash) if route.forward.names_backslash(parts.uri.path()) => {
+        Err(error)
+            if error.fault == PathFault::Backslash
+                && route.forward.names_backslash(parts.uri.path()) =>
+        {
             allowed.backslash = true;
             path::target(&parts.method, &parts.uri, allowed)
         }
@@ -348,9 +352,9 @@ fn target<'p>(route: &Route, parts: &'p Parts) -> Result<Target<'p>, PathError> 
 }
 
 /// Refuses what is ambiguous and finds who answers the rest.
-fn route<'s>(site: &'s Site, parts: &mut Parts) -> Result<Routed<'s>, Refusal> {
+fn route<'s>(site: &'s Site, parts: &mut Parts) -> Result<Routed<'s>, refuse::Denied> {
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
-        return Err(Refusal::BadMethod);
+        return Err(Refusal::BadMethod.into());
     }
     if parts.uri.path() == own::HEALTH {
         return Ok(Routed::Health);
@@ -362,7 +366,7 @@ fn route<'s>(site: &'s Site, parts: &mut Parts) -> Result<Routed<'s>, Refusal> {
         return Ok(Routed::KdcProxy(proxy));
     }
     let host = host::host(parts, &site.hosts)?;
-    let mut denied = Refusal::NotFound;
+    let mut denied = refuse::Denied::from(Refusal::NotFound);
     for route in site
         .routes
         .iter()
@@ -372,7 +376,7 @@ fn route<'s>(site: &'s Site, parts: &mut Parts) -> Result<Routed<'s>, Refusal> {
             Ok(Target::Path { path, .. }) => path,
             Ok(Target::Server) => "/",
             Err(error) => {
-                denied = error.into();
+                denied = refuse::Denied::path(error, parts.uri.path());
                 continue;
             }
         };
@@ -400,7 +404,7 @@ fn route<'s>(site: &'s Site, parts: &mut Parts) -> Result<Routed<'s>, Refusal> {
             }
         }
         if !route.admits(&parts.extensions) {
-            return Err(Refusal::SourceDenied);
+            return Err(Refusal::SourceDenied.into());
         }
         if parts.headers.contains_key(header::AUTHORIZATION) {
             remember_login(parts.version, &mut parts.extensions);

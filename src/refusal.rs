@@ -133,6 +133,8 @@ pub enum Refusal {
     BackendBroken,
     /// The backend did not answer within `timeouts.first_byte`.
     BackendTimeout,
+    /// The backend began its answer and did not go on for `timeouts.body_idle`.
+    BackendStalled,
     /// TLS to the backend fails: an unknown CA, another name, an expired certificate.
     BackendTls,
     /// The gateway's own login at the backend failed.
@@ -210,6 +212,7 @@ impl Refusal {
         Self::NotReplayable,
         Self::BackendBroken,
         Self::BackendTimeout,
+        Self::BackendStalled,
         Self::BackendTls,
         Self::BackendLogin,
         Self::BackendMutual,
@@ -232,6 +235,14 @@ impl Refusal {
     /// One sentence for people.
     pub const fn sentence(self) -> &'static str {
         self.parts().2
+    }
+
+    /// The key of the configuration whose limit was reached, for operators who want another.
+    pub fn setting(self) -> Option<&'static str> {
+        let mut limits = table::SETTINGS.iter();
+        limits
+            .find(|(refusal, _)| *refusal == self)
+            .map(|(_, key)| *key)
     }
 
     /// Counts it in `spnegate_refusals_total`; called once, where the answer is made or the

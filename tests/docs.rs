@@ -111,6 +111,30 @@ fn every_reason_word_is_in_the_readme_with_its_status() {
 }
 
 #[test]
+fn every_limit_that_a_page_names_is_a_key_of_the_reference() {
+    let reference = include_str!("../conf/reference.toml");
+    let named: Vec<_> = Refusal::ALL
+        .iter()
+        .filter_map(|refusal| refusal.setting())
+        .collect();
+    assert!(named.len() > 8, "{named:?}");
+    for key in named {
+        // `console.queue.length` is written `queue = { length = 500, … }`
+        let words: Vec<_> = key.split('.').collect();
+        let last = format!("{} = ", words.last().unwrap());
+        assert!(reference.contains(&last), "{key}");
+        for section in &words[..words.len() - 1] {
+            let header = format!("[{section}]");
+            let table = format!("{section} = {{");
+            assert!(
+                reference.contains(&header) || reference.contains(&table),
+                "{key}"
+            );
+        }
+    }
+}
+
+#[test]
 fn every_reason_word_of_a_stream_is_in_the_readme() {
     for reason in Reason::ALL {
         let row = format!("| `{}` |", reason.word());

@@ -227,7 +227,7 @@ pub async fn read_start(answer: &mut Answer, console: &Console) -> Result<Option
     let reading = read(answer.prefix.take(), &mut answer.lease);
     let start = timeout(console.timeouts.body_idle, reading)
         .await
-        .map_err(|_elapsed| Refusal::BackendTimeout)??;
+        .map_err(|_elapsed| Refusal::BackendStalled)??;
     answer.prefix = Some(start.clone());
     Ok(json::may_be_location(&start).then_some(start))
 }

@@ -28,7 +28,7 @@ const DEPTH: usize = 4;
 
 /// Why a path is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PathError {
+pub enum PathFault {
     /// Not a path: `*` without OPTIONS, or no slash at the start.
     #[error("not a path")]
     Form,
@@ -42,7 +42,7 @@ pub enum PathError {
     #[error("a backslash")]
     Backslash,
     /// A control byte, NUL among them.
-    #[error("a control byte")]
+    #[error("a control byte, blank, `#` or `?`")]
     Control,
     /// `%` without two hexadecimal digits.
     #[error("an invalid escape")]
@@ -51,7 +51,7 @@ pub enum PathError {
     #[error("escapes that are not UTF-8")]
     Encoding,
     /// An escaped slash.
-    #[error("an escaped slash")]
+    #[error("an escaped slash (allow_encoded_slash)")]
     Slash,
     /// An escape of a character that needs none.
     #[error("an escaped letter, digit, dot, hyphen or underscore")]
@@ -61,19 +61,45 @@ pub enum PathError {
     Nested,
 }
 
+/// Why a path is refused, and where in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathError {
+    /// Why.
+    pub fault: PathFault,
+    /// At which byte, from 0.
+    pub at: usize,
+}
+
+impl PathError {
+    /// For the client: fault, place and the bytes there, of the path that was checked.
+    pub fn describe(self, path: &str) -> String {
+        let rest = path.as_bytes().get(self.at..).unwrap_or_default();
+        let length = match (self.fault, rest) {
+            (PathFault::DotSegment, _) => {
+                let end = |byte: &u8| matches!(byte, b'/' | b'\\');
+                rest.iter().position(end).unwrap_or(rest.len()).min(16)
+            }
+            (_, [b'%', ..]) => rest.len().min(3),
+            (_, _) => rest.len().min(1),
+        };
+        let bytes = rest[..length].escape_ascii();
+        format!("{} at byte {} of the path (`{bytes}`)", self.fault, self.at)
+    }
+}
+
 impl From<PathError> for Refusal {
     fn from(error: PathError) -> Self {
-        match error {
-            PathError::Form
-            | PathError::DoubleSlash
-            | PathError::DotSegment
-            | PathError::Backslash
-            | PathError::Control
-            | PathError::Escape
-            | PathError::Encoding
-            | PathError::Slash
-            | PathError::Needless
-            | PathError::Nested => Self::BadPath,
+        match error.fault {
+            PathFault::Form
+            | PathFault::DoubleSlash
+            | PathFault::DotSegment
+            | PathFault::Backslash
+            | PathFault::Control
+            | PathFault::Escape
+            | PathFault::Encoding
+            | PathFault::Slash
+            | PathFault::Needless
+            | PathFault::Nested => Self::BadPath,
         }
     }
 }
@@ -131,32 +157,39 @@ pub fn target<'a>(
 /// Checks a path as it came.
 pub fn check(path: &str, allowed: Allowed) -> Result<(), PathError> {
     let bytes = path.as_bytes();
+    let fault = |fault, at| Err(PathError { fault, at });
     match bytes {
-        [b'/', b'/', ..] => return Err(PathError::DoubleSlash),
+        [b'/', b'/', ..] => return fault(PathFault::DoubleSlash, 0),
         [b'/', ..] => {}
-        [..] => return Err(PathError::Form),
+        [..] => return fault(PathFault::Form, 0),
     }
-    let mut escaped = false;
+    let mut escape = None;
     let mut dot = false;
     let mut rest = bytes;
     while let [byte, after @ ..] = rest {
+        let at = bytes.len() - rest.len();
         rest = after;
         match byte {
-            b'\\' => return Err(PathError::Backslash),
-            0..=b' ' | 0x7f | b'#' | b'?' => return Err(PathError::Control),
+            b'\\' => return fault(PathFault::Backslash, at),
+            0..=b' ' | 0x7f | b'#' | b'?' => return fault(PathFault::Control, at),
             b'.' => dot = true,
             b'%' => {
-                check_escape(unescape(after)?, allowed)?;
+                let decoded = unescape(after).map_err(|fault| PathError { fault, at })?;
+                check_escape(decoded, allowed).map_err(|fault| PathError { fault, at })?;
                 rest = &after[2..];
-                escaped = true;
+                escape = escape.or(Some(at));
             }
             _ => {}
         }
     }
-    if dot {
-        check_segments(path)?;
+    if dot && let Some(at) = dot_segment(path) {
+        return fault(PathFault::DotSegment, at);
     }
-    if escaped { check_deeper(path) } else { Ok(()) }
+    match escape {
+        // where in the path it was written is lost with the escapes
+        Some(at) => check_deeper(path).map_err(|fault| PathError { fault, at }),
+        None => Ok(()),
+    }
 }
 
 /// Whether a checked path is `prefix` or below it; `prefix` as in the configuration, without a
@@ -166,41 +199,44 @@ pub fn is_under(path: &str, prefix: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn unescape(after: &[u8]) -> Result<u8, PathError> {
+fn unescape(after: &[u8]) -> Result<u8, PathFault> {
     let digit = |at: usize| {
         let digit = after
             .get(at)
             .and_then(|&byte| char::from(byte).to_digit(16));
         digit
             .and_then(|digit| u8::try_from(digit).ok())
-            .ok_or(PathError::Escape)
+            .ok_or(PathFault::Escape)
     };
     Ok(digit(0)? << 4 | digit(1)?)
 }
 
-fn check_escape(byte: u8, allowed: Allowed) -> Result<(), PathError> {
+fn check_escape(byte: u8, allowed: Allowed) -> Result<(), PathFault> {
     match byte {
-        b'/' if !allowed.slash => Err(PathError::Slash),
-        b'\\' if !allowed.backslash => Err(PathError::Backslash),
-        b'.' => Err(PathError::DotSegment),
-        0..=0x1f | 0x7f => Err(PathError::Control),
-        b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => Err(PathError::Needless),
+        b'/' if !allowed.slash => Err(PathFault::Slash),
+        b'\\' if !allowed.backslash => Err(PathFault::Backslash),
+        b'.' => Err(PathFault::DotSegment),
+        0..=0x1f | 0x7f => Err(PathFault::Control),
+        b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => Err(PathFault::Needless),
         _ => Ok(()),
     }
 }
 
-/// A segment is what stands between slashes, or backslashes, up to its first `;`.
-fn check_segments(path: &str) -> Result<(), PathError> {
-    let dots = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
-    if path.split(['/', '\\']).any(dots) {
-        Err(PathError::DotSegment)
-    } else {
-        Ok(())
+/// Where a dot segment begins. A segment is what stands between slashes, or backslashes, up to its
+/// first `;`.
+fn dot_segment(path: &str) -> Option<usize> {
+    let mut at = 0;
+    for segment in path.split(['/', '\\']) {
+        if matches!(segment.split(';').next(), Some("." | "..")) {
+            return Some(at);
+        }
+        at += segment.len() + 1;
     }
+    None
 }
 
 /// Decodes again and again and looks for dot segments each time.
-fn check_deeper(path: &str) -> Result<(), PathError> {
+fn check_deeper(path: &str) -> Result<(), PathFault> {
     let mut text = Cow::Borrowed(path);
     for depth in 0..DEPTH {
         let decoded: Vec<u8> = percent_encoding::percent_decode(text.as_bytes()).collect();
@@ -209,13 +245,15 @@ fn check_deeper(path: &str) -> Result<(), PathError> {
         }
         let decoded = match String::from_utf8(decoded) {
             Ok(decoded) => decoded,
-            Err(_) if depth == 0 => return Err(PathError::Encoding),
+            Err(_) if depth == 0 => return Err(PathFault::Encoding),
             Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
         };
-        check_segments(&decoded)?;
+        if dot_segment(&decoded).is_some() {
+            return Err(PathFault::DotSegment);
+        }
         text = Cow::Owned(decoded);
     }
-    Err(PathError::Nested)
+    Err(PathFault::Nested)
 }
 
 #[cfg(test)]
@@ -247,45 +285,77 @@ mod tests {
     #[test]
     fn what_two_parsers_read_differently_is_refused() {
         for (path, error) in [
-            ("", PathError::Form),
-            ("*", PathError::Form),
-            ("a/b", PathError::Form),
-            ("//evil/x", PathError::DoubleSlash),
-            ("/.", PathError::DotSegment),
-            ("/a/../b", PathError::DotSegment),
-            ("/a/./b", PathError::DotSegment),
-            ("/a/..", PathError::DotSegment),
-            ("/a/..;/b", PathError::DotSegment),
-            ("/a/.;x=y/b", PathError::DotSegment),
-            ("/a/%2e%2e/b", PathError::DotSegment),
-            ("/a/.%2E/b", PathError::DotSegment),
-            ("/a%2eb", PathError::DotSegment),
-            ("/a/%252e%252e/b", PathError::DotSegment),
-            ("/a/..%252fb", PathError::DotSegment),
-            ("/a/..%255cb", PathError::DotSegment),
-            ("/a/%25252e./b", PathError::DotSegment),
-            ("/a/..%3B/b", PathError::DotSegment),
-            ("/a\\b", PathError::Backslash),
-            ("/a%5Cb", PathError::Backslash),
-            ("/a%00", PathError::Control),
-            ("/a%0d%0ab", PathError::Control),
-            ("/a%7f", PathError::Control),
-            ("/a\u{7f}", PathError::Control),
-            ("/a b", PathError::Control),
-            ("/a#b", PathError::Control),
-            ("/a%", PathError::Escape),
-            ("/a%4", PathError::Escape),
-            ("/a%u002e", PathError::Escape),
-            ("/a%+1", PathError::Escape),
-            ("/a%c0%ae", PathError::Encoding),
-            ("/a%e9", PathError::Encoding),
-            ("/a%ed%a0%80", PathError::Encoding),
-            ("/a%2Fb", PathError::Slash),
-            ("/%6fozie", PathError::Needless),
-            ("/a%5fb", PathError::Needless),
-            ("/%2525252525", PathError::Nested),
+            ("", PathFault::Form),
+            ("*", PathFault::Form),
+            ("a/b", PathFault::Form),
+            ("//evil/x", PathFault::DoubleSlash),
+            ("/.", PathFault::DotSegment),
+            ("/a/../b", PathFault::DotSegment),
+            ("/a/./b", PathFault::DotSegment),
+            ("/a/..", PathFault::DotSegment),
+            ("/a/..;/b", PathFault::DotSegment),
+            ("/a/.;x=y/b", PathFault::DotSegment),
+            ("/a/%2e%2e/b", PathFault::DotSegment),
+            ("/a/.%2E/b", PathFault::DotSegment),
+            ("/a%2eb", PathFault::DotSegment),
+            ("/a/%252e%252e/b", PathFault::DotSegment),
+            ("/a/..%252fb", PathFault::DotSegment),
+            ("/a/..%255cb", PathFault::DotSegment),
+            ("/a/%25252e./b", PathFault::DotSegment),
+            ("/a/..%3B/b", PathFault::DotSegment),
+            ("/a\\b", PathFault::Backslash),
+            ("/a%5Cb", PathFault::Backslash),
+            ("/a%00", PathFault::Control),
+            ("/a%0d%0ab", PathFault::Control),
+            ("/a%7f", PathFault::Control),
+            ("/a\u{7f}", PathFault::Control),
+            ("/a b", PathFault::Control),
+            ("/a#b", PathFault::Control),
+            ("/a%", PathFault::Escape),
+            ("/a%4", PathFault::Escape),
+            ("/a%u002e", PathFault::Escape),
+            ("/a%+1", PathFault::Escape),
+            ("/a%c0%ae", PathFault::Encoding),
+            ("/a%e9", PathFault::Encoding),
+            ("/a%ed%a0%80", PathFault::Encoding),
+            ("/a%2Fb", PathFault::Slash),
+            ("/%6fozie", PathFault::Needless),
+            ("/a%5fb", PathFault::Needless),
+            ("/%2525252525", PathFault::Nested),
         ] {
-            assert_eq!(check(path, Allowed::NOTHING), Err(error), "{path}");
+            assert_eq!(
+                check(path, Allowed::NOTHING).map_err(|e| e.fault),
+                Err(error),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_byte() {
+        for (path, text) in [
+            ("/a\\b", "a backslash at byte 2 of the path (`\\\\`)"),
+            ("/ab%5Cc", "a backslash at byte 3 of the path (`%5C`)"),
+            ("/a/../b", "a dot segment at byte 3 of the path (`..`)"),
+            ("/a%", "an invalid escape at byte 2 of the path (`%`)"),
+            (
+                "/a\u{7f}",
+                "a control byte, blank, `#` or `?` at byte 2 of the path (`\\x7f`)",
+            ),
+            (
+                "/x%2Fy",
+                "an escaped slash (allow_encoded_slash) at byte 2 of the path (`%2F`)",
+            ),
+            (
+                "//a",
+                "a path that begins with two slashes at byte 0 of the path (`/`)",
+            ),
+            ("", "not a path at byte 0 of the path (``)"),
+        ] {
+            assert_eq!(
+                check(path, Allowed::NOTHING).unwrap_err().describe(path),
+                text
+            );
         }
     }
 
@@ -296,9 +366,18 @@ mod tests {
             backslash: false,
         };
         assert_eq!(check("/t/row%2Fkey", allowed), Ok(()));
-        assert_eq!(check("/t/..%2Fkey", allowed), Err(PathError::DotSegment));
-        assert_eq!(check("/t/a%2F..", allowed), Err(PathError::DotSegment));
-        assert_eq!(check("/t/a%5Cb", allowed), Err(PathError::Backslash));
+        assert_eq!(
+            check("/t/..%2Fkey", allowed).unwrap_err().fault,
+            PathFault::DotSegment
+        );
+        assert_eq!(
+            check("/t/a%2F..", allowed).unwrap_err().fault,
+            PathFault::DotSegment
+        );
+        assert_eq!(
+            check("/t/a%5Cb", allowed).unwrap_err().fault,
+            PathFault::Backslash
+        );
     }
 
     #[test]
@@ -311,16 +390,17 @@ mod tests {
             assert_eq!(check(path, allowed), Ok(()), "{path}");
         }
         for (path, error) in [
-            ("/v1/a\\b", PathError::Backslash),
-            ("/v1/..%5Cb", PathError::DotSegment),
-            ("/v1/a%5C..", PathError::DotSegment),
-            ("/v1/a%5C.%5Cb", PathError::DotSegment),
-            ("/v1/a%5C..;x%5Cb", PathError::DotSegment),
-            ("/v1/a%5C%2e%2e", PathError::DotSegment),
-            ("/v1/a%5C%252e%252e", PathError::DotSegment),
-            ("/v1/a%5C%2Fb", PathError::Slash),
+            ("/v1/a\\b", PathFault::Backslash),
+            ("/v1/..%5Cb", PathFault::DotSegment),
+            ("/v1/a%5C..", PathFault::DotSegment),
+            ("/v1/a%5C.%5Cb", PathFault::DotSegment),
+            ("/v1/a%5C..;x%5Cb", PathFault::DotSegment),
+            ("/v1/a%5C%2e%2e", PathFault::DotSegment),
+            ("/v1/a%5C%252e%252e", PathFault::DotSegment),
+            ("/v1/a%5C%2Fb", PathFault::Slash),
         ] {
-            assert_eq!(check(path, allowed), Err(error), "{path}");
+            let found = check(path, allowed).map_err(|e| e.fault);
+            assert_eq!(found, Err(error), "{path}");
         }
     }
 
@@ -334,13 +414,14 @@ mod tests {
         assert_eq!(target(&Method::GET, &uri, Allowed::NOTHING), Ok(path));
         let uri: Uri = "*".parse().unwrap();
         let nothing = Allowed::NOTHING;
+        let form = Err(PathError {
+            fault: PathFault::Form,
+            at: 0,
+        });
         assert_eq!(target(&Method::OPTIONS, &uri, nothing), Ok(Target::Server));
-        assert_eq!(target(&Method::GET, &uri, nothing), Err(PathError::Form));
+        assert_eq!(target(&Method::GET, &uri, nothing), form);
         let uri: Uri = "gw:443".parse().unwrap();
-        assert_eq!(
-            target(&Method::CONNECT, &uri, nothing),
-            Err(PathError::Form)
-        );
+        assert_eq!(target(&Method::CONNECT, &uri, nothing), form);
     }
 
     #[test]
@@ -379,7 +460,13 @@ mod tests {
 
         #[test]
         fn any_text_is_checked(path in ".*") {
-            let _ = check(&path, Allowed { slash: true, backslash: true });
+            for allowed in [Allowed::NOTHING, Allowed { slash: true, backslash: true }] {
+                if let Err(error) = check(&path, allowed) {
+                    let text = error.describe(&path);
+                    prop_assert!(error.at <= path.len() && text.len() < 160, "{text}");
+                    prop_assert!(text.bytes().all(|byte| (b' '..0x7f).contains(&byte)), "{text}");
+                }
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use http::{HeaderValue, Method, Response, Version, header, request::Parts};
 use tower_http::request_id::RequestId;
 
+use super::{host::HostError, path::PathError};
 use crate::{
     body::Body,
     refusal::{
@@ -41,9 +42,61 @@ impl Asks {
     }
 }
 
+/// Why a request is refused, and what in it.
+#[derive(Debug)]
+pub struct Denied {
+    /// The reason.
+    pub refusal: Refusal,
+    /// What exactly, with bytes of the client.
+    pub detail: Option<String>,
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            detail: None,
+        }
+    }
+}
+
+impl From<HostError> for Denied {
+    fn from(error: HostError) -> Self {
+        Self {
+            refusal: error.into(),
+            detail: Some(error.to_string()),
+        }
+    }
+}
+
+impl Denied {
+    /// Of a path that does not pass.
+    pub fn path(error: PathError, path: &str) -> Self {
+        Self {
+            refusal: error.into(),
+            detail: Some(error.describe(path)),
+        }
+    }
+}
+
 /// The page, counted.
 pub fn response(refusal: Refusal, asks: &Asks, console: &str) -> Response<Body> {
+    denied(&refusal.into(), asks, console)
+}
+
+/// The page with what exactly was refused, counted.
+pub fn denied(denied: &Denied, asks: &Asks, console: &str) -> Response<Body> {
+    let Denied { refusal, detail } = denied;
+    let (refusal, detail) = (*refusal, detail.as_deref());
     refusal.count();
+    tracing::debug!(
+        target: "spnegate::gateway",
+        console,
+        reason = refusal.reason(),
+        detail,
+        setting = refusal.setting(),
+        "request refused"
+    );
     let text = |value: &'_ Option<HeaderValue>| -> Option<String> {
         value.as_ref()?.to_str().ok().map(str::to_owned)
     };
@@ -59,6 +112,7 @@ pub fn response(refusal: Refusal, asks: &Asks, console: &str) -> Response<Body> 
             unread: asks.unread,
             request_id: request_id.as_deref(),
             principal: None,
+            detail,
         },
     )
 }

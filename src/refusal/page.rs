@@ -77,6 +77,8 @@ fn json(refusal: Refusal, context: &Context<'_>) -> String {
             "message": refusal.sentence(),
             "console": context.console,
             "principal": context.principal,
+            "detail": context.detail,
+            "setting": refusal.setting(),
             "request_id": context.request_id,
         }
     });
@@ -85,6 +87,12 @@ fn json(refusal: Refusal, context: &Context<'_>) -> String {
 
 fn text(refusal: Refusal, context: &Context<'_>) -> String {
     let mut text = format!("{}\n", refusal.sentence());
+    if let Some(detail) = context.detail {
+        let _ = writeln!(text, "It is {}.", detail.escape_debug());
+    }
+    if let Some(key) = refusal.setting() {
+        let _ = writeln!(text, "The gateway's limit is its setting {key}.");
+    }
     if let Some(principal) = context.principal {
         let _ = writeln!(text, "You are {}.", principal.escape_debug());
     }
@@ -118,6 +126,12 @@ fn page(refusal: Refusal, context: &Context<'_>) -> Markup {
             }
             body {
                 h1 { (refusal.sentence()) }
+                @if let Some(detail) = context.detail {
+                    p { "It is " (detail) "." }
+                }
+                @if let Some(key) = refusal.setting() {
+                    p { "The gateway's limit is its setting " code { (key) } "." }
+                }
                 @if let Some(principal) = context.principal {
                     p { "You are " code { (principal) } "." }
                 }
@@ -187,6 +201,7 @@ mod tests {
             unread: false,
             request_id: Some("7f"),
             principal: None,
+            detail: None,
         }
     }
 
@@ -238,6 +253,20 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_is_told_with_its_key_and_what_is_refused_with_its_bytes() {
+        for format in [Format::Html, Format::Json, Format::Text] {
+            let (_, body) = rendered(Refusal::BackendTimeout, &context(format));
+            assert!(body.contains("timeouts.first_byte"), "{body}");
+            let context = Context {
+                detail: Some("a backslash at byte 2 of the path (`\\\\`)"),
+                ..context(format)
+            };
+            let (_, body) = rendered(Refusal::BadPath, &context);
+            assert!(body.contains("a backslash at byte 2"), "{body}");
+        }
+    }
+
+    #[test]
     fn json_is_json() {
         let (_, body) = rendered(Refusal::UserDenied, &context(Format::Json));
         let value: serde_json::Value = serde_json::from_str(&body).unwrap();
@@ -262,9 +291,11 @@ mod tests {
                 scheme: if tls { "https" } else { "http" },
                 principal: Some(&principal),
                 request_id: Some(&principal),
+                detail: Some(&principal),
                 ..context(Format::Html)
             };
             let plain = Context { authority: "h", principal: Some("p"), ..context };
+            let plain = Context { detail: Some("d"), ..plain };
             let count = |context: &Context<'_>, c: char| {
                 rendered(Refusal::LoginRequired, context).1.matches(c).count()
             };
@@ -277,11 +308,12 @@ mod tests {
         fn text_has_no_control_characters_of_the_client(host in "\\PC*\\p{Cc}\\PC*", name in "\\PC*\\p{Cc}") {
             let context = Context {
                 authority: &host, principal: Some(&name), request_id: Some(&name),
+                detail: Some(&name),
                 ..context(Format::Text)
             };
             let (_, body) = rendered(Refusal::LoginRequired, &context);
             prop_assert!(!body.contains(|c: char| c.is_control() && c != '\n'));
-            prop_assert_eq!(body.lines().count(), 7);
+            prop_assert_eq!(body.lines().count(), 8);
         }
     }
 }

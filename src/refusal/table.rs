@@ -4,6 +4,27 @@ use http::StatusCode;
 
 use super::Refusal;
 
+/// The limits that operators set, by the refusals of what is beyond them.
+pub(super) const SETTINGS: &[(Refusal, &str)] = &[
+    (Refusal::LoginTimeout, "timeouts.gss"),
+    (Refusal::HeadTimeout, "timeouts.head"),
+    (Refusal::BodyTimeout, "timeouts.body_idle"),
+    (Refusal::BackendTimeout, "timeouts.first_byte"),
+    (Refusal::BackendStalled, "timeouts.body_idle"),
+    (Refusal::NoActive, "timeouts.hold"),
+    (Refusal::QueueFull, "console.queue.length"),
+    (Refusal::QueueTimeout, "console.queue.timeout"),
+    (Refusal::NotReplayable, "console.retry.buffer"),
+    (
+        Refusal::RateLimited,
+        "server.requests_per_second_per_address",
+    ),
+    (
+        Refusal::TooManyConnections,
+        "server.max_connections_per_address",
+    ),
+];
+
 impl Refusal {
     /// Status, reason word, and one sentence for people.
     #[expect(clippy::too_many_lines, reason = "a table, one row a variant")]
@@ -291,6 +312,11 @@ impl Refusal {
                 S::GATEWAY_TIMEOUT,
                 "backend_timeout",
                 "The service behind the gateway did not answer in time.",
+            ),
+            Self::BackendStalled => (
+                S::GATEWAY_TIMEOUT,
+                "backend_stalled",
+                "The service behind the gateway began its answer and did not go on.",
             ),
             Self::BackendTls => (
                 S::BAD_GATEWAY,

@@ -316,7 +316,7 @@ impl Upstream {
             match Box::pin(self.prefix(&mut lease.connection)).await {
                 Ok(prefix) => Some(prefix),
                 Err(Unread::Broken) => return Ok(Tried::without_answer(Outcome::Broken)),
-                Err(Unread::TimedOut) => return Err(Refusal::BackendTimeout),
+                Err(Unread::TimedOut) => return Err(Refusal::BackendStalled),
             }
         } else {
             None

@@ -247,6 +247,10 @@ const CLAIMS: &[(Refusal, Proof)] = &[
         Here(failover::an_answer_that_does_not_come),
     ),
     (
+        Refusal::BackendStalled,
+        Here(failover::an_answer_that_does_not_go_on),
+    ),
+    (
         Refusal::BackendLogin,
         Here(backend_login::a_backend_that_refuses_the_login),
     ),

@@ -277,6 +277,26 @@ pub fn an_answer_that_does_not_come() {
     }
 }
 
+#[test]
+pub fn an_answer_that_does_not_go_on() {
+    let backend = backend().answers(|_| {
+        let head = "HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n{";
+        raw(head.as_bytes()).then(Then::Hang)
+    });
+    let gateway = gateway()
+        .console("namenode")
+        .backend(&backend)
+        .set("timeouts", "body_idle = \"300ms\"")
+        .run();
+    let answer = gateway.ask("GET /webhdfs/v1/x").by("alice").answer();
+    answer.is(Refusal::BackendStalled);
+    assert!(
+        answer.text().contains("timeouts.body_idle"),
+        "{}",
+        answer.text()
+    );
+}
+
 /// After a freeze two claim to be active: the one that became so later is asked.
 #[test]
 fn of_two_active_ones_the_later_is_asked() {

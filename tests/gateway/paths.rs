@@ -70,6 +70,42 @@ fn what_two_parsers_would_read_differently_reaches_nobody() {
 }
 
 #[test]
+fn a_refused_path_or_host_is_told_by_its_bytes() {
+    let backend = backend();
+    let gateway = generic(&backend);
+    for accept in ["text/html", "application/json", "*/*"] {
+        let ask = |target: &str, host: Option<&str>| {
+            let asking = gateway
+                .ask(&format!("GET {target}"))
+                .header("Accept", accept);
+            match host {
+                Some(host) => asking.host(Some(host)).answer(),
+                None => asking.answer(),
+            }
+        };
+        for (target, detail) in [
+            ("/a%5Cb", "a backslash at byte 2 of the path (`%5C`)"),
+            ("/a/../b", "a dot segment at byte 3 of the path (`..`)"),
+            (
+                "/a%2Fb",
+                "an escaped slash (allow_encoded_slash) at byte 2 of the path (`%2F`)",
+            ),
+        ] {
+            let answer = ask(target, None);
+            answer.is(Refusal::BadPath);
+            assert!(answer.text().contains(detail), "{}", answer.text());
+        }
+        let answer = ask("/a", Some("a@b"));
+        answer.is(Refusal::BadHost);
+        assert!(
+            answer.text().contains("a malformed host"),
+            "{}",
+            answer.text()
+        );
+    }
+}
+
+#[test]
 fn an_encoded_slash_passes_where_the_console_allows_it() {
     let backend = backend();
     let gateway = gateway()

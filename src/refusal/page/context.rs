@@ -33,6 +33,8 @@ pub struct Context<'a> {
     pub request_id: Option<&'a str>,
     /// The principal, where the client has proven who it is.
     pub principal: Option<&'a str>,
+    /// What in the request was refused; holds bytes of the client.
+    pub detail: Option<&'a str>,
 }
 
 // === impl Format ===
@@ -91,6 +93,7 @@ impl<'a> Context<'a> {
             unread: body && request.version() <= Version::HTTP_11,
             request_id: request_id.and_then(|id| id.header_value().to_str().ok()),
             principal: None,
+            detail: None,
         }
     }
 
