@@ -325,6 +325,11 @@ pub trait Kind: Debug + Send + Sync + 'static {
         false
     }
 
+    /// Whether clients can do little without the nodes that its answers lead to (`WebHDFS`).
+    fn sends_to_nodes(&self) -> bool {
+        false
+    }
+
     /// Whether the backend reads the body of such a request only to throw it away, so that a client
     /// which waits for `100 Continue` need not send it.
     fn discards_body(&self, asked: &Asked<'_>) -> bool {

@@ -16,6 +16,7 @@ use super::{
 };
 
 mod admin;
+mod allow;
 mod backend;
 mod backend_tls;
 mod balance;
@@ -52,6 +53,8 @@ pub fn parse(text: &str, file: &Path) -> Result<(Config, Vec<Warning>), Problems
 pub(super) struct Surroundings<'r> {
     directory: PathBuf,
     read_keytab: ReadKeytab<'r>,
+    /// Whether there is a group of this name; `None` where that cannot be said.
+    find_group: &'r dyn Fn(&str) -> Option<bool>,
 }
 
 impl Surroundings<'_> {
@@ -70,6 +73,7 @@ fn parse_with(
     let surroundings = Surroundings {
         directory,
         read_keytab,
+        find_group: &allow::find_group,
     };
     let (tree, errors) = DeTable::parse_recoverable(text);
     let report = Report::new(text);

@@ -122,6 +122,10 @@ impl Kind for NameNode {
         hadoop::is_webhdfs(asked)
     }
 
+    fn sends_to_nodes(&self) -> bool {
+        true
+    }
+
     fn discards_body(&self, asked: &Asked<'_>) -> bool {
         hadoop::is_first_step_of_write(asked)
     }

@@ -1,174 +1,46 @@
-//! `java.util.regex` on top of `fancy-regex`: what differs between the two is translated or refused,
-//! so that a rule copied from a cluster never means something else here.
+//! `java.util.regex` on top of `fancy-regex`.
 //!
-//! Line ends need no care: names with control characters never reach a rule.
-
-use std::fmt::Write as _;
+//! A pattern is read as Java reads it (`pattern`, `class`), and written in the engine's syntax with
+//! every class worked out (`set`, `write`). What the two engines, or two versions of Java, would
+//! read differently is refused, so that a rule copied from a cluster never means something else here.
+//! `integration/tests/names.rs` compares the result with Hadoop's own `KerberosName`.
 
 use fancy_regex::Regex;
 
-/// Why a pattern or replacement of a rule is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum PatternError {
-    /// It does not compile.
-    #[error("the regular expression does not compile: {0}")]
-    Syntax(#[from] Box<fancy_regex::Error>),
-    /// A construct of Java's that is not known here.
-    #[error("`{0}` is not supported in regular expressions here: write it out")]
-    Unsupported(Box<str>),
-    /// `$n` for a group that the pattern does not have, or `$` alone.
-    #[error(
-        "`$` in a replacement needs the number of a group of the pattern; write \\$ for a dollar"
-    )]
-    Group,
-    /// A backslash at the end of the replacement.
-    #[error("the replacement ends in a backslash")]
-    Backslash,
+mod class;
+mod error;
+mod lexer;
+pub(super) mod pattern;
+pub(super) mod set;
+mod write;
+
+pub use error::PatternError;
+use pattern::Pattern;
+
+/// A pattern that is ready for use.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    pub(super) regex: Regex,
+    pub(super) pattern: Pattern,
 }
 
 /// Compiles for `Matcher.matches`: the whole text.
-pub(super) fn compile_full(pattern: &str) -> Result<Regex, PatternError> {
-    regex(&format!(r"\A(?:{})\z", translate(pattern)?))
+pub(super) fn compile_full(pattern: &str) -> Result<Compiled, PatternError> {
+    compiled(pattern, r"\A(?:", r")\z")
 }
 
 /// Compiles for `Matcher.find`.
-pub(super) fn compile(pattern: &str) -> Result<Regex, PatternError> {
-    regex(&translate(pattern)?)
+pub(super) fn compile(pattern: &str) -> Result<Compiled, PatternError> {
+    compiled(pattern, "", "")
 }
 
-fn regex(pattern: &str) -> Result<Regex, PatternError> {
-    Regex::new(pattern).map_err(|e| PatternError::Syntax(Box::new(e)))
-}
-
-/// Rewrites a pattern of Java's in Rust's syntax.
-fn translate(pattern: &str) -> Result<String, PatternError> {
-    let mut out = String::with_capacity(pattern.len() + 16);
-    let mut rest = pattern;
-    let mut depth = 0_usize; // of character classes
-    while let Some(c) = rest.chars().next() {
-        let after = &rest[c.len_utf8()..];
-        rest = match c {
-            '\\' => escape(after, depth > 0, &mut out)?,
-            '[' => {
-                depth += 1;
-                let negated = after.strip_prefix('^');
-                out.push_str(if negated.is_some() { "[^" } else { "[" });
-                let inner = negated.unwrap_or(after);
-                // first in a class, `]` and `:` (a POSIX class in Rust) are themselves
-                match inner.chars().next() {
-                    Some(first @ (']' | ':')) => {
-                        out.push('\\');
-                        out.push(first);
-                        &inner[1..]
-                    }
-                    _ => inner,
-                }
-            }
-            ']' if depth > 0 => {
-                depth -= 1;
-                out.push(']');
-                after
-            }
-            // set operations of Rust's that Java does not have
-            '-' | '~' if depth > 0 && after.starts_with(c) => {
-                return Err(PatternError::Unsupported(format!("{c}{c}").into()));
-            }
-            '(' if depth == 0 => {
-                flags(after)?;
-                out.push('(');
-                after
-            }
-            other => {
-                out.push(other);
-                after
-            }
-        };
-    }
-    Ok(out)
-}
-
-/// Lets groups, look-around and `(?i)` pass.
-fn flags(after: &str) -> Result<(), PatternError> {
-    let known = ["?:", "?=", "?!", "?<", "?>", "?i)", "?i:"];
-    if after.starts_with('?') && !known.iter().any(|k| after.starts_with(k)) {
-        let shown: String = after.chars().take(3).collect();
-        return Err(PatternError::Unsupported(format!("({shown}").into()));
-    }
-    if after.starts_with('*') {
-        return Err(PatternError::Unsupported("(*".into()));
-    }
-    Ok(())
-}
-
-/// Translates what follows a backslash and returns the rest.
-fn escape<'p>(rest: &'p str, class: bool, out: &mut String) -> Result<&'p str, PatternError> {
-    let unsupported = |what: &str| PatternError::Unsupported(format!("\\{what}").into());
-    let Some(c) = rest.chars().next() else {
-        return Err(unsupported(""));
-    };
-    let after = &rest[c.len_utf8()..];
-    let literal = |out: &mut String, c: char| {
-        let _ = write!(out, "\\x{{{:X}}}", c as u32);
-    };
-    let set = |out: &mut String, members: &str, negated: bool| {
-        let _ = match (class, negated) {
-            (true, false) => write!(out, "{members}"),
-            (_, true) => write!(out, "[^{members}]"),
-            (false, false) => write!(out, "[{members}]"),
-        };
-    };
-    match c {
-        // Java's are ASCII
-        'd' | 'D' => set(out, "0-9", c == 'D'),
-        'w' | 'W' => set(out, "a-zA-Z0-9_", c == 'W'),
-        's' | 'S' => set(out, r"\x20\t\n\x0B\f\r", c == 'S'),
-        't' => literal(out, '\t'),
-        'n' => literal(out, '\n'),
-        'r' => literal(out, '\r'),
-        'f' => literal(out, '\u{c}'),
-        'a' => literal(out, '\u{7}'),
-        'e' => literal(out, '\u{1b}'),
-        'A' | 'b' | 'B' | 'z' | '1'..='9' if !class => {
-            out.push('\\');
-            out.push(c);
-        }
-        'Z' if !class => out.push_str(r"\z"),
-        'x' | 'u' => {
-            let digits = if c == 'x' { 2 } else { 4 };
-            let hex = after.get(..digits).ok_or_else(|| unsupported(rest))?;
-            let code = u32::from_str_radix(hex, 16).ok().and_then(char::from_u32);
-            literal(out, code.ok_or_else(|| unsupported(rest))?);
-            return Ok(&after[digits..]);
-        }
-        'Q' => {
-            let (quoted, after) = after.split_once("\\E").unwrap_or((after, ""));
-            quoted.chars().for_each(|c| literal(out, c));
-            return Ok(after);
-        }
-        'p' | 'P' => {
-            let property = after.strip_prefix('{').and_then(|a| a.split_once('}'));
-            let (name, after) = property.ok_or_else(|| unsupported(rest))?;
-            let members = match name {
-                "Lower" => "a-z",
-                "Upper" => "A-Z",
-                "Alpha" => "a-zA-Z",
-                "Digit" => "0-9",
-                "Alnum" => "a-zA-Z0-9",
-                "Punct" => r"\x21-\x2F\x3A-\x40\x5B-\x60\x7B-\x7E",
-                "Space" => r"\x20\t\n\x0B\f\r",
-                "L" | "Lu" | "Ll" | "N" | "Nd" | "P" | "S" | "Z" => {
-                    let _ = write!(out, "\\{c}{{{name}}}");
-                    return Ok(after);
-                }
-                other => return Err(unsupported(&format!("{c}{{{other}}}"))),
-            };
-            set(out, members, c == 'P');
-            return Ok(after);
-        }
-        c if !c.is_alphanumeric() => literal(out, c),
-        c => return Err(unsupported(c.encode_utf8(&mut [0; 4]))),
-    }
-    Ok(after)
+fn compiled(pattern: &str, before: &str, after: &str) -> Result<Compiled, PatternError> {
+    let pattern = Pattern::parse(pattern)?;
+    let mut text = before.to_owned();
+    pattern.node.write(&mut text);
+    text.push_str(after);
+    let regex = Regex::new(&text).map_err(|error| PatternError::Syntax(Box::new(error)))?;
+    Ok(Compiled { regex, pattern })
 }
 
 /// A replacement of `Matcher.replaceFirst` and `replaceAll`.
@@ -214,6 +86,14 @@ impl Replacement {
         Ok(Self(parts))
     }
 
+    /// Whether it writes a blank of its own.
+    pub(super) fn writes_blank(&self) -> bool {
+        self.0.iter().any(|part| match part {
+            Part::Text(c) => c.is_whitespace(),
+            Part::Group(_) => false,
+        })
+    }
+
     /// Replaces the first or all matches.
     ///
     /// Unlike Rust's own, Java's search finds an empty match right after another match:
@@ -255,33 +135,61 @@ impl Replacement {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn full(pattern: &str, text: &str) -> bool {
-        compile_full(pattern).unwrap().is_match(text).unwrap()
+        compile_full(pattern).unwrap().regex.is_match(text).unwrap()
+    }
+
+    fn refused(pattern: &str) -> bool {
+        compile(pattern).is_err()
     }
 
     #[test]
     fn classes_are_ascii_as_in_java() {
         assert!(full(r"\d+", "42") && !full(r"\d+", "٤٢"));
         assert!(full(r"\w+", "a_1") && !full(r"\w+", "é"));
+        assert!(full(r"\s", " ") && !full(r"\s", "\u{a0}"));
         assert!(full(r"[\w.-]+", "a.b-c") && !full(r"[\w.-]+", "a@b"));
         assert!(full(r"[^\d]+", "ab") && full(r"\D+", "ab") && full(r"[\D]+", "ab"));
         assert!(full(r"\p{Alpha}+", "ab") && !full(r"\p{Alpha}+", "é"));
+        assert!(full(r"[\p{Punct}&&[^@]]+", "!~") && !full(r"[\p{Punct}&&[^@]]+", "@"));
+    }
+
+    #[test]
+    fn a_posix_class_in_brackets_is_a_set_of_its_letters() {
+        assert!(full("[[:alpha:]]+", ":alpha:") && !full("[[:alpha:]]", "b"));
+        assert!(full("[^:alpha:]+", "bcd"));
+    }
+
+    #[test]
+    fn case_insensitive_means_ascii_letters() {
+        assert!(full("(?i)ALICE", "alice") && full("(?i)[a-c]+", "AbC"));
+        assert!(!full("(?i)k", "\u{212a}") && !full("(?i)[a-z]", "\u{17f}"));
+        assert!(!full("(?i)é", "É"));
+        // up to the end of the group, and over alternatives
+        assert!(full("(?:(?i)a|b)c", "Bc") && !full("(?:(?i)a|b)c", "BC"));
+        assert!(full("a(?i:b)c", "aBc") && !full("a(?i:b)c", "aBC"));
     }
 
     #[test]
     fn quoting_and_first_brackets_are_literal() {
         assert!(full(r"\Qa.b[c\E.*", "a.b[cd") && !full(r"\Qa.b\E", "axb"));
+        assert!(full(r"\Qab\E*", "abb") && full(r"[\Q^]\E]+", "^]") && full(r"a\\Qb", r"a\Qb"));
         assert!(full("[]a]+", "]a]") && full("[[:a]b]+", ":ab"));
         assert!(full("[a-z&&[^b]]", "c") && !full("[a-z&&[^b]]", "b"));
+        assert!(full("[a-z&&bc]", "c") && !full("[a-z&&bc]", "d"));
+        assert!(full("[a-]+", "a-") && full("[-a]+", "a-") && full("[--/]", "."));
+        assert!(full("[a&b]+", "&") && full("[ab[c-e]]+", "abcde"));
+        assert!(full("[a~~]+", "~") && full("]}", "]}"));
     }
 
     #[test]
     fn look_around_and_possessive_quantifiers_work() {
         assert!(full("(?!root).*", "alice") && !full("(?!root).*", "root"));
-        assert!(!full("a*+a", "aaa"));
-        assert!(full("(?i)ALICE", "alice"));
+        assert!(!full("a*+a", "aaa") && full("a*+b", "aab") && !full("a{1,3}+a", "aaa"));
     }
 
     #[test]
@@ -290,36 +198,99 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_from_java_is_refused() {
+    fn a_word_ends_where_java_says_for_ascii() {
+        assert!(full(r".*\bb\b.*", "a.b.c") && compile(r"\bb").unwrap().pattern.ascii_only);
+    }
+
+    #[test]
+    fn what_differs_from_java_or_between_its_versions_is_refused() {
         for pattern in [
             r"\h",
             r"\R",
             r"\K",
             r"\G",
+            r"\v",
+            r"\X",
+            r"\x+5",
+            r"\x{41}",
+            r"\012",
+            r"\cA",
+            r"\b{g}",
+            r"\p{IsGreek}",
+            r"\p{L}",
+            r"\pL",
+            r"(?i)\p{Lower}",
+            r"(?i)(a)\1",
+            r"(a\1)",
+            r"\1",
             "(?s).",
             "(?x) a",
-            "[a--b]",
-            r"\p{IsGreek}",
+            "(?u)a",
+            "(?m)^",
+            "(?<n>a)",
+            "(?#a)",
+            "(*a)",
+            "(?P<n>a)",
+            "[^a&&b]",
+            "[^a[b]]",
+            "[a&&b&&c]",
+            "[a&&]",
+            "[&&a]",
+            "[a&&b[c]]",
+            "(a*)*",
+            "(a|)+",
+            "(?:a?){2,}",
+            r"(a?)\1*",
         ] {
-            assert!(
-                matches!(compile(pattern), Err(PatternError::Unsupported(_))),
-                "{pattern}"
-            );
+            assert!(refused(pattern), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn what_java_refuses_is_refused() {
+        for pattern in [
+            "(", ")", "(a", "a)", "[", "[]", "[a", "[z-a]", "a**", "*", "a{", "a{x}", "a{2,1}",
+            "{1}", "a{2}{3}", "^*", "(?=a)*", "(?i)*", "+", "a|*", r"\", r"a\", r"\y", r"[\b]",
+            r"\E", r"[a-\d]",
+        ] {
+            assert!(refused(pattern), "{pattern}");
         }
     }
 
     #[test]
     fn replacements_read_groups_as_java_does() {
         let with = |pattern: &str, to: &str, text: &str| {
-            let from = compile(pattern).unwrap();
+            let from = compile(pattern).unwrap().regex;
             Replacement::parse(to, &from).map(|to| to.replace(&from, text, false).unwrap())
         };
         assert_eq!(with("(.)(.)", "$2$1", "ab").unwrap(), "ba");
         assert_eq!(with("(.)", "$12", "ab").unwrap(), "a2b");
+        assert_eq!(with("b", "<$0>", "abc").unwrap(), "a<b>c");
         assert_eq!(with("a", r"\$1", "a").unwrap(), "$1");
         assert_eq!(with("(x)?a", "<$1>", "a").unwrap(), "<>");
         assert!(matches!(with("a", "$1", "a"), Err(PatternError::Group)));
         assert!(matches!(with("a", "$", "a"), Err(PatternError::Group)));
+        assert!(matches!(with("a", "${n}", "a"), Err(PatternError::Group)));
         assert!(matches!(with("a", "\\", "a"), Err(PatternError::Backslash)));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_compiles_and_never_panics(
+            pattern in r"([abAZ019.^$|()*+?{}\[\]&:,~_ -]|\\.|\(\?[i:=!<>]|\[\^|&&|\{[0-9],?[0-9]?\}){0,12}",
+            any in ".{0,12}",
+            text in "[abAZ0@. ]{0,8}",
+        ) {
+            for pattern in [pattern, any] {
+                match compile(&pattern) {
+                    Ok(compiled) => { let _ = compiled.regex.is_match(&text); }
+                    // only look-behind, size and the like are for the engine to refuse
+                    Err(PatternError::Syntax(error)) => {
+                        prop_assert!(pattern.contains("(?<") || pattern.contains('{'), "{pattern} {error}");
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
     }
 }

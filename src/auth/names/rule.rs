@@ -1,6 +1,9 @@
 //! One rule of `auth_to_local`, as `KerberosName.ruleParser` reads it.
 
-use super::java::{self, PatternError, Replacement};
+use super::{
+    java::{self, Compiled, PatternError, Replacement},
+    plain,
+};
 
 /// A compiled rule.
 #[derive(Debug)]
@@ -14,9 +17,9 @@ pub(super) enum Rule {
 /// `RULE:[n:format](match)s/from/to/g/L`
 #[derive(Debug)]
 pub(super) struct Mapping {
-    components: usize,
-    format: Vec<Piece>,
-    full_match: Option<fancy_regex::Regex>,
+    pub(super) components: usize,
+    pub(super) format: Vec<Piece>,
+    pub(super) full_match: Option<Compiled>,
     substitution: Option<Substitution>,
     lower_case: bool,
 }
@@ -32,9 +35,25 @@ pub(super) enum Piece {
 /// `s/from/to/` with or without `g`.
 #[derive(Debug)]
 pub(super) struct Substitution {
-    from: fancy_regex::Regex,
+    from: Compiled,
     to: Replacement,
     all: bool,
+}
+
+/// A rule of an entry, with its text.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) text: Box<str>,
+    pub(super) rule: Result<Rule, RuleErrorKind>,
+}
+
+/// Why a rule gives no name, though it may fit.
+#[derive(Debug)]
+pub(super) enum Unapplied {
+    /// The engine gave up.
+    Regex(Box<fancy_regex::Error>),
+    /// Versions of Java differ in what the rule makes of this principal.
+    Ambiguous,
 }
 
 /// What is wrong with a rule.
@@ -66,33 +85,104 @@ pub enum RuleErrorKind {
     /// The second or third `/` is missing.
     #[error("a substitution is s/pattern/replacement/ and holds no other `/`")]
     Substitution,
-    /// Text after a complete rule; most often a `)` of a group.
+    /// A group or look-around in the match.
     #[error(
-        "unexpected text after the rule; Hadoop ends the regular expression at its first `)`, so \
-         groups cannot be used there: write several rules instead"
+        "Hadoop ends the regular expression at its first `)`, so groups cannot be used there: \
+         write several rules instead"
     )]
-    Trailing,
+    GroupInMatch,
+    /// A comma or semicolon between rules.
+    #[error("rules are separated by white space, or are entries of their own, not by `{0}`")]
+    Separator(char),
+    /// A blank before the match or the substitution.
+    #[error("a blank inside the rule: its parts follow each other without one")]
+    Blank,
+    /// Another letter than `g` and `L` after the substitution.
+    #[error("`{0}` is not a flag: a substitution ends in `/` or `/g`, a rule may end in `/L`")]
+    Flag(char),
+    /// A line end or another control character.
+    #[error("a control character inside the rule")]
+    Control,
+    /// Other text after a complete rule.
+    #[error("unexpected `{0}` after the end of the rule")]
+    Trailing(Box<str>),
     /// A regular expression does not compile.
     #[error(transparent)]
     Pattern(#[from] PatternError),
 }
 
-/// Reads all rules of an entry, white space between them.
-pub(super) fn parse_all(entry: &str) -> Result<Vec<Rule>, RuleErrorKind> {
+/// Reads all rules of an entry, white space between them; goes on after one that is broken.
+pub(super) fn parse_all(entry: &str) -> Vec<Read> {
     let mut rules = Vec::new();
-    let mut rest = entry.trim();
-    while !rest.is_empty() {
-        let (rule, after) = parse(rest).map_err(|kind| match kind {
-            RuleErrorKind::NotARule if !rules.is_empty() => RuleErrorKind::Trailing,
-            other => other,
-        })?;
-        rules.push(rule);
-        rest = after.trim_start();
+    let mut rest = entry.trim_matches(is_space);
+    loop {
+        let (rule, mut after) = match parse(rest) {
+            Ok((rule, after)) => (trailing(after).map_or(Ok(rule), Err), after),
+            Err(kind) => (Err(kind), rest),
+        };
+        if rule.is_err() {
+            after = next_rule(after);
+        }
+        let text = rest[..rest.len() - after.len()].trim_matches(is_space);
+        rules.push(Read {
+            text: text.into(),
+            rule,
+        });
+        rest = after.trim_start_matches(is_space);
+        if rest.is_empty() {
+            return rules;
+        }
     }
-    if rules.is_empty() {
-        return Err(RuleErrorKind::NotARule);
+}
+
+/// Java's `\s`.
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t'..='\r')
+}
+
+/// Where the next rule seems to begin.
+fn next_rule(text: &str) -> &str {
+    let begins = |at: &usize| {
+        let rest = &text[*at..];
+        rest.starts_with(is_space)
+            && ["RULE:", "DEFAULT"]
+                .iter()
+                .any(|word| rest.trim_start_matches(is_space).starts_with(word))
+    };
+    let at = text.char_indices().map(|(at, _)| at).find(begins);
+    &text[at.unwrap_or(text.len())..]
+}
+
+/// What is wrong with the text after a rule, unless it is the next one.
+fn trailing(after: &str) -> Option<RuleErrorKind> {
+    let rest = after.trim_start_matches(is_space);
+    // Hadoop wants no white space between rules
+    let next = ["RULE:[", "DEFAULT"]
+        .iter()
+        .any(|word| rest.starts_with(word));
+    if rest.is_empty() || next {
+        return None;
     }
-    Ok(rules)
+    let first = rest.chars().next()?;
+    Some(match first {
+        ',' | ';' => RuleErrorKind::Separator(first),
+        '(' | 's' | '/' if rest.len() < after.len() => RuleErrorKind::Blank,
+        _ if rest.split(is_space).next()?.contains(')') => RuleErrorKind::GroupInMatch,
+        's' if rest.starts_with("s/") => RuleErrorKind::Substitution,
+        first if rest.len() == after.len() && first.is_ascii_alphabetic() => {
+            RuleErrorKind::Flag(first)
+        }
+        _ if rest.len() < after.len() => RuleErrorKind::NotARule,
+        _ => RuleErrorKind::Trailing(shortened(rest, 20)),
+    })
+}
+
+/// The beginning of a text, for a message.
+pub(super) fn shortened(text: &str, most: usize) -> Box<str> {
+    match text.char_indices().nth(most) {
+        Some((at, _)) => format!("{}…", &text[..at]).into(),
+        None => text.into(),
+    }
 }
 
 /// Reads one rule off the front.
@@ -111,7 +201,10 @@ fn parse(text: &str) -> Result<(Rule, &str), RuleErrorKind> {
     let mut full_match = None;
     if let Some(inner) = rest.strip_prefix('(') {
         let (pattern, after) = inner.split_once(')').ok_or(RuleErrorKind::Match)?;
-        full_match = Some(java::compile_full(pattern)?);
+        full_match = Some(java::compile_full(pattern).map_err(|error| match error {
+            PatternError::OpenGroup | PatternError::Flags(_) => RuleErrorKind::GroupInMatch,
+            other => RuleErrorKind::Pattern(other),
+        })?);
         rest = after;
     }
     let mut substitution = None;
@@ -121,12 +214,15 @@ fn parse(text: &str) -> Result<(Rule, &str), RuleErrorKind> {
             return Err(RuleErrorKind::Substitution);
         };
         let from = java::compile(from)?;
-        let to = Replacement::parse(to, &from)?;
+        let to = Replacement::parse(to, &from.regex)?;
         let (all, after) = flag(after, 'g');
         substitution = Some(Substitution { from, to, all });
         rest = after;
     }
     let (lower_case, rest) = suffix(rest);
+    if text[..text.len() - rest.len()].contains(char::is_control) {
+        return Err(RuleErrorKind::Control);
+    }
     let rule = Mapping {
         components,
         format,
@@ -147,7 +243,7 @@ fn flag(text: &str, flag: char) -> (bool, &str) {
         .map_or((false, text), |rest| (true, rest))
 }
 
-fn parse_format(text: &str, components: usize) -> Result<Vec<Piece>, RuleErrorKind> {
+pub(super) fn parse_format(text: &str, components: usize) -> Result<Vec<Piece>, RuleErrorKind> {
     let mut parts = text.split('$');
     let mut pieces = vec![Piece::Text(parts.next().unwrap_or_default().to_owned())];
     for part in parts {
@@ -173,11 +269,10 @@ impl Rule {
         parts: &[String],
         realm: &str,
         default_realm: &str,
-    ) -> Result<Option<String>, fancy_regex::Error> {
+    ) -> Result<Option<String>, Unapplied> {
         let mapping = match self {
-            // KerberosName takes the first of two components as well; more never get here in Hadoop
             Self::Default => {
-                let fits = realm == default_realm && parts.len() <= 2;
+                let fits = realm == default_realm;
                 return Ok(parts.first().filter(|_| fits).cloned());
             }
             Self::Mapping(mapping) => mapping,
@@ -193,19 +288,48 @@ impl Rule {
                 Piece::Reference(n) => name.push_str(&parts[n - 1]),
             }
         }
-        if let Some(regex) = &mapping.full_match
-            && !regex.is_match(&name)?
+        mapping.finish(name)
+    }
+}
+
+impl Mapping {
+    /// The name, of what the format makes.
+    pub(super) fn finish(&self, mut name: String) -> Result<Option<String>, Unapplied> {
+        let from = self.substitution.as_ref().map(|s| &s.from);
+        let compiled = self.full_match.iter().chain(from);
+        if !name.is_ascii() && compiled.clone().any(|c| c.pattern.ascii_only) {
+            return Err(Unapplied::Ambiguous);
+        }
+        if let Some(full_match) = &self.full_match
+            && !full_match.regex.is_match(&name)?
         {
             return Ok(None);
         }
-        if let Some(Substitution { from, to, all }) = &mapping.substitution {
-            name = to.replace(from, &name, *all)?;
+        if let Some(Substitution { from, to, all }) = &self.substitution {
+            name = to.replace(&from.regex, &name, *all)?;
         }
-        Ok(Some(if mapping.lower_case {
-            name.to_lowercase()
-        } else {
-            name
-        }))
+        if self.lower_case {
+            name = plain::lower_case(&name).ok_or(Unapplied::Ambiguous)?;
+        }
+        Ok(Some(name))
+    }
+
+    /// Whether the rule itself writes a blank into names.
+    pub(super) fn writes_blank(&self) -> bool {
+        let of_format = self.format.iter().any(|piece| match piece {
+            Piece::Text(text) => text.contains(char::is_whitespace),
+            Piece::Reference(_) => false,
+        });
+        match &self.substitution {
+            Some(substitution) => substitution.to.writes_blank(),
+            None => of_format,
+        }
+    }
+}
+
+impl From<fancy_regex::Error> for Unapplied {
+    fn from(error: fancy_regex::Error) -> Self {
+        Self::Regex(Box::new(error))
     }
 }
 
@@ -213,38 +337,72 @@ impl Rule {
 mod tests {
     use super::*;
 
+    fn kind(text: &str) -> RuleErrorKind {
+        let broken = parse_all(text).into_iter().find_map(|read| read.rule.err());
+        broken.unwrap()
+    }
+
     #[test]
-    fn a_group_in_the_match_is_refused_with_words_about_groups() {
-        // Hadoop: `[^)]*` ends at the first parenthesis
-        let refused = parse_all("RULE:[1:$1@$0](.*@A|B)x)s/@.*//");
-        assert!(
-            matches!(refused, Err(RuleErrorKind::Trailing)),
-            "{refused:?}"
-        );
+    fn groups_in_the_match_are_refused_with_words_about_groups() {
+        for rule in [
+            "RULE:[1:$1@$0](.*@(A|B))s/@.*//",
+            "RULE:[1:$1]((?!root).*)",
+            "RULE:[1:$1](a)b)",
+            "RULE:[1:$1]((?i)alice)",
+        ] {
+            let kind = kind(rule);
+            assert!(
+                matches!(kind, RuleErrorKind::GroupInMatch),
+                "{rule}: {kind}"
+            );
+        }
     }
 
     #[test]
     fn each_mistake_has_its_word() {
-        let kind = |text: &str| parse_all(text).unwrap_err();
-        assert!(matches!(kind(""), RuleErrorKind::NotARule));
-        assert!(matches!(kind("default"), RuleErrorKind::NotARule));
-        assert!(matches!(kind("RULE:[:$1]"), RuleErrorKind::Components));
-        assert!(matches!(kind("RULE:[+1:$1]"), RuleErrorKind::Components));
-        assert!(matches!(kind("RULE:[1:$1"), RuleErrorKind::Format));
-        assert!(matches!(kind("RULE:[1:$]"), RuleErrorKind::Reference));
+        use RuleErrorKind as Kind;
+        assert!(matches!(kind(""), Kind::NotARule));
+        assert!(matches!(kind("default"), Kind::NotARule));
+        assert!(matches!(kind("RULE:[:$1]"), Kind::Components));
+        assert!(matches!(kind("RULE:[+1:$1]"), Kind::Components));
+        assert!(matches!(kind("RULE:[1:$1"), Kind::Format));
+        assert!(matches!(kind("RULE:[1:$]"), Kind::Reference));
+        assert!(matches!(kind("RULE:[1:$3]"), Kind::ReferenceRange { .. }));
+        assert!(matches!(kind("RULE:[1:$1](a"), Kind::Match));
+        assert!(matches!(kind("RULE:[1:$1]s/a/b"), Kind::Substitution));
+        assert!(matches!(kind("RULE:[1:$1]s/a/$1/"), Kind::Pattern(_)));
+        assert!(matches!(kind("RULE:[1:$1](a\nb)"), Kind::Control));
         assert!(matches!(
-            kind("RULE:[1:$3]"),
-            RuleErrorKind::ReferenceRange { .. }
+            kind(r"RULE:[1:$1](\T.*)s/a/b/"),
+            Kind::Pattern(PatternError::Unsupported(_))
         ));
-        assert!(matches!(kind("RULE:[1:$1](a"), RuleErrorKind::Match));
+        assert!(matches!(kind("RULE:[1:$1],DEFAULT"), Kind::Separator(',')));
+        assert!(matches!(kind("RULE:[1:$1], DEFAULT"), Kind::Separator(',')));
+        assert!(matches!(kind("RULE:[1:$1] (a)s/a/b/"), Kind::Blank));
+        assert!(matches!(kind("RULE:[1:$1](a) s/a/b/"), Kind::Blank));
+        assert!(matches!(kind("RULE:[1:$1]s/a/b/ /L"), Kind::Blank));
+        assert!(matches!(kind("RULE:[1:$1]s/a/b/i"), Kind::Flag('i')));
+        assert!(matches!(kind(r"RULE:[1:$1]s/a/b/\T"), Kind::Trailing(_)));
+        assert!(matches!(kind("DEFAULT x"), Kind::NotARule));
         assert!(matches!(
-            kind("RULE:[1:$1]s/a/b"),
-            RuleErrorKind::Substitution
+            kind("RULE:[1:$1]\u{a0}DEFAULT"),
+            Kind::Trailing(_)
         ));
-        assert!(matches!(
-            kind("RULE:[1:$1]s/a/$1/"),
-            RuleErrorKind::Pattern(_)
-        ));
-        assert!(matches!(kind("DEFAULT x"), RuleErrorKind::Trailing));
+    }
+
+    #[test]
+    fn a_broken_rule_hides_no_other_and_has_its_own_text() {
+        let read = parse_all("RULE:[1:$1],\n DEFAULT RULE:[2:$9] DEFAULTRULE:[1:$1]/L");
+        let texts: Vec<&str> = read.iter().map(|read| &*read.text).collect();
+        let wanted = [
+            "RULE:[1:$1],",
+            "DEFAULT",
+            "RULE:[2:$9]",
+            "DEFAULT",
+            "RULE:[1:$1]/L",
+        ];
+        assert_eq!(texts, wanted);
+        let broken: Vec<bool> = read.iter().map(|read| read.rule.is_err()).collect();
+        assert_eq!(broken, [true, false, true, false, false]);
     }
 }

@@ -4,13 +4,13 @@ use std::{net::SocketAddr, sync::Arc};
 
 use super::{
     super::{
-        Allow, BackendConfig, Console, Forwarded, IdentityMode,
-        problem::{ConsoleFault, ValueFault},
+        BackendConfig, Console, Forwarded, IdentityMode,
+        problem::{Concern, ConsoleFault, ValueFault},
         schema,
         tree::{Node, Table},
     },
-    Surroundings, backend, backend_tls, balance, hosts, identity, kerberos, name, nodes, sources,
-    tls,
+    Surroundings, allow, backend, backend_tls, balance, hosts, identity, kerberos, name, nodes,
+    sources, tls,
 };
 use crate::{
     identity::cookies,
@@ -68,7 +68,38 @@ pub(super) fn check_all<'a>(
         let name = name.unwrap_or_else(|| node.key().into());
         consoles.push(check(&table, name, kerberos, surroundings));
     }
+    shared_power(&consoles, kerberos);
     consoles
+}
+
+/// Warns of `service` consoles whose users act as a principal that may act for others.
+fn shared_power(consoles: &[Checked<'_>], kerberos: &kerberos::Checked) {
+    let principal = |backend: &BackendConfig| {
+        let own = backend.principal.as_ref();
+        own.or(kerberos.principal.as_ref()).cloned()
+    };
+    let of = |identity: IdentityMode| {
+        let consoles = consoles.iter();
+        consoles.filter(move |checked| checked.console.identity == identity)
+    };
+    for checked in of(IdentityMode::Service) {
+        let mut all = checked.backends.iter().zip(&checked.console.backends);
+        let shared = all.find_map(|(node, backend)| {
+            let mine = principal(backend)?;
+            let same = |other: &&Checked<'_>| {
+                let mut theirs = other.console.backends.iter().map(principal);
+                theirs.any(|theirs| theirs.as_ref() == Some(&mine))
+            };
+            let other = of(IdentityMode::DoAs).find(same)?;
+            Some((node, mine, &other.console.name))
+        });
+        if let Some((node, principal, console)) = shared {
+            node.warning(Concern::SharedPower {
+                principal: principal.to_string(),
+                console: console.to_string(),
+            });
+        }
+    }
 }
 
 fn check<'a>(
@@ -122,8 +153,8 @@ fn check<'a>(
         queue: balance::queue(table),
         probe: balance::probe(table),
         identity: identity.unwrap_or(IdentityMode::Service),
-        becomes: identity::becomes(table, kind),
-        allow: allow(table),
+        becomes: identity::becomes(table, kind, kerberos),
+        allow: allow::allow(table, kerberos, surroundings),
         node_trust: table.get("nodes").and_then(|node| {
             let by_tls = backend_tls.is_some() || backends.iter().any(|b| b.tls.is_some());
             by_tls.then(|| backend_tls::resolve(&node, None, backend_tls.as_ref()).trust)
@@ -229,26 +260,4 @@ fn redirect_from<'a>(table: &Table<'a>) -> Vec<(Node<'a>, SocketAddr)> {
         node.problem(ConsoleFault::RedirectWithoutTls);
     }
     addresses(&node, NEED_LISTEN)
-}
-
-fn allow(console: &Table<'_>) -> Option<Allow> {
-    let table = console.table("allow", &schema::ALLOW)?;
-    let names = |name| -> Vec<Arc<str>> {
-        let list = table
-            .get(name)
-            .and_then(|node| node.list())
-            .unwrap_or_default();
-        list.iter()
-            .filter_map(|node| node.text().map(Arc::from))
-            .collect()
-    };
-    let allow = Allow {
-        users: names("users"),
-        groups: names("groups"),
-    };
-    let empty = |name| table.get(name).is_none_or(|node| node.is_empty_list());
-    if empty("users") && empty("groups") {
-        console.problem_at("allow", ConsoleFault::AllowsNobody);
-    }
-    Some(allow)
 }

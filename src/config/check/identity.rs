@@ -8,6 +8,7 @@ use super::super::{
     schema,
     tree::{Node, Table},
 };
+use super::{allow, kerberos::Checked};
 use crate::kinds::{Kind, UserField};
 
 const NEED_IDENTITY: &str = "Say who the backends see: \"service\" (the gateway; nothing changes on the cluster), \"doas\" \
@@ -58,7 +59,11 @@ fn suits(node: &Node<'_>, identity: IdentityMode, kind: &dyn Kind) {
 }
 
 /// `console.become`
-pub(super) fn becomes(table: &Table<'_>, kind: Option<&'static dyn Kind>) -> Becomes {
+pub(super) fn becomes(
+    table: &Table<'_>,
+    kind: Option<&'static dyn Kind>,
+    kerberos: &Checked,
+) -> Becomes {
     let Some(node) = table.get("become") else {
         return Becomes::default();
     };
@@ -67,12 +72,15 @@ pub(super) fn becomes(table: &Table<'_>, kind: Option<&'static dyn Kind>) -> Bec
         node.problem(ConsoleFault::BecomeUnsupported);
     }
     let entries = node.list().unwrap_or_default();
+    let entry = |node: &Node<'_>| entry(node, kerberos);
     Becomes(entries.iter().filter_map(entry).collect())
 }
 
-fn entry(node: &Node<'_>) -> Option<Become> {
+fn entry(node: &Node<'_>, kerberos: &Checked) -> Option<Become> {
     let table = node.table(&schema::BECOME)?;
-    let user = table.require("user", NEED_USER)?.text()?.into();
+    let user = table.require("user", NEED_USER)?;
+    allow::user(&user, kerberos);
+    let user = user.text()?.into();
     let names = table.require("as", NEED_USER)?.list()?;
     let as_users: Vec<Arc<str>> = names
         .iter()

@@ -13,7 +13,7 @@ use super::{
     keytab::{self, Keytab},
 };
 use crate::{
-    auth::names::{AuthToLocal, Mechanism},
+    auth::names::{AuthToLocal, Mechanism, RuleError},
     gss::{Principal, PrincipalError},
 };
 
@@ -192,7 +192,8 @@ fn auth_to_local(table: &Table<'_>, realm: &str) -> Option<Arc<AuthToLocal>> {
     let mechanisms = [("hadoop", Mechanism::Hadoop), ("mit", Mechanism::Mit)];
     let mechanism = table
         .get("auth_to_local_mechanism")
-        .and_then(|node| node.word(&mechanisms, &[]))
+        // as Hadoop reads it
+        .and_then(|node| node.word_in_any_case(&mechanisms))
         .unwrap_or_default();
     let nodes = table
         .get("auth_to_local")
@@ -203,11 +204,33 @@ fn auth_to_local(table: &Table<'_>, realm: &str) -> Option<Arc<AuthToLocal>> {
         .map(|node| node.text().unwrap_or_default())
         .collect();
     match AuthToLocal::compile(&rules, mechanism, realm) {
-        Ok(compiled) => Some(Arc::new(compiled)),
+        Ok(compiled) => {
+            for (entry, number, text, remark) in compiled.review() {
+                if let Some(node) = nodes.get(entry) {
+                    let rule = text.into();
+                    node.warning(Concern::Rule {
+                        number,
+                        rule,
+                        remark,
+                    });
+                }
+            }
+            Some(Arc::new(compiled))
+        }
         Err(errors) => {
             for error in errors {
-                if let Some(node) = nodes.get(error.index) {
-                    node.problem(KerberosFault::Rule { source: error.kind });
+                let RuleError {
+                    entry,
+                    number,
+                    text,
+                    kind: source,
+                } = error;
+                if let Some(node) = nodes.get(entry) {
+                    node.problem(KerberosFault::Rule {
+                        number,
+                        text,
+                        source,
+                    });
                 }
             }
             None

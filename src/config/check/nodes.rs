@@ -23,6 +23,10 @@ pub(super) fn check(
     console: &Table<'_>,
     kind: Option<&'static dyn Kind>,
 ) -> (Option<Nodes>, NodeLogin) {
+    let named = console.get("nodes").is_some();
+    if !named && kind.is_some_and(<dyn Kind>::sends_to_nodes) {
+        console.warning_at("nodes", Concern::NoNodes);
+    }
     let Some(table) = console.table("nodes", &schema::NODES) else {
         return (None, NodeLogin::default());
     };

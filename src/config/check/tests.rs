@@ -47,6 +47,14 @@ pub(super) fn check(text: &str) -> Result<(Config, Vec<Warning>), Problems> {
     parse_with(text, Path::new("dir/spnegate.toml"), &keytab)
 }
 
+/// `key: concern` of each warning but that of the missing secret.
+fn warnings(text: &str) -> Vec<String> {
+    let (_, warnings) = check(text).unwrap();
+    let line = |w: &Warning| format!("{}: {}", w.place.key, w.concern);
+    let all = warnings.iter().map(line);
+    all.filter(|line| !line.starts_with("session: ")).collect()
+}
+
 /// `line: key: fault` of each problem.
 pub(super) fn problems(text: &str) -> Vec<String> {
     let Err(problems) = check(text) else {
@@ -335,13 +343,143 @@ fn broken_rules_are_named_one_by_one() {
     let found = problems(&with("[[console]]", rules));
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(
-        found[0].starts_with("6: kerberos.auth_to_local[0]: not a rule: "),
+        found[0].starts_with("6: kerberos.auth_to_local[0]: rule 1 `"),
         "{found:?}"
     );
     assert!(
-        found[1].starts_with("6: kerberos.auth_to_local[2]: not a rule: "),
+        found[1].starts_with("6: kerberos.auth_to_local[2]: rule 3 `"),
         "{found:?}"
     );
+}
+
+#[test]
+fn each_broken_rule_of_an_entry_is_named_by_number_and_text() {
+    let rules =
+        r"auth_to_local = ['DEFAULT RULE:[1:$1],RULE:[2:$1] RULE:[1:$9]', 'RULE:[1:$1] (a)']";
+    let found = problems(&with("[[console]]", &format!("{rules}\n[[console]]")));
+    let wanted = [
+        "kerberos.auth_to_local[0]: rule 2 `RULE:[1:$1],RULE:[2:$1]`: rules are separated by white \
+         space, or are entries of their own, not by `,`",
+        "kerberos.auth_to_local[0]: rule 3 `RULE:[1:$9]`: $9 in the format, but the rule is for 1 \
+         component(s)",
+        "kerberos.auth_to_local[1]: rule 4 `RULE:[1:$1] (a)`: a blank inside the rule: its parts \
+         follow each other without one",
+    ];
+    let found: Vec<&str> = found
+        .iter()
+        .filter_map(|line| line.split_once(": "))
+        .map(|l| l.1)
+        .collect();
+    assert_eq!(found, wanted);
+}
+
+#[test]
+fn rules_that_cannot_be_meant_are_warned_of() {
+    let rules = r"auth_to_local = ['RULE:[1:$1](.*@EXAMPLE.COM)s/@.*//', 'RULE:[2:$1]s/a/ /', 'RULE:[1:$1] DEFAULT']";
+    let found = warnings(&with("[[console]]", &format!("{rules}\n[[console]]")));
+    assert_eq!(found.len(), 4, "{found:?}");
+    let begin = |text: &str, of: usize| assert!(found[of].starts_with(text), "{found:?}");
+    begin(
+        "kerberos.auth_to_local[0]: rule 1 `RULE:[1:$1](.*@EXAMPLE.COM)s/@.*//` never applies",
+        0,
+    );
+    begin(
+        "kerberos.auth_to_local[1]: rule 2 `RULE:[2:$1]s/a/ /` writes a blank into the name",
+        1,
+    );
+    begin(
+        "kerberos.auth_to_local[2]: rule 3 `RULE:[1:$1]` gives users of every trusted realm",
+        2,
+    );
+    begin(
+        "kerberos.auth_to_local[2]: rule 4 `DEFAULT` never applies: rule 3 takes",
+        3,
+    );
+}
+
+#[test]
+fn the_mechanism_is_read_in_any_case_as_hadoop_does() {
+    for (word, can_be) in [
+        ("MIT", true),
+        ("Mit", true),
+        ("HADOOP", false),
+        ("hadoop", false),
+    ] {
+        let text = with(
+            "[[console]]",
+            &format!("auth_to_local_mechanism = \"{word}\"\n[[console]]"),
+        );
+        let (config, _) = check(&text).unwrap();
+        assert_eq!(
+            config.kerberos.auth_to_local.can_be("alice@CORP"),
+            can_be,
+            "{word}"
+        );
+    }
+    assert_eq!(
+        problems(&with(
+            "[[console]]",
+            "auth_to_local_mechanism = \"heimdal\"\n[[console]]"
+        ))
+        .len(),
+        1
+    );
+}
+
+#[test]
+fn a_name_that_nobody_has_and_a_group_that_is_not_there_are_warned_of() {
+    let allow = "allow = { users = [\"alice\", \"bob@EXAMPLE.COM\", \"carol \"], \
+                 groups = [\"root\", \"no-such-group\"] }\nidentity";
+    let found = warnings(&with("identity", allow));
+    let key = |n: usize| found[n].split(": ").next().unwrap();
+    assert_eq!(found.len(), 3, "{found:?}");
+    let wanted = [
+        "console[0].allow.users[1]",
+        "console[0].allow.users[2]",
+        "console[0].allow.groups[1]",
+    ];
+    assert_eq!([key(0), key(1), key(2)], wanted);
+    // principals are names where they need no rule
+    let mit = with(
+        "identity",
+        "allow = { users = [\"bob@EXAMPLE.COM\"] }\nidentity",
+    );
+    let mit = mit.replace(
+        "[[console]]",
+        "auth_to_local_mechanism = \"mit\"\n[[console]]",
+    );
+    assert_eq!(warnings(&mit), [""; 0]);
+}
+
+#[test]
+fn a_namenode_without_nodes_is_warned_of() {
+    let namenode = with("kind = \"generic\"", "kind = \"namenode\"");
+    assert!(warnings(&namenode)[0].starts_with("console[0].nodes: without `nodes`"));
+    let nodes = namenode + "nodes = { hosts = [\"*.example.com\"], ports = [9864] }\n";
+    assert_eq!(warnings(&nodes), [""; 0]);
+}
+
+#[test]
+fn a_service_console_with_the_principal_of_a_doas_console_is_warned_of() {
+    let doas = "[[console]]\nname = \"rm\"\nkind = \"resourcemanager\"\nlisten = \"127.0.0.1:8088\"\n\
+                backends = [\"http://rm1.example.com:8088\"]\nidentity = \"doas\"\n";
+    let both = format!("{GOOD}{doas}");
+    let found = warnings(&both);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let begin = "console[0].backends[0]: everybody who may use this console is \
+                 spnegate/proxy.example.com@EXAMPLE.COM there";
+    assert!(
+        found[0].starts_with(begin) && found[0].contains("`rm`"),
+        "{found:?}"
+    );
+    let own = "{ url = \"http://nn1.example.com:50070\", principal = \"HTTP/door.example.com@EXAMPLE.COM\" }";
+    let apart = both.replacen("\"http://NN1.example.com:50070\"", own, 1);
+    let apart = apart.replacen(
+        "spn = \"HTTP/nn2",
+        "principal = \"HTTP/door.example.com@EXAMPLE.COM\", spn = \"HTTP/nn2",
+        1,
+    );
+    assert_eq!(warnings(&apart), [""; 0]);
 }
 
 #[test]

@@ -25,8 +25,12 @@ pub enum KerberosFault {
         text: String,
     },
     /// A rule of `auth_to_local` that does not compile.
-    #[error("not a rule: {source}")]
+    #[error("rule {number} `{text}`: {source}")]
     Rule {
+        /// Which of all rules, from 1.
+        number: usize,
+        /// The rule, shortened.
+        text: Box<str>,
         /// What is wrong with it.
         source: RuleErrorKind,
     },

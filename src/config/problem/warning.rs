@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use crate::auth::names::Remark;
+
 /// A warning: what, why it matters, what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Concern {
@@ -110,6 +112,53 @@ pub enum Concern {
         other: String,
         /// Where both are served.
         listen: SocketAddr,
+    },
+    /// A rule of `auth_to_local` that may not do what was meant.
+    #[error("rule {number} `{rule}` {remark}")]
+    Rule {
+        /// Which of all rules, from 1.
+        number: usize,
+        /// The rule.
+        rule: Box<str>,
+        /// What may be wrong with it.
+        remark: Remark,
+    },
+    /// A name in `allow` or `become` that nobody has.
+    #[error(
+        "`{name}` is never a user's name here: write the short name that auth_to_local makes, without \
+         realm, host and blanks"
+    )]
+    NobodysName {
+        /// The name.
+        name: String,
+    },
+    /// A group in `allow` that the operating system does not know.
+    #[error(
+        "this machine knows no group `{group}`, so it admits nobody; `getent group {group}` has to \
+         show it"
+    )]
+    NoSuchGroup {
+        /// The group.
+        group: String,
+    },
+    /// A NameNode without `nodes`.
+    #[error(
+        "without `nodes`, files are neither read nor written through the gateway: clients are sent \
+         to DataNodes, which they have to reach themselves; write nodes = {{ hosts = \
+         [\"*.example.com\"], ports = [50075, 9864] }}"
+    )]
+    NoNodes,
+    /// `service` as a principal that may act for users.
+    #[error(
+        "everybody who may use this console is {principal} there, which may act for any user at \
+         console `{console}` (hadoop.proxyuser): give this console's servers a `principal` of their \
+         own that has no such rights"
+    )]
+    SharedPower {
+        /// The principal.
+        principal: String,
+        /// A console with `doas`.
+        console: String,
     },
     /// A KDC whose large answers cannot pass.
     #[error("a KDC by UDP alone fails for large answers (many groups): add \"tcp\"")]

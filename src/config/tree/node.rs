@@ -182,8 +182,25 @@ impl<'a> Node<'a> {
         words: &[(&'static str, T)],
         later: &[&'static str],
     ) -> Option<T> {
+        self.find_word(words, later, |word, text| word == text)
+    }
+
+    /// One of a closed list of words, in capitals or not.
+    pub(in crate::config) fn word_in_any_case<T: Copy>(
+        &self,
+        words: &[(&'static str, T)],
+    ) -> Option<T> {
+        self.find_word(words, &[], str::eq_ignore_ascii_case)
+    }
+
+    fn find_word<T: Copy>(
+        &self,
+        words: &[(&'static str, T)],
+        later: &[&'static str],
+        same: impl Fn(&str, &str) -> bool,
+    ) -> Option<T> {
         let text = self.text()?;
-        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+        if let Some((_, value)) = words.iter().find(|(word, _)| same(word, text)) {
             return Some(*value);
         }
         let known: Vec<&'static str> = words.iter().map(|(word, _)| *word).collect();

@@ -4,10 +4,11 @@ use std::{ffi::CStr, ptr, slice};
 
 use libgssapi::{credential::Cred, error::Error};
 use libgssapi_sys::{
-    _GSS_C_INDEFINITE, GSS_C_ACCEPT, GSS_C_GSS_CODE, GSS_C_INITIATE, GSS_C_MECH_CODE, gss_OID_desc,
-    gss_OID_set_desc, gss_acquire_cred_from, gss_buffer_desc, gss_cred_id_t, gss_display_name,
-    gss_display_status, gss_import_name, gss_key_value_element_desc, gss_key_value_set_desc,
-    gss_name_t, gss_release_buffer, gss_release_cred, gss_release_name, gss_set_neg_mechs,
+    _GSS_C_INDEFINITE, _GSS_S_BAD_NAME, GSS_C_ACCEPT, GSS_C_GSS_CODE, GSS_C_INITIATE,
+    GSS_C_MECH_CODE, gss_OID_desc, gss_OID_set_desc, gss_acquire_cred_from, gss_buffer_desc,
+    gss_cred_id_t, gss_display_name, gss_display_status, gss_import_name,
+    gss_key_value_element_desc, gss_key_value_set_desc, gss_name_t, gss_release_buffer,
+    gss_release_cred, gss_release_name, gss_set_neg_mechs,
 };
 
 use crate::gss::Principal;
@@ -154,7 +155,7 @@ impl Name {
         if major & ERROR_MASK != 0 {
             return Err(Failure::new(major, minor));
         }
-        Ok(String::from_utf8_lossy(buffer.bytes()).into_owned())
+        name_text(buffer.bytes())
     }
 }
 
@@ -164,6 +165,16 @@ impl Drop for Name {
         // SAFETY: null, or a name of GSSAPI that is released once.
         unsafe { gss_release_name(&raw mut minor, &raw mut self.0) };
     }
+}
+
+/// A name in the text form of MIT. To replace what is not UTF-8 would give two clients one name.
+fn name_text(bytes: &[u8]) -> Result<String, Failure> {
+    let text = str::from_utf8(bytes).map_err(|_| Failure {
+        major: _GSS_S_BAD_NAME,
+        minor: 0,
+        text: "a name in the ticket is not UTF-8".to_owned(),
+    })?;
+    Ok(text.to_owned())
 }
 
 /// Which mechanisms a credential gets.
@@ -272,5 +283,23 @@ impl AcceptCred {
     ) -> Result<Self, Failure> {
         let store = [(c"keytab", keytab), (c"rcache", rcache)];
         RawCred::acquire(name, GSS_C_ACCEPT, Mechanisms::Both, &store).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_differ_in_what_is_not_utf8_are_no_names() {
+        assert_eq!(name_text("müller@R".as_bytes()).unwrap(), "müller@R");
+        for name in [
+            &b"al\xfeice@R"[..],
+            b"al\xffice@R",
+            b"alice\xc3@R",
+            b"\xed\xa0\x80@R",
+        ] {
+            assert!(name_text(name).is_err());
+        }
     }
 }

@@ -1,0 +1,260 @@
+//! Whether a regular expression can match anything that a format makes, and an example of it.
+//!
+//! Used by the check of the configuration alone. Both are read as finite automata and walked side by
+//! side. Look-around, positions and references to groups are taken for empty or anything, so that
+//! "never" is always right.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::{
+    java::{pattern::Node, set::CharSet},
+    rule::Piece,
+};
+
+/// Copies of a repeated piece; beyond, it is taken to repeat without end.
+const COPIES: u32 = 24;
+/// States of an automaton, and pairs of them, that are looked at.
+const MOST_STATES: usize = 20_000;
+const MOST_PAIRS: usize = 200_000;
+
+/// The result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// Nothing that the format makes matches.
+    Never,
+    /// This does.
+    Example(String),
+    /// Too large to say.
+    Unknown,
+}
+
+/// An automaton without cycles of empty steps that matter; state 0 is the first.
+#[derive(Default)]
+struct Automaton {
+    /// The steps of each state: a character of the set, or an empty step.
+    steps: Vec<Vec<(Option<CharSet>, usize)>>,
+}
+
+/// `realm`: what `$0` is, where that is known. The example is made of `filler` where it can be.
+pub(super) fn fit(
+    format: &[Piece],
+    realm: Option<&str>,
+    pattern: Option<&Node>,
+    filler: char,
+) -> Fit {
+    let mut made = Automaton::default();
+    let mut end = made.state();
+    let part = CharSet::pairs("//@@\\\\")
+        .negated()
+        .intersection(&CharSet::pairs("!~\u{a1}\u{d7ff}"));
+    for piece in format {
+        end = match (piece, realm) {
+            (Piece::Text(text), _) => made.text(end, text),
+            (Piece::Reference(0), Some(realm)) => made.text(end, realm),
+            (Piece::Reference(_), _) => {
+                let next = made.step(end, Some(part.clone()));
+                made.steps[next].push((Some(part.clone()), next));
+                next
+            }
+        };
+    }
+    let mut wanted = Automaton::default();
+    let begin = wanted.state();
+    let any = CharSet::default().negated();
+    let wanted_end = if let Some(node) = pattern {
+        wanted.node(begin, node)
+    } else {
+        wanted.steps[begin].push((Some(any), begin));
+        begin
+    };
+    if made.steps.len().max(wanted.steps.len()) >= MOST_STATES {
+        return Fit::Unknown;
+    }
+    meet((&made, end), (&wanted, wanted_end), filler)
+}
+
+impl Automaton {
+    fn state(&mut self) -> usize {
+        self.steps.push(Vec::new());
+        self.steps.len() - 1
+    }
+
+    fn step(&mut self, from: usize, over: Option<CharSet>) -> usize {
+        let to = self.state();
+        self.steps[from].push((over, to));
+        to
+    }
+
+    fn text(&mut self, from: usize, text: &str) -> usize {
+        text.chars()
+            .fold(from, |at, c| self.step(at, Some(CharSet::of(c))))
+    }
+
+    /// Anything, also nothing.
+    fn anything(&mut self, from: usize) -> usize {
+        let to = self.step(from, None);
+        self.steps[to].push((Some(CharSet::default().negated()), to));
+        to
+    }
+
+    /// Adds a pattern after `from` and returns its end.
+    fn node(&mut self, from: usize, node: &Node) -> usize {
+        if self.steps.len() >= MOST_STATES {
+            return from;
+        }
+        match node {
+            Node::Set(set) => self.step(from, Some(set.clone())),
+            Node::Start | Node::End | Node::WordBoundary { .. } | Node::Look { .. } => from,
+            Node::Reference(_) => self.anything(from),
+            Node::Group(node) | Node::Atomic(node) => self.node(from, node),
+            Node::Concat(nodes) => nodes.iter().fold(from, |at, node| self.node(at, node)),
+            Node::Alternatives(nodes) => {
+                let to = self.state();
+                for node in nodes {
+                    let begin = self.step(from, None);
+                    let end = self.node(begin, node);
+                    self.steps[end].push((None, to));
+                }
+                to
+            }
+            Node::Repeat {
+                node,
+                min,
+                max,
+                lazy: _,
+            } => {
+                let mut at = from;
+                for _ in 0..(*min).min(COPIES) {
+                    at = self.node(at, node);
+                }
+                let optional = max.map(|max| max - (*min).min(max));
+                match optional.filter(|_| *min <= COPIES) {
+                    Some(more) if more <= COPIES => {
+                        let to = self.state();
+                        for _ in 0..more {
+                            self.steps[at].push((None, to));
+                            at = self.node(at, node);
+                        }
+                        self.steps[at].push((None, to));
+                        to
+                    }
+                    Some(_) | None => {
+                        let again = self.step(at, None);
+                        let end = self.node(again, node);
+                        self.steps[end].push((None, again));
+                        again
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The shortest text that leads both to their ends.
+fn meet(left: (&Automaton, usize), right: (&Automaton, usize), filler: char) -> Fit {
+    type Pair = (usize, usize);
+    let mut before: HashMap<Pair, Option<(Pair, Option<char>)>> = HashMap::from([((0, 0), None)]);
+    let mut queue = VecDeque::from([(0, 0)]);
+    while let Some(pair @ (a, b)) = queue.pop_front() {
+        if pair == (left.1, right.1) {
+            let mut text = Vec::new();
+            let mut at = pair;
+            while let Some(Some((earlier, c))) = before.get(&at) {
+                text.extend(*c);
+                at = *earlier;
+            }
+            return Fit::Example(text.into_iter().rev().collect());
+        }
+        if before.len() > MOST_PAIRS {
+            return Fit::Unknown;
+        }
+        let mut visit = |to: Pair, c: Option<char>| {
+            before.entry(to).or_insert_with(|| {
+                queue.push_back(to);
+                Some((pair, c))
+            });
+        };
+        for (over, next) in &left.0.steps[a] {
+            let Some(over) = over else {
+                visit((*next, b), None);
+                continue;
+            };
+            for (other, other_next) in &right.0.steps[b] {
+                let Some(other) = other else { continue };
+                let both = over.intersection(other);
+                let c = Some(filler)
+                    .filter(|c| both.contains(*c))
+                    .or_else(|| both.any());
+                if let Some(c) = c {
+                    visit((*next, *other_next), Some(c));
+                }
+            }
+        }
+        for (over, next) in &right.0.steps[b] {
+            if over.is_none() {
+                visit((a, *next), None);
+            }
+        }
+    }
+    Fit::Never
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{
+        super::{java, rule},
+        *,
+    };
+
+    fn fits(format: &str, pattern: &str) -> Fit {
+        let format = rule::parse_format(format, 2).unwrap();
+        let pattern = java::compile_full(pattern).unwrap().pattern;
+        fit(&format, None, Some(&pattern.node), 'x')
+    }
+
+    #[test]
+    fn an_expression_without_what_the_format_makes_never_fits() {
+        for (format, pattern) in [
+            ("$1", ".*@EXAMPLE.COM"),
+            ("$1@$0", "alice"),
+            ("$1@$0", ".*/.*"),
+            ("$1;$2", ".*@.*"),
+            ("$1", "[[:alpha:]]+@R"),
+            ("$1@$0", "[a-z&&0-9]*"),
+            ("$1@$0", "a{3}"),
+        ] {
+            assert_eq!(fits(format, pattern), Fit::Never, "{format} {pattern}");
+        }
+    }
+
+    #[test]
+    fn an_example_shows_that_it_fits() {
+        assert_eq!(fits("$1@$0", ".*@A.COM"), Fit::Example("x@AxCOM".into()));
+        assert_eq!(
+            fits("$1@$0", "(?i)RM@a{2}"),
+            Fit::Example("RM@aa".to_uppercase())
+        );
+        assert_eq!(fits("$1", "x{2,40}"), Fit::Example("xx".into()));
+        assert_eq!(fits("$1", "(?!root).*"), Fit::Example("x".into()));
+    }
+
+    proptest! {
+        #[test]
+        fn an_example_matches_and_never_is_never(
+            pattern in r"([abx@.]|[abx.][*+?]|[abx]\{1,3\}|\[a-c\]|\[\^@\]+){0,8}",
+            name in "[abx]{1,4}", realm in "[abx]{1,3}",
+        ) {
+            let Ok(compiled) = java::compile_full(&pattern) else { return Ok(()) };
+            match fits("$1@$0", &pattern) {
+                Fit::Example(text) => prop_assert!(compiled.regex.is_match(&text).unwrap(), "{pattern} {text}"),
+                Fit::Never => {
+                    let text = format!("{name}@{realm}");
+                    prop_assert!(!compiled.regex.is_match(&text).unwrap());
+                }
+                Fit::Unknown => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What can be a name at all, whichever rules there are.
+//!
+//! A name goes out in queries, headers and logs. Characters that servers trim, drop, show as nothing
+//! or write in two ways would make one user of two, so no name has them.
+
+/// Whether a user can have this name. With `simple`, it may not hold `/` and `@` either.
+pub(super) fn is_name(text: &str, simple: bool) -> bool {
+    let trimmed = text.trim_matches(' ').len() == text.len();
+    let relative = matches!(text, "" | "." | "..");
+    trimmed && !relative && text.chars().all(is_plain) && !(simple && text.contains(['/', '@']))
+}
+
+/// Whether a component or realm of a principal can take part in a name.
+pub(super) fn is_part(text: &str) -> bool {
+    is_name(text, true)
+}
+
+fn is_plain(c: char) -> bool {
+    let odd = c == '\\' // the text form of principals escapes with it
+        || c.is_control()
+        || (c.is_whitespace() && c != ' ') // line ends of Java's among them
+        || is_invisible(c)
+        || matches!(c, '\u{FFFD}' | '\u{FDD0}'..='\u{FDEF}' | '\u{FFFE}' | '\u{FFFF}')
+        // Java's matching of empty text halves these
+        || c > '\u{FFFF}';
+    !odd
+}
+
+/// Unicode's format characters: joiners, marks of direction, soft hyphen, byte order mark.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{AD}' | '\u{34F}' | '\u{600}'..='\u{605}' | '\u{61C}' | '\u{6DD}' | '\u{70F}'
+        | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180B}'..='\u{180F}'
+        | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{3164}'
+        | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}')
+}
+
+/// `String.toLowerCase(Locale.ENGLISH)`; `None` where its result depends on the version of Java,
+/// which brings its own version of Unicode.
+pub(super) fn lower_case(text: &str) -> Option<String> {
+    let known = |c: char| {
+        let changes = !c.to_lowercase().eq([c]);
+        let old = matches!(c, '\0'..='\u{24F}' | '\u{388}'..='\u{3CF}' | '\u{400}'..='\u{4FF}');
+        // a capital sigma becomes one of two letters, and where a word ends is another question
+        !changes || (old && c != 'Σ')
+    };
+    text.chars().all(known).then(|| text.to_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_servers_trim_or_do_not_show_is_in_no_name() {
+        for name in ["alice", "John Smith", "müller", "a.b-c_d$", "дмитрий"] {
+            assert!(is_name(name, true), "{name:?}");
+        }
+        for name in [
+            "",
+            " ",
+            "alice ",
+            " alice",
+            "a\tb",
+            "a\u{a0}b",
+            "a\u{3000}",
+            "a\u{200b}",
+            "a\u{202e}b",
+            "\u{feff}a",
+            "a\u{fffd}",
+            "a\\b",
+            "a\0",
+            "a\u{85}",
+            "a\u{2028}",
+            ".",
+            "..",
+            "😀",
+            "soft\u{ad}",
+        ] {
+            assert!(!is_name(name, false), "{name:?}");
+        }
+        assert!(is_name("a/b@R", false) && !is_name("a/b", true) && !is_name("a@R", true));
+    }
+
+    #[test]
+    fn lower_case_is_that_of_every_version_of_java() {
+        assert_eq!(lower_case("ÀLICE").as_deref(), Some("àlice"));
+        assert_eq!(lower_case("ΑΣ"), None);
+        assert_eq!(lower_case("\u{1C89}"), None);
+        assert_eq!(lower_case("\u{13A0}"), None);
+    }
+}
