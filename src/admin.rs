@@ -256,6 +256,7 @@ mod tests {
         assert!(body.contains("namenode") && body.contains("http://nn1.example.com:50070"));
         assert!(body.contains("&lt;b&gt;refused") && !body.contains("<b>refused"));
         assert!(body.contains("presto.example.com:9090") && !body.contains("<i>refused"));
+        assert!(body.contains("websvc@EXAMPLE.COM") && !body.contains("<u>refused"));
     }
 
     #[test]

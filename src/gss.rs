@@ -19,7 +19,9 @@ pub use acceptor::{
     AcceptError, Accepted, Accepting, Acceptor, AcceptorOptions, GssStartError, KeyFacts,
     KeytabStatus, Pending, ReplayCache, Step,
 };
-pub use initiator::{ClientToken, InitiateError, Initiating, Initiator, InitiatorOptions};
+pub use initiator::{
+    ClientStatus, ClientToken, InitiateError, Initiating, Initiator, InitiatorOptions,
+};
 pub use keytab::{Keytab, KeytabError};
 pub use principal::{Principal, PrincipalError};
 pub use sys::Failure;

@@ -3,8 +3,8 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::status::{
-    BackendState, BackendStatus, ConsoleStatus, LoginState, Status, StreamBackendStatus,
-    StreamStatus,
+    BackendState, BackendStatus, ConsoleStatus, LoginState, OwnLoginStatus, Status,
+    StreamBackendStatus, StreamStatus,
 };
 
 const STYLE: &str = "body{font:14px/1.5 system-ui,sans-serif;margin:2em auto;max-width:72em;padding:0 1em;color:#222}\
@@ -51,6 +51,24 @@ fn summary(status: &Status) -> Markup {
                         @if let Some(problem) = &keytab.problem { br; span.bad { (problem) } }
                         @for principal in &keytab.principals { br; code.quiet { (principal) } }
                     }
+                }
+            }
+            @for login in &status.own_logins { (own_login(login)) }
+        }
+    }
+}
+
+fn own_login(login: &OwnLoginStatus) -> Markup {
+    html! {
+        tr {
+            th { "Own login" }
+            td {
+                code { (login.principal) } " "
+                @if let Some(name) = &login.known_as { "as " code { (name) } " " }
+                @if login.logged_in { span.good { "ok" } } @else { span.bad { "no ticket" } }
+                @if let Some(problem) = &login.problem { br; span.bad { (problem) } }
+                @if login.next_try_seconds > 0 {
+                    br; span.quiet { "asked again in " (span(login.next_try_seconds)) ", or when the keytab has another key" }
                 }
             }
         }

@@ -19,6 +19,8 @@ pub struct Status {
     pub sessions: u64,
     /// The keytab, where anybody logs in.
     pub keytab: Option<KeytabStatus>,
+    /// The gateway's own principals, as far as tickets were wanted for them.
+    pub own_logins: Vec<OwnLoginStatus>,
     /// The consoles, in file order.
     pub consoles: Vec<ConsoleStatus>,
     /// The streams, in file order, then the realms of KDC proxies.
@@ -36,6 +38,22 @@ pub struct KeytabStatus {
     pub problem: Option<String>,
     /// Its principals, with key versions; never keys.
     pub principals: Vec<String>,
+}
+
+/// One of the gateway's own principals, by which it logs in to backends.
+#[derive(Clone, Debug, Serialize)]
+pub struct OwnLoginStatus {
+    /// The principal of the configuration.
+    pub principal: String,
+    /// The principal's name at the KDC, where that is another one: what backends see.
+    pub known_as: Option<String>,
+    /// Whether it has a ticket-granting ticket.
+    pub logged_in: bool,
+    /// Why the KDC gave no ticket at the last try, with what to do.
+    pub problem: Option<String>,
+    /// Seconds until the KDC is asked again, where it refused the key or the account; immediately when
+    /// the keytab has another key.
+    pub next_try_seconds: u64,
 }
 
 /// A console.
@@ -184,6 +202,13 @@ pub(super) mod tests {
                 problem: None,
                 principals: vec!["HTTP/proxy.example.com@EXAMPLE.COM (kvno 3)".to_owned()],
             }),
+            own_logins: vec![OwnLoginStatus {
+                principal: "spnegate/proxy.example.com@EXAMPLE.COM".to_owned(),
+                known_as: Some("websvc@EXAMPLE.COM".to_owned()),
+                logged_in: false,
+                problem: Some("<u>refused</u>".to_owned()),
+                next_try_seconds: 300,
+            }],
             consoles: vec![ConsoleStatus {
                 name: "namenode".to_owned(),
                 kind: "namenode".to_owned(),

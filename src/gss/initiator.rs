@@ -6,6 +6,7 @@
 //! is under way at a time, failures are remembered for a moment, and tickets are renewed before
 //! they end while the old ones serve on.
 
+mod backoff;
 mod error;
 mod far;
 mod near;
@@ -15,7 +16,7 @@ use std::{
     fmt, io,
     path::PathBuf,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll},
     time::{Duration, Instant, SystemTime},
 };
@@ -30,8 +31,9 @@ use super::{
 };
 
 pub use error::InitiateError;
+pub use state::ClientStatus;
 
-use state::{Decision, Key, State};
+use state::{Decision, Key, Ready, State};
 
 /// How to initiate.
 #[derive(Clone, Debug)]
@@ -80,6 +82,9 @@ pub struct ClientToken {
     /// The end of the service ticket that it was made with.
     pub expires: SystemTime,
     context: ClientCtx,
+    ticket: Weak<Ready>,
+    /// Whether the service ticket was there before the token was asked for.
+    cached: bool,
 }
 
 // === impl Initiator ===
@@ -167,6 +172,18 @@ impl Initiator {
         })
     }
 
+    /// The backend has refused the login with this token. If the token came from a service ticket that
+    /// was held already, the backend's key may have changed since: the next token is then made with a
+    /// new ticket. True where that is so, and another try is worth it; at most every 10 s per service.
+    pub fn refused(&self, token: &ClientToken) -> bool {
+        token.cached && self.0.shared.state().refused(&token.ticket, Instant::now())
+    }
+
+    /// The gateway's principals that tickets were wanted for, by name.
+    pub fn clients(&self) -> Vec<ClientStatus> {
+        self.0.shared.state().clients(Instant::now())
+    }
+
     /// Forgets failures, and gets new tickets with the keytab as it is now; those held serve until
     /// then.
     pub fn reload(&self) {
@@ -193,7 +210,7 @@ impl Drop for Inner {
 
 impl ClientToken {
     /// Checks the backend's answer to this token (mutual authentication); no I/O.
-    pub fn verify(mut self, reply: &[u8]) -> Result<(), InitiateError> {
+    pub fn verify(&mut self, reply: &[u8]) -> Result<(), InitiateError> {
         let rejected = |text: String| InitiateError::Mutual { text };
         match self.context.step(Some(reply), None) {
             Ok(_) if self.context.is_complete() => Ok(()),

@@ -5,11 +5,13 @@
 //! `krb5_kt_*`, and its `ServerCtx` needs a second round of calls for the client's name.
 #![allow(unsafe_code)]
 
+mod ccache;
 mod context;
 mod gssapi;
 mod krb5;
 
+pub(crate) use ccache::MemoryCcache;
 pub(crate) use context::{AcceptContext, Leg};
 pub use gssapi::Failure;
 pub(crate) use gssapi::{AcceptCred, Mechanisms, initiate_cred};
-pub(crate) use krb5::{MemoryCcache, MemoryKeytab, clockskew, file_name};
+pub(crate) use krb5::{MemoryKeytab, clockskew, file_name};

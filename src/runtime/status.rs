@@ -7,11 +7,12 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use super::{Login, Shared, streams::Groups};
 use crate::{
     admin::status::{
-        BackendState, BackendStatus, ConsoleStatus, KeytabStatus, LoginState, Status,
-        StreamBackendStatus, StreamStatus,
+        BackendState, BackendStatus, ConsoleStatus, KeytabStatus, LoginState, OwnLoginStatus,
+        Status, StreamBackendStatus, StreamStatus,
     },
     config::{BackendConfig, Config, Console, IdentityMode},
     gateway::kdc_proxy::PATH,
+    gss::{ClientStatus, Initiator},
     refusal::Refusal,
     stream::{
         self,
@@ -30,6 +31,7 @@ pub(super) fn source(
     let (config, groups) = (Arc::clone(&shared.config), Arc::clone(&shared.upstreams));
     let (health, sessions) = (shared.health.clone(), shared.sessions.clone());
     let keytab = shared.login.as_ref().map(|login| login.acceptor.status());
+    let initiator = shared.login.as_ref().map(|login| login.initiator.clone());
     let streams = shared.streams.clone();
     let start = Instant::now();
     Arc::new(move || Status {
@@ -49,6 +51,7 @@ pub(super) fn source(
                 principals: status.principals.iter().map(ToString::to_string).collect(),
             }
         }),
+        own_logins: initiator.as_ref().map(own_logins).unwrap_or_default(),
         consoles: config
             .consoles
             .iter()
@@ -70,6 +73,20 @@ pub(super) fn source(
             .collect(),
         streams: streams_status(&config, &streams, &counts()),
     })
+}
+
+fn own_logins(initiator: &Initiator) -> Vec<OwnLoginStatus> {
+    let status = |client: ClientStatus| {
+        let principal = client.principal.to_string();
+        OwnLoginStatus {
+            known_as: client.known_as.filter(|name| *name != principal),
+            principal,
+            logged_in: client.logged_in,
+            problem: client.error.map(|error| error.to_string()),
+            next_try_seconds: client.pause.as_secs(),
+        }
+    };
+    initiator.clients().into_iter().map(status).collect()
 }
 
 fn streams_status(
@@ -209,6 +226,13 @@ pub(super) async fn keep_metrics(shared: Shared, prometheus: PrometheusHandle) {
         sessions.set(shared.sessions.cached() as f64);
         if let Some((keytab, status)) = &keytab {
             keytab.set(f64::from(u8::from(status.borrow().valid())));
+        }
+        for client in shared
+            .login
+            .iter()
+            .flat_map(|login| login.initiator.clients())
+        {
+            metrics::own_login(&client.principal.to_string(), client.error.is_none());
         }
         // the admin listener does it too, where there is one
         prometheus.run_upkeep();

@@ -32,6 +32,8 @@ pub const KEYTAB_VALID: &str = "spnegate_keytab_valid";
 pub const TLS_VALID: &str = "spnegate_tls_valid";
 /// Unix time at which a certificate in use towards clients ends, by its file.
 pub const CERTIFICATE_END: &str = "spnegate_certificate_end_seconds";
+/// 1 while the KDC gives tickets to a principal of the gateway.
+pub const OWN_LOGIN_VALID: &str = "spnegate_own_login_valid";
 /// Open client connections.
 pub const CONNECTIONS: &str = "spnegate_connections";
 /// Connections closed at once because `server.max_connections` was reached.
@@ -121,6 +123,11 @@ fn describe() {
     );
     describe_gauge!(SESSIONS, Unit::Count, "Cached sessions.");
     describe_gauge!(KEYTAB_VALID, Unit::Count, "1 while the keytab is valid.");
+    describe_gauge!(
+        OWN_LOGIN_VALID,
+        Unit::Count,
+        "1 while the KDC gives tickets to a principal of the gateway."
+    );
     describe_gauge!(TLS_VALID, Unit::Count, "1 while the TLS files are valid.");
     describe_gauge!(
         CERTIFICATE_END,
@@ -180,6 +187,12 @@ impl Side {
 /// Counts a login; `result` is `ok` or a reason word.
 pub fn login(side: Side, result: &'static str) {
     metrics::counter!(LOGINS, "side" => side.word(), "result" => result).increment(1);
+}
+
+/// Sets whether the KDC gives tickets to a principal of the gateway.
+pub fn own_login(principal: &str, valid: bool) {
+    metrics::gauge!(OWN_LOGIN_VALID, "principal" => principal.to_owned())
+        .set(f64::from(u8::from(valid)));
 }
 
 /// A console's request metrics, with every handle fetched.

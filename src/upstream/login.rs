@@ -163,13 +163,9 @@ impl LoginState {
         backend: &Backend,
         result: Result<LoginCookie, LoginError>,
     ) -> Result<Arc<LoginCookie>, LoginError> {
-        let word = match &result {
-            Ok(_) => "ok",
-            Err(error) => Refusal::from(error).reason(),
-        };
-        metrics::login(Side::Backend, word);
         match result {
             Ok(cookie) => {
+                metrics::login(Side::Backend, "ok");
                 gate.serial = cookie.serial;
                 gate.failed = None;
                 let cookie = Arc::new(cookie);
@@ -177,10 +173,22 @@ impl LoginState {
                 tracing::debug!(backend = %backend.key.authority, "logged in");
                 Ok(cookie)
             }
+            // the login has worked: each request will bring a token of its own
+            Err(LoginError::NoCookie) => {
+                metrics::login(Side::Backend, "ok");
+                tracing::info!(
+                    backend = %backend.key.authority,
+                    "the backend gives no authentication cookie: the gateway logs in with each request"
+                );
+                gate.failed = Some((Instant::now(), LoginError::NoCookie));
+                Err(LoginError::NoCookie)
+            }
             Err(error) => {
+                let reason = Refusal::from(&error).reason();
+                metrics::login(Side::Backend, reason);
                 tracing::warn!(
                     backend = %backend.key.authority,
-                    reason = Refusal::from(&error).reason(),
+                    reason,
                     "cannot log in to the backend: {error}"
                 );
                 gate.failed = Some((Instant::now(), error.clone()));
@@ -260,6 +268,33 @@ async fn log_in(
         Login::Cookie { path } => path,
         Login::EveryRequest => return Err(LoginError::NoCookie),
     };
+    let (mut reply, mut context) = present(backend, initiator, path).await?;
+    if backend.kind.login_failed(&reply.head()) && initiator.refused(&context) {
+        tracing::info!(
+            backend = %backend.key.authority,
+            "the backend refused a service ticket of before: its key may have changed; trying a new one"
+        );
+        // without a new ticket, what the backend said is the reason to report
+        if let Ok(again) = present(backend, initiator, path).await {
+            (reply, context) = again;
+        }
+    }
+    if backend.kind.login_failed(&reply.head()) {
+        return Err(LoginError::Refused {
+            status: reply.status.as_u16(),
+            reason: printable(&reply.reason),
+        });
+    }
+    verify(&reply.headers, context)?;
+    LoginCookie::of(&reply, serial)
+}
+
+/// Sends one login, and gives the answer with what verifies the mutual token in it.
+async fn present(
+    backend: &Backend,
+    initiator: &Initiator,
+    path: &str,
+) -> Result<(client::Reply, crate::gss::ClientToken), LoginError> {
     let (authorization, context) = token(backend, initiator).await?;
     let addresses = backend
         .resolve()
@@ -270,14 +305,7 @@ async fn log_in(
     let reply = client::get(backend, &addresses, path, headers, EXCHANGE)
         .await
         .map_err(|error| LoginError::Unreachable(Arc::new(error)))?;
-    if backend.kind.login_failed(&reply.head()) {
-        return Err(LoginError::Refused {
-            status: reply.status.as_u16(),
-            reason: printable(&reply.reason),
-        });
-    }
-    verify(&reply.headers, context)?;
-    LoginCookie::of(&reply, serial)
+    Ok((reply, context))
 }
 
 /// Whether a cookie still is a login: the page that logins ask for does not refuse it. No answer
@@ -298,7 +326,7 @@ pub async fn is_good(backend: &Backend, cookie: &LoginCookie) -> bool {
 }
 
 /// Verifies the mutual token where the backend sends one (HiveServer2's transport sends none).
-pub fn verify(headers: &HeaderMap, context: crate::gss::ClientToken) -> Result<(), LoginError> {
+pub fn verify(headers: &HeaderMap, mut context: crate::gss::ClientToken) -> Result<(), LoginError> {
     match mutual(headers) {
         None => Ok(()),
         Some(reply) => context
@@ -327,4 +355,41 @@ fn printable(reason: &Bytes) -> String {
         .filter(|c| !c.is_control())
         .take(200)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+    use crate::upstream::backend::BackendKey;
+
+    #[test]
+    fn a_login_that_works_without_a_cookie_counts_as_one_that_works() {
+        let key = BackendKey {
+            authority: "nn1.example.com:50070".into(),
+            kind: "generic",
+            proves: false,
+            principal: None,
+            spn: None,
+            tls: None,
+            send_proxy: None,
+        };
+        let kind = crate::kinds::ALL[0];
+        let backend = Backend::new(key, "nn1.example.com".into(), 50070, kind);
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        let result = ::metrics::with_local_recorder(&recorder, || {
+            backend
+                .login
+                .book(&mut Gate::default(), &backend, Err(LoginError::NoCookie))
+        });
+        assert!(matches!(result, Err(LoginError::NoCookie)));
+        let text = handle.render();
+        assert!(
+            text.contains("spnegate_logins_total{side=\"backend\",result=\"ok\"} 1"),
+            "{text}"
+        );
+        assert!(!text.contains("backend_login"), "{text}");
+    }
 }

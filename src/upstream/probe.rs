@@ -156,41 +156,33 @@ impl Probe {
     /// Asks under the gateway's own identity, logging in again once.
     async fn ask(&self, target: &str) -> Result<Reply, LookError> {
         let backend = self.backend();
-        let mut stale = None;
+        let (mut stale, mut again) = (None, true);
         loop {
-            let (headers, serial) = self.credentials(stale).await?;
+            let credential = login::credential(backend, self.initiator.as_ref(), stale).await?;
             let addresses = backend.addresses();
+            let headers = carried(&credential);
             let reply =
                 client::get(backend, &addresses, target, headers, self.config.timeout).await?;
             if self.initiator.is_none() || !backend.kind.login_failed(&reply.head()) {
                 return Ok(reply);
             }
-            if serial.is_none() || stale.is_some() {
+            let curable = match (&credential, &self.initiator) {
+                (Credential::Cookie(cookie), _) => {
+                    // a new secret: it was restarted, perhaps with another filter
+                    backend.set_obedience(Obedience::Unproven);
+                    stale = Some(cookie.serial);
+                    true
+                }
+                (Credential::Token(_, context), Some(initiator)) => initiator.refused(context),
+                (Credential::Token(..), None) | (Credential::None, _) => false,
+            };
+            if !curable || !std::mem::take(&mut again) {
                 return Err(LookError::Login(LoginError::Refused {
                     status: reply.status.as_u16(),
                     reason: String::from_utf8_lossy(&reply.reason).into_owned(),
                 }));
             }
-            // a new secret: it was restarted, perhaps with another filter
-            backend.set_obedience(Obedience::Unproven);
-            stale = serial;
         }
-    }
-
-    async fn credentials(&self, stale: Option<u64>) -> Result<(HeaderMap, Option<u64>), LookError> {
-        let mut headers = HeaderMap::new();
-        let credential = login::credential(self.backend(), self.initiator.as_ref(), stale).await?;
-        let serial = credential.serial();
-        match credential {
-            Credential::None => {}
-            Credential::Cookie(cookie) => {
-                headers.insert(header::COOKIE, cookie.value.clone());
-            }
-            Credential::Token(value, _) => {
-                headers.insert(header::AUTHORIZATION, value);
-            }
-        }
-        Ok((headers, serial))
     }
 
     /// Proves that the backend obeys: a user that no rule can allow must be refused. Where rules
@@ -245,7 +237,8 @@ impl Probe {
         let Some(proof) = backend.kind.proof() else {
             return Err(LookError::Login(LoginError::NoCookie));
         };
-        let (mut headers, _) = self.credentials(None).await?;
+        let credential = login::credential(backend, self.initiator.as_ref(), None).await?;
+        let mut headers = carried(&credential);
         let mut target = String::from(proof.path);
         let mut separator = '?';
         let mut add = |piece: &str| {
@@ -268,4 +261,19 @@ impl Probe {
         let addresses = backend.addresses();
         Ok(client::get(backend, &addresses, &target, headers, self.config.timeout).await?)
     }
+}
+
+/// What a question carries for the gateway.
+fn carried(credential: &Credential) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    match credential {
+        Credential::None => {}
+        Credential::Cookie(cookie) => {
+            headers.insert(header::COOKIE, cookie.value.clone());
+        }
+        Credential::Token(value, _) => {
+            headers.insert(header::AUTHORIZATION, value.clone());
+        }
+    }
+    headers
 }

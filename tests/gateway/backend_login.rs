@@ -5,8 +5,9 @@ use spnegate::refusal::Refusal;
 use crate::{
     backend::{Backend, Logins, Obeys, backend, reply},
     client::Answer,
-    proxy::{Gateway, gateway, namenode},
+    proxy::{Gateway, gateway, gateway_in, namenode},
     realm::eventually,
+    world::World,
 };
 
 fn generic(backend: &Backend) -> Gateway {
@@ -259,6 +260,61 @@ fn a_backend_that_gives_no_cookie_gets_a_token_with_every_request() {
         tokens[0] != tokens[1] && tokens[1] != tokens[2],
         "each is fresh"
     );
+}
+
+/// Keys that are made anew while the gateway holds tickets for the old ones (Ambari's "regenerate
+/// keytabs", `ktadd` into a new file): nobody notices.
+#[test]
+fn a_backend_s_new_key_is_noticed_by_no_user() {
+    let world: &'static World = Box::leak(Box::new(World::start()));
+    let mut kinds = Vec::new();
+    for logins in [Logins::Cookie, Logins::EveryRequest] {
+        let backend = Backend::start(world, "nn1").logins(logins);
+        let gateway = gateway_in(world).console("generic").backend(&backend);
+        // requests meet the new key before the probe does
+        let gateway = gateway.with("probe.interval = \"1h\"").run();
+        for _ in 0..2 {
+            gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
+        }
+        kinds.push((backend, gateway));
+    }
+    world.renew_backends();
+    for (backend, gateway) in &kinds {
+        backend.revoke();
+        std::thread::scope(|scope| {
+            for user in ["alice", "bob", "carol", "dave"] {
+                scope.spawn(move || {
+                    for _ in 0..5 {
+                        let post = gateway.ask("POST /x").by(user).body("payload").answer();
+                        post.is_ok("nobody");
+                        shows_no_secret(&post);
+                    }
+                });
+            }
+        });
+        for seen in backend.seen().iter().filter(|seen| seen.method == "POST") {
+            assert_eq!(seen.body, b"payload");
+        }
+    }
+}
+
+/// The same where the probe meets the new key first.
+#[test]
+fn a_backend_s_new_key_does_not_make_the_probe_give_it_up() {
+    let world: &'static World = Box::leak(Box::new(World::start()));
+    for logins in [Logins::Cookie, Logins::EveryRequest] {
+        let backend = Backend::start(world, "nn1").logins(logins);
+        let gateway = gateway_in(world).console("generic").backend(&backend).run();
+        gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
+        world.renew_backends();
+        backend.revoke();
+        let asked = backend.housekeeping().len();
+        eventually("the probe has asked", || {
+            backend.housekeeping().len() > asked + 4
+        });
+        gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
+        assert!(!gateway.admin("/?format=json").contains("refused the login"));
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{
-        OnceLock,
+        Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime},
@@ -36,7 +36,7 @@ pub struct World {
     /// Signs the sessions of all gateways of this world.
     pub secret: PathBuf,
     pub users: PathBuf,
-    backends: Acceptor,
+    backends: Mutex<Acceptor>,
     clients: Initiator,
     sessions: Sessions,
     files: AtomicUsize,
@@ -71,14 +71,7 @@ impl World {
         let users = realm.add_with_keytab("users.keytab", &users.iter().collect::<Vec<_>>());
         let servers = [realm.spn("nn1"), realm.spn("nn2")];
         let servers = realm.add_with_keytab("servers.keytab", &servers.iter().collect::<Vec<_>>());
-        let backends = Acceptor::start(AcceptorOptions {
-            keytab: servers,
-            replay_cache: ReplayCache::None,
-            threads: 2,
-            queue: 1024,
-            deadline: Duration::from_secs(20),
-        })
-        .unwrap();
+        let backends = Mutex::new(acceptor(servers));
         let secret = realm.path("secret");
         std::fs::write(&secret, [7; 32]).unwrap();
         let hour = Duration::from_secs(3600);
@@ -157,9 +150,23 @@ impl World {
         initiator(&self.users)
     }
 
+    /// New keys for the backends in a new file, as cluster managers write them, and a restart: only
+    /// the new keys count.
+    pub fn renew_backends(&self) {
+        let spns = [self.realm.spn("nn1"), self.realm.spn("nn2")];
+        let spns: Vec<_> = spns.iter().collect();
+        self.realm.rotate(&spns);
+        *self.backends.lock().unwrap() = acceptor(self.realm.keytab("servers.keytab", &spns));
+    }
+
     /// What a backend makes of a token: the mutual token, if it is good.
     pub fn accept(&self, token: &[u8]) -> Option<Vec<u8>> {
-        match block_on(self.backends.accept(token.to_vec(), None, None)) {
+        let accepting = self
+            .backends
+            .lock()
+            .unwrap()
+            .accept(token.to_vec(), None, None);
+        match block_on(accepting) {
             Ok(Step::Done(accepted)) => Some(accepted.reply.unwrap_or_default()),
             Ok(Step::Continue { .. }) | Err(_) => None,
         }
@@ -175,6 +182,17 @@ impl World {
             .find(&headers, Scheme::Plain, &names.unwrap(), unix_now());
         matches!(found, spnegate::auth::session::Found::Session(_))
     }
+}
+
+fn acceptor(keytab: PathBuf) -> Acceptor {
+    Acceptor::start(AcceptorOptions {
+        keytab,
+        replay_cache: ReplayCache::None,
+        threads: 2,
+        queue: 1024,
+        deadline: Duration::from_secs(20),
+    })
+    .unwrap()
 }
 
 fn initiator(keytab: &std::path::Path) -> Initiator {

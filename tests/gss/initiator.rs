@@ -3,21 +3,21 @@
 use std::{fs, time::Duration};
 
 use spnegate::gss::{
-    InitiateError,
+    InitiateError, Principal,
     peek::{Peek, peek},
 };
 
-use crate::{World, edit, initiator, initiator_within, login};
+use crate::{World, edit, initiator, initiator_within, login, realm::Realm};
 
 #[tokio::test]
 async fn an_answer_that_is_not_the_backends_is_refused() {
     let world = World::start();
-    let first = world
+    let mut first = world
         .initiator
         .token(&world.alice, &world.proxy)
         .await
         .unwrap();
-    let second = world
+    let mut second = world
         .initiator
         .token(&world.alice, &world.proxy)
         .await
@@ -170,4 +170,147 @@ async fn a_reload_renews_tickets_with_the_keytab_as_it_is() {
         }
     }
     assert_eq!(kvno, Some(2));
+}
+
+/// Between two looks at a condition.
+const POLL: Duration = Duration::from_millis(20);
+
+fn kvno(token: &[u8]) -> u32 {
+    match peek(token) {
+        Peek::Ticket(ticket) => ticket.kvno.unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_refused_ticket_is_replaced_by_a_new_one_and_not_again_for_a_while() {
+    let world = World::start();
+    let token = || world.initiator.token(&world.alice, &world.proxy);
+    let first = token().await.unwrap();
+    assert!(
+        !world.initiator.refused(&first),
+        "the ticket came for this token: another one would be the same"
+    );
+    let cached = token().await.unwrap();
+    world.realm.rotate(&[&world.proxy]);
+    let still = token().await.unwrap();
+    assert_eq!((kvno(&cached.token), kvno(&still.token)), (1, 1));
+    assert!(world.initiator.refused(&cached));
+    assert!(world.initiator.refused(&still), "it is under way already");
+    assert_eq!(kvno(&token().await.unwrap().token), 2);
+    // a backend that refuses whatever comes must not cost a ticket each time
+    assert!(!world.initiator.refused(&token().await.unwrap()));
+    // late news of the ticket that was replaced
+    assert!(world.initiator.refused(&cached));
+    assert_eq!(kvno(&token().await.unwrap().token), 2);
+}
+
+#[tokio::test]
+async fn a_refused_ticket_is_replaced_while_the_gateway_s_own_key_is_refused() {
+    let world = World::start();
+    world.token().await;
+    world.realm.rotate(&[&world.alice, &world.proxy]);
+    let cached = world
+        .initiator
+        .token(&world.alice, &world.proxy)
+        .await
+        .unwrap();
+    assert!(world.initiator.refused(&cached));
+    assert_eq!(kvno(&world.token().await), 2);
+}
+
+#[tokio::test]
+async fn a_refused_ticket_serves_on_while_no_kdc_answers() {
+    let mut world = World::start();
+    world.token().await;
+    let cached = world
+        .initiator
+        .token(&world.alice, &world.proxy)
+        .await
+        .unwrap();
+    world.realm.stop_kdc();
+    assert!(world.initiator.refused(&cached));
+    for _ in 0..3 {
+        assert_eq!(kvno(&world.token().await), 1);
+    }
+}
+
+/// How many wrong keys of a principal its policy has counted.
+fn counted(realm: &Realm, principal: &Principal) -> u32 {
+    let shown = realm.admin(&format!("getprinc {principal}"));
+    let line = shown
+        .lines()
+        .find_map(|line| line.strip_prefix("Failed password attempts: "));
+    line.unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn an_outdated_key_does_not_lock_the_account_and_a_new_one_is_used_immediately() {
+    let world = World::start();
+    let realm = &world.realm;
+    realm.admin("addpol -maxfailure 5 -failurecountinterval 30m -lockoutduration 30m strict");
+    realm.admin(&format!(
+        "modprinc -policy strict +requires_preauth {}",
+        world.alice
+    ));
+    realm.rotate(&[&world.alice]);
+    let outdated = initiator(&realm.path("alice.keytab"));
+    let refused = outdated
+        .token(&world.alice, &world.proxy)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(refused, InitiateError::KeyWrong { .. }),
+        "{refused:?}"
+    );
+    let status = || {
+        let mut clients = outdated.clients();
+        assert_eq!(clients.len(), 1);
+        clients.remove(0)
+    };
+    // until the pause is one that no test waits for
+    while status().pause < Duration::from_secs(60) {
+        let again = outdated.token(&world.alice, &world.proxy).await;
+        assert_eq!(again.unwrap_err(), refused);
+        tokio::time::sleep(POLL).await;
+    }
+    outdated.reload();
+    for _ in 0..100 {
+        let again = outdated.token(&world.alice, &world.proxy).await;
+        assert_eq!(again.unwrap_err(), refused);
+    }
+    assert_eq!(counted(realm, &world.alice), 3);
+    let shown = status();
+    assert_eq!((shown.logged_in, shown.error), (false, Some(refused)));
+
+    realm.keytab("alice.keytab", &[&world.alice]);
+    outdated.reload();
+    outdated.token(&world.alice, &world.proxy).await.unwrap();
+    let shown = status();
+    assert_eq!(
+        (shown.logged_in, shown.error, shown.pause),
+        (true, None, Duration::ZERO)
+    );
+    assert_eq!(counted(realm, &world.alice), 0);
+}
+
+#[tokio::test]
+async fn a_locked_account_is_left_in_peace_and_tried_again() {
+    let world = World::start();
+    world
+        .realm
+        .admin(&format!("modprinc -allow_tix {}", world.alice));
+    let locked = initiator(&world.realm.path("alice.keytab"));
+    let refused = locked.token(&world.alice, &world.proxy).await.unwrap_err();
+    assert!(
+        matches!(refused, InitiateError::ClientRevoked { .. }),
+        "{refused:?}"
+    );
+    assert!(locked.clients()[0].pause > Duration::ZERO);
+    world
+        .realm
+        .admin(&format!("modprinc +allow_tix {}", world.alice));
+    while locked.token(&world.alice, &world.proxy).await.is_err() {
+        tokio::time::sleep(POLL).await;
+    }
 }

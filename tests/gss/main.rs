@@ -109,7 +109,7 @@ fn edit(path: &Path, change: impl FnOnce(&mut Keytab)) {
 #[tokio::test]
 async fn a_login_tells_client_service_end_and_proves_the_gateway() {
     let world = World::start();
-    let token = world
+    let mut token = world
         .initiator
         .token(&world.alice, &world.proxy)
         .await

@@ -29,21 +29,71 @@ pub enum InitiateError {
         spn: Principal,
     },
     /// The KDC does not know the client principal (an SPN of Active Directory is no client).
-    #[error("the KDC does not know {client} as a client; in Active Directory use the account")]
+    #[error(
+        "the KDC does not know {client} as a client; mind its spelling, and in Active Directory use \
+         the account, for an SPN is no client there"
+    )]
     ClientUnknown {
         /// The gateway's principal.
         client: Principal,
     },
-    /// The client principal is disabled or expired.
-    #[error("the KDC refuses {client}: {text}")]
+    /// The client principal is locked, disabled or, with most KDCs, past its date.
+    #[error(
+        "the KDC refuses {client}, whose account is locked, disabled or expired: {text}; unlock or \
+         enable it"
+    )]
     ClientRevoked {
         /// The gateway's principal.
         client: Principal,
         /// The library's words.
         text: String,
     },
+    /// The client principal is past its date.
+    #[error("the account of {client} has expired: {text}; give it a later date or none")]
+    ClientExpired {
+        /// The gateway's principal.
+        client: Principal,
+        /// The library's words.
+        text: String,
+    },
+    /// The client principal's password is too old, or has to be changed at the next login.
+    #[error(
+        "the password of {client} has expired: {text}; let it never expire, set it again and export \
+         the keytab"
+    )]
+    PasswordExpired {
+        /// The gateway's principal.
+        client: Principal,
+        /// The library's words.
+        text: String,
+    },
+    /// The backend's own account is locked, disabled or expired, so that nobody gets a ticket for it.
+    #[error(
+        "the KDC gives no ticket for {spn}, whose account is locked, disabled or expired: {text}; \
+         unlock or enable it"
+    )]
+    ServiceRevoked {
+        /// The backend's service.
+        spn: Principal,
+        /// The library's words.
+        text: String,
+    },
+    /// No encryption type suits both the KDC's keys and `krb5.conf`.
+    #[error(
+        "the KDC has no key for {spn} of a type that krb5.conf permits: {text}; in Active Directory \
+         set msDS-SupportedEncryptionTypes of its account to 24, elsewhere see permitted_enctypes"
+    )]
+    NoEnctype {
+        /// The service, or the client for a first ticket.
+        spn: Principal,
+        /// The library's words.
+        text: String,
+    },
     /// The key of the keytab is not the KDC's.
-    #[error("the keytab's key of {client} is not the KDC's; export the keytab again: {text}")]
+    #[error(
+        "the keytab's key of {client} is not the KDC's; export the keytab again, for the KDC is asked \
+         rarely until the key changes, lest it lock the account: {text}"
+    )]
     KeyWrong {
         /// The gateway's principal.
         client: Principal,
@@ -82,9 +132,12 @@ pub enum InitiateError {
 
 // krb5 error codes (krb5.h)
 const NAME_EXP: i32 = -1_765_328_383;
+const SERVICE_EXP: i32 = -1_765_328_382;
 const C_PRINCIPAL_UNKNOWN: i32 = -1_765_328_378;
 const S_PRINCIPAL_UNKNOWN: i32 = -1_765_328_377;
+const ETYPE_NOSUPP: i32 = -1_765_328_370;
 const CLIENT_REVOKED: i32 = -1_765_328_366;
+const SERVICE_REVOKED: i32 = -1_765_328_365;
 const KEY_EXP: i32 = -1_765_328_361;
 const PREAUTH_FAILED: i32 = -1_765_328_360;
 const BAD_INTEGRITY: i32 = -1_765_328_353;
@@ -101,7 +154,10 @@ const WORDS: &[(&str, i32)] = &[
     ("Cannot find KDC for realm", REALM_UNKNOWN),
     ("Cannot resolve network address for KDC", REALM_CANT_RESOLVE),
     ("Client's credentials have been revoked", CLIENT_REVOKED),
+    ("Credentials for server have been revoked", SERVICE_REVOKED),
     ("Client's entry in database has expired", NAME_EXP),
+    ("Server's entry in database has expired", SERVICE_EXP),
+    ("KDC has no support for encryption type", ETYPE_NOSUPP),
     ("Password has expired", KEY_EXP),
     ("Preauthentication failed", PREAUTH_FAILED),
     ("Decrypt integrity check failed", BAD_INTEGRITY),
@@ -133,8 +189,24 @@ impl InitiateError {
                 realm: realm_in(&text).unwrap_or(spn.realm()).to_owned(),
                 text,
             },
-            NAME_EXP | CLIENT_REVOKED | KEY_EXP => Self::ClientRevoked {
+            CLIENT_REVOKED => Self::ClientRevoked {
                 client: client(),
+                text,
+            },
+            NAME_EXP => Self::ClientExpired {
+                client: client(),
+                text,
+            },
+            KEY_EXP => Self::PasswordExpired {
+                client: client(),
+                text,
+            },
+            SERVICE_REVOKED | SERVICE_EXP => Self::ServiceRevoked {
+                spn: spn.clone(),
+                text,
+            },
+            ETYPE_NOSUPP => Self::NoEnctype {
+                spn: spn.clone(),
                 text,
             },
             PREAUTH_FAILED | BAD_INTEGRITY => Self::KeyWrong {
@@ -172,6 +244,10 @@ impl From<&InitiateError> for Refusal {
             InitiateError::UnknownSpn { .. }
             | InitiateError::ClientUnknown { .. }
             | InitiateError::ClientRevoked { .. }
+            | InitiateError::ClientExpired { .. }
+            | InitiateError::PasswordExpired { .. }
+            | InitiateError::ServiceRevoked { .. }
+            | InitiateError::NoEnctype { .. }
             | InitiateError::KeyWrong { .. }
             | InitiateError::NoKey { .. }
             | InitiateError::ClockSkew { .. }
@@ -211,6 +287,20 @@ mod tests {
             told(PREAUTH_FAILED, "?"),
             InitiateError::KeyWrong { .. }
         ));
+        let text = "Client's credentials have been revoked";
+        assert!(matches!(told(1, text), InitiateError::ClientRevoked { .. }));
+        let text = "Password has expired";
+        assert!(matches!(
+            told(1, text),
+            InitiateError::PasswordExpired { .. }
+        ));
+        let text = "Credentials for server have been revoked";
+        assert!(matches!(
+            told(1, text),
+            InitiateError::ServiceRevoked { .. }
+        ));
+        let text = "KDC has no support for encryption type";
+        assert!(matches!(told(1, text), InitiateError::NoEnctype { .. }));
         assert!(matches!(told(1, "?"), InitiateError::Other { .. }));
     }
 }

@@ -10,10 +10,12 @@ use libgssapi::{
     name::Name,
     oid::{GSS_MECH_KRB5, GSS_NT_KRB5_PRINCIPAL},
 };
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{
-    InitiateError, Shared, near,
+    InitiateError, Shared,
+    backoff::Keys,
+    near,
     state::{Basis, Key, Ready, Tgt},
 };
 use crate::gss::{
@@ -42,7 +44,7 @@ pub(super) fn run(
     while let Ok(job) = jobs.recv_blocking() {
         match job {
             Job::Client(client) => {
-                for key in fetch(shared, &client) {
+                for key in fetch(shared, near, &client) {
                     queue(again, Job::Service(key));
                 }
             }
@@ -63,7 +65,7 @@ fn serve(
     let tgt = match basis {
         Basis::Parked => return,
         Basis::Fetch(job) => return queue(again, job),
-        Basis::Failed(error) => return fail(shared, key, &error),
+        Basis::Failed(error) => return fail(shared, near, key, &error),
         Basis::Tgt(tgt) => tgt,
     };
     match service(key, &tgt) {
@@ -73,7 +75,10 @@ fn serve(
                 hand_over(near, job);
             }
         }
-        Err(error) => fail(shared, key, &error),
+        Err(error) => {
+            warn!(client = %key.client, spn = %key.spn, %error, "no ticket for a backend");
+            fail(shared, near, key, &error);
+        }
     }
 }
 
@@ -93,38 +98,55 @@ fn hand_over(near: &async_channel::WeakSender<near::Job>, job: near::Job) {
         async_channel::TrySendError::Full(job) => (job, InitiateError::Busy),
         async_channel::TrySendError::Closed(job) => (job, InitiateError::Stopped),
     };
-    // nobody may wait any more, which is as good
+    // the caller may have gone away
     let _ = job.reply.send(Err(error));
 }
 
-fn fail(shared: &Shared, key: &Key, error: &InitiateError) {
-    warn!(client = %key.client, spn = %key.spn, %error, "no ticket for a backend");
-    let waiters = shared
+/// Tells the waiting callers. The reason has been logged.
+fn fail(
+    shared: &Shared,
+    near: &async_channel::WeakSender<near::Job>,
+    key: &Key,
+    error: &InitiateError,
+) {
+    let (served, waiters) = shared
         .state()
         .service_failed(key, error.clone(), Instant::now());
+    for job in served {
+        hand_over(near, job);
+    }
     for waiter in waiters {
-        // nobody may wait any more, which is as good
+        // the caller may have gone away
         let _ = waiter.send(Err(error.clone()));
     }
 }
 
 /// Gets a ticket-granting ticket; gives the services that can go on.
-fn fetch(shared: &Shared, client: &Principal) -> Vec<Key> {
-    match tgt(shared, client) {
+fn fetch(
+    shared: &Shared,
+    near: &async_channel::WeakSender<near::Job>,
+    client: &Principal,
+) -> Vec<Key> {
+    let error = match tgt(shared, client) {
         Ok(tgt) => {
-            debug!(%client, "ticket-granting ticket");
-            shared.state().client_got(client, tgt)
-        }
-        Err(error) => {
-            let parked = shared
-                .state()
-                .client_failed(client, error.clone(), Instant::now());
-            for key in &parked {
-                fail(shared, key, &error);
+            if *tgt.client == *client.to_string() {
+                debug!(%client, "ticket-granting ticket");
+            } else {
+                info!(%client, known_as = %tgt.client, "the KDC knows the client by another name");
             }
-            Vec::new()
+            return shared.state().client_got(client, tgt);
         }
+        Err(error) => error,
+    };
+    let now = Instant::now();
+    let (parked, serves) = shared.state().client_failed(client, error.clone(), now);
+    if serves {
+        return parked;
     }
+    for key in &parked {
+        fail(shared, near, key, &error);
+    }
+    Vec::new()
 }
 
 fn tgt(shared: &Shared, client: &Principal) -> Result<Tgt, InitiateError> {
@@ -133,10 +155,31 @@ fn tgt(shared: &Shared, client: &Principal) -> Result<Tgt, InitiateError> {
         text,
     };
     // GSSAPI would only say that there is no credentials cache
-    let keys = Keytab::load(&shared.keytab).map_err(|error| no_key(error.to_string()))?;
-    if keys.newest(client).is_none() {
+    let keytab = Keytab::load(&shared.keytab).map_err(|error| no_key(error.to_string()))?;
+    if keytab.newest(client).is_none() {
         return Err(no_key(format!("{} holds none", shared.keytab.display())));
     }
+    let keys = Keys::of(&keytab, client);
+    shared.state().may_ask(client, &keys, Instant::now())?;
+    ask(shared, client).inspect_err(|error| {
+        let pause = shared
+            .state()
+            .client_refused(client, keys, error, Instant::now());
+        match pause {
+            Some(pause) => warn!(
+                %client,
+                %error,
+                pause = pause.as_secs(),
+                "no ticket-granting ticket; the KDC is asked again after the pause (in seconds), or \
+                 as soon as the keytab has another key of the client"
+            ),
+            None => warn!(%client, %error, "no ticket-granting ticket"),
+        }
+    })
+}
+
+/// Asks the KDC for a ticket-granting ticket.
+fn ask(shared: &Shared, client: &Principal) -> Result<Tgt, InitiateError> {
     let explain = |failure: Failure| InitiateError::classify(&failure, client, client);
     let keytab = sys::file_name(&shared.keytab).ok_or_else(|| explain(Failure::none()))?;
     let ccache = Arc::new(MemoryCcache::new());
@@ -150,30 +193,35 @@ fn tgt(shared: &Shared, client: &Principal) -> Result<Tgt, InitiateError> {
         .map_err(|error| explain(Failure::from_error(error)))?;
     let (renew, ends) = times(life);
     Ok(Tgt {
+        client: ccache.client().map_err(explain)?.into(),
         ccache,
         renew,
         ends,
     })
 }
 
-/// Gets a service ticket into the cache. With the krb5 mechanism first, whose error codes mean
-/// something; then a credential of its own, so that no other exchange holds its lock.
+/// Gets a service ticket into a cache of its own. With the krb5 mechanism first, whose error codes
+/// mean something; then a credential of its own, so that no other exchange holds its lock.
+///
+/// Both credentials are whatever client the cache is of: the KDC may know it by another name than the
+/// configuration (`canonicalize` in `krb5.conf`, and an alias of Active Directory).
 fn service(key: &Key, tgt: &Tgt) -> Result<Ready, InitiateError> {
     let explain = |failure: Failure| InitiateError::classify(&failure, &key.client, &key.spn);
     let raw = |error| explain(Failure::from_error(error));
-    let store = [(c"ccache", tgt.ccache.name())];
-    let cred = sys::initiate_cred(Some(&key.client), Mechanisms::Krb5, &store).map_err(explain)?;
+    let ccache = tgt.ccache.copy().map_err(explain)?;
+    let store = [(c"ccache", ccache.name())];
+    let cred = sys::initiate_cred(None, Mechanisms::Krb5, &store).map_err(explain)?;
     let spn = key.spn.to_string();
     let name = Name::new(spn.as_bytes(), Some(GSS_NT_KRB5_PRINCIPAL)).map_err(raw)?;
     // without mutual authentication the context is complete, and tells its end, after one step
     let mut context = ClientCtx::new(Some(cred), name, CtxFlags::empty(), Some(GSS_MECH_KRB5));
     context.step(None, None).map_err(raw)?;
     let (renew, ends) = times(context.lifetime().map_err(raw)?);
-    let cred = sys::initiate_cred(Some(&key.client), Mechanisms::Both, &store).map_err(explain)?;
+    let cred = sys::initiate_cred(None, Mechanisms::Both, &store).map_err(explain)?;
     Ok(Ready {
         key: key.clone(),
         cred,
-        ccache: Arc::clone(&tgt.ccache),
+        _ccache: ccache,
         renew,
         ends,
     })

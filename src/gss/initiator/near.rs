@@ -19,24 +19,31 @@ use crate::gss::Failure;
 /// A token to be made.
 pub(super) struct Job {
     pub(super) ready: Arc<Ready>,
+    /// Whether the service ticket was there before the token was asked for.
+    pub(super) cached: bool,
     pub(super) reply: oneshot::Sender<Answer>,
 }
 
 pub(super) fn run(shared: &Shared, jobs: &async_channel::Receiver<Job>) {
-    while let Ok(Job { ready, reply }) = jobs.recv_blocking() {
+    while let Ok(Job {
+        ready,
+        cached,
+        reply,
+    }) = jobs.recv_blocking()
+    {
         if reply.is_closed() {
             continue;
         }
-        let answer = token(&ready);
+        let answer = token(&ready, cached);
         if answer.is_err() {
             shared.state().spoilt(&ready);
         }
-        // nobody may wait any more, which is as good
+        // the caller may have gone away
         let _ = reply.send(answer);
     }
 }
 
-fn token(ready: &Ready) -> Answer {
+fn token(ready: &Arc<Ready>, cached: bool) -> Answer {
     let key = &ready.key;
     let explain =
         |error| InitiateError::classify(&Failure::from_error(error), &key.client, &key.spn);
@@ -47,6 +54,8 @@ fn token(ready: &Ready) -> Answer {
         token: token.map_or(Vec::new(), |token| token.to_vec()),
         expires: SystemTime::now() + rest,
         context,
+        ticket: Arc::downgrade(ready),
+        cached,
     })
 }
 

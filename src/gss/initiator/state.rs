@@ -2,20 +2,26 @@
 
 use std::{
     collections::HashMap,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
 use libgssapi::credential::Cred;
 use tokio::sync::oneshot;
 
-use super::{Answer, InitiateError, far, near};
+use super::{
+    Answer, InitiateError,
+    backoff::{Backoff, Keys},
+    far, near,
+};
 use crate::gss::{Principal, sys::MemoryCcache};
 
 /// How long a failure answers for further tries.
 const NEGATIVE: Duration = Duration::from_secs(2);
+/// How often, for one service, a refused login may cost a new service ticket.
+const REFUSED: Duration = Duration::from_secs(10);
 
-/// Who to whom.
+/// Cache key: client principal and service principal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) client: Principal,
@@ -35,14 +41,33 @@ struct Client {
     ticket: Option<Tgt>,
     flight: bool,
     failed: Option<Failed>,
+    backoff: Option<Backoff>,
     /// Services that wait for the ticket.
     parked: Vec<Key>,
 }
 
-/// A ticket-granting ticket.
+/// A principal of the gateway, for the log and the status page.
+#[derive(Clone, Debug)]
+pub struct ClientStatus {
+    /// As the configuration names it.
+    pub principal: Principal,
+    /// As the KDC names it; another name only with `canonicalize` in `krb5.conf`.
+    pub known_as: Option<String>,
+    /// Whether it holds a ticket-granting ticket that has not ended.
+    pub logged_in: bool,
+    /// Why the last try for a new ticket-granting ticket failed.
+    pub error: Option<InitiateError>,
+    /// How long the KDC is not asked again while the keytab's keys stay the same.
+    pub pause: Duration,
+}
+
+/// A ticket-granting ticket, alone in a cache: each service ticket is fetched into a copy, so that a
+/// newer one can be had without a newer ticket-granting ticket.
 #[derive(Clone)]
 pub(super) struct Tgt {
     pub(super) ccache: Arc<MemoryCcache>,
+    /// The client as the KDC names it.
+    pub(super) client: Arc<str>,
     pub(super) renew: Instant,
     pub(super) ends: Instant,
 }
@@ -51,8 +76,12 @@ pub(super) struct Tgt {
 #[derive(Default)]
 struct Service {
     ready: Option<Arc<Ready>>,
-    /// Whatever it says, renew it.
+    /// Renew it, however much of its life is left.
     stale: bool,
+    /// A backend has refused it: further tokens wait for the new one.
+    doubted: bool,
+    /// When a backend last refused it.
+    refused: Option<Instant>,
     flight: Option<Instant>,
     failed: Option<Failed>,
     waiters: Vec<oneshot::Sender<Answer>>,
@@ -63,7 +92,7 @@ pub(super) struct Ready {
     pub(super) key: Key,
     /// Before the cache that it reads, so that it is released first.
     pub(super) cred: Cred,
-    pub(super) ccache: Arc<MemoryCcache>,
+    pub(super) _ccache: MemoryCcache,
     pub(super) renew: Instant,
     pub(super) ends: Instant,
 }
@@ -127,12 +156,16 @@ impl State {
     ) -> Decision {
         let service = self.services.entry(key.clone()).or_default();
         let failed = fresh(service.failed.as_ref(), now);
-        if let Some(ready) = service.ready.as_ref().filter(|ready| ready.ends > now) {
+        let hung = |since: Instant| now.duration_since(since) > deadline;
+        let waits = service.doubted && !service.flight.is_some_and(hung);
+        let held = service.ready.as_ref().filter(|ready| ready.ends > now);
+        if let Some(ready) = held.filter(|_| !waits) {
             let due = (service.stale || ready.renew <= now)
                 && service.flight.is_none()
                 && failed.is_none();
             let job = near::Job {
                 ready: Arc::clone(ready),
+                cached: true,
                 reply,
             };
             if due {
@@ -147,7 +180,7 @@ impl State {
             return Decision::Refuse(error);
         }
         if let Some(since) = service.flight {
-            if now.duration_since(since) > deadline {
+            if hung(since) {
                 return Decision::Refuse(InitiateError::KdcUnreachable {
                     realm: key.spn.realm().to_owned(),
                     text: "an earlier request still waits for it".to_owned(),
@@ -165,20 +198,14 @@ impl State {
         Decision::Far(far::Job::Service(key))
     }
 
-    /// What a service ticket is got with. A renewal wants a newer ticket-granting ticket than the
-    /// one that the old service ticket came from: out of the same cache would come the same ticket.
+    /// What a service ticket is got with.
     pub(super) fn basis(&mut self, key: &Key, now: Instant) -> Basis {
-        let old = self
-            .services
-            .get(key)
-            .and_then(|service| service.ready.as_ref());
         let client = self.clients.entry(key.client.clone()).or_default();
-        if let Some(tgt) = client.ticket.as_ref() {
-            let spent = old.is_some_and(|old| Arc::ptr_eq(&old.ccache, &tgt.ccache));
-            let renewing = fresh(client.failed.as_ref(), now).is_none();
-            if !spent && (tgt.renew > now || (tgt.ends > now && !renewing)) {
-                return Basis::Tgt(tgt.clone());
-            }
+        let renewing = fresh(client.failed.as_ref(), now).is_none();
+        if let Some(tgt) = client.ticket.as_ref()
+            && (tgt.renew > now || (tgt.ends > now && !renewing))
+        {
+            return Basis::Tgt(tgt.clone());
         }
         if let Some(error) = fresh(client.failed.as_ref(), now) {
             return Basis::Failed(error);
@@ -196,20 +223,71 @@ impl State {
         entry.ticket = Some(tgt);
         entry.flight = false;
         entry.failed = None;
+        entry.backoff = None;
         std::mem::take(&mut entry.parked)
     }
 
-    /// None came; gives the services that waited for it.
+    /// Whether the KDC may be asked for a ticket-granting ticket with these keys; the error is that
+    /// of the last time.
+    pub(super) fn may_ask(
+        &self,
+        client: &Principal,
+        keys: &Keys,
+        now: Instant,
+    ) -> Result<(), InitiateError> {
+        let entry = self.clients.get(client);
+        let backoff = entry.and_then(|entry| entry.backoff.as_ref());
+        match backoff.and_then(|backoff| backoff.refusal(keys, now)) {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// The KDC has answered a request with these keys by an error; how long it is left in peace.
+    pub(super) fn client_refused(
+        &mut self,
+        client: &Principal,
+        keys: Keys,
+        error: &InitiateError,
+        now: Instant,
+    ) -> Option<Duration> {
+        let entry = self.clients.entry(client.clone()).or_default();
+        let backoff = Backoff::after(entry.backoff.as_ref(), keys, error, now)?;
+        let pause = backoff.pause(now);
+        entry.backoff = Some(backoff);
+        Some(pause)
+    }
+
+    /// No ticket-granting ticket came; gives the services that waited for it, and whether an older
+    /// one serves them.
     pub(super) fn client_failed(
         &mut self,
         client: &Principal,
         error: InitiateError,
         now: Instant,
-    ) -> Vec<Key> {
+    ) -> (Vec<Key>, bool) {
         let entry = self.clients.entry(client.clone()).or_default();
         entry.flight = false;
         entry.failed = Some(Failed::new(error, now));
-        std::mem::take(&mut entry.parked)
+        let serves = entry.ticket.as_ref().is_some_and(|tgt| tgt.ends > now);
+        (std::mem::take(&mut entry.parked), serves)
+    }
+
+    /// The gateway's principals that tickets were wanted for.
+    pub(super) fn clients(&self, now: Instant) -> Vec<ClientStatus> {
+        let status = |(principal, client): (&Principal, &Client)| ClientStatus {
+            principal: principal.clone(),
+            known_as: client.ticket.as_ref().map(|tgt| tgt.client.to_string()),
+            logged_in: client.ticket.as_ref().is_some_and(|tgt| tgt.ends > now),
+            error: client.failed.as_ref().map(|failed| failed.error.clone()),
+            pause: client
+                .backoff
+                .as_ref()
+                .map_or(Duration::ZERO, |backoff| backoff.pause(now)),
+        };
+        let mut clients: Vec<_> = self.clients.iter().map(status).collect();
+        clients.sort_by_key(|client| client.principal.to_string());
+        clients
     }
 
     /// A service ticket came; gives those who wait.
@@ -218,27 +296,65 @@ impl State {
         service.flight = None;
         service.failed = None;
         service.stale = false;
+        service.doubted = false;
         let ready = service.ready.insert(Arc::new(ready));
         std::mem::take(&mut service.waiters)
             .into_iter()
             .map(|reply| near::Job {
                 ready: Arc::clone(ready),
+                cached: false,
                 reply,
             })
             .collect()
     }
 
-    /// None came; gives those who wait. A ticket that still holds stays.
+    /// None came; gives the waiting callers. A ticket that has not ended stays, and is used again even
+    /// if a backend has refused it.
     pub(super) fn service_failed(
         &mut self,
         key: &Key,
         error: InitiateError,
         now: Instant,
-    ) -> Vec<oneshot::Sender<Answer>> {
+    ) -> (Vec<near::Job>, Vec<oneshot::Sender<Answer>>) {
         let service = self.services.entry(key.clone()).or_default();
         service.flight = None;
         service.failed = Some(Failed::new(error, now));
-        std::mem::take(&mut service.waiters)
+        service.doubted = false;
+        let waiters = std::mem::take(&mut service.waiters);
+        let held = service.ready.as_ref().filter(|ready| ready.ends > now);
+        let Some(ready) = held else {
+            return (Vec::new(), waiters);
+        };
+        let job = |reply| near::Job {
+            ready: Arc::clone(ready),
+            cached: true,
+            reply,
+        };
+        (waiters.into_iter().map(job).collect(), Vec::new())
+    }
+
+    /// A backend has refused a login with a service ticket that was held already: perhaps its key has
+    /// changed. Gives whether the next token is made with another one.
+    pub(super) fn refused(&mut self, ticket: &Weak<Ready>, now: Instant) -> bool {
+        let Some(ready) = ticket.upgrade() else {
+            return true;
+        };
+        let Some(service) = self.services.get_mut(&ready.key) else {
+            return true;
+        };
+        let current = service.ready.as_ref();
+        if !current.is_some_and(|held| Arc::ptr_eq(held, &ready)) || service.doubted {
+            return true;
+        }
+        let lately = |at: Instant| now.duration_since(at) < REFUSED;
+        if service.refused.is_some_and(lately) {
+            return false;
+        }
+        service.refused = Some(now);
+        service.doubted = true;
+        service.stale = true;
+        service.failed = None;
+        true
     }
 
     /// A ticket that was thought good is not.
@@ -267,91 +383,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DEADLINE: Duration = Duration::from_secs(5);
-
-    fn key() -> Key {
-        Key {
-            client: "spnegate/p@R".parse().unwrap(),
-            spn: "HTTP/nn1@R".parse().unwrap(),
-        }
-    }
-
-    fn ask(state: &mut State, now: Instant) -> Decision {
-        state.ask(key(), oneshot::channel().0, now, DEADLINE, 2)
-    }
-
-    fn ask_and_wait(state: &mut State, now: Instant) -> (Decision, oneshot::Receiver<Answer>) {
-        let (reply, answer) = oneshot::channel();
-        (state.ask(key(), reply, now, DEADLINE, 2), answer)
-    }
-
-    fn error() -> InitiateError {
-        InitiateError::UnknownSpn { spn: key().spn }
-    }
-
-    #[test]
-    fn one_exchange_is_under_way_and_the_others_wait_within_bounds() {
-        let (mut state, now) = (State::default(), Instant::now());
-        let (first, _first) = ask_and_wait(&mut state, now);
-        assert!(matches!(first, Decision::Far(_)));
-        let (second, _second) = ask_and_wait(&mut state, now);
-        assert!(matches!(second, Decision::Wait));
-        let third = ask(&mut state, now);
-        assert!(matches!(third, Decision::Refuse(InitiateError::Busy)));
-    }
-
-    #[test]
-    fn those_who_left_make_room() {
-        let (mut state, now) = (State::default(), Instant::now());
-        assert!(matches!(ask(&mut state, now), Decision::Far(_)));
-        for _ in 0..9 {
-            assert!(matches!(ask(&mut state, now), Decision::Wait));
-        }
-    }
-
-    #[test]
-    fn behind_a_hung_exchange_nobody_waits_longer_than_the_deadline() {
-        let (mut state, now) = (State::default(), Instant::now());
-        assert!(matches!(ask(&mut state, now), Decision::Far(_)));
-        let later = now + DEADLINE + Duration::from_secs(1);
-        assert!(matches!(
-            ask(&mut state, later),
-            Decision::Refuse(InitiateError::KdcUnreachable { .. })
-        ));
-    }
-
-    #[test]
-    fn a_failure_answers_for_a_moment_and_is_then_tried_again() {
-        let (mut state, now) = (State::default(), Instant::now());
-        assert!(matches!(ask(&mut state, now), Decision::Far(_)));
-        assert_eq!(state.service_failed(&key(), error(), now).len(), 1);
-        assert!(matches!(ask(&mut state, now), Decision::Refuse(e) if e == error()));
-        assert!(matches!(ask(&mut state, now + NEGATIVE), Decision::Far(_)));
-    }
-
-    #[test]
-    fn the_first_ticket_of_a_principal_is_fetched_once_for_all_its_services() {
-        let (mut state, now) = (State::default(), Instant::now());
-        let other = Key {
-            spn: "HTTP/nn2@R".parse().unwrap(),
-            ..key()
-        };
-        assert!(matches!(state.basis(&key(), now), Basis::Fetch(_)));
-        assert!(matches!(state.basis(&other, now), Basis::Parked));
-        let parked = state.client_failed(&key().client, error(), now);
-        assert_eq!(parked, [key(), other]);
-        assert!(matches!(state.basis(&key(), now), Basis::Failed(e) if e == error()));
-        let tgt = Tgt {
-            ccache: Arc::new(MemoryCcache::new()),
-            renew: now + DEADLINE,
-            ends: now + DEADLINE,
-        };
-        state.client_got(&key().client, tgt);
-        assert!(matches!(state.basis(&key(), now), Basis::Tgt(_)));
-        state.renew_all(now);
-        assert!(matches!(state.basis(&key(), now), Basis::Fetch(_)));
-    }
-}
+mod tests;

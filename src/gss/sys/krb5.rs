@@ -1,4 +1,4 @@
-//! `krb5_*`: keytabs and credential caches that live in memory under names of their own.
+//! `krb5_*`: the library's context and settings, and keytabs that live in memory.
 
 use std::{
     ffi::{CStr, CString, c_char, c_int, c_long, c_void},
@@ -43,8 +43,6 @@ unsafe extern "C" {
     fn krb5_kt_add_entry(context: *mut c_void, keytab: *mut c_void, entry: *mut KeytabEntry)
     -> i32;
     fn krb5_kt_close(context: *mut c_void, keytab: *mut c_void) -> i32;
-    fn krb5_cc_resolve(context: *mut c_void, name: *const c_char, out: *mut *mut c_void) -> i32;
-    fn krb5_cc_destroy(context: *mut c_void, ccache: *mut c_void) -> i32;
     fn krb5_get_profile(context: *mut c_void, out: *mut *mut c_void) -> i32;
     fn profile_get_integer(
         profile: *mut c_void,
@@ -88,10 +86,10 @@ pub(crate) fn clockskew() -> Result<u32, Failure> {
 }
 
 /// A krb5 library context.
-struct Context(*mut c_void);
+pub(super) struct Context(pub(super) *mut c_void);
 
 impl Context {
-    fn new() -> Result<Self, Failure> {
+    pub(super) fn new() -> Result<Self, Failure> {
         let mut context = ptr::null_mut();
         // SAFETY: the out pointer is a live local.
         let code = unsafe { krb5_init_context(&raw mut context) };
@@ -105,7 +103,7 @@ impl Context {
         Ok(Self(context))
     }
 
-    fn check(&self, code: i32) -> Result<(), Failure> {
+    pub(super) fn check(&self, code: i32) -> Result<(), Failure> {
         if code == 0 {
             return Ok(());
         }
@@ -132,7 +130,7 @@ impl Drop for Context {
 }
 
 /// A name that no other object of this process has had.
-fn unique() -> CString {
+pub(super) fn unique() -> CString {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let name = format!("MEMORY:spnegate-{}-{number}", process::id());
@@ -219,34 +217,6 @@ impl Drop for MemoryKeytab {
 impl fmt::Debug for MemoryKeytab {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("MemoryKeytab").field(&self.name).finish()
-    }
-}
-
-/// A credential cache in memory; destroyed with this.
-#[derive(Debug)]
-pub(crate) struct MemoryCcache(CString);
-
-impl MemoryCcache {
-    pub(crate) fn new() -> Self {
-        Self(unique())
-    }
-
-    /// `MEMORY:…`, for a credential store.
-    pub(crate) fn name(&self) -> &CStr {
-        &self.0
-    }
-}
-
-impl Drop for MemoryCcache {
-    fn drop(&mut self) {
-        let Ok(context) = Context::new() else { return };
-        let mut ccache = ptr::null_mut();
-        // SAFETY: live context and C string; destroy also closes the handle that resolve opened.
-        unsafe {
-            if krb5_cc_resolve(context.0, self.0.as_ptr(), &raw mut ccache) == 0 {
-                krb5_cc_destroy(context.0, ccache);
-            }
-        }
     }
 }
 

@@ -41,12 +41,16 @@ impl Upstream {
                     .unwrap_or(false);
                 Ok(if good { Outcome::Answer } else { outcome })
             }
-            (Credential::Token(_, context), Outcome::LoginFailed) => {
+            (Credential::Token(_, mut context), Outcome::LoginFailed) => {
                 let proven =
                     login::mutual(headers).is_some_and(|reply| context.verify(&reply).is_ok());
                 let (word, outcome) = if proven {
                     ("ok", Outcome::Answer)
                 } else {
+                    // the backend's key may have changed: the next token has a new ticket then
+                    if let Some(initiator) = &self.initiator {
+                        initiator.refused(&context);
+                    }
                     (Refusal::BackendLogin.reason(), outcome)
                 };
                 metrics::login(Side::Backend, word);
