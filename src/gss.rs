@@ -20,7 +20,7 @@ pub use acceptor::{
     KeytabStatus, Pending, ReplayCache, Step,
 };
 pub use initiator::{
-    ClientStatus, ClientToken, InitiateError, Initiating, Initiator, InitiatorOptions,
+    Account, ClientStatus, ClientToken, InitiateError, Initiating, Initiator, InitiatorOptions,
 };
 pub use keytab::{Keytab, KeytabError};
 pub use principal::{Principal, PrincipalError};

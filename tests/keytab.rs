@@ -9,7 +9,7 @@ use std::{fs, path::Path};
 use realm::Realm;
 use spnegate::{
     cli::keytab::{ListArguments, MergeArguments, VerifyArguments, list, merge, verify},
-    gss::{Keytab, Principal},
+    gss::{Keytab, Principal, keytab::Enctype},
 };
 
 fn verified(file: &Path, principal: Option<&Principal>) -> (bool, String) {
@@ -80,9 +80,23 @@ fn verify_tells_every_state_of_a_key() {
     let text = finding(&alone, &proxy);
     assert!(text.starts_with("WRONG KEY OR OLD KVNO"), "{text}");
 
+    let renumbered = edited("renumbered", &|keytab| {
+        for entry in &mut keytab.entries {
+            entry.kvno += 5;
+        }
+    });
+    let text = finding(&renumbered, &proxy);
+    assert!(
+        text.starts_with("KVNO DIFFERS: the key is right, but the file calls it 7 and the KDC 2"),
+        "{text}"
+    );
+
     let ahead = edited("ahead", &|keytab| {
         for entry in &mut keytab.entries {
             entry.kvno += 5;
+            if entry.principal == proxy {
+                entry.key[0] ^= 1;
+            }
         }
     });
     let text = finding(&ahead, &proxy);
@@ -104,6 +118,95 @@ fn verify_tells_every_state_of_a_key() {
     let (good, said) = verified(&file, None);
     assert!(!good);
     assert_eq!(said.matches("KDC UNREACHABLE").count(), 2, "{said}");
+}
+
+/// The text of the first finding, and whether it names the cure.
+fn names(file: &Path, principal: &Principal, start: &str, cure: &str) {
+    let text = finding(file, principal);
+    assert!(text.starts_with(start) && text.contains(cure), "{text}");
+}
+
+#[test]
+fn verify_tells_what_is_wrong_with_an_account() {
+    let realm = Realm::start();
+    let [locked, disabled, expired, old] =
+        ["locked", "disabled", "expired", "old"].map(|name| realm.principal(name));
+    let file = realm.add_with_keytab("k", &[&locked, &disabled, &expired, &old]);
+    realm.admin("addpol -maxfailure 1 -lockoutduration 1h strict");
+    realm.admin(&format!(
+        "modprinc -policy strict +requires_preauth {locked}"
+    ));
+    let mut wrong = Keytab::load(&file).unwrap();
+    for entry in &mut wrong.entries {
+        entry.key[0] ^= 1;
+    }
+    let other = realm.path("wrong");
+    fs::write(&other, wrong.to_bytes()).unwrap();
+    names(&other, &locked, "WRONG KEY OR OLD KVNO", "export");
+    names(&file, &locked, "LOCKED", "modprinc -unlock");
+    realm.admin(&format!("modprinc -unlock {locked}"));
+    assert_eq!(finding(&file, &locked), "ok, as a client");
+    realm.admin(&format!("modprinc -allow_tix {disabled}"));
+    names(&file, &disabled, "DISABLED", "modprinc +allow_tix");
+    realm.admin(&format!("modprinc -expire 2001-01-01 {expired}"));
+    names(&file, &expired, "EXPIRED", "modprinc -expire never");
+    realm.admin(&format!("modprinc -pwexpire 2001-01-01 {old}"));
+    names(&file, &old, "PASSWORD EXPIRED", "modprinc -pwexpire never");
+    realm.admin(&format!("delprinc -force {old}"));
+    names(&file, &old, "UNKNOWN PRINCIPAL", "renamed");
+}
+
+#[test]
+fn verify_tells_a_key_of_another_type_from_a_wrong_one() {
+    let realm = Realm::start();
+    let (alice, proxy) = (realm.principal("alice"), realm.spn("proxy"));
+    realm.add(&[&alice]);
+    realm.admin(&format!("addprinc -e aes128-cts:normal -randkey {proxy}"));
+    let file = realm.keytab("k", &[&alice, &proxy]);
+    assert_eq!(finding(&file, &proxy), "ok, kvno 1");
+    let mut other = Keytab::load(&file).unwrap();
+    for entry in &mut other.entries {
+        if entry.principal == proxy {
+            entry.enctype = Enctype(18);
+            entry.key = vec![7; 32].into();
+        }
+    }
+    let path = realm.path("other");
+    fs::write(&path, other.to_bytes()).unwrap();
+    names(
+        &path,
+        &proxy,
+        "NO KEY OF THIS TYPE: the KDC makes aes128-cts-hmac-sha1-96 tickets, the file has only \
+         aes256-cts-hmac-sha1-96",
+        "export the keytab again",
+    );
+}
+
+/// Each wrong key is counted against the account: many SPNs of one account are one try.
+#[test]
+fn verify_tries_each_key_once() {
+    let realm = Realm::start();
+    let alice = realm.principal("alice");
+    let spns: Vec<Principal> = (0..6).map(|n| realm.spn(&format!("host{n}"))).collect();
+    let mut all: Vec<&Principal> = spns.iter().collect();
+    all.insert(0, &alice);
+    let file = realm.add_with_keytab("k", &all);
+    realm.admin("addpol -maxfailure 5 -failurecountinterval 1h strict");
+    realm.admin(&format!(
+        "modprinc -policy strict +requires_preauth {alice}"
+    ));
+    for spn in &spns {
+        // as in Active Directory, where an SPN is no client
+        realm.admin(&format!("modprinc -allow_tix {spn}"));
+    }
+    realm.rotate(&[&alice]);
+    let (good, said) = verified(&file, None);
+    assert!(
+        !good && said.starts_with(&format!("{alice}: WRONG KEY OR OLD KVNO")),
+        "{said}"
+    );
+    let shown = realm.admin(&format!("getprinc {alice}"));
+    assert!(shown.contains("Failed password attempts: 1"), "{shown}");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! is under way at a time, failures are remembered for a moment, and tickets are renewed before
 //! they end while the old ones serve on.
 
+mod account;
 mod backoff;
 mod error;
 mod far;
@@ -30,6 +31,7 @@ use super::{
     threads::Threads,
 };
 
+pub use account::Account;
 pub use error::InitiateError;
 pub use state::ClientStatus;
 

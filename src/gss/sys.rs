@@ -8,10 +8,12 @@
 mod ccache;
 mod context;
 mod gssapi;
+mod initial;
 mod krb5;
 
 pub(crate) use ccache::MemoryCcache;
 pub(crate) use context::{AcceptContext, Leg};
 pub use gssapi::Failure;
 pub(crate) use gssapi::{AcceptCred, Mechanisms, initiate_cred};
+pub(crate) use initial::refusal;
 pub(crate) use krb5::{MemoryKeytab, clockskew, file_name};

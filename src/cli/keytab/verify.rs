@@ -1,87 +1,25 @@
 //! `spnegate keytab verify`: is each key the one that the KDC has now?
 
-use std::{collections::HashSet, fmt, io::Write, path::Path, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    io::Write,
+    path::Path,
+    time::Duration,
+};
 
 use super::{KeytabCommandError, VerifyArguments};
 use crate::gss::{
     AcceptError, Acceptor, AcceptorOptions, ClientToken, GssStartError, InitiateError, Initiator,
     InitiatorOptions, Keytab, Principal, ReplayCache, Step,
+    keytab::Enctype,
     peek::{Peek, peek},
 };
 
+mod finding;
+
+use finding::Finding;
+
 const DEADLINE: Duration = Duration::from_secs(10);
-
-/// What the KDC says of a principal's newest key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Finding {
-    /// It opens a ticket that the KDC made just now.
-    Good { kvno: u32 },
-    /// The KDC takes it as a client's; it gives no service tickets for this principal.
-    GoodClient,
-    /// The KDC has a newer version.
-    Behind { file: u32, kdc: u32 },
-    /// The KDC has an older version: this replica has not yet heard of the change.
-    Ahead { file: u32, kdc: u32 },
-    /// Version and KDC agree, the key does not.
-    WrongKey,
-    /// The KDC refuses the key, and nobody in the file could ask it for the version.
-    Refused,
-    /// The KDC does not know the principal.
-    Unknown,
-    /// No client of the file could get a ticket to test it with.
-    NoClient,
-    /// The principal is disabled or expired.
-    Disabled { text: String },
-    /// No KDC answers.
-    Unreachable { text: String },
-    /// Something else.
-    Other { text: String },
-}
-
-impl Finding {
-    fn good(&self) -> bool {
-        matches!(self, Self::Good { .. } | Self::GoodClient)
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Good { kvno } => write!(f, "ok, kvno {kvno}"),
-            Self::GoodClient => f.write_str("ok, as a client"),
-            Self::Behind { file, kdc } => write!(
-                f,
-                "KVNO BEHIND: the file has {file}, the KDC {kdc}; export the keytab again and merge"
-            ),
-            Self::Ahead { file, kdc } => write!(
-                f,
-                "KVNO AHEAD: the file has {file}, this KDC {kdc}; wait for replication, or restore \
-                 the older keytab"
-            ),
-            Self::WrongKey => f.write_str(
-                "WRONG KEY: same kvno, another key (wrong password or salt); export the keytab again",
-            ),
-            Self::Refused => f.write_str(
-                "WRONG KEY OR OLD KVNO: the KDC refuses the key; export the keytab again",
-            ),
-            Self::Unknown => f.write_str(
-                "UNKNOWN PRINCIPAL: not in the KDC's database; create it, or mind its spelling",
-            ),
-            Self::NoClient => f.write_str(
-                "NOT TESTED: an SPN of Active Directory is no client; merge a key of the account \
-                 into the file",
-            ),
-            Self::Disabled { text } => {
-                write!(f, "DISABLED: {text}; enable the account in the KDC")
-            }
-            Self::Unreachable { text } => write!(
-                f,
-                "KDC UNREACHABLE: {text}; check [realms] in krb5.conf and port 88"
-            ),
-            Self::Other { text } => write!(f, "NOT TESTED: {text}"),
-        }
-    }
-}
 
 /// Writes one line a principal; gives whether all are good.
 ///
@@ -124,6 +62,8 @@ struct Verifier {
     initiator: Initiator,
     /// Realms whose KDC did not answer: not to be waited for again.
     silent: HashSet<String>,
+    /// What came of asking as a client. Each key is tried once: wrong ones lock accounts.
+    asked: HashMap<Principal, Result<(), InitiateError>>,
 }
 
 impl Verifier {
@@ -155,6 +95,7 @@ impl Verifier {
             acceptor,
             initiator,
             silent: HashSet::new(),
+            asked: HashMap::new(),
         })
     }
 
@@ -164,8 +105,14 @@ impl Verifier {
             Some(InitiateError::KdcUnreachable { text, .. }) => {
                 return Finding::Unreachable { text: text.clone() };
             }
-            Some(InitiateError::ClientRevoked { text, .. }) => {
-                return Finding::Disabled { text: text.clone() };
+            Some(InitiateError::ClientRevoked { account, .. }) => {
+                return Finding::Account(*account);
+            }
+            Some(InitiateError::PasswordExpired { .. }) => return Finding::PasswordExpired,
+            Some(InitiateError::NoEnctype { .. }) => return Finding::NoEnctype,
+            // a name of one part is an account's, and no SPN
+            Some(InitiateError::ClientUnknown { .. }) if principal.service().is_none() => {
+                return Finding::Unknown;
             }
             None if principal.service().is_none() => return Finding::GoodClient,
             None | Some(_) => {}
@@ -182,9 +129,15 @@ impl Verifier {
             .into_iter()
             .chain(others)
             .collect();
-        let mut last = None;
+        let (mut last, mut refused) = (None, None);
         for client in asking {
-            if client != *principal && self.as_client(&client).await.is_err() {
+            if client != *principal
+                && let Err(error) = self.as_client(&client).await
+            {
+                // an account says more than another SPN
+                if client.service().is_none() || refused.is_none() {
+                    refused = Some((client, error));
+                }
                 continue;
             }
             match self.initiator.token(&client, principal).await {
@@ -192,23 +145,21 @@ impl Verifier {
                 Err(error) => last = Some(error),
             }
         }
-        match (own, last) {
-            // an administrator's or a user's name of two parts
-            (None, _) => Finding::GoodClient,
-            (Some(InitiateError::KeyWrong { .. }), _) => Finding::Refused,
-            (Some(InitiateError::ClientUnknown { .. }), Some(InitiateError::UnknownSpn { .. })) => {
-                Finding::Unknown
-            }
-            (Some(InitiateError::ClientUnknown { .. }), None) => Finding::NoClient,
-            (Some(error), None) | (Some(_), Some(error)) => Finding::Other {
-                text: error.to_string(),
-            },
-        }
+        judge(own, last, refused)
     }
 
     /// Whether the KDC takes the newest key as a client's: the ticket-granting ticket is asked for,
     /// and nothing more.
     async fn as_client(&mut self, principal: &Principal) -> Result<(), InitiateError> {
+        if let Some(known) = self.asked.get(principal) {
+            return known.clone();
+        }
+        let result = self.ask_as_client(principal).await;
+        self.asked.insert(principal.clone(), result.clone());
+        result
+    }
+
+    async fn ask_as_client(&mut self, principal: &Principal) -> Result<(), InitiateError> {
         let realm = principal.realm();
         let unreachable = |text: String| InitiateError::KdcUnreachable {
             realm: realm.to_owned(),
@@ -240,8 +191,8 @@ impl Verifier {
     /// Opens a fresh service ticket with the keys of the file.
     async fn open(&self, principal: &Principal, token: ClientToken) -> Finding {
         let file = self.keytab.newest(principal).unwrap_or_default();
-        let kdc = match peek(&token.token) {
-            Peek::Ticket(ticket) => ticket.kvno.unwrap_or(file),
+        let (kdc, enctype) = match peek(&token.token) {
+            Peek::Ticket(ticket) => (ticket.kvno.unwrap_or(file), Some(ticket.enctype)),
             Peek::KerberosLater
             | Peek::Ntlm
             | Peek::NoKerberos
@@ -249,24 +200,69 @@ impl Verifier {
             | Peek::KrbError(_)
             | Peek::ApRep
             | Peek::NoTicket
-            | Peek::Unreadable => file,
+            | Peek::Unreadable => (file, None),
         };
-        if kdc != file {
-            return if kdc > file {
-                Finding::Behind { file, kdc }
-            } else {
-                Finding::Ahead { file, kdc }
-            };
-        }
-        match self.acceptor.accept(token.token, None, None).await {
-            Ok(Step::Done(_)) => Finding::Good { kvno: kdc },
+        let opened = self.acceptor.accept(token.token, None, None).await;
+        let held = self.enctypes(principal, file);
+        match opened {
+            Ok(Step::Done(_)) if kdc == file => Finding::Good { kvno: kdc },
+            Ok(Step::Done(_)) if self.has(principal, kdc) => Finding::Ahead { file, kdc },
+            Ok(Step::Done(_)) => Finding::OtherNumber { file, kdc },
             Ok(Step::Continue { .. }) => Finding::Other {
                 text: "GSSAPI wants another leg".to_owned(),
             },
+            Err(_) if kdc > file => Finding::Behind { file, kdc },
+            Err(_) if kdc < file => Finding::Ahead { file, kdc },
+            Err(_) if enctype.is_some_and(|enctype| !held.contains(&enctype)) => {
+                Finding::OtherEnctype {
+                    kdc: enctype.unwrap_or(Enctype(0)),
+                    file: held,
+                }
+            }
             Err(AcceptError::WrongKey { .. }) => Finding::WrongKey,
             Err(error) => Finding::Other {
                 text: error.to_string(),
             },
         }
+    }
+
+    /// The types of a principal's keys of one version.
+    fn enctypes(&self, principal: &Principal, kvno: u32) -> Vec<Enctype> {
+        let entries = self.keytab.entries.iter();
+        let own = entries.filter(|entry| entry.principal == *principal && entry.kvno == kvno);
+        own.map(|entry| entry.enctype).collect()
+    }
+
+    fn has(&self, principal: &Principal, kvno: u32) -> bool {
+        !self.enctypes(principal, kvno).is_empty()
+    }
+}
+
+/// The finding for a principal that no ticket could be had for: what came of asking as itself, of
+/// asking for a ticket, and of logging in as another principal of the file.
+fn judge(
+    own: Option<InitiateError>,
+    last: Option<InitiateError>,
+    refused: Option<(Principal, InitiateError)>,
+) -> Finding {
+    match (own, last) {
+        (_, Some(InitiateError::ServiceRevoked { .. })) => Finding::ServiceRefused,
+        (_, Some(InitiateError::NoEnctype { .. })) => Finding::NoEnctype,
+        // an administrator's or a user's name of two parts
+        (None, _) => Finding::GoodClient,
+        (Some(InitiateError::KeyWrong { .. }), _) => Finding::Refused,
+        (Some(InitiateError::ClientUnknown { .. }), Some(InitiateError::UnknownSpn { .. })) => {
+            Finding::Unknown
+        }
+        (Some(InitiateError::ClientUnknown { .. }), None) => match refused {
+            Some((client, error)) if client.service().is_none() => Finding::ClientRefused {
+                why: (&error).into(),
+                client,
+            },
+            Some(_) | None => Finding::NoClient,
+        },
+        (Some(error), None) | (Some(_), Some(error)) => Finding::Other {
+            text: error.to_string(),
+        },
     }
 }

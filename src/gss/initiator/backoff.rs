@@ -68,9 +68,7 @@ impl Backoff {
                 let step = usize::try_from(wrong).unwrap_or(usize::MAX);
                 KEY[step.min(KEY.len()) - 1]
             }
-            InitiateError::ClientRevoked { .. }
-            | InitiateError::ClientExpired { .. }
-            | InitiateError::PasswordExpired { .. } => {
+            InitiateError::ClientRevoked { .. } | InitiateError::PasswordExpired { .. } => {
                 revoked += 1;
                 ACCOUNT
                     .saturating_mul(1 << (revoked - 1).min(16))
@@ -112,6 +110,7 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gss::initiator::Account;
     use crate::gss::keytab::{Enctype, Entry};
 
     fn client() -> Principal {
@@ -144,6 +143,7 @@ mod tests {
     fn revoked() -> InitiateError {
         InitiateError::ClientRevoked {
             client: client(),
+            account: Account::Locked,
             text: String::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! Why there is no token for a backend.
 
+use super::Account;
 use crate::{gss::Failure, gss::Principal, refusal::Refusal};
 
 /// Why there is no token for a backend, or why its answer is not trusted.
@@ -37,22 +38,13 @@ pub enum InitiateError {
         /// The gateway's principal.
         client: Principal,
     },
-    /// The client principal is locked, disabled or, with most KDCs, past its date.
-    #[error(
-        "the KDC refuses {client}, whose account is locked, disabled or expired: {text}; unlock or \
-         enable it"
-    )]
+    /// The client principal is locked, disabled or past its date.
+    #[error("the KDC refuses {client}: its account {account} ({text})")]
     ClientRevoked {
         /// The gateway's principal.
         client: Principal,
-        /// The library's words.
-        text: String,
-    },
-    /// The client principal is past its date.
-    #[error("the account of {client} has expired: {text}; give it a later date or none")]
-    ClientExpired {
-        /// The gateway's principal.
-        client: Principal,
+        /// What is wrong with it.
+        account: Account,
         /// The library's words.
         text: String,
     },
@@ -191,10 +183,12 @@ impl InitiateError {
             },
             CLIENT_REVOKED => Self::ClientRevoked {
                 client: client(),
+                account: Account::Refused,
                 text,
             },
-            NAME_EXP => Self::ClientExpired {
+            NAME_EXP => Self::ClientRevoked {
                 client: client(),
+                account: Account::Expired,
                 text,
             },
             KEY_EXP => Self::PasswordExpired {
@@ -244,7 +238,6 @@ impl From<&InitiateError> for Refusal {
             InitiateError::UnknownSpn { .. }
             | InitiateError::ClientUnknown { .. }
             | InitiateError::ClientRevoked { .. }
-            | InitiateError::ClientExpired { .. }
             | InitiateError::PasswordExpired { .. }
             | InitiateError::ServiceRevoked { .. }
             | InitiateError::NoEnctype { .. }

@@ -13,7 +13,7 @@ use libgssapi::{
 use tracing::{debug, info, warn};
 
 use super::{
-    InitiateError, Shared,
+    Account, InitiateError, Shared,
     backoff::Keys,
     near,
     state::{Basis, Key, Ready, Tgt},
@@ -161,7 +161,8 @@ fn tgt(shared: &Shared, client: &Principal) -> Result<Tgt, InitiateError> {
     }
     let keys = Keys::of(&keytab, client);
     shared.state().may_ask(client, &keys, Instant::now())?;
-    ask(shared, client).inspect_err(|error| {
+    let answer = ask(shared, client).map_err(|error| precisely(shared, error));
+    answer.inspect_err(|error| {
         let pause = shared
             .state()
             .client_refused(client, keys, error, Instant::now());
@@ -176,6 +177,29 @@ fn tgt(shared: &Shared, client: &Principal) -> Result<Tgt, InitiateError> {
             None => warn!(%client, %error, "no ticket-granting ticket"),
         }
     })
+}
+
+/// Finds out what is wrong with an account that the KDC refuses.
+fn precisely(shared: &Shared, error: InitiateError) -> InitiateError {
+    let InitiateError::ClientRevoked {
+        client,
+        account: Account::Refused,
+        text,
+    } = error
+    else {
+        return error;
+    };
+    let keytab = sys::file_name(&shared.keytab);
+    let words = keytab.map(|keytab| sys::refusal(&client, &keytab));
+    let account = match words {
+        Some(Ok(Some(words))) => Account::read(&words.text, &words.data),
+        Some(Ok(None) | Err(_)) | None => Account::Refused,
+    };
+    InitiateError::ClientRevoked {
+        client,
+        account,
+        text,
+    }
 }
 
 /// Asks the KDC for a ticket-granting ticket.

@@ -1,0 +1,15 @@
+//! What a KDC says of an account that it refuses: text and data of a KRB-ERROR.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use spnegate::gss::Account;
+
+fuzz_target!(|input: (&[u8], &[u8])| {
+    let (text, data) = input;
+    let account = Account::read(text, data);
+    // what stands behind the first element changes nothing
+    if !data.is_empty() && account != Account::Refused {
+        let longer = [data, b"\x30\x03\x02\x01\x00"].concat();
+        assert_eq!(Account::read(text, &longer), account);
+    }
+});

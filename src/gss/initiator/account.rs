@@ -1,0 +1,128 @@
+//! Why a KDC refuses a client's account: locked, disabled or expired. The error code is the same.
+//!
+//! MIT's KDC says it in the text of its KRB-ERROR, Active Directory and Samba in the data: a
+//! `KERB_EXT_ERROR` ([MS-KILE] section 2.2.2) with an NTSTATUS. Nothing proves that they sent it, so it
+//! is for messages only.
+
+use std::fmt;
+
+use crate::der::Der;
+
+/// What is wrong with an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Account {
+    /// Too many wrong keys or passwords.
+    Locked,
+    /// An administrator has disabled it.
+    Disabled,
+    /// It is past its date.
+    Expired,
+    /// The KDC does not say.
+    Refused,
+}
+
+/// Data type of a `KERB_EXT_ERROR`, which is also that of the PA-DATA it comes in.
+const EXTENDED: u32 = 3;
+
+impl Account {
+    /// Reads `e-text` and `e-data` of a KRB-ERROR.
+    pub fn read(text: &[u8], data: &[u8]) -> Self {
+        match (text, status(data)) {
+            (_, Some(0xc000_0234)) | (b"LOCKED_OUT", None) => Self::Locked,
+            // -allow_tix
+            (_, Some(0xc000_0072)) | (b"CLIENT LOCKED OUT", None) => Self::Disabled,
+            (_, Some(0xc000_0193)) | (b"CLIENT EXPIRED", None) => Self::Expired,
+            (_, Some(_) | None) => Self::Refused,
+        }
+    }
+}
+
+/// The NTSTATUS of a `KERB_EXT_ERROR`, bare (Active Directory) or in METHOD-DATA (Samba).
+fn status(data: &[u8]) -> Option<u32> {
+    let outer = Der(data).expect(0x30)?;
+    let mut inner = match outer.0.first() {
+        Some(0x30) => Der(outer.0).expect(0x30)?,
+        Some(_) | None => outer,
+    };
+    if inner.expect(0xa1)?.integer()? != EXTENDED {
+        return None;
+    }
+    let value = inner.expect(0xa2)?.expect(0x04)?.0;
+    value.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Locked => {
+                "is locked after too many wrong keys or passwords; unlock it (Unlock-ADAccount, \
+                 samba-tool user unlock, kadmin: modprinc -unlock) and find out who sends them"
+            }
+            Self::Disabled => {
+                "is disabled; enable it (Enable-ADAccount, samba-tool user enable, kadmin: modprinc \
+                 +allow_tix)"
+            }
+            Self::Expired => {
+                "has expired; give it a later date or none (Clear-ADAccountExpiration, samba-tool \
+                 user setexpiry --noexpiry, kadmin: modprinc -expire never)"
+            }
+            Self::Refused => "is locked, disabled or expired; see the KDC's log",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// As Active Directory sends it, and as Samba does.
+    fn data(status: u32) -> [Vec<u8>; 2] {
+        let mut bare = b"\x30\x15\xa1\x03\x02\x01\x03\xa2\x0e\x04\x0c".to_vec();
+        bare.extend_from_slice(&status.to_le_bytes());
+        bare.extend_from_slice(&[0, 0, 0, 0, 1, 0, 0, 0]);
+        let wrapped = [b"\x30\x17".as_slice(), &bare].concat();
+        [bare, wrapped]
+    }
+
+    #[test]
+    fn the_same_code_is_told_apart_by_text_and_data() {
+        for (status, account) in [
+            (0xc000_0234, Account::Locked),
+            (0xc000_0072, Account::Disabled),
+            (0xc000_0193, Account::Expired),
+            (0xc000_006e, Account::Refused),
+        ] {
+            for data in data(status) {
+                assert_eq!(Account::read(b"", &data), account);
+            }
+        }
+        for (text, account) in [
+            ("LOCKED_OUT", Account::Locked),
+            ("CLIENT LOCKED OUT", Account::Disabled),
+            ("CLIENT EXPIRED", Account::Expired),
+            ("", Account::Refused),
+        ] {
+            assert_eq!(Account::read(text.as_bytes(), b""), account);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_a_fault(
+            text in prop::collection::vec(any::<u8>(), 0..40),
+            data in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
+            let _ = Account::read(&text, &data);
+        }
+
+        #[test]
+        fn any_status_is_found(status: u32, more in prop::collection::vec(any::<u8>(), 0..20)) {
+            for data in data(status) {
+                prop_assert_eq!(super::status(&data), Some(status));
+                let _ = super::status(&[data, more.clone()].concat());
+            }
+        }
+    }
+}
