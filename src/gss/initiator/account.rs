@@ -37,17 +37,26 @@ impl Account {
     }
 }
 
-/// The NTSTATUS of a `KERB_EXT_ERROR`, bare (Active Directory) or in METHOD-DATA (Samba).
+/// The NTSTATUS of a `KERB_EXT_ERROR`, bare (Active Directory) or among others in METHOD-DATA (Samba).
 fn status(data: &[u8]) -> Option<u32> {
-    let outer = Der(data).expect(0x30)?;
-    let mut inner = match outer.0.first() {
-        Some(0x30) => Der(outer.0).expect(0x30)?,
-        Some(_) | None => outer,
-    };
-    if inner.expect(0xa1)?.integer()? != EXTENDED {
+    let mut outer = Der(data).expect(0x30)?;
+    if outer.0.first() != Some(&0x30) {
+        return extended(outer);
+    }
+    while let Some(one) = outer.expect(0x30) {
+        if let Some(status) = extended(one) {
+            return Some(status);
+        }
+    }
+    None
+}
+
+/// `PA-DATA` (RFC 4120 section 5.2.7).
+fn extended(mut data: Der<'_>) -> Option<u32> {
+    if data.expect(0xa1)?.integer()? != EXTENDED {
         return None;
     }
-    let value = inner.expect(0xa2)?.expect(0x04)?.0;
+    let value = data.expect(0xa2)?.expect(0x04)?.0;
     value.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
 }
 
@@ -66,7 +75,11 @@ impl fmt::Display for Account {
                 "has expired; give it a later date or none (Clear-ADAccountExpiration, samba-tool \
                  user setexpiry --noexpiry, kadmin: modprinc -expire never)"
             }
-            Self::Refused => "is locked, disabled or expired; see the KDC's log",
+            Self::Refused => {
+                "is locked, disabled or expired, and the KDC does not say which: unlock it \
+                 (Unlock-ADAccount, samba-tool user unlock, kadmin: modprinc -unlock), enable it, or \
+                 give it a later date"
+            }
         })
     }
 }
@@ -82,7 +95,9 @@ mod tests {
         let mut bare = b"\x30\x15\xa1\x03\x02\x01\x03\xa2\x0e\x04\x0c".to_vec();
         bare.extend_from_slice(&status.to_le_bytes());
         bare.extend_from_slice(&[0, 0, 0, 0, 1, 0, 0, 0]);
-        let wrapped = [b"\x30\x17".as_slice(), &bare].concat();
+        // an ETYPE-INFO2 before it
+        let first = b"\x30\x0c\xa1\x03\x02\x01\x13\xa2\x05\x04\x03abc";
+        let wrapped = [b"\x30\x25".as_slice(), first, &bare].concat();
         [bare, wrapped]
     }
 

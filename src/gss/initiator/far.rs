@@ -166,15 +166,16 @@ fn tgt(shared: &Shared, client: &Principal) -> Result<Tgt, InitiateError> {
         let pause = shared
             .state()
             .client_refused(client, keys, error, Instant::now());
-        match pause {
-            Some(pause) => warn!(
+        if let Some(pause) = pause {
+            warn!(
                 %client,
                 %error,
                 pause = pause.as_secs(),
                 "no ticket-granting ticket; the KDC is asked again after the pause (in seconds), or \
                  as soon as the keytab has another key of the client"
-            ),
-            None => warn!(%client, %error, "no ticket-granting ticket"),
+            );
+        } else {
+            warn!(%client, %error, "no ticket-granting ticket");
         }
     })
 }

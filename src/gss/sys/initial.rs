@@ -13,7 +13,7 @@ use crate::gss::Principal;
 struct Data {
     magic: i32,
     length: u32,
-    data: *const u8,
+    bytes: *const u8,
 }
 
 /// `krb5_error`, a KRB-ERROR (RFC 4120 section 5.9.1)
@@ -124,11 +124,11 @@ pub(crate) fn refusal(client: &Principal, keytab: &CStr) -> Result<Option<KdcWor
 }
 
 fn bytes(data: &Data) -> Vec<u8> {
-    if data.data.is_null() {
+    if data.bytes.is_null() {
         return Vec::new();
     }
     // SAFETY: krb5 set pointer and length of one allocation that lives as long as the error.
-    unsafe { slice::from_raw_parts(data.data, data.length as usize) }.to_vec()
+    unsafe { slice::from_raw_parts(data.bytes, data.length as usize) }.to_vec()
 }
 
 /// What an exchange has allocated; null until it is.
