@@ -18,7 +18,7 @@ fn token(user: &str, host: &str) -> ClientToken {
 
 /// Logs in with a request; the answer's token is verified by the client's Kerberos.
 fn proven(gateway: &Gateway, line: &str, user: &str, host: &str) -> Answer {
-    let token = token(user, host);
+    let mut token = token(user, host);
     let authorization = negotiate(&token.token);
     let answer = gateway
         .ask(line)
