@@ -49,6 +49,7 @@ pub mod console;
 pub mod forward;
 pub mod health;
 pub mod host;
+pub mod impersonation;
 pub mod kdc_proxy;
 pub mod link;
 pub mod node;

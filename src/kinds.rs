@@ -11,6 +11,7 @@ use std::{
 use http::{HeaderMap, Method, StatusCode};
 
 mod coordinator;
+mod denial;
 mod generic;
 mod hadoop;
 mod hiveserver2;
@@ -261,7 +262,7 @@ pub trait Kind: Debug + Send + Sync + 'static {
         }
     }
 
-    /// Whether [`Kind::verdict`] needs the start of the body to judge this answer.
+    /// Whether [`Kind::verdict`] or [`Kind::denial`] need the start of the body to judge this answer.
     fn needs_body(&self, head: &Head<'_>) -> bool {
         let _ = head;
         false
@@ -283,6 +284,22 @@ pub trait Kind: Debug + Send + Sync + 'static {
         } else {
             Verdict::Answer
         }
+    }
+
+    /// Whether the answer refuses to let the gateway act for the user (`ProxyUsers.authorize`), under
+    /// `identity = "doas"`. `body` is its start where [`Kind::needs_body`] said so.
+    fn denial(&self, asked: &Asked<'_>, head: &Head<'_>, body: &[u8]) -> Option<Denial> {
+        let _ = (asked, head, body);
+        None
+    }
+
+    /// What makes this server allow it: `gateway` and `user` are short names.
+    fn cure(&self, denial: &Denial, gateway: &str, user: &str) -> Cure {
+        hadoop::cure(
+            "core-site.xml of the server",
+            "restart it",
+            (denial, gateway, user),
+        )
     }
 
     /// The one server that can answer a request, by a word that [`Kind::owner_by_id`] or
@@ -386,6 +403,7 @@ pub fn named(name: &str) -> Option<&'static dyn Kind> {
 /// Long enough and odd enough not to stand in a page by chance.
 pub const PROOF_USER: &str = "spnegate-proof-of-doas-nobody";
 
+pub use denial::{Cure, Denial, Lacks};
 pub use hadoop::token_refused as hadoop_token_refused;
 
 #[cfg(test)]

@@ -147,6 +147,8 @@ pub enum Refusal {
     IdentityIgnored,
     /// The backend has not yet proven that it obeys the user's identity.
     IdentityUnproven,
+    /// The server does not let the gateway act for the user: its own refusal, explained.
+    ImpersonationDenied,
     /// The gateway is draining.
     Draining,
 }
@@ -219,6 +221,7 @@ impl Refusal {
         Self::KdcUnavailable,
         Self::IdentityIgnored,
         Self::IdentityUnproven,
+        Self::ImpersonationDenied,
         Self::Draining,
     ];
 

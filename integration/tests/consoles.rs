@@ -218,12 +218,34 @@ fn alice_is_alice_in_oozie() {
 
 #[test]
 fn carol_may_log_in_and_every_console_refuses_her_without_a_loop() {
-    for (console, path) in [
-        (Console::NameNode, "/webhdfs/v1/?op=LISTSTATUS"),
-        (Console::ResourceManager, "/ws/v1/cluster/apps"),
-        (Console::JobHistory, "/ws/v1/history/info"),
-        (Console::Oozie, "/oozie/v1/jobs"),
-        (Console::HttpFs, "/webhdfs/v1/?op=LISTSTATUS"),
+    let oozie = "oozie.service.ProxyUserService.proxyuser.spnegate.";
+    for (console, path, property) in [
+        (
+            Console::NameNode,
+            "/webhdfs/v1/?op=LISTSTATUS",
+            "hadoop.proxyuser.spnegate.",
+        ),
+        (
+            Console::ResourceManager,
+            "/ws/v1/cluster/apps",
+            "hadoop.proxyuser.spnegate.",
+        ),
+        (
+            Console::ResourceManager,
+            "/cluster",
+            "hadoop.proxyuser.spnegate.",
+        ),
+        (
+            Console::JobHistory,
+            "/ws/v1/history/info",
+            "hadoop.proxyuser.spnegate.",
+        ),
+        (Console::Oozie, "/oozie/v1/jobs", oozie),
+        (
+            Console::HttpFs,
+            "/webhdfs/v1/?op=LISTSTATUS",
+            "httpfs.proxyuser.spnegate.",
+        ),
     ] {
         let before = backend_logins();
         for _ in 0..3 {
@@ -232,6 +254,13 @@ fn carol_may_log_in_and_every_console_refuses_her_without_a_loop() {
             assert!(!fetched.heads.contains("hadoop.auth"), "{fetched:?}");
             let said = format!("{}{}", fetched.heads, fetched.body);
             assert!(said.contains("carol"), "{console:?}: {fetched:?}");
+            assert_eq!(
+                fetched.headers("x-spnegate-reason"),
+                ["impersonation_denied"],
+                "{console:?}: {fetched:?}"
+            );
+            let rule = format!("{property}groups must name a group of carol");
+            assert!(said.contains(&rule), "{console:?}: {fetched:?}");
         }
         assert!(
             backend_logins() - before < 1.5,

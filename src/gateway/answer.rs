@@ -7,13 +7,13 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use tokio::time::timeout;
 
-use super::{console::Console, host};
+use super::{console::Console, host, impersonation};
 use crate::{
     auth::session::Session,
     body::Body,
     config::{IdentityMode, NodeLogin},
     identity::headers,
-    kinds::{Asked, PREFIX},
+    kinds::PREFIX,
     refusal::Refusal,
     rewrite::{
         consoles::Here,
@@ -86,7 +86,7 @@ pub fn may_be_link(answer: &Answer, out: &Outgoing, console: &Console) -> Result
     let headers = &answer.parts.headers;
     if !answer.parts.status.is_success()
         || !is_json(headers)
-        || !console.hands_out_links(&asked_of(out))
+        || !console.hands_out_links(&out.asked())
     {
         return Ok(false);
     }
@@ -94,14 +94,6 @@ pub fn may_be_link(answer: &Answer, out: &Outgoing, console: &Console) -> Result
         return Err(Refusal::BackendBroken);
     }
     Ok(true)
-}
-
-fn asked_of(out: &Outgoing) -> Asked<'_> {
-    Asked {
-        method: &out.method,
-        path: out.target.path(),
-        query: &out.query,
-    }
 }
 
 /// Makes a backend's answer fit for the client; `link` is what [`read_start`] found.
@@ -112,6 +104,10 @@ pub fn for_client(
     client: &Client<'_>,
     console: &Console,
 ) -> Result<Response<Body>, Refusal> {
+    if let Some(denial) = impersonation::denial(&answer, out, console) {
+        let who = (client.session.user(), client.tls);
+        return Ok(impersonation::response(&denial, &answer, out, who, console));
+    }
     let Answer {
         mut parts,
         prefix,
@@ -124,7 +120,7 @@ pub fn for_client(
     console.give_cookies(&mut parts.headers, by_token, client.tls);
     let mut body = Body::Upstream(UpstreamBody::new(prefix, lease));
     if link.is_some() || location::leads_elsewhere(&parts.headers) {
-        let hands_out = console.kind.hands_out_nodes(&asked_of(out));
+        let hands_out = console.kind.hands_out_nodes(&out.asked());
         let origin = client.origin(&out.headers, &console.hosts);
         // a link is good for as long as the session that it is handed out in: writers keep theirs for
         // hours (fsspec). The DataNode ends it earlier where its token ends earlier.
@@ -189,7 +185,7 @@ pub fn for_client(
             body = Body::from(rewritten);
         }
     }
-    if console.kind.names_addresses(&asked_of(out)) && is_json(&parts.headers) {
+    if console.kind.names_addresses(&out.asked()) && is_json(&parts.headers) {
         // the gateway asked for none: what cannot be read may hold addresses
         if parts.headers.contains_key(header::CONTENT_ENCODING) {
             return Err(Refusal::BackendBroken);

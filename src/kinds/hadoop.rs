@@ -3,7 +3,7 @@
 use http::{Method, StatusCode, header};
 use serde_json::Value;
 
-use super::{Asked, Head, Health, Obeys, Proof};
+use super::{Asked, Cure, Denial, Head, Health, Lacks, Obeys, Proof, denial};
 
 /// Beginnings of the reason phrase by which `AuthenticationFilter` refuses a *token*:
 /// `sendError(403, exception.getMessage())`, the message being the cause's `toString()`.
@@ -109,6 +109,8 @@ pub(super) fn home_obeys(head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
 pub(super) struct RemoteException {
     /// The simple class name.
     pub(super) exception: String,
+    /// The full one; empty where there is none.
+    pub(super) class: String,
     /// Its message; empty where there is none.
     pub(super) message: String,
 }
@@ -117,10 +119,59 @@ pub(super) struct RemoteException {
 pub(super) fn remote_exception(body: &[u8]) -> Option<RemoteException> {
     let value: Value = serde_json::from_slice(body).ok()?;
     let fields = &value["RemoteException"];
+    let text = |name: &str| fields[name].as_str().unwrap_or_default().to_owned();
     Some(RemoteException {
         exception: fields["exception"].as_str()?.to_owned(),
-        message: fields["message"].as_str().unwrap_or_default().to_owned(),
+        class: text("javaClassName"),
+        message: text("message"),
     })
+}
+
+/// Whether an answer may be a refusal of [`denial`].
+pub(super) fn may_be_denial(head: &Head<'_>) -> bool {
+    let refuses = matches!(
+        head.status,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::INTERNAL_SERVER_ERROR
+    );
+    refuses && is_media_type(head, "application/json")
+}
+
+/// Reads a refusal to let the gateway act for the user (`ProxyUsers.authorize`,
+/// `DefaultImpersonationProvider`): the message of a `RemoteException`, from its beginning on, so that
+/// no file's name can say it.
+pub(super) fn denial(head: &Head<'_>, body: &[u8]) -> Option<Denial> {
+    if !may_be_denial(head) {
+        return None;
+    }
+    let said = remote_exception(body)?;
+    let text = said.message.as_str();
+    // `JspHelper.getUGI` around it, and the class before it
+    let text = text
+        .strip_prefix("Failed to obtain user group information: ")
+        .unwrap_or(text);
+    let text = text
+        .strip_prefix("org.apache.hadoop.security.authorize.AuthorizationException: ")
+        .unwrap_or(text);
+    let (name, lacks) = if let Some(rest) = text.strip_prefix("User: ") {
+        let (name, _) = rest.split_once(" is not allowed to impersonate ")?;
+        (name, Lacks::User)
+    } else {
+        let rest = text.strip_prefix("Unauthorized connection for super-user: ")?;
+        let (name, from) = rest.split_once(" from IP ")?;
+        (name, Lacks::Host(denial::host(from)))
+    };
+    Some(Denial {
+        gateway: denial::short(name),
+        lacks,
+        exception: Some((said.exception, said.class)),
+        message: said.message,
+        headers: None,
+    })
+}
+
+/// The lines of Hadoop's own servers.
+pub(super) fn cure(file: &'static str, apply: &'static str, who: (&Denial, &str, &str)) -> Cure {
+    Cure::properties("hadoop.proxyuser.", true, file, apply, who)
 }
 
 /// Whether the body is of that media type and not compressed.
@@ -162,7 +213,7 @@ pub(super) fn is_first_step_of_write(asked: &Asked<'_>) -> bool {
 mod tests {
     use super::*;
     use crate::kinds::{
-        PROOF_USER,
+        PROOF_USER, named,
         tests::{answer, json, remote},
     };
 
@@ -205,6 +256,90 @@ mod tests {
                     proof.body
                 );
             }
+        }
+    }
+
+    #[test]
+    fn hadoop_says_whom_it_does_not_let_act_for_whom() {
+        for kind in ["namenode", "httpfs", "resourcemanager", "jobhistory"] {
+            for (exception, message, gateway, lacks) in [
+                (
+                    "AuthorizationException",
+                    "User: gw is not allowed to impersonate carol",
+                    Some("gw"),
+                    Lacks::User,
+                ),
+                (
+                    "SecurityException",
+                    "Failed to obtain user group information: org.apache.hadoop.security.authorize.\
+                     AuthorizationException: User: gw/h@R is not allowed to impersonate carol",
+                    Some("gw"),
+                    Lacks::User,
+                ),
+                (
+                    "AuthorizationException",
+                    "Unauthorized connection for super-user: gw from IP /10.0.0.9",
+                    Some("gw"),
+                    Lacks::Host("10.0.0.9".into()),
+                ),
+                (
+                    "AuthorizationException",
+                    "User: <b> is not allowed to impersonate carol",
+                    None,
+                    Lacks::User,
+                ),
+            ] {
+                let denial = remote(403, exception, message).denial(kind).unwrap();
+                assert_eq!(denial.gateway.as_deref(), gateway, "{kind}: {message}");
+                assert_eq!(denial.lacks, lacks, "{kind}: {message}");
+                assert_eq!(denial.message, message);
+            }
+            // a file's name says nothing, nor does an answer of another status
+            let file = "File User: gw is not allowed to impersonate carol not found";
+            let refused = "User: gw is not allowed to impersonate carol";
+            for other in [
+                remote(403, "AccessControlException", file),
+                remote(404, "AuthorizationException", refused),
+                remote(200, "AuthorizationException", refused),
+                answer(403).body(refused),
+            ] {
+                assert_eq!(other.denial(kind), None, "{kind}: {}", other.body);
+            }
+        }
+    }
+
+    #[test]
+    fn the_cure_names_the_lines_of_each_server() {
+        let denial = remote(403, "E", "User: gw is not allowed to impersonate carol");
+        for (kind, gateway, prefix, file) in [
+            ("namenode", "gw", "hadoop.proxyuser.gw.", "NameNodes"),
+            (
+                "resourcemanager",
+                "gw",
+                "hadoop.proxyuser.gw.",
+                "ResourceManagers",
+            ),
+            (
+                "jobhistory",
+                "gw",
+                "hadoop.proxyuser.gw.",
+                "JobHistoryServer",
+            ),
+            ("httpfs", "gw", "httpfs.proxyuser.gw.", "httpfs-site.xml"),
+            ("httpfs", "httpfs", "hadoop.proxyuser.httpfs.", "NameNodes"),
+        ] {
+            let denial = denial.denial(kind).unwrap();
+            let cure = named(kind).unwrap().cure(&denial, gateway, "carol");
+            assert_eq!(
+                cure.rules,
+                [
+                    format!(
+                        "{prefix}groups must name a group of carol, or {prefix}users must name carol"
+                    ),
+                    format!("{prefix}hosts must name the gateway's host"),
+                ]
+            );
+            assert!(cure.file.contains(file), "{}", cure.file);
         }
     }
 

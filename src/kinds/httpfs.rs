@@ -1,6 +1,6 @@
 //! `httpfs`: `HttpFS`, the `WebHDFS` of a gateway host; it streams data itself.
 
-use super::{Asked, Head, Health, Kind, Login, Obeys, Proof, hadoop};
+use super::{Asked, Cure, Denial, Head, Health, Kind, Login, Obeys, Proof, hadoop};
 
 /// Names the user and touches nothing.
 const HOME: &str = "/webhdfs/v1/?op=GETHOMEDIRECTORY";
@@ -24,6 +24,33 @@ impl Kind for HttpFs {
 
     fn obeys(&self, head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
         hadoop::home_obeys(head, body, user)
+    }
+
+    fn needs_body(&self, head: &Head<'_>) -> bool {
+        hadoop::may_be_denial(head)
+    }
+
+    fn denial(&self, _asked: &Asked<'_>, head: &Head<'_>, body: &[u8]) -> Option<Denial> {
+        hadoop::denial(head, body)
+    }
+
+    /// `HttpFS` acts for the user at the `NameNode` in its turn, under a name of its own.
+    fn cure(&self, denial: &Denial, gateway: &str, user: &str) -> Cure {
+        let who = (denial, gateway, user);
+        if gateway == "httpfs" {
+            return hadoop::cure(
+                "core-site.xml of the NameNodes",
+                "run `hdfs dfsadmin -refreshSuperUserGroupsConfiguration`",
+                who,
+            );
+        }
+        Cure::properties(
+            "httpfs.proxyuser.",
+            true,
+            "httpfs-site.xml",
+            "restart HttpFS",
+            who,
+        )
     }
 
     fn probe(&self) -> &'static str {

@@ -1,6 +1,6 @@
 //! `jobhistory`: the MR2 `JobHistoryServer`.
 
-use super::{Head, Health, Kind, Login, Obeys, Proof, hadoop};
+use super::{Asked, Cure, Denial, Head, Health, Kind, Login, Obeys, Proof, hadoop};
 
 const INFO: &str = "/ws/v1/history/info";
 
@@ -26,6 +26,22 @@ impl Kind for JobHistory {
 
     fn obeys(&self, head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
         hadoop::page_obeys(head, body, user)
+    }
+
+    fn needs_body(&self, head: &Head<'_>) -> bool {
+        hadoop::may_be_denial(head)
+    }
+
+    fn denial(&self, _asked: &Asked<'_>, head: &Head<'_>, body: &[u8]) -> Option<Denial> {
+        hadoop::denial(head, body)
+    }
+
+    fn cure(&self, denial: &Denial, gateway: &str, user: &str) -> Cure {
+        hadoop::cure(
+            "core-site.xml of the JobHistoryServer",
+            "restart it",
+            (denial, gateway, user),
+        )
     }
 
     fn probe(&self) -> &'static str {

@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::{
-    Asked, Head, Health, Kind, Login, Obeys, Proof, UserField, Verdict,
+    Asked, Cure, Denial, Head, Health, Kind, Login, Obeys, Proof, UserField, Verdict,
     hadoop::{self, RemoteException, is_media_type},
 };
 
@@ -91,7 +91,7 @@ impl Kind for NameNode {
     }
 
     fn needs_body(&self, head: &Head<'_>) -> bool {
-        head.status == StatusCode::FORBIDDEN && is_media_type(head, "application/json")
+        hadoop::may_be_denial(head)
     }
 
     fn verdict(
@@ -116,6 +116,18 @@ impl Kind for NameNode {
 
     fn serves_webhdfs(&self) -> bool {
         true
+    }
+
+    fn denial(&self, _asked: &Asked<'_>, head: &Head<'_>, body: &[u8]) -> Option<Denial> {
+        hadoop::denial(head, body)
+    }
+
+    fn cure(&self, denial: &Denial, gateway: &str, user: &str) -> Cure {
+        hadoop::cure(
+            "core-site.xml of the NameNodes",
+            "run `hdfs dfsadmin -refreshSuperUserGroupsConfiguration`",
+            (denial, gateway, user),
+        )
     }
 
     fn hands_out_nodes(&self, asked: &Asked<'_>) -> bool {

@@ -3,9 +3,16 @@
 use http::StatusCode;
 use serde_json::Value;
 
-use super::{Head, Health, Kind, Login, Obeys, Proof, hadoop};
+use super::{Asked, Cure, Denial, Head, Health, Kind, Lacks, Login, Obeys, Proof, denial, hadoop};
 
 const STATUS: &str = "/oozie/v1/admin/status";
+
+/// Headers in which Oozie's clients read what went wrong (`RestConstants`).
+const CODE: &str = "oozie-error-code";
+const MESSAGE: &str = "oozie-error-message";
+
+/// The code of a refused `doAs`.
+const DENIED: &str = "E1400";
 
 /// The Oozie server.
 #[derive(Debug)]
@@ -14,7 +21,28 @@ pub(super) struct Oozie;
 /// Whether the answer comes from Oozie itself (`JsonRestServlet.sendErrorResponse`), not from the
 /// filter before it.
 fn is_about_the_user(head: &Head<'_>) -> bool {
-    head.headers.contains_key("oozie-error-code")
+    head.headers.contains_key(CODE)
+}
+
+/// Reads the words of `ProxyUserService.validate`.
+fn denied(message: &str) -> Denial {
+    let between = |before: &str| {
+        let (_, rest) = message.split_once(before)?;
+        rest.split_once(']').map(|(name, _)| name)
+    };
+    let gateway = ["User [", "for proxyuser [", "Unauthorized proxyuser ["]
+        .into_iter()
+        .find_map(between);
+    Denial {
+        gateway: gateway.and_then(denial::short),
+        lacks: match between("Unauthorized host [") {
+            Some(host) => Lacks::Host(denial::host(host)),
+            None => Lacks::User,
+        },
+        message: message.to_owned(),
+        exception: None,
+        headers: Some((CODE, MESSAGE)),
+    }
 }
 
 impl Kind for Oozie {
@@ -44,14 +72,11 @@ impl Kind for Oozie {
     }
 
     fn obeys(&self, head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
-        let code = head
-            .headers
-            .get("oozie-error-code")
-            .map(http::HeaderValue::as_bytes);
+        let code = head.headers.get(CODE).map(http::HeaderValue::as_bytes);
         if user.is_empty() {
             return hadoop::empty_user_read(head);
         }
-        if code == Some(b"E1400") {
+        if code == Some(DENIED.as_bytes()) {
             Obeys::Yes
         } else if head.status == StatusCode::INTERNAL_SERVER_ERROR
             && [head.reason, body]
@@ -65,6 +90,17 @@ impl Kind for Oozie {
         } else {
             Obeys::Unknown
         }
+    }
+
+    fn denial(&self, _asked: &Asked<'_>, head: &Head<'_>, _body: &[u8]) -> Option<Denial> {
+        let header = |name| head.headers.get(name)?.to_str().ok();
+        (header(CODE)? == DENIED).then(|| denied(header(MESSAGE).unwrap_or_default()))
+    }
+
+    fn cure(&self, denial: &Denial, gateway: &str, user: &str) -> Cure {
+        let prefix = "oozie.service.ProxyUserService.proxyuser.";
+        let who = (denial, gateway, user);
+        Cure::properties(prefix, false, "oozie-site.xml", "restart Oozie", who)
     }
 
     fn probe(&self) -> &'static str {
@@ -92,7 +128,7 @@ impl Kind for Oozie {
 mod tests {
     use super::*;
     use crate::kinds::{
-        PROOF_USER, Verdict,
+        PROOF_USER, Verdict, named,
         tests::{answer, json},
     };
 
@@ -135,6 +171,43 @@ mod tests {
                 proof.status
             );
         }
+    }
+
+    #[test]
+    fn oozie_says_whom_it_does_not_let_act_for_whom() {
+        let read = |message: &str| {
+            let said = answer(401)
+                .with("oozie-error-code", "E1400")
+                .with("oozie-error-message", message);
+            said.denial("oozie").unwrap()
+        };
+        let unknown =
+            read("E1400: doAs (impersonation) failure, User [gw] not defined as proxyuser");
+        assert_eq!(unknown.gateway.as_deref(), Some("gw"));
+        assert_eq!(unknown.lacks, Lacks::User);
+        let cure = named("oozie").unwrap().cure(&unknown, "gw", "carol");
+        assert_eq!(
+            cure.rules,
+            [
+                "oozie.service.ProxyUserService.proxyuser.gw.groups must name a group of carol",
+                "oozie.service.ProxyUserService.proxyuser.gw.hosts must name the gateway's host",
+            ]
+        );
+        let host = read("Unauthorized host [gw.example.com] for proxyuser [gw]");
+        assert_eq!(host.gateway.as_deref(), Some("gw"));
+        assert_eq!(host.lacks, Lacks::Host("gw.example.com".into()));
+        let groups = read("Unauthorized proxyuser [gw] for user [carol], not in proxyuser groups");
+        assert_eq!(
+            (groups.gateway.as_deref(), groups.lacks),
+            (Some("gw"), Lacks::User)
+        );
+        assert_eq!(read("x").gateway, None);
+        assert_eq!(
+            answer(401)
+                .with("oozie-error-code", "E0604")
+                .denial("oozie"),
+            None
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::Value;
 
 use super::{
-    Asked, Head, Health, Kind, Login, Obeys, Proof, Verdict,
+    Asked, Cure, Denial, Head, Health, Kind, Login, Obeys, Proof, Verdict,
     hadoop::{self, is_media_type},
 };
 use crate::rewrite::url;
@@ -85,8 +85,20 @@ impl Kind for ResourceManager {
                     || (is_media_type(head, "text/plain")
                         && length.is_some_and(|length| length <= LONGEST_STANDBY_TEXT))
             }
-            _ => false,
+            _ => hadoop::may_be_denial(head),
         }
+    }
+
+    fn denial(&self, asked: &Asked<'_>, head: &Head<'_>, body: &[u8]) -> Option<Denial> {
+        (!is_below_proxy(asked)).then(|| hadoop::denial(head, body))?
+    }
+
+    fn cure(&self, denial: &Denial, gateway: &str, user: &str) -> Cure {
+        hadoop::cure(
+            "core-site.xml of the ResourceManagers",
+            "run `yarn rmadmin -refreshSuperUserGroupsConfiguration`",
+            (denial, gateway, user),
+        )
     }
 
     fn publishes_strangers(&self) -> bool {
@@ -103,8 +115,7 @@ impl Kind for ResourceManager {
         if self.login_failed(head) {
             return Verdict::LoginFailed;
         }
-        // Below /proxy/ an application's own pages answer, on a standby too: they may say anything.
-        if asked.path == "/proxy" || asked.path.starts_with("/proxy/") {
+        if is_below_proxy(asked) {
             return Verdict::Answer;
         }
         let ours = |link: Option<&str>| {
@@ -130,6 +141,11 @@ impl Kind for ResourceManager {
             Verdict::Answer
         }
     }
+}
+
+/// There an application's own pages answer, on a standby too: they may say anything.
+fn is_below_proxy(asked: &Asked<'_>) -> bool {
+    asked.path == "/proxy" || asked.path.starts_with("/proxy/")
 }
 
 fn text(value: &HeaderValue) -> Option<&str> {

@@ -73,6 +73,22 @@ impl Answer {
         kind.verdict(&asked, &self.head(), body, &backends)
     }
 
+    /// What the kind reads as a refusal to let the gateway act for a user.
+    pub(super) fn denial(&self, kind: &str) -> Option<Denial> {
+        let kind = named(kind).unwrap();
+        let body = if kind.needs_body(&self.head()) {
+            self.body.as_bytes()
+        } else {
+            b""
+        };
+        let asked = Asked {
+            method: &Method::GET,
+            path: "/x",
+            query: "",
+        };
+        kind.denial(&asked, &self.head(), body)
+    }
+
     pub(super) fn health(&self, kind: &str) -> Health {
         named(kind)
             .unwrap()

@@ -6,14 +6,19 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, header};
+use http::{HeaderName, HeaderValue, Response, header};
 use maud::{DOCTYPE, Markup, html};
 
 use super::Refusal;
 
 mod context;
+mod impersonation;
 
 pub use context::{Context, Format};
+pub use impersonation::{Advice, response as impersonation};
+
+/// The header that names the reason word, for programs that read no page.
+const REASON: HeaderName = HeaderName::from_static("x-spnegate-reason");
 
 const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
@@ -36,10 +41,15 @@ pub fn response<B: From<Bytes>>(refusal: Refusal, context: &Context<'_>) -> Resp
     } else {
         body(refusal, context)
     };
+    answer(refusal, context, body)
+}
+
+fn answer<B: From<Bytes>>(refusal: Refusal, context: &Context<'_>, body: Bytes) -> Response<B> {
     let mut response = Response::new(B::from(body));
     *response.status_mut() = refusal.status();
     response.extensions_mut().insert(refusal);
     let headers = response.headers_mut();
+    headers.insert(REASON, HeaderValue::from_static(refusal.reason()));
     headers.insert(header::CONTENT_TYPE, context.format.content_type());
     headers.insert(header::CACHE_CONTROL, NO_STORE);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
@@ -70,7 +80,11 @@ fn wants_login(refusal: Refusal) -> bool {
 }
 
 fn json(refusal: Refusal, context: &Context<'_>) -> String {
-    let value = serde_json::json!({
+    format!("{}\n", json_value(refusal, context))
+}
+
+fn json_value(refusal: Refusal, context: &Context<'_>) -> serde_json::Value {
+    serde_json::json!({
         "refusal": {
             "reason": refusal.reason(),
             "status": refusal.status().as_u16(),
@@ -81,8 +95,7 @@ fn json(refusal: Refusal, context: &Context<'_>) -> String {
             "setting": refusal.setting(),
             "request_id": context.request_id,
         }
-    });
-    format!("{value}\n")
+    })
 }
 
 fn text(refusal: Refusal, context: &Context<'_>) -> String {
@@ -106,15 +119,38 @@ fn text(refusal: Refusal, context: &Context<'_>) -> String {
             context.scheme
         );
     }
-    let _ = write!(text, "\nspnegate: {} {}", context.console, refusal.reason());
+    text.push('\n');
+    signature(&mut text, refusal, context);
+    text
+}
+
+/// The last line of a text: who says it, and the reason word.
+fn signature(text: &mut String, refusal: Refusal, context: &Context<'_>) {
+    let _ = write!(text, "spnegate: {} {}", context.console, refusal.reason());
     if let Some(id) = context.request_id {
         let _ = write!(text, " {}", id.escape_debug());
     }
     text.push('\n');
-    text
 }
 
 fn page(refusal: Refusal, context: &Context<'_>) -> Markup {
+    let middle = html! {
+        @if let Some(detail) = context.detail {
+            p { "It is " (detail) "." }
+        }
+        @if let Some(key) = refusal.setting() {
+            p { "The gateway's limit is its setting " code { (key) } "." }
+        }
+        @if let Some(principal) = context.principal {
+            p { "You are " code { (principal) } "." }
+        }
+        @if wants_login(refusal) { (settings(context)) }
+    };
+    framed(refusal, context, &middle)
+}
+
+/// A page with this between its headline and its last line.
+fn framed(refusal: Refusal, context: &Context<'_>, middle: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -126,16 +162,7 @@ fn page(refusal: Refusal, context: &Context<'_>) -> Markup {
             }
             body {
                 h1 { (refusal.sentence()) }
-                @if let Some(detail) = context.detail {
-                    p { "It is " (detail) "." }
-                }
-                @if let Some(key) = refusal.setting() {
-                    p { "The gateway's limit is its setting " code { (key) } "." }
-                }
-                @if let Some(principal) = context.principal {
-                    p { "You are " code { (principal) } "." }
-                }
-                @if wants_login(refusal) { (settings(context)) }
+                (middle)
                 footer {
                     (context.console) " · " (refusal.reason())
                     @if let Some(id) = context.request_id { " · " (id) }

@@ -348,6 +348,11 @@ impl Refusal {
                 "identity_unproven",
                 "The gateway has not yet seen that the service obeys who the user is.",
             ),
+            Self::ImpersonationDenied => (
+                S::FORBIDDEN,
+                "impersonation_denied",
+                "The service behind the gateway does not let the gateway act for you.",
+            ),
             Self::Draining => (
                 S::SERVICE_UNAVAILABLE,
                 "draining",

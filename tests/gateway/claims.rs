@@ -275,6 +275,10 @@ const CLAIMS: &[(Refusal, Proof)] = &[
         Here(backend_login::a_backend_that_has_not_proven_to_obey),
     ),
     (
+        Refusal::ImpersonationDenied,
+        Here(impersonation::whom_the_cluster_does_not_let_the_gateway_act_for),
+    ),
+    (
         Refusal::Draining,
         Elsewhere(
             "only requests that are cut while the threads end under them get it, and nobody is \

@@ -3,7 +3,7 @@
 use spnegate::refusal::Refusal;
 
 use crate::{
-    backend::{Backend, Logins, backend, reply},
+    backend::{Backend, Logins, backend, remote_exception, reply},
     client::Answer,
     proxy::{Gateway, gateway},
 };
@@ -237,6 +237,108 @@ fn a_simple_console_is_told_by_user_name_without_any_login() {
     assert_eq!(seen.target, "/x?user.name=alice&a=1");
     assert_eq!(seen.header("authorization"), None);
     assert_eq!(backend.login_count(), 0);
+}
+
+/// Each client gets it in the form that it reads, and the administrator's lines are in all of them.
+#[test]
+pub fn whom_the_cluster_does_not_let_the_gateway_act_for() {
+    const CURE: &str = "hadoop.proxyuser.spnegate.users must name carol";
+    let denied = || {
+        let message = "User: spnegate is not allowed to impersonate carol";
+        remote_exception("AuthorizationException", message)
+    };
+    for kind in ["namenode", "resourcemanager"] {
+        let backend = backend().answers(move |_| denied());
+        let gateway = gateway()
+            .console(kind)
+            .identity("doas")
+            .backend(&backend)
+            .run();
+        // a browser
+        let asking = gateway.ask("GET /webapp/page").by("carol");
+        let page = asking.header("Accept", "text/html,*/*").answer();
+        page.is(Refusal::ImpersonationDenied);
+        assert!(
+            page.text().starts_with("<!DOCTYPE html>"),
+            "{}",
+            page.text()
+        );
+        assert!(page.text().contains(CURE), "{}", page.text());
+        // curl
+        let text = gateway.ask("GET /webapp/page").by("carol").answer();
+        text.is(Refusal::ImpersonationDenied);
+        assert!(text.text().contains(CURE), "{}", text.text());
+        // Java's default Accept names HTML first
+        for accept in [
+            "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2",
+            "*/*",
+        ] {
+            let asking = gateway.ask("GET /webhdfs/v1/x?op=LISTSTATUS").by("carol");
+            let answer = asking.header("Accept", accept).answer();
+            answer.is(Refusal::ImpersonationDenied);
+            assert_eq!(answer.header("content-type"), Some("application/json"));
+            assert_eq!(
+                answer.header("x-spnegate-reason"),
+                Some("impersonation_denied")
+            );
+            let value: serde_json::Value = serde_json::from_str(&answer.text()).unwrap();
+            let exception = &value["RemoteException"];
+            assert_eq!(exception["exception"], "AuthorizationException");
+            let message = exception["message"].as_str().unwrap();
+            assert!(
+                message.starts_with("User: spnegate is not allowed"),
+                "{message}"
+            );
+            assert!(message.contains(CURE), "{message}");
+        }
+        assert!(gateway.refusals(Refusal::ImpersonationDenied) >= 4);
+        assert_eq!(backend.login_count(), 1, "no login is renewed for it");
+    }
+}
+
+/// Oozie's clients read two headers; its 401 with a good token would make others log in for ever.
+#[test]
+fn oozies_refusal_is_explained_in_the_headers_that_its_clients_read() {
+    let backend = backend().answers(|_| {
+        let message =
+            "E1400: doAs (impersonation) failure, User [spnegate] not defined as proxyuser";
+        reply(401)
+            .with("WWW-Authenticate", "Negotiate secret")
+            .with("oozie-error-code", "E1400")
+            .with("oozie-error-message", message)
+    });
+    let gateway = gateway()
+        .console("oozie")
+        .identity("doas")
+        .backend(&backend)
+        .run();
+    let answer = gateway.ask("GET /oozie/v1/jobs").by("carol").answer();
+    answer.is(Refusal::ImpersonationDenied);
+    assert_eq!(answer.header("oozie-error-code"), Some("E1400"));
+    let message = answer.header("oozie-error-message").unwrap();
+    let line =
+        "oozie.service.ProxyUserService.proxyuser.spnegate.groups must name a group of carol";
+    assert!(
+        message.contains(line) && message.contains("restart Oozie"),
+        "{message}"
+    );
+    assert_eq!(backend.seen().len(), 1);
+}
+
+/// Where the user is not told, an answer that speaks of one is nothing of the gateway's.
+#[test]
+fn a_service_console_passes_such_an_answer_on() {
+    let message = "User: x is not allowed to impersonate y";
+    let backend = backend().answers(move |_| remote_exception("AuthorizationException", message));
+    let setup = gateway().console("namenode").identity("service");
+    let gateway = setup.backend(&backend).run();
+    let answer = ask(&gateway, "/webhdfs/v1/x?op=LISTSTATUS");
+    assert_eq!(answer.status, 403);
+    assert!(
+        answer.text().ends_with("impersonate y\"}}"),
+        "{}",
+        answer.text()
+    );
 }
 
 /// Under `service` a delegation token would be the gateway's own, and with it the gateway's rights.

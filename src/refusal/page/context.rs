@@ -67,6 +67,21 @@ impl Format {
 // === impl Context ===
 
 impl<'a> Context<'a> {
+    /// Of a request that says nothing of itself.
+    pub const fn plain(console: &'a str) -> Self {
+        Self {
+            authority: "",
+            scheme: "http",
+            console,
+            format: Format::Text,
+            head: false,
+            unread: false,
+            request_id: None,
+            principal: None,
+            detail: None,
+        }
+    }
+
     /// What a request says of itself; its body, if it has one, counts as unread.
     pub fn of<B>(request: &'a Request<B>, console: &'a str, scheme: &'static str) -> Self {
         let host = || {

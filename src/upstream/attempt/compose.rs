@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, header};
 
 use crate::{
     identity::{cookies, own_page::OwnPage},
+    kinds::Asked,
     upstream::{backend::Backend, http1::RequestHead, login::Credential},
 };
 
@@ -32,6 +33,15 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
+    /// The request as kinds read it.
+    pub fn asked(&self) -> Asked<'_> {
+        Asked {
+            method: &self.method,
+            path: self.target.path(),
+            query: &self.query,
+        }
+    }
+
     /// The request's head for one backend. Beside a token, of the client's cookies only those named in
     /// `listed` go along: another may be a session that a login of the gateway's once earned, and such
     /// a one counts for more than the token to some servers.

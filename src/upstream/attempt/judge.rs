@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::{Outgoing, Upstream};
 use crate::{
-    kinds::{Asked, Head, PREFIX, Verdict},
+    kinds::{Head, PREFIX, Verdict},
     refusal::Refusal,
     upstream::{
         backend::Backend,
@@ -52,13 +52,8 @@ impl Upstream {
             reason,
             headers: &parts.headers,
         };
-        let asked = Asked {
-            method: &out.method,
-            path: out.target.path(),
-            query: &out.query,
-        };
         let backends = &self.group.authorities;
-        match backend.kind.verdict(&asked, &head, prefix, backends) {
+        match backend.kind.verdict(&out.asked(), &head, prefix, backends) {
             Verdict::Answer => Ok(Outcome::Answer),
             Verdict::Standby => Ok(Outcome::Standby),
             Verdict::NotHere => Ok(Outcome::NotHere),

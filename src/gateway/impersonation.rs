@@ -1,0 +1,110 @@
+//! A server's refusal to let the gateway act for a user, in the gateway's own words.
+//!
+//! On the request path: before an answer is made fit for the client. The server's word is one about
+//! the cluster's configuration, and says nothing to the user: instead of it goes a page that says
+//! whose side it is on and which lines an administrator has to write.
+
+use http::{HeaderName, HeaderValue, Method, Response, header};
+
+use super::console::Console;
+use crate::{
+    body::Body,
+    config::IdentityMode,
+    kinds::{Denial, Head},
+    refusal::{
+        Refusal,
+        page::{self, Advice, Context, Format},
+    },
+    upstream::attempt::{Answer, Outgoing},
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Paths that programs ask: they read JSON whatever `Accept` says (Java's default names HTML first).
+const INTERFACES: [&str; 3] = ["/webhdfs/", "/ws/", "/oozie/v"];
+
+/// Whether an answer is such a refusal.
+pub fn denial(answer: &Answer, out: &Outgoing, console: &Console) -> Option<Denial> {
+    if console.identity != IdentityMode::DoAs || answer.parts.status.is_success() {
+        return None;
+    }
+    let head = Head {
+        status: answer.parts.status,
+        reason: &[],
+        headers: &answer.parts.headers,
+    };
+    let body = answer.prefix.as_deref().unwrap_or_default();
+    console.kind.denial(&out.asked(), &head, body)
+}
+
+/// The answer for the client, logged and counted.
+pub fn response(
+    denial: &Denial,
+    answer: &Answer,
+    out: &Outgoing,
+    (user, tls): (&str, bool),
+    console: &Console,
+) -> Response<Body> {
+    let principal = answer.backend.key.principal.as_ref();
+    let own = principal.and_then(|principal| principal.components().first());
+    let gateway = denial.gateway.as_ref().or(own);
+    let gateway = gateway.map_or("the gateway", String::as_str);
+    let cure = console.kind.cure(denial, gateway, user);
+    let advice = Advice {
+        user,
+        gateway,
+        file: cure.file,
+        rules: &cure.rules,
+        apply: cure.apply,
+        message: &denial.message,
+        exception: denial
+            .exception
+            .as_ref()
+            .map(|(simple, class)| (simple.as_str(), class.as_str())),
+    };
+    let refusal = Refusal::ImpersonationDenied;
+    refusal.count();
+    tracing::warn!(
+        console = %console.name,
+        backend = %answer.backend.key.authority,
+        reason = refusal.reason(),
+        user,
+        gateway,
+        "the server does not let the gateway act for the user: in {} {}; then {}",
+        cure.file,
+        cure.rules.join(", and "),
+        cure.apply
+    );
+    let text = |name| {
+        out.headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
+    let programs = INTERFACES
+        .iter()
+        .any(|start| out.target.path().starts_with(start));
+    let context = Context {
+        authority: text(header::HOST).unwrap_or_default(),
+        scheme: if tls { "https" } else { "http" },
+        format: if programs {
+            Format::Json
+        } else {
+            Format::of(&out.headers)
+        },
+        head: out.method == Method::HEAD,
+        request_id: text(REQUEST_ID),
+        ..Context::plain(&console.name)
+    };
+    let mut response = page::impersonation(&advice, &context);
+    if let Some((code, message)) = denial.headers {
+        let headers = response.headers_mut();
+        if let Some(value) = answer.parts.headers.get(code) {
+            headers.insert(code, value.clone());
+        }
+        // what cannot stand in a header is in the body
+        if let Ok(value) = HeaderValue::from_str(&advice.sentence()) {
+            headers.insert(message, value);
+        }
+    }
+    response
+}

@@ -1,0 +1,190 @@
+//! The answer where the cluster does not let the gateway act for a user: whose side it is on, and
+//! which lines let it.
+//!
+//! Hadoop's own clients, in Java as in Python, read errors of `WebHDFS` from a `RemoteException` JSON,
+//! and Oozie's from two headers: they get the server's own words in that form, with the explanation
+//! behind them.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http::Response;
+use maud::html;
+
+use super::{Context, Format, Refusal};
+
+/// What is known of such a refusal.
+#[derive(Clone, Copy, Debug)]
+pub struct Advice<'a> {
+    /// Short name of the user.
+    pub user: &'a str,
+    /// Short name of the gateway there.
+    pub gateway: &'a str,
+    /// Where the server's rules stand.
+    pub file: &'a str,
+    /// What has to stand there.
+    pub rules: &'a [String],
+    /// What makes the server read it.
+    pub apply: &'a str,
+    /// The server's own words.
+    pub message: &'a str,
+    /// Simple and full class name of Hadoop's exception.
+    pub exception: Option<(&'a str, &'a str)>,
+}
+
+impl Advice<'_> {
+    /// The explanation in one line.
+    pub fn sentence(&self) -> String {
+        format!(
+            "You are logged in; the server behind the gateway does not let the gateway, {} there, act for \
+             {}. Its administrator can: in {} {}; then {}",
+            self.gateway,
+            self.user,
+            self.file,
+            self.rules.join(", and "),
+            self.apply
+        )
+    }
+}
+
+/// The answer to a request that was refused so.
+pub fn response<B: From<Bytes>>(advice: &Advice<'_>, context: &Context<'_>) -> Response<B> {
+    let refusal = Refusal::ImpersonationDenied;
+    let body = match context.format {
+        _ if context.head => String::new(),
+        Format::Html => html(advice, context),
+        Format::Json => json(advice, context),
+        Format::Text => text(advice, context),
+    };
+    super::answer(refusal, context, body.into())
+}
+
+fn json(advice: &Advice<'_>, context: &Context<'_>) -> String {
+    let mut value = super::json_value(Refusal::ImpersonationDenied, context);
+    let refusal = &mut value["refusal"];
+    refusal["user"] = advice.user.into();
+    refusal["gateway"] = advice.gateway.into();
+    refusal["file"] = advice.file.into();
+    refusal["rules"] = advice.rules.into();
+    refusal["apply"] = advice.apply.into();
+    let message = format!("{}. {}", advice.message, advice.sentence());
+    if let Some((exception, class)) = advice.exception {
+        value["RemoteException"] = serde_json::json!({
+            "exception": exception,
+            "javaClassName": class,
+            "message": message,
+        });
+    } else {
+        value["errorMessage"] = message.into();
+    }
+    format!("{value}\n")
+}
+
+fn text(advice: &Advice<'_>, context: &Context<'_>) -> String {
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "{}\n\nYou are logged in, and the gateway works. The server does not let the gateway, {} there, act \
+         for {}.\nIts administrator can allow it, in {}:\n",
+        Refusal::ImpersonationDenied.sentence(),
+        advice.gateway.escape_debug(),
+        advice.user.escape_debug(),
+        advice.file
+    );
+    for rule in advice.rules {
+        let _ = writeln!(text, "  {}", rule.escape_debug());
+    }
+    let _ = writeln!(
+        text,
+        "\nthen: {}\n\nIt said: {}\n",
+        advice.apply,
+        advice.message.escape_debug()
+    );
+    super::signature(&mut text, Refusal::ImpersonationDenied, context);
+    text
+}
+
+fn html(advice: &Advice<'_>, context: &Context<'_>) -> String {
+    let middle = html! {
+        p {
+            "You are logged in, and the gateway works. The server behind it does not let the gateway, "
+            code { (advice.gateway) } " there, act for " code { (advice.user) } "."
+        }
+        p { "Its administrator can allow it, in " (advice.file) ":" }
+        ul { @for rule in advice.rules { li { code { (rule) } } } }
+        p { "then: " (advice.apply) "." }
+        p { "It said: " code { (advice.message) } }
+    };
+    super::framed(Refusal::ImpersonationDenied, context, &middle).into_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn context(format: Format) -> Context<'static> {
+        Context {
+            format,
+            ..Context::plain("namenode")
+        }
+    }
+
+    fn rendered(user: &str, message: &str, format: Format) -> (http::response::Parts, String) {
+        let rules = [format!("hadoop.proxyuser.gw.users must name {user}")];
+        let advice = Advice {
+            user,
+            gateway: "gw",
+            file: "core-site.xml of the NameNodes",
+            rules: &rules,
+            apply: "run it",
+            message,
+            exception: Some(("AuthorizationException", "org.x.AuthorizationException")),
+        };
+        let (parts, body) = response::<Bytes>(&advice, &context(format)).into_parts();
+        (parts, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn each_form_says_whose_side_it_is_on_and_which_lines_cure_it() {
+        for format in [Format::Html, Format::Json, Format::Text] {
+            let (parts, body) = rendered("carol", "User: gw is not allowed", format);
+            assert_eq!(parts.status, 403);
+            assert_eq!(parts.headers["x-spnegate-reason"], "impersonation_denied");
+            for part in [
+                "hadoop.proxyuser.gw.users must name carol",
+                "core-site.xml of the NameNodes",
+                "run it",
+                "User: gw is not allowed",
+                "You are logged in",
+                "impersonation_denied",
+            ] {
+                assert!(body.contains(part), "{part}: {body}");
+            }
+        }
+    }
+
+    #[test]
+    fn hadoops_clients_find_the_exception_that_they_read() {
+        let (_, body) = rendered("carol", "User: gw is not allowed", Format::Json);
+        let value: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let exception = &value["RemoteException"];
+        assert_eq!(exception["exception"], "AuthorizationException");
+        assert_eq!(exception["javaClassName"], "org.x.AuthorizationException");
+        let message = exception["message"].as_str().unwrap();
+        assert!(message.starts_with("User: gw is not allowed. You are logged in"));
+        assert_eq!(value["refusal"]["reason"], "impersonation_denied");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_of_a_server_or_user_becomes_markup_or_control(user in "\\PC{0,20}\\p{Cc}?", message in ".*") {
+            let (_, page) = rendered(&user, &message, Format::Html);
+            let (_, plain) = rendered("u", "m", Format::Html);
+            prop_assert_eq!(page.matches('<').count(), plain.matches('<').count());
+            let (_, text) = rendered(&user, &message, Format::Text);
+            prop_assert!(!text.contains(|c: char| c.is_control() && c != '\n'));
+        }
+    }
+}
