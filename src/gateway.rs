@@ -58,6 +58,7 @@ pub mod path;
 pub mod rates;
 pub mod record;
 pub mod refuse;
+pub mod screen;
 pub mod upgrade;
 
 pub use answering::Answering;

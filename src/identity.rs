@@ -1,7 +1,7 @@
 //! How a backend is told who the user is, and what a client may not say in our place.
 //!
 //! In a request's way: after the user is known and before an attempt at a backend. **Strip first,
-//! then set**: [`headers::strip`], [`query::scrub`] and [`form::check`] take away what a client
+//! then set**: [`headers::strip`], [`query::scrub`] and [`screen::Screen`] take away what a client
 //! could say; [`query::compose`] and [`cookies::request`] put in what the gateway says. The
 //! gateway's principal may impersonate anybody, so a client that gets a `doAs` past this module
 //! owns the cluster.
@@ -13,3 +13,5 @@ pub mod forwarded;
 pub mod headers;
 pub mod own_page;
 pub mod query;
+pub mod screen;
+pub mod thrift;

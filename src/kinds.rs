@@ -178,7 +178,8 @@ pub trait Kind: Debug + Send + Sync + 'static {
     }
 
     /// Whether the user that the gateway tells is the only one that the server can act as: nothing
-    /// has to be proven then. Only where the protocol itself says so.
+    /// has to be proven then. Only where the protocol itself says so, and whatever else in it could
+    /// name a user is taken away or refused.
     fn knows_only_the_told_user(&self) -> bool {
         false
     }
@@ -217,6 +218,17 @@ pub trait Kind: Debug + Send + Sync + 'static {
     /// Whether the backend reads identity parameters from form bodies too.
     fn reads_forms(&self) -> bool {
         true
+    }
+
+    /// Whether bodies are calls of `HiveServer2`'s Thrift protocol, which can say who the user is:
+    /// each is read on its way ([`crate::identity::thrift`]), and nothing else passes.
+    fn speaks_thrift(&self) -> bool {
+        false
+    }
+
+    /// Why such a server without Kerberos cannot be told the user (`identity = "simple"`).
+    fn cannot_be_simple(&self) -> Option<&'static str> {
+        None
     }
 
     /// Where to prove that the identity is obeyed; `None`: cannot be proven, `doas` is refused.

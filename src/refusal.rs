@@ -91,6 +91,10 @@ pub enum Refusal {
     BadQuery,
     /// A form body that carries an identity parameter.
     BadForm,
+    /// A body for a Thrift server that is no Thrift call, or that two readers could read differently.
+    BadThrift,
+    /// A Thrift call that names another user than the one who is logged in.
+    ThriftIdentity,
     /// CONNECT or TRACE.
     BadMethod,
     /// The request's framing or head is refused (hyper's own 400).
@@ -193,6 +197,8 @@ impl Refusal {
         Self::BadPath,
         Self::BadQuery,
         Self::BadForm,
+        Self::BadThrift,
+        Self::ThriftIdentity,
         Self::BadMethod,
         Self::BadRequest,
         Self::HeadTooLarge,

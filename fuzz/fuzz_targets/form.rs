@@ -1,21 +1,38 @@
-//! `identity::form`: a form that passes names no identity to a parser that splits at `&` and `;`.
+//! `identity::form`: a form that passes, in whatever pieces, names no identity to a parser that splits
+//! at `&` and `;`, and passes as it came.
 #![no_main]
 
 use http::{HeaderMap, HeaderValue, header};
 use libfuzzer_sys::fuzz_target;
-use spnegate::identity::form;
+use spnegate::identity::form::{self, Scan};
 
-fuzz_target!(|input: (&[u8], &[u8])| {
-    let (content_type, body) = input;
+fuzz_target!(|input: (&[u8], &[u8], u8)| {
+    let (content_type, body, size) = input;
     let mut headers = HeaderMap::new();
     if let Ok(value) = HeaderValue::from_bytes(content_type) {
         headers.insert(header::CONTENT_TYPE, value);
     }
     let _ = form::is_form(&headers);
-    if form::check(body, &["doas"]).is_err() {
-        return;
+    let mut scan = Scan::new(&["doas"]);
+    let mut out = Vec::new();
+    let mut whole = true;
+    for piece in body.chunks(usize::from(size).max(1)) {
+        match scan.feed(piece) {
+            Ok(passed) => out.extend_from_slice(&passed),
+            Err(_) => {
+                whole = false;
+                break;
+            }
+        }
     }
-    for piece in body.split(|byte| matches!(byte, b'&' | b';')) {
+    match scan.finish() {
+        Ok(rest) if whole => {
+            out.extend_from_slice(&rest);
+            assert_eq!(out, body);
+        }
+        Ok(_) | Err(_) => {}
+    }
+    for piece in out.split(|byte| matches!(byte, b'&' | b';')) {
         let name = piece.split(|&byte| byte == b'=').next().unwrap_or_default();
         let name: Vec<u8> = percent_encoding::percent_decode(name).collect();
         assert!(!name.eq_ignore_ascii_case(b"doas"));

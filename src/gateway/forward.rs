@@ -19,15 +19,14 @@ use http::{
     uri::{self, PathAndQuery},
 };
 use http_body::Body as _;
-use tokio::time::timeout;
 
-use super::{answer, console::Console, link, node, record::AnsweredBy, refuse, upgrade};
+use super::{answer, console::Console, link, node, record::AnsweredBy, refuse, screen, upgrade};
 use crate::{
     auth::session::Session,
     body::Body,
     config::{Forwarded, IdentityMode},
     identity::{
-        cookies, credentials, form, forwarded, headers,
+        cookies, credentials, forwarded, headers,
         own_page::{self, OwnPage},
         query,
     },
@@ -144,21 +143,19 @@ impl Inner {
         let spared = has_body && self.spares_body(parts);
         // HTTP/2 ends a stream, and knows no `Connection`
         let closes = spared && parts.version <= Version::HTTP_11;
-        let upload = if spared {
+        let screen = if has_body && !spared {
+            screen::of(&self.console, parts, session)?
+        } else {
+            None
+        };
+        let mut upload = if spared {
             Upload::none()
         } else {
             self.console
                 .upload(body, self.console.retry_buffer, parts.version)
         };
-        if has_body && kind.reads_forms() && form::is_form(&parts.headers)? {
-            let read = timeout(self.console.timeouts.body_idle, upload.buffer());
-            let read = Box::pin(read)
-                .await
-                .map_err(|_elapsed| Refusal::BodyTimeout)?;
-            let Ok(Some(bytes)) = read else {
-                return Err(Refusal::BadForm);
-            };
-            form::check(&bytes, kind.identity_parameters())?;
+        if let Some(screen) = screen {
+            upload = Box::pin(screen::read(&self.console, upload, screen)).await?;
         }
         let upgrade = if parts.headers.contains_key(header::UPGRADE) {
             upgrade::wanted(parts, !matches!(upload.state(), BodyState::None))
@@ -327,6 +324,8 @@ impl Inner {
                 Told::Header(name, value)
             }
             (IdentityMode::DoAs, UserField::Query(name)) => Told::Query(name),
+            // by `username` of a call, which the screen of its body writes
+            (IdentityMode::Simple, _) if self.console.kind.speaks_thrift() => Told::Nothing,
             (IdentityMode::Simple, UserField::Query(_) | UserField::Unsupported) => {
                 Told::Query("user.name")
             }

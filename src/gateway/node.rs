@@ -101,7 +101,7 @@ pub async fn forward(
     let Head { mut parts, .. } = loop {
         match timeout_at(end, sent.as_mut()).await {
             Ok(Ok(head)) => break head,
-            Ok(Err(_)) if upload.broken() => return Err(Refusal::BadRequest),
+            Ok(Err(_)) if upload.broken().is_some() => return Err(Refusal::BadRequest),
             Ok(Err(_)) => return Err(Refusal::BackendBroken),
             // the time runs from the end of the request: files are large
             Err(_elapsed) => match upload.due(first_byte) {

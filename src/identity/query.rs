@@ -167,7 +167,7 @@ fn name_of(piece: &[u8]) -> &[u8] {
     piece.split(|&byte| byte == b'=').next().unwrap_or_default()
 }
 
-fn name_is_forbidden(name: &[u8], forbidden: &[&str]) -> Result<bool, QueryError> {
+pub(super) fn name_is_forbidden(name: &[u8], forbidden: &[&str]) -> Result<bool, QueryError> {
     let is = |name: &[u8]| {
         forbidden
             .iter()
@@ -215,7 +215,7 @@ fn looks_like(name: &str, forbidden: &str) -> bool {
 }
 
 /// Blanks, control and zero-width characters.
-fn is_ignorable(c: char) -> bool {
+pub(super) fn is_ignorable(c: char) -> bool {
     c.is_whitespace()
         || c.is_control()
         || matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')

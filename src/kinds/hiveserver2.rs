@@ -2,9 +2,13 @@
 
 use super::thrift::Thrift;
 
-/// `ThriftHttpServlet` reads `doAs` of every request, and its word goes before that of the session's
-/// settings (`hive.server2.proxy.user`).
+/// `ThriftHttpServlet` reads `doAs` of every request. Only where there is none, and so under
+/// `service`, the session's settings decide (`hive.server2.proxy.user`,
+/// `ThriftCLIService.getProxyUser`). `username` of `TOpenSessionReq` counts for nothing by HTTP.
 pub(super) static HIVESERVER2: Thrift = Thrift {
     name: "hiveserver2",
     services: &["HTTP", "hive"],
+    cannot_be_simple: Some(
+        "without Kerberos it takes the user from HTTP Basic alone, which the gateway does not send",
+    ),
 };

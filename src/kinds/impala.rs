@@ -4,8 +4,12 @@
 
 use super::thrift::Thrift;
 
-/// `HttpPathFn` reads `doAs` of every request and asks `authorized_proxy_user_config`.
+/// `HttpPathFn` reads `doAs` of every request and asks `authorized_proxy_user_config`. In
+/// `ImpalaServer::OpenSession` the key `impala.doas.user` comes after that and goes before it (later
+/// versions refuse the call), and a connection without a login is whoever `username` says: that is
+/// how the user is told under `simple`.
 pub(super) static IMPALA: Thrift = Thrift {
     name: "impala",
     services: &["HTTP", "impala"],
+    cannot_be_simple: None,
 };

@@ -7,11 +7,12 @@ use super::{Head, Health, Kind, Login};
 /// Where calls are posted to.
 const PATH: &str = "/cliservice";
 
-/// What one of them calls itself.
+/// What one of them calls itself, and what else sets it apart.
 #[derive(Debug)]
 pub(super) struct Thrift {
     pub(super) name: &'static str,
     pub(super) services: &'static [&'static str],
+    pub(super) cannot_be_simple: Option<&'static str>,
 }
 
 impl Kind for Thrift {
@@ -34,7 +35,8 @@ impl Kind for Thrift {
         head.status == StatusCode::UNAUTHORIZED
     }
 
-    /// `doAs` is read with every request, and refused where no rule allows it.
+    /// `doAs` is read with every request, and refused where no rule allows it. Every other way to name
+    /// a user is in the body, which is read: see [`Kind::speaks_thrift`].
     fn knows_only_the_told_user(&self) -> bool {
         true
     }
@@ -46,6 +48,14 @@ impl Kind for Thrift {
 
     fn reads_forms(&self) -> bool {
         false
+    }
+
+    fn speaks_thrift(&self) -> bool {
+        true
+    }
+
+    fn cannot_be_simple(&self) -> Option<&'static str> {
+        self.cannot_be_simple
     }
 
     fn probe(&self) -> &'static str {

@@ -214,7 +214,17 @@ impl Refusal {
             Self::BadForm => (
                 S::BAD_REQUEST,
                 "bad_form",
-                "The form names an identity, or is too large or too odd to be checked for one.",
+                "The form names an identity, or is too odd to be checked for one.",
+            ),
+            Self::BadThrift => (
+                S::BAD_REQUEST,
+                "bad_thrift",
+                "The request's body is not a Thrift call, or is too odd to be checked for an identity.",
+            ),
+            Self::ThriftIdentity => (
+                S::FORBIDDEN,
+                "thrift_identity",
+                "The Thrift call names another user than the one who is logged in.",
             ),
             Self::BadMethod => (
                 S::METHOD_NOT_ALLOWED,

@@ -169,8 +169,10 @@ impl Upstream {
             if tried.outcome == Outcome::NotHere {
                 tried.outcome = self.here_or_elsewhere(wanted.tried, index);
             }
-            if upload.broken() && tried.answer.is_none() {
-                return Err(Refusal::BadRequest);
+            if let Some(refusal) = upload.broken()
+                && tried.answer.is_none()
+            {
+                return Err(refusal);
             }
             if upload.stalled() && tried.answer.is_none() {
                 return Err(Refusal::BodyTimeout);

@@ -6,18 +6,19 @@
 
 use std::{
     cell::RefCell,
+    future::poll_fn,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::next::BodyState;
-use crate::server::RequestBody;
+use crate::{identity::screen::Screen, refusal::Refusal, server::RequestBody};
 
 /// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,9 @@ pub enum UploadError {
     /// The client's side failed.
     #[error("the client's body broke off")]
     Client(#[source] hyper::Error),
+    /// Its contents were refused.
+    #[error("the body was refused: {}", .0.reason())]
+    Refused(Refusal),
     /// This try was given up and another one reads the body now.
     #[error("the request was sent elsewhere")]
     Superseded,
@@ -47,6 +51,9 @@ struct Shared<B> {
     /// How long the client may send nothing, where the server does not look after that, and when it
     /// sent something last.
     patience: Option<(Duration, Instant)>,
+    /// What every piece goes through before it is sent or kept.
+    screen: Option<Box<Screen>>,
+    refused: Option<Refusal>,
     lost: bool,
     reader: u32,
 }
@@ -61,10 +68,87 @@ enum Read {
     Broken,
 }
 
-impl<B> Shared<B> {
+impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Shared<B> {
+    /// The next piece that may be sent, kept if there is room for it; `None` at the end.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, UploadError>>> {
+        loop {
+            if self.read == Read::ToTheEnd {
+                return Poll::Ready(None);
+            }
+            if let Some(refusal) = self.refused {
+                return Poll::Ready(Some(Err(UploadError::Refused(refusal))));
+            }
+            self.read = Read::Partly;
+            let data = match ready!(Pin::new(&mut self.client).poll_frame(cx)) {
+                None => {
+                    self.end();
+                    Bytes::new()
+                }
+                Some(Err(error)) => {
+                    self.fail();
+                    return Poll::Ready(Some(Err(UploadError::Client(error))));
+                }
+                // trailers end here: nothing that a client says after its body is forwarded
+                Some(Ok(frame)) => {
+                    let Ok(data) = frame.into_data() else {
+                        continue;
+                    };
+                    if let Some((_, since)) = &mut self.patience {
+                        *since = Instant::now();
+                    }
+                    // who knows its length is not asked for more
+                    if self.client.is_end_stream() {
+                        self.end();
+                    }
+                    data
+                }
+            };
+            let piece = match self.screened(data) {
+                Ok(piece) => piece,
+                Err(refusal) => {
+                    self.fail();
+                    self.refused = Some(refusal);
+                    return Poll::Ready(Some(Err(UploadError::Refused(refusal))));
+                }
+            };
+            if !piece.is_empty() {
+                return Poll::Ready(Some(Ok(piece)));
+            }
+        }
+    }
+
+    /// What may be sent now that this has come, and the body's end if it has.
+    fn screened(&mut self, data: Bytes) -> Result<Bytes, Refusal> {
+        let Some(screen) = &mut self.screen else {
+            return Ok(data);
+        };
+        let piece = screen.feed(data)?;
+        if self.read != Read::ToTheEnd {
+            return Ok(piece);
+        }
+        let rest = screen.finish()?;
+        if piece.is_empty() {
+            return Ok(rest);
+        }
+        if rest.is_empty() {
+            return Ok(piece);
+        }
+        Ok([piece, rest].concat().into())
+    }
+
+    fn keep(&mut self, piece: Bytes) {
+        self.kept_bytes += piece.len();
+        self.kept.push(piece);
+    }
+
     fn end(&mut self) {
         self.read = Read::ToTheEnd;
         self.ended.get_or_insert_with(Instant::now);
+    }
+
+    fn fail(&mut self) {
+        self.lost = true;
+        self.read = Read::Broken;
     }
 }
 
@@ -84,6 +168,8 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
             read: Read::NotYet,
             ended: None,
             patience: None,
+            screen: None,
+            refused: None,
             lost: false,
             reader: 0,
         }))))
@@ -94,6 +180,14 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
     pub fn patient(self, patience: Duration) -> Self {
         if let Some(shared) = &self.0 {
             shared.borrow_mut().patience = Some((patience, Instant::now()));
+        }
+        self
+    }
+
+    /// Shows every piece to that screen before it is sent.
+    pub fn screened(self, screen: Screen) -> Self {
+        if let Some(shared) = &self.0 {
+            shared.borrow_mut().screen = Some(Box::new(screen));
         }
         self
     }
@@ -127,11 +221,10 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
         }
     }
 
-    /// Whether the client's own side failed.
-    pub fn broken(&self) -> bool {
-        self.0
-            .as_ref()
-            .is_some_and(|shared| shared.borrow().read == Read::Broken)
+    /// Why the client's own side is at fault, if it is.
+    pub fn broken(&self) -> Option<Refusal> {
+        let shared = self.0.as_ref()?.borrow();
+        (shared.read == Read::Broken).then(|| shared.refused.unwrap_or(Refusal::BadRequest))
     }
 
     /// When an answer is late: `first_byte` after the body's end, later while it is under way.
@@ -168,25 +261,27 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
     }
 }
 
-impl Upload<RequestBody> {
-    /// Reads the whole body into the replay buffer and shows it; `None` when it is larger.
-    pub async fn buffer(&self) -> Result<Option<Bytes>, UploadError> {
-        use http_body_util::BodyExt;
-        let mut whole = BytesMut::new();
-        if let SendBody::Upload(mut reader) = self.reader() {
-            if reader.shared.borrow().size.lower() > reader.shared.borrow().limit as u64 {
-                return Ok(None);
-            }
-            while let Some(frame) = reader.frame().await {
-                if let Ok(data) = frame?.into_data() {
-                    whole.extend_from_slice(&data);
-                }
-                if reader.shared.borrow().lost {
-                    return Ok(None);
-                }
+impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Upload<B> {
+    /// Reads the body before anything of it is sent: to its end, or until more than `most` bytes of
+    /// it may be sent. They are kept for the first reader, whatever can be sent again.
+    pub async fn read_ahead(&self, most: usize) -> Result<(), UploadError> {
+        let Some(shared) = &self.0 else {
+            return Ok(());
+        };
+        while shared.borrow().kept_bytes <= most {
+            let next = poll_fn(|cx| shared.borrow_mut().poll_piece(cx)).await;
+            match next {
+                Some(Ok(piece)) => shared.borrow_mut().keep(piece),
+                Some(Err(error)) => return Err(error),
+                None => break,
             }
         }
-        Ok(Some(whole.freeze()))
+        let mut shared = shared.borrow_mut();
+        if shared.read == Read::ToTheEnd {
+            // a screen may have changed it
+            shared.size = SizeHint::with_exact(shared.kept_bytes as u64);
+        }
+        Ok(())
     }
 }
 
@@ -224,47 +319,20 @@ impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Body for Reader<B> {
             this.at += 1;
             return Poll::Ready(Some(Ok(Frame::data(chunk.clone()))));
         }
-        if shared.read == Read::NotYet {
-            shared.read = Read::Partly;
+        let piece = match ready!(shared.poll_piece(cx)) {
+            None => return Poll::Ready(None),
+            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+            Some(Ok(piece)) => piece,
+        };
+        if shared.kept_bytes + piece.len() > shared.limit {
+            shared.lost = true;
+            shared.kept = Vec::new();
         }
-        loop {
-            if shared.read == Read::ToTheEnd {
-                return Poll::Ready(None);
-            }
-            match ready!(Pin::new(&mut shared.client).poll_frame(cx)) {
-                None => {
-                    shared.end();
-                }
-                Some(Err(error)) => {
-                    shared.lost = true;
-                    shared.read = Read::Broken;
-                    return Poll::Ready(Some(Err(UploadError::Client(error))));
-                }
-                // trailers end here: nothing that a client says after its body is forwarded
-                Some(Ok(frame)) => {
-                    let Ok(data) = frame.into_data() else {
-                        continue;
-                    };
-                    if let Some((_, since)) = &mut shared.patience {
-                        *since = Instant::now();
-                    }
-                    if shared.kept_bytes + data.len() > shared.limit {
-                        shared.lost = true;
-                        shared.kept = Vec::new();
-                    }
-                    if !shared.lost {
-                        shared.kept_bytes += data.len();
-                        shared.kept.push(data.clone());
-                        this.at += 1;
-                    }
-                    // who knows its length is not asked for more
-                    if shared.client.is_end_stream() {
-                        shared.end();
-                    }
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
-                }
-            }
+        if !shared.lost {
+            shared.keep(piece.clone());
+            this.at += 1;
         }
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -320,6 +388,7 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
+    use crate::identity::form::Scan;
 
     struct Chunks(VecDeque<Bytes>);
 
@@ -377,6 +446,57 @@ mod tests {
             Some(Err(UploadError::Superseded))
         ));
         assert_eq!(all(second).unwrap(), "abcd");
+    }
+
+    fn form(list: &[&'static str], limit: usize) -> Upload<Chunks> {
+        let scan = Scan::new(&["doas"]);
+        Upload::new(chunks(list), limit).screened(Screen::Form(scan))
+    }
+
+    fn ahead(upload: &Upload<Chunks>, most: usize) -> Result<(), UploadError> {
+        upload.read_ahead(most).now_or_never().unwrap()
+    }
+
+    #[test]
+    fn a_body_that_is_read_ahead_is_kept_for_its_reader_and_has_a_length() {
+        let upload = form(&["a=1&b", "=2&c", "=3"], 64);
+        ahead(&upload, 64).unwrap();
+        assert_eq!(upload.state(), BodyState::Buffered);
+        assert_eq!(upload.reader().size_hint().exact(), Some(11));
+        for _ in 0..2 {
+            assert_eq!(all(upload.reader()).unwrap(), "a=1&b=2&c=3");
+        }
+    }
+
+    #[test]
+    fn of_a_large_body_no_more_is_read_ahead_than_was_asked_for() {
+        let upload = form(&["a=1&", "b=2&", "c=3&", "d=4"], 5);
+        ahead(&upload, 5).unwrap();
+        assert_eq!(upload.state(), BodyState::Buffered);
+        assert_eq!(all(upload.reader()).unwrap(), "a=1&b=2&c=3&d=4");
+        assert_eq!(upload.state(), BodyState::Gone);
+    }
+
+    #[test]
+    fn a_refused_body_ends_before_what_is_refused_and_stays_refused() {
+        let upload = form(&["a=1&", "do", "As=bob"], 64);
+        let refused = ahead(&upload, 64);
+        assert!(matches!(
+            refused,
+            Err(UploadError::Refused(Refusal::BadForm))
+        ));
+        let upload = form(&["a=1&", "b=2&do", "As=bob", "&c=3"], 5);
+        ahead(&upload, 3).unwrap();
+        let mut reader = upload.reader();
+        for sent in ["a=1&", "b=2&"] {
+            let frame = reader.frame().now_or_never().unwrap().unwrap().unwrap();
+            assert_eq!(frame.into_data().unwrap(), sent);
+        }
+        assert!(reader.frame().now_or_never().unwrap().unwrap().is_err());
+        assert!(all(upload.reader()).is_err());
+        assert_eq!(upload.broken(), Some(Refusal::BadForm));
+        assert!(all(upload.reader()).is_err());
+        assert_eq!(upload.state(), BodyState::Gone);
     }
 
     #[test]

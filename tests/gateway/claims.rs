@@ -6,7 +6,7 @@ use spnegate::refusal::Refusal;
 
 use crate::{
     backend_login, backend_tls, balance, coordinators, failover, faults, framing, hold,
-    impersonation, keys, link_logins, nodes, refusals, sessions, sources, tickets, uploads,
+    impersonation, keys, link_logins, nodes, refusals, sessions, sources, thrift, tickets, uploads,
 };
 
 /// Where a reason word is proven.
@@ -170,6 +170,14 @@ const CLAIMS: &[(Refusal, Proof)] = &[
     (
         Refusal::BadForm,
         Here(refusals::what_is_refused_before_any_backend),
+    ),
+    (
+        Refusal::BadThrift,
+        Here(thrift::a_body_that_is_no_thrift_call_never_reaches_the_server),
+    ),
+    (
+        Refusal::ThriftIdentity,
+        Here(thrift::a_call_that_names_another_user_never_reaches_the_server),
     ),
     (
         Refusal::BadMethod,

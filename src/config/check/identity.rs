@@ -39,6 +39,14 @@ pub(super) fn identity(table: &Table<'_>, kind: Option<&'static dyn Kind>) -> Op
 
 fn suits(node: &Node<'_>, identity: IdentityMode, kind: &dyn Kind) {
     let kind_name = kind.name();
+    if identity == IdentityMode::Simple
+        && let Some(reason) = kind.cannot_be_simple()
+    {
+        node.problem(ConsoleFault::SimpleUnsupported {
+            kind: kind_name,
+            reason,
+        });
+    }
     match (identity, kind.user_field()) {
         (IdentityMode::DoAs, UserField::Unsupported) => {
             node.problem(ConsoleFault::DoAsUnsupported { kind: kind_name });

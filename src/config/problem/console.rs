@@ -68,6 +68,14 @@ pub enum ConsoleFault {
         /// The kind.
         kind: &'static str,
     },
+    /// Without Kerberos the server cannot be told the user.
+    #[error("a {kind} server cannot be told the user: {reason}")]
+    SimpleUnsupported {
+        /// The kind.
+        kind: &'static str,
+        /// Why.
+        reason: &'static str,
+    },
     /// A coordinator has to be told a user.
     #[error("a {kind} coordinator has to be told a user")]
     WantsUser {
@@ -188,6 +196,11 @@ impl ConsoleFault {
             }
             Self::DoAsUnsupported { .. } | Self::DoAsUnproven { .. } => {
                 "Use identity = \"service\", or the kind that this server is".into()
+            }
+            Self::SimpleUnsupported { .. } => {
+                "Use identity = \"doas\" with a server that has Kerberos, or \"none\" (the client's own \
+                 word)"
+                    .into()
             }
             Self::WantsUser { .. } => {
                 "Use identity = \"doas\" (a coordinator with Kerberos), \"simple\" (one without) or \

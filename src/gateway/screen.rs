@@ -1,0 +1,68 @@
+//! What a request's body must not say: which bodies are read on their way, and how much of them before
+//! a backend is chosen.
+//!
+//! In a request's way: between the console's checks and the attempt loop.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, header, request::Parts};
+use tokio::time::timeout;
+
+use super::console::Console;
+use crate::{
+    auth::session::Session,
+    config::IdentityMode,
+    identity::{
+        form::{self, Scan},
+        screen::Screen,
+        thrift::{Call, Rights, ThriftError},
+    },
+    refusal::Refusal,
+    upstream::upload::{Upload, UploadError},
+};
+
+/// How the body of this request is read, if it is, and how many bytes of it before a backend gets the
+/// request's head, so that what stands there has a clean refusal: forms that fit into the replay buffer,
+/// and what is held of a Thrift call.
+pub fn of(
+    console: &Console,
+    parts: &Parts,
+    session: &Session,
+) -> Result<Option<(Screen, usize)>, Refusal> {
+    let kind = console.kind;
+    if kind.speaks_thrift() {
+        let rights = match console.identity {
+            IdentityMode::DoAs | IdentityMode::Simple => Rights::User,
+            IdentityMode::Service => Rights::Gateway,
+            // clients say themselves who they are
+            IdentityMode::None => return Ok(None),
+        };
+        let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+        let mut encodings = parts.headers.get_all(header::CONTENT_ENCODING).iter();
+        if !encodings.all(plain) {
+            return Err(ThriftError::Encoded.into());
+        }
+        let call = Call::new(Arc::from(session.user()), rights);
+        return Ok(Some((Screen::Thrift(call), 0)));
+    }
+    if kind.reads_forms() && form::is_form(&parts.headers)? {
+        let scan = Scan::new(kind.identity_parameters());
+        return Ok(Some((Screen::Form(scan), console.retry_buffer)));
+    }
+    Ok(None)
+}
+
+/// Reads a body through a screen, so many bytes of it at once.
+pub async fn read(
+    console: &Console,
+    upload: Upload,
+    (screen, ahead): (Screen, usize),
+) -> Result<Upload, Refusal> {
+    let upload = upload.screened(screen);
+    match timeout(console.timeouts.body_idle, upload.read_ahead(ahead)).await {
+        Ok(Ok(())) => Ok(upload),
+        Ok(Err(UploadError::Refused(refusal))) => Err(refusal),
+        Ok(Err(UploadError::Client(_) | UploadError::Superseded)) => Err(Refusal::BadRequest),
+        Err(_elapsed) => Err(Refusal::BodyTimeout),
+    }
+}

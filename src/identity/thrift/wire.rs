@@ -1,0 +1,322 @@
+//! The two encodings of Thrift, token by token: `TBinaryProtocol`, strict and not, and
+//! `TCompactProtocol`.
+//!
+//! Read as Java and C++ both read them. What one of the two refuses, or reads in another way, is a
+//! [`ThriftError`]: unknown versions and types, negative sizes, long varints.
+
+use super::ThriftError;
+
+/// The longest name of a method, in bytes. Those of `TCLIService` and Impala have at most 26.
+const MAX_METHOD: usize = 128;
+
+/// Why there is no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Its end has not come yet.
+    More,
+    /// It never will be one.
+    Fault(ThriftError),
+}
+
+impl From<ThriftError> for Stop {
+    fn from(error: ThriftError) -> Self {
+        Self::Fault(error)
+    }
+}
+
+/// How a message is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Binary,
+    Compact,
+}
+
+/// What follows a field's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    /// So many bytes.
+    Fixed(u64),
+    /// A varint of at most so many bytes.
+    Varint(usize),
+    /// A string or bytes, behind their length.
+    Text,
+    Struct,
+    Map,
+    List,
+}
+
+/// A field's header, or the end of its struct.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Header {
+    Stop,
+    Field(i16, Value),
+}
+
+/// Reads tokens off the start of bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cursor<'b> {
+    pub(super) bytes: &'b [u8],
+    pub(super) at: usize,
+}
+
+// === impl Cursor ===
+
+impl<'b> Cursor<'b> {
+    pub(super) fn take(&mut self, count: usize) -> Result<&'b [u8], Stop> {
+        let end = self.at.checked_add(count).ok_or(Stop::More)?;
+        let taken = self.bytes.get(self.at..end).ok_or(Stop::More)?;
+        self.at = end;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Stop> {
+        self.take(N)?.try_into().map_err(|_| Stop::More)
+    }
+
+    fn byte(&mut self) -> Result<u8, Stop> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    fn int(&mut self) -> Result<i32, Stop> {
+        Ok(i32::from_be_bytes(self.array()?))
+    }
+
+    /// Java reads varints of any length and C++ no longer ones than ten bytes.
+    pub(super) fn varint(&mut self, most: usize) -> Result<u64, Stop> {
+        let mut value = 0_u64;
+        for index in 0..most {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << (7 * index);
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(ThriftError::Ambiguous("a varint that is too long").into())
+    }
+
+    fn small_varint(&mut self) -> Result<u32, Stop> {
+        let value = self.varint(5)?;
+        u32::try_from(value).map_err(|_| ThriftError::Ambiguous("a varint above 32 bits").into())
+    }
+
+    fn compact_size(&mut self) -> Result<u32, Stop> {
+        let size = self.small_varint()?;
+        if i32::try_from(size).is_err() {
+            return Err(ThriftError::Ambiguous("a negative size").into());
+        }
+        Ok(size)
+    }
+
+    fn binary_size(&mut self) -> Result<u32, Stop> {
+        let size = self.int()?;
+        u32::try_from(size).map_err(|_| ThriftError::Ambiguous("a negative size").into())
+    }
+}
+
+// === impl Encoding ===
+
+impl Encoding {
+    /// Reads a message's head; gives the name of its method.
+    pub(super) fn message<'b>(cursor: &mut Cursor<'b>) -> Result<(Self, &'b [u8]), Stop> {
+        let first = *cursor.bytes.get(cursor.at).ok_or(Stop::More)?;
+        match first {
+            0x80 => {
+                let [_, version, unused, kind] = cursor.array()?;
+                // C++ does not look at the third byte, Java only at the first two
+                if version != 1 || unused != 0 {
+                    return Err(ThriftError::NotThrift.into());
+                }
+                is_call(kind)?;
+                let size = cursor.binary_size()?;
+                let name = method(cursor, size)?;
+                cursor.int()?;
+                Ok((Self::Binary, name))
+            }
+            // without a version: the length of the name comes first
+            0 => {
+                let size = cursor.binary_size()?;
+                let name = method(cursor, size)?;
+                is_call(cursor.byte()?)?;
+                cursor.int()?;
+                Ok((Self::Binary, name))
+            }
+            0x82 => {
+                let [_, version] = cursor.array()?;
+                if version & 0x1f != 1 {
+                    return Err(ThriftError::NotThrift.into());
+                }
+                is_call(version >> 5)?;
+                cursor.small_varint()?;
+                let size = cursor.compact_size()?;
+                Ok((Self::Compact, method(cursor, size)?))
+            }
+            _ => Err(ThriftError::NotThrift.into()),
+        }
+    }
+
+    /// Reads a field's header; `last` is the number of the field before it in its struct, or 0.
+    pub(super) fn header(self, cursor: &mut Cursor<'_>, last: i16) -> Result<Header, Stop> {
+        let byte = cursor.byte()?;
+        if byte == 0 {
+            return Ok(Header::Stop);
+        }
+        match self {
+            Self::Binary => {
+                let value = match byte {
+                    2 | 3 => Value::Fixed(1),
+                    4 | 10 => Value::Fixed(8),
+                    6 => Value::Fixed(2),
+                    8 => Value::Fixed(4),
+                    11 => Value::Text,
+                    12 => Value::Struct,
+                    13 => Value::Map,
+                    14 | 15 => Value::List,
+                    _ => return Err(ThriftError::Ambiguous("an unknown type").into()),
+                };
+                Ok(Header::Field(i16::from_be_bytes(cursor.array()?), value))
+            }
+            Self::Compact => {
+                let value = match byte & 0x0f {
+                    1 | 2 => Value::Fixed(0),
+                    3 => Value::Fixed(1),
+                    4 | 5 => Value::Varint(5),
+                    6 => Value::Varint(10),
+                    7 => Value::Fixed(8),
+                    8 => Value::Text,
+                    9 | 10 => Value::List,
+                    11 => Value::Map,
+                    12 => Value::Struct,
+                    _ => return Err(ThriftError::Ambiguous("an unknown type").into()),
+                };
+                let number = match byte >> 4 {
+                    0 => {
+                        let zigzag = i64::from(cursor.small_varint()?);
+                        i16::try_from((zigzag >> 1) ^ -(zigzag & 1)).ok()
+                    }
+                    delta => last.checked_add(i16::from(delta)),
+                };
+                let number = number.ok_or(ThriftError::Ambiguous("a number above 16 bits"))?;
+                Ok(Header::Field(number, value))
+            }
+        }
+    }
+
+    /// Reads the length of a string.
+    pub(super) fn length(self, cursor: &mut Cursor<'_>) -> Result<u32, Stop> {
+        match self {
+            Self::Binary => cursor.binary_size(),
+            Self::Compact => cursor.compact_size(),
+        }
+    }
+
+    /// Reads the head of a list or set of strings; gives its size.
+    ///
+    /// Generated code reads the elements of a field that it knows as what they are declared, whatever
+    /// type the head says, and skips those of others by that type. Calls have no lists and maps but
+    /// of strings: of others nobody could say how they are read.
+    pub(super) fn list(self, cursor: &mut Cursor<'_>) -> Result<u32, Stop> {
+        let (element, size) = match self {
+            Self::Binary => (cursor.byte()?, cursor.binary_size()?),
+            Self::Compact => {
+                let byte = cursor.byte()?;
+                let size = match byte >> 4 {
+                    15 => cursor.compact_size()?,
+                    short => u32::from(short),
+                };
+                (byte & 0x0f, size)
+            }
+        };
+        self.is_text(element)?;
+        Ok(size)
+    }
+
+    /// Reads the head of a map from strings to strings; gives its size. See [`Self::list`].
+    pub(super) fn map(self, cursor: &mut Cursor<'_>) -> Result<u32, Stop> {
+        match self {
+            Self::Binary => {
+                let [key, value] = cursor.array()?;
+                let size = cursor.binary_size()?;
+                // clients write the declared types even if there is nothing of them
+                self.is_text(key)?;
+                self.is_text(value)?;
+                Ok(size)
+            }
+            Self::Compact => {
+                let size = cursor.compact_size()?;
+                if size > 0 {
+                    let types = cursor.byte()?;
+                    self.is_text(types >> 4)?;
+                    self.is_text(types & 0x0f)?;
+                }
+                Ok(size)
+            }
+        }
+    }
+
+    fn is_text(self, element: u8) -> Result<(), ThriftError> {
+        let text = match self {
+            Self::Binary => 11,
+            Self::Compact => 8,
+        };
+        if element == text {
+            Ok(())
+        } else {
+            Err(ThriftError::Ambiguous(
+                "a list or map of other than strings",
+            ))
+        }
+    }
+
+    /// Writes a string.
+    pub(super) fn write_text(self, out: &mut Vec<u8>, text: &str) {
+        // no name is that long
+        let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        match self {
+            Self::Binary => out.extend_from_slice(&length.to_be_bytes()),
+            Self::Compact => {
+                let mut left = length;
+                loop {
+                    let [.., low] = left.to_be_bytes();
+                    left >>= 7;
+                    if left == 0 {
+                        out.push(low & 0x7f);
+                        break;
+                    }
+                    out.push(low | 0x80);
+                }
+            }
+        }
+        out.extend_from_slice(text.as_bytes());
+    }
+
+    /// Writes the header of a string's field that may follow any other; `number` is below 64.
+    pub(super) fn write_header(self, out: &mut Vec<u8>, number: u8) {
+        match self {
+            Self::Binary => out.extend_from_slice(&[11, 0, number]),
+            Self::Compact => out.extend_from_slice(&[8, number << 1]),
+        }
+    }
+}
+
+fn method<'b>(cursor: &mut Cursor<'b>, size: u32) -> Result<&'b [u8], Stop> {
+    let size = size as usize;
+    if size > MAX_METHOD {
+        return Err(ThriftError::NotThrift.into());
+    }
+    let name = cursor.take(size)?;
+    // `TMultiplexedProtocol` puts a service and a colon before it
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    if name.is_empty() || !name.iter().all(plain) {
+        return Err(ThriftError::Ambiguous("an odd name of a method").into());
+    }
+    Ok(name)
+}
+
+/// Java's servers answer to any message, those of C++ to calls; no method of theirs is one-way.
+fn is_call(kind: u8) -> Result<(), ThriftError> {
+    if kind == 1 {
+        Ok(())
+    } else {
+        Err(ThriftError::NotThrift)
+    }
+}
