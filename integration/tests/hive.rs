@@ -13,6 +13,8 @@ use lab::{AWAY, CUT_SHORT, Driver, Gateway, Load, Server, Session, Stage, Tally,
 
 /// The server holds its port of HTTP on all addresses, so the gateway has another.
 const HTTP_PORT: u16 = 10011;
+/// There the server sees the gateway alone.
+const SERVICE_PORT: u16 = 10012;
 /// Nothing is to wait for a time-out: one of these would outlast the test.
 const SECTIONS: &str = r#"
 [timeouts]
@@ -25,6 +27,13 @@ kind = "hiveserver2"
 listen = "127.0.10.15:10011"
 backends = ["http://hive.example.com:10001"]
 identity = "doas"
+
+[[console]]
+name = "hive-service"
+kind = "hiveserver2"
+listen = "127.0.10.15:10012"
+backends = ["http://hive.example.com:10001"]
+identity = "service"
 
 [[stream]]
 name = "hive-binary"
@@ -200,14 +209,47 @@ fn a_user_the_server_does_not_let_the_gateway_be_is_refused() {
     assert!(text.contains("carol"), "{text}");
 }
 
+/// The driver puts `hive.server2.proxy.user` into the settings of its session, which decide where
+/// the server is told nobody (`service`).
 #[test]
 fn a_client_cannot_be_another_by_its_own_word() {
     let desk = stage().lab.desk();
-    let url = http_url("hive") + ";hive.server2.proxy.user=bob";
     let statements = ["select current_user()"];
-    let rows = desk.jdbc_as("alice", Driver::Hive, &url, &statements);
-    println!("alice asks to be bob: {rows:?}");
-    assert!(rows.is_err() || rows.is_ok_and(|rows| rows == "alice\n"));
+    let run = |port: u16, settings: &str| {
+        let url = http_url("hive").replace(&HTTP_PORT.to_string(), &port.to_string());
+        desk.jdbc_as("alice", Driver::Hive, &(url + settings), &statements)
+    };
+    for port in [HTTP_PORT, SERVICE_PORT] {
+        let rows = run(port, ";hive.server2.proxy.user=bob");
+        println!("alice asks port {port} to be bob: {rows:?}");
+        assert!(rows.unwrap_err().to_string().contains("403"), "{port}");
+    }
+    let own = run(HTTP_PORT, ";hive.server2.proxy.user=alice");
+    assert_eq!(own.unwrap(), "alice\n");
+    assert_eq!(run(SERVICE_PORT, "").unwrap(), "spnegate\n");
+    let refused = "spnegate_refusals_total{reason=\"thrift_identity\"";
+    assert!(stage().gateway.metric(refused).unwrap() >= 2.0);
+}
+
+/// What a call does that nobody has read: the gateway's principal at the server itself.
+#[test]
+fn the_server_itself_takes_the_settings_word() {
+    let desk = stage().lab.desk();
+    let url = "jdbc:hive2://hive.example.com:10001/default;transportMode=http;httpPath=cliservice;\
+               principal=hive/hive.example.com@EXAMPLE.COM;hive.server2.proxy.user=bob";
+    let gateway = "spnegate/proxy.example.com";
+    let rows = desk.jdbc_as(gateway, Driver::Hive, url, &["select current_user()"]);
+    assert_eq!(rows.unwrap(), "bob\n");
+}
+
+#[test]
+fn a_statement_of_megabytes_streams() {
+    let desk = stage().lab.desk();
+    let statement = format!("select length('{}')", "x".repeat(1_000_000));
+    let mut jdbc = desk
+        .jdbc_session("alice", Driver::Hive, &http_url("hive"), &[])
+        .unwrap();
+    assert_eq!(jdbc.run(&statement).unwrap(), "1000000\n");
 }
 
 #[test]
