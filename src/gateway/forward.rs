@@ -157,7 +157,8 @@ impl Inner {
         if let Some(screen) = screen {
             upload = Box::pin(screen::read(&self.console, upload, screen)).await?;
         }
-        let upgrade = if parts.headers.contains_key(header::UPGRADE) {
+        // a tunnel's bytes are not read
+        let upgrade = if parts.headers.contains_key(header::UPGRADE) && !kind.speaks_thrift() {
             upgrade::wanted(parts, !matches!(upload.state(), BodyState::None))
         } else {
             None
