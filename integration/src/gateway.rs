@@ -36,6 +36,7 @@ pub struct GatewayBuilder<'a> {
     consoles: Vec<String>,
     sections: String,
     services: Vec<String>,
+    clock: Option<PathBuf>,
 }
 
 impl GatewayBuilder<'_> {
@@ -65,6 +66,13 @@ impl GatewayBuilder<'_> {
         self
     }
 
+    /// Gives the gateway a clock of its own, which [`Gateway::move_clock`] moves (Debian package
+    /// faketime). Its timers go on by the machine's.
+    pub fn own_clock(mut self) -> Self {
+        self.clock = Some(self.lab.folder().join("gateway-clock"));
+        self
+    }
+
     /// Writes the files, starts the program, and waits until every console can be used. Without
     /// any console named, all are published whose servers the lab has.
     pub fn start(mut self) -> Result<Gateway> {
@@ -89,11 +97,16 @@ impl GatewayBuilder<'_> {
         let log = self.lab.folder().join("logs/gateway.log");
         let mut serve = self.lab.world().command(program()?);
         serve.args(["serve", "--config"]).arg(&config);
+        if let Some(clock) = &self.clock {
+            fs::write(clock, "+0s")?;
+            fake_clock(&mut serve, clock)?;
+        }
         let gateway = Gateway {
             process: Mutex::new(Process::start(serve, &log)?),
             config,
             keytab,
             log,
+            clock: self.clock,
         };
         gateway.wait_ready()?;
         Ok(gateway)
@@ -122,6 +135,7 @@ pub struct Gateway {
     config: PathBuf,
     keytab: PathBuf,
     log: PathBuf,
+    clock: Option<PathBuf>,
 }
 
 impl Gateway {
@@ -132,6 +146,7 @@ impl Gateway {
             consoles: Vec::new(),
             sections: String::new(),
             services: Vec::new(),
+            clock: None,
         }
     }
 
@@ -251,6 +266,15 @@ impl Gateway {
         run(command).map(|_| ())
     }
 
+    /// Sets its clock ahead of the machine's; see [`GatewayBuilder::own_clock`].
+    pub fn move_clock(&self, ahead: Duration) -> Result<()> {
+        let clock = self.clock.as_ref().context("it has no clock of its own")?;
+        // replaced as a whole: it is read at every look at the clock
+        let draft = clock.with_extension("draft");
+        fs::write(&draft, format!("+{}s", ahead.as_secs()))?;
+        Ok(fs::rename(draft, clock)?)
+    }
+
     /// Asks it to drain and end (SIGTERM); returns at once.
     pub fn term(&self) -> Result<()> {
         self.process().signal(Signal::Term)
@@ -303,6 +327,27 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         let _ = self.process().kill();
     }
+}
+
+/// Lets a program read its time from a file (`+660s`), monotonic clocks excepted.
+fn fake_clock(command: &mut Command, clock: &Path) -> Result<()> {
+    let library = fs::read_dir("/usr/lib")?
+        .filter_map(|folder| Some(folder.ok()?.path().join("faketime/libfaketimeMT.so.1")))
+        .find(|library| library.is_file())
+        .context("no libfaketime (Debian package faketime)")?;
+    let mut preload = library.into_os_string();
+    for (name, value) in command.get_envs() {
+        if let ("LD_PRELOAD", Some(value)) = (name.to_string_lossy().as_ref(), value) {
+            preload.push(":");
+            preload.push(value);
+        }
+    }
+    command
+        .env("LD_PRELOAD", preload)
+        .env("FAKETIME_TIMESTAMP_FILE", clock)
+        .env("FAKETIME_NO_CACHE", "1")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    Ok(())
 }
 
 fn admin(path: &str) -> Result<Reply> {

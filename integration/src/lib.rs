@@ -55,7 +55,7 @@ mod world;
 mod yarn;
 
 pub use builder::Builder;
-pub use cache::folder as cache_folder;
+pub use cache::{folder as cache_folder, fsspec_python};
 pub use client::{Client, Reply};
 pub use conf::Filter;
 pub use console::Console;

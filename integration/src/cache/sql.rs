@@ -1,4 +1,4 @@
-//! Presto and Hive, and the clients that speak to them.
+//! Presto and Hive, and the clients that speak to them; and what else is written in Python.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,6 +43,11 @@ const TRINO_CLI: &str = "io.trino:trino-cli:476:jar:executable";
 
 const PYTHON: &[&str] = &["impyla==0.24.0", "kerberos==1.3.1"];
 const TRINO_PYTHON: &[&str] = &["trino==0.340.0", "requests-gssapi==1.4.0"];
+const FSSPEC_PYTHON: &[&str] = &[
+    "fsspec==2026.9.0",
+    "requests==2.34.2",
+    "requests-kerberos==0.15.0",
+];
 
 /// Presto's jars (`lib`) and its clients (`cli`, `jdbc`).
 pub fn presto() -> Result<PathBuf> {
@@ -104,6 +109,11 @@ pub fn python() -> Result<PathBuf> {
 /// A Python with Trino's client: its interpreter.
 pub fn trino_python() -> Result<PathBuf> {
     python_with("trino-python", TRINO_PYTHON)
+}
+
+/// A Python with fsspec and what it needs for WebHDFS with Kerberos: its interpreter.
+pub fn fsspec_python() -> Result<PathBuf> {
+    python_with("fsspec-python", FSSPEC_PYTHON)
 }
 
 fn python_with(name: &str, packages: &[&str]) -> Result<PathBuf> {

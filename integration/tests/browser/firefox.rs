@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ user_pref("datareporting.policy.dataSubmissionEnabled", false);
 user_pref("network.captive-portal-service.enabled", false);
 user_pref("network.connectivity-service.enabled", false);
 user_pref("toolkit.telemetry.enabled", false);
+user_pref("browser.download.folderList", 2);
+user_pref("browser.download.useDownloadDir", true);
+user_pref("browser.helperApps.neverAsk.saveToDisk", "application/octet-stream");
 "#;
 /// A start and a page take seconds; this is for a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -32,15 +35,22 @@ pub struct Firefox {
     process: Child,
     stream: BufReader<TcpStream>,
     last: u64,
+    profile: PathBuf,
 }
 
 impl Firefox {
-    /// Starts one with a new profile, as a user.
-    pub fn start(user: &str) -> Self {
+    /// Starts one as a user, with a new profile of that name.
+    pub fn start(user: &str, profile: &str) -> Self {
         let lab = &stage().lab;
-        let profile = lab.folder().join(format!("firefox-{user}"));
+        let profile = lab.folder().join(format!("firefox-{profile}"));
         fs::create_dir_all(&profile).unwrap();
-        fs::write(profile.join("user.js"), PREFERENCES).unwrap();
+        let downloads = profile.join("downloads");
+        fs::create_dir_all(&downloads).unwrap();
+        let downloads = format!(
+            "user_pref(\"browser.download.dir\", \"{}\");\n",
+            downloads.display()
+        );
+        fs::write(profile.join("user.js"), format!("{PREFERENCES}{downloads}")).unwrap();
         let process = lab
             .command_as(user, "firefox-esr")
             .unwrap()
@@ -56,6 +66,7 @@ impl Firefox {
             process,
             stream: BufReader::new(marionette(&profile)),
             last: 0,
+            profile,
         };
         firefox.message();
         firefox.ask("WebDriver:NewSession", &json!({}));
@@ -73,15 +84,93 @@ impl Firefox {
         answer["value"].as_str().unwrap().to_owned()
     }
 
+    /// Where the page is.
+    pub fn url(&mut self) -> String {
+        let answer = self.ask("WebDriver:GetCurrentURL", &json!({}));
+        answer["value"].as_str().unwrap().to_owned()
+    }
+
+    /// The value of an input or text field, and nothing where there is none.
+    pub fn value(&mut self, css: &str) -> String {
+        let script =
+            "const found = document.querySelector(arguments[0]); return found ? found.value : ''";
+        let parameters = json!({ "script": script, "args": [css] });
+        let answer = self.ask("WebDriver:ExecuteScript", &parameters);
+        answer["value"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Presses what a selector finds, as soon as it is there and nothing is before it.
+    pub fn click(&mut self, css: &str) {
+        self.element(css, "WebDriver:ElementClick", &json!({}));
+    }
+
+    /// Presses the link with this text, as soon as there is one.
+    pub fn click_link(&mut self, text: &str) {
+        self.when_found("link text", text, "WebDriver:ElementClick", &json!({}));
+    }
+
+    /// Types into a field; for a field of files: chooses one.
+    pub fn type_into(&mut self, css: &str, text: &str) {
+        self.element(css, "WebDriver:ElementSendKeys", &json!({ "text": text }));
+    }
+
+    /// The content of a file that was downloaded, as soon as it is complete.
+    pub fn downloaded(&self, name: &str) -> Vec<u8> {
+        let file = self.profile.join("downloads").join(name);
+        let part = file.with_file_name(format!("{name}.part"));
+        wait::until(&format!("{name} is downloaded"), PATIENCE, || {
+            let content = fs::read(&file).ok();
+            Ok(content.filter(|content| !content.is_empty() && !part.exists()))
+        })
+        .unwrap()
+    }
+
+    fn element(&mut self, css: &str, command: &str, parameters: &Value) {
+        self.when_found("css selector", css, command, parameters);
+    }
+
+    /// A command about an element, repeated while the element is missing, hidden or moving.
+    fn when_found(&mut self, using: &str, what: &str, command: &str, parameters: &Value) {
+        let mut last = Value::Null;
+        let done = wait::until(&format!("{command} of {what}"), PATIENCE, || {
+            let found = self.try_ask(
+                "WebDriver:FindElement",
+                &json!({ "using": using, "value": what }),
+            );
+            let done = found.and_then(|found| {
+                let id = found["value"].as_object().and_then(|id| id.values().next());
+                let mut parameters = parameters.clone();
+                parameters["id"] = id.cloned().unwrap_or_default();
+                self.try_ask(command, &parameters)
+            });
+            Ok(match done {
+                Ok(_) => Some(()),
+                Err(error) => {
+                    last = error;
+                    None
+                }
+            })
+        });
+        assert!(done.is_ok(), "{command} of {what}: {last}");
+    }
+
     fn ask(&mut self, command: &str, parameters: &Value) -> Value {
+        self.try_ask(command, parameters)
+            .unwrap_or_else(|error| panic!("{command} {parameters}: {error}"))
+    }
+
+    /// The result, or the error that the browser names.
+    fn try_ask(&mut self, command: &str, parameters: &Value) -> Result<Value, Value> {
         self.last += 1;
         let text = json!([0, self.last, command, parameters]).to_string();
         let message = format!("{}:{text}", text.len());
         self.stream.get_mut().write_all(message.as_bytes()).unwrap();
         // [1, number, error, result]
         let answer = self.message();
-        assert_eq!(answer[2], Value::Null, "{command} {parameters}");
-        answer[3].clone()
+        match &answer[2] {
+            Value::Null => Ok(answer[3].clone()),
+            error => Err(error.clone()),
+        }
     }
 
     fn message(&mut self) -> Value {

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use lab::{Console, Gateway, Server, Stage, wait};
 
+mod files;
 mod firefox;
+mod history;
 
 use firefox::Firefox;
 
 fn stage() -> &'static Stage {
     static STAGE: OnceLock<Stage> = OnceLock::new();
-    STAGE.get_or_init(|| Stage::set(Server::YARN, "").unwrap())
+    let servers = || [Server::YARN, &[Server::Jhs]].concat();
+    STAGE.get_or_init(|| Stage::set(&servers(), "").unwrap())
 }
 
 /// The page as Chromium renders it, scripts run, as `user`.
@@ -98,7 +101,7 @@ fn chromium_shows_carol_that_she_is_refused() {
 
 #[test]
 fn firefox_logs_in_and_reads_both() {
-    let mut firefox = Firefox::start("alice");
+    let mut firefox = Firefox::start("alice", "pages");
     for (console, path, words) in [
         (
             Console::NameNode,
