@@ -262,6 +262,11 @@ fn httpfs() -> Backend {
             let user = seen.do_as().unwrap_or("nobody");
             return reply(201).body(format!("{user} {}", seen.body.len()));
         }
+        if seen.query().contains("done") {
+            return reply(201)
+                .with("Content-Type", "application/json")
+                .body(format!(r#"{{"Location":"{own}/webhdfs/v1/a"}}"#));
+        }
         let to = format!("{own}{}&data=true", seen.target);
         if seen.query().contains("noredirect=true") {
             return reply(200)
@@ -349,4 +354,15 @@ fn an_operator_may_want_a_login_at_the_second_step_of_httpfs_too() {
     let plain = step(&gateway, "op=CREATE");
     assert_eq!(plain, "/webhdfs/v1/a%5Cb?op=CREATE&data=true");
     bare(&gateway, &format!("PUT {plain}")).is(Refusal::LoginRequired);
+}
+
+#[test]
+fn what_httpfs_says_of_a_new_file_names_the_gateway() {
+    let httpfs = httpfs();
+    let gateway = httpfs_console(&httpfs, "");
+    let asking = gateway.ask("PUT /webhdfs/v1/a?done").by("alice").body("x");
+    let answer = asking.answer();
+    let origin = format!("http://{}:{}", world().proxy, gateway.address().port());
+    let wanted = format!(r#"{{"Location":"{origin}/webhdfs/v1/a"}}"#);
+    assert_eq!((answer.status, answer.text()), (201, wanted));
 }
