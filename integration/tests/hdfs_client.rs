@@ -43,7 +43,8 @@ fn works_by(console: Console) {
     let base = format!("webhdfs://proxy.example.com:{}", console.port());
     let folder = format!("{base}/user/alice/by-{}", console.name());
     let (file, empty) = (format!("{folder}/a b~'c"), format!("{folder}/empty"));
-    let content: Vec<u8> = (0..SIZE).map(|n| (n * 31 % 251) as u8).collect();
+    let bytes = (0..=250_u8).cycle();
+    let content: Vec<u8> = bytes.take(SIZE).collect();
     let (first, rest) = content.split_at(SIZE - 1000);
     let up = local(&format!("{}-up", console.name()), first);
     let more = local(&format!("{}-more", console.name()), rest);
