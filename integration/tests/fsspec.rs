@@ -50,9 +50,7 @@ fn a_writer_appends_to_one_link_for_longer_than_ten_minutes() {
     }
     assert_eq!(says(), "same");
     assert!(writer.wait().unwrap().success());
-    let links = gateway.log_lines().unwrap();
-    let of_links = links
-        .iter()
-        .filter(|line| line.contains("/.spnegate/node/"));
-    println!("{} requests by signed links", of_links.count());
+    let log = gateway.log_lines().unwrap();
+    let by_link = log.iter().filter(|line| line.contains("/.spnegate/node/"));
+    println!("{} requests by signed links", by_link.count());
 }
