@@ -384,6 +384,34 @@ fn a_client_that_offers_ntlm_first_logs_in_on_its_connection() {
     );
 }
 
+/// curl sends its body with the last leg of NTLM, and an empty upload before.
+#[test]
+fn an_upload_with_ntlm_beside_a_session_is_challenged_and_not_stored_empty() {
+    let world = World::start();
+    let (jar, file) = (world.realm.path("jar"), world.realm.path("upload"));
+    let (jar, file) = (jar.to_str().unwrap(), file.to_str().unwrap());
+    std::fs::write(file, "hello").unwrap();
+    world.curl(&["--negotiate", "-u", ":", "-c", jar]);
+    let ntlm = ["--ntlm", "-u", "a:b", "-b", jar, "-i"];
+    for upload in [["-T", file], ["-d", "hello"]] {
+        let answer = world.curl(&[&ntlm[..], &upload].concat());
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+        let lower = answer.to_ascii_lowercase();
+        assert!(
+            lower.contains("www-authenticate: negotiate\r\n"),
+            "{answer}"
+        );
+        assert!(
+            answer.contains(" ntlm\n") && !answer.contains("alice 0"),
+            "{answer}"
+        );
+    }
+    assert_eq!(
+        world.curl(&["--negotiate", "-u", ":", "-b", jar, "-T", file]),
+        "alice 5"
+    );
+}
+
 /// As `WinINet` does it: the body comes with the last leg, and the cookie with all of them.
 #[test]
 fn an_upload_in_the_middle_of_a_login_is_not_lost_beside_a_session() {

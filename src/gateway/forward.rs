@@ -100,7 +100,9 @@ impl tower_service::Service<Request<RequestBody>> for Forward {
                 Ok(response) => response,
                 Err(refusal) => {
                     let asks = refuse::Asks::of(&parts, has_body);
-                    refuse::response(refusal, &asks, &inner.console.name)
+                    let detail = inner.fault_of(refusal, &parts);
+                    let denied = refuse::Denied { refusal, detail };
+                    refuse::denied(&denied, &asks, &inner.console.name)
                 }
             })
         })
@@ -209,6 +211,16 @@ impl Inner {
             parts.headers = out.headers;
         }
         result
+    }
+
+    /// What exactly is refused in a query.
+    fn fault_of(&self, refusal: Refusal, parts: &Parts) -> Option<String> {
+        if refusal != Refusal::BadQuery {
+            return None;
+        }
+        let names = self.console.kind.identity_parameters();
+        let fault = query::scrub(parts.uri.query()?, names).err()?;
+        Some(format!("{fault} in the query"))
     }
 
     /// Whether the client waits for `100 Continue` (RFC 9110 section 10.1.1) with a body that the

@@ -67,3 +67,28 @@ fn refusals_after_an_accepted_ticket_prove_the_gateway_too() {
         .run();
     proven(&unmapped, "GET /x", "alice", "proxy").is(Refusal::NameUnmapped);
 }
+
+/// As at Hadoop: what a session lets in is answered without a token, also beside a new one, which is
+/// not looked at. Of Python's clients only requests-gssapi with `REQUIRED` wants more (README).
+#[test]
+fn a_request_of_a_session_is_answered_without_a_token() {
+    let backend = backend();
+    let gateway = gateway().console("generic").backend(&backend).run();
+    let token = negotiate(&token("alice", "proxy").token);
+    for authorization in ["Basic YTpi", &token] {
+        let asking = gateway.ask("GET /x").by("alice");
+        let answer = asking.header("Authorization", authorization).answer();
+        answer.is_ok("nobody");
+        assert_eq!(answer.header("www-authenticate"), None);
+    }
+    let login = gateway
+        .ask("GET /x")
+        .header("Authorization", &token)
+        .answer();
+    assert_eq!(
+        login.status,
+        200,
+        "it is still unused: {}",
+        login.all_text()
+    );
+}

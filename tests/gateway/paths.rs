@@ -70,7 +70,7 @@ fn what_two_parsers_would_read_differently_reaches_nobody() {
 }
 
 #[test]
-fn a_refused_path_or_host_is_told_by_its_bytes() {
+fn a_refused_path_query_or_host_is_told_by_its_fault() {
     let backend = backend();
     let gateway = generic(&backend);
     for accept in ["text/html", "application/json", "*/*"] {
@@ -95,6 +95,11 @@ fn a_refused_path_or_host_is_told_by_its_bytes() {
             answer.is(Refusal::BadPath);
             assert!(answer.text().contains(detail), "{}", answer.text());
         }
+        let query = gateway.ask("GET /a?x=%zz").by("alice");
+        let answer = query.header("Accept", accept).answer();
+        answer.is(Refusal::BadQuery);
+        let said = answer.text();
+        assert!(said.contains("an invalid escape in the query"), "{said}");
         let answer = ask("/a", Some("a@b"));
         answer.is(Refusal::BadHost);
         assert!(
