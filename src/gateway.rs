@@ -22,7 +22,9 @@ use std::{
     time::Instant,
 };
 
-use http::{Extensions, Method, Request, Response, Version, header, request::Parts};
+use http::{
+    Extensions, Method, Request, Response, Version, header, request::Parts, uri::Authority,
+};
 use http_body::Body as _;
 use ipnet::IpNet;
 use tower_service::Service;
@@ -38,7 +40,7 @@ use crate::{
     },
     body::Body,
     gss::Pending,
-    refusal::Refusal,
+    refusal::{Refusal, page::instead::name_for},
     rewrite::own_link,
     server::{self, ConnInfo, RequestBody, framing},
 };
@@ -107,6 +109,34 @@ pub struct Site {
     pub recorder: Recorder,
     /// Answers Kerberos clients, where the listener has realms.
     pub kdc_proxy: Option<KdcProxy>,
+}
+
+impl Site {
+    /// The page of a refusal before any console: with the name of the console that would have
+    /// answered, and of the host that would have worked.
+    fn refuse(&self, denied: &refuse::Denied, asks: refuse::Asks, parts: &Parts) -> Response<Body> {
+        let host = host::host(parts, &self.hosts).ok();
+        let path = parts.uri.path();
+        let mut may_answer = self.routes.iter().filter(|route| {
+            let by_path = route.path.as_ref();
+            host.is_none_or(|host| route.hosts.contains(host))
+                && by_path.is_none_or(|prefix| path::is_under(path, prefix))
+        });
+        let console = match (may_answer.next(), may_answer.next()) {
+            (Some(route), next) if next.is_none() || host.is_some() => &*route.name,
+            (Some(_) | None, _) => "",
+        };
+        let asked = parts.headers.get(header::HOST);
+        let asked = asked.and_then(|host| host.to_str().ok());
+        let asked = parts.uri.authority().map(Authority::as_str).or(asked);
+        let instead = asked.filter(|_| denied.refusal == Refusal::UnknownHost);
+        let instead = instead.and_then(|asked| {
+            let names = self.hosts.iter().map(|name| &**name);
+            let name = name_for(asked, names)?;
+            self.hosts.iter().find(|host| &***host == name)
+        });
+        refuse::denied(denied, &asks.instead(instead), console)
+    }
 }
 
 /// The service of one worker.
@@ -263,8 +293,8 @@ impl Service<Request<RequestBody>> for Gateway {
             Ok(Routed::Health) => inner.health.response(),
             Ok(Routed::Logout(host)) => inner
                 .log_out(&parts, host)
-                .unwrap_or_else(|refusal| refuse::response(refusal, &asks(&parts), "")),
-            Err(denied) => refuse::denied(&denied, &asks(&parts), ""),
+                .unwrap_or_else(|refusal| site.refuse(&refusal.into(), asks(&parts), &parts)),
+            Err(denied) => site.refuse(&denied, asks(&parts), &parts),
         };
         Answering::own(site.recorder.end(begun, response))
     }

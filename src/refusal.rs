@@ -99,6 +99,8 @@ pub enum Refusal {
     BadMethod,
     /// The request's framing or head is refused (hyper's own 400).
     BadRequest,
+    /// A request in plain HTTP on an address that speaks TLS.
+    PlainHttp,
     /// The head is larger than the gateway reads (hyper's own 431).
     HeadTooLarge,
     /// The head did not arrive within `timeouts.head`.
@@ -201,6 +203,7 @@ impl Refusal {
         Self::ThriftIdentity,
         Self::BadMethod,
         Self::BadRequest,
+        Self::PlainHttp,
         Self::HeadTooLarge,
         Self::HeadTimeout,
         Self::BodyTimeout,

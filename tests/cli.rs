@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader, Write},
     process::{Command, Output},
 };
 
@@ -116,4 +117,66 @@ fn a_good_configuration_is_told_so_on_standard_output() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(output.stdout, b"configuration ok: 1 console\n");
     assert!(stderr(&output).contains("session: warning: sessions end at restart"));
+}
+
+/// An admin listener that says yes once: what it was asked.
+fn admin() -> (String, std::thread::JoinHandle<String>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let asked = std::thread::spawn(move || {
+        let (tcp, _) = listener.accept().unwrap();
+        let mut lines = BufReader::new(&tcp).lines();
+        let first = lines.next().unwrap().unwrap();
+        let rest = lines.take_while(|line| line.as_ref().is_ok_and(|line| !line.is_empty()));
+        assert!(rest.count() > 0);
+        (&tcp).write_all(b"HTTP/1.0 200 OK\r\n\r\ndone\n").unwrap();
+        first
+    });
+    (address, asked)
+}
+
+#[test]
+fn a_backend_is_named_as_in_the_configuration_file_or_by_host_and_port() {
+    for backend in [
+        "http://nn1.example.com:50070",
+        "nn1.example.com:50070",
+        "http://nn1.example.com:50070/",
+    ] {
+        let (address, asked) = admin();
+        let output = spnegate(&["backend", "drain", "nn", backend, "--admin", &address]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert_eq!(
+            asked.join().unwrap(),
+            "POST /backends/nn/nn1.example.com:50070/drain HTTP/1.0"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_backend_is_refused_in_words_of_the_command_line() {
+    for (console, backend) in [
+        ("nn", "ftp://nn1:21"),
+        ("nn", "http://nn1:80/dfs"),
+        ("nn", "nn1 80"),
+        ("n/n", "nn1:80"),
+        ("nn", ""),
+    ] {
+        let output = spnegate(&[
+            "backend",
+            "drain",
+            console,
+            backend,
+            "--admin",
+            "127.0.0.1:1",
+        ]);
+        assert_eq!(
+            output.status.code(),
+            Some(64),
+            "{backend}: {}",
+            stderr(&output)
+        );
+        assert!(
+            stderr(&output).contains("configuration file") && !stderr(&output).contains("POST")
+        );
+    }
 }

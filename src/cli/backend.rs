@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{CONFIG, FAILED, check, say};
+use super::{CONFIG, FAILED, USAGE, check, say};
 use crate::{admin::control::HEADER, upstream::backend::Duty};
 
 /// For each step of the exchange with the gateway.
@@ -36,7 +36,7 @@ pub(super) struct Gateway {
 pub(super) struct Which {
     /// The name of a console or stream
     console: String,
-    /// The backend, as host:port
+    /// The backend, as host:port or by its URL as in the configuration file
     backend: String,
     #[command(flatten)]
     gateway: Gateway,
@@ -44,16 +44,48 @@ pub(super) struct Which {
 
 /// Says what a backend is to do.
 pub(super) fn assign(which: &Which, duty: Duty) -> ExitCode {
+    let plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
+    let is_word = |text: &str| plain(text) && !text.contains(['/', '?', '#', '%']);
+    if !is_word(&which.console) {
+        say(format_args!(
+            "`{}` is not the name of a console or stream: write it as in the configuration file",
+            which.console.escape_debug()
+        ));
+        return ExitCode::from(USAGE);
+    }
+    let Some(backend) = authority(&which.backend).filter(|backend| is_word(backend)) else {
+        say(format_args!(
+            "`{}` is not a backend: write host:port, or its URL as in the configuration file",
+            which.backend.escape_debug()
+        ));
+        return ExitCode::from(USAGE);
+    };
     let Some(admin) = admin(&which.gateway) else {
         return ExitCode::from(CONFIG);
     };
-    let path = format!(
-        "/backends/{}/{}/{}",
-        which.console,
-        which.backend,
-        duty.word()
-    );
+    let path = format!("/backends/{}/{backend}/{}", which.console, duty.word());
     finish(admin, ask(admin, "POST", &path))
+}
+
+/// `host:port` of a backend that may be written as a URL.
+fn authority(text: &str) -> Option<String> {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Some(text.to_owned());
+    };
+    let port = match scheme.to_ascii_lowercase().as_str() {
+        "http" => 80,
+        "https" => 443,
+        _ => return None,
+    };
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    let has_port = authority
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| !port.contains(']'));
+    Some(if has_port {
+        authority.to_owned()
+    } else {
+        format!("{authority}:{port}")
+    })
 }
 
 /// Prints what the gateway says of itself, as JSON.
@@ -123,5 +155,24 @@ fn finish(admin: SocketAddr, answer: io::Result<(u16, String)>) -> ExitCode {
             ));
             ExitCode::from(FAILED)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_a_host_and_a_port() {
+        let authority = |text| authority(text).unwrap();
+        assert_eq!(authority("nn1.example.com:50070"), "nn1.example.com:50070");
+        assert_eq!(
+            authority("http://nn1.example.com:50070"),
+            "nn1.example.com:50070"
+        );
+        assert_eq!(authority("HTTPS://nn1.example.com/"), "nn1.example.com:443");
+        assert_eq!(authority("http://[::1]"), "[::1]:80");
+        assert_eq!(authority("http://[::1]:8088/"), "[::1]:8088");
+        assert_eq!(super::authority("ftp://nn1:21"), None);
     }
 }

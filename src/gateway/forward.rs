@@ -57,6 +57,11 @@ impl Forward {
         Self(Rc::new(Inner { console, upstream }))
     }
 
+    /// The console's name.
+    pub fn console_name(&self) -> &str {
+        &self.0.console.name
+    }
+
     /// Whether a node path leads to one of this console's nodes.
     pub fn knows_node(&self, path: &str) -> bool {
         let nodes = self.0.console.nodes.as_ref();

@@ -57,14 +57,15 @@ impl Service<Request<RequestBody>> for OwnPages {
             return Either::Left(self.inner.call(request));
         }
         let (parts, body) = request.into_parts();
-        Either::Right(ready(Ok(page(&parts, !body.is_end_stream()))))
+        let console = self.inner.console_name();
+        Either::Right(ready(Ok(page(&parts, !body.is_end_stream(), console))))
     }
 }
 
-fn page(parts: &Parts, body: bool) -> Response<Body> {
+fn page(parts: &Parts, body: bool, console: &str) -> Response<Body> {
     let session = parts.extensions.get::<Arc<Session>>();
     match (parts.uri.path(), session) {
-        (WHOAMI, Some(session)) => who_am_i(session),
+        (WHOAMI, Some(session)) => who_am_i(session, console),
         (LOGIN, Some(_)) => {
             let mut response = Response::new(Body::Empty);
             *response.status_mut() = StatusCode::SEE_OTHER;
@@ -76,15 +77,16 @@ fn page(parts: &Parts, body: bool) -> Response<Body> {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
         }
-        _ => refuse::response(Refusal::NotFound, &refuse::Asks::of(parts, body), ""),
+        _ => refuse::response(Refusal::NotFound, &refuse::Asks::of(parts, body), console),
     }
 }
 
-fn who_am_i(session: &Session) -> Response<Body> {
+fn who_am_i(session: &Session, console: &str) -> Response<Body> {
     let json = serde_json::json!({
         "user": session.user(),
         "principal": session.principal(),
         "expires": session.expires(),
+        "console": console,
     });
     let mut response = Response::new(Body::from(Bytes::from(json.to_string())));
     let headers = response.headers_mut();

@@ -1,5 +1,7 @@
 //! A refusal of the gateway's own, as the answer that the client reads best.
 
+use std::sync::Arc;
+
 use http::{HeaderValue, Method, Response, Version, header, request::Parts};
 use tower_http::request_id::RequestId;
 
@@ -21,6 +23,7 @@ pub struct Asks {
     unread: bool,
     request_id: Option<HeaderValue>,
     tls: bool,
+    instead: Option<Arc<str>>,
 }
 
 impl Asks {
@@ -38,6 +41,15 @@ impl Asks {
                 .get::<RequestId>()
                 .map(|id| id.header_value().clone()),
             tls: super::is_tls(&parts.extensions),
+            instead: None,
+        }
+    }
+
+    /// Names the host that would have worked.
+    pub fn instead(self, name: Option<&Arc<str>>) -> Self {
+        Self {
+            instead: name.cloned(),
+            ..self
         }
     }
 }
@@ -112,6 +124,7 @@ pub fn denied(denied: &Denied, asks: &Asks, console: &str) -> Response<Body> {
             unread: asks.unread,
             request_id: request_id.as_deref(),
             principal: None,
+            instead: asks.instead.as_deref(),
             detail,
         },
     )

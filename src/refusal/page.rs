@@ -13,6 +13,7 @@ use super::Refusal;
 
 mod context;
 mod impersonation;
+pub mod instead;
 
 pub use context::{Context, Format};
 pub use impersonation::{Advice, response as impersonation};
@@ -94,12 +95,16 @@ fn json_value(refusal: Refusal, context: &Context<'_>) -> serde_json::Value {
             "detail": context.detail,
             "setting": refusal.setting(),
             "request_id": context.request_id,
+            "instead": context.address_instead(),
         }
     })
 }
 
 fn text(refusal: Refusal, context: &Context<'_>) -> String {
     let mut text = format!("{}\n", refusal.sentence());
+    if let Some(url) = context.address_instead() {
+        let _ = writeln!(text, "Use {url} instead.");
+    }
     if let Some(detail) = context.detail {
         let _ = writeln!(text, "It is {}.", detail.escape_debug());
     }
@@ -126,7 +131,7 @@ fn text(refusal: Refusal, context: &Context<'_>) -> String {
 
 /// The last line of a text: who says it, and the reason word.
 fn signature(text: &mut String, refusal: Refusal, context: &Context<'_>) {
-    let _ = write!(text, "spnegate: {} {}", context.console, refusal.reason());
+    let _ = write!(text, "spnegate: {} {}", context.speaker(), refusal.reason());
     if let Some(id) = context.request_id {
         let _ = write!(text, " {}", id.escape_debug());
     }
@@ -135,6 +140,9 @@ fn signature(text: &mut String, refusal: Refusal, context: &Context<'_>) {
 
 fn page(refusal: Refusal, context: &Context<'_>) -> Markup {
     let middle = html! {
+        @if let Some(url) = context.address_instead() {
+            p { "Use " a href=(url) { (url) } " instead." }
+        }
         @if let Some(detail) = context.detail {
             p { "It is " (detail) "." }
         }
@@ -157,14 +165,14 @@ fn framed(refusal: Refusal, context: &Context<'_>, middle: &Markup) -> Markup {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width";
-                title { (context.console) ": " (refusal.status()) }
+                title { (context.speaker()) ": " (refusal.status()) }
                 style { (maud::PreEscaped(STYLE)) }
             }
             body {
                 h1 { (refusal.sentence()) }
                 (middle)
                 footer {
-                    (context.console) " · " (refusal.reason())
+                    (context.speaker()) " · " (refusal.reason())
                     @if let Some(id) = context.request_id { " · " (id) }
                 }
             }
@@ -228,6 +236,7 @@ mod tests {
             unread: false,
             request_id: Some("7f"),
             principal: None,
+            instead: None,
             detail: None,
         }
     }
@@ -299,6 +308,24 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert_eq!(value["refusal"]["reason"], "user_denied");
         assert_eq!(value["refusal"]["status"], 403);
+    }
+
+    #[test]
+    fn a_page_names_the_address_that_would_work() {
+        for format in [Format::Html, Format::Json, Format::Text] {
+            let context = Context {
+                authority: "proxy:50070",
+                instead: Some("proxy.example.com"),
+                console: "",
+                ..context(format)
+            };
+            let (_, body) = rendered(Refusal::UnknownHost, &context);
+            assert!(body.contains("http://proxy.example.com:50070/"), "{body}");
+            assert!(
+                !body.contains("spnegate:  ") && !body.contains("<title>:"),
+                "{body}"
+            );
+        }
     }
 
     #[test]

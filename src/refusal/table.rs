@@ -232,6 +232,11 @@ impl Refusal {
                 "This method is not allowed here.",
             ),
             Self::BadRequest => (S::BAD_REQUEST, "bad_request", "The request cannot be read."),
+            Self::PlainHttp => (
+                S::BAD_REQUEST,
+                "plain_http",
+                "This address speaks TLS: use https instead of http.",
+            ),
             Self::HeadTooLarge => (
                 S::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "head_too_large",

@@ -14,9 +14,12 @@ use std::{
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
 use tokio::{io::AsyncWrite, net::TcpStream};
-use tokio_rustls::{Accept, TlsAcceptor};
 
-use self::{announced::Announced, lingering::Lingering};
+use self::{
+    announced::Announced,
+    hello::{Greeted, Hello},
+    lingering::Lingering,
+};
 use crate::{
     refusal::Refusal,
     server::{
@@ -32,7 +35,9 @@ use crate::{
 };
 
 mod announced;
+mod hello;
 mod lingering;
+mod plain_http;
 
 /// What a client gets whose request did not arrive in time; it may not even be HTTP.
 const TIMED_OUT: &[u8] =
@@ -64,7 +69,7 @@ pub(super) struct Connection<S: HttpService> {
 
 enum At<S: HttpService> {
     Announced(Box<Announced>),
-    Handshake(Box<Accept<TcpStream>>),
+    Handshake(Box<Hello>),
     Parked(Stream),
     Serving(Box<Http1<S>>),
     Multiplexed(Box<Http2<S>>),
@@ -105,7 +110,7 @@ impl<S: HttpService> Connection<S> {
     pub(super) fn begin(&mut self, tcp: TcpStream, tls: Option<&Tls>) {
         self.at = if let Some(tls) = tls {
             self.state.enter(Phase::Handshake);
-            At::Handshake(Box::new(TlsAcceptor::from(tls.current()).accept(tcp)))
+            At::Handshake(Box::new(Hello::new(tcp, tls.current())))
         } else {
             self.state.enter(Phase::Idle);
             self.state.parked.set(true);
@@ -153,6 +158,18 @@ impl<S: HttpService> Connection<S> {
         if let At::Announced(announced) = std::mem::replace(&mut self.at, At::Done) {
             self.hang_up(Stream::Plain(announced.tcp), true);
         }
+    }
+
+    /// Plain HTTP, where TLS is spoken: the client is told, and nothing else is read of it.
+    fn plain(&mut self, tcp: TcpStream, head: &[u8], cx: &mut Context<'_>) {
+        let refusal = Refusal::PlainHttp;
+        refusal.count();
+        let (peer, reason) = (self.state.info().peer, refusal.reason());
+        tracing::info!(%peer, reason, "plain HTTP on an address that speaks TLS");
+        let mut stream = Stream::Plain(tcp);
+        // as much as an empty socket takes
+        let _sent = Pin::new(&mut stream).poll_write(cx, &plain_http::answer(head));
+        self.hang_up(stream, true);
     }
 
     fn serve(&mut self, stream: Stream) {
@@ -297,11 +314,12 @@ impl<S: HttpService> Future for Connection<S> {
         }
         loop {
             match &mut this.at {
-                At::Handshake(accept) => match ready!(Pin::new(&mut **accept).poll(cx)) {
-                    Ok(tls) => {
+                At::Handshake(hello) => match ready!(hello.poll(cx)) {
+                    Ok(Greeted::Plain(tcp, head)) => this.plain(tcp, &head, cx),
+                    Ok(Greeted::Tls(tls)) => {
                         this.state.enter(Phase::Idle);
                         // a request may already have come with the handshake's last bytes
-                        this.serve(Stream::Tls(Box::new(tls)));
+                        this.serve(Stream::Tls(tls));
                     }
                     Err(error) => {
                         this.worker.tls_failures.increment(1);

@@ -12,7 +12,10 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 
-use crate::{refusal::Refusal, server::RequestBody};
+use crate::{
+    refusal::{Refusal, page::instead::name_for},
+    server::RequestBody,
+};
 
 /// Where a redirect listener leads.
 ///
@@ -56,6 +59,29 @@ impl Redirect {
         HeaderValue::try_from(location).map_err(|_| Refusal::BadPath)
     }
 
+    /// What a client is told whose request leads nowhere.
+    fn page<B>(&self, refusal: Refusal, request: &Request<B>) -> String {
+        let sentence = refusal.sentence();
+        let asked = request.headers().get(header::HOST);
+        let asked = asked
+            .and_then(|host| host.to_str().ok())
+            .unwrap_or_default();
+        let mut names: Vec<&str> = self.ports.keys().map(|name| &**name).collect();
+        names.sort_unstable();
+        match name_for(asked, names.into_iter()) {
+            Some(name) if refusal == Refusal::UnknownHost => {
+                let port = self.ports.get(name).copied().unwrap_or(443);
+                let colon_port = if port == 443 {
+                    String::new()
+                } else {
+                    format!(":{port}")
+                };
+                format!("{sentence}\nUse https://{name}{colon_port}/ instead.\n")
+            }
+            Some(_) | None => format!("{sentence}\n"),
+        }
+    }
+
     fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::default());
         match self.target(request) {
@@ -70,7 +96,7 @@ impl Redirect {
             Err(refusal) => {
                 refusal.count();
                 *response.status_mut() = refusal.status();
-                *response.body_mut() = Full::from(refusal.sentence());
+                *response.body_mut() = Full::from(self.page(refusal, request));
                 let text = HeaderValue::from_static("text/plain; charset=utf-8");
                 response.headers_mut().insert(header::CONTENT_TYPE, text);
             }
@@ -139,6 +165,20 @@ mod tests {
                 "https://proxy.example.com:50470//evil.example/a".to_owned()
             )
         );
+    }
+
+    #[test]
+    fn a_short_name_is_told_the_address_that_works() {
+        let redirect = Redirect {
+            ports: Arc::new(HashMap::from([("proxy.example.com".into(), 50470)])),
+        };
+        let page = |host: &str| {
+            let request = Request::builder().header("host", host).body(()).unwrap();
+            redirect.page(Refusal::UnknownHost, &request)
+        };
+        assert!(page("proxy").contains("Use https://proxy.example.com:50470/ instead."));
+        assert!(page("10.0.0.1:80").contains("https://proxy.example.com:50470/"));
+        assert!(!page("evil.example").contains("proxy.example.com"));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub enum LogError {
 /// # Errors
 /// [`LogError`], naming the key.
 pub fn init(level: &str, format: LogFormat) -> Result<(), LogError> {
-    let filter = parse(level)?;
+    let filter = parse(&with_quiet_alerts(level))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);
@@ -40,6 +40,20 @@ pub fn init(level: &str, format: LogFormat) -> Result<(), LogError> {
         LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),
     }
     .map_err(LogError::Twice)
+}
+
+/// rustls warns of every alert that a client sends. Java's clients end each connection with one
+/// (`UserCanceled`), hundreds an hour, so these are for `debug`. What fails is logged by the
+/// gateway itself.
+fn with_quiet_alerts(level: &str) -> String {
+    let asked_for = level.split(',').map(str::trim).any(|directive| {
+        let whole = ["debug", "trace", "4", "5"];
+        directive.starts_with("rustls") || whole.iter().any(|w| directive.eq_ignore_ascii_case(w))
+    });
+    if asked_for {
+        return level.to_owned();
+    }
+    format!("{level},rustls::common_state=error")
 }
 
 fn parse(level: &str) -> Result<EnvFilter, LogError> {
@@ -59,6 +73,28 @@ mod tests {
     fn levels_and_lists_are_filters() {
         assert!(parse("info").is_ok());
         assert!(parse("warn,spnegate::auth=debug").is_ok());
+    }
+
+    #[test]
+    fn alerts_of_clients_are_for_debug() {
+        let quiet = |level: &str| parse(&with_quiet_alerts(level)).unwrap().to_string();
+        for level in ["info", "warn,spnegate::auth=debug", ""] {
+            assert!(
+                quiet(level).contains("rustls::common_state=error"),
+                "{level}"
+            );
+        }
+        for level in [
+            "debug",
+            "TRACE",
+            "info,rustls=warn",
+            "info,rustls::common_state=debug",
+        ] {
+            assert!(
+                !quiet(level).contains("rustls::common_state=error"),
+                "{level}"
+            );
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
-use spnegate::auth::Scheme;
+use spnegate::{auth::Scheme, refusal::Refusal};
 
 use crate::{
     backend::backend,
@@ -147,4 +147,40 @@ fn consoles_of_one_address_share_their_plain_port() {
         let place = format!("https://{host}:47112/x");
         assert_eq!(answer.header("location"), Some(place.as_str()));
     }
+}
+
+#[test]
+pub(crate) fn plain_http_is_told_the_address_with_https() {
+    let (ca, backend) = (ca("ours"), backend());
+    let files = ca.issue("proxy", &[&world().proxy]).files();
+    let gateway = gateway()
+        .console("generic")
+        .with(&format!(
+            "tls = {{ cert = \"{}\", key = \"{}\" }}",
+            files[0].display(),
+            files[1].display()
+        ))
+        .backend(&backend)
+        .run();
+    let host = format!("{}:7778", world().proxy);
+    for pieces in [
+        &["GET /x HTTP/1.1\r\nHost: ", "\r\n\r\n"][..],
+        &["G", "ET / HTTP/1.0\r\nHost:", "\r\nA: b\r\n", "\r\n"],
+    ] {
+        let mut client = gateway.connect();
+        for piece in pieces {
+            client.send(piece);
+            if piece.ends_with("Host: ") || piece.ends_with("Host:") {
+                client.send(&host);
+            }
+        }
+        let answer = client.answer();
+        answer.is(Refusal::PlainHttp);
+        assert!(
+            answer.text().contains(&format!("https://{host}/")),
+            "{}",
+            answer.text()
+        );
+    }
+    assert_eq!(gateway.refusals(Refusal::PlainHttp), 2);
 }

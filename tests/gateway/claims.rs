@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use spnegate::refusal::Refusal;
 
 use crate::{
-    backend_login, backend_tls, balance, coordinators, failover, faults, framing, hold,
-    impersonation, keys, link_logins, nodes, refusals, sessions, sources, thrift, tickets, uploads,
+    backend_login, backend_tls, balance, certificates, coordinators, failover, faults, framing,
+    hold, impersonation, keys, link_logins, nodes, refusals, sessions, sources, thrift, tickets,
+    uploads,
 };
 
 /// Where a reason word is proven.
@@ -186,6 +187,10 @@ const CLAIMS: &[(Refusal, Proof)] = &[
     (
         Refusal::BadRequest,
         Here(refusals::what_is_refused_before_any_backend),
+    ),
+    (
+        Refusal::PlainHttp,
+        Here(certificates::plain_http_is_told_the_address_with_https),
     ),
     (
         Refusal::HeadTooLarge,

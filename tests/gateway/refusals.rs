@@ -266,3 +266,36 @@ fn a_challenge_names_this_host_and_the_settings_of_each_browser() {
         assert!(page.text().contains(word), "{word}");
     }
 }
+
+#[test]
+fn a_short_name_and_an_address_are_told_the_name_that_works() {
+    let backend = backend();
+    let gateway = gateway()
+        .console("generic")
+        .name("one")
+        .backend(&backend)
+        .run();
+    let works = format!("http://{}:50070/", world().proxy);
+    for host in ["proxy:50070", "192.0.2.7:50070", "[2001:db8::1]:50070"] {
+        let answer = gateway.ask("GET /x").host(Some(host)).answer();
+        answer.is(Refusal::UnknownHost);
+        assert!(answer.text().contains(&works), "{host}: {}", answer.text());
+        assert!(
+            answer.text().contains("one unknown_host"),
+            "{}",
+            answer.text()
+        );
+    }
+    let foreign = gateway
+        .ask("GET /x")
+        .host(Some("evil.example.org"))
+        .answer();
+    foreign.is(Refusal::UnknownHost);
+    assert!(
+        !foreign.text().contains(&world().proxy),
+        "{}",
+        foreign.text()
+    );
+    let page = gateway.ask("GET /a/../b").answer();
+    assert!(page.text().contains("one bad_path"), "{}", page.text());
+}

@@ -1,5 +1,6 @@
 //! What a refusal's page says beside the refusal.
 
+use super::instead;
 use http::{HeaderMap, HeaderValue, Method, Request, Version, header};
 
 /// In which form a client reads best.
@@ -33,6 +34,8 @@ pub struct Context<'a> {
     pub request_id: Option<&'a str>,
     /// The principal, where the client has proven who it is.
     pub principal: Option<&'a str>,
+    /// The host name that would have worked.
+    pub instead: Option<&'a str>,
     /// What in the request was refused; holds bytes of the client.
     pub detail: Option<&'a str>,
 }
@@ -78,6 +81,7 @@ impl<'a> Context<'a> {
             unread: false,
             request_id: None,
             principal: None,
+            instead: None,
             detail: None,
         }
     }
@@ -108,7 +112,24 @@ impl<'a> Context<'a> {
             unread: body && request.version() <= Version::HTTP_11,
             request_id: request_id.and_then(|id| id.header_value().to_str().ok()),
             principal: None,
+            instead: None,
             detail: None,
+        }
+    }
+
+    /// The address that would have worked.
+    pub(super) fn address_instead(&self) -> Option<String> {
+        let authority = self.shown().map_or("", |(authority, _)| authority);
+        let url = |name| instead::url(self.scheme, name, authority);
+        self.instead.map(url)
+    }
+
+    /// The console, or the gateway where it is not known which.
+    pub(super) fn speaker(&self) -> &'a str {
+        if self.console.is_empty() {
+            "gateway"
+        } else {
+            self.console
         }
     }
 

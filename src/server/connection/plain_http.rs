@@ -1,0 +1,100 @@
+//! The answer to plain HTTP on an address that speaks TLS: the same address with `https`.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+
+use crate::refusal::{
+    Refusal,
+    page::{self, Context, Format},
+};
+
+/// The answer to a head, in bytes: hyper has no part in it, since nothing else is read of the client.
+pub(super) fn answer(head: &[u8]) -> Vec<u8> {
+    let mut lines = [httparse::EMPTY_HEADER; 64];
+    let mut request = httparse::Request::new(&mut lines);
+    // what cannot be read gets the same answer without an address
+    let whole = request.parse(head).is_ok_and(|status| status.is_complete());
+    let mut headers = HeaderMap::new();
+    if whole {
+        for line in request.headers.iter() {
+            let name = HeaderName::from_bytes(line.name.as_bytes());
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(line.value)) {
+                headers.append(name, value);
+            }
+        }
+    }
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let authority = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().unwrap_or_default(),
+        _ => "",
+    };
+    let context = Context {
+        authority,
+        scheme: "https",
+        format: Format::of(&headers),
+        head: whole && request.method == Some("HEAD"),
+        unread: true,
+        instead: page::instead::host_of(authority),
+        ..Context::plain("")
+    };
+    let response: Response<Bytes> = page::response(Refusal::PlainHttp, &context);
+    let mut bytes = b"HTTP/1.1 400 Bad Request\r\n".to_vec();
+    for (name, value) in response.headers() {
+        for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            bytes.extend_from_slice(piece);
+        }
+    }
+    let length = format!("content-length: {}\r\n\r\n", response.body().len());
+    bytes.extend_from_slice(length.as_bytes());
+    bytes.extend_from_slice(response.body());
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text(head: &str) -> String {
+        String::from_utf8(answer(head.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn the_address_with_https_is_named() {
+        let page = text("GET /x HTTP/1.1\r\nHost: proxy.example.com:7778\r\n\r\n");
+        assert!(page.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{page}");
+        assert!(
+            page.contains("Use https://proxy.example.com:7778/ instead."),
+            "{page}"
+        );
+        assert!(
+            page.contains("connection: close\r\n") && page.ends_with("plain_http\n"),
+            "{page}"
+        );
+        let html = text("GET / HTTP/1.1\r\nHost: p:1\r\nAccept: text/html\r\n\r\n");
+        assert!(html.contains("href=\"https://p:1/\""), "{html}");
+    }
+
+    #[test]
+    fn nothing_odd_of_the_client_comes_back() {
+        for host in ["", "a\"b", "a b", "<x>", "a@b", "-x", "x/y"] {
+            let page = text(&format!(
+                "GET / HTTP/1.1\r\nHost: {host}\r\nAccept: text/html\r\n\r\n"
+            ));
+            assert!(
+                !page.contains("href") && page.contains("plain_http"),
+                "{host}: {page}"
+            );
+        }
+        assert!(text("PRI * HTTP/2.0\r\n\r\nSM").contains("plain_http"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_have_one_answer(head in prop::collection::vec(any::<u8>(), 0..200)) {
+            let answer = answer(&head);
+            prop_assert!(answer.starts_with(b"HTTP/1.1 400 "));
+        }
+    }
+}
