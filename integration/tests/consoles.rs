@@ -216,6 +216,38 @@ fn alice_is_alice_in_oozie() {
     println!("Oozie: {id} is alice's");
 }
 
+/// What curl sends as `--data-binary` is a form, whatever it is.
+#[test]
+fn large_bodies_in_curls_default_type_reach_the_server_unless_they_name_a_user() {
+    let lab = &stage().lab;
+    let file = lab.folder().join("large");
+    let data = format!("@{}", file.display());
+    let url = Gateway::url(Console::Oozie, "/oozie/v1/jobs");
+    let post = |text: String| {
+        fs::write(&file, text).unwrap();
+        lab.fetch("alice", &["--data-binary", &data, &url]).unwrap()
+    };
+    // Jetty reads forms up to 200,000 bytes for Oozie, and says so of larger ones itself
+    for (unit, size, words) in [
+        ("name=value ", 150_000, "E0300"),
+        ("{\"a\": [1, 2, 3]},\n", 150_000, "E0300"),
+        ("name=value ", 4_000_000, "Unable to parse form content"),
+    ] {
+        let text = unit.repeat(size / unit.len());
+        let fetched = post(text.clone());
+        println!(
+            "{size} bytes of {unit:?}: {} {}",
+            fetched.status, fetched.body
+        );
+        assert!(fetched.body.contains(words), "{fetched:?}");
+        let fetched = post(text + "&doAs=bob");
+        // unless the server has answered before
+        let refused = fetched.body.contains("bad_form");
+        assert!(refused || size > 200_000, "{fetched:?}");
+        assert_eq!(fetched.status, 400, "{fetched:?}");
+    }
+}
+
 #[test]
 fn carol_may_log_in_and_every_console_refuses_her_without_a_loop() {
     let oozie = "oozie.service.ProxyUserService.proxyuser.spnegate.";

@@ -179,6 +179,7 @@ fn a_delegation_token_of_the_gateways_session_is_not_given() {
     let answer = String::from_utf8_lossy(&post_directly(&body)).into_owned();
     let printable: String = answer.chars().filter(|c| !c.is_control()).collect();
     println!("bob's token from the server itself: {printable}");
+    assert!(answer.len() > 150, "{printable}");
     let (status, page) = post(SERVICE, &body);
     assert!(
         status == 403 && page.contains("credential_denied"),
