@@ -1,11 +1,11 @@
-//! `gateway::host`: what is found is what is configured.
+//! `gateway::host` and `refusal::page::instead`: what is found is what is configured.
 #![no_main]
 
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Uri, header};
 use libfuzzer_sys::fuzz_target;
-use spnegate::gateway::host;
+use spnegate::{gateway::host, refusal::page::instead};
 
 fuzz_target!(|input: (&[u8], &str)| {
     let (value, uri) = input;
@@ -14,6 +14,9 @@ fuzz_target!(|input: (&[u8], &str)| {
         headers.insert(header::HOST, value);
     }
     let Ok(uri) = uri.parse::<Uri>() else { return };
+    if let Some(name) = instead::name_for(&uri.to_string(), ["proxy.example.com"].into_iter()) {
+        assert_eq!(name, "proxy.example.com");
+    }
     let allowed: [Arc<str>; 2] = ["proxy".into(), "::1".into()];
     if host::find(&uri, &headers, &allowed).is_ok()
         && let Some(value) = headers.get(header::HOST)

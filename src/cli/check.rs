@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{CONFIG, say};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Warning};
 
 pub(super) fn run(file: &Path) -> ExitCode {
     let Some(config) = load(file) else {
@@ -37,6 +37,15 @@ pub(super) fn run(file: &Path) -> ExitCode {
 
 /// Reads and checks a file; problems and warnings go to standard error.
 pub(super) fn load(file: &Path) -> Option<Config> {
+    let (config, warnings) = read(file);
+    for warning in warnings {
+        say(format_args!("{}:{warning}", file.display()));
+    }
+    config
+}
+
+/// The same for commands that only look something up in the file: problems go to standard error.
+pub(super) fn read(file: &Path) -> (Option<Config>, Vec<Warning>) {
     let text = match fs::read(file) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => text,
@@ -46,7 +55,7 @@ pub(super) fn load(file: &Path) -> Option<Config> {
                     "{}:{line}:1: not UTF-8 text. Save the file as UTF-8.",
                     file.display()
                 ));
-                return None;
+                return (None, Vec::new());
             }
         },
         Err(error) => {
@@ -55,20 +64,16 @@ pub(super) fn load(file: &Path) -> Option<Config> {
                  the gateway's user read it.",
                 file.display()
             ));
-            return None;
+            return (None, Vec::new());
         }
     };
-    let (config, warnings) = match config::parse(&text, file) {
+    match config::parse(&text, file) {
         Ok((config, warnings)) => (Some(config), warnings),
         Err(problems) => {
             say(&problems);
             (None, problems.warnings)
         }
-    };
-    for warning in warnings {
-        say(format_args!("{}:{warning}", file.display()));
     }
-    config
 }
 
 fn count_lines(bytes: &[u8], end: usize) -> usize {

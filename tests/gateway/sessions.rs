@@ -8,7 +8,7 @@ use crate::{
     backend::{backend, nowhere},
     client::Client,
     proxy::{gateway, namenode},
-    world::world,
+    world::{block_on, initiator, negotiate, world},
 };
 
 #[test]
@@ -178,6 +178,37 @@ pub fn who_has_no_name_has_no_session() {
         .is(Refusal::SessionEnded);
     gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
     assert_eq!(backend.seen().len(), 1);
+}
+
+/// In a header "alice " would be alice.
+#[test]
+fn a_principal_that_is_no_name_has_no_session_whatever_the_rules_say() {
+    let backend = backend();
+    let gateway = gateway()
+        .console("generic")
+        .backend(&backend)
+        .set(
+            "kerberos",
+            "auth_to_local = [\"RULE:[1:$1]\", \"RULE:[2:$2]\"]",
+        )
+        .run();
+    let realm = &world().realm;
+    let keytab = realm.path("nobody.keytab");
+    for name in ["alice ", "WELLKNOWN/OTHER"] {
+        let principal = realm.principal(name);
+        realm.admin(&format!("addprinc -randkey \"{principal}\""));
+        let ktadd = format!("ktadd -norandkey -k {} \"{principal}\"", keytab.display());
+        realm.admin(&ktadd);
+        let clients = initiator(&keytab);
+        let token = block_on(clients.token(&principal, &realm.spn("proxy"))).unwrap();
+        let answer = gateway
+            .ask("GET /x")
+            .header("Authorization", &negotiate(&token.token))
+            .answer();
+        answer.is(Refusal::NameUnmapped);
+        assert_eq!(answer.session(), None);
+    }
+    assert!(backend.seen().is_empty());
 }
 
 #[test]

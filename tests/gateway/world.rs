@@ -195,7 +195,7 @@ fn acceptor(keytab: PathBuf) -> Acceptor {
     .unwrap()
 }
 
-fn initiator(keytab: &std::path::Path) -> Initiator {
+pub fn initiator(keytab: &std::path::Path) -> Initiator {
     Initiator::start(InitiatorOptions {
         keytab: keytab.to_path_buf(),
         threads: 2,
