@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::upstream::{body::UpstreamBody, coordinator::CoordinatorBody, http1::Fault};
+use crate::upstream::{addressed::AddressedBody, body::UpstreamBody, http1::Fault};
 
 /// An answer's body.
 #[derive(Debug, Default)]
@@ -22,8 +22,8 @@ pub enum Body {
     Full(Bytes),
     /// A backend's.
     Upstream(UpstreamBody),
-    /// A coordinator's, whose addresses are led back to the gateway.
-    Coordinator(Box<CoordinatorBody>),
+    /// A backend's, whose addresses are led to the gateway.
+    Addressed(Box<AddressedBody>),
 }
 
 impl From<Bytes> for Body {
@@ -52,7 +52,7 @@ impl HttpBody for Body {
                 Poll::Ready(Some(Ok(Frame::data(page))))
             }
             Self::Upstream(body) => Pin::new(body).poll_frame(cx),
-            Self::Coordinator(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Addressed(body) => Pin::new(&mut **body).poll_frame(cx),
         }
     }
 
@@ -61,7 +61,7 @@ impl HttpBody for Body {
             Self::Empty => true,
             Self::Full(_) => false,
             Self::Upstream(body) => body.is_end_stream(),
-            Self::Coordinator(body) => body.is_end_stream(),
+            Self::Addressed(body) => body.is_end_stream(),
         }
     }
 
@@ -70,7 +70,7 @@ impl HttpBody for Body {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(page) => SizeHint::with_exact(page.len() as u64),
             Self::Upstream(body) => body.size_hint(),
-            Self::Coordinator(body) => body.size_hint(),
+            Self::Addressed(body) => body.size_hint(),
         }
     }
 }

@@ -45,6 +45,7 @@ use crate::{
     server::{self, ConnInfo, RequestBody, framing},
 };
 
+pub mod addresses;
 pub mod answer;
 mod answering;
 pub mod console;

@@ -321,8 +321,7 @@ pub trait Kind: Debug + Send + Sync + 'static {
         None
     }
 
-    /// The word for the server that began what has this id (`"id"` of the JSON of an answer that
-    /// [`Kind::names_addresses`]).
+    /// The word for the server that began what has this id.
     fn owner_by_id<'a>(&self, id: &'a str) -> Option<&'a str> {
         let _ = id;
         None
@@ -333,9 +332,30 @@ pub trait Kind: Debug + Send + Sync + 'static {
         None
     }
 
-    /// Whether the JSON of the answer names addresses (`nextUri`, `infoUri`, `partialCancelUri`)
-    /// that have to lead back to the gateway.
+    /// Whether the JSON of the answer names addresses that programs follow (`nextUri`,
+    /// `trackingUrl`), which have to lead to the gateway.
     fn names_addresses(&self, asked: &Asked<'_>) -> bool {
+        let _ = asked;
+        false
+    }
+
+    /// Whether the address in this field of such an answer is the server's own, whichever server it
+    /// names: some write the one by which their cluster knows them.
+    fn is_own_address(&self, field: &str, path: &str) -> bool {
+        let _ = (field, path);
+        false
+    }
+
+    /// Whether an address with this path is a secret of its own, which clients follow without logging
+    /// in. It is handed out as a signed link.
+    fn is_bearer(&self, path: &str) -> bool {
+        let _ = path;
+        false
+    }
+
+    /// Whether the JSON of the answer begins with the `"id"` of what the server that gave it has
+    /// begun ([`Kind::owner_by_id`]).
+    fn tells_owner(&self, asked: &Asked<'_>) -> bool {
         let _ = asked;
         false
     }
@@ -344,6 +364,12 @@ pub trait Kind: Debug + Send + Sync + 'static {
     /// file names may hold a backslash.
     fn serves_webhdfs(&self) -> bool {
         false
+    }
+
+    /// Whether answers of this kind may lead to nodes by links that are credentials
+    /// ([`Kind::hands_out_nodes`]).
+    fn has_node_links(&self) -> bool {
+        self.serves_webhdfs()
     }
 
     /// Whether a `Location` (or the JSON of a `noredirect=true`) of the answer to this request may

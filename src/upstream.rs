@@ -4,11 +4,11 @@
 //! knowledge fresh off the workers, [`pool`] holds a worker's connections, which speak [`http1`], and
 //! [`attempt`] is the one loop for everything that is tried again.
 
+pub mod addressed;
 pub mod attempt;
 pub mod backend;
 pub mod body;
 pub mod client;
-pub mod coordinator;
 pub mod group;
 pub mod http1;
 pub mod login;

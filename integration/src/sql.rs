@@ -240,6 +240,8 @@ impl Desk<'_> {
         let python = cache::trino_python()?.display().to_string();
         let mut python = self.lab.command_as(principal, &python)?;
         python.env("KRB5_CONFIG", &self.krb5_conf);
+        // what fetches spooled segments is not told of `verify`
+        python.env("REQUESTS_CA_BUNDLE", ca);
         python.arg(source("python/trino_sql.py")).arg(url).arg(ca);
         python.args([service, user]).args(statements);
         run(python)

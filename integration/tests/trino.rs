@@ -3,10 +3,11 @@
 
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use lab::{
     AWAY, CUT_SHORT, KEYSTORE_PASSWORD, Lab, Load, OWNER_GONE, Server, Stage, Statement, UNDER_WAY,
-    home_for_trino, run,
+    home_for_trino, run, wait,
 };
 
 const CONSOLE: &str = "https://proxy.example.com:8443";
@@ -105,6 +106,62 @@ fn a_coordinator_that_is_slow_hangs_or_dies_is_told_at_once_and_used_again() {
     let allowed = [AWAY, OWNER_GONE, UNDER_WAY, CUT_SHORT];
     assert_eq!(died.besides(&allowed), [""; 0]);
     assert!(died.besides(&[AWAY]).len() <= 2);
+}
+
+/// Lines of the coordinator's log of requests that have this in them.
+fn asked(lab: &Lab, what: &str) -> usize {
+    let log = lab.folder().join("logs/trino/requests.log");
+    let log = std::fs::read_to_string(log).unwrap_or_default();
+    log.lines().filter(|line| line.contains(what)).count()
+}
+
+/// Real clients, results of the real coordinator's spooling protocol: the segments are fetched by a
+/// client that knows nothing of Kerberos, and acknowledged. Only the storage is the lab's own.
+#[test]
+fn spooled_results_come_through_the_gateway() {
+    let Some(Stage { lab, .. }) = stage() else {
+        return;
+    };
+    let sql = "select x, current_user from unnest(sequence(1, 10000)) t (x)";
+    let sum = |rows: &str, end: usize| -> u64 {
+        let number = |line: &str| line[..line.len() - end].trim_matches('"').parse::<u64>();
+        rows.lines().map(|line| number(line).unwrap()).sum()
+    };
+    let (downloads, acks) = ("/v1/spooled/download/", "/v1/spooled/ack/");
+    let before = (asked(lab, downloads), asked(lab, acks));
+    let rows = cli(lab, "alice", "alice", sql).unwrap();
+    assert_eq!(sum(&rows, ",\"alice\"".len()), 50_005_000);
+    let ca = lab.tls("proxy.pem");
+    let python = |user: &str| {
+        let desk = lab.desk();
+        desk.trino_python((user, user), "trino", (CONSOLE, &ca), &[sql])
+    };
+    assert_eq!(sum(&python("bob").unwrap(), "\tbob".len()), 50_005_000);
+    wait::until(
+        "the segments are fetched and acknowledged",
+        Duration::from_secs(30),
+        || {
+            let (fetched, acknowledged) = (
+                asked(lab, downloads) - before.0,
+                asked(lab, acks) - before.1,
+            );
+            println!("spooled segments: {fetched} fetched, {acknowledged} acknowledged");
+            Ok((fetched > 2 && acknowledged == fetched).then_some(()))
+        },
+    )
+    .unwrap();
+
+    // what the coordinator says of the query leads to the gateway too
+    let statement = Statement::run(|| curl(lab), CONSOLE, SQL).unwrap();
+    let mut about = curl(lab).unwrap();
+    about.arg(format!("{CONSOLE}/v1/query/{}", statement.id));
+    let about: serde_json::Value = serde_json::from_str(&run(about).unwrap()).unwrap();
+    let own = format!("{CONSOLE}/v1/query/{}", statement.id);
+    assert_eq!(about["self"], own.as_str());
+    // and its internal interface is not there
+    let mut task = curl(lab).unwrap();
+    task.arg(format!("{CONSOLE}/v1/task"));
+    assert!(run(task).unwrap().contains("not_published"));
 }
 
 #[test]

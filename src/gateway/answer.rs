@@ -4,10 +4,10 @@
 use std::{future::poll_fn, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use tokio::time::timeout;
 
-use super::{console::Console, host, impersonation};
+use super::{addresses, console::Console, host, impersonation};
 use crate::{
     auth::session::Session,
     body::Body,
@@ -22,9 +22,9 @@ use crate::{
         location::{self, LinkError, Links},
     },
     upstream::{
+        addressed::{AddressedBody, Learner},
         attempt::{Answer, Outgoing},
         body::UpstreamBody,
-        coordinator::CoordinatorBody,
         group::Group,
         pool::Lease,
     },
@@ -44,7 +44,7 @@ pub struct Client<'a> {
 impl Client<'_> {
     /// `http://proxy.example.com:50070`: the configured host name that the client used, and the
     /// port at which it says it reached us (a container's port map may differ from our own).
-    fn origin(&self, headers: &HeaderMap, hosts: &[Arc<str>]) -> String {
+    pub(super) fn origin(&self, headers: &HeaderMap, hosts: &[Arc<str>]) -> String {
         let scheme = if self.tls { "https" } else { "http" };
         let authority = authority(headers);
         let name = host_name(authority, hosts);
@@ -63,14 +63,15 @@ impl Client<'_> {
     }
 }
 
-fn authority(headers: &HeaderMap) -> Option<&str> {
+/// What the client says that it has reached.
+pub(super) fn authority(headers: &HeaderMap) -> Option<&str> {
     headers
         .get(header::HOST)
         .and_then(|value| value.to_str().ok())
 }
 
 /// The configured host name that a client used.
-fn host_name<'h>(authority: Option<&str>, hosts: &'h [Arc<str>]) -> &'h str {
+pub(super) fn host_name<'h>(authority: Option<&str>, hosts: &'h [Arc<str>]) -> &'h str {
     authority
         .and_then(|authority| host::named(authority, hosts).ok())
         .or(hosts.first())
@@ -102,7 +103,7 @@ pub fn for_client(
     link: Option<Bytes>,
     out: &Outgoing,
     client: &Client<'_>,
-    console: &Console,
+    console: &Arc<Console>,
 ) -> Result<Response<Body>, Refusal> {
     if let Some(denial) = impersonation::denial(&answer, out, console) {
         let who = (client.session.user(), client.tls);
@@ -190,12 +191,16 @@ pub fn for_client(
         if parts.headers.contains_key(header::CONTENT_ENCODING) {
             return Err(Refusal::BackendBroken);
         }
+        parts.headers.remove(header::CONTENT_LENGTH);
         body = match body {
-            Body::Upstream(inner) => {
-                parts.headers.remove(header::CONTENT_LENGTH);
-                let origin = client.origin(&out.headers, &console.hosts);
-                let inner = CoordinatorBody::new(inner, origin, client.group, console.kind, index);
-                Body::Coordinator(Box::new(inner))
+            Body::Upstream(inner) if out.method != Method::HEAD => {
+                let lead = addresses::lead(console, client, out, &backend);
+                let learner = console.kind.tells_owner(&out.asked()).then(|| Learner {
+                    group: Arc::clone(client.group),
+                    kind: console.kind,
+                    index,
+                });
+                Body::Addressed(Box::new(AddressedBody::new(inner, lead, learner)))
             }
             other => other,
         };

@@ -20,7 +20,9 @@ use http::{
 };
 use http_body::Body as _;
 
-use super::{answer, console::Console, link, node, record::AnsweredBy, refuse, screen, upgrade};
+use super::{
+    addresses, answer, console::Console, link, node, record::AnsweredBy, refuse, screen, upgrade,
+};
 use crate::{
     auth::session::Session,
     body::Body,
@@ -135,17 +137,8 @@ impl Inner {
         if link::is_link_path(parts.uri.path()) {
             link::open_own(&self.console, session.user(), parts)?;
         }
+        self.check_purpose(&asked_of(parts))?;
         let kind = self.console.kind;
-        if self.console.identity == IdentityMode::Service
-            && credentials::asks_for_one(parts.uri.path(), parts.uri.query().unwrap_or(""))
-        {
-            return Err(Refusal::CredentialDenied);
-        }
-        match kind.audience(&asked_of(parts)) {
-            Audience::Clients => {}
-            Audience::Unauthenticated if self.console.identity == IdentityMode::None => {}
-            Audience::Unauthenticated | Audience::Servers => return Err(Refusal::NotPublished),
-        }
         let has_body = !body.is_end_stream();
         let spared = has_body && self.spares_body(parts);
         // HTTP/2 ends a stream, and knows no `Connection`
@@ -228,6 +221,20 @@ impl Inner {
         Some(format!("{fault} in the query"))
     }
 
+    /// Refuses what nobody is to get by the gateway's login, whoever asks.
+    fn check_purpose(&self, asked: &Asked<'_>) -> Result<(), Refusal> {
+        if self.console.identity == IdentityMode::Service
+            && credentials::asks_for_one(asked.path, asked.query)
+        {
+            return Err(Refusal::CredentialDenied);
+        }
+        match self.console.kind.audience(asked) {
+            Audience::Clients => Ok(()),
+            Audience::Unauthenticated if self.console.identity == IdentityMode::None => Ok(()),
+            Audience::Unauthenticated | Audience::Servers => Err(Refusal::NotPublished),
+        }
+    }
+
     /// Whether the client waits for `100 Continue` (RFC 9110 section 10.1.1) with a body that the
     /// backend would only throw away: it is spared sending it.
     fn spares_body(&self, parts: &Parts) -> bool {
@@ -242,6 +249,11 @@ impl Inner {
         let kind = self.console.kind;
         let open = self.console.identity == IdentityMode::None;
         let told = self.told(&parts.headers, user)?;
+        let server = if kind.is_bearer(parts.uri.path()) {
+            addresses::take_server(parts, self.upstream.group())?
+        } else {
+            None
+        };
         let asked = parts.uri.query().unwrap_or("");
         let scrubbed = query::scrub(
             asked,
@@ -325,6 +337,7 @@ impl Inner {
             own_page,
             client: super::client(&parts.extensions),
             owner,
+            server,
         })
     }
 

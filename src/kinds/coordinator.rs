@@ -129,7 +129,43 @@ impl Kind for Coordinator {
         Some(self.started)
     }
 
+    /// Results of queries, and what `QueryResource` and the pages tell of queries (`self`).
     fn names_addresses(&self, asked: &Asked<'_>) -> bool {
+        let starts = ["/v1/statement", "/v1/query", "/ui/api/query"];
+        starts.iter().any(|start| asked.path.starts_with(start))
+    }
+
+    /// `partialCancelUri` and `self` name the coordinator as its workers know it. What it names for
+    /// its workers (`/v1/task/…`) is not published, and the storage of spooled results is not its own.
+    fn is_own_address(&self, field: &str, path: &str) -> bool {
+        match field {
+            "nextUri" | "infoUri" | "partialCancelUri" | "ackUri" | "self" => {
+                paths::lists_path(paths::COMMON, path) || paths::lists_path(self.published, path)
+            }
+            "uri" => self.is_bearer(path),
+            _ => false,
+        }
+    }
+
+    /// The identifiers of spooled segments are encrypted by the coordinator (`CoordinatorSegmentResource`
+    /// is public), and Trino's drivers fetch them by a client that knows of no login.
+    fn is_bearer(&self, path: &str) -> bool {
+        path.starts_with("/v1/spooled/") && paths::lists_path(self.published, path)
+    }
+
+    fn has_node_links(&self) -> bool {
+        self.is_bearer("/v1/spooled/download/x")
+    }
+
+    /// A coordinator may send for a segment to one of its workers
+    /// (`protocol.spooling.retrieval-mode = WORKER_PROXY`).
+    fn hands_out_nodes(&self, asked: &Asked<'_>) -> bool {
+        self.is_bearer(asked.path)
+    }
+
+    /// Other answers about a query may have been asked of the one that runs it
+    /// (`resource-manager-enabled`).
+    fn tells_owner(&self, asked: &Asked<'_>) -> bool {
         asked.path.starts_with("/v1/statement")
     }
 }

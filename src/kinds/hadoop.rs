@@ -209,6 +209,15 @@ pub(super) fn is_first_step_of_write(asked: &Asked<'_>) -> bool {
         && !named("data", &["true"])
 }
 
+/// Whether the JSON of the answer names addresses that programs follow: YARN's REST interfaces
+/// (`trackingUrl`, `amContainerLogs`, `logsLink`), those of an application's master too. The
+/// configuration of a job is data.
+pub(super) fn names_addresses(asked: &Asked<'_>) -> bool {
+    let rest = asked.path.starts_with("/ws/")
+        || (asked.path.starts_with("/proxy/") && asked.path.contains("/ws/v1/"));
+    rest && !asked.path.ends_with("/conf")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

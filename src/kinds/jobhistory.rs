@@ -44,6 +44,10 @@ impl Kind for JobHistory {
         )
     }
 
+    fn names_addresses(&self, asked: &Asked<'_>) -> bool {
+        hadoop::names_addresses(asked)
+    }
+
     fn probe(&self) -> &'static str {
         INFO
     }

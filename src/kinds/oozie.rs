@@ -103,6 +103,11 @@ impl Kind for Oozie {
         Cure::properties(prefix, false, "oozie-site.xml", "restart Oozie", who)
     }
 
+    /// `consoleUrl` of a workflow is Oozie's own, that of an action the `ResourceManager`'s.
+    fn names_addresses(&self, asked: &Asked<'_>) -> bool {
+        asked.path.starts_with("/oozie/v")
+    }
+
     fn probe(&self) -> &'static str {
         STATUS
     }

@@ -52,6 +52,10 @@ impl Kind for ResourceManager {
         true
     }
 
+    fn names_addresses(&self, asked: &Asked<'_>) -> bool {
+        hadoop::names_addresses(asked)
+    }
+
     fn probe(&self) -> &'static str {
         INFO
     }

@@ -1,37 +1,48 @@
-//! The addresses in a coordinator's answer: `nextUri`, `infoUri` and `partialCancelUri` lead back to
-//! the gateway.
+//! The addresses in the JSON that programs read: a coordinator's `nextUri`, YARN's `trackingUrl`,
+//! Oozie's `consoleUrl`.
 //!
-//! In a request's way: on the body of a query's answers as it streams. A coordinator writes them from
-//! the `Host` it is asked by, and `partialCancelUri` always as its internal address; all of them are
-//! its own, so whatever server they name, path and query go behind the gateway's origin. Only the
-//! three fields of the outermost object are touched, wherever they stand; result rows pass by as
-//! they came, without being copied.
+//! In a request's way: on the body of such answers as it streams. Every string value, however deep,
+//! that is an `http://` or `https://` address as a whole is shown to the caller with the name of its
+//! field, and replaced where the caller says so. What is not replaced passes as it came, without being
+//! copied; so do the rows of a query's result, which are data, whatever they look like.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, fmt};
 
 use bytes::{Bytes, BytesMut};
 
-use super::url::Link;
-
-/// The fields that hold addresses.
-const ADDRESSES: [&[u8]; 3] = [b"\"nextUri\"", b"\"infoUri\"", b"\"partialCancelUri\""];
-/// The query's id.
-const ID: &[u8] = b"\"id\"";
-/// The longest field name or address that is looked at, with its quotes; what is longer passes.
+/// The field of the outermost object whose array holds rows.
+const ROWS: &[u8] = b"data";
+/// The field of the outermost object with the query's id.
+const ID: &[u8] = b"id";
+/// How an address begins, with its quote.
+const START: &[u8] = b"\"http";
+/// The longest field name that is told to the caller, with its quotes.
+const LONGEST_NAME: usize = 32;
+/// The longest address that is looked at, with its quotes; what is longer passes.
 const LONGEST: usize = 8 * 1024;
+/// Objects and arrays in each other; what is deeper passes.
+const DEPTH: usize = 1024;
+
+/// What becomes of an address: given the name of its field (empty where that is too long, or where
+/// there is none) and the address, what is to stand in its place; `None`: it stays.
+pub type Lead = Box<dyn Fn(&str, &str) -> Option<String> + Send>;
 
 /// Rewrites one answer, piece by piece.
-#[derive(Debug)]
 pub struct Addresses {
-    /// `https://proxy.example.com:7778`
-    origin: String,
+    lead: Lead,
     at: At,
-    depth: u32,
-    /// Whether the outermost object expects a field's name next.
+    /// The objects (`true`) and arrays around the present place, from the outermost one.
+    around: Vec<bool>,
+    /// Those beyond [`DEPTH`].
+    deeper: usize,
+    /// Whether the innermost object expects a field's name next.
     name_next: bool,
-    /// What was read of a string that may have to be changed.
-    held: BytesMut,
-    field: Field,
+    /// The field's name that was read last.
+    name: Vec<u8>,
+    /// Whether the present place is in the rows.
+    rows: bool,
+    /// The start of a held string, where it came in an earlier piece.
+    carry: BytesMut,
     id: Option<String>,
     out: VecDeque<Bytes>,
 }
@@ -43,77 +54,87 @@ enum At {
     Between,
     /// In a string that passes; after a backslash?
     Text(bool),
-    /// In a string that is held back; after a backslash?
+    /// In a string that may have to be changed, or read; after a backslash?
     Held(bool),
 }
 
-/// What the name that was read last stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Field {
-    Other,
-    Address,
-    Id,
-}
-
 impl Addresses {
-    /// Addresses will lead to `origin`.
-    pub fn new(origin: String) -> Self {
+    /// Addresses will be led by `lead`.
+    pub fn new(lead: Lead) -> Self {
         Self {
-            origin,
+            lead,
             at: At::Between,
-            depth: 0,
+            around: Vec::new(),
+            deeper: 0,
             name_next: false,
-            held: BytesMut::new(),
-            field: Field::Other,
+            name: Vec::new(),
+            rows: false,
+            carry: BytesMut::new(),
             id: None,
             out: VecDeque::new(),
         }
     }
 
-    /// The query's id, once it has been read; told once.
+    /// The `id` of the outermost object, once it has been read; told once.
     pub fn take_id(&mut self) -> Option<String> {
         self.id.take()
     }
 
     /// Takes the next piece of the body.
     pub fn feed(&mut self, piece: &Bytes) {
-        let mut kept = 0;
+        // what is not told yet begins here
+        let mut from = 0;
+        // and the string that is held here, after what stands in `carry`
+        let mut begin = 0;
         let mut at = 0;
         while at < piece.len() {
             match self.at {
                 At::Between => {
-                    // everything up to the next byte that means something passes
-                    let byte = piece[at];
-                    at += 1;
-                    match byte {
-                        b'"' if self.is_looked_at() => {
-                            self.pass(piece, kept, at - 1);
-                            kept = at;
-                            self.held.extend_from_slice(b"\"");
-                            self.at = At::Held(false);
-                        }
-                        b'"' => self.at = At::Text(false),
-                        _ => self.mark(byte),
+                    if piece[at] == b'"' {
+                        begin = at;
+                        self.at = if self.is_looked_at() {
+                            At::Held(false)
+                        } else {
+                            At::Text(false)
+                        };
+                    } else {
+                        self.mark(piece[at]);
                     }
+                    at += 1;
                 }
                 At::Text(escaped) => at = self.skip_text(piece, at, escaped),
                 At::Held(escaped) => {
                     let byte = piece[at];
                     at += 1;
-                    kept = at;
-                    self.held.extend_from_slice(&[byte]);
-                    match byte {
-                        b'"' if !escaped => self.close_held(),
-                        _ if self.held.len() >= LONGEST => {
+                    let held = &piece[begin..at];
+                    if byte == b'"' && !escaped {
+                        self.at = At::Between;
+                        if let Some(replaced) = self.close_held(held) {
+                            self.carry.clear();
+                            self.pass(piece, from, begin);
+                            self.out.push_back(replaced);
+                            from = at;
+                        } else {
                             self.release();
-                            self.at = At::Text(byte == b'\\' && !escaped);
                         }
-                        _ => self.at = At::Held(byte == b'\\' && !escaped),
+                    } else {
+                        let is_escape = byte == b'\\' && !escaped;
+                        self.at = if self.may_matter(held) {
+                            At::Held(is_escape)
+                        } else {
+                            self.release();
+                            At::Text(is_escape)
+                        };
                     }
                 }
             }
         }
-        self.pass(piece, kept, piece.len());
+        if matches!(self.at, At::Held(_)) {
+            self.pass(piece, from, begin);
+            self.carry.extend_from_slice(&piece[begin..]);
+        } else {
+            self.pass(piece, from, piece.len());
+        }
     }
 
     /// What is ready to be sent.
@@ -121,32 +142,57 @@ impl Addresses {
         self.out.pop_front()
     }
 
+    /// Whether nothing is ready.
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
     /// The body has ended: what is held back is no whole string and goes as it came.
     pub fn finish(&mut self) {
         self.release();
     }
 
-    /// Names of the outermost object are looked at, and the values of those that count.
+    /// Names are read, and values looked at, but for those of rows.
     fn is_looked_at(&self) -> bool {
-        self.depth == 1 && (self.name_next || self.field != Field::Other)
+        !self.rows && self.deeper == 0 && !self.around.is_empty()
     }
 
     /// A byte outside strings.
     fn mark(&mut self, byte: u8) {
         match byte {
             b'{' | b'[' => {
-                self.depth = self.depth.saturating_add(1);
-                self.name_next = self.depth == 1 && byte == b'{';
-                if self.depth > 1 {
-                    self.field = Field::Other;
+                let outermost = self.around.as_slice() == [true];
+                if outermost && byte == b'[' && self.name == ROWS {
+                    self.rows = true;
+                }
+                if self.around.len() < DEPTH {
+                    self.around.push(byte == b'{');
+                } else {
+                    self.deeper += 1;
+                }
+                self.name_next = byte == b'{';
+                // the strings of an array are named by its field
+                if byte == b'{' {
+                    self.name.clear();
                 }
             }
-            b'}' | b']' => self.depth = self.depth.saturating_sub(1),
-            b',' if self.depth == 1 => {
-                self.name_next = true;
-                self.field = Field::Other;
+            b'}' | b']' => {
+                if self.deeper > 0 {
+                    self.deeper -= 1;
+                } else {
+                    self.around.pop();
+                }
+                if self.around.len() <= 1 {
+                    self.rows = false;
+                }
+                self.name_next = false;
+                self.name.clear();
             }
-            b':' if self.depth == 1 => self.name_next = false,
+            b',' if self.around.last() == Some(&true) => {
+                self.name_next = true;
+                self.name.clear();
+            }
+            b':' => self.name_next = false,
             _ => {}
         }
     }
@@ -171,44 +217,59 @@ impl Addresses {
         }
     }
 
-    /// A held string is whole.
-    fn close_held(&mut self) {
-        self.at = At::Between;
+    fn is_id(&self) -> bool {
+        self.around.as_slice() == [true] && self.name == ID
+    }
+
+    /// Whether a held string, of which this much is known, may be one to be read.
+    fn may_matter(&self, held: &[u8]) -> bool {
+        let length = self.carry.len() + held.len();
         if self.name_next {
-            self.field = match &self.held[..] {
-                name if ADDRESSES.contains(&name) => Field::Address,
-                ID => Field::Id,
-                _ => Field::Other,
-            };
-            self.release();
-            return;
+            return length < LONGEST_NAME;
         }
-        let text = serde_json::from_slice::<String>(&self.held).ok();
-        match (self.field, text) {
-            (Field::Address, Some(address)) => {
-                if let Some(led_back) = self.led_back(&address) {
-                    self.held.clear();
-                    self.out.push_back(Bytes::from(led_back));
-                }
-            }
-            (Field::Id, Some(id)) => self.id = Some(id),
-            (Field::Address | Field::Id | Field::Other, _) => {}
+        if self.is_id() {
+            return length < LONGEST;
         }
-        self.field = Field::Other;
-        self.release();
+        // byte by byte as they come, so that only the last one is new
+        let begins = match (START.get(length - 1), held.last()) {
+            (Some(wanted), Some(last)) => last.eq_ignore_ascii_case(wanted),
+            (None, _) | (_, None) => true,
+        };
+        begins && length < LONGEST
     }
 
-    /// An address behind the gateway's origin, as JSON; `None`: it names no server.
-    fn led_back(&self, address: &str) -> Option<String> {
-        let link = Link::split(address)?;
-        let slash = if link.rest.starts_with('/') { "" } else { "/" };
-        let address = format!("{}{slash}{}", self.origin, link.rest);
-        serde_json::to_string(&address).ok()
+    /// A held string is whole; what is to stand in its place, with quotes.
+    fn close_held(&mut self, held: &[u8]) -> Option<Bytes> {
+        let whole;
+        let text = if self.carry.is_empty() {
+            held
+        } else {
+            whole = [&self.carry, held].concat();
+            &whole
+        };
+        if self.name_next {
+            self.name.clear();
+            self.name.extend_from_slice(&text[1..text.len() - 1]);
+            return None;
+        }
+        let is_id = self.is_id();
+        if !is_id && text.len() <= START.len() {
+            return None;
+        }
+        let value: String = serde_json::from_slice(text).ok()?;
+        if is_id {
+            self.id = Some(value);
+            return None;
+        }
+        let name = std::str::from_utf8(&self.name).unwrap_or_default();
+        let led = (self.lead)(name, &value)?;
+        serde_json::to_string(&led).ok().map(Bytes::from)
     }
 
+    /// What was held in earlier pieces goes as it came.
     fn release(&mut self) {
-        if !self.held.is_empty() {
-            self.out.push_back(self.held.split().freeze());
+        if !self.carry.is_empty() {
+            self.out.push_back(self.carry.split().freeze());
         }
     }
 
@@ -216,6 +277,12 @@ impl Addresses {
         if from < to {
             self.out.push_back(piece.slice(from..to));
         }
+    }
+}
+
+impl fmt::Debug for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Addresses").finish_non_exhaustive()
     }
 }
 

@@ -138,10 +138,11 @@ impl Upstream {
         let mut deadline = None;
         let mut stale = None;
         let mut again = None;
-        let owner = out.owner.as_deref();
         let mut wanted = Wanted {
             client: out.client.0.ip(),
-            owner: owner.and_then(|word| self.group.owners.find(word)),
+            owner: out
+                .server
+                .or_else(|| self.group.owners.find(out.owner.as_deref()?)),
             tried: group::Tried::default(),
         };
         loop {

@@ -75,6 +75,12 @@ impl UpstreamBody {
         body
     }
 
+    /// All of it, where it is here up to its end; nothing is left then.
+    pub fn take_whole(&mut self) -> Option<Bytes> {
+        let here = self.lease.is_none() && self.fault.is_none();
+        here.then(|| self.prefix.take().unwrap_or_default())
+    }
+
     fn give_back_at_end(&mut self) {
         if let Some(lease) = self.lease.take_if(|lease| lease.connection.has_ended()) {
             lease.give_back();

@@ -324,6 +324,108 @@ fn a_transaction_stays_where_it_began() {
     assert_eq!(home.seen().len(), 5);
 }
 
+/// A coordinator of Trino that spools its results: it knows its own segments alone.
+fn spooling(backend: Backend, word: &'static str) -> Backend {
+    let address = backend.address();
+    backend.logins(Logins::EveryRequest).answers(move |seen| {
+        let id = format!("{QUERY}{word}");
+        let path = seen.path();
+        if path == format!("/v1/spooled/download/{word}") || path == format!("/v1/spooled/ack/{word}") {
+            return reply(200).with("Content-Type", "application/octet-stream").body(word);
+        }
+        if path.starts_with("/v1/spooled/") {
+            return reply(500).body("Could not decode segment identifier from URI");
+        }
+        reply(200).with("Content-Type", "application/json").body(format!(
+            r#"{{"id":"{id}","data":{{"encoding":"json","segments":[{{"type":"spooled","uri":"http://{address}/v1/spooled/download/{word}","ackUri":"http://{address}/v1/spooled/ack/{word}","metadata":{{"rowsCount":1}}}},{{"type":"spooled","uri":"https://bucket.example.com/v1/{word}?X-Amz-Signature=1","ackUri":"http://{address}/v1/spooled/ack/{word}"}},{{"type":"inline","data":"W10="}}]}}}}"#
+        ))
+    })
+}
+
+/// Trino's drivers fetch segments by a client that never logs in (`unauthenticatedClientBuilder`).
+#[test]
+fn spooled_results_are_fetched_without_a_login_from_the_coordinator_that_wrote_them() {
+    let (one, two) = (spooling(backend(), "aaaaa"), spooling(second(), "bbbbb"));
+    let gateway = gateway()
+        .console("trino")
+        .identity("doas")
+        .backend(&one)
+        .backend(&two)
+        .with("balance = \"roundrobin\"")
+        .run();
+    both_are_known(&gateway);
+    let here = answer_host(&gateway);
+    let fetch = |address: &str| {
+        let path = address.strip_prefix(&here).expect(address);
+        gateway.ask(&format!("GET {path}")).answer()
+    };
+    for word in ["aaaaa", "bbbbb"] {
+        let next = format!("GET /v1/statement/executing/{QUERY}{word}/x/1");
+        let statement = loop {
+            let answer = gateway.ask(&next).by("alice").answer();
+            let answer: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+            if answer["id"].as_str().unwrap().ends_with(word) {
+                break answer;
+            }
+        };
+        let segments = &statement["data"]["segments"];
+        let text = |field: &str| segments[0][field].as_str().unwrap().to_owned();
+        for _ in 0..3 {
+            for field in ["uri", "ackUri"] {
+                let answer = fetch(&text(field));
+                assert_eq!((answer.status, answer.text().as_str()), (200, word));
+            }
+        }
+        let seen = if word == "aaaaa" {
+            one.seen()
+        } else {
+            two.seen()
+        };
+        let last = seen.last().unwrap();
+        assert_eq!(last.target, format!("/v1/spooled/ack/{word}"));
+        assert_eq!(last.header("x-trino-user"), Some("alice"));
+        assert!(last.header("authorization").is_some());
+        // a storage is not the coordinator
+        let storage = format!("https://bucket.example.com/v1/{word}?X-Amz-Signature=1");
+        assert_eq!(segments[1]["uri"], storage);
+        assert_eq!(segments[2]["data"], "W10=");
+
+        let before = one.seen().len() + two.seen().len();
+        fetch(&text("uri").replace("download", "ack")).is(Refusal::NodeLink);
+        fetch(&text("uri").replace("spnegate-server=", "spnegate-server=0")).is(Refusal::NodeLink);
+        let unsigned = format!("{here}/v1/spooled/download/{word}");
+        fetch(&unsigned).is(Refusal::LoginRequired);
+        assert_eq!(one.seen().len() + two.seen().len(), before);
+    }
+}
+
+/// `self` is the address by which a coordinator's workers know it.
+#[test]
+fn what_a_coordinator_calls_itself_leads_to_the_gateway() {
+    let backend = backend().logins(Logins::EveryRequest).answers(|_| {
+        let json = reply(200).with("Content-Type", "application/json");
+        json.body(format!(
+            r#"[{{"queryId":"{QUERY}aaaaa","self":"http://10.9.9.9:9092/v1/query/{QUERY}aaaaa","query":"http://10.9.9.9:9092/v1/query/x","outputStage":{{"self":"http://10.9.9.9:9092/v1/stage/{QUERY}aaaaa.0","tasks":[{{"taskStatus":{{"self":"http://10.1.1.1:9092/v1/task/{QUERY}aaaaa.0.0.0.0"}}}}]}}}}]"#
+        ))
+    });
+    let gateway = gateway()
+        .console("presto")
+        .identity("doas")
+        .backend(&backend)
+        .run();
+    let here = answer_host(&gateway);
+    let answer = gateway.ask("GET /v1/query").by("alice").answer();
+    let answer: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let query = &answer[0];
+    assert_eq!(query["self"], format!("{here}/v1/query/{QUERY}aaaaa"));
+    let stage = &query["outputStage"];
+    assert_eq!(stage["self"], format!("{here}/v1/stage/{QUERY}aaaaa.0"));
+    // a task is not published, and a statement may look like anything
+    let task = format!("http://10.1.1.1:9092/v1/task/{QUERY}aaaaa.0.0.0.0");
+    assert_eq!(stage["tasks"][0]["taskStatus"]["self"], task);
+    assert_eq!(query["query"], "http://10.9.9.9:9092/v1/query/x");
+}
+
 /// Two coordinators, and a gateway that has not seen any query begin.
 fn restarted() -> (Backend, Backend, Gateway) {
     let (one, two) = (

@@ -28,6 +28,7 @@ mod front;
 mod proxy;
 mod world;
 
+mod addresses;
 mod answers;
 mod backend_login;
 mod backend_tls;

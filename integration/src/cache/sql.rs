@@ -39,6 +39,7 @@ const HIVE_UNUSED: &[&str] = &[
 const TRINO_VERSION: &str = "476";
 const TRINO_POM: &str = include_str!("../../pom/trino.xml");
 const TRINO_START: &str = include_str!("../../java/Trino.java");
+const TRINO_SPOOLING: &str = include_str!("../../java/Spooling.java");
 const TRINO_CLI: &str = "io.trino:trino-cli:476:jar:executable";
 
 const PYTHON: &[&str] = &["impyla==0.24.0", "kerberos==1.3.1"];
@@ -99,6 +100,32 @@ pub fn trino() -> Result<PathBuf> {
         run(javac)?;
         maven.clean()
     })
+}
+
+/// Trino's plugins, a folder each: spooled results in a folder.
+pub fn trino_plugins() -> Result<PathBuf> {
+    let lib = trino()?.join("lib/*");
+    package("trino-plugins", "1", TRINO_SPOOLING, |folder| {
+        let classes = folder.join("classes");
+        let services = classes.join("META-INF/services");
+        fs::create_dir_all(&services)?;
+        fs::write(services.join("io.trino.spi.Plugin"), "lab.Spooling\n")?;
+        let source = folder.join("Spooling.java");
+        fs::write(&source, TRINO_SPOOLING)?;
+        let tools = java::home_for_trino()?.join("bin");
+        let mut javac = Command::new(tools.join("javac"));
+        javac.arg("-cp").arg(&lib).arg("-d").arg(&classes);
+        javac.arg(&source);
+        run(javac)?;
+        let plugin = folder.join("plugins/spooling");
+        fs::create_dir_all(&plugin)?;
+        let mut jar = Command::new(tools.join("jar"));
+        jar.arg("--create").arg("--file");
+        jar.arg(plugin.join("spooling.jar"));
+        jar.arg("-C").arg(&classes).arg(".");
+        run(jar).map(|_| ())
+    })
+    .map(|folder| folder.join("plugins"))
 }
 
 /// A Python with impyla: its interpreter.

@@ -51,9 +51,15 @@ impl Conf<'_> {
     pub(crate) fn write_trino(&self) -> Result<()> {
         let server = Server::Trino;
         let etc = self.folder.join("conf").join(server.name()).join("etc");
-        for name in ["catalog", "plugin"] {
-            fs::create_dir_all(etc.join(name))?;
+        let spooled = self.folder.join("data/trino-spooled");
+        for folder in [&etc.join("catalog"), &spooled] {
+            fs::create_dir_all(folder)?;
         }
+        let spooling = format!(
+            "spooling-manager.name=folder\nfolder={}\n",
+            spooled.display()
+        );
+        fs::write(etc.join("spooling-manager.properties"), spooling)?;
         let template = TRINO
             .replace("@ADDRESS@", &server.address().to_string())
             .replace("@PASSWORD@", keystore::PASSWORD);

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::{Daemons, join};
+use crate::cache;
 use crate::java::{self, Jvm};
 use crate::server::Server;
 
@@ -80,6 +81,7 @@ impl Daemons {
         java.arg(option("config", &etc.join("config.properties")))
             .arg(option("log.levels-file", &etc.join("log.properties")))
             .arg(option("node.data-dir", &data))
+            .arg(option("plugin.dir", &cache::trino_plugins()?))
             .args(["io.trino.server.Trino", "476"])
             .current_dir(&conf);
         Ok(java)

@@ -31,7 +31,7 @@ pub(super) fn check(
         return (None, NodeLogin::default());
     };
     if let Some(kind) = kind
-        && !kind.serves_webhdfs()
+        && !kind.has_node_links()
     {
         console.warning_at("nodes", Concern::NodesUnused { kind: kind.name() });
     }

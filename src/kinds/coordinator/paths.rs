@@ -60,6 +60,11 @@ pub(super) fn lists(entries: &[Entry], method: &Method, path: &str) -> bool {
     entries.any(|Entry(methods, pattern)| methods.contains(method) && fits(pattern, path))
 }
 
+/// Whether one of the entries is for this path, by whatever method.
+pub(super) fn lists_path(entries: &[Entry], path: &str) -> bool {
+    entries.iter().any(|Entry(_, pattern)| fits(pattern, path))
+}
+
 fn fits(pattern: &str, path: &str) -> bool {
     // as Jersey does, which takes `/v1/query/` for `/v1/query`
     let path = match path.strip_suffix('/') {

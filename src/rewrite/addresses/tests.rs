@@ -5,9 +5,24 @@ use super::*;
 
 const GATEWAY: &str = "https://gw.example.com:7778";
 
+/// A coordinator's own fields lead to the gateway, and so does whatever names `known`.
+fn lead(field: &str, address: &str) -> Option<String> {
+    let rest = address.splitn(4, '/').nth(3)?;
+    let own = [
+        "nextUri",
+        "infoUri",
+        "partialCancelUri",
+        "self",
+        "uri",
+        "ackUri",
+    ]
+    .contains(&field);
+    (own || address.starts_with("http://known/")).then(|| format!("{GATEWAY}/{rest}"))
+}
+
 /// The answer as the client gets it, and the id, when it comes in pieces that end at `cuts`.
 fn rewritten(body: &str, cuts: &[usize]) -> (String, Option<String>) {
-    let mut addresses = Addresses::new(GATEWAY.to_owned());
+    let mut addresses = Addresses::new(Box::new(lead));
     let body = Bytes::copy_from_slice(body.as_bytes());
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (body.len() + 1)).collect();
     cuts.sort_unstable();
@@ -30,7 +45,7 @@ fn rewritten(body: &str, cuts: &[usize]) -> (String, Option<String>) {
 
 #[test]
 fn all_addresses_of_an_answer_lead_back() {
-    let body = r#"{"id":"20261126_101500_00042_abcde","infoUri":"http://presto.example.com:9090/ui/query.html?20261126_101500_00042_abcde","partialCancelUri":"http://10.0.0.7:9092/v1/stage/20261126_101500_00042_abcde.0","nextUri":"http://presto.example.com:9090/v1/statement/queued/20261126_101500_00042_abcde/1?slug=x1","data":[["http://presto.example.com:9090/x"]],"stats":{"state":"QUEUED","nextUri":"http://x/"}}"#;
+    let body = r#"{"id":"20261126_101500_00042_abcde","infoUri":"http://presto.example.com:9090/ui/query.html?20261126_101500_00042_abcde","partialCancelUri":"http://10.0.0.7:9092/v1/stage/20261126_101500_00042_abcde.0","nextUri":"http://presto.example.com:9090/v1/statement/queued/20261126_101500_00042_abcde/1?slug=x1","data":[["http://presto.example.com:9090/x",{"self":"http://known/x"}]],"stats":{"state":"QUEUED","nextUri":"http://x/"}}"#;
     let (text, id) = rewritten(body, &[]);
     assert_eq!(id.as_deref(), Some("20261126_101500_00042_abcde"));
     let answer: Value = serde_json::from_str(&text).unwrap();
@@ -47,12 +62,44 @@ fn all_addresses_of_an_answer_lead_back() {
     ] {
         assert_eq!(answer[field], format!("{GATEWAY}{path}"));
     }
-    // rows, and whatever is deeper, are nobody's business
+    // rows are nobody's business
     assert_eq!(
         answer["data"],
-        json!([["http://presto.example.com:9090/x"]])
+        json!([["http://presto.example.com:9090/x", {"self": "http://known/x"}]])
     );
-    assert_eq!(answer["stats"]["nextUri"], "http://x/");
+    assert_eq!(answer["stats"]["nextUri"], format!("{GATEWAY}/"));
+}
+
+#[test]
+fn addresses_are_found_however_deep_they_stand() {
+    let segment = json!({"type": "spooled", "uri": "http://c:1/v1/spooled/download/a", "ackUri": "http://c:1/v1/spooled/ack/a"});
+    let body = json!({
+        "id": "q", "data": {"encoding": "json", "segments": [segment, segment]},
+        "apps": {"app": [{"trackingUrl": "HTTP://known/proxy/1/".replace("HTTP", "http"), "name": "http", "list": ["http://known/a", 1, "http://other/a"]}]},
+        "deep": [[[{"self": "https://x/y"}]]],
+    });
+    let (text, id) = rewritten(&body.to_string(), &[]);
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(id.as_deref(), Some("q"));
+    let segments = answer["data"]["segments"].as_array().unwrap();
+    for segment in segments {
+        assert_eq!(segment["uri"], format!("{GATEWAY}/v1/spooled/download/a"));
+        assert_eq!(segment["ackUri"], format!("{GATEWAY}/v1/spooled/ack/a"));
+    }
+    let app = &answer["apps"]["app"][0];
+    assert_eq!(app["trackingUrl"], format!("{GATEWAY}/proxy/1/"));
+    assert_eq!(app["name"], "http");
+    assert_eq!(
+        app["list"],
+        json!([format!("{GATEWAY}/a"), 1, "http://other/a"])
+    );
+    assert_eq!(answer["deep"][0][0][0]["self"], format!("{GATEWAY}/y"));
+}
+
+#[test]
+fn what_is_nested_without_end_passes() {
+    let body = "[".repeat(3 * DEPTH) + "\"http://known/\"" + &"]".repeat(3 * DEPTH);
+    assert_eq!(rewritten(&body, &[7, 2000]).0, body);
 }
 
 #[test]
@@ -63,10 +110,12 @@ fn what_is_no_address_stays() {
         "not json at all \" nextUri",
         r#"{"nextUri":null,"id":7,"a":"nextUri"}"#,
         r#"{"nextUri":"/relative","infoUri":""}"#,
-        r#"[{"nextUri":"http://x/"}]"#,
+        r#"["nextUri","http://x/"]"#,
+        r#"{"nextUri":"ftp://x/","self":"http"}"#,
+        r#"{"nextUri":"","a":{"http://known/":1}}"#,
+        r#""http://known/""#,
         r#"{"nextUri""#,
         r#"{"nextUri":"http://unfinished"#,
-        r#"{"nextUri":["http://x/"]}"#,
     ] {
         assert_eq!(rewritten(body, &[]).0, body);
     }

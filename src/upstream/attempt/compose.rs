@@ -30,6 +30,8 @@ pub struct Outgoing {
     pub own_page: OwnPage,
     /// The word for the server that it belongs to ([`crate::kinds::Kind::owner`]).
     pub owner: Option<Box<str>>,
+    /// The server that it belongs to by its address.
+    pub server: Option<usize>,
 }
 
 impl Outgoing {

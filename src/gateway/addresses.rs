@@ -1,0 +1,165 @@
+//! Where the addresses in the JSON of an answer lead.
+//!
+//! In a request's way: on answers that programs read and whose addresses they follow
+//! ([`crate::kinds::Kind::names_addresses`]).
+//!
+//! 1. An address of one of the console's own servers leads to the gateway.
+//! 2. One of a server that another console publishes leads to that console.
+//! 3. One that is the server's own by its field leads to the gateway, whichever server it names.
+//! 4. Others stay: a node's too, for without a credential of its own no link would lead there.
+//!
+//! Of the first and third those that are secrets of their own are followed by clients without a login
+//! (Trino's drivers fetch spooled results so): they become [signed links](own_link), which name the
+//! server that wrote them, since no other can read them.
+
+use std::sync::Arc;
+
+use http::{
+    Uri,
+    request::Parts,
+    uri::{self, PathAndQuery},
+};
+
+use super::{
+    answer::{self, Client},
+    console::Console,
+};
+use crate::{
+    balance::stable_hash,
+    config::NodeLogin,
+    refusal::Refusal,
+    rewrite::{
+        addresses::Lead,
+        consoles::Here,
+        link::Signer,
+        location::{self, Links},
+        own_link,
+        url::Link,
+    },
+    upstream::{
+        attempt::Outgoing,
+        backend::{Backend, State},
+        group::Group,
+    },
+};
+
+/// The parameter that names the server which wrote a link.
+const SERVER: &str = ".spnegate-server=";
+
+/// What leads the addresses of one answer.
+struct Leads {
+    console: Arc<Console>,
+    /// The gateway as the client calls it.
+    origin: String,
+    host: Box<str>,
+    tls: bool,
+    user: Box<str>,
+    session: [u8; 16],
+    expires: u64,
+    /// The server that answered.
+    server: u64,
+}
+
+/// Leads the addresses in an answer of `backend`, a server of this console.
+pub fn lead(
+    console: &Arc<Console>,
+    client: &Client<'_>,
+    out: &Outgoing,
+    backend: &Backend,
+) -> Lead {
+    let authority = answer::authority(&out.headers);
+    let leads = Leads {
+        console: Arc::clone(console),
+        origin: client.origin(&out.headers, &console.hosts),
+        host: answer::host_name(authority, &console.hosts).into(),
+        tls: client.tls,
+        user: client.session.user().into(),
+        session: *client.session.id(),
+        expires: client.session.expires(),
+        server: tag(&backend.key.authority),
+    };
+    Box::new(move |field, address| leads.lead(field, address))
+}
+
+/// Takes the name of a server out of a request's query: that server's place in the group, while it is
+/// not down. Servers that share a storage can do each other's work.
+pub fn take_server(parts: &mut Parts, group: &Group) -> Result<Option<usize>, Refusal> {
+    let query = parts.uri.query().unwrap_or("");
+    let Some(named) = query
+        .split('&')
+        .find_map(|piece| piece.strip_prefix(SERVER))
+    else {
+        return Ok(None);
+    };
+    let named = u64::from_str_radix(named, 16).ok();
+    let mut servers = group.authorities.iter();
+    let index = servers.position(|authority| Some(tag(authority)) == named);
+    let rest: Vec<&str> = query
+        .split('&')
+        .filter(|piece| !piece.starts_with(SERVER))
+        .collect();
+    let target = if rest.is_empty() {
+        parts.uri.path().to_owned()
+    } else {
+        format!("{}?{}", parts.uri.path(), rest.join("&"))
+    };
+    let mut inner = uri::Parts::default();
+    inner.path_and_query = Some(PathAndQuery::try_from(target).map_err(|_| Refusal::BadQuery)?);
+    parts.uri = Uri::from_parts(inner).map_err(|_| Refusal::BadPath)?;
+    Ok(index.filter(|&index| group.backends[index].state() != State::Down))
+}
+
+/// What a server is called in a link. Not a secret: it chooses among the console's servers.
+fn tag(authority: &str) -> u64 {
+    stable_hash(authority.as_bytes())
+}
+
+// === impl Leads ===
+
+impl Leads {
+    fn lead(&self, field: &str, address: &str) -> Option<String> {
+        let Self {
+            console, origin, ..
+        } = self;
+        let here = Here {
+            origin,
+            host: &self.host,
+            tls: self.tls,
+            listen: &console.listen,
+        };
+        let links = Links {
+            backends: &console.backends,
+            parameters: console.kind.identity_parameters(),
+            consoles: Some((&console.consoles, here)),
+            origin: Some(origin),
+            ..Links::default()
+        };
+        let led = location::rewrite(address, &links).ok().flatten();
+        let link = Link::split(address)?;
+        let path = link.rest.split(['?', '#']).next().unwrap_or_default();
+        let is_own = link.is_one_of(&console.backends)
+            || (led.is_none() && console.kind.is_own_address(field, path));
+        if is_own && console.kind.is_bearer(path) {
+            return Some(format!("{origin}{}", self.bearer(link.rest)));
+        }
+        led.or_else(|| is_own.then(|| format!("{origin}{}", link.rest)))
+    }
+
+    /// The link for a reference that is a secret of its own.
+    fn bearer(&self, rest: &str) -> String {
+        let mark = if rest.contains('?') { '&' } else { '?' };
+        let rest = format!("{rest}{mark}{SERVER}{:016x}", self.server);
+        match self.console.node_login {
+            NodeLogin::Session => rest,
+            NodeLogin::Link => {
+                let signer = Signer {
+                    key: &self.console.link_key,
+                    user: &self.user,
+                    session: &self.session,
+                    expires: self.expires,
+                };
+                own_link::link(&rest, &self.console.name, &signer)
+            }
+        }
+    }
+}
