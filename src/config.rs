@@ -68,12 +68,16 @@ pub struct ServerConfig {
 /// `[timeouts]`
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// From a request's first byte to the end of its head; 8 s.
+    /// From a request's first byte to the end of its head, and of a connection that has not sent one
+    /// yet; 8 s.
     pub head: Duration,
     /// A kept-alive connection without a request; 60 s.
     pub idle: Duration,
     /// A body, either way, that makes no progress; 60 s.
     pub body_idle: Duration,
+    /// Bytes a second that a client has to send of a body, over each `body_idle`; 0, the default:
+    /// any are enough.
+    pub min_upload_rate: u64,
     /// TCP connect to a backend; 2 s.
     pub connect: Duration,
     /// From the end of a request to the head of the backend's answer; 5 min.

@@ -23,7 +23,9 @@ use std::{
 };
 
 use http::{
-    Extensions, Method, Request, Response, Version, header, request::Parts, uri::Authority,
+    Extensions, Method, Request, Response, Uri, Version, header,
+    request::Parts,
+    uri::{self, Authority},
 };
 use http_body::Body as _;
 use ipnet::IpNet;
@@ -384,10 +386,20 @@ fn target<'p>(route: &Route, parts: &'p Parts) -> Result<Target<'p>, PathError> 
     }
 }
 
+/// Whether a target is of this protocol: one in absolute form, as every one of HTTP/2, may name any
+/// scheme, and the gateway is a proxy for none.
+fn is_http(uri: &Uri) -> bool {
+    uri.scheme()
+        .is_none_or(|scheme| [uri::Scheme::HTTP, uri::Scheme::HTTPS].contains(scheme))
+}
+
 /// Refuses what is ambiguous and finds who answers the rest.
 fn route<'s>(site: &'s Site, parts: &mut Parts) -> Result<Routed<'s>, refuse::Denied> {
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         return Err(Refusal::BadMethod.into());
+    }
+    if !is_http(&parts.uri) {
+        return Err(Refusal::BadHost.into());
     }
     if parts.uri.path() == own::HEALTH {
         return Ok(Routed::Health);

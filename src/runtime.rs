@@ -40,6 +40,7 @@ use crate::{
 mod control;
 mod groups;
 mod listeners;
+mod request_id;
 mod status;
 mod streams;
 mod trust;
@@ -188,6 +189,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
             max_connections_per_address: config.server.max_connections_per_address,
             timeouts: server_timeouts(&config.timeouts),
             listeners,
+            access: shared.access.clone(),
         },
         {
             let shared = shared.clone();
@@ -261,6 +263,7 @@ fn server_timeouts(timeouts: &config::Timeouts) -> ServerTimeouts {
         idle: timeouts.idle,
         body_idle: timeouts.body_idle,
         tunnel: timeouts.tunnel,
+        min_upload_rate: timeouts.min_upload_rate,
     }
 }
 

@@ -18,7 +18,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
         mpsc,
     },
     thread,
@@ -30,6 +30,8 @@ use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use ipnet::IpNet;
 use tokio::sync::watch;
+
+use crate::telemetry::access::AccessLog;
 
 pub(crate) mod accept;
 mod acceptor;
@@ -74,12 +76,15 @@ pub struct ServerOptions {
     pub timeouts: ServerTimeouts,
     /// Addresses, each once; a [`ListenerId`] is an index into this list.
     pub listeners: Vec<Listener>,
+    /// Where the server's own answers are logged: those to what never became a request.
+    pub access: AccessLog,
 }
 
 /// Limits of a connection's phases, kept to a quarter of a second.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerTimeouts {
-    /// From a request's first byte to the end of its head, and for a TLS handshake.
+    /// From a request's first byte to the end of its head, for a TLS handshake, and for a connection
+    /// that has not sent a request yet.
     pub head: Duration,
     /// Between two requests.
     pub idle: Duration,
@@ -88,6 +93,21 @@ pub struct ServerTimeouts {
     pub body_idle: Duration,
     /// Without a byte either way, of a connection that was upgraded.
     pub tunnel: Duration,
+    /// Bytes a second that a client has to send of a body, over each `body_idle`; 0: any is enough.
+    pub min_upload_rate: u64,
+}
+
+impl ServerTimeouts {
+    /// Bytes of a body that are progress within `body_idle`; never none.
+    pub fn upload_step(&self) -> u64 {
+        upload_step(self.min_upload_rate, self.body_idle)
+    }
+}
+
+/// Bytes of a body that are progress within `body_idle`, at `rate` bytes a second; never none.
+pub fn upload_step(rate: u64, body_idle: Duration) -> u64 {
+    let millis = u64::try_from(body_idle.as_millis()).unwrap_or(u64::MAX);
+    (rate.saturating_mul(millis) / 1000).max(1)
 }
 
 /// An address clients connect to.
@@ -135,11 +155,27 @@ pub struct ConnInfo {
     pub tls: bool,
     /// Proxies that say in each request who its client is, where the peer is one of them.
     proxies: Option<Arc<[IpNet]>>,
+    /// The connection's own facts, where these are of a client that a trusted proxy names.
+    connection: Option<Arc<Self>>,
     /// What the login step keeps for this connection between the legs of one login; the server
     /// neither reads nor writes it.
     pub login: OnceLock<Arc<dyn Any + Send + Sync>>,
     /// The request at hand is ambiguously framed; requests of a connection never overlap.
     ambiguous: AtomicBool,
+    /// A [`Cut`].
+    cut: AtomicU8,
+}
+
+/// Why a connection ended under its requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cut {
+    /// The client closed or reset it, or the stream of HTTP/2: the server did nothing.
+    #[default]
+    Client,
+    /// A body made no progress for `timeouts.body_idle`.
+    Stalled,
+    /// The drain was over.
+    Drained,
 }
 
 /// Marks an answer that only HTTP/1.1 can carry on from: a login of several legs belongs to a
@@ -157,8 +193,10 @@ impl ConnInfo {
             listener,
             tls,
             proxies: None,
+            connection: None,
             login: OnceLock::new(),
             ambiguous: AtomicBool::new(false),
+            cut: AtomicU8::new(Cut::Client as u8),
         }
     }
 
@@ -188,7 +226,30 @@ impl ConnInfo {
                 self.listener,
                 self.tls,
             )
+            .on(self)
         })
+    }
+
+    /// Facts of one request that came on a connection.
+    fn on(mut self, connection: Arc<Self>) -> Self {
+        self.connection = Some(connection);
+        self
+    }
+
+    /// Why the connection ended, to be asked when a request of it is given up.
+    pub fn cut(&self) -> Cut {
+        if let Some(connection) = &self.connection {
+            return connection.cut();
+        }
+        let cut = self.cut.load(Ordering::Relaxed);
+        [Cut::Stalled, Cut::Drained]
+            .into_iter()
+            .find(|known| *known as u8 == cut)
+            .unwrap_or_default()
+    }
+
+    fn set_cut(&self, cut: Cut) {
+        self.cut.store(cut as u8, Ordering::Relaxed);
     }
 
     fn is_ambiguous(&self) -> bool {
@@ -278,6 +339,7 @@ where
         max_connections_per_address,
         timeouts,
         listeners,
+        access,
     } = options;
     let (addresses, sockets) = listen::bind(&listeners, workers.max(1))?;
     let (seats, handed) = Seats::new(sockets.len(), listeners.len());
@@ -300,12 +362,16 @@ where
         let listeners = worker::Listeners::new(listeners.clone(), sockets, handed);
         let (shared, order) = (Arc::clone(&server.shared), order.clone());
         let (make, started) = (make.clone(), started.clone());
+        let access = access.clone();
         let thread = thread::Builder::new()
             .name(format!("worker-{index}"))
             .spawn(move || {
-                worker::run(index, listeners, shared, order, started, || {
-                    make(WorkerIndex(index))
-                })
+                let with = worker::With {
+                    index,
+                    shared,
+                    access,
+                };
+                worker::run(with, listeners, order, started, || make(WorkerIndex(index)))
             })
             .map_err(BindError::Worker)?;
         server.threads.push(thread);

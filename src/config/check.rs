@@ -196,6 +196,7 @@ fn timeouts(top: &Table<'_>) -> Timeouts {
         head: Duration::from_secs(8),
         idle: Duration::from_secs(60),
         body_idle: Duration::from_secs(60),
+        min_upload_rate: 0,
         connect: Duration::from_secs(2),
         first_byte: Duration::from_secs(300),
         hold: Duration::from_secs(15),
@@ -212,6 +213,8 @@ fn timeouts(top: &Table<'_>) -> Timeouts {
     values.head = read("head", values.head);
     values.idle = read("idle", values.idle);
     values.body_idle = read("body_idle", values.body_idle);
+    let rate = table.get("min_upload_rate");
+    values.min_upload_rate = rate.and_then(|node| node.size(1 << 30)).unwrap_or_default();
     values.connect = read("connect", values.connect);
     values.first_byte = read("first_byte", values.first_byte);
     values.tunnel = read("tunnel", values.tunnel);

@@ -50,6 +50,7 @@ pub static TIMEOUTS: Section = Section {
         "head",
         "idle",
         "body_idle",
+        "min_upload_rate",
         "connect",
         "first_byte",
         "hold",

@@ -50,6 +50,20 @@ pin_project! {
         /// The gateway answered by itself.
         Own { response: Option<Response<record::Recorded>> },
     }
+
+    impl PinnedDrop for State {
+        fn drop(this: Pin<&mut Self>) {
+            match this.project() {
+                StateProj::Console { recorder, begun, .. }
+                | StateProj::Kerberos { recorder, begun, .. } => {
+                    if let Some(begun) = begun.take() {
+                        recorder.abandon(begun);
+                    }
+                }
+                StateProj::Own { .. } => {}
+            }
+        }
+    }
 }
 
 impl Answering {
@@ -80,6 +94,10 @@ impl Future for Answering {
                 let Ok(mut response) = ready!(inner.poll(cx));
                 if response.extensions().get() == Some(&Refusal::LoginInterrupted) {
                     response.extensions_mut().insert(WantsHttp1);
+                    // the stream is reset instead: nothing of the page is sent
+                    if begun.as_ref().is_some_and(record::Begun::is_http2) {
+                        *response.body_mut() = Body::Empty;
+                    }
                 }
                 recorder.end(begun.take().expect(AGAIN), response)
             }

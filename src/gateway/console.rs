@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use http::{HeaderMap, Version};
+use http::HeaderMap;
 
 use crate::{
     auth::session::Sessions,
@@ -22,7 +22,7 @@ use crate::{
         node::NodePolicy,
         set_cookie::{self, Jar},
     },
-    server::RequestBody,
+    server::{RequestBody, upload_step},
     tls::Trust,
     upstream::upload::Upload,
 };
@@ -115,12 +115,9 @@ impl Console {
     }
 
     /// A request's body on its way to a backend, of which up to `limit` bytes can be sent again.
-    pub fn upload(&self, body: RequestBody, limit: usize, version: Version) -> Upload {
-        let upload = Upload::new(body, limit);
-        if version == Version::HTTP_2 {
-            upload.patient(self.timeouts.body_idle)
-        } else {
-            upload
-        }
+    pub fn upload(&self, body: RequestBody, limit: usize) -> Upload {
+        let body_idle = self.timeouts.body_idle;
+        let step = upload_step(self.timeouts.min_upload_rate, body_idle);
+        Upload::new(body, limit).patient(body_idle, step)
     }
 }

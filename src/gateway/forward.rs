@@ -151,8 +151,7 @@ impl Inner {
         let mut upload = if spared {
             Upload::none()
         } else {
-            self.console
-                .upload(body, self.console.retry_buffer, parts.version)
+            self.console.upload(body, self.console.retry_buffer)
         };
         if let Some(screen) = screen {
             upload = Box::pin(screen::read(&self.console, upload, screen)).await?;

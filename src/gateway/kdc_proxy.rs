@@ -1,6 +1,8 @@
 //! `/KdcProxy` (MS-KKDCP): Kerberos for clients that reach nothing but HTTPS.
 //!
-//! It needs no login: it is on the way to one. Only realms of the configuration are served, and their
+//! It needs no login: it is on the way to one. So every request is bounded: in bytes, in number, of
+//! all clients and of each source, and in time: its body has `timeouts.head`, and the KDCs have what
+//! [`ask`] gives them. Only realms of the configuration are served, and their
 //! KDCs are the configured ones; nothing that a client says is looked up in the DNS
 //! (CVE-2025-59088). What a Kerberos client understands is a `KRB-ERROR` in an answer of 200.
 
@@ -10,12 +12,13 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, Version, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use ipnet::IpNet;
+use tokio::time::timeout;
 
 use crate::{
     body::Body,
     server::{self, ConnInfo, RequestBody},
     stream::{
-        Group, Reason,
+        Group, Limits, Reason,
         kdc::{
             ask::{self, Transport},
             message::{self, ErrorCode, Request},
@@ -27,8 +30,13 @@ use crate::{
     telemetry::access::AccessLog,
 };
 
-/// Where clients ask; in any case of letters.
+/// Where clients ask; in any case of letters, and with a final slash, as Windows' policies write it.
 pub const PATH: &str = "/KdcProxy";
+/// Requests under way at the same time, of all realms and workers: each may hold [`kkdcp::MAX_BODY`]
+/// bytes, before anybody has logged in.
+const MOST: usize = 512;
+/// The same of one source address, as in the login queue: nobody fills it alone.
+const MOST_OF_SOURCE: usize = MOST / 2;
 const MEDIA: HeaderValue = HeaderValue::from_static("application/kerberos");
 
 /// A realm that is served.
@@ -50,8 +58,23 @@ pub struct KdcProxy(Rc<Inner>);
 
 struct Inner {
     realms: Vec<Realm>,
-    connect: Duration,
+    within: Within,
+    limits: Arc<Limits>,
     recorder: Recorder,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Within {
+    /// A connection to a KDC.
+    pub connect: Duration,
+    /// The body of a request.
+    pub body: Duration,
+}
+
+/// The places of all requests to KDC proxies of the process.
+pub fn limits() -> Arc<Limits> {
+    Arc::new(Limits::new(MOST, Some(MOST_OF_SOURCE)))
 }
 
 /// What became of a request.
@@ -66,19 +89,23 @@ enum Outcome {
 
 impl KdcProxy {
     /// A proxy for these realms.
-    pub fn new(realms: Vec<Realm>, connect: Duration) -> Self {
+    pub fn new(realms: Vec<Realm>, within: Within, limits: Arc<Limits>) -> Self {
         // the request itself stands in the access log already
         let recorder = Recorder::new("kdc_proxy".into(), "kkdcp", AccessLog::off());
         Self(Rc::new(Inner {
             realms,
-            connect,
+            within,
+            limits,
             recorder,
         }))
     }
 
     /// Whether a request is for it.
     pub fn is_asked(parts: &Parts) -> bool {
-        parts.uri.path().eq_ignore_ascii_case(PATH)
+        let path = parts.uri.path();
+        path.strip_suffix('/')
+            .unwrap_or(path)
+            .eq_ignore_ascii_case(PATH)
     }
 
     /// Answers a request.
@@ -107,8 +134,14 @@ impl KdcProxy {
         if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
         }
+        if matches!(
+            status,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+        ) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        }
         // what is left of the body is not read; HTTP/2 has other means
-        if status == StatusCode::PAYLOAD_TOO_LARGE && parts.version != Version::HTTP_2 {
+        if leaves_body(status) && parts.version != Version::HTTP_2 {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -128,16 +161,30 @@ impl Inner {
             let line = "This is for Kerberos clients (MS-KKDCP): POST only.\n";
             return Outcome::Http(StatusCode::METHOD_NOT_ALLOWED, line);
         }
-        let body = match Limited::new(body, kkdcp::MAX_BODY).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
+        // held until the client has its answer
+        let _admitted = match self.limits.admit(client.ip().to_canonical()) {
+            Ok(admitted) => admitted,
+            Err(reason) => {
+                record.end(reason);
+                return full(reason);
+            }
+        };
+        let body = Limited::new(body, kkdcp::MAX_BODY).collect();
+        let body = match timeout(self.within.body, body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
                 record.end(Reason::MessageTooLong);
                 let line = "A message to a KDC has at most 128 KiB.\n";
                 return Outcome::Http(StatusCode::PAYLOAD_TOO_LARGE, line);
             }
-            Err(_) => {
+            Ok(Err(_)) => {
                 record.end(Reason::ClientReset);
                 return Outcome::Http(StatusCode::BAD_REQUEST, "The body broke off.\n");
+            }
+            Err(_elapsed) => {
+                record.end(Reason::RequestTimeout);
+                let line = "The message did not arrive in time.\n";
+                return Outcome::Http(StatusCode::REQUEST_TIMEOUT, line);
             }
         };
         record.came(body.len());
@@ -191,7 +238,7 @@ impl Inner {
             return message::error(ErrorCode::Generic, realm, text);
         };
         let by = Transport::Tcp {
-            connect: self.connect,
+            connect: self.within.connect,
         };
         let asked = ask::ask(group, source_key(client), (message, request), by).await;
         self.recorder.metrics.kdc_request(asked.kdcs);
@@ -207,6 +254,28 @@ impl Inner {
             }
         }
     }
+}
+
+/// Too many requests, of all clients or of this one.
+fn full(reason: Reason) -> Outcome {
+    if reason == Reason::SourceLimit {
+        let line = "Too many requests of your address wait for a KDC.\n";
+        Outcome::Http(StatusCode::TOO_MANY_REQUESTS, line)
+    } else {
+        let line = "Too many requests wait for a KDC.\n";
+        Outcome::Http(StatusCode::SERVICE_UNAVAILABLE, line)
+    }
+}
+
+/// Whether an answer comes before the end of its request's body.
+fn leaves_body(status: StatusCode) -> bool {
+    [
+        StatusCode::PAYLOAD_TOO_LARGE,
+        StatusCode::REQUEST_TIMEOUT,
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::TOO_MANY_REQUESTS,
+    ]
+    .contains(&status)
 }
 
 impl fmt::Debug for KdcProxy {

@@ -91,7 +91,7 @@ pub async fn forward(
                 ConnectError::Tls(_) => Refusal::BackendTls,
             }
         })?;
-    let upload = console.upload(body, 0, parts.version);
+    let upload = console.upload(body, 0);
     let path: Uri = path.parse().map_err(|_| Refusal::BadQuery)?;
     let head = RequestHead::new(&parts.method, &path).lines(&headers);
     let mut sent = pin!(lease.connection.exchange(head, upload.reader()));

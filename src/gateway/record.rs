@@ -1,7 +1,10 @@
 //! Counting and logging what was answered, when its last byte has gone.
 //!
-//! In a request's way: around everything. The record goes with the answer's body and is written
-//! when that is dropped, so that an aborted transfer is logged with the bytes that were sent.
+//! On the request path: around everything. The record goes with the answer's body and is written
+//! when that is dropped, so that an aborted transfer is logged with the bytes that were sent, and
+//! with how it ended: the body knows whether it was waiting for the backend, and the connection
+//! ([`ConnInfo::cut`]) why it was given up. A request that is given up before its answer has a line
+//! as well.
 
 use std::{
     pin::Pin,
@@ -22,9 +25,9 @@ use crate::{
     auth::session::Session,
     body::Body,
     refusal::Refusal,
-    server::ConnInfo,
+    server::{ConnInfo, Cut},
     telemetry::{
-        access::{AccessLog, Entry},
+        access::{AccessLog, Ending, Entry},
         metrics::ConsoleMetrics,
     },
     upstream::http1::Fault,
@@ -75,7 +78,24 @@ struct Asked {
 pub struct Recorded {
     body: Body,
     line: Option<Box<Line>>,
+    progress: Progress,
 }
+
+/// How far a body has been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// The client is to take what came last.
+    Given,
+    /// The backend is to send more.
+    Awaited,
+    /// To its end.
+    Whole,
+    /// The backend broke off.
+    Broken,
+}
+
+/// The status of a request whose client went away before there was an answer, as nginx has it.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 #[derive(Debug)]
 struct Line {
@@ -86,7 +106,16 @@ struct Line {
     refusal: Option<Refusal>,
     status: StatusCode,
     bytes: u64,
+    head: Duration,
     recorder: Recorder,
+}
+
+impl Begun {
+    /// Whether a line is to be written of a request by HTTP/2.
+    pub fn is_http2(&self) -> bool {
+        let asked = self.logged.as_ref();
+        asked.is_some_and(|asked| asked.version == Version::HTTP_2)
+    }
 }
 
 impl Recorder {
@@ -126,7 +155,8 @@ impl Recorder {
 
     /// Counts the answer, and lets its body write the line.
     pub fn end(&self, begun: Begun, response: Response<Body>) -> Response<Recorded> {
-        self.0.metrics.record(response.status(), begun.at.elapsed());
+        let head = begun.at.elapsed();
+        self.0.metrics.record(response.status(), head);
         let (mut parts, body) = response.into_parts();
         let line = begun.logged.map(|asked| {
             Box::new(Line {
@@ -137,10 +167,83 @@ impl Recorder {
                 refusal: parts.extensions.remove(),
                 status: parts.status,
                 bytes: 0,
+                head,
                 recorder: self.clone(),
             })
         });
-        Response::from_parts(parts, Recorded { body, line })
+        let body = Recorded {
+            body,
+            line,
+            progress: Progress::Given,
+        };
+        Response::from_parts(parts, body)
+    }
+
+    /// Logs a request that was given up before its answer.
+    pub fn abandon(&self, begun: Begun) {
+        let Some(asked) = begun.logged else { return };
+        let cut = asked.client.as_ref().map_or(Cut::Client, |info| info.cut());
+        let (status, refusal, end) = match cut {
+            Cut::Client => {
+                let status = StatusCode::from_u16(CLIENT_CLOSED_REQUEST);
+                let status = status.unwrap_or(StatusCode::BAD_REQUEST);
+                (status, None, Ending::ClientClosed)
+            }
+            Cut::Stalled => {
+                let refusal = Refusal::BodyTimeout;
+                (refusal.status(), Some(refusal), Ending::ClientStalled)
+            }
+            Cut::Drained => {
+                let refusal = Refusal::Draining;
+                (refusal.status(), Some(refusal), Ending::Drained)
+            }
+        };
+        let head = begun.at.elapsed();
+        let line = Line {
+            at: begun.at,
+            asked,
+            session: None,
+            answered: None,
+            refusal,
+            status,
+            bytes: 0,
+            head,
+            recorder: self.clone(),
+        };
+        line.write(Some(end));
+    }
+}
+
+impl Line {
+    fn write(&self, end: Option<Ending>) {
+        let Some(client) = &self.asked.client else {
+            return;
+        };
+        let Inner { console, log, .. } = &*self.recorder.0;
+        let answered = self.answered.as_ref();
+        let request_id = self.asked.request_id.as_ref();
+        log.write(&Entry {
+            request_id: request_id
+                .and_then(|id| id.to_str().ok())
+                .unwrap_or_default(),
+            client: client.peer.ip(),
+            user: self.session.as_ref().map_or("", |session| session.user()),
+            console,
+            backend: answered.map_or("", |by| &by.backend),
+            method: Some(&self.asked.method),
+            path: self.asked.uri.path(),
+            query: self.asked.uri.query(),
+            version: self.asked.version,
+            headers: &self.asked.headers,
+            status: self.status,
+            bytes: self.bytes,
+            duration: self.at.elapsed(),
+            head: self.head,
+            auth: answered.map_or(Duration::ZERO, |by| by.asked.duration_since(self.at)),
+            backend_wait: answered.map_or(Duration::ZERO, |by| by.waited),
+            reason: self.refusal.map(Refusal::reason),
+            end,
+        });
     }
 }
 
@@ -153,11 +256,17 @@ impl HttpBody for Recorded {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if let (Poll::Ready(Some(Ok(frame))), Some(line)) = (&polled, &mut self.line)
-            && let Some(data) = frame.data_ref()
-        {
-            line.bytes += data.len() as u64;
-        }
+        self.progress = match &polled {
+            Poll::Pending => Progress::Awaited,
+            Poll::Ready(None) => Progress::Whole,
+            Poll::Ready(Some(Err(_))) => Progress::Broken,
+            Poll::Ready(Some(Ok(frame))) => {
+                if let (Some(data), Some(line)) = (frame.data_ref(), &mut self.line) {
+                    line.bytes += data.len() as u64;
+                }
+                Progress::Given
+            }
+        };
         polled
     }
 
@@ -170,34 +279,30 @@ impl HttpBody for Recorded {
     }
 }
 
+impl Recorded {
+    /// How it ended, when it is dropped.
+    fn ending(&self, line: &Line) -> Option<Ending> {
+        let awaited = match self.progress {
+            Progress::Whole => return None,
+            Progress::Broken => return Some(Ending::BackendBroken),
+            Progress::Given | Progress::Awaited if self.body.is_end_stream() => return None,
+            Progress::Given => false,
+            Progress::Awaited => true,
+        };
+        let client = line.asked.client.as_ref();
+        Some(match client.map_or(Cut::Client, |info| info.cut()) {
+            Cut::Client => Ending::ClientClosed,
+            Cut::Stalled if awaited => Ending::BackendStalled,
+            Cut::Stalled => Ending::ClientStalled,
+            Cut::Drained => Ending::Drained,
+        })
+    }
+}
+
 impl Drop for Recorded {
     fn drop(&mut self) {
-        let Some(line) = self.line.take() else { return };
-        let Some(client) = &line.asked.client else {
-            return;
-        };
-        let Inner { console, log, .. } = &*line.recorder.0;
-        let answered = line.answered.as_ref();
-        let request_id = line.asked.request_id.as_ref();
-        log.write(&Entry {
-            request_id: request_id
-                .and_then(|id| id.to_str().ok())
-                .unwrap_or_default(),
-            client: client.peer.ip(),
-            user: line.session.as_ref().map_or("", |session| session.user()),
-            console,
-            backend: answered.map_or("", |by| &by.backend),
-            method: &line.asked.method,
-            path: line.asked.uri.path(),
-            query: line.asked.uri.query(),
-            version: line.asked.version,
-            headers: &line.asked.headers,
-            status: line.status,
-            bytes: line.bytes,
-            duration: line.at.elapsed(),
-            auth: answered.map_or(Duration::ZERO, |by| by.asked.duration_since(line.at)),
-            backend_wait: answered.map_or(Duration::ZERO, |by| by.waited),
-            reason: line.refusal.map(Refusal::reason),
-        });
+        if let Some(line) = self.line.take() {
+            line.write(self.ending(&line));
+        }
     }
 }

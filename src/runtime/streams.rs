@@ -6,8 +6,8 @@ use super::Shared;
 use crate::{
     balance::Algorithm,
     config::{Check, Config, StreamBackend},
-    gateway::kdc_proxy::{KdcProxy, Realm},
-    stream::{self, Group, StreamOptions, watch},
+    gateway::kdc_proxy::{self, KdcProxy, Realm, Within},
+    stream::{self, Group, Limits, StreamOptions, watch},
 };
 
 /// How the KDCs of a proxy are looked after; streams have keys for it.
@@ -27,6 +27,8 @@ pub(super) struct Groups {
     pub(super) streams: Arc<[Arc<Group>]>,
     /// KDCs and, where there are any, servers for passwords; in the order of the configuration.
     pub(super) proxies: Arc<[Proxied]>,
+    /// The requests to the proxies.
+    pub(super) limits: Arc<Limits>,
 }
 
 /// The KDCs of a realm, and where its passwords are changed.
@@ -56,6 +58,7 @@ impl Groups {
                 .map(|stream| Arc::new(stream::group(stream)))
                 .collect(),
             proxies: proxies.collect(),
+            limits: kdc_proxy::limits(),
         }
     }
 
@@ -109,6 +112,11 @@ pub(super) fn kdc_proxy(shared: &Shared, realms: &[usize]) -> Option<KdcProxy> {
             kpasswd: kpasswd.clone(),
         }
     });
-    let connect = shared.config.timeouts.connect;
-    Some(KdcProxy::new(realms.collect(), connect))
+    let timeouts = &shared.config.timeouts;
+    let within = Within {
+        connect: timeouts.connect,
+        body: timeouts.head,
+    };
+    let limits = Arc::clone(&shared.streams.limits);
+    Some(KdcProxy::new(realms.collect(), within, limits))
 }

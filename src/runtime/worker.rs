@@ -3,21 +3,23 @@
 use std::{
     cell::RefCell,
     collections::HashSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
-use http::{HeaderName, HeaderValue, Request, header};
-use tower::ServiceBuilder;
+use http::{Request, header};
+use tower::{ServiceBuilder, util::MapRequest};
 use tower_http::{
-    request_id::{MakeRequestId, RequestId, SetRequestId, SetRequestIdLayer},
+    request_id::{SetRequestId, SetRequestIdLayer},
     sensitive_headers::{SetSensitiveRequestHeaders, SetSensitiveRequestHeadersLayer},
 };
 
-use super::{Login, Shared, groups, listeners::SitePlan, streams};
+use super::{
+    Login, Shared, groups,
+    listeners::SitePlan,
+    request_id::{self, Ids, REQUEST_ID},
+    streams,
+};
 use crate::{
     auth::{
         Scheme,
@@ -34,15 +36,18 @@ use crate::{
         consoles::{Consoles, Published},
         node::NodePolicy,
     },
+    server::RequestBody,
     upstream::{attempt::Upstream, group::Group, pool},
 };
 
 /// How often a worker's pools are swept.
 const SWEEP: Duration = pool::TICK;
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What a worker serves connections with.
-pub(super) type Service = SetSensitiveRequestHeaders<SetRequestId<Gateway, Ids>>;
+pub(super) type Service =
+    SetSensitiveRequestHeaders<MapRequest<SetRequestId<Gateway, Ids>, JudgeRequestId>>;
+
+type JudgeRequestId = fn(Request<RequestBody>) -> Request<RequestBody>;
 
 /// Builds it; called on the worker's own thread.
 pub(super) fn service(shared: &Shared, sites: &[SitePlan]) -> Service {
@@ -76,6 +81,7 @@ pub(super) fn service(shared: &Shared, sites: &[SitePlan]) -> Service {
             header::PROXY_AUTHORIZATION,
         ]))
         // one id from the log to the backend; a balancer in front may have given it
+        .map_request(request_id::judge as JudgeRequestId)
         .layer(SetRequestIdLayer::new(REQUEST_ID, Ids::new()))
         .service(gateway)
 }
@@ -225,40 +231,5 @@ fn acl_policy(shared: &Shared, config: &Console) -> AclPolicy {
                     .map(|system| (groups, system)),
             }
         }),
-    }
-}
-
-/// The last digits of a number; this runs for every request, and `format!` costs ten times as much.
-fn hex(digits: &mut [u8], mut number: u64) {
-    for digit in digits.iter_mut().rev() {
-        *digit = b"0123456789abcdef"[(number & 15) as usize];
-        number >>= 4;
-    }
-}
-
-/// Request ids: a random start and a counter; unique per worker and process, and cheap.
-#[derive(Clone, Debug)]
-pub(super) struct Ids {
-    start: u64,
-    next: Arc<AtomicU64>,
-}
-
-impl Ids {
-    fn new() -> Self {
-        use std::hash::{BuildHasher, RandomState};
-        Self {
-            start: RandomState::new().hash_one(std::thread::current().id()),
-            next: Arc::default(),
-        }
-    }
-}
-
-impl MakeRequestId for Ids {
-    fn make_request_id<B>(&mut self, _: &Request<B>) -> Option<RequestId> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut id = [0; 20];
-        hex(&mut id[..12], self.start);
-        hex(&mut id[12..], number);
-        HeaderValue::from_bytes(&id).ok().map(RequestId::new)
     }
 }

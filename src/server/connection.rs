@@ -23,7 +23,7 @@ use self::{
 use crate::{
     refusal::Refusal,
     server::{
-        ConnInfo, HttpService, Sources, Tls,
+        ConnInfo, Cut, HttpService, Sources, Tls,
         exchange::Exchange,
         proxy_protocol::Malformed,
         stream::Stream,
@@ -38,10 +38,7 @@ mod announced;
 mod hello;
 mod lingering;
 mod plain_http;
-
-/// What a client gets whose request did not arrive in time; it may not even be HTTP.
-const TIMED_OUT: &[u8] =
-    b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+mod refusing;
 
 type Http1<S> = http1::Connection<TokioIo<Watched>, Exchange<S>>;
 type Http2<S> = http2::Connection<TokioIo<Watched>, Exchange<S>, LocalExecutor>;
@@ -57,6 +54,13 @@ where
     fn execute(&self, future: F) {
         tokio::task::spawn_local(future);
     }
+}
+
+/// Whether the client broke the protocol, for which it was sent a GOAWAY (RFC 9113 section 5.4.1).
+fn is_broken_http2(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error);
+    let cause = source.and_then(|source| source.downcast_ref::<h2::Error>());
+    cause.is_some_and(|cause| cause.is_go_away() && cause.is_library())
 }
 
 /// A connection's task.
@@ -160,18 +164,6 @@ impl<S: HttpService> Connection<S> {
         }
     }
 
-    /// Plain HTTP, where TLS is spoken: the client is told, and nothing else is read of it.
-    fn plain(&mut self, tcp: TcpStream, head: &[u8], cx: &mut Context<'_>) {
-        let refusal = Refusal::PlainHttp;
-        refusal.count();
-        let (peer, reason) = (self.state.info().peer, refusal.reason());
-        tracing::info!(%peer, reason, "plain HTTP on an address that speaks TLS");
-        let mut stream = Stream::Plain(tcp);
-        // as much as an empty socket takes
-        let _sent = Pin::new(&mut stream).poll_write(cx, &plain_http::answer(head));
-        self.hang_up(stream, true);
-    }
-
     fn serve(&mut self, stream: Stream) {
         if self.state.take_up() {
             self.worker.watch(&self.state);
@@ -215,55 +207,48 @@ impl<S: HttpService> Connection<S> {
         };
     }
 
-    /// hyper is done with the connection.
-    fn served(&mut self, http1: Http1<S>, result: &Result<(), hyper::Error>) {
-        if let Err(error) = result {
-            if error.is_parse_too_large() {
-                Refusal::HeadTooLarge.count();
-            } else if error.is_parse() {
-                Refusal::BadRequest.count();
-            }
-            tracing::debug!(peer = %self.state.info().peer, %error, "connection failed");
-        }
-        let answered = result
-            .as_ref()
-            .map_or_else(hyper::Error::is_parse, |()| true);
-        if let Some(tunnel) = self.state.tunnel.take()
-            && result.is_ok()
-        {
-            let parts = http1.into_parts();
-            self.state.enter(Phase::Tunnel);
-            let client = parts.io.into_inner().into_stream();
-            let tunnel = Tunnelling::new(client, parts.read_buf, *tunnel, &self.state);
-            self.at = At::Tunnel(tunnel);
-            return;
-        }
-        if answered {
-            let more = self.state.is_mid_message();
-            self.hang_up(http1.into_parts().io.into_inner().into_stream(), more);
-        } else {
-            self.at = At::Done;
-        }
-    }
-
     /// Shuts the write side. What the client still sends is read and thrown away for a while:
     /// closing with unread bytes would reset the connection and could destroy the last answer.
     fn hang_up(&mut self, stream: Stream, more: bool) {
         self.state.enter(Phase::Linger);
-        self.at = At::Lingering(Lingering {
-            stream,
-            shut: false,
-            more,
-        });
+        let now = self.state.clock.now.get();
+        self.at = At::Lingering(Lingering::new(stream, more, now));
+    }
+
+    /// Whether nothing at all has come of what has to come first.
+    fn is_silent(&self) -> bool {
+        match &self.at {
+            At::Announced(announced) => announced.is_silent(),
+            At::Handshake(hello) => hello.is_silent(),
+            At::Parked(_)
+            | At::Serving(_)
+            | At::Multiplexed(_)
+            | At::Tunnel(_)
+            | At::Lingering(_)
+            | At::Done => false,
+        }
     }
 
     /// Ends the connection on the sweep's word.
     fn end(&mut self, end: End, cx: &mut Context<'_>) {
         let phase = self.state.phase();
+        // who is told of it, unless something of an answer is under way
+        let mut late = None;
         match end {
             End::Silent => {}
-            End::Head => Refusal::HeadTimeout.count(),
-            End::Body => Refusal::BodyTimeout.count(),
+            // nobody asked for anything
+            End::Head if self.is_silent() => {}
+            End::Head => {
+                Refusal::HeadTimeout.count();
+                late = (phase == Phase::Head).then_some(Refusal::HeadTimeout);
+                if phase == Phase::Multiplexed {
+                    self.note(Refusal::HeadTimeout, 0);
+                }
+            }
+            End::Body => {
+                Refusal::BodyTimeout.count();
+                late = (phase == Phase::Busy).then_some(Refusal::BodyTimeout);
+            }
             End::Goodbye => {
                 if let (At::Multiplexed(http2), Some(streams)) =
                     (&mut self.at, self.state.streams())
@@ -274,32 +259,31 @@ impl<S: HttpService> Connection<S> {
                 return;
             }
         }
+        if end == End::Body {
+            self.state.info().set_cut(Cut::Stalled);
+        }
         tracing::debug!(peer = %self.state.info().peer, ?phase, ?end, "connection ended");
-        self.at = match std::mem::replace(&mut self.at, At::Done) {
-            At::Serving(http1)
-                if end != End::Silent
-                    && matches!(phase, Phase::Head | Phase::Busy)
-                    && self.state.flushed.get() =>
-            {
-                let mut stream = http1.into_parts().io.into_inner().into_stream();
-                // as much as the socket takes: waiting for this client is over
-                let _sent = Pin::new(&mut stream).poll_write(cx, TIMED_OUT);
-                let more = self.state.is_mid_message();
-                self.hang_up(stream, more);
+        self.at = match (std::mem::replace(&mut self.at, At::Done), late) {
+            (At::Serving(http1), Some(refusal)) if self.state.flushed.get() => {
+                let stream = http1.into_parts().io.into_inner().into_stream();
+                self.refuse(stream, refusal, None, cx);
                 return;
             }
             // says goodbye in TLS where that needs no waiting
-            At::Parked(mut stream) => {
+            (At::Parked(mut stream), _) => {
                 let _sent = Pin::new(&mut stream).poll_shutdown(cx);
                 At::Done
             }
-            At::Handshake(_)
-            | At::Serving(_)
-            | At::Multiplexed(_)
-            | At::Tunnel(_)
-            | At::Announced(_)
-            | At::Lingering(_)
-            | At::Done => At::Done,
+            (
+                At::Handshake(_)
+                | At::Serving(_)
+                | At::Multiplexed(_)
+                | At::Tunnel(_)
+                | At::Announced(_)
+                | At::Lingering(_)
+                | At::Done,
+                _,
+            ) => At::Done,
         };
     }
 }
@@ -316,6 +300,8 @@ impl<S: HttpService> Future for Connection<S> {
             match &mut this.at {
                 At::Handshake(hello) => match ready!(hello.poll(cx)) {
                     Ok(Greeted::Plain(tcp, head)) => this.plain(tcp, &head, cx),
+                    // somebody asks whether the port is open
+                    Ok(Greeted::Nobody) => this.at = At::Done,
                     Ok(Greeted::Tls(tls)) => {
                         this.state.enter(Phase::Idle);
                         // a request may already have come with the handshake's last bytes
@@ -341,7 +327,7 @@ impl<S: HttpService> Future for Connection<S> {
                     }
                     if let At::Serving(http1) = std::mem::replace(&mut this.at, At::Done) {
                         match result {
-                            Poll::Ready(result) => this.served(*http1, &result),
+                            Poll::Ready(result) => this.served(*http1, &result, cx),
                             Poll::Pending => {
                                 this.park(http1, cx);
                                 if matches!(this.at, At::Serving(_)) {
@@ -354,15 +340,21 @@ impl<S: HttpService> Future for Connection<S> {
                 At::Multiplexed(http2) => {
                     let result = Pin::new(&mut **http2).poll(cx);
                     if let Some(streams) = this.state.streams() {
-                        streams.leftovers.poll(cx);
+                        streams.leftovers.poll(this.state.clock.now.get(), cx);
                     }
                     if let Err(error) = ready!(result) {
                         tracing::debug!(peer = %this.state.info().peer, %error, "connection failed");
+                        if is_broken_http2(&error) {
+                            Refusal::BadRequest.count();
+                            this.note(Refusal::BadRequest, 0);
+                        }
                     }
                     this.at = At::Done;
                 }
                 At::Announced(announced) => match ready!(announced.poll(cx)) {
                     Ok(client) => this.announced(client),
+                    // a balancer that asks whether the port is open
+                    Err(Malformed) if announced.is_silent() => this.at = At::Done,
                     Err(Malformed) => this.misannounced(),
                 },
                 At::Tunnel(tunnel) => {
@@ -370,7 +362,8 @@ impl<S: HttpService> Future for Connection<S> {
                     this.at = At::Done;
                 }
                 At::Lingering(lingering) => {
-                    ready!(lingering.poll(cx));
+                    let now = this.state.clock.now.get();
+                    ready!(lingering.poll(now, &this.worker.limits, cx));
                     this.at = At::Done;
                 }
                 At::Done => return Poll::Ready(()),

@@ -9,11 +9,16 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, Request, header};
+use http_body::Body;
 
 use self::scan::Verdict;
 use crate::{refusal::Refusal, server::ConnInfo};
 
 pub(super) mod scan;
+
+/// The largest length of a body, as Java's servers read it: one byte more is an error of theirs, or a
+/// negative number.
+const MAX_LENGTH: u64 = i64::MAX.unsigned_abs();
 
 /// Whether the request's framing is unambiguous; to be asked before anything else.
 ///
@@ -21,11 +26,12 @@ pub(super) mod scan;
 /// `Connection: close` to whatever answers it.
 ///
 /// # Errors
-/// [`Refusal::BadRequest`]: both `Content-Length` and `Transfer-Encoding`, or a transfer coding
-/// other than one plain `chunked`.
-pub fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
+/// [`Refusal::BadRequest`]: both `Content-Length` and `Transfer-Encoding`, a transfer coding other
+/// than one plain `chunked`, or a length beyond 2⁶³ − 1 bytes.
+pub fn check<B: Body>(request: &Request<B>) -> Result<(), Refusal> {
     let info = request.extensions().get::<Arc<ConnInfo>>();
-    if info.is_some_and(|info| info.is_ambiguous()) {
+    let ambiguous = info.is_some_and(|info| info.is_ambiguous());
+    if ambiguous || request.body().size_hint().lower() > MAX_LENGTH {
         return Err(Refusal::BadRequest);
     }
     Ok(())
@@ -95,7 +101,7 @@ mod tests {
     fn what_the_server_saw_is_refused() {
         let any = SocketAddr::from(([127, 0, 0, 1], 1));
         let info = Arc::new(ConnInfo::new(any, any, ListenerId(0), false));
-        let mut request = Request::new(());
+        let mut request = Request::new(http_body_util::Empty::<bytes::Bytes>::new());
         request.extensions_mut().insert(Arc::clone(&info));
         assert_eq!(check(&request), Ok(()));
         info.set_ambiguous(true);

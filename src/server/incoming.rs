@@ -1,9 +1,11 @@
 //! A request's body as services get it, and what becomes of one that nobody reads.
 //!
-//! An HTTP/1.1 connection looks after that itself. On HTTP/2 an answer that comes before the end of
-//! its request's body is followed by a `RST_STREAM` (RFC 9113 section 8.1), which some clients
-//! (curl 7.88) take for the answer's failure. What is left of a small body is therefore read and
-//! thrown away by the connection, while the answer is on its way and after.
+//! An HTTP/1.1 connection handles that itself (`Lingering`). On HTTP/2 an answer that comes before
+//! the end of its request's body may be followed by `RST_STREAM(NO_ERROR)` (RFC 9113 section 8.1),
+//! but clients fail at that: curl 7.88 reports error 92, and Python's httpx and Java's
+//! `java.net.http` read no answer before they have sent the whole body. The connection therefore
+//! reads the rest and throws it away, while the answer is sent and after. [`Waste`] bounds how much
+//! and for how long: nobody has logged in for it.
 
 use std::{
     cell::{Cell, RefCell},
@@ -17,11 +19,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::server::timers::State;
+use crate::server::timers::{Limits, State, Waste};
 
-/// What is thrown away of a body, at most; one that is, or turns out to be, larger is reset.
-const WASTE: u64 = 256 * 1024;
-/// After so many a connection is told to go, long before h2 ends it for what curl does: it ends a
+/// After this many a connection is told to go, long before h2 ends it for what curl does: it ends a
 /// body that is not wanted short of its `Content-Length`, which is an error of the stream.
 const MANY: u32 = 512;
 
@@ -53,10 +53,7 @@ pub(super) struct Leftovers {
 #[derive(Debug)]
 struct Leftover {
     body: Incoming,
-    /// What may still come.
-    room: u64,
-    /// The tick at which it was left.
-    since: u32,
+    waste: Waste,
 }
 
 // === impl RequestBody ===
@@ -120,7 +117,6 @@ impl Drop for OfStream {
     fn drop(&mut self) {
         if let Some(body) = self.body.take()
             && !body.is_end_stream()
-            && body.size_hint().lower() <= WASTE
         {
             self.state.on_leftover(body);
         }
@@ -134,8 +130,7 @@ impl Leftovers {
         self.count.set(self.count.get().saturating_add(1));
         self.all.borrow_mut().push(Leftover {
             body,
-            room: WASTE,
-            since: now,
+            waste: Waste::begin(now),
         });
     }
 
@@ -144,28 +139,27 @@ impl Leftovers {
     }
 
     /// Throws away what has come; dropping a body before its end resets its stream.
-    pub(super) fn poll(&self, cx: &mut Context<'_>) {
+    pub(super) fn poll(&self, now: u32, cx: &mut Context<'_>) {
         self.all
             .borrow_mut()
-            .retain_mut(|leftover| leftover.poll(cx).is_pending());
+            .retain_mut(|leftover| leftover.poll(now, cx).is_pending());
     }
 
-    /// Gives up on those that were left `limit` ticks ago.
-    pub(super) fn expire(&self, now: u32, limit: u32) {
+    /// Gives up on those whose time is over.
+    pub(super) fn expire(&self, now: u32, limits: &Limits) {
         self.all
             .borrow_mut()
-            .retain(|leftover| now.wrapping_sub(leftover.since) < limit);
+            .retain(|leftover| !leftover.waste.is_over(now, limits));
     }
 }
 
 impl Leftover {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, now: u32, cx: &mut Context<'_>) -> Poll<()> {
         while let Some(Ok(frame)) = ready!(Pin::new(&mut self.body).poll_frame(cx)) {
             let size = frame.data_ref().map_or(0, Bytes::len);
-            let Some(room) = self.room.checked_sub(size as u64) else {
+            if !self.waste.take(size, now) {
                 break;
-            };
-            self.room = room;
+            }
         }
         Poll::Ready(())
     }

@@ -24,6 +24,8 @@ pub(super) struct Streams {
     pub(super) answering: Cell<u32>,
     /// The tick at which a head began that has not ended.
     pub(super) head_since: Cell<Option<u32>>,
+    /// A request has come.
+    pub(super) asked: Cell<bool>,
     /// The client has been told to go.
     pub(super) goodbye: Cell<bool>,
     /// Bodies of requests that were answered without them.
@@ -33,7 +35,7 @@ pub(super) struct Streams {
 impl Streams {
     /// Why the connection has to end now, or to be told to go; `quiet`: ticks without progress.
     pub(super) fn judge(&self, now: u32, quiet: u32, drains: bool, limits: &Limits) -> Option<End> {
-        self.leftovers.expire(now, limits.waste);
+        self.leftovers.expire(now, limits);
         let head = self.head_since.get();
         if head.is_some_and(|since| now.wrapping_sub(since) >= limits.head) {
             return Some(End::Head);
@@ -45,7 +47,8 @@ impl Streams {
         match (self.open.get(), self.answering.get()) {
             // who does not go when told to is not waited for
             (0, _) if goodbye => (quiet >= limits.linger).then_some(End::Silent),
-            (0, _) => (quiet >= limits.idle).then_some(End::Goodbye),
+            (0, _) if self.asked.get() => (quiet >= limits.idle).then_some(End::Goodbye),
+            (0, _) => (quiet >= limits.first).then_some(End::Goodbye),
             (_, 0) => None,
             (_, _) => (quiet >= limits.body_idle).then_some(End::Body),
         }

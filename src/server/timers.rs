@@ -8,7 +8,6 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Waker},
-    time::Duration,
 };
 
 use hyper::body::Incoming;
@@ -21,54 +20,15 @@ use crate::server::{
     tunnel::Tunnel,
 };
 
-/// Full ticks without a request after which a connection is parked in any case.
-const PARK: u32 = 2;
-/// How long a connection that was just taken up may be quiet before it is parked: this, to twice
-/// this. A burst of thousands then needs buffers for the few that are at work.
-pub(super) const HASTE: Duration = Duration::from_millis(10);
-/// Looks at which it may be at work before it is left to the ordinary ticks: short timers cost
-/// whoever is at work, for the kernel sets its clock anew each time that the worker goes to sleep.
-const BUSY: u8 = 4;
-
 mod limits;
+mod parking;
+mod phase;
+mod waste;
 
 pub(super) use limits::Limits;
-
-/// What a connection is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// The TLS handshake.
-    Handshake,
-    /// Between requests.
-    Idle,
-    /// A head has begun to arrive.
-    Head,
-    /// The service has the request and has not answered.
-    Busy,
-    /// The answer's body is on its way.
-    Body,
-    /// Answered; the request's body still arrives.
-    Tail,
-    /// Refused or timed out: waiting for the client to read the answer and close.
-    Linger,
-    /// HTTP/2: see [`Streams`].
-    Multiplexed,
-    /// Upgraded: bytes both ways.
-    Tunnel,
-}
-
-/// Why the sweep ends a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// Idle, lingering or drained: closed without a word.
-    Silent,
-    /// `timeouts.head`.
-    Head,
-    /// `timeouts.body_idle`.
-    Body,
-    /// HTTP/2: told to open no more streams; what is open goes on.
-    Goodbye,
-}
+pub(super) use parking::HASTE;
+pub(super) use phase::{End, Phase};
+pub(super) use waste::Waste;
 
 /// A worker's time.
 #[derive(Debug, Default)]
@@ -77,6 +37,17 @@ pub(super) struct Clock {
     pub(super) now: Cell<u32>,
     /// When the drain began.
     pub(super) draining: Cell<Option<u32>>,
+    /// Bytes of a body that are progress; 0 is as 1.
+    upload_step: u64,
+}
+
+impl Clock {
+    pub(super) fn new(upload_step: u64) -> Self {
+        Self {
+            upload_step,
+            ..Self::default()
+        }
+    }
 }
 
 /// What the parts of one connection tell each other.
@@ -94,6 +65,16 @@ pub(super) struct State {
     end: Cell<Option<End>>,
     waker: OnceCell<Waker>,
     scan: RefCell<Scan>,
+    /// A request has come.
+    asked: Cell<bool>,
+    /// Bytes of a request's body since the last progress.
+    came: Cell<u64>,
+    /// hyper has something of an answer to write.
+    owed: Cell<bool>,
+    /// Something was written.
+    spoke: Cell<bool>,
+    /// hyper's own answer to what is no request was not written.
+    withheld: Cell<bool>,
     /// What the connection is to be joined to, once its last answer is out.
     pub(super) tunnel: RefCell<Option<Box<Tunnel>>>,
     /// Of an HTTP/2 connection.
@@ -126,6 +107,11 @@ impl State {
             end: Cell::new(None),
             waker: OnceCell::new(),
             scan: RefCell::new(Scan::new()),
+            asked: Cell::new(false),
+            came: Cell::new(0),
+            owed: Cell::new(false),
+            spoke: Cell::new(false),
+            withheld: Cell::new(false),
             tunnel: RefCell::default(),
             multiplexed: OnceCell::new(),
             read_blocked: Cell::new(false),
@@ -170,6 +156,11 @@ impl State {
         scan.in_head() || scan.in_body()
     }
 
+    /// Whether the bytes that came are malformed beyond a head that is too large.
+    pub(super) fn is_malformed(&self) -> bool {
+        self.scan.borrow().is_lost()
+    }
+
     // === events ===
 
     pub(super) fn on_read(&self, bytes: &[u8]) {
@@ -202,12 +193,52 @@ impl State {
             // slow heads get no more time for each byte
             Phase::Head | Phase::Handshake | Phase::Linger | Phase::Multiplexed | Phase::Tunnel => {
             }
-            Phase::Busy | Phase::Body => self.progress(),
+            Phase::Busy | Phase::Body => self.on_body(bytes.len()),
+            Phase::Tail if scan.in_body() => self.on_body(bytes.len()),
             Phase::Tail => self.enter(Self::after_answer(&scan)),
         }
     }
 
+    /// Bytes of a request's body: progress, once there are enough of them.
+    fn on_body(&self, bytes: usize) {
+        let came = self.came.get() + bytes as u64;
+        if came >= self.clock.upload_step {
+            self.came.set(0);
+            self.progress();
+        } else {
+            self.came.set(came);
+        }
+    }
+
+    /// hyper wants to write; whether that is its own bare answer to what is no request, which is
+    /// withheld: the connection answers with a page. An answer of the service that is not yet out
+    /// may be in the same bytes.
+    pub(super) fn withholds(&self) -> bool {
+        let withholds = matches!(self.phase.get(), Phase::Idle | Phase::Head) && !self.owed.get();
+        if withholds {
+            self.withheld.set(true);
+        }
+        withholds
+    }
+
+    /// Everything that hyper had to write is out.
+    pub(super) fn on_flush(&self) {
+        self.flushed.set(true);
+        self.owed.set(false);
+    }
+
+    /// Whether the client has been sent no answer to what it sent last.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.withheld.get() || !self.spoke.get()
+    }
+
+    /// For how many ticks it has been doing what it does.
+    pub(super) fn ticks_in_phase(&self) -> u32 {
+        self.ticks_since(self.since.get())
+    }
+
     pub(super) fn on_write(&self) {
+        self.spoke.set(true);
         if matches!(
             self.phase.get(),
             Phase::Busy | Phase::Body | Phase::Idle | Phase::Multiplexed | Phase::Tunnel
@@ -231,9 +262,12 @@ impl State {
     pub(super) fn on_request(&self) -> Verdict {
         if let Some(streams) = self.streams() {
             streams.open.set(streams.open.get() + 1);
+            streams.asked.set(true);
             return Verdict::Clean;
         }
         self.enter(Phase::Busy);
+        self.asked.set(true);
+        self.came.set(0);
         self.flushed.set(false);
         self.scan.borrow_mut().take()
     }
@@ -245,6 +279,7 @@ impl State {
             self.progress();
             return;
         }
+        self.owed.set(true);
         self.enter(Phase::Body);
     }
 
@@ -259,6 +294,7 @@ impl State {
             return;
         }
         if self.phase.get() == Phase::Body {
+            self.owed.set(true);
             self.enter(Self::after_answer(&self.scan.borrow()));
         }
     }
@@ -296,11 +332,18 @@ impl State {
                 Some(began) if now.wrapping_sub(began) >= limits.grace => {
                     over(limits.grace, End::Silent)
                 }
-                _ => over(limits.idle, End::Silent),
+                _ if self.asked.get() => over(limits.idle, End::Silent),
+                _ => over(limits.first, End::Silent),
             },
             Phase::Busy if !self.scan.borrow().in_body() => None,
+            // it is the service that does not take what has come
+            Phase::Busy if !self.read_blocked.get() => {
+                self.progress();
+                None
+            }
             Phase::Busy | Phase::Body | Phase::Tail => over(limits.body_idle, End::Body),
-            Phase::Linger => over(limits.linger, End::Silent),
+            // its task looks after the time
+            Phase::Linger => None,
             Phase::Tunnel => over(limits.tunnel, End::Silent),
             Phase::Multiplexed => self.streams().and_then(|streams| {
                 let quiet = now.wrapping_sub(self.since.get());
@@ -309,65 +352,9 @@ impl State {
         }
     }
 
-    /// Whether hyper's buffers may be taken away: nothing has come or gone for two ticks, or for a
-    /// moment after it was taken up.
-    pub(super) fn is_parkable(&self) -> bool {
-        self.rests() && (self.haste.get() || self.ticks_since(self.since.get()) >= PARK)
-    }
-
-    /// Whether hyper waits for a request and holds nothing.
-    fn rests(&self) -> bool {
-        self.phase.get() == Phase::Idle
-            && !self.parked.get()
-            && self.read_blocked.get()
-            && self.flushed.get()
-    }
-
-    fn ticks_since(&self, tick: u32) -> u32 {
-        self.clock.now.get().wrapping_sub(tick)
-    }
-
-    /// The connection is taken up: hyper gets it. Says whether it may be parked in haste, which one
-    /// that was and came back soon may not: its requests are only a little apart.
-    pub(super) fn take_up(&self) -> bool {
-        self.parked.set(false);
-        self.read_blocked.set(false);
-        self.quiet.set(false);
-        self.haste.set(false);
-        let hurried = self.hurried.take();
-        hurried.is_none_or(|tick| self.ticks_since(tick) >= PARK)
-    }
-
-    /// Looks at a connection that was taken up at `tick`, every [`HASTE`], until this is true: it
-    /// is to be parked now, or takes longer.
-    pub(super) fn is_done_in_haste(&self, tick: u32) -> bool {
-        if self.parked.get() || self.ticks_since(tick) >= PARK {
-            return true;
-        }
-        if !self.rests() {
-            self.busy.set(self.busy.get().saturating_add(1));
-            return self.busy.get() >= BUSY;
-        }
-        let quiet = self.quiet.replace(true);
-        if quiet {
-            self.hurry();
-        }
-        quiet
-    }
-
-    /// Parks a connection that rests, however short; whether it does.
-    pub(super) fn gives_way(&self) -> bool {
-        let rests = self.rests();
-        if rests {
-            self.hurry();
-        }
-        rests || self.parked.get()
-    }
-
-    fn hurry(&self) {
-        self.haste.set(true);
-        self.hurried.set(Some(self.clock.now.get()));
-        self.wake();
+    /// Whether the connection's task is to be woken at every tick.
+    pub(super) fn wants_ticks(&self) -> bool {
+        self.phase.get() == Phase::Linger
     }
 
     /// Ends the connection when its task runs next.

@@ -56,6 +56,9 @@ impl AsyncWrite for Watched {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.state.withholds() {
+            return Poll::Ready(Ok(buf.len()));
+        }
         this.state.flushed.set(false);
         let written = ready!(Pin::new(&mut this.stream).poll_write(cx, buf));
         this.state.on_write();
@@ -67,7 +70,10 @@ impl AsyncWrite for Watched {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = ready!(Pin::new(&mut this.stream).poll_flush(cx));
-        this.state.flushed.set(flushed.is_ok());
+        match &flushed {
+            Ok(()) => this.state.on_flush(),
+            Err(_) => this.state.flushed.set(false),
+        }
         Poll::Ready(flushed)
     }
 
@@ -93,6 +99,9 @@ impl AsyncWrite for Watched {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.state.withholds() {
+            return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
+        }
         this.state.flushed.set(false);
         let written = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, bufs));
         this.state.on_write();

@@ -21,7 +21,7 @@ use tokio::{
 use crate::{
     refusal::Refusal,
     server::{
-        Drained, HttpService, Listener, ListenerId, Order, Shared, Sources,
+        Cut, Drained, HttpService, Listener, ListenerId, Order, Shared, Sources,
         accept::Accepts,
         acceptor::Acceptor,
         connection::LocalExecutor,
@@ -29,7 +29,7 @@ use crate::{
         seats::Handed,
         timers::{Clock, HASTE, Limits, State},
     },
-    telemetry::metrics as names,
+    telemetry::{access::AccessLog, metrics as names},
 };
 
 /// The limit on a request's head, and on what hyper buffers either way.
@@ -68,10 +68,11 @@ pub(super) struct Worker {
     pub(super) http2: http2::Builder<LocalExecutor>,
     pub(super) tls_failures: Counter,
     pub(super) clock: Rc<Clock>,
-    limits: Limits,
+    pub(super) limits: Limits,
     pub(super) index: usize,
     pub(super) shared: Arc<Shared>,
     live: RefCell<Vec<Rc<State>>>,
+    pub(super) access: AccessLog,
     /// Connections that were just taken up, and when.
     fresh: RefCell<VecDeque<(Rc<State>, u32)>>,
     stirred: Notify,
@@ -81,11 +82,17 @@ pub(super) struct Worker {
     refused: Counter,
 }
 
+/// What a worker is given.
+pub(super) struct With {
+    pub(super) index: usize,
+    pub(super) shared: Arc<Shared>,
+    pub(super) access: AccessLog,
+}
+
 /// A worker thread's whole life; says on `started` when it serves or why it cannot.
 pub(super) fn run<S: HttpService>(
-    index: usize,
+    with: With,
     listeners: Listeners,
-    shared: Arc<Shared>,
     order: watch::Receiver<Order>,
     started: mpsc::Sender<io::Result<()>>,
     make: impl FnOnce() -> S,
@@ -101,7 +108,7 @@ pub(super) fn run<S: HttpService>(
             return Drained::default();
         }
     };
-    let worker = Rc::new(Worker::new(index, shared));
+    let worker = Rc::new(Worker::new(with));
     runtime.block_on(async move {
         let service = Rc::new(make());
         let acceptors: io::Result<Vec<_>> = listeners
@@ -141,7 +148,12 @@ pub(super) fn run<S: HttpService>(
 // === impl Worker ===
 
 impl Worker {
-    fn new(index: usize, shared: Arc<Shared>) -> Self {
+    fn new(with: With) -> Self {
+        let With {
+            index,
+            shared,
+            access,
+        } = with;
         let mut http1 = http1::Builder::new();
         http1
             .max_buf_size(BUFFER)
@@ -163,11 +175,12 @@ impl Worker {
             http1,
             http2,
             tls_failures: metrics::counter!(names::TLS_FAILURES),
-            clock: Rc::default(),
+            clock: Rc::new(Clock::new(shared.timeouts.upload_step())),
             limits: Limits::new(shared.timeouts),
             index,
             shared,
             live: RefCell::default(),
+            access,
             fresh: RefCell::default(),
             stirred: Notify::new(),
             emptied: Notify::new(),
@@ -215,6 +228,9 @@ impl Worker {
                 () = &mut deadline => break,
             }
         }
+        for state in self.live.borrow().iter() {
+            state.info().set_cut(Cut::Drained);
+        }
         Drained {
             finished: self.finished.get(),
             cut: self.live.borrow().len(),
@@ -226,7 +242,7 @@ impl Worker {
         for state in self.live.borrow().iter() {
             if let Some(end) = state.judge(&self.limits) {
                 state.finish(end);
-            } else if state.is_parkable() {
+            } else if state.wants_ticks() || state.is_parkable() {
                 state.wake();
             }
         }

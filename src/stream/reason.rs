@@ -35,6 +35,8 @@ pub enum Reason {
     RealmDenied,
     /// A KDC proxy was asked in a way that is not MS-KKDCP.
     RequestMalformed,
+    /// The message for a KDC proxy did not arrive within `timeouts.head`.
+    RequestTimeout,
 }
 
 impl Reason {
@@ -56,6 +58,7 @@ impl Reason {
         Self::OutOfResources,
         Self::RealmDenied,
         Self::RequestMalformed,
+        Self::RequestTimeout,
     ];
 
     /// The word.
@@ -77,6 +80,7 @@ impl Reason {
             Self::OutOfResources => "out_of_resources",
             Self::RealmDenied => "realm_denied",
             Self::RequestMalformed => "request_malformed",
+            Self::RequestTimeout => "request_timeout",
         }
     }
 }

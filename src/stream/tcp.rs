@@ -52,7 +52,9 @@ async fn run(
     peer: SocketAddr,
     record: &Record<'_>,
 ) -> Result<(), Reason> {
-    let client = welcome(relay, tcp, peer, record).await?;
+    let Some(client) = welcome(relay, tcp, peer, record).await? else {
+        return Ok(());
+    };
     if relay.kind == StreamKind::Kdc {
         return kdc::tcp::serve(relay, client, record).await;
     }
@@ -70,45 +72,52 @@ async fn run(
     copy::relay(&client.tcp, &backend, relay.idle, cut, record).await
 }
 
-/// Who it is, and whether it may come in.
+/// Who it is, and whether it may come in; `None` where a balancer only asked whether the port is open.
 async fn welcome(
     relay: &Relay,
     mut tcp: TcpStream,
     peer: SocketAddr,
     record: &Record<'_>,
-) -> Result<Client, Reason> {
+) -> Result<Option<Client>, Reason> {
     let local = tcp.local_addr().map_err(|_| Reason::ClientReset)?;
     let announced = relay
         .accept_proxy
         .as_ref()
         .is_some_and(|peers| contains(peers, peer.ip().to_canonical()));
     let source = if announced {
-        let header = timeout(relay.head, read_header(&mut tcp));
-        let source = header.await.map_err(|_| Reason::ProxyHeader)??;
-        source.unwrap_or(peer)
+        let mut header = Vec::with_capacity(128);
+        let read = timeout(relay.head, read_header(&mut tcp, &mut header)).await;
+        match read {
+            Ok(Ok(source)) => source.unwrap_or(peer),
+            Ok(Err(_)) | Err(_) if header.is_empty() => return Ok(None),
+            Ok(Err(reason)) => return Err(reason),
+            Err(_elapsed) => return Err(Reason::ProxyHeader),
+        }
     } else {
         peer
     };
     record.client.set(source.ip().to_canonical());
     let admitted = relay.admit(source, &relay.tcp_limits)?;
-    Ok(Client {
+    Ok(Some(Client {
         tcp,
         source,
         local,
         _admitted: admitted,
-    })
+    }))
 }
 
 /// Reads a PROXY header and no more: the client, where it says one.
-async fn read_header(tcp: &mut TcpStream) -> Result<Option<SocketAddr>, Reason> {
-    let mut header = Vec::with_capacity(128);
+async fn read_header(
+    tcp: &mut TcpStream,
+    header: &mut Vec<u8>,
+) -> Result<Option<SocketAddr>, Reason> {
     loop {
-        let more = match proxy_protocol::read(&header) {
+        let more = match proxy_protocol::read(header) {
             Ok(Progress::Done(source)) => return Ok(source),
             Ok(Progress::More(more)) => more,
             Err(_) => return Err(Reason::ProxyHeader),
         };
-        let read = (&mut *tcp).take(more as u64).read_buf(&mut header).await;
+        let read = (&mut *tcp).take(more as u64).read_buf(header).await;
         if read.map_err(|_| Reason::ClientReset)? == 0 {
             return Err(Reason::ProxyHeader);
         }

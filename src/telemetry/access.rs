@@ -35,9 +35,9 @@ pub struct Entry<'a> {
     pub console: &'a str,
     /// `host:port` of the backend that answered; empty where none did.
     pub backend: &'a str,
-    /// Method.
-    pub method: &'a Method,
-    /// Path as the client sent it.
+    /// Method; `None` where what came was no whole request.
+    pub method: Option<&'a Method>,
+    /// Path as the client sent it; empty where there is no method.
     pub path: &'a str,
     /// Query as the client sent it, without `?`.
     pub query: Option<&'a str>,
@@ -45,18 +45,60 @@ pub struct Entry<'a> {
     pub version: Version,
     /// The request's headers, for `Referer` and `User-Agent` (text format only).
     pub headers: &'a HeaderMap,
-    /// Status of the answer.
+    /// Status of the answer; 499 where the client went away before it.
     pub status: StatusCode,
     /// Body bytes sent.
     pub bytes: u64,
     /// From the request's head to the end of the answer.
     pub duration: Duration,
+    /// Of it, until the head of the answer.
+    pub head: Duration,
     /// Of it, finding out who the user is.
     pub auth: Duration,
     /// Of it, waiting for the backend's head.
     pub backend_wait: Duration,
     /// Reason word of a refusal.
     pub reason: Option<&'static str>,
+    /// How it ended, if not as a whole answer.
+    pub end: Option<Ending>,
+}
+
+/// How an answer ended that was cut short, and on whose side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The client closed or reset its connection or stream.
+    ClientClosed,
+    /// The client sent or took nothing for `timeouts.body_idle`, or less than
+    /// `timeouts.min_upload_rate`.
+    ClientStalled,
+    /// The backend closed the connection, or broke HTTP, before the end of its answer.
+    BackendBroken,
+    /// The backend sent nothing for `timeouts.body_idle`.
+    BackendStalled,
+    /// The gateway stopped.
+    Drained,
+}
+
+impl Ending {
+    /// Every one, for tables and tests.
+    pub const ALL: &'static [Self] = &[
+        Self::ClientClosed,
+        Self::ClientStalled,
+        Self::BackendBroken,
+        Self::BackendStalled,
+        Self::Drained,
+    ];
+
+    /// The word of the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientClosed => "client_closed",
+            Self::ClientStalled => "client_stalled",
+            Self::BackendBroken => "backend_broken",
+            Self::BackendStalled => "backend_stalled",
+            Self::Drained => "drained",
+        }
+    }
 }
 
 /// A handle on the access log; every worker has its own clone. Off, it costs a branch.
@@ -190,7 +232,7 @@ mod tests {
             user: "alice",
             console: "namenode",
             backend: "nn1.example.com:50070",
-            method: &Method::GET,
+            method: Some(&Method::GET),
             path: "/webhdfs/v1/tmp",
             query: Some("op=OPEN&delegation=SECRET&doAs=bob"),
             version: Version::HTTP_11,
@@ -198,9 +240,11 @@ mod tests {
             status: StatusCode::OK,
             bytes: 4096,
             duration: Duration::from_micros(12_345),
+            head: Duration::from_micros(9_100),
             auth: Duration::from_micros(50),
             backend_wait: Duration::from_millis(9),
             reason: None,
+            end: None,
         }
     }
 
@@ -228,7 +272,7 @@ mod tests {
         assert_eq!(
             rest,
             "\"GET /webhdfs/v1/tmp?op=OPEN&delegation=-&doAs=bob HTTP/1.1\" 200 4096 \
-             \"http://a/?token=-&b\" \"curl \\x228\\x22\" namenode nn1.example.com:50070 12.345 7f -\n"
+             \"http://a/?token=-&b\" \"curl \\x228\\x22\" namenode nn1.example.com:50070 12.345 7f - - 9.100\n"
         );
     }
 
@@ -241,6 +285,7 @@ mod tests {
             path: "/a\"\n",
             query: None,
             reason: Some("login_required"),
+            end: Some(Ending::ClientClosed),
             ..entry(&headers)
         };
         let text = logged(LogFormat::Json, &[entry(&headers), refused]);
@@ -257,10 +302,32 @@ mod tests {
         assert_eq!(lines[0]["duration_ms"], 12.345);
         assert_eq!(lines[0]["auth_ms"], 0.05);
         assert_eq!(lines[0]["backend_ms"], 9.0);
+        assert_eq!(lines[0]["head_ms"], 9.1);
         assert_eq!(lines[0]["reason"], serde_json::Value::Null);
+        assert_eq!(lines[0]["end"], serde_json::Value::Null);
         assert_eq!(lines[1]["path"], "/a\"\n");
         assert_eq!(lines[1]["user"], serde_json::Value::Null);
         assert_eq!(lines[1]["reason"], "login_required");
+        assert_eq!(lines[1]["end"], "client_closed");
+    }
+
+    #[test]
+    fn what_was_no_request_has_a_line_too() {
+        let headers = HeaderMap::new();
+        let none = Entry {
+            method: None,
+            path: "",
+            query: None,
+            status: StatusCode::BAD_REQUEST,
+            ..entry(&headers)
+        };
+        let text = logged(LogFormat::Text, &[none]);
+        assert!(text.contains("] \"-\" 400 4096 "), "{text}");
+        let text = logged(LogFormat::Json, &[none]);
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["method"], serde_json::Value::Null);
+        assert_eq!(line["path"], serde_json::Value::Null);
+        assert_eq!(line["status"], 400);
     }
 
     #[test]

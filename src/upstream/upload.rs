@@ -17,8 +17,11 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
+use self::patience::Patience;
 use super::next::BodyState;
 use crate::{identity::screen::Screen, refusal::Refusal, server::RequestBody};
+
+mod patience;
 
 /// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
@@ -48,9 +51,7 @@ struct Shared<B> {
     read: Read,
     /// When its last byte was read.
     ended: Option<Instant>,
-    /// How long the client may send nothing, where the server does not look after that, and when it
-    /// sent something last.
-    patience: Option<(Duration, Instant)>,
+    patience: Option<Patience>,
     /// What every piece goes through before it is sent or kept.
     screen: Option<Box<Screen>>,
     refused: Option<Refusal>,
@@ -78,8 +79,19 @@ impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Shared<B> {
             if let Some(refusal) = self.refused {
                 return Poll::Ready(Some(Err(UploadError::Refused(refusal))));
             }
+            if self.read == Read::NotYet
+                && let Some(patience) = &mut self.patience
+            {
+                patience.begin();
+            }
             self.read = Read::Partly;
-            let data = match ready!(Pin::new(&mut self.client).poll_frame(cx)) {
+            let Poll::Ready(frame) = Pin::new(&mut self.client).poll_frame(cx) else {
+                if let Some(patience) = &mut self.patience {
+                    patience.awaits();
+                }
+                return Poll::Pending;
+            };
+            let data = match frame {
                 None => {
                     self.end();
                     Bytes::new()
@@ -93,8 +105,8 @@ impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Shared<B> {
                     let Ok(data) = frame.into_data() else {
                         continue;
                     };
-                    if let Some((_, since)) = &mut self.patience {
-                        *since = Instant::now();
+                    if let Some(patience) = &mut self.patience {
+                        patience.came(data.len());
                     }
                     // who knows its length is not asked for more
                     if self.client.is_end_stream() {
@@ -175,11 +187,11 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
         }))))
     }
 
-    /// Gives up on a client that sends nothing for so long. On HTTP/1.1 the server does that; a
-    /// stream of HTTP/2 is not seen there.
-    pub fn patient(self, patience: Duration) -> Self {
+    /// Gives up on a client that sends less than `step` bytes within `limit`, and on a backend that
+    /// takes nothing for as long.
+    pub fn patient(self, limit: Duration, step: u64) -> Self {
         if let Some(shared) = &self.0 {
-            shared.borrow_mut().patience = Some((patience, Instant::now()));
+            shared.borrow_mut().patience = Some(Patience::new(limit, step));
         }
         self
     }
@@ -192,12 +204,12 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
         self
     }
 
-    /// Whether the client has sent nothing for too long.
+    /// Whether the client has sent too little for too long.
     pub fn stalled(&self) -> bool {
         self.0.as_ref().is_some_and(|shared| {
             let shared = shared.borrow();
-            let late = |(patience, since): (Duration, Instant)| since + patience <= Instant::now();
-            shared.read == Read::Partly && shared.patience.is_some_and(late)
+            let late = shared.patience.as_ref();
+            shared.read == Read::Partly && late.is_some_and(Patience::is_clients_and_late)
         })
     }
 
@@ -232,8 +244,9 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
     pub fn due(&self, first_byte: Duration) -> Option<Instant> {
         let shared = self.0.as_ref()?.borrow();
         match shared.read {
-            Read::NotYet | Read::Partly => Some(match shared.patience {
-                Some((patience, since)) => since + patience,
+            Read::NotYet => Some(Instant::now() + first_byte),
+            Read::Partly => Some(match &shared.patience {
+                Some(patience) => patience.end(),
                 None => Instant::now() + first_byte,
             }),
             Read::ToTheEnd => Some(shared.ended? + first_byte),
@@ -409,11 +422,7 @@ mod tests {
     }
 
     fn chunks(list: &[&'static str]) -> Chunks {
-        Chunks(
-            list.iter()
-                .map(|c| Bytes::from_static(c.as_bytes()))
-                .collect(),
-        )
+        Chunks(list.iter().copied().map(Bytes::from).collect())
     }
 
     fn all(body: SendBody<Chunks>) -> Result<Bytes, UploadError> {
@@ -438,8 +447,8 @@ mod tests {
     fn a_second_reader_goes_on_where_the_first_stopped() {
         let upload = Upload::new(chunks(&["ab", "cd"]), 9);
         let mut first = upload.reader();
-        let frame = first.frame().now_or_never().unwrap().unwrap().unwrap();
-        assert_eq!(frame.into_data().unwrap(), "ab");
+        let frame = first.frame().now_or_never().unwrap().unwrap();
+        assert_eq!(frame.unwrap().into_data().unwrap(), "ab");
         let second = upload.reader();
         assert!(matches!(
             first.frame().now_or_never().unwrap(),

@@ -36,6 +36,8 @@ fn two_readings_of_a_length_are_refused_and_end_the_connection() {
         "Content-Length: 4a\r\n\r\nabcd",
         "Content-Length:\r\n\r\nabcd",
         "Content-Length: 99999999999999999999\r\n\r\nabcd",
+        "Content-Length: 9223372036854775808\r\n\r\nabcd",
+        "Content-Length: 18446744073709551615\r\n\r\nabcd",
         "Content-Length : 4\r\n\r\nabcd",
         "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
         "Transfer-Encoding: identity\r\n\r\n0\r\n\r\n",
@@ -53,6 +55,7 @@ fn two_readings_of_a_length_are_refused_and_end_the_connection() {
             &format!("POST /x HTTP/1.1\r\nHOSTCOOKIE{framing}{smuggled}"),
         );
         assert!(answer.starts_with("HTTP/1.1 400 "), "{framing:?}: {answer}");
+        assert!(answer.contains("bad_request"), "{framing:?}: {answer}");
         assert_eq!(
             answer.matches("HTTP/1.1 ").count(),
             1,

@@ -443,3 +443,22 @@ fn answers_of_the_gateway_are_not_for_shared_caches() {
         "{control}"
     );
 }
+
+#[test]
+fn an_id_of_a_balancer_is_taken_over_and_any_other_text_is_not() {
+    let backend = backend();
+    let gateway = namenode(&backend);
+    let given = |id: &str| {
+        backend.forget();
+        let asked = gateway.ask("GET /x").by("alice").header("X-Request-Id", id);
+        asked.answer().is_ok("alice");
+        backend.only().header("x-request-id").unwrap().to_owned()
+    };
+    let uuid = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6";
+    assert_eq!(given(uuid), uuid);
+    for id in [&"x".repeat(8192), "a b", "<script>", "a\";b"] {
+        let ours = given(id);
+        assert_eq!(ours.len(), 20, "{ours}");
+        assert!(ours.bytes().all(|byte| byte.is_ascii_hexdigit()), "{ours}");
+    }
+}

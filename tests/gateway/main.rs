@@ -37,6 +37,7 @@ mod certificates;
 mod claims;
 mod cookies;
 mod coordinators;
+mod endings;
 mod failover;
 mod faults;
 mod forms;

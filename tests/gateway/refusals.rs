@@ -108,6 +108,18 @@ fn refused_requests() -> Vec<(Refusal, String)> {
             Refusal::BadHost,
             "GET http://other.example.org/x HTTP/1.1\r\nCOOKIEHOST".to_owned(),
         ),
+        (
+            Refusal::BadHost,
+            format!(
+                "GET ftp://{}/x HTTP/1.1\r\nCOOKIEHost: {}\r\n",
+                world().proxy,
+                world().proxy
+            ),
+        ),
+        (
+            Refusal::BadRequest,
+            "POST /x HTTP/1.1\r\nHOSTCOOKIEContent-Length: 9223372036854775808\r\n".to_owned(),
+        ),
         (Refusal::BadPath, alices("/a/../b")),
         (Refusal::BadQuery, alices("/x?a=1;doAs=bob")),
         (Refusal::BadQuery, alices("/x?a=%zz")),

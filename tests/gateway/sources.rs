@@ -61,6 +61,33 @@ pub fn a_connection_without_its_header_is_closed_and_counted() {
 }
 
 #[test]
+fn a_balancer_that_asks_whether_the_port_is_open_is_not_counted() {
+    // other tests of this process count a few
+    const MANY: u64 = 50;
+    let backend = backend();
+    let gateway = gateway()
+        .console("generic")
+        .with("accept_proxy = \"127.0.0.0/8\"")
+        .set("timeouts", "head = \"200ms\"")
+        .backend(&backend)
+        .run();
+    let counted =
+        || gateway.refusals(Refusal::ProxyHeader) + gateway.refusals(Refusal::HeadTimeout);
+    let before = counted();
+    let mut open: Vec<_> = (0..MANY).map(|_| gateway.connect()).collect();
+    for _ in 0..MANY {
+        drop(gateway.connect());
+        let mut half = gateway.connect();
+        half.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(half.to_end(), "");
+    }
+    for silent in &mut open {
+        assert_eq!(silent.to_end(), "", "it is closed in time");
+    }
+    assert!(counted() < before + MANY);
+}
+
+#[test]
 pub fn a_connection_too_many_is_closed_and_counted() {
     let backend = backend();
     let gateway = gateway()

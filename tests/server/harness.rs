@@ -19,6 +19,7 @@ use spnegate::server::{
     BindError, ConnInfo, Listener, RequestBody, Role, Server, ServerOptions, ServerTimeouts,
     Sources, WorkerIndex, framing, start,
 };
+use spnegate::telemetry::access::AccessLog;
 use tokio::sync::watch;
 
 /// Far beyond what any test waits for; only a failing one sees it.
@@ -118,12 +119,14 @@ pub(crate) fn server() -> Setup {
                 idle: FOREVER,
                 body_idle: FOREVER,
                 tunnel: FOREVER,
+                min_upload_rate: 0,
             },
             listeners: vec![Listener {
                 address: SocketAddr::from(([127, 0, 0, 1], 0)),
                 role: Role::Plain,
                 sources: Sources::default(),
             }],
+            access: AccessLog::off(),
         },
     }
 }
@@ -131,6 +134,11 @@ pub(crate) fn server() -> Setup {
 impl Setup {
     pub(crate) fn timeouts(mut self, set: impl FnOnce(&mut ServerTimeouts)) -> Self {
         set(&mut self.options.timeouts);
+        self
+    }
+
+    pub(crate) fn access(mut self, log: AccessLog) -> Self {
+        self.options.access = log;
         self
     }
 

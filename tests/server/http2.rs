@@ -169,6 +169,28 @@ fn an_idle_connection_is_told_to_go() {
 }
 
 #[test]
+fn a_connection_without_a_request_is_told_to_go_after_the_time_of_a_head() {
+    let world = world(|setup| setup.timeouts(|t| t.head = SHORT));
+    block_on(async {
+        let (_sender, ended) = world.connect().await;
+        ended.await.unwrap();
+        // not even the preface of HTTP/2
+        let mut silent = world.tls().await;
+        let mut said = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut silent, &mut said)
+            .await
+            .ok();
+        // one that asked has the idle time
+        let (mut sender, ended) = world.connect().await;
+        sender.send_request(get("/")).await.unwrap();
+        let (_other, other_ended) = world.connect().await;
+        other_ended.await.unwrap();
+        assert!(!ended.is_finished());
+        sender.send_request(get("/")).await.unwrap();
+    });
+}
+
+#[test]
 fn a_head_that_does_not_end_is_cut() {
     let world = world(|setup| setup.timeouts(|t| t.head = SHORT));
     let tls = block_on(world.tls());
@@ -322,15 +344,21 @@ impl Refused {
 }
 
 #[test]
-fn a_small_upload_that_is_refused_at_once_ends_without_a_reset() {
+fn an_upload_that_is_refused_at_once_is_read_to_its_end_without_a_reset() {
     let world = world(|setup| setup);
     block_on(async {
-        for length in [None, Some(50_000)] {
+        for (length, piece) in [
+            (None, 10_000),
+            (Some(50_000), 10_000),
+            (None, 256 << 10),
+            (Some(8 << 20), 256 << 10),
+        ] {
+            let pieces = length.unwrap_or(32 * piece) / piece;
             let mut refused = refused(&world, length).await;
             refused.caught_up().await;
-            for at in 1..=5 {
-                let piece = Bytes::from(vec![b'x'; 10_000]);
-                refused.upload.send_data(piece, at == 5).unwrap();
+            for at in 1..=pieces {
+                let piece = Bytes::from(vec![b'x'; piece]);
+                refused.upload.send_data(piece, at == pieces).unwrap();
                 refused.caught_up().await;
             }
             refused.lives_on().await;
@@ -338,28 +366,38 @@ fn a_small_upload_that_is_refused_at_once_ends_without_a_reset() {
     });
 }
 
+/// As curl does when it has read the refusal.
 #[test]
-fn a_large_or_slow_upload_that_is_refused_gets_its_answer_and_then_a_reset() {
+fn a_large_upload_that_ends_short_of_its_length_leaves_the_connection_as_it_was() {
     let world = world(|setup| setup);
     block_on(async {
-        // nothing of it is waited for
-        let mut large = refused(&world, Some(100 << 20)).await;
-        assert_eq!(large.reset().await, h2::Reason::NO_ERROR);
-        large.lives_on().await;
-        // nobody knows how much is to come
-        let mut endless = refused(&world, None).await;
-        while endless
+        let mut refused = refused(&world, Some(100 << 20)).await;
+        refused.caught_up().await;
+        refused.upload.send_data(Bytes::new(), true).unwrap();
+        refused.lives_on().await;
+    });
+}
+
+#[test]
+fn a_slow_upload_that_is_refused_gets_its_answer_and_then_a_reset() {
+    let world = world(|setup| setup.timeouts(|t| t.body_idle = SHORT));
+    block_on(async {
+        // a byte now and then is no progress
+        let mut drips = refused(&world, None).await;
+        while drips
             .upload
-            .send_data(Bytes::from(vec![b'x'; 16_000]), false)
+            .send_data(Bytes::from_static(b"x"), false)
             .is_ok()
         {
-            endless.caught_up().await;
+            drips.caught_up().await;
         }
-        assert_eq!(endless.reset().await, h2::Reason::NO_ERROR);
-        endless.lives_on().await;
-        // nothing comes
-        let mut slow = refused(&world, None).await;
-        assert_eq!(slow.reset().await, h2::Reason::NO_ERROR);
-        slow.lives_on().await;
+        assert_eq!(drips.reset().await, h2::Reason::NO_ERROR);
+        drips.lives_on().await;
+        // nothing comes, whatever was announced
+        for length in [None, Some(100 << 20)] {
+            let mut slow = refused(&world, length).await;
+            assert_eq!(slow.reset().await, h2::Reason::NO_ERROR);
+            slow.lives_on().await;
+        }
     });
 }

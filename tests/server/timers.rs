@@ -15,6 +15,57 @@ fn an_idle_connection_is_closed_without_a_word() {
 }
 
 #[test]
+fn a_connection_that_never_asks_has_the_time_of_a_head_and_is_closed_without_a_word() {
+    let server = server().timeouts(|t| t.head = SHORT).run();
+    let mut asked = server.connect();
+    asked
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    answer(&mut asked);
+    assert_eq!(to_end(&mut server.connect()), "");
+    // blank lines are no request
+    assert_eq!(server.say(b"\r\n\r\n"), "");
+    // between requests there is the idle time
+    asked
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    answer(&mut asked);
+}
+
+#[test]
+fn an_upload_below_the_least_rate_is_answered_with_408_and_one_above_it_goes_on() {
+    for (rate, status) in [(1 << 20, "408 "), (0, "200 ")] {
+        let server = server()
+            .timeouts(|t| (t.body_idle, t.min_upload_rate) = (SHORT, rate))
+            .run();
+        let mut tcp = server.connect();
+        tcp.set_read_timeout(Some(SHORT / 10)).unwrap();
+        tcp.write_all(
+            b"PUT / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 40\r\n\r\n",
+        )
+        .unwrap();
+        let mut said = Vec::new();
+        let mut chunk = [0; 1024];
+        for _ in 0..40 {
+            // waits a tenth of `body_idle` for an answer
+            if let Ok(read @ 1..) = tcp.read(&mut chunk) {
+                said.extend_from_slice(&chunk[..read]);
+                break;
+            }
+            // the server may have answered and hung up meanwhile
+            let _ = tcp.write_all(b"x");
+        }
+        tcp.set_read_timeout(Some(crate::harness::FOREVER)).unwrap();
+        said.extend_from_slice(to_end(&mut tcp).as_bytes());
+        let said = String::from_utf8(said).unwrap();
+        assert!(
+            said.starts_with(&format!("HTTP/1.1 {status}")),
+            "{rate}: {said}"
+        );
+    }
+}
+
+#[test]
 fn a_head_that_does_not_end_is_answered_with_408() {
     let server = server().timeouts(|t| t.head = SHORT).run();
     for start in [
@@ -24,7 +75,8 @@ fn a_head_that_does_not_end_is_answered_with_408() {
     ] {
         let said = server.say(start.as_bytes());
         assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
-        assert!(said.contains("Connection: close"), "{said}");
+        assert!(said.contains("connection: close"), "{said}");
+        assert!(said.contains("head_timeout"), "{said}");
     }
     until("an empty server", || server.server.connections() == 0);
 }
@@ -38,6 +90,7 @@ fn an_upload_that_stalls_is_answered_with_408() {
     ] {
         let said = server.say(start.as_bytes());
         assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
+        assert!(said.contains("body_timeout"), "{said}");
     }
 }
 

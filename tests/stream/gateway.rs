@@ -46,10 +46,19 @@ pub fn stream(name: &str, backends: &[SocketAddr], lines: &str) -> String {
 impl Gateway {
     /// Starts one, or says what an operator reads.
     pub fn try_start(text: &str) -> Result<Self, String> {
+        Self::try_with_timeouts(text, "")
+    }
+
+    /// The same with more timeouts.
+    pub fn with_timeouts(text: &str, timeouts: &str) -> Self {
+        Self::try_with_timeouts(text, timeouts).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    }
+
+    fn try_with_timeouts(text: &str, timeouts: &str) -> Result<Self, String> {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("access.log");
         let text = format!(
-            "[server]\nworkers = 2\n[timeouts]\ndrain = \"1s\"\nconnect = \"500ms\"\n\
+            "[server]\nworkers = 2\n[timeouts]\ndrain = \"1s\"\nconnect = \"500ms\"\n{timeouts}\
              [admin]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\naccess = \"{}\"\n{text}",
             log.display()
         );

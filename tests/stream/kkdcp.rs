@@ -16,6 +16,16 @@ use crate::{
 };
 
 fn proxy(realm: &str, backends: &[SocketAddr], tls: bool) -> (Gateway, std::path::PathBuf) {
+    proxy_with(realm, backends, tls, "")
+}
+
+/// The same with more timeouts.
+fn proxy_with(
+    realm: &str,
+    backends: &[SocketAddr],
+    tls: bool,
+    timeouts: &str,
+) -> (Gateway, std::path::PathBuf) {
     let (cert, key) = write_pem(&world().realm.path(""), &["localhost"]);
     let backends: Vec<String> = backends.iter().map(|b| format!("\"{b}\"")).collect();
     let mut text = format!(
@@ -26,7 +36,7 @@ fn proxy(realm: &str, backends: &[SocketAddr], tls: bool) -> (Gateway, std::path
         let (cert, key) = (cert.display(), key.display());
         let _ = writeln!(text, "tls = {{ cert = \"{cert}\", key = \"{key}\" }}");
     }
-    (Gateway::start(&text), cert)
+    (Gateway::with_timeouts(&text, timeouts), cert)
 }
 
 fn metric(gateway: &Gateway, reason: &str) -> u64 {
@@ -107,6 +117,8 @@ fn clients_of_http_1_0_need_no_host() {
     for head in [
         "POST /KdcProxy HTTP/1.0\r\nContent-Type: application/kerberos",
         "POST /kdcproxy HTTP/1.1\r\nHost: any.example.com\r\nConnection: close",
+        // as Windows' policy "KDC proxy servers" is often written
+        "POST /KdcProxy/ HTTP/1.1\r\nHost: any.example.com\r\nConnection: close",
     ] {
         // no KDC: an error that the Kerberos client understands
         let (head, answer) = post(&gateway, head, &body("example.com"));
@@ -127,9 +139,167 @@ fn what_no_kerberos_client_sends_is_refused_with_words() {
     assert!(post("POST /KdcProxy HTTP/1.0", b"hello").contains(" 400 "));
     assert!(post("POST /KdcProxy HTTP/1.0", &vec![0x30; 200_000]).contains(" 413 "));
     assert!(!post("POST /Other HTTP/1.0", b"").contains(" 200 "));
+    assert!(!post("POST /KdcProxy// HTTP/1.0", b"").contains(" 200 "));
+    assert!(!post("POST /KdcProxy/x HTTP/1.0", b"").contains(" 200 "));
     eventually("all are counted", || {
         metric(&gateway, "request_malformed") >= 2 && metric(&gateway, "message_too_long") >= 1
     });
+}
+
+/// A proxy that gives a body this long.
+fn hasty(time: &str, tls: bool) -> (Gateway, std::path::PathBuf) {
+    let (gateway, cert) = proxy_with(
+        "EXAMPLE.COM",
+        &[nobody()],
+        tls,
+        &format!("head = \"{time}\"\n"),
+    );
+    (gateway, cert)
+}
+
+#[test]
+fn a_body_that_does_not_end_is_given_up_and_counted() {
+    let (gateway, _) = hasty("200ms", false);
+    let before = metric(&gateway, "request_timeout");
+    let mut tcp = connect(gateway.http());
+    write!(
+        tcp,
+        "POST /KdcProxy HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    let _ = tcp.read_to_string(&mut answer);
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(metric(&gateway, "request_timeout") > before);
+}
+
+#[test]
+fn bodies_of_http_2_that_never_end_are_given_up_though_their_connection_is_busy() {
+    let (gateway, cert) = hasty("300ms", true);
+    let before = metric(&gateway, "request_timeout");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (client, mut connection) = http2(&gateway, &cert).await;
+        let mut ping = connection.ping_pong().unwrap();
+        tokio::spawn(connection);
+        let mut client = client.ready().await.unwrap();
+        let mut answers = Vec::new();
+        let mut bodies = Vec::new();
+        for _ in 0..100 {
+            client = client.ready().await.unwrap();
+            let request = http::Request::post("https://localhost/KdcProxy").body(());
+            let (answer, mut body) = client.send_request(request.unwrap(), false).unwrap();
+            body.send_data(bytes::Bytes::from(vec![0x30; 1000]), false)
+                .unwrap();
+            answers.push(answer);
+            bodies.push(body);
+        }
+        // the connection lives, and now and then a byte of a body comes
+        let drip = async {
+            loop {
+                for body in &mut bodies {
+                    let _ = body.send_data(bytes::Bytes::from_static(b"x"), false);
+                    ping.ping(h2::Ping::opaque()).await.unwrap();
+                }
+            }
+        };
+        let all = async {
+            for answer in answers {
+                let answer = answer.await.unwrap();
+                assert!([408, 413].contains(&answer.status().as_u16()), "{answer:?}");
+            }
+        };
+        tokio::select! {
+            () = all => {}
+            () = drip => {}
+        }
+    });
+    eventually("all are counted", || {
+        metric(&gateway, "request_timeout") > before
+    });
+}
+
+type Http2 = (
+    h2::client::SendRequest<bytes::Bytes>,
+    h2::client::Connection<tokio_rustls::client::TlsStream<tokio::net::TcpStream>, bytes::Bytes>,
+);
+
+async fn http2(gateway: &Gateway, cert: &std::path::Path) -> Http2 {
+    let pem = std::fs::read(cert).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    let der = spnegate::tls::store::certificates(&pem, None).unwrap();
+    roots.add(der[0].clone()).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let tcp = tokio::net::TcpStream::connect(gateway.http())
+        .await
+        .unwrap();
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    let name = "localhost".try_into().unwrap();
+    let tls = connector.connect(name, tcp).await.unwrap();
+    h2::client::handshake(tls).await.unwrap()
+}
+
+/// Requests that wait for a KDC, or for the rest of their bodies, take places: half of all for one
+/// address.
+#[test]
+fn one_address_has_half_of_the_places_and_others_the_rest() {
+    let (gateway, _) = hasty("10s", false);
+    let refused = metric(&gateway, "source_limit");
+    let begin = || {
+        let mut tcp = connect(gateway.http());
+        write!(
+            tcp,
+            "POST /KdcProxy HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab"
+        )
+        .unwrap();
+        tcp
+    };
+    let held: Vec<_> = (0..256).map(|_| begin()).collect();
+    eventually("they are held, and one more is told to wait", || {
+        let answer = post(&gateway, "POST /KdcProxy HTTP/1.0", b"x").0;
+        answer.contains(" 429 ") && answer.contains("retry-after: 2")
+    });
+    assert!(metric(&gateway, "source_limit") > refused);
+    // another address is served
+    let mut other = from("127.0.0.2", gateway.http());
+    other
+        .write_all(b"POST /KdcProxy HTTP/1.0\r\nContent-Length: 1\r\n\r\nx")
+        .unwrap();
+    let mut answer = String::new();
+    other.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains(" 400 "), "{answer}");
+    drop(held);
+    eventually("their places are free again", || {
+        post(&gateway, "POST /KdcProxy HTTP/1.0", b"x")
+            .0
+            .contains(" 400 ")
+    });
+}
+
+/// A connection from another loopback address.
+fn from(source: &str, to: SocketAddr) -> std::net::TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let tcp = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{source}:0").parse().unwrap()).unwrap();
+        socket.connect(to).await.unwrap().into_std().unwrap()
+    });
+    tcp.set_nonblocking(false).unwrap();
+    tcp.set_read_timeout(Some(std::time::Duration::from_secs(20)))
+        .unwrap();
+    tcp
 }
 
 #[test]

@@ -94,6 +94,28 @@ fn a_listed_peer_without_a_header_is_turned_away() {
 }
 
 #[test]
+fn a_balancer_that_asks_whether_the_port_is_open_is_no_failure() {
+    let server = mirror();
+    let name = unique("checked");
+    let lines = "accept_proxy = [\"127.0.0.1\"]";
+    let gateway = Gateway::start(&stream(&name, &[server.address], lines));
+    drop(gateway.connect());
+    let client = gateway.connect();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    assert!(is_closed(client));
+    let mut broken = gateway.connect();
+    broken.write_all(b"no header\r\n").unwrap();
+    assert!(is_closed(broken));
+    eventually("the last one is counted", || {
+        gateway.ends(&name, "proxy_header") == 1
+    });
+    let (_, log) = gateway.stop();
+    assert_eq!(log.len(), 3, "{log:?}");
+    let refused = log.iter().filter(|line| !line["reason"].is_null());
+    assert_eq!(refused.count(), 1, "{log:?}");
+}
+
+#[test]
 fn a_header_of_a_peer_that_is_not_listed_is_its_own_bytes() {
     let server = mirror();
     let lines = "accept_proxy = [\"192.0.2.1\"]";

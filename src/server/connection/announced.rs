@@ -26,6 +26,11 @@ pub(super) struct Announced {
 }
 
 impl Announced {
+    /// Whether nothing has come at all: no header was broken, and nobody asked for anything.
+    pub(super) fn is_silent(&self) -> bool {
+        self.header.is_empty()
+    }
+
     /// Reads the header and no more.
     pub(super) fn poll(
         &mut self,

@@ -37,11 +37,18 @@ pub(super) enum Greeted {
     Tls(Box<TlsStream<TcpStream>>),
     /// Plain HTTP: the head of its request, as far as it came.
     Plain(TcpStream, Vec<u8>),
+    /// It went away without a byte.
+    Nobody,
 }
 
 impl Hello {
     pub(super) fn new(tcp: TcpStream, config: Arc<ServerConfig>) -> Self {
         Self::Silent(tcp, config)
+    }
+
+    /// Whether nothing has come.
+    pub(super) const fn is_silent(&self) -> bool {
+        matches!(self, Self::Silent(..))
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Greeted>> {
@@ -50,8 +57,11 @@ impl Hello {
                 Self::Silent(tcp, _) => {
                     let mut first = [0; 1];
                     let mut buf = ReadBuf::new(&mut first);
-                    // an error, and an end, show again in the handshake
-                    let _peeked = ready!(tcp.poll_peek(cx, &mut buf));
+                    // an error shows again in the handshake
+                    if matches!(ready!(tcp.poll_peek(cx, &mut buf)), Ok(0)) {
+                        *self = Self::Done;
+                        return Poll::Ready(Ok(Greeted::Nobody));
+                    }
                     // methods are in capitals; a TLS record begins with 22
                     let plain = buf.filled().first().is_some_and(u8::is_ascii_uppercase);
                     if let Self::Silent(tcp, config) = std::mem::replace(self, Self::Done) {

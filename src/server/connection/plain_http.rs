@@ -8,8 +8,8 @@ use crate::refusal::{
     page::{self, Context, Format},
 };
 
-/// The answer to a head, in bytes: hyper has no part in it, since nothing else is read of the client.
-pub(super) fn answer(head: &[u8]) -> Vec<u8> {
+/// The answer to a head: hyper has no part in it, since nothing else is read of the client.
+pub(super) fn answer(head: &[u8]) -> Response<Bytes> {
     let mut lines = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut lines);
     // what cannot be read gets the same answer without an address
@@ -37,27 +37,17 @@ pub(super) fn answer(head: &[u8]) -> Vec<u8> {
         instead: page::instead::host_of(authority),
         ..Context::plain("")
     };
-    let response: Response<Bytes> = page::response(Refusal::PlainHttp, &context);
-    let mut bytes = b"HTTP/1.1 400 Bad Request\r\n".to_vec();
-    for (name, value) in response.headers() {
-        for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            bytes.extend_from_slice(piece);
-        }
-    }
-    let length = format!("content-length: {}\r\n\r\n", response.body().len());
-    bytes.extend_from_slice(length.as_bytes());
-    bytes.extend_from_slice(response.body());
-    bytes
+    page::response(Refusal::PlainHttp, &context)
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::refusing::written, *};
 
     fn text(head: &str) -> String {
-        String::from_utf8(answer(head.as_bytes())).unwrap()
+        String::from_utf8(written(&answer(head.as_bytes()))).unwrap()
     }
 
     #[test]
@@ -93,7 +83,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_have_one_answer(head in prop::collection::vec(any::<u8>(), 0..200)) {
-            let answer = answer(&head);
+            let answer = written(&answer(&head));
             prop_assert!(answer.starts_with(b"HTTP/1.1 400 "));
         }
     }

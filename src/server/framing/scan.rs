@@ -143,6 +143,11 @@ impl Scan {
         }
     }
 
+    /// Whether the bytes make no sense, or say a length that is too large.
+    pub(in crate::server) const fn is_lost(&self) -> bool {
+        matches!(self.at, At::Lost)
+    }
+
     /// Whether a body is on its way.
     pub(in crate::server) const fn in_body(&self) -> bool {
         matches!(self.at, At::Length(_) | At::Chunk(_))
@@ -277,10 +282,11 @@ fn content_length(value: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }
-    digits.iter().try_fold(0u64, |n, byte| {
+    let length = digits.iter().try_fold(0u64, |n, byte| {
         byte.is_ascii_digit()
             .then(|| n.checked_mul(10)?.checked_add(u64::from(byte - b'0')))?
-    })
+    });
+    length.filter(|length| *length <= super::MAX_LENGTH)
 }
 
 #[cfg(test)]
@@ -348,6 +354,7 @@ mod tests {
             &b"POST / HTTP/1.1\r\nContent-Length: 1, 1\r\n\r\n"[..],
             b"POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n",
             b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            b"POST / HTTP/1.1\r\nContent-Length: 9223372036854775808\r\n\r\n",
             b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\n",
             b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n11111111111111111\r\n",
             b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\naX",

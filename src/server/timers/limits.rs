@@ -6,10 +6,13 @@ use crate::server::ServerTimeouts;
 
 /// The longest tick.
 const TICK: Duration = Duration::from_millis(250);
-/// How long the last answer of a refused request is kept readable for the client.
+/// How long an HTTP/2 connection that was told to go may take.
 const LINGER: Duration = Duration::from_secs(2);
-/// How long the body of an HTTP/2 request is still read when nobody wants it.
-const WASTE: Duration = Duration::from_secs(1);
+/// How long a body that nobody wants is read, so that its client gets to read the answer: 512 MiB
+/// at 7 Mbit/s.
+const WASTE: Duration = Duration::from_secs(600);
+/// How long such a body may make no progress.
+const WASTE_IDLE: Duration = Duration::from_secs(10);
 /// How long idle connections are still served when a drain begins.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -19,11 +22,15 @@ pub(in crate::server) struct Limits {
     /// The length of a tick.
     pub(in crate::server) tick: Duration,
     pub(in crate::server) head: u32,
+    /// A connection that has not sent a request yet.
+    pub(in crate::server) first: u32,
     pub(in crate::server) idle: u32,
     pub(in crate::server) body_idle: u32,
     pub(in crate::server) linger: u32,
     pub(in crate::server) tunnel: u32,
+    /// A body that nobody wants, in all, and without progress.
     pub(in crate::server) waste: u32,
+    pub(in crate::server) waste_idle: u32,
     pub(in crate::server) grace: u32,
 }
 
@@ -38,11 +45,13 @@ impl Limits {
         Self {
             tick,
             head: ticks(timeouts.head),
+            first: ticks(timeouts.head.min(timeouts.idle)),
             idle: ticks(timeouts.idle),
             body_idle: ticks(timeouts.body_idle),
             linger: ticks(LINGER),
             tunnel: ticks(timeouts.tunnel),
             waste: ticks(WASTE),
+            waste_idle: ticks(WASTE_IDLE.min(timeouts.body_idle)),
             grace: ticks(GRACE),
         }
     }

@@ -1,8 +1,8 @@
 //! Phases and the sweep, by ticks that pass at once.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
-use super::*;
+use super::{parking::BUSY, *};
 use crate::server::{ListenerId, ServerTimeouts};
 
 fn limits() -> Limits {
@@ -11,6 +11,7 @@ fn limits() -> Limits {
         idle: Duration::from_secs(60),
         body_idle: Duration::from_secs(60),
         tunnel: Duration::from_secs(60),
+        min_upload_rate: 0,
     })
 }
 
@@ -44,11 +45,61 @@ fn waiting_for_an_answer_is_not_timed_but_a_stalled_upload_is() {
     let state = state();
     state.on_read(b"PUT / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab");
     assert_eq!(state.on_request(), Verdict::Clean);
+    state.read_blocked.set(true);
     advance(&state, 61 * SECOND);
     assert_eq!(state.judge(&limits()), Some(End::Body));
     state.on_read(b"cde");
     advance(&state, 600 * SECOND);
     assert_eq!(state.judge(&limits()), None);
+}
+
+#[test]
+fn an_upload_that_the_service_does_not_take_is_not_the_clients_stall() {
+    let state = state();
+    state.on_read(b"PUT / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab");
+    state.on_request();
+    for _ in 0..10 {
+        advance(&state, 50 * SECOND);
+        assert_eq!(state.judge(&limits()), None);
+    }
+    state.read_blocked.set(true);
+    advance(&state, 50 * SECOND);
+    assert_eq!(state.judge(&limits()), None);
+    advance(&state, 11 * SECOND);
+    assert_eq!(state.judge(&limits()), Some(End::Body));
+}
+
+#[test]
+fn a_silent_connection_has_the_time_of_a_head_until_its_first_request() {
+    let state = state();
+    state.on_read(b"\r\n");
+    advance(&state, 9 * SECOND);
+    assert_eq!(state.judge(&limits()), Some(End::Silent));
+    state.on_read(b"GET / HTTP/1.1\r\n\r\n");
+    state.on_request();
+    state.on_answer();
+    state.on_answered(true);
+    state.on_flush();
+    advance(&state, 50 * SECOND);
+    assert_eq!(state.judge(&limits()), None);
+}
+
+#[test]
+fn only_an_answer_of_hypers_own_is_withheld() {
+    let state = state();
+    state.on_read(b"GET / HTTP/1.1\r\n\r\nno request\r\n\r\n");
+    state.on_request();
+    assert!(!state.withholds(), "100 Continue");
+    state.on_flush();
+    state.on_answer();
+    assert!(!state.withholds(), "the head of an answer");
+    state.on_answered(true);
+    assert!(!state.withholds(), "its last bytes");
+    state.on_write();
+    assert!(!state.is_unanswered());
+    state.on_flush();
+    assert!(state.withholds());
+    assert!(state.is_unanswered());
 }
 
 #[test]
@@ -94,6 +145,7 @@ fn an_upload_that_outlives_its_answer_ends_in_idle() {
 #[test]
 fn a_drain_ends_idle_connections_after_a_grace() {
     let state = state();
+    state.asked.set(true);
     advance(&state, 10 * SECOND);
     state.clock.draining.set(Some(state.clock.now.get()));
     assert_eq!(state.judge(&limits()), None);
@@ -144,9 +196,9 @@ fn streams_are_timed_by_what_they_wait_for() {
     advance(&state, 9 * SECOND);
     assert_eq!(state.judge(&limits()), Some(End::Head));
     state.on_read(b"cde");
+    state.on_request();
+    state.on_request();
     assert_eq!(state.judge(&limits()), None);
-    state.on_request();
-    state.on_request();
     advance(&state, 600 * SECOND);
     assert_eq!(state.judge(&limits()), None);
     state.on_answer();
@@ -157,6 +209,17 @@ fn streams_are_timed_by_what_they_wait_for() {
     state.on_answered(false);
     assert_eq!(state.judge(&limits()), None);
     advance(&state, 61 * SECOND);
+    assert_eq!(state.judge(&limits()), Some(End::Goodbye));
+}
+
+#[test]
+fn an_http_2_connection_without_a_request_has_the_time_of_a_head() {
+    let state = state();
+    state.multiplex();
+    state.on_read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    advance(&state, 7 * SECOND);
+    assert_eq!(state.judge(&limits()), None);
+    advance(&state, 2 * SECOND);
     assert_eq!(state.judge(&limits()), Some(End::Goodbye));
 }
 

@@ -47,7 +47,8 @@ impl From<Reason> for Refused {
             | Reason::Drained
             | Reason::OutOfResources
             | Reason::RealmDenied
-            | Reason::RequestMalformed => None,
+            | Reason::RequestMalformed
+            | Reason::RequestTimeout => None,
         };
         Self { reason, answer }
     }

@@ -1,8 +1,9 @@
-//! The text format: Apache's combined one, then console, backend, milliseconds, id and reason.
+//! The text format: Apache's combined one, then console, backend, milliseconds, id, reason, how it
+//! ended, and the milliseconds until the head of the answer.
 
 use http::{HeaderMap, HeaderName, Version, header};
 
-use super::{Entry, scrub};
+use super::{Ending, Entry, scrub};
 
 /// Appends a line, without its end.
 pub(super) fn write(line: &mut Vec<u8>, entry: &Entry<'_>, time: &str) {
@@ -14,14 +15,7 @@ pub(super) fn write(line: &mut Vec<u8>, entry: &Entry<'_>, time: &str) {
     line.extend_from_slice(b" [");
     line.extend_from_slice(time.as_bytes());
     line.extend_from_slice(b"] \"");
-    line.extend_from_slice(entry.method.as_str().as_bytes());
-    line.push(b' ');
-    scrub::path(entry.path, |piece| escape(line, piece.as_bytes()));
-    if let Some(query) = entry.query {
-        line.push(b'?');
-        scrub::query(query, |piece| escape(line, piece.as_bytes()));
-    }
-    line.extend_from_slice(version(entry.version));
+    request_line(line, entry);
     number(line, u64::from(entry.status.as_u16()));
     line.push(b' ');
     number(line, entry.bytes);
@@ -39,6 +33,26 @@ pub(super) fn write(line: &mut Vec<u8>, entry: &Entry<'_>, time: &str) {
     word(line, entry.request_id);
     line.push(b' ');
     word(line, entry.reason.unwrap_or_default());
+    line.push(b' ');
+    word(line, entry.end.map_or("", Ending::as_str));
+    line.push(b' ');
+    millis(line, entry.head);
+}
+
+/// The request line, and the quote that ends it.
+fn request_line(line: &mut Vec<u8>, entry: &Entry<'_>) {
+    let Some(method) = entry.method else {
+        line.extend_from_slice(b"-\" ");
+        return;
+    };
+    line.extend_from_slice(method.as_str().as_bytes());
+    line.push(b' ');
+    scrub::path(entry.path, |piece| escape(line, piece.as_bytes()));
+    if let Some(query) = entry.query {
+        line.push(b'?');
+        scrub::query(query, |piece| escape(line, piece.as_bytes()));
+    }
+    line.extend_from_slice(version(entry.version));
 }
 
 fn version(version: Version) -> &'static [u8] {

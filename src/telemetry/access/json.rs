@@ -2,7 +2,9 @@
 
 use std::fmt::Display;
 
-use super::{Entry, clock::Clock, combined, scrub};
+use http::Method;
+
+use super::{Ending, Entry, clock::Clock, combined, scrub};
 
 /// Appends a line, without its end.
 pub(super) fn write(line: &mut Vec<u8>, entry: &Entry<'_>, clock: &Clock) {
@@ -12,7 +14,7 @@ pub(super) fn write(line: &mut Vec<u8>, entry: &Entry<'_>, clock: &Clock) {
     text(line, "user", entry.user);
     text(line, "console", entry.console);
     text(line, "backend", entry.backend);
-    text(line, "method", entry.method.as_str());
+    text(line, "method", entry.method.map_or("", Method::as_str));
     path(line, entry);
     key(line, "status");
     combined::number(line, u64::from(entry.status.as_u16()));
@@ -20,6 +22,7 @@ pub(super) fn write(line: &mut Vec<u8>, entry: &Entry<'_>, clock: &Clock) {
     combined::number(line, entry.bytes);
     for (name, duration) in [
         ("duration_ms", entry.duration),
+        ("head_ms", entry.head),
         ("auth_ms", entry.auth),
         ("backend_ms", entry.backend_wait),
     ] {
@@ -27,6 +30,7 @@ pub(super) fn write(line: &mut Vec<u8>, entry: &Entry<'_>, clock: &Clock) {
         combined::millis(line, duration);
     }
     text(line, "reason", entry.reason.unwrap_or_default());
+    text(line, "end", entry.end.map_or("", Ending::as_str));
     line.push(b'}');
 }
 
@@ -71,6 +75,10 @@ pub(super) fn shown(line: &mut Vec<u8>, name: &str, value: &impl Display) {
 
 fn path(line: &mut Vec<u8>, entry: &Entry<'_>) {
     key(line, "path");
+    if entry.method.is_none() {
+        line.extend_from_slice(b"null");
+        return;
+    }
     line.push(b'"');
     scrub::path(entry.path, |piece| escape(line, piece));
     if let Some(query) = entry.query {

@@ -1,0 +1,199 @@
+//! The access log says how an answer ended that was cut short, and on whose side.
+
+use std::io::Read;
+
+use serde_json::Value;
+
+use crate::{
+    backend::{Backend, Then, backend, raw, reply, silence},
+    proxy::{Gateway, gateway},
+    realm::eventually,
+    world::world,
+};
+
+struct Logged {
+    gateway: Gateway,
+    file: std::path::PathBuf,
+}
+
+fn logged(backend: &Backend) -> Logged {
+    let file = world().file("access");
+    let gateway = gateway()
+        .console("generic")
+        .backend(backend)
+        .set(
+            "log",
+            &format!("access = \"{}\"\nformat = \"json\"", file.display()),
+        )
+        .set("timeouts", "body_idle = \"300ms\"\nfirst_byte = \"20s\"")
+        .run();
+    Logged { gateway, file }
+}
+
+impl Logged {
+    /// The line of the request for a path, once it is written.
+    fn line(&self, path: &str) -> Value {
+        let mut found = None;
+        eventually("the line is written", || {
+            let log = std::fs::read_to_string(&self.file).unwrap_or_default();
+            found = log
+                .lines()
+                .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+                .find(|line| line["path"] == path);
+            found.is_some()
+        });
+        found.unwrap()
+    }
+}
+
+/// More than all buffers between a backend and a client that does not read.
+const LARGE: usize = 64 << 20;
+
+#[test]
+fn a_whole_answer_has_no_ending_and_both_its_times() {
+    let backend = backend().answers(|seen| match seen.path() {
+        "/empty" => reply(204),
+        "/chunks" => {
+            raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+        }
+        "/close" => raw(b"HTTP/1.0 200 OK\r\n\r\nabc").then(Then::Close),
+        _ => reply(200).body("abc"),
+    });
+    let logged = logged(&backend);
+    for (path, bytes) in [("/x", 3), ("/empty", 0), ("/chunks", 3), ("/close", 3)] {
+        let request = logged.gateway.ask(&format!("GET {path}")).by("alice");
+        assert!(request.answer().status < 300);
+        let line = logged.line(path);
+        assert_eq!(line["end"], Value::Null, "{line}");
+        assert_eq!(line["bytes"], bytes, "{line}");
+        let times = ["head_ms", "duration_ms"].map(|name| line[name].as_f64().unwrap());
+        assert!(0.0 < times[0] && times[0] <= times[1], "{line}");
+    }
+    let mut client = logged.gateway.ask("HEAD /head").by("alice").send();
+    assert_eq!(client.answer_to("HEAD").unwrap().status, 200);
+    assert_eq!(logged.line("/head")["end"], Value::Null);
+    // a refusal has a page, which is whole as well
+    logged.gateway.ask("GET /page").answer();
+    let line = logged.line("/page");
+    assert_eq!(line["reason"], "login_required");
+    assert_eq!(line["end"], Value::Null);
+}
+
+#[test]
+fn a_reader_that_goes_away_or_takes_nothing_is_told_from_a_whole_one() {
+    let body = vec![b'x'; LARGE];
+    let backend = backend().answers(move |_| reply(200).body(&body));
+    let logged = logged(&backend);
+    for (path, goes, end) in [
+        ("/gone", true, "client_closed"),
+        ("/stalls", false, "client_stalled"),
+    ] {
+        let mut client = logged
+            .gateway
+            .ask(&format!("GET {path}"))
+            .by("alice")
+            .send();
+        client.stream.read_exact(&mut [0; 1000]).unwrap();
+        if goes {
+            client.hang_up();
+            let line = logged.line(path);
+            assert_eq!(line["end"], end, "{line}");
+        } else {
+            // it is kept open, and not read from
+            let line = logged.line(path);
+            assert_eq!(line["end"], end, "{line}");
+            drop(client);
+        }
+        let line = logged.line(path);
+        assert_eq!(line["status"], 200, "{line}");
+        let bytes = line["bytes"].as_u64().unwrap();
+        assert!(bytes > 0 && bytes < LARGE as u64, "{line}");
+        assert_eq!(line["user"], "alice", "{line}");
+    }
+}
+
+#[test]
+fn a_backend_that_ends_early_or_sends_nothing_more_is_the_backends_side() {
+    let backend = backend().answers(|seen| match seen.path() {
+        "/short" => raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nabc").then(Then::Close),
+        "/chunk" => {
+            // more than the gateway waits for the end of
+            let begun = format!(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9000\r\n{}",
+                "x".repeat(0x8000)
+            );
+            raw(begun.as_bytes()).then(Then::Close)
+        }
+        _ => raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nabc").then(Then::Hang),
+    });
+    let logged = logged(&backend);
+    for (path, end) in [
+        ("/short", "backend_broken"),
+        ("/chunk", "backend_broken"),
+        ("/stalls", "backend_stalled"),
+    ] {
+        let mut client = logged
+            .gateway
+            .ask(&format!("GET {path}"))
+            .by("alice")
+            .send();
+        let said = client.to_end();
+        assert!(said.starts_with("HTTP/1.1 200 "), "{path}: {said}");
+        let line = logged.line(path);
+        assert_eq!(line["end"], end, "{line}");
+        assert_eq!(line["status"], 200, "{line}");
+        assert!(line["bytes"].as_u64().unwrap() <= 0x8000, "{line}");
+        assert!(line["backend"].as_str().unwrap().contains(':'), "{line}");
+    }
+}
+
+#[test]
+fn a_request_that_is_given_up_before_its_answer_has_a_line() {
+    let backend = backend().answers(|_| silence());
+    let logged = logged(&backend);
+    let client = logged.gateway.ask("GET /gone").by("alice").send();
+    eventually("it is asked", || !backend.seen().is_empty());
+    client.hang_up();
+    let line = logged.line("/gone");
+    assert_eq!(line["status"], 499, "{line}");
+    assert_eq!(line["end"], "client_closed", "{line}");
+    assert_eq!(line["reason"], Value::Null, "{line}");
+    assert_eq!(line["bytes"], 0, "{line}");
+    // an upload that stalls
+    let mut client = logged
+        .gateway
+        .ask("PUT /upload")
+        .by("alice")
+        .header("Content-Length", "10")
+        .send();
+    assert!(client.to_end().starts_with("HTTP/1.1 408 "));
+    let line = logged.line("/upload");
+    assert_eq!(line["status"], 408, "{line}");
+    assert_eq!(line["reason"], "body_timeout", "{line}");
+}
+
+#[test]
+fn what_a_drain_cuts_is_said() {
+    let backend = backend()
+        .answers(|_| raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nabc").then(Then::Hang));
+    let file = world().file("access");
+    let gateway = gateway()
+        .console("generic")
+        .backend(&backend)
+        .set(
+            "log",
+            &format!("access = \"{}\"\nformat = \"json\"", file.display()),
+        )
+        .set("timeouts", "drain = \"100ms\"")
+        .run();
+    let mut client = gateway.ask("GET /cut").by("alice").send();
+    client.head().unwrap();
+    gateway.stop();
+    let log = std::fs::read_to_string(file).unwrap();
+    let line: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (&line["path"], &line["end"]),
+        (&"/cut".into(), &"drained".into()),
+        "{line}"
+    );
+}
