@@ -301,6 +301,31 @@ fn carol_may_log_in_and_every_console_refuses_her_without_a_loop() {
     }
 }
 
+/// `hdfs dfs` parses a `RemoteException`; its `Accept` names HTML first.
+#[test]
+fn hadoops_own_client_prints_which_line_carol_lacks() {
+    let lab = &stage().lab;
+    let port = Console::NameNode.port();
+    let url = format!("webhdfs://proxy.example.com:{port}/");
+    let mut ls = lab.hadoop("carol", "fs").unwrap();
+    let output = ls.args(["-ls", &url]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    println!("hdfs dfs -ls as carol: {said}");
+    assert!(!output.status.success());
+    assert!(
+        said.contains("spnegate is not allowed to impersonate carol"),
+        "{said}"
+    );
+    assert!(
+        said.contains("hadoop.proxyuser.spnegate.groups must name a group of carol"),
+        "{said}"
+    );
+    assert!(
+        said.contains("hdfs dfsadmin -refreshSuperUserGroupsConfiguration"),
+        "{said}"
+    );
+}
+
 fn backend_logins() -> f64 {
     let gateway = &stage().gateway;
     gateway
