@@ -127,7 +127,7 @@ pub(super) fn remote_exception(body: &[u8]) -> Option<RemoteException> {
     })
 }
 
-/// Whether an answer may be a refusal of [`denial`].
+/// Whether an answer may be a refusal of [`denial()`].
 pub(super) fn may_be_denial(head: &Head<'_>) -> bool {
     let refuses = matches!(
         head.status,

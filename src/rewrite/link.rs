@@ -6,7 +6,7 @@
 //! or the console itself), path, query, user, session and expiry. The operation is covered with the
 //! query (`op=`).
 //!
-//! The client may write the link in another spelling of the same meaning: see [`canonical`]. Not
+//! The client may write the link in another spelling of the same meaning: see `canonical`. Not
 //! covered are
 //!
 //! - `offset=<digits>` and `length=<digits>`: `WebHdfsFileSystem` takes them out of a link and

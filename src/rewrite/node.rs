@@ -1,6 +1,6 @@
 //! Node paths: `/.spnegate/node/<scheme>/<host>:<port>/<path>?<query>&.spnegate=<signature>`.
 //!
-//! In a request's way: [`link`] writes one where an answer leads to an allow-listed `DataNode`;
+//! In a request's way: [`link()`] writes one where an answer leads to an allow-listed `DataNode`;
 //! [`open`] reads it when the client comes back, before anything is connected to. What `WebHDFS` hands
 //! out holds a bearer secret (`delegation`), so it is signed ([`super::link`]), and no node path is
 //! followed without a signature. A client can thus reach only allow-listed nodes (no SSRF) and use a

@@ -1,6 +1,6 @@
 //! A form that is too large to be held: judged while it streams.
 //!
-//! As [`super::check`] judges a whole one. A parameter's name is held until its end has come and
+//! It refuses what a form that is held whole is refused for. A parameter's name is held until its end has come and
 //! passed on only then; values are passed on as they come. So is the name of a parameter that
 //! cannot be a forbidden one any more: a JSON document that curl sends in its default type is one
 //! long name.
