@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use spnegate::{
-    config::parse,
+    config::{Config, parse},
     gss::{
         Principal,
         keytab::{Enctype, Entry, Keytab},
@@ -15,6 +15,7 @@ use spnegate::{
 };
 
 const README: &str = include_str!("../README.md");
+const ACTIVE_DIRECTORY: &str = include_str!("../docs/active-directory.md");
 const DEMO: &str = include_str!("../docker/demo.toml");
 
 const KERBEROS: &str = "[kerberos]\n\
@@ -27,9 +28,10 @@ const CONSOLE: &str = "[[console]]\n\
     backends = [\"http://any.example.com:8080\"]\n\
     identity = \"service\"\n";
 
-/// The README's code blocks in `language`, indented or not.
+/// The code blocks of README and pages in `language`, indented or not.
 fn blocks(language: &str) -> Vec<String> {
-    let mut lines = README.lines().map(str::trim_start);
+    let texts = [README, ACTIVE_DIRECTORY].into_iter();
+    let mut lines = texts.flat_map(str::lines).map(str::trim_start);
     let mut blocks = Vec::new();
     while let Some(line) = lines.next() {
         if let Some(found) = line.strip_prefix("```") {
@@ -56,7 +58,11 @@ fn completed(fragment: &str) -> String {
 }
 
 fn keytab() -> Vec<u8> {
-    let names = ["HTTP/proxy.example.com", "spnegate/proxy.example.com"];
+    let names = [
+        "HTTP/proxy.example.com",
+        "spnegate/proxy.example.com",
+        "svc-spnegate",
+    ];
     let entries = names.map(|name| Entry {
         principal: format!("{name}@EXAMPLE.COM").parse::<Principal>().unwrap(),
         name_type: 1,
@@ -72,7 +78,7 @@ fn keytab() -> Vec<u8> {
 }
 
 /// Parses as on a machine where the keytab and the secret lie in `folder`.
-fn must_parse(text: &str, folder: &str) {
+fn must_parse(text: &str, folder: &str) -> Config {
     let directory = tempfile::tempdir().unwrap();
     let here = directory.path();
     for name in ["merged.keytab", "gateway.keytab"] {
@@ -83,17 +89,39 @@ fn must_parse(text: &str, folder: &str) {
     fs::write(here.join("tls.crt"), certified.cert.pem()).unwrap();
     fs::write(here.join("tls.key"), certified.signing_key.serialize_pem()).unwrap();
     let text = text.replace(folder, here.to_str().unwrap());
-    if let Err(problems) = parse(&text, &here.join("spnegate.toml")) {
-        panic!("{problems}\n{text}");
+    match parse(&text, &here.join("spnegate.toml")) {
+        Ok((config, _warnings)) => config,
+        Err(problems) => panic!("{problems}\n{text}"),
     }
 }
 
 #[test]
-fn every_configuration_of_the_readme_is_taken() {
+fn every_configuration_of_readme_and_pages_is_taken() {
     let blocks = blocks("toml");
     assert!(blocks.len() >= 5, "found {}", blocks.len());
     for block in blocks {
         must_parse(&completed(&block), "/etc/spnegate");
+    }
+}
+
+#[test]
+fn no_rules_that_are_shown_make_one_user_of_two() {
+    let example = include_str!("../conf/oozie.toml");
+    let mut shown = blocks("toml");
+    shown.push(example.to_owned());
+    shown.retain(|text| text.contains("CORP"));
+    assert!(shown.len() >= 4, "{shown:?}");
+    for text in shown {
+        let config = must_parse(&completed(&text), "/etc/spnegate");
+        let user = |name: &str| {
+            let principal = name.parse().unwrap();
+            config.kerberos.auth_to_local.map(&principal).ok()
+        };
+        let corp = user("alice@CORP.EXAMPLE.COM");
+        assert!(
+            corp.is_some() && corp != user("alice@EXAMPLE.COM"),
+            "{text}"
+        );
     }
 }
 

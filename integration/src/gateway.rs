@@ -22,6 +22,7 @@ use crate::names;
 use crate::process::{Process, run};
 use crate::sys::Signal;
 use crate::wait;
+use crate::world::World;
 
 /// The principal that clients log in to.
 pub const SERVICE: &str = "HTTP/proxy.example.com";
@@ -148,6 +149,24 @@ impl Gateway {
             services: Vec::new(),
             clock: None,
         }
+    }
+
+    /// Starts the program with a configuration file as it stands, and waits for nothing.
+    pub fn serve(world: &World, config: PathBuf, keytab: PathBuf, log: PathBuf) -> Result<Gateway> {
+        let mut serve = world.command(program()?);
+        serve.args(["serve", "--config"]).arg(&config);
+        Ok(Gateway {
+            process: Mutex::new(Process::start(serve, &log)?),
+            config,
+            keytab,
+            log,
+            clock: None,
+        })
+    }
+
+    /// The program, for its other commands.
+    pub fn tool(world: &World) -> Result<Command> {
+        Ok(world.command(program()?))
     }
 
     // === addresses and files ===
@@ -291,7 +310,8 @@ impl Gateway {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait_ready(&self) -> Result<()> {
+    /// Waits until every console has a backend that serves.
+    pub fn wait_ready(&self) -> Result<()> {
         let ready = wait::until("every console has a backend that serves", READY, || {
             if let Some(status) = self.process().ended()? {
                 bail!("the gateway has ended ({status})");

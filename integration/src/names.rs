@@ -39,6 +39,8 @@ const HOSTS: &[(&str, u8)] = &[
     ("proxy2", 16),
     ("zk", 17),
     ("trino", 18),
+    // Samba's domain controller, in a world of its own.
+    ("dc1", 20),
     ("jn", 21),
     // For a program that plays a console, a client or a load generator.
     ("backend", 30),

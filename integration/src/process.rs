@@ -44,6 +44,7 @@ impl Process {
         })
     }
 
+    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

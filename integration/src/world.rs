@@ -45,6 +45,16 @@ impl World {
         self
     }
 
+    /// The same with another `krb5.conf`.
+    pub(crate) fn with_krb5_conf(mut self, path: &Path) -> World {
+        for (name, value) in &mut self.variables {
+            if *name == "KRB5_CONFIG" {
+                *value = path.display().to_string();
+            }
+        }
+        self
+    }
+
     /// A command that resolves the lab's names and speaks to its KDC.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);

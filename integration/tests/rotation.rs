@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use lab::{Client, Console, Gateway, Lab, Load, SERVICE, Server, Turn, World, wait};
 
-/// Both tests take the one place for a lab in turn, and share what the first has started.
+/// The tests take the one place for a lab in turn, and share what the first has started.
 static LAB: Mutex<Option<Lab>> = Mutex::new(None);
 
 fn with_lab(test: impl FnOnce(&Lab)) {
@@ -140,6 +140,45 @@ fn break_and_mend(gateway: &Gateway, meanwhile: impl Fn()) {
     fs::write(gateway.keytab(), whole).unwrap();
     noticed(true);
     meanwhile();
+}
+
+/// As Ambari and Cloudera Manager do it: the server's keytab is made anew and the server restarted,
+/// while the gateway holds a ticket for the old key.
+#[test]
+fn a_namenodes_new_key_is_noticed_by_no_user() {
+    const SPN: &str = "HTTP/nn1.example.com";
+    with_lab(|lab| {
+        let gateway = Gateway::builder(lab)
+            .console(Console::NameNode)
+            .start()
+            .unwrap();
+        let tickets = lab.realm().kinit("alice").unwrap();
+        assert!(matches!(login(&lab.world(), &tickets), Turn::Done));
+        lab.realm().change_key(SPN).unwrap();
+        lab.realm().replace_keytab(SPN).unwrap();
+        // the server forgets its cookies with its secret
+        fs::write(
+            lab.folder().join("http-secret"),
+            "another secret of the lab",
+        )
+        .unwrap();
+        lab.kill9(Server::Nn1).unwrap();
+        lab.start(Server::Nn1).unwrap();
+        let url = Server::Nn1.url().unwrap();
+        let begun = Instant::now();
+        gateway.wait_backend("namenode", &url, "active").unwrap();
+        println!(
+            "new key of the NameNode: active at the gateway {:.1} s after the restart",
+            begun.elapsed().as_secs_f64()
+        );
+        assert!(matches!(login(&lab.world(), &tickets), Turn::Done));
+        let log = gateway.log_lines().unwrap().join("\n");
+        assert!(log.contains("its key may have changed"), "{log}");
+        assert!(
+            !log.contains("cannot log in to the backend: the backend refused"),
+            "{log}"
+        );
+    });
 }
 
 #[test]
