@@ -109,7 +109,9 @@ pub(super) fn beside(headers: &HeaderMap) -> Beside {
             | Peek::NoTicket
             | Peek::Unreadable => Beside::FirstLeg,
         },
-        Err(_) => Beside::FirstLeg,
+        Err(Refusal::Ntlm | Refusal::BadAuthorization) => Beside::FirstLeg,
+        // too large, or twice: no client begins a login so
+        Err(_) => Beside::Whole,
     }
 }
 

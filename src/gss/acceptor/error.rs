@@ -272,7 +272,6 @@ impl AcceptError {
             Self::WrongKey { .. }
             | Self::NoKey { .. }
             | Self::NoEnctype { .. }
-            | Self::OtherService { .. }
             | Self::TicketOutOfDate { .. } => Some(Cure::Look),
             Self::Busy
             | Self::Flood
@@ -285,6 +284,8 @@ impl AcceptError {
             | Self::ApRep
             | Self::NoTicket
             | Self::Interrupted
+            // accepted once: the replay cache would know it
+            | Self::OtherService { .. }
             | Self::Unnamed
             | Self::Malformed { .. }
             | Self::Replay
