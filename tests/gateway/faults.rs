@@ -190,5 +190,5 @@ fn a_backend_that_stalls_in_a_small_answer_is_given_up() {
         .stream
         .set_read_timeout(Some(Duration::from_secs(10)))
         .unwrap();
-    client.answer().is(Refusal::BackendTimeout);
+    client.answer().is(Refusal::BackendStalled);
 }
