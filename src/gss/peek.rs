@@ -140,9 +140,11 @@ fn kerberos(body: Der<'_>) -> Option<Peek> {
     }
 }
 
-/// A Kerberos message without a frame.
+/// A Kerberos message without a frame: `[APPLICATION n]` of a sequence.
 fn bare(token: &[u8]) -> Option<Peek> {
-    match token.first()? {
+    let (tag, mut message) = Der(token).next()?;
+    message.expect(0x30)?;
+    match tag {
         0x6e => ap_req(token).map(Peek::Ticket),
         0x6f => Some(Peek::ApRep),
         0x7e => Some(Peek::KrbError(error_code(token))),
@@ -307,6 +309,7 @@ mod tests {
         assert_eq!(peek(b"NTLMSSP\0\x01"), Peek::Ntlm);
         assert_eq!(peek(b"\xa1\x00"), Peek::Answer(None));
         assert_eq!(peek(b""), Peek::Unreadable);
+        assert_eq!(peek(b"junk"), Peek::Unreadable);
     }
 
     #[test]
@@ -351,7 +354,8 @@ mod tests {
         }
         assert_eq!(peek(&framed(4, b"")), Peek::NoTicket);
         for tag in [0x6a, 0x6b, 0x6c, 0x6d, 0x76] {
-            assert_eq!(peek(&[tag, 0]), Peek::NoTicket);
+            assert_eq!(peek(&[tag, 2, 0x30, 0]), Peek::NoTicket);
+            assert_eq!(peek(&[tag, 0]), Peek::Unreadable);
         }
         assert_eq!(peek(&framed(3, b"junk")), Peek::KrbError(None));
     }
