@@ -178,7 +178,12 @@ async fn junk_is_refused_with_a_reason() {
         .await
         .unwrap_err();
     assert_eq!(answer, AcceptError::Interrupted);
-    for junk in [&b"\x60"[..], b"junk", &[0x60; 400], &good[..good.len() / 2]] {
+    for junk in [
+        &b"\x60"[..],
+        b"rubbish",
+        &[0x60; 400],
+        &good[..good.len() / 2],
+    ] {
         let error = login(&world.acceptor, junk).await.unwrap_err();
         assert!(
             matches!(error, AcceptError::Malformed { .. }),
