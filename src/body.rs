@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::upstream::{addressed::AddressedBody, body::UpstreamBody, http1::Fault};
+use crate::upstream::{addressed::AddressedBody, body::UpstreamBody, http1::Fault, page::PageBody};
 
 /// An answer's body.
 #[derive(Debug, Default)]
@@ -24,6 +24,8 @@ pub enum Body {
     Upstream(UpstreamBody),
     /// A backend's, whose addresses are led to the gateway.
     Addressed(Box<AddressedBody>),
+    /// A page, whose links are led to the gateway.
+    Page(Box<PageBody>),
 }
 
 impl From<Bytes> for Body {
@@ -53,6 +55,7 @@ impl HttpBody for Body {
             }
             Self::Upstream(body) => Pin::new(body).poll_frame(cx),
             Self::Addressed(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Page(body) => Pin::new(&mut **body).poll_frame(cx),
         }
     }
 
@@ -62,6 +65,7 @@ impl HttpBody for Body {
             Self::Full(_) => false,
             Self::Upstream(body) => body.is_end_stream(),
             Self::Addressed(body) => body.is_end_stream(),
+            Self::Page(body) => body.is_end_stream(),
         }
     }
 
@@ -71,6 +75,7 @@ impl HttpBody for Body {
             Self::Full(page) => SizeHint::with_exact(page.len() as u64),
             Self::Upstream(body) => body.size_hint(),
             Self::Addressed(body) => body.size_hint(),
+            Self::Page(body) => body.size_hint(),
         }
     }
 }

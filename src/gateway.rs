@@ -59,6 +59,7 @@ pub mod kdc_proxy;
 pub mod link;
 pub mod node;
 pub mod own;
+pub mod pages;
 pub mod path;
 pub mod rates;
 pub mod record;

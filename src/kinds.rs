@@ -360,6 +360,11 @@ pub trait Kind: Debug + Send + Sync + 'static {
         false
     }
 
+    /// Whether its pages name servers of the cluster, its own too, by full addresses.
+    fn pages_name_servers(&self) -> bool {
+        false
+    }
+
     /// Whether it serves `WebHDFS` below `/webhdfs/`, whose second steps are signed links and whose
     /// file names may hold a backslash.
     fn serves_webhdfs(&self) -> bool {

@@ -9,5 +9,6 @@ pub mod link;
 pub mod location;
 pub mod node;
 pub mod own_link;
+pub mod pages;
 pub mod set_cookie;
 pub mod url;

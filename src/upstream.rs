@@ -14,6 +14,7 @@ pub mod http1;
 pub mod login;
 pub mod looks;
 pub mod next;
+pub mod page;
 pub mod pool;
 pub mod probe;
 pub mod upload;

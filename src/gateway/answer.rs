@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use tokio::time::timeout;
 
-use super::{addresses, console::Console, host, impersonation};
+use super::{addresses, console::Console, host, impersonation, pages};
 use crate::{
     auth::session::Session,
     body::Body,
@@ -167,15 +167,8 @@ pub fn for_client(
         location::apply(&mut parts.headers, &links).map_err(withheld)?;
         if let Some(before) = location
             && let Some(authority) = location::leaves_for(&before, &parts.headers, &links)
-            && console.leaving.is_new(authority)
         {
-            tracing::warn!(
-                console = %console.name,
-                backend = %backend.key.authority,
-                target = authority,
-                "a redirect leads out of the gateway, to another port of a server that it knows: \
-                 make that address a backend of a console"
-            );
+            console.report_leaving(&backend.key.authority, authority);
         }
         if let Some(whole) = link {
             let rewritten = json::rewrite_location(&whole, &links)
@@ -205,6 +198,7 @@ pub fn for_client(
             other => other,
         };
     }
+    body = pages::led(body, &mut parts, out, client, console);
     // An application's own refusal of the user, whose challenge is gone: a 401 without one breaks RFC
     // 9110 section 15.5.2, and one with the gateway's would make browsers log in for ever.
     if parts.status == StatusCode::UNAUTHORIZED {

@@ -88,6 +88,20 @@ impl Leaving {
 }
 
 impl Console {
+    /// Reports a redirect of a backend that leads out of the gateway, to another port of a server
+    /// that it knows.
+    pub fn report_leaving(&self, backend: &str, authority: &str) {
+        if self.leaving.is_new(authority) {
+            tracing::warn!(
+                console = %self.name,
+                backend,
+                target = authority,
+                "a redirect leads out of the gateway, to another port of a server that it knows: \
+                 make that address a backend of a console"
+            );
+        }
+    }
+
     /// Rewrites the cookies of an answer for a client. Of an answer to a token of the gateway's only
     /// listed ones pass: any other may be the session that the token began, and whoever holds that is
     /// the gateway to the server.

@@ -48,6 +48,10 @@ impl Kind for JobHistory {
         hadoop::names_addresses(asked)
     }
 
+    fn pages_name_servers(&self) -> bool {
+        true
+    }
+
     fn probe(&self) -> &'static str {
         INFO
     }

@@ -79,6 +79,10 @@ impl Kind for ResourceManager {
         }
     }
 
+    fn pages_name_servers(&self) -> bool {
+        true
+    }
+
     fn needs_body(&self, head: &Head<'_>) -> bool {
         match head.status {
             StatusCode::TEMPORARY_REDIRECT => true,

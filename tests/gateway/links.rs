@@ -202,3 +202,42 @@ fn a_console_on_another_port_is_reached_there() {
     let wanted = format!("http://{proxy}:{}/jobhistory", address.port());
     assert_eq!(to, Some(wanted));
 }
+
+/// As a ResourceManager writes its list of applications: full addresses, in a script.
+#[test]
+fn links_in_the_pages_of_a_resourcemanager_lead_to_consoles() {
+    let (rm, jhs) = (backend(), second());
+    let page = |rm: &str, jhs: &str| {
+        format!(
+            "<script>var a=[[\"<a href='{rm}/proxy/application_1/'>History</a>\"]];</script>\
+             <a href=\"{jhs}/jobhistory\">jobs</a> <a href='//nm1.example.com:8042'>nm1</a> {rm}/x"
+        )
+    };
+    let (own, other) = (rm.url(), jhs.url());
+    let sent = page(&own, &other);
+    let rm = rm.answers(move |seen| {
+        let kind = match seen.path() {
+            "/cluster/apps" => "text/html;charset=utf-8",
+            _ => "text/plain",
+        };
+        reply(200).with("Content-Type", kind).body(sent.clone())
+    });
+    let gateway = gateway()
+        .console("resourcemanager")
+        .with("path = \"/cluster\"")
+        .with("balance = \"first\"")
+        .backend(&rm)
+        .console("generic")
+        .backend(&jhs)
+        .run();
+    let text = |path: &str| {
+        let answer = gateway.ask(&format!("GET {path}")).by("alice").answer();
+        assert_eq!(answer.status, 200, "{}", answer.all_text());
+        answer.text()
+    };
+    let proxy = &gateway.world.proxy;
+    let origin = format!("http://{proxy}:{}", gateway.address().port());
+    let wanted = page("", &origin).replace(" /x", &format!(" {own}/x"));
+    assert_eq!(text("/cluster/apps"), wanted);
+    assert_eq!(text("/cluster/plain"), page(&own, &other));
+}

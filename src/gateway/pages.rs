@@ -1,0 +1,80 @@
+//! Where the links in a page lead.
+//!
+//! In a request's way: on pages of kinds whose servers name each other by full addresses
+//! ([`crate::kinds::Kind::pages_name_servers`]). A link to one of the console's own servers becomes
+//! one within the console, a link to a server of another console leads to that console, others stay.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, response::Parts};
+
+use super::{
+    answer::{self, Client},
+    console::Console,
+};
+use crate::{
+    body::Body,
+    rewrite::{
+        consoles::Here,
+        location::{self, Links},
+        pages::Lead,
+    },
+    upstream::{attempt::Outgoing, page::PageBody},
+};
+
+/// The body of an answer; of a page whose links are to be led, with that done.
+pub fn led(
+    body: Body,
+    parts: &mut Parts,
+    out: &Outgoing,
+    client: &Client<'_>,
+    console: &Arc<Console>,
+) -> Body {
+    match body {
+        Body::Upstream(page) if is_page(console, out, parts.status, &parts.headers) => {
+            parts.headers.remove(header::CONTENT_LENGTH);
+            let lead = lead(console, client, out);
+            Body::Page(Box::new(PageBody::new(page, lead)))
+        }
+        other => other,
+    }
+}
+
+/// Whether an answer is a page whose links are to be led: a compressed one, which Hadoop does not
+/// make, is left alone.
+fn is_page(console: &Console, out: &Outgoing, status: StatusCode, headers: &HeaderMap) -> bool {
+    const HTML: &[u8] = b"text/html";
+    let html = |value: &HeaderValue| {
+        let start = value.as_bytes().get(..HTML.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(HTML))
+    };
+    console.kind.pages_name_servers()
+        && status == StatusCode::OK
+        && out.method != Method::HEAD
+        && !headers.contains_key(header::CONTENT_ENCODING)
+        && headers.get(header::CONTENT_TYPE).is_some_and(html)
+}
+
+/// Leads the links of one page.
+fn lead(console: &Arc<Console>, client: &Client<'_>, out: &Outgoing) -> Lead {
+    let console = Arc::clone(console);
+    let origin = client.origin(&out.headers, &console.hosts);
+    let authority = answer::authority(&out.headers);
+    let host: Box<str> = answer::host_name(authority, &console.hosts).into();
+    let tls = client.tls;
+    Box::new(move |address| {
+        let here = Here {
+            origin: &origin,
+            host: &host,
+            tls,
+            listen: &console.listen,
+        };
+        let links = Links {
+            backends: &console.backends,
+            parameters: console.kind.identity_parameters(),
+            consoles: Some((&console.consoles, here)),
+            ..Links::default()
+        };
+        location::rewrite(address, &links).ok().flatten()
+    })
+}

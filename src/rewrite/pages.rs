@@ -1,0 +1,228 @@
+//! The links in a page: YARN's servers write each other's full addresses into their HTML, and into the
+//! scripts in it (`"<a href='http://rm1…/proxy/…'>History</a>"`).
+//!
+//! In a request's way: on the body of such a page as it streams. Every address that stands between
+//! quotes as a whole (`http://…`, `https://…`, `//…`) is shown to the caller, and replaced where the
+//! caller says so. There is no look at the HTML around it: an address of a server that the gateway
+//! publishes means that server wherever it stands. Everything else passes as it came, uncopied.
+
+use std::{collections::VecDeque, fmt};
+
+use bytes::{Bytes, BytesMut};
+
+/// The longest address that is looked at; what is longer passes.
+const LONGEST: usize = 2048;
+/// How addresses begin.
+const STARTS: [&[u8]; 3] = [b"http://", b"https://", b"//"];
+
+/// What becomes of an address: what is to stand in its place; `None`: it stays.
+pub type Lead = Box<dyn Fn(&str) -> Option<String> + Send>;
+
+/// Rewrites one page, piece by piece.
+pub struct Pages {
+    lead: Lead,
+    /// What stands behind the last quote, while it may be an address.
+    held: Option<BytesMut>,
+    out: VecDeque<Bytes>,
+}
+
+impl Pages {
+    /// Addresses will be led by `lead`.
+    pub fn new(lead: Lead) -> Self {
+        Self {
+            lead,
+            held: None,
+            out: VecDeque::new(),
+        }
+    }
+
+    /// Takes the next piece of the body.
+    pub fn feed(&mut self, piece: &Bytes) {
+        let mut at = 0;
+        while at < piece.len() {
+            if let Some(mut held) = self.held.take() {
+                at = self.go_on(&mut held, piece, at);
+                continue;
+            }
+            let quote = memchr::memchr2(b'"', b'\'', &piece[at..]);
+            let end = quote.map_or(piece.len(), |step| at + step + 1);
+            self.out.push_back(piece.slice(at..end));
+            at = end;
+            if quote.is_some() {
+                self.held = Some(BytesMut::new());
+            }
+        }
+    }
+
+    /// What is ready to be sent.
+    pub fn pop(&mut self) -> Option<Bytes> {
+        self.out.pop_front()
+    }
+
+    /// Whether nothing is ready.
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// The body has ended: what is held back is no address between quotes and goes as it came.
+    pub fn finish(&mut self) {
+        if let Some(held) = self.held.take() {
+            self.release(held);
+        }
+    }
+
+    /// Reads on behind a quote; where the reading ended. `held` is what earlier pieces brought.
+    fn go_on(&mut self, held: &mut BytesMut, piece: &Bytes, from: usize) -> usize {
+        let mut at = from;
+        while at < piece.len() {
+            let byte = piece[at];
+            let ends = matches!(byte, b'"' | b'\'');
+            let known = held.len() + (at - from);
+            if ends || !may_go_on(held, &piece[from..at], byte) || known == LONGEST {
+                held.extend_from_slice(&piece[from..at]);
+                let text = std::mem::take(held);
+                let led = ends.then(|| self.lead(&text)).flatten();
+                match led {
+                    Some(led) => self.out.push_back(led),
+                    None => self.release(text),
+                }
+                return at;
+            }
+            at += 1;
+        }
+        held.extend_from_slice(&piece[from..]);
+        self.held = Some(std::mem::take(held));
+        at
+    }
+
+    fn lead(&self, text: &[u8]) -> Option<Bytes> {
+        let address = std::str::from_utf8(text).ok()?;
+        let led = (self.lead)(address)?;
+        // it stands between quotes of either kind
+        let plain = led
+            .bytes()
+            .all(|b| !matches!(b, b'"' | b'\'' | b'<' | b'>'));
+        plain.then(|| Bytes::from(led))
+    }
+
+    fn release(&mut self, held: BytesMut) {
+        if !held.is_empty() {
+            self.out.push_back(held.freeze());
+        }
+    }
+}
+
+/// Whether `byte` behind these can be of an address.
+fn may_go_on(held: &[u8], more: &[u8], byte: u8) -> bool {
+    let known = held.len() + more.len();
+    let nth = |at: usize| held.get(at).or_else(|| more.get(at - held.len()));
+    let begins = STARTS.iter().any(|start| {
+        let same = |at: usize| nth(at).is_some_and(|b| b.eq_ignore_ascii_case(&start[at]));
+        (0..start.len().min(known)).all(same)
+            && start
+                .get(known)
+                .is_none_or(|b| byte.eq_ignore_ascii_case(b))
+    });
+    begins && !matches!(byte, 0..=b' ' | b'<' | b'>' | b'\\' | b'`')
+}
+
+impl fmt::Debug for Pages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pages").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What becomes of a page that comes in pieces of this size.
+    fn rewritten(page: &str, size: usize) -> String {
+        let mut pages = Pages::new(Box::new(|address| {
+            let rest = address.split_once("//rm1:8088")?.1;
+            Some(format!("https://gw{rest}"))
+        }));
+        let mut out = Vec::new();
+        let mut pop = |pages: &mut Pages| {
+            while let Some(piece) = pages.pop() {
+                out.extend_from_slice(&piece);
+            }
+        };
+        for piece in page.as_bytes().chunks(size.max(1)) {
+            pages.feed(&Bytes::copy_from_slice(piece));
+            pop(&mut pages);
+        }
+        pages.finish();
+        pop(&mut pages);
+        assert!(pages.is_empty());
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn addresses_between_quotes_are_led_wherever_they_stand() {
+        for (page, wanted) in [
+            (
+                r#"<a href="http://rm1:8088/proxy/application_1/">History</a>"#,
+                r#"<a href="https://gw/proxy/application_1/">History</a>"#,
+            ),
+            (
+                r#"["<a href='http://rm1:8088/x'>History</a>","0"]"#,
+                r#"["<a href='https://gw/x'>History</a>","0"]"#,
+            ),
+            ("<a href='//rm1:8088'>", "<a href='https://gw'>"),
+            ("'HTTP://rm1:8088/a&amp;b'", "'https://gw/a&amp;b'"),
+            ("''http://rm1:8088/'", "''https://gw/'"),
+        ] {
+            for size in 1..=page.len() {
+                assert_eq!(rewritten(page, size), wanted, "{size}");
+            }
+        }
+    }
+
+    #[test]
+    fn everything_else_stays_as_it_is() {
+        for page in [
+            "http://rm1:8088/ and <p>http://rm1:8088</p>",
+            "<a href='http://nm1:8042/'>",
+            "'see http://rm1:8088/'",
+            "'http://rm1:8088/ and more'",
+            "'http:/rm1:8088/'",
+            "'http://rm1:8088/",
+            "'",
+            "var a = '// rm1:8088'; // it's",
+            r"'http:\/\/rm1:8088\/'",
+        ] {
+            for size in 1..=page.len() {
+                assert_eq!(rewritten(page, size), page, "{size}");
+            }
+        }
+        let long = format!("'http://rm1:8088/{}'", "x".repeat(LONGEST));
+        assert_eq!(rewritten(&long, 100), long);
+    }
+
+    #[test]
+    fn what_would_end_the_quotes_is_not_written() {
+        let mut pages = Pages::new(Box::new(|_| Some("//gw/'><script>".to_owned())));
+        pages.feed(&Bytes::from_static(b"'http://rm1:8088/'"));
+        let mut out = Vec::new();
+        while let Some(piece) = pages.pop() {
+            out.extend_from_slice(&piece);
+        }
+        assert_eq!(out, b"'http://rm1:8088/'");
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_make_no_difference(page in "['\"htp:/s rm1:8088<>]{0,60}", size in 1_usize..9) {
+            prop_assert_eq!(rewritten(&page, size), rewritten(&page, page.len()));
+        }
+
+        #[test]
+        fn any_page_passes(page in ".*", size in 1_usize..9) {
+            prop_assume!(!page.contains("//rm1"));
+            prop_assert_eq!(rewritten(&page, size), page);
+        }
+    }
+}
