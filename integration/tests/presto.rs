@@ -178,6 +178,52 @@ fn a_user_is_who_the_ticket_says_and_without_one_nobody() {
     assert_eq!(refused.status, 401, "{refused:?}");
 }
 
+/// What the coordinator's pages ask for is served, and what its workers ask for is not: with the
+/// gateway's login, or without any, a task runs as whichever user its body names.
+#[test]
+fn pages_are_served_and_the_internal_interface_is_not() {
+    let stage = stage();
+    let Stage { lab, .. } = stage.as_ref().unwrap();
+    let statement = query(lab, "alice", COUNT);
+    let id = &statement.id;
+    let status = |arguments: &[&str], path: &str| {
+        let mut curl = curl(lab, "alice").unwrap();
+        curl.args(["-o", "/dev/null", "-w", "%{http_code}"]);
+        curl.args(arguments).arg(format!("{CONSOLE}{path}"));
+        run(curl).unwrap()
+    };
+    for path in [
+        "/ui/",
+        "/v1/info",
+        "/v1/cluster",
+        "/v1/query",
+        &format!("/v1/query/{id}"),
+        "/v1/queryState?includeAllQueries=true&includeAllQueryProgressStats=true",
+    ] {
+        assert_eq!(status(&[], path), "200", "{path}");
+    }
+    let task = format!("/v1/task/{id}.0.0.1.0");
+    for (arguments, path) in [
+        (
+            ["-d", "{\"session\":{\"user\":\"bob\"}}"].as_slice(),
+            &*task,
+        ),
+        (&[], "/v1/task"),
+        (&["-X", "PUT", "-d", "{}"], "/v1/announcement/presto"),
+        (&[], "/v1/service"),
+        (&["-d", "{}"], "/v1/memory"),
+        (&[], "/v1/thread"),
+        (&["-X", "PUT", "-d", "\"SHUTTING_DOWN\""], "/v1/info/state"),
+    ] {
+        assert_eq!(status(arguments, path), "403", "{path}");
+    }
+    // what the coordinator calls the query leads to the gateway
+    let mut about = curl(lab, "alice").unwrap();
+    about.arg(format!("{CONSOLE}/v1/query/{id}"));
+    let about: serde_json::Value = serde_json::from_str(&run(about).unwrap()).unwrap();
+    assert_eq!(about["self"], format!("{CONSOLE}/v1/query/{id}"));
+}
+
 #[test]
 fn clients_without_kerberos_use_a_console_where_nobody_logs_in() {
     let stage = stage();

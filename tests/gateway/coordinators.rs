@@ -399,6 +399,48 @@ fn spooled_results_are_fetched_without_a_login_from_the_coordinator_that_wrote_t
     }
 }
 
+/// `protocol.spooling.retrieval-mode = WORKER_PROXY`
+#[test]
+fn a_worker_that_holds_spooled_results_is_reached_by_a_link_without_a_login() {
+    let worker = second()
+        .logins(Logins::Open)
+        .answers(|_| reply(200).body("rows"));
+    let elsewhere = format!("{}/v1/spooled/download/a", worker.url());
+    let coordinator = backend();
+    let address = coordinator.address();
+    let coordinator = coordinator.logins(Logins::EveryRequest).answers(move |seen| {
+        if seen.path().starts_with("/v1/spooled/") {
+            return reply(303).with("Location", &elsewhere);
+        }
+        let json = reply(200).with("Content-Type", "application/json");
+        json.body(format!(
+            r#"{{"id":"{QUERY}aaaaa","data":{{"segments":[{{"uri":"http://{address}/v1/spooled/download/a"}}]}}}}"#
+        ))
+    });
+    let gateway = gateway()
+        .console("trino")
+        .identity("doas")
+        .backend(&coordinator)
+        .with(&format!(
+            "nodes = {{ hosts = [\"{}\"], ports = [{}] }}",
+            worker.address().ip(),
+            worker.address().port()
+        ))
+        .run();
+    let here = answer_host(&gateway);
+    let statement = format!("GET /v1/statement/executing/{QUERY}aaaaa/x/1");
+    let statement = gateway.ask(&statement).by("alice").answer();
+    let statement: serde_json::Value = serde_json::from_slice(&statement.body).unwrap();
+    let path = |link: &str| link.strip_prefix(&here).expect(link).to_owned();
+    let segment = path(statement["data"]["segments"][0]["uri"].as_str().unwrap());
+    let sent = gateway.ask(&format!("GET {segment}")).answer();
+    assert_eq!(sent.status, 303, "{}", sent.all_text());
+    let link = path(sent.header("location").unwrap());
+    gateway.ask(&format!("GET {link}")).answer().is_ok("rows");
+    assert_eq!(worker.only().target, "/v1/spooled/download/a");
+    assert_eq!(worker.only().header("authorization"), None);
+}
+
 /// `self` is the address by which a coordinator's workers know it.
 #[test]
 fn what_a_coordinator_calls_itself_leads_to_the_gateway() {
