@@ -86,22 +86,22 @@ pub enum Rights {
     Gateway,
 }
 
-/// One body on its way, as far as it has come.
+/// Reader of one body.
 #[derive(Debug)]
 pub struct Call {
     user: Arc<str>,
     rights: Rights,
-    /// What has come and not been passed on.
+    /// Bytes that have come and have not been passed on.
     held: BytesMut,
-    /// So much of that has been read.
+    /// How much of `held` has been read.
     at: usize,
-    /// So many bytes to come are of no interest.
+    /// How many of the bytes that come next need not be read.
     skip: u64,
     begun: bool,
     encoding: Encoding,
     method: Method,
     levels: Vec<Level>,
-    /// Where `username` stands in an `OpenSession`, with its length.
+    /// Range of `username` in an `OpenSession`, its length included.
     username: Option<Range<usize>>,
     /// Where the request of an `OpenSession` ends.
     end_of_request: Option<usize>,
@@ -120,9 +120,9 @@ enum Method {
 enum Level {
     /// The last field's number, and which of the first 64 have been seen.
     Struct { last: i16, seen: u64 },
-    /// So many strings to come.
+    /// This many strings are still to come.
     Strings(u32),
-    /// So many keys with values to come.
+    /// This many keys with values are still to come.
     Pairs(u32),
 }
 
@@ -152,7 +152,7 @@ impl Method {
         })
     }
 
-    /// Whether no byte may go out before all have come.
+    /// Whether the whole call has to be there before a byte is passed on.
     fn is_held(self) -> bool {
         match self {
             Self::OpenSession | Self::GetDelegationToken => true,

@@ -279,3 +279,41 @@ fn an_upload_that_stalls_is_given_up_and_its_connection_lives_on() {
         assert_eq!(response.status(), 200);
     });
 }
+
+/// A stream's form may say nothing of its length, and end with an empty frame.
+#[test]
+fn a_form_on_a_stream_is_judged_as_it_comes() {
+    let backend = backend().answers(|seen| reply(200).body(seen.body.len().to_string()));
+    let secure = secure(|s| s, &backend);
+    let cookie = world().cookie_for("alice", Scheme::Tls);
+    let piece = "name=value&".repeat(1_000);
+    let form = |pieces: usize, end: &'static str| {
+        let pieces = std::iter::repeat_n(Bytes::from(piece.clone()), pieces);
+        let pieces = pieces.chain([Bytes::from_static(end.as_bytes()), Bytes::new()]);
+        let frames = pieces.map(|piece| Ok(Frame::data(piece)));
+        StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync()
+    };
+    block_on(async {
+        let mut sender = secure.connect().await;
+        for (pieces, end, expected) in [
+            (1, "a=1", Ok(11_003)),
+            (100, "a=1", Ok(1_100_003)),
+            (1, "doAs=bob", Err(Refusal::BadForm)),
+            (100, "doAs=bob", Err(Refusal::BadForm)),
+        ] {
+            let request = secure.get("/x").method("POST").header("cookie", &cookie);
+            let request = request.header("content-type", "application/x-www-form-urlencoded");
+            let request = request.body(form(pieces, end)).unwrap();
+            let (status, body) = text(sender.send_request(request).await.unwrap()).await;
+            match expected {
+                Ok(length) => assert_eq!(body, format!("{length}")),
+                Err(refusal) => {
+                    assert_eq!(status, refusal.status(), "{pieces} {body}");
+                    assert!(body.contains(refusal.reason()), "{pieces} {body}");
+                }
+            }
+        }
+    });
+    assert_eq!(backend.seen().len(), 2);
+    assert!(!backend.got("bob"));
+}

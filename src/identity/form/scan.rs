@@ -1,9 +1,8 @@
-//! A form that is too large to be held: judged while it streams.
+//! Judges a form while it streams.
 //!
-//! It refuses what a form that is held whole is refused for. A parameter's name is held until its end has come and
-//! passed on only then; values are passed on as they come. So is the name of a parameter that
-//! cannot be a forbidden one any more: a JSON document that curl sends in its default type is one
-//! long name.
+//! A parameter's name is held until its end has come, and passed on only if it is not a forbidden
+//! one; values are passed on as they come. So are the parts of a name that is so long that it cannot
+//! be a forbidden one any more: a JSON document that curl sends in its default type is one long name.
 
 use bytes::{Bytes, BytesMut};
 
@@ -16,32 +15,33 @@ use super::{
 const PART: usize = 4 * 1024;
 /// What is held of a name at most.
 const MAX_PART: usize = 16 * 1024;
-/// A name is divided only behind so many bytes without an escape or `?`. A byte that is escaped four
-/// times over ([`query`] reads no deeper) has at most 81.
+/// A name is divided only behind this many bytes without an escape or `?`: a byte that is escaped four
+/// times over, which is as deep as [`query`] reads, has at most 81.
 const CALM: usize = 96;
 /// More letters than any forbidden name has.
-const LETTERS: usize = 24;
-/// Stands for the part of a long name that has gone: no letters behind it make a forbidden name.
+pub(super) const LETTERS: usize = 24;
+/// Stands for the part of a long name that has been passed on: with it before them, no letters are a
+/// forbidden name.
 const GONE: [u8; LETTERS] = [b'x'; LETTERS];
 
 /// One form on its way, as far as it has come.
 #[derive(Debug)]
 pub struct Scan {
     forbidden: &'static [&'static str],
-    /// What has come and not been passed on.
+    /// Bytes that have come and have not been passed on.
     held: BytesMut,
-    /// So much of that has been read.
+    /// How much of `held` has been read.
     at: usize,
-    /// Where in it the name begins that is being read; `None` in a value.
+    /// Start of the name that is being read, in `held`; `None` in a value.
     name: Option<usize>,
-    /// Whether that is not the beginning of the name.
+    /// Whether the start of that name has been passed on.
     divided: bool,
-    /// Where in it the last escape or `?` ended, or the name began.
+    /// End of the last escape or `?` in `held`, or the start of the name.
     calm: usize,
 }
 
 impl Scan {
-    /// A form that may have none of these parameters (lower case).
+    /// Reads a form that must not have these parameters (lower case).
     pub fn new(forbidden: &'static [&'static str]) -> Self {
         Self {
             forbidden,
@@ -129,7 +129,7 @@ impl Scan {
     /// Judges a name, or what has not gone of it.
     fn judge(&self, start: usize, end: usize) -> Result<(), FormError> {
         let mut gone = self.divided;
-        // whoever takes the form for the end of an address begins anew at `?`
+        // a parser that takes the form for a URL starts again at `?`
         for part in self.held[start..end].split(|byte| *byte == b'?') {
             let judged = if std::mem::take(&mut gone) {
                 query::name_is_forbidden(&[&GONE, part].concat(), self.forbidden)

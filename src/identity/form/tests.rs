@@ -139,6 +139,15 @@ fn an_ambiguous_form_is_refused() {
     );
 }
 
+#[test]
+fn no_forbidden_name_is_as_long_as_what_divides_a_long_one() {
+    for kind in crate::kinds::ALL {
+        for name in kind.identity_parameters() {
+            assert!(name.len() < scan::LETTERS, "{name}");
+        }
+    }
+}
+
 /// A name of which nothing has gone yet when the forbidden one comes.
 fn long(filling: &str, size: usize, end: &str) -> Vec<u8> {
     let mut body = filling.repeat(size / filling.len() + 1);
