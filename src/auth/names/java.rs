@@ -241,6 +241,9 @@ mod tests {
             "(a|)+",
             "(?:a?){2,}",
             r"(a?)\1*",
+            "(a)?+",
+            "(?:b(a))++",
+            "(?>(a))",
         ] {
             assert!(refused(pattern), "{pattern}");
         }

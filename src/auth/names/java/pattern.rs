@@ -210,7 +210,9 @@ impl Parser {
                 return self.inner(any_case).map(Some);
             }
             if self.lexer.eat("?>") {
-                return Ok(Some(Node::Atomic(Box::new(self.inner(any_case)?))));
+                let node = self.inner(any_case)?;
+                node.without_group("(?>…(…)…)")?;
+                return Ok(Some(Node::Atomic(Box::new(node))));
             }
             for (begin, opening) in LOOKS {
                 if self.lexer.eat(begin) {
@@ -292,6 +294,9 @@ impl Parser {
             ));
         }
         let possessive = self.lexer.eat("+");
+        if possessive {
+            node.without_group("(…)*+")?;
+        }
         let lazy = !possessive && self.lexer.eat("?");
         self.no_quantifier()?;
         let repeat = Node::Repeat {
@@ -309,6 +314,30 @@ impl Parser {
 }
 
 impl Node {
+    /// Refuses groups inside of what gives nothing back: where that is left again without a match,
+    /// Java keeps what the group has captured, and the engine does not.
+    fn without_group(&self, shown: &str) -> Result<(), PatternError> {
+        if self.has_group() {
+            return Err(PatternError::Unsupported(shown.into()));
+        }
+        Ok(())
+    }
+
+    fn has_group(&self) -> bool {
+        match self {
+            Self::Group(_) => true,
+            Self::Set(_)
+            | Self::Start
+            | Self::End
+            | Self::WordBoundary { .. }
+            | Self::Reference(_) => false,
+            Self::Look { node, .. } | Self::Atomic(node) | Self::Repeat { node, .. } => {
+                node.has_group()
+            }
+            Self::Concat(nodes) | Self::Alternatives(nodes) => nodes.iter().any(Self::has_group),
+        }
+    }
+
     fn may_be_empty(&self) -> bool {
         match self {
             Self::Set(_) => false,
