@@ -112,6 +112,10 @@ impl Console {
             tls,
             only: by_token.then_some(&*self.pass_cookies),
         };
+        let listed = |name: &Arc<str>| name.eq_ignore_ascii_case("jsessionid");
+        if by_token && !self.pass_cookies.iter().any(listed) {
+            set_cookie::cut_session_ids(headers);
+        }
         if set_cookie::apply(headers, &jar) && !self.withheld.swap(true, Ordering::Relaxed) {
             tracing::info!(
                 console = %self.name,

@@ -55,6 +55,29 @@ fn is_listed(value: &HeaderValue, only: &[Arc<str>]) -> bool {
     name.is_some_and(|name| only.iter().any(|listed| **listed == *name))
 }
 
+/// Cuts session ids out of the addresses to which an answer leads: a servlet container whose cookie did
+/// not come back writes the session into the path of its redirects (`;jsessionid=…`).
+pub fn cut_session_ids(headers: &mut HeaderMap) {
+    for name in [header::LOCATION, header::CONTENT_LOCATION, header::REFRESH] {
+        let cut = headers.get(&name).and_then(without_session_id);
+        if let Some(value) = cut {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// `None`: there is none in it.
+fn without_session_id(value: &HeaderValue) -> Option<HeaderValue> {
+    const NAME: &[u8] = b";jsessionid=";
+    let bytes = value.as_bytes();
+    let is = |window: &[u8]| window.eq_ignore_ascii_case(NAME);
+    let begin = bytes.windows(NAME.len()).position(is)?;
+    let after = &bytes[begin + NAME.len()..];
+    let length = after.iter().position(|byte| b";/?#\"' ".contains(byte));
+    let rest = &after[length.unwrap_or(after.len())..];
+    HeaderValue::from_bytes(&[&bytes[..begin], rest].concat()).ok()
+}
+
 /// Rewrites one; `None`: it must not reach the client.
 ///
 /// `Secure` is set on TLS and taken off on plain listeners, where browsers would ignore the cookie.
@@ -221,7 +244,37 @@ mod tests {
         assert_eq!(headers.len(), 1);
     }
 
+    #[test]
+    fn a_session_id_in_a_redirect_is_cut_out() {
+        for (value, left) in [
+            ("/a;jsessionid=node0abc.x?b=c;d#e", "/a?b=c;d#e"),
+            ("http://h:1/a/;JSESSIONID=1/b", "http://h:1/a//b"),
+            ("3; url='/a;jsessionid=1'", "3; url='/a'"),
+            ("/a;v=1;jsessionid=", "/a;v=1"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::LOCATION, HeaderValue::from_static(value));
+            cut_session_ids(&mut headers);
+            assert_eq!(headers[header::LOCATION], left);
+        }
+        for value in ["/a;b=jsessionid", "/a?jsessionid=1", ""] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::REFRESH, HeaderValue::from_static(value));
+            cut_session_ids(&mut headers);
+            assert_eq!(headers[header::REFRESH], value);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn any_address_loses_its_session_id(value in prop::collection::vec(32_u8..=255, 0..40), id in "[!-~&&[^;/?#\"' ]]{0,9}") {
+            let line = [b"/x;jsessionid=", id.as_bytes(), b"/", &value].concat();
+            if let Ok(value) = HeaderValue::from_bytes(&line) {
+                let left = without_session_id(&value).unwrap();
+                prop_assert!(left.as_bytes().starts_with(b"/x/"));
+            }
+        }
+
         #[test]
         fn what_goes_out_comes_back_by_its_own_name(name in "[a-zA-Z_]{1,8}", value in "[!-+\\--:<-\\[\\]-~&&[^\"]]{0,8}") {
             let set = HeaderValue::from_str(&format!("{name}={value}; Path=/")).unwrap();

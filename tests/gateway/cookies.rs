@@ -105,6 +105,8 @@ fn a_cookie_that_answers_the_gateways_token_passes_only_where_it_is_listed() {
             .with("Set-Cookie", "gssapi_session=secret; Path=/; HttpOnly")
             .with("Set-Cookie", "JSESSIONID=secret; Path=/")
             .with("Set-Cookie", "lang=en; Path=/")
+            // a container writes the session there until its cookie comes back
+            .with("Content-Location", "/x;jsessionid=secret?a=b")
     });
     let gateway = gateway()
         .console("generic")
@@ -113,6 +115,7 @@ fn a_cookie_that_answers_the_gateways_token_passes_only_where_it_is_listed() {
         .run();
     let answer = gateway.ask("GET /x").by("alice").answer();
     assert_eq!(answer.all("set-cookie"), ["generic.lang=en; Path=/"]);
+    assert_eq!(answer.header("content-location"), Some("/x?a=b"));
     assert!(!answer.head.contains("secret"));
     // nor does a client that got one elsewhere, or earlier, use it through the gateway
     backend.forget();
