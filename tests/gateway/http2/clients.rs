@@ -3,7 +3,11 @@
 use spnegate::gss::Keytab;
 
 use super::{Secure, secure};
-use crate::{backend::backend, proxy::Setup, world::world};
+use crate::{
+    backend::{Backend, Logins, Then, backend, reply},
+    proxy::Setup,
+    world::world,
+};
 
 /// curl with alice's ticket on HTTP/2, and what it says.
 fn curl(secure: &Secure, arguments: &[&str], path: &str) -> String {
@@ -150,4 +154,94 @@ fn a_browser_that_turns_to_http_1_1_after_the_challenge_is_served() {
     assert!(page.contains("alice"), "{page}\n{log}");
     assert!(log.contains("whoami HTTP/2.0\" 401"), "{log}");
     assert!(log.contains("whoami HTTP/1.1\" 200"), "{log}");
+}
+
+/// Of uploads that are answered before their end, in MiB.
+const SIZES: [u64; 3] = [4, 64, 512];
+
+/// Answers a PUT when it has read its head, and reads nothing more.
+fn hasty() -> Backend {
+    backend()
+        .answers_early(|seen| {
+            let answer = reply(307).with("Location", "/next").body("elsewhere");
+            (seen.method == "PUT").then(|| answer.with("Connection", "close").then(Then::Hang))
+        })
+        .answers(|_| reply(200).with("Content-Type", "text/html").body(UPLOADS))
+}
+
+/// Puts blobs of each size, and says what came of each. They are made of one piece: Chromium refuses to
+/// hold 512 MiB now and then, before it has asked for anything.
+const UPLOADS: &str = "<pre>none</pre><script>(async () => {\
+    const said = [], piece = new Blob([new Uint8Array(1 << 20)]);\
+    for (const size of [4, 64, 512]) {\
+        const body = new Blob(Array(size).fill(piece));\
+        const sent = { method: 'PUT', body, redirect: 'manual' };\
+        said.push(await fetch('/upload', sent).then((a) => a.type, (e) => String(e)));\
+    }\
+    document.querySelector('pre').textContent = said.join(' ');\
+})();</script>";
+
+#[test]
+fn curl_gets_an_answer_that_comes_before_the_end_of_its_upload() {
+    let backend = hasty();
+    let secure = secure(|s| s, &backend);
+    for size in SIZES {
+        let body = world().file("body");
+        let file = std::fs::File::create(&body).unwrap();
+        file.set_len(size << 20).unwrap();
+        let said = curl(&secure, &["-T", body.to_str().unwrap()], "/upload");
+        assert!(said.ends_with("elsewhere 2 307"), "{size} MiB: {said}");
+    }
+}
+
+#[test]
+fn a_browser_gets_an_answer_that_comes_before_the_end_of_its_upload() {
+    let backend = hasty().logins(Logins::Open);
+    let log = world().file("log");
+    let access = format!("access = \"{}\"", log.display());
+    let secure = secure(|s| s.identity("none").set("log", &access), &backend);
+    let home = world().file("home");
+    let address = secure.gateway.address();
+    let output = std::process::Command::new("timeout")
+        .args([
+            "120",
+            "chromium",
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+        ])
+        .args([
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-quic",
+        ])
+        .args([
+            "--disable-background-networking",
+            "--disable-component-update",
+        ])
+        .args([
+            "--disable-sync",
+            "--ignore-certificate-errors",
+            "--dump-dom",
+        ])
+        .arg("--virtual-time-budget=100000")
+        .arg(format!(
+            "--host-resolver-rules=MAP {} 127.0.0.1",
+            world().proxy
+        ))
+        .arg(format!("--user-data-dir={}", home.display()))
+        .arg(format!("https://{}:{}/page", world().proxy, address.port()))
+        .env("HOME", &home)
+        .output()
+        .expect("timeout of coreutils, and chromium (Debian package chromium)");
+    let page = String::from_utf8_lossy(&output.stdout);
+    // a redirect that is not followed
+    let expected = SIZES.map(|_| "opaqueredirect").join(" ");
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(
+        page.contains(&format!("<pre>{expected}</pre>")),
+        "{page}\n{log}"
+    );
+    let uploads = log.matches("PUT /upload HTTP/2.0\" 307").count();
+    assert_eq!(uploads, SIZES.len(), "{log}");
 }
