@@ -19,7 +19,9 @@ use crate::maven::Maven;
 use crate::process::run;
 use crate::progress;
 
-pub use sql::{fsspec_python, hive, presto, python, trino, trino_plugins, trino_python};
+pub use sql::{
+    fsspec_python, hive, httpx_python, presto, python, trino, trino_plugins, trino_python,
+};
 
 const HADOOP_VERSION: &str = "3.4.2";
 const HADOOP_POM: &str = include_str!("../pom/hadoop.xml");

@@ -56,14 +56,14 @@ mod world;
 mod yarn;
 
 pub use builder::Builder;
-pub use cache::{folder as cache_folder, fsspec_python};
+pub use cache::{folder as cache_folder, fsspec_python, httpx_python};
 pub use client::{Client, Reply};
 pub use conf::Filter;
 pub use console::Console;
 pub use daemons::hadoop_tool;
 pub use fetch::Fetched;
 pub use gateway::{Gateway, GatewayBuilder, SERVICE};
-pub use java::home_for_trino;
+pub use java::{home as java_home, home_for_trino};
 pub use keystore::PASSWORD as KEYSTORE_PASSWORD;
 pub use lab::{GATEWAY, Lab};
 pub use load::{Load, Tally, Turn};

@@ -44,6 +44,7 @@ const TRINO_CLI: &str = "io.trino:trino-cli:476:jar:executable";
 
 const PYTHON: &[&str] = &["impyla==0.24.0", "kerberos==1.3.1"];
 const TRINO_PYTHON: &[&str] = &["trino==0.340.0", "requests-gssapi==1.4.0"];
+const HTTPX_PYTHON: &[&str] = &["httpx[http2]==0.28.1"];
 const FSSPEC_PYTHON: &[&str] = &[
     "fsspec==2026.9.0",
     "requests==2.34.2",
@@ -136,6 +137,11 @@ pub fn python() -> Result<PathBuf> {
 /// A Python with Trino's client: its interpreter.
 pub fn trino_python() -> Result<PathBuf> {
     python_with("trino-python", TRINO_PYTHON)
+}
+
+/// A Python with httpx, which speaks HTTP/2: its interpreter.
+pub fn httpx_python() -> Result<PathBuf> {
+    python_with("httpx-python", HTTPX_PYTHON)
 }
 
 /// A Python with fsspec and what it needs for WebHDFS with Kerberos: its interpreter.
