@@ -139,7 +139,7 @@ pub enum Refusal {
     BackendBroken,
     /// The backend did not answer within `timeouts.first_byte`.
     BackendTimeout,
-    /// The backend began its answer and did not go on for `timeouts.body_idle`.
+    /// The backend began its answer, or to take a body, and did not go on for `timeouts.body_idle`.
     BackendStalled,
     /// TLS to the backend fails: an unknown CA, another name, an expired certificate.
     BackendTls,

@@ -106,8 +106,7 @@ pub async fn forward(
             // the time runs from the end of the request: files are large
             Err(_elapsed) => match upload.due(first_byte) {
                 Some(later) if later > tokio::time::Instant::now() => end = later,
-                Some(_) if upload.stalled() => return Err(Refusal::BodyTimeout),
-                Some(_) | None => return Err(Refusal::BackendTimeout),
+                Some(_) | None => return Err(upload.late().unwrap_or(Refusal::BackendTimeout)),
             },
         }
     };

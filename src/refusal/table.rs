@@ -331,7 +331,7 @@ impl Refusal {
             Self::BackendStalled => (
                 S::GATEWAY_TIMEOUT,
                 "backend_stalled",
-                "The service behind the gateway began its answer and did not go on.",
+                "The service behind the gateway stopped in the middle of a transfer.",
             ),
             Self::BackendTls => (
                 S::BAD_GATEWAY,

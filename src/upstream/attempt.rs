@@ -175,8 +175,10 @@ impl Upstream {
             {
                 return Err(refusal);
             }
-            if upload.stalled() && tried.answer.is_none() {
-                return Err(Refusal::BodyTimeout);
+            if tried.answer.is_none()
+                && let Some(refusal) = upload.late()
+            {
+                return Err(refusal);
             }
             let step = next(tried.outcome, upload.state(), &out.method, spent);
             spent.book(tried.outcome, step);

@@ -204,12 +204,16 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
         self
     }
 
-    /// Whether the client has sent too little for too long.
-    pub fn stalled(&self) -> bool {
-        self.0.as_ref().is_some_and(|shared| {
-            let shared = shared.borrow();
-            let late = shared.patience.as_ref();
-            shared.read == Read::Partly && late.is_some_and(Patience::is_clients_and_late)
+    /// Which side has done too little for too long while the body was on its way, as a refusal.
+    pub fn late(&self) -> Option<Refusal> {
+        let shared = self.0.as_ref()?.borrow();
+        let patience = shared.patience.as_ref()?;
+        (shared.read == Read::Partly && patience.is_late()).then(|| {
+            if patience.is_clients() {
+                Refusal::BodyTimeout
+            } else {
+                Refusal::BackendStalled
+            }
         })
     }
 

@@ -1,6 +1,9 @@
 //! Bodies on their way to a backend.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
 
 use spnegate::refusal::Refusal;
 
@@ -181,6 +184,30 @@ pub fn an_upload_that_stalls() {
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(gateway.refusals(Refusal::BodyTimeout) > before);
     assert_eq!(backend.seen().len(), 0);
+}
+
+#[test]
+fn an_upload_that_the_backend_does_not_take_is_the_backends_fault() {
+    let backend = backend().answers_early(|seen| (seen.method == "PUT").then(silence));
+    let gateway = gateway()
+        .console("generic")
+        .backend(&backend)
+        .set("timeouts", "body_idle = \"400ms\"")
+        .run();
+    let mut client = gateway.connect();
+    client.send(
+        gateway
+            .ask("PUT /x")
+            .by("alice")
+            .header("Content-Length", "1000000000")
+            .bytes(),
+    );
+    let mut sending = client.stream.try_clone().unwrap();
+    // more than all buffers between it and the backend; it is stopped by the end of the connection
+    let sender = std::thread::spawn(move || while sending.write_all(&[b'x'; 1 << 16]).is_ok() {});
+    client.answer().is(Refusal::BackendStalled);
+    client.hang_up();
+    sender.join().unwrap();
 }
 
 /// `first_byte` runs from the *end* of a request: a slow upload that goes on is no slow backend.

@@ -66,9 +66,14 @@ impl Patience {
         self.given.unwrap_or(self.since) + self.limit
     }
 
-    /// Whether it is the client's turn, and it is late.
-    pub(super) fn is_clients_and_late(&self) -> bool {
-        self.given.is_none() && self.end() <= Instant::now()
+    /// Whether the client is to send; else the backend is to take what came.
+    pub(super) fn is_clients(&self) -> bool {
+        self.given.is_none()
+    }
+
+    /// Whether the side that is to do something has used up its time.
+    pub(super) fn is_late(&self) -> bool {
+        self.end() <= Instant::now()
     }
 }
 
@@ -108,10 +113,10 @@ mod tests {
         one.came(100);
         assert_eq!(one.end(), begun + 70 * second, "the backend is to take it");
         tokio::time::advance(60 * second).await;
-        assert!(!one.is_clients_and_late());
+        assert!(one.is_late() && !one.is_clients());
         one.awaits();
         assert_eq!(one.end(), begun + 120 * second, "10 s are used up");
         tokio::time::advance(50 * second).await;
-        assert!(one.is_clients_and_late());
+        assert!(one.is_late() && one.is_clients());
     }
 }
