@@ -10,7 +10,14 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::upstream::{addressed::AddressedBody, body::UpstreamBody, http1::Fault, page::PageBody};
+use crate::{
+    rewrite::pages::Pages,
+    upstream::{
+        body::UpstreamBody,
+        http1::Fault,
+        rewritten::{LearningAddresses, RewrittenBody},
+    },
+};
 
 /// An answer's body.
 #[derive(Debug, Default)]
@@ -23,9 +30,9 @@ pub enum Body {
     /// A backend's.
     Upstream(UpstreamBody),
     /// A backend's, whose addresses are led to the gateway.
-    Addressed(Box<AddressedBody>),
+    Addressed(Box<RewrittenBody<LearningAddresses>>),
     /// A page, whose links are led to the gateway.
-    Page(Box<PageBody>),
+    Page(Box<RewrittenBody<Pages>>),
 }
 
 impl From<Bytes> for Body {

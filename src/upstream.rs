@@ -4,7 +4,6 @@
 //! knowledge fresh off the workers, [`pool`] holds a worker's connections, which speak [`http1`], and
 //! [`attempt`] is the one loop for everything that is tried again.
 
-pub mod addressed;
 pub mod attempt;
 pub mod backend;
 pub mod body;
@@ -14,8 +13,8 @@ pub mod http1;
 pub mod login;
 pub mod looks;
 pub mod next;
-pub mod page;
 pub mod pool;
 pub mod probe;
+pub mod rewritten;
 pub mod upload;
 pub mod wire;

@@ -16,17 +16,18 @@ use crate::{
     kinds::PREFIX,
     refusal::Refusal,
     rewrite::{
+        addresses::Addresses,
         consoles::Here,
         json,
         link::Signer,
         location::{self, LinkError, Links},
     },
     upstream::{
-        addressed::{AddressedBody, Learner},
         attempt::{Answer, Outgoing},
         body::UpstreamBody,
         group::Group,
         pool::Lease,
+        rewritten::{Learner, LearningAddresses, RewrittenBody},
     },
 };
 
@@ -193,7 +194,11 @@ pub fn for_client(
                     kind: console.kind,
                     index,
                 });
-                Body::Addressed(Box::new(AddressedBody::new(inner, lead, learner)))
+                let rewriter = LearningAddresses {
+                    addresses: Addresses::new(lead),
+                    learner,
+                };
+                Body::Addressed(Box::new(RewrittenBody::new(inner, rewriter)))
             }
             other => other,
         };

@@ -17,9 +17,9 @@ use crate::{
     rewrite::{
         consoles::Here,
         location::{self, Links},
-        pages::Lead,
+        pages::{Lead, Pages},
     },
-    upstream::{attempt::Outgoing, page::PageBody},
+    upstream::{attempt::Outgoing, rewritten::RewrittenBody},
 };
 
 /// The body of an answer; of a page whose links are to be led, with that done.
@@ -34,7 +34,7 @@ pub fn led(
         Body::Upstream(page) if is_page(console, out, parts.status, &parts.headers) => {
             parts.headers.remove(header::CONTENT_LENGTH);
             let lead = lead(console, client, out);
-            Body::Page(Box::new(PageBody::new(page, lead)))
+            Body::Page(Box::new(RewrittenBody::new(page, Pages::new(lead))))
         }
         other => other,
     }

@@ -4,11 +4,13 @@
 //! In a request's way: on the body of such a page as it streams. Every address that stands between
 //! quotes as a whole (`http://…`, `https://…`, `//…`) is shown to the caller, and replaced where the
 //! caller says so. There is no look at the HTML around it: an address of a server that the gateway
-//! publishes means that server wherever it stands. Everything else passes as it came, uncopied.
+//! publishes means that server wherever it stands. Everything else passes as it came.
 
 use std::{collections::VecDeque, fmt};
 
 use bytes::{Bytes, BytesMut};
+
+use super::Rewriter;
 
 /// The longest address that is looked at; what is longer passes.
 const LONGEST: usize = 2048;
@@ -33,41 +35,6 @@ impl Pages {
             lead,
             held: None,
             out: VecDeque::new(),
-        }
-    }
-
-    /// Takes the next piece of the body.
-    pub fn feed(&mut self, piece: &Bytes) {
-        let mut at = 0;
-        while at < piece.len() {
-            if let Some(mut held) = self.held.take() {
-                at = self.go_on(&mut held, piece, at);
-                continue;
-            }
-            let quote = memchr::memchr2(b'"', b'\'', &piece[at..]);
-            let end = quote.map_or(piece.len(), |step| at + step + 1);
-            self.out.push_back(piece.slice(at..end));
-            at = end;
-            if quote.is_some() {
-                self.held = Some(BytesMut::new());
-            }
-        }
-    }
-
-    /// What is ready to be sent.
-    pub fn pop(&mut self) -> Option<Bytes> {
-        self.out.pop_front()
-    }
-
-    /// Whether nothing is ready.
-    pub fn is_empty(&self) -> bool {
-        self.out.is_empty()
-    }
-
-    /// The body has ended: what is held back is no address between quotes and goes as it came.
-    pub fn finish(&mut self) {
-        if let Some(held) = self.held.take() {
-            self.release(held);
         }
     }
 
@@ -108,6 +75,39 @@ impl Pages {
     fn release(&mut self, held: BytesMut) {
         if !held.is_empty() {
             self.out.push_back(held.freeze());
+        }
+    }
+}
+
+impl Rewriter for Pages {
+    fn feed(&mut self, piece: &Bytes) {
+        let mut at = 0;
+        while at < piece.len() {
+            if let Some(mut held) = self.held.take() {
+                at = self.go_on(&mut held, piece, at);
+                continue;
+            }
+            let quote = memchr::memchr2(b'"', b'\'', &piece[at..]);
+            let end = quote.map_or(piece.len(), |step| at + step + 1);
+            self.out.push_back(piece.slice(at..end));
+            at = end;
+            if quote.is_some() {
+                self.held = Some(BytesMut::new());
+            }
+        }
+    }
+
+    fn pop(&mut self) -> Option<Bytes> {
+        self.out.pop_front()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    fn finish(&mut self) {
+        if let Some(held) = self.held.take() {
+            self.release(held);
         }
     }
 }
