@@ -28,12 +28,12 @@ use tokio::{
 
 use crate::{server::BindError, telemetry::metrics};
 
-pub mod control;
+pub(crate) mod control;
 mod page;
-pub mod status;
+pub(crate) mod status;
 
 use self::control::{Assign, Assignment};
-pub use self::status::Status;
+pub(crate) use self::status::Status;
 
 /// Connections at once; scrapers need one each.
 const CONNECTIONS: usize = 64;
@@ -44,7 +44,7 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What the admin listener shows.
 #[derive(Clone)]
-pub struct AdminOptions {
+pub(crate) struct AdminOptions {
     /// Where it listens.
     pub listen: SocketAddr,
     /// The metrics.
@@ -65,14 +65,14 @@ impl fmt::Debug for AdminOptions {
 
 /// The running admin listener; it ends when this is dropped.
 #[derive(Debug)]
-pub struct Admin {
+pub(crate) struct Admin {
     address: SocketAddr,
     _alive: watch::Sender<()>,
 }
 
 impl Admin {
     /// The address, with the port it got.
-    pub const fn address(&self) -> SocketAddr {
+    pub(crate) const fn address(&self) -> SocketAddr {
         self.address
     }
 }
@@ -81,7 +81,7 @@ impl Admin {
 ///
 /// # Errors
 /// [`BindError`], naming the address.
-pub fn start(options: AdminOptions) -> Result<Admin, BindError> {
+pub(crate) fn start(options: AdminOptions) -> Result<Admin, BindError> {
     let failed = |source| BindError::new(options.listen, source);
     let socket = TcpListener::bind(options.listen).map_err(failed)?;
     socket.set_nonblocking(true).map_err(failed)?;

@@ -1,14 +1,14 @@
 //! Who is this? From `Authorization` and `Cookie` to a named, allowed user.
 //!
 //! In a request's way these modules stand before everything that talks to a backend:
-//! [`spnego`] asks [`session`] (through [`cookie`]) and then GSSAPI (through [`negotiate`]), gets a
-//! short name from [`names`], and [`acl`] checks [`origin`], users and groups. [`secret`] signs.
+//! [`spnego`] asks [`session`] (through `cookie`) and then GSSAPI (through `negotiate`), gets a
+//! short name from [`names`], and [`acl`] checks `origin`, users and groups. [`secret`] signs.
 
 pub mod acl;
-pub mod cookie;
+pub(crate) mod cookie;
 pub mod names;
-pub mod negotiate;
-pub mod origin;
+pub(crate) mod negotiate;
+pub(crate) mod origin;
 pub mod secret;
 pub mod session;
 pub mod spnego;

@@ -58,7 +58,7 @@ pub struct Candidate<'s> {
     /// Its memory.
     pub seat: &'s Seat,
     /// Its share, in any unit that all candidates have in common; 0: gets nothing new. See
-    /// [`effective_weight`].
+    /// `effective_weight`.
     pub weight: u32,
     /// Requests or connections it has now; only `LeastConn` looks at it.
     pub load: usize,
@@ -166,12 +166,12 @@ impl Seat {
 }
 
 /// The parts into which [`effective_weight`] divides one unit of a configured weight.
-pub const WEIGHT_PARTS: u32 = 64;
+pub(crate) const WEIGHT_PARTS: u32 = 64;
 
 /// The weight of a server that has been up for `up_for`, in [`WEIGHT_PARTS`]: it grows evenly from
 /// next to nothing to the whole within `ramp` (slow start), so that a server with cold caches is not
 /// flooded. A `ramp` of zero means the whole at once.
-pub fn effective_weight(weight: u32, up_for: Duration, ramp: Duration) -> u32 {
+pub(crate) fn effective_weight(weight: u32, up_for: Duration, ramp: Duration) -> u32 {
     let whole = weight.saturating_mul(WEIGHT_PARTS);
     if up_for >= ramp {
         return whole;

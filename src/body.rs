@@ -21,7 +21,7 @@ use crate::{
 
 /// An answer's body.
 #[derive(Debug, Default)]
-pub enum Body {
+pub(crate) enum Body {
     /// Nothing.
     #[default]
     Empty,

@@ -17,7 +17,7 @@ use crate::{config::Config, upstream::backend::Duty};
 
 mod backend;
 mod check;
-pub mod keytab;
+pub(crate) mod keytab;
 mod serve;
 
 /// `EX_USAGE`: the command line is wrong.

@@ -17,44 +17,47 @@ use crate::{
 };
 
 mod check;
+#[cfg(test)]
+mod examples;
 mod nodes;
-pub mod problem;
-pub mod schema;
+pub(crate) mod problem;
+pub(crate) mod schema;
 mod stream;
 mod tree;
 mod units;
 
 pub use check::parse;
-pub use nodes::{NodeLogin, Nodes};
+pub(crate) use nodes::NodeLogin;
+pub use nodes::Nodes;
 pub use problem::{Problems, Warning};
-pub use stream::{Check, KdcProxy, Stream, StreamBackend, StreamKind};
+pub(crate) use stream::{Check, KdcProxy, Stream, StreamBackend, StreamKind};
 
 /// A whole, checked configuration file.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `[server]`
-    pub server: ServerConfig,
+    pub(crate) server: ServerConfig,
     /// `[timeouts]`
-    pub timeouts: Timeouts,
+    pub(crate) timeouts: Timeouts,
     /// `[kerberos]`
-    pub kerberos: Kerberos,
+    pub(crate) kerberos: Kerberos,
     /// `[session]`
-    pub session: SessionConfig,
+    pub(crate) session: SessionConfig,
     /// `[admin]`
-    pub admin: Option<AdminConfig>,
+    pub(crate) admin: Option<AdminConfig>,
     /// `[log]`
-    pub log: LogConfig,
+    pub(crate) log: LogConfig,
     /// `[[console]]`, in file order; names are unique.
-    pub consoles: Vec<Console>,
+    pub(crate) consoles: Vec<Console>,
     /// `[[stream]]`, in file order; names are unique.
-    pub streams: Vec<Stream>,
+    pub(crate) streams: Vec<Stream>,
     /// `[[kdc_proxy]]`, in file order.
-    pub kdc_proxies: Vec<KdcProxy>,
+    pub(crate) kdc_proxies: Vec<KdcProxy>,
 }
 
 /// `[server]`
 #[derive(Clone, Debug)]
-pub struct ServerConfig {
+pub(crate) struct ServerConfig {
     /// Worker threads; default: one per core.
     pub workers: usize,
     /// Client connections in all; one more is closed at once. Default 20,000.
@@ -67,7 +70,7 @@ pub struct ServerConfig {
 
 /// `[timeouts]`
 #[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
+pub(crate) struct Timeouts {
     /// From a request's first byte to the end of its head, and of a connection that has not sent one
     /// yet; 8 s.
     pub head: Duration,
@@ -94,14 +97,11 @@ pub struct Timeouts {
 
 /// `[kerberos]`
 #[derive(Clone, Debug)]
-pub struct Kerberos {
+pub(crate) struct Kerberos {
     /// The merged keytab; `None` where there is no console to log in to.
     pub keytab: Option<PathBuf>,
     /// Who the gateway is to the backends; any principal of the keytab.
     pub principal: Option<Principal>,
-    /// `default_realm`: the realm whose principals are local; that of `principal`, or the only one
-    /// of the keytab's `HTTP/…` keys.
-    pub default_realm: String,
     /// The compiled rules of `auth_to_local` and `auth_to_local_mechanism`.
     pub auth_to_local: Arc<AuthToLocal>,
     /// `replay_cache`: where accepted authenticators are remembered.
@@ -110,7 +110,7 @@ pub struct Kerberos {
 
 /// `kerberos.replay_cache`
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReplayCache {
+pub(crate) enum ReplayCache {
     /// A file (`file2:` of MIT krb5); default `/var/tmp/krb5_<uid>.rcache2`, as MIT's own default.
     File(PathBuf),
     /// `"none"`: replays within the clock skew are accepted. A decision to be made knowingly.
@@ -119,7 +119,7 @@ pub enum ReplayCache {
 
 /// `[session]`
 #[derive(Clone, Debug)]
-pub struct SessionConfig {
+pub(crate) struct SessionConfig {
     /// The longest session; never longer than the ticket. 10 h.
     pub lifetime: Duration,
     /// A session that is not used for so long ends. 1 h.
@@ -132,14 +132,14 @@ pub struct SessionConfig {
 
 /// `[admin]`
 #[derive(Clone, Debug)]
-pub struct AdminConfig {
+pub(crate) struct AdminConfig {
     /// Where metrics, health and status are served, without login.
     pub listen: SocketAddr,
 }
 
 /// `[log]`
 #[derive(Clone, Debug)]
-pub struct LogConfig {
+pub(crate) struct LogConfig {
     /// A `tracing` filter; `info`.
     pub level: String,
     /// `text` or `json`; applies to both logs.
@@ -170,7 +170,7 @@ pub enum AccessLog {
 
 /// `[[console]]`: one published service.
 #[derive(Clone, Debug)]
-pub struct Console {
+pub(crate) struct Console {
     /// Its name, in logs and metrics, and the prefix of its backends' cookies.
     pub name: Arc<str>,
     /// What it is.
@@ -225,7 +225,7 @@ pub struct Console {
 
 /// `console.probe`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProbeConfig {
+pub(crate) struct ProbeConfig {
     /// Between two looks; 500 ms.
     pub interval: Duration,
     /// A look without an answer for so long is a miss; 1 s.
@@ -239,7 +239,7 @@ pub struct ProbeConfig {
 
 /// `console.queue`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueConfig {
+pub(crate) struct QueueConfig {
     /// Requests that may wait; 1024.
     pub length: usize,
     /// How long; 10 s.
@@ -260,7 +260,7 @@ pub struct ServerTls {
 
 /// One server of a console.
 #[derive(Clone, Debug)]
-pub struct BackendConfig {
+pub(crate) struct BackendConfig {
     /// `http://host:port` or `https://host:port`: lower case, always with port, without final slash.
     pub url: Arc<str>,
     /// Host name, lower case, as it goes into `Host` and the SPN; an IPv6 address in brackets.
@@ -285,7 +285,7 @@ pub struct BackendConfig {
 
 /// `console.backend_tls` and `tls` of a backend, for one backend.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct BackendTls {
+pub(crate) struct BackendTls {
     /// Whom the gateway believes, and who it says it is.
     pub trust: TrustSource,
     /// The name that the backend's certificate has, if not the host of its URL; it goes into `Host`
@@ -295,7 +295,7 @@ pub struct BackendTls {
 
 /// `console.balance`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Balance {
+pub(crate) enum Balance {
     /// The one that says it is active (HA pairs).
     Active,
     /// The first that is healthy, in file order.
@@ -310,7 +310,7 @@ pub enum Balance {
 
 impl Balance {
     /// The word of the configuration.
-    pub const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Active => "active",
             Self::First => "first",
@@ -323,11 +323,11 @@ impl Balance {
 
 /// `console.become`: who may name another user in a header of the client's own (`X-Presto-User`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Becomes(pub Vec<Become>);
+pub(crate) struct Becomes(pub Vec<Become>);
 
 /// One entry of `console.become`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Become {
+pub(crate) struct Become {
     /// Short name of who is logged in.
     pub user: Arc<str>,
     /// Whom it may be; `*`: anybody.
@@ -336,7 +336,7 @@ pub struct Become {
 
 impl Becomes {
     /// The user that a client names, if it may: one value, and `user` may be that one.
-    pub fn named<'h>(
+    pub(crate) fn named<'h>(
         &self,
         user: &str,
         mut named: impl Iterator<Item = &'h HeaderValue>,
@@ -354,7 +354,7 @@ impl Becomes {
 
 /// `console.identity`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IdentityMode {
+pub(crate) enum IdentityMode {
     /// The backend sees the gateway's own principal.
     Service,
     /// `doAs` as the kind reads it.
@@ -367,7 +367,7 @@ pub enum IdentityMode {
 
 impl IdentityMode {
     /// The word of the configuration file.
-    pub const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Service => "service",
             Self::DoAs => "doas",
@@ -379,7 +379,7 @@ impl IdentityMode {
 
 /// `console.forwarded`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Forwarded {
+pub(crate) enum Forwarded {
     /// `"off"`: none.
     #[default]
     Off,
@@ -393,7 +393,7 @@ pub enum Forwarded {
 
 /// `console.allow`: users OR groups, short names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Allow {
+pub(crate) struct Allow {
     /// Short names.
     pub users: Vec<Arc<str>>,
     /// Group names, as the operating system knows them.

@@ -4,15 +4,11 @@
 
 /// The rest of a DER encoding.
 #[derive(Clone, Copy, Debug)]
-pub struct Der<'a>(pub &'a [u8]);
+pub(crate) struct Der<'a>(pub &'a [u8]);
 
 impl<'a> Der<'a> {
     /// The next element's tag and contents; only definite lengths of up to four bytes.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "an iterator would hide where it stops"
-    )]
-    pub fn next(&mut self) -> Option<(u8, Der<'a>)> {
+    pub(crate) fn next(&mut self) -> Option<(u8, Der<'a>)> {
         let (&tag, rest) = self.0.split_first()?;
         let (&short, rest) = rest.split_first()?;
         let (length, rest) = match short {
@@ -32,14 +28,14 @@ impl<'a> Der<'a> {
     }
 
     /// The next element, if it has this tag.
-    pub fn expect(&mut self, tag: u8) -> Option<Der<'a>> {
+    pub(crate) fn expect(&mut self, tag: u8) -> Option<Der<'a>> {
         self.next()
             .filter(|(found, _)| *found == tag)
             .map(|(_, value)| value)
     }
 
     /// The next element with this tag, passing over others.
-    pub fn field(&mut self, tag: u8) -> Option<Der<'a>> {
+    pub(crate) fn field(&mut self, tag: u8) -> Option<Der<'a>> {
         loop {
             let (found, value) = self.next()?;
             if found == tag {
@@ -49,12 +45,12 @@ impl<'a> Der<'a> {
     }
 
     /// `KerberosString`: a `GeneralString`, in practice UTF-8.
-    pub fn string(&mut self) -> Option<&'a str> {
+    pub(crate) fn string(&mut self) -> Option<&'a str> {
         std::str::from_utf8(self.expect(0x1b)?.0).ok()
     }
 
     /// A number of 32 bits; kvnos above 2^31 are written as negative by some KDCs.
-    pub fn integer(&mut self) -> Option<u32> {
+    pub(crate) fn integer(&mut self) -> Option<u32> {
         let bytes = self.expect(0x02)?.0;
         let bytes = match bytes {
             [0, rest @ ..] if rest.len() == 4 => rest,
@@ -78,11 +74,11 @@ impl<'a> Der<'a> {
 
 /// The rest of an encoding that must be DER to the letter: lengths in as few bytes as they need.
 #[derive(Clone, Copy, Debug)]
-pub struct Exact<'a>(pub &'a [u8]);
+pub(crate) struct Exact<'a>(pub &'a [u8]);
 
 impl<'a> Exact<'a> {
     /// The contents of the next element, which must have this tag.
-    pub fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
+    pub(crate) fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
         let mut rest = Der(self.0);
         let value = rest.expect(tag)?.0;
         let header = self.0.len() - rest.0.len() - value.len();
@@ -98,7 +94,7 @@ impl<'a> Exact<'a> {
     }
 
     /// The same, where nothing may follow.
-    pub fn only(mut self, tag: u8) -> Option<&'a [u8]> {
+    pub(crate) fn only(mut self, tag: u8) -> Option<&'a [u8]> {
         self.take(tag).filter(|_| self.0.is_empty())
     }
 }

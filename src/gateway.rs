@@ -47,27 +47,27 @@ use crate::{
     server::{self, ConnInfo, RequestBody, framing},
 };
 
-pub mod addresses;
-pub mod answer;
+pub(crate) mod addresses;
+pub(crate) mod answer;
 mod answering;
-pub mod console;
-pub mod forward;
-pub mod health;
-pub mod host;
-pub mod impersonation;
-pub mod kdc_proxy;
-pub mod link;
-pub mod node;
-pub mod own;
-pub mod pages;
-pub mod path;
-pub mod rates;
-pub mod record;
-pub mod refuse;
-pub mod screen;
-pub mod upgrade;
+pub(crate) mod console;
+pub(crate) mod forward;
+pub(crate) mod health;
+pub(crate) mod host;
+pub(crate) mod impersonation;
+pub(crate) mod kdc_proxy;
+pub(crate) mod link;
+pub(crate) mod node;
+pub(crate) mod own;
+pub(crate) mod pages;
+pub(crate) mod path;
+pub(crate) mod rates;
+pub(crate) mod record;
+pub(crate) mod refuse;
+pub(crate) mod screen;
+pub(crate) mod upgrade;
 
-pub use answering::Answering;
+pub(crate) use answering::Answering;
 use answering::State;
 use forward::Forward;
 use health::Health;
@@ -77,11 +77,11 @@ use rates::Rates;
 use record::Recorder;
 
 /// The layers of one console on one worker.
-pub type Stack = SpnegoService<AclService<own::OwnPages>>;
+pub(crate) type Stack = SpnegoService<AclService<own::OwnPages>>;
 
 /// A console as it is found by host and path.
 #[derive(Debug)]
-pub struct Route {
+pub(crate) struct Route {
     /// Lower-case host names.
     pub hosts: Vec<Arc<str>>,
     /// Path prefix without a final slash; `None`: all paths.
@@ -104,7 +104,7 @@ pub struct Route {
 
 /// What one listener serves.
 #[derive(Debug)]
-pub struct Site {
+pub(crate) struct Site {
     /// All host names of its consoles.
     pub hosts: Vec<Arc<str>>,
     /// Longest path first.
@@ -145,7 +145,7 @@ impl Site {
 
 /// The service of one worker.
 #[derive(Clone, Debug)]
-pub struct Gateway(Rc<Inner>);
+pub(crate) struct Gateway(Rc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -157,14 +157,14 @@ struct Inner {
 }
 
 /// Whether the request came by TLS.
-pub fn is_tls(extensions: &Extensions) -> bool {
+pub(crate) fn is_tls(extensions: &Extensions) -> bool {
     extensions
         .get::<Arc<ConnInfo>>()
         .is_some_and(|info| info.tls)
 }
 
 /// Who sends the request, and to which address.
-pub fn client(extensions: &Extensions) -> (SocketAddr, SocketAddr) {
+pub(crate) fn client(extensions: &Extensions) -> (SocketAddr, SocketAddr) {
     const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
     extensions
         .get::<Arc<ConnInfo>>()
@@ -211,7 +211,7 @@ enum Routed<'a> {
 
 impl Gateway {
     /// The sites in the order of the server's listeners.
-    pub fn new(
+    pub(crate) fn new(
         sites: Vec<Site>,
         health: Health,
         sessions: Sessions,
@@ -228,7 +228,7 @@ impl Gateway {
     }
 
     /// Drops what the worker's pools have kept for too long.
-    pub fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         for site in &self.0.sites {
             for route in &site.routes {
                 route.forward.sweep();

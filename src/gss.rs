@@ -4,14 +4,14 @@
 //! [`crate::auth`]), [`Initiator`] makes the gateway's token for a backend (called by `upstream`).
 //! Both have threads of their own, since GSSAPI blocks: a KDC that hangs never stops a login.
 
-pub mod acceptor;
-pub mod ap_req;
-pub mod initiator;
-pub mod keytab;
-pub mod peek;
+pub(crate) mod acceptor;
+pub(crate) mod ap_req;
+pub(crate) mod initiator;
+pub(crate) mod keytab;
+pub(crate) mod peek;
 mod principal;
 mod reply;
-pub mod shell;
+pub(crate) mod shell;
 mod sys;
 mod threads;
 

@@ -6,12 +6,12 @@
 //! gateway's principal may impersonate anybody, so a client that gets a `doAs` past this module
 //! owns the cluster.
 
-pub mod cookies;
-pub mod credentials;
-pub mod form;
-pub mod forwarded;
-pub mod headers;
-pub mod own_page;
-pub mod query;
-pub mod screen;
-pub mod thrift;
+pub(crate) mod cookies;
+pub(crate) mod credentials;
+pub(crate) mod form;
+pub(crate) mod forwarded;
+pub(crate) mod headers;
+pub(crate) mod own_page;
+pub(crate) mod query;
+pub(crate) mod screen;
+pub(crate) mod thrift;

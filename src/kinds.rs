@@ -26,11 +26,11 @@ mod thrift;
 mod trino;
 
 /// The most bytes of a backend's body that a kind is shown.
-pub const PREFIX: usize = 8 * 1024;
+pub(crate) const PREFIX: usize = 8 * 1024;
 
 /// The head of a backend's answer.
 #[derive(Clone, Copy, Debug)]
-pub struct Head<'a> {
+pub(crate) struct Head<'a> {
     /// Status code.
     pub status: StatusCode,
     /// The reason phrase as sent; Hadoop puts the Java exception there.
@@ -41,7 +41,7 @@ pub struct Head<'a> {
 
 /// What a kind needs to know of the request.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     /// Method.
     pub method: &'a Method,
     /// Path as forwarded.
@@ -52,7 +52,7 @@ pub struct Asked<'a> {
 
 /// What a kind reads from a backend's answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// An answer for the client.
     Answer,
     /// The gateway's own login failed; log in again.
@@ -65,7 +65,7 @@ pub enum Verdict {
 
 /// Who makes a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Audience {
+pub(crate) enum Audience {
     /// Clients, and the server's own pages.
     Clients,
     /// Clients, but the request names a user by itself (a login form): it passes only where nobody
@@ -77,7 +77,7 @@ pub enum Audience {
 
 /// What a probe's answer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
+pub(crate) enum Health {
     /// Serves, and is the active one (or the kind knows no such difference).
     Active,
     /// Alive, not active.
@@ -91,7 +91,7 @@ pub enum Health {
 
 /// How the gateway logs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Login {
+pub(crate) enum Login {
     /// One request to this path earns an authentication cookie, which is then kept.
     Cookie {
         /// A cheap protected page, with its query if it has one. Its status does not matter (a
@@ -104,18 +104,16 @@ pub enum Login {
 
 /// How a kind is told the user (`identity = "doas"`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UserField {
+pub(crate) enum UserField {
     /// A query parameter in exactly this spelling.
     Query(&'static str),
     /// A request header, lower case (`x-presto-user`).
     Header(&'static str),
-    /// The kind cannot be told.
-    Unsupported,
 }
 
 /// Where the gateway proves that `doAs` is obeyed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Proof {
+pub(crate) struct Proof {
     /// Path that is answered under an identity.
     pub path: &'static str,
     /// Its query, without the identity parameter; may be empty.
@@ -124,14 +122,14 @@ pub struct Proof {
 
 impl Proof {
     /// A page without a query.
-    pub const fn page(path: &'static str) -> Self {
+    pub(crate) const fn page(path: &'static str) -> Self {
         Self { path, query: "" }
     }
 }
 
 /// What the answer to a proof request says of the backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Obeys {
+pub(crate) enum Obeys {
     /// It read the identity.
     Yes,
     /// It answered as if there were none.
@@ -144,7 +142,7 @@ pub enum Obeys {
 }
 
 /// A kind of console.
-pub trait Kind: Debug + Send + Sync + 'static {
+pub(crate) trait Kind: Debug + Send + Sync + 'static {
     /// The word of the configuration file.
     fn name(&self) -> &'static str;
 
@@ -410,7 +408,7 @@ pub trait Kind: Debug + Send + Sync + 'static {
 }
 
 /// The kinds of this version.
-pub static ALL: &[&dyn Kind] = &[
+pub(crate) static ALL: &[&dyn Kind] = &[
     &generic::Generic,
     &hiveserver2::HIVESERVER2,
     &httpfs::HttpFs,
@@ -425,7 +423,7 @@ pub static ALL: &[&dyn Kind] = &[
 
 /// The headers by which a client could say who it is to a server of any kind. They reach no console:
 /// which server stands behind a `generic` one, or behind one of the wrong kind, is not known.
-pub fn identity_headers() -> &'static [&'static str] {
+pub(crate) fn identity_headers() -> &'static [&'static str] {
     static HEADERS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
         let all = ALL.iter().flat_map(|kind| kind.identity_headers());
         let mut headers: Vec<_> = all.copied().collect();
@@ -437,7 +435,8 @@ pub fn identity_headers() -> &'static [&'static str] {
 }
 
 /// The kind of that name in the configuration file.
-pub fn named(name: &str) -> Option<&'static dyn Kind> {
+#[cfg(test)]
+pub(crate) fn named(name: &str) -> Option<&'static dyn Kind> {
     ALL.iter().copied().find(|kind| kind.name() == name)
 }
 
@@ -446,8 +445,8 @@ pub fn named(name: &str) -> Option<&'static dyn Kind> {
 /// Long enough and odd enough not to stand in a page by chance.
 pub const PROOF_USER: &str = "spnegate-proof-of-doas-nobody";
 
-pub use denial::{Cure, Denial, Lacks};
-pub use hadoop::token_refused as hadoop_token_refused;
+pub(crate) use denial::{Cure, Denial, Lacks};
+pub(crate) use hadoop::token_refused as hadoop_token_refused;
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use crate::telemetry::metrics::REFUSALS;
 
-pub mod page;
+pub(crate) mod page;
 mod table;
 
 /// A refusal: the gateway's own answer.

@@ -2,16 +2,16 @@
 //!
 //! In a request's way: after the attempt, before the answer goes out.
 
-pub mod addresses;
-pub mod consoles;
-pub mod json;
-pub mod link;
-pub mod location;
-pub mod node;
-pub mod own_link;
-pub mod pages;
-pub mod set_cookie;
-pub mod url;
+pub(crate) mod addresses;
+pub(crate) mod consoles;
+pub(crate) mod json;
+pub(crate) mod link;
+pub(crate) mod location;
+pub(crate) mod node;
+pub(crate) mod own_link;
+pub(crate) mod pages;
+pub(crate) mod set_cookie;
+pub(crate) mod url;
 
 use bytes::Bytes;
 

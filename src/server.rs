@@ -37,12 +37,12 @@ pub(crate) mod accept;
 mod acceptor;
 mod connection;
 mod exchange;
-pub mod forwarded_for;
-pub mod framing;
+pub(crate) mod forwarded_for;
+pub(crate) mod framing;
 mod incoming;
 pub(crate) mod listen;
 mod multiplex;
-pub mod proxy_protocol;
+pub(crate) mod proxy_protocol;
 mod redirect;
 mod seats;
 pub(crate) mod sources;
@@ -55,11 +55,10 @@ mod worker;
 
 use self::seats::Seats;
 pub use self::{
-    incoming::RequestBody,
-    listen::BindError,
-    redirect::Redirect,
-    sources::{Sources, contains},
-    tls::Tls,
+    incoming::RequestBody, listen::BindError, redirect::Redirect, sources::Sources, tls::Tls,
+};
+pub(crate) use self::{
+    sources::contains,
     tunnel::{Far, Tunnel},
 };
 
@@ -74,7 +73,7 @@ pub struct ServerOptions {
     pub max_connections_per_address: Option<usize>,
     /// Limits of a connection's phases.
     pub timeouts: ServerTimeouts,
-    /// Addresses, each once; a [`ListenerId`] is an index into this list.
+    /// Addresses, each once; a `ListenerId` is an index into this list.
     pub listeners: Vec<Listener>,
     /// Where the server's own answers are logged: those to what never became a request.
     pub access: AccessLog,
@@ -105,7 +104,7 @@ impl ServerTimeouts {
 }
 
 /// Bytes of a body that are progress within `body_idle`, at `rate` bytes a second; never none.
-pub fn upload_step(rate: u64, body_idle: Duration) -> u64 {
+pub(crate) fn upload_step(rate: u64, body_idle: Duration) -> u64 {
     let millis = u64::try_from(body_idle.as_millis()).unwrap_or(u64::MAX);
     (rate.saturating_mul(millis) / 1000).max(1)
 }
@@ -182,7 +181,7 @@ pub enum Cut {
 /// connection. On HTTP/2 its stream is reset with `HTTP_1_1_REQUIRED` (RFC 9113 section 7) instead,
 /// and the client asks again by HTTP/1.1.
 #[derive(Clone, Copy, Debug)]
-pub struct WantsHttp1;
+pub(crate) struct WantsHttp1;
 
 impl ConnInfo {
     /// The facts of a connection, for tests of what stands behind the server too.

@@ -28,26 +28,27 @@ use crate::{
 };
 
 mod copy;
-pub mod group;
-pub mod kdc;
-pub mod kkdcp;
-pub mod limits;
+pub(crate) mod group;
+pub(crate) mod kdc;
+pub(crate) mod kkdcp;
+pub(crate) mod limits;
 mod listen;
-pub mod reason;
-pub mod record;
+pub(crate) mod reason;
+pub(crate) mod record;
 mod relay;
-pub mod target;
+pub(crate) mod target;
 mod tcp;
 mod udp;
-pub mod watch;
+pub(crate) mod watch;
 mod worker;
 
-pub use self::{group::Group, limits::Limits, reason::Reason, tcp::client_key as source_key};
+pub use self::reason::Reason;
+pub(crate) use self::{group::Group, limits::Limits, tcp::client_key as source_key};
 use self::{record::Recorder, relay::Relay, worker::Part};
 
 /// What [`start`] needs to know.
 #[derive(Debug)]
-pub struct StreamOptions {
+pub(crate) struct StreamOptions {
     /// Threads; at least 1.
     pub workers: usize,
     /// `timeouts.connect`
@@ -70,7 +71,7 @@ pub(crate) enum Order {
 
 /// The running relays. Dropping it cuts all connections.
 #[derive(Debug)]
-pub struct Streams {
+pub(crate) struct Streams {
     orders: channel::Sender<Order>,
     addresses: Vec<Vec<SocketAddr>>,
     limits: Vec<[Arc<Limits>; 2]>,
@@ -78,7 +79,7 @@ pub struct Streams {
 }
 
 /// A group for a configured stream.
-pub fn group(stream: &config::Stream) -> Group {
+pub(crate) fn group(stream: &config::Stream) -> Group {
     Group::new(
         Arc::clone(&stream.name),
         stream.backends.clone(),
@@ -92,7 +93,7 @@ pub fn group(stream: &config::Stream) -> Group {
 ///
 /// # Errors
 /// [`BindError`], naming the address; nothing is left running or bound.
-pub fn start(options: &StreamOptions) -> Result<Streams, BindError> {
+pub(crate) fn start(options: &StreamOptions) -> Result<Streams, BindError> {
     let threads = if options.streams.is_empty() {
         0
     } else {
@@ -197,12 +198,12 @@ impl Streams {
     }
 
     /// The addresses of each stream, in the order of the configuration, with the ports they got.
-    pub fn addresses(&self) -> &[Vec<SocketAddr>] {
+    pub(crate) fn addresses(&self) -> &[Vec<SocketAddr>] {
         &self.addresses
     }
 
     /// Counts the TCP connections and UDP flows of each stream, for as long as it is kept.
-    pub fn counts(&self) -> impl Fn() -> Vec<(usize, usize)> + Send + Sync + 'static {
+    pub(crate) fn counts(&self) -> impl Fn() -> Vec<(usize, usize)> + Send + Sync + 'static {
         let limits = self.limits.clone();
         move || {
             let count = |[tcp, udp]: &[Arc<Limits>; 2]| (tcp.count(), udp.count());
@@ -212,14 +213,14 @@ impl Streams {
 
     /// Starts to drain and returns at once: what waits in the accept queues is taken, the sockets
     /// are closed, connections go on until they end; what is left after `within` is cut.
-    pub fn drain(&self, within: Duration) {
+    pub(crate) fn drain(&self, within: Duration) {
         self.orders
             .send_replace(Order::Drain(Instant::now() + within));
     }
 
     /// Waits (blocking the thread) until all threads have ended, which they do after
     /// [`Streams::drain`].
-    pub fn join(mut self) -> Drained {
+    pub(crate) fn join(mut self) -> Drained {
         let mut all = Drained::default();
         for thread in self.threads.drain(..) {
             // a thread that panicked has said so, and its connections are gone

@@ -1,5 +1,5 @@
 //! What the gateway tells its operators: metrics, the access log, the structured log.
 
-pub mod access;
-pub mod log;
-pub mod metrics;
+pub(crate) mod access;
+pub(crate) mod log;
+pub(crate) mod metrics;

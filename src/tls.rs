@@ -11,19 +11,18 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 
-pub mod client;
-pub mod facts;
+pub(crate) mod client;
+pub(crate) mod facts;
 mod jks;
 mod pkcs12;
 mod socket;
-pub mod store;
+pub(crate) mod store;
 mod verify;
-pub mod watch;
+pub(crate) mod watch;
 
-pub use client::{Connector, TlsFault, Trust, TrustSource};
-pub use socket::Socket;
-pub use store::{KeyPair, StoreError, StoreFault};
-pub use verify::Distrust;
+pub(crate) use client::{Connector, TlsFault, Trust, TrustSource};
+pub(crate) use socket::Socket;
+pub(crate) use store::{StoreError, StoreFault};
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]

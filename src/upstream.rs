@@ -4,17 +4,17 @@
 //! knowledge fresh off the workers, [`pool`] holds a worker's connections, which speak [`http1`], and
 //! [`attempt`] is the one loop for everything that is tried again.
 
-pub mod attempt;
-pub mod backend;
-pub mod body;
-pub mod client;
-pub mod group;
-pub mod http1;
-pub mod login;
-pub mod looks;
-pub mod next;
-pub mod pool;
-pub mod probe;
-pub mod rewritten;
-pub mod upload;
-pub mod wire;
+pub(crate) mod attempt;
+pub(crate) mod backend;
+pub(crate) mod body;
+pub(crate) mod client;
+pub(crate) mod group;
+pub(crate) mod http1;
+pub(crate) mod login;
+pub(crate) mod looks;
+pub(crate) mod next;
+pub(crate) mod pool;
+pub(crate) mod probe;
+pub(crate) mod rewritten;
+pub(crate) mod upload;
+pub(crate) mod wire;

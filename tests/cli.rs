@@ -8,7 +8,10 @@ use std::{
     process::{Command, Output},
 };
 
-use spnegate::gss::keytab::{Enctype, Entry, Keytab};
+use spnegate::{
+    gss::Keytab,
+    testing::{Enctype, Entry},
+};
 
 fn spnegate(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_spnegate"))

@@ -5,13 +5,10 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use spnegate::{
-    config::{Config, parse},
-    gss::{
-        Principal,
-        keytab::{Enctype, Entry, Keytab},
-    },
-    refusal::Refusal,
-    stream::Reason,
+    Config,
+    gss::{Keytab, Principal},
+    parse,
+    testing::{Enctype, Entry, Reason, Refusal},
 };
 
 const README: &str = include_str!("../README.md");
@@ -115,7 +112,9 @@ fn no_rules_that_are_shown_make_one_user_of_two() {
         let config = must_parse(&completed(&text), "/etc/spnegate");
         let user = |name: &str| {
             let principal = name.parse().unwrap();
-            config.kerberos.auth_to_local.map(&principal).ok()
+            spnegate::testing::auth_to_local(&config)
+                .map(&principal)
+                .ok()
         };
         let corp = user("alice@CORP.EXAMPLE.COM");
         assert!(

@@ -8,8 +8,8 @@ use std::{fs, path::Path};
 
 use realm::Realm;
 use spnegate::{
-    cli::keytab::{ListArguments, MergeArguments, VerifyArguments, list, merge, verify},
-    gss::{Keytab, Principal, keytab::Enctype},
+    gss::{Keytab, Principal},
+    testing::{Enctype, ListArguments, MergeArguments, VerifyArguments, list, merge, verify},
 };
 
 fn verified(file: &Path, principal: Option<&Principal>) -> (bool, String) {

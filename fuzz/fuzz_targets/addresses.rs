@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use spnegate::rewrite::addresses::Addresses;
+use spnegate::testing::Addresses;
 
 fn rewritten(pieces: &[&[u8]]) -> Vec<u8> {
     let lead = |field: &str, address: &str| {

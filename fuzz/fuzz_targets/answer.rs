@@ -4,7 +4,7 @@
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
-use spnegate::upstream::http1::{Fault, Heads};
+use spnegate::testing::http1::{Fault, Heads};
 
 /// Status, headers, body, whether the connection may go on, and what is left of the input.
 type Read = (u16, String, Vec<u8>, bool, Vec<u8>);

@@ -2,10 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use spnegate::{
-    auth::names::{AuthToLocal, Mechanism},
-    gss::Principal,
-};
+use spnegate::{auth::names::{AuthToLocal, Mechanism}, gss::Principal};
 
 fuzz_target!(|input: (&str, &str)| {
     let (rules, principal) = input;

@@ -6,7 +6,7 @@ use std::path::Path;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    match spnegate::config::parse(text, Path::new("/nonexistent/fuzz.toml")) {
+    match spnegate::parse(text, Path::new("/nonexistent/fuzz.toml")) {
         Ok(_) => {}
         Err(problems) => assert!(!problems.to_string().is_empty()),
     }

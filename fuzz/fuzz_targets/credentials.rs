@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use percent_encoding::percent_decode_str;
-use spnegate::identity::credentials;
+use spnegate::testing::credentials;
 
 fuzz_target!(|input: (&str, &str)| {
     let (path, query) = input;

@@ -4,7 +4,7 @@
 
 use http::{HeaderMap, HeaderValue, header};
 use libfuzzer_sys::fuzz_target;
-use spnegate::identity::form::{self, Scan};
+use spnegate::testing::form::{self, Scan};
 
 fuzz_target!(|input: (&[u8], &[u8], u8)| {
     let (content_type, body, size) = input;

@@ -4,7 +4,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use libfuzzer_sys::fuzz_target;
-use spnegate::identity::headers;
+use spnegate::testing::headers;
 
 fuzz_target!(|input: (&[u8], Vec<&[u8]>)| {
     let (connection, names) = input;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Uri, header};
 use libfuzzer_sys::fuzz_target;
-use spnegate::{gateway::host, refusal::page::instead};
+use spnegate::testing::{host, name_for};
 
 fuzz_target!(|input: (&[u8], &str)| {
     let (value, uri) = input;

@@ -2,13 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use spnegate::stream::{
-    kdc::{
-        MAX_MESSAGE,
-        message::{self, ErrorCode, Request},
-    },
-    kkdcp,
-};
+use spnegate::testing::{kkdcp, message::{self, ErrorCode, MAX_MESSAGE, Request}};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Some(proxied) = kkdcp::read(bytes) {

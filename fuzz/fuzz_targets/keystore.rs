@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use spnegate::tls::store::certificates;
+use spnegate::testing::certificates;
 
 fuzz_target!(|data: &[u8]| {
     let _ = certificates(data, None);

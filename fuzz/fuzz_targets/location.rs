@@ -6,16 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, header};
 use libfuzzer_sys::fuzz_target;
 use ring::hmac;
-use spnegate::{
-    config::Nodes,
-    rewrite::{
-        json,
-        link::{LinkKey, Signer},
-        location::{self, Links},
-        node::NodePolicy,
-        url::Link,
-    },
-};
+use spnegate::testing::{json, link::{LinkKey, Signer}, location::{self, Links}, node::NodePolicy, Link, Nodes};
 
 fuzz_target!(|input: (&str, bool)| {
     let (link, signs) = input;

@@ -3,7 +3,7 @@
 
 use http::{HeaderMap, HeaderValue, header};
 use libfuzzer_sys::fuzz_target;
-use spnegate::auth::negotiate;
+use spnegate::testing::negotiate;
 
 fuzz_target!(|input: (&[u8], Option<&[u8]>)| {
     let mut headers = HeaderMap::new();

@@ -4,15 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use ring::hmac;
-use spnegate::{
-    config::Nodes,
-    rewrite::{
-        link::{LinkKey, Signer},
-        node::{self, NodePolicy},
-        own_link,
-        url::Link,
-    },
-};
+use spnegate::testing::{link::{LinkKey, Signer}, node::{self, NodePolicy}, own_link, Link, Nodes};
 
 fuzz_target!(|input: (&str, &str)| {
     let (rest, query) = input;

@@ -3,7 +3,7 @@
 
 use http::{HeaderMap, HeaderValue, header};
 use libfuzzer_sys::fuzz_target;
-use spnegate::identity::own_page::OwnPage;
+use spnegate::testing::own_page::OwnPage;
 
 fuzz_target!(|input: (&[u8], bool)| {
     let (value, tls) = input;

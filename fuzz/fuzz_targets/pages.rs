@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use spnegate::rewrite::{Rewriter, pages::Pages};
+use spnegate::testing::{Pages, Rewriter};
 
 fn rewritten(page: &[u8], size: usize) -> Vec<u8> {
     let mut pages = Pages::new(Box::new(|address| {

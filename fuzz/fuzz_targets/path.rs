@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use spnegate::gateway::path::{self, Allowed};
+use spnegate::testing::path::{self, Allowed};
 
 fuzz_target!(|input: (&str, bool, bool)| {
     let (text, slash, backslash) = input;

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use spnegate::server::proxy_protocol::{Progress, read};
+use spnegate::testing::proxy_protocol::{read, Progress};
 
 fuzz_target!(|data: &[u8]| {
     let mut taken = 0;

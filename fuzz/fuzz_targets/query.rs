@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use spnegate::identity::query;
+use spnegate::testing::query;
 
 const FORBIDDEN: &[&str] = &["doas", "user.name", "delegation"];
 

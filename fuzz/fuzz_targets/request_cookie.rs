@@ -3,7 +3,7 @@
 
 use http::{HeaderMap, HeaderValue, header};
 use libfuzzer_sys::fuzz_target;
-use spnegate::identity::cookies;
+use spnegate::testing::cookies;
 
 fuzz_target!(|lines: Vec<&[u8]>| {
     let mut headers = HeaderMap::new();

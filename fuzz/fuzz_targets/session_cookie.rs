@@ -5,12 +5,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use http::{HeaderMap, HeaderValue, header};
 use libfuzzer_sys::fuzz_target;
-use spnegate::auth::{
-    Scheme,
-    names::{AuthToLocal, Mechanism},
-    secret::Secret,
-    session::{Found, Limits, Sessions},
-};
+use spnegate::auth::{names::{AuthToLocal, Mechanism}, secret::Secret, session::{Found, Limits, Sessions}, Scheme};
 
 static WORLD: LazyLock<(Sessions, AuthToLocal)> = LazyLock::new(|| {
     let hour = Duration::from_secs(3600);

@@ -3,7 +3,7 @@
 
 use http::HeaderValue;
 use libfuzzer_sys::fuzz_target;
-use spnegate::rewrite::set_cookie::{self, Jar};
+use spnegate::testing::set_cookie::{self, Jar};
 
 fuzz_target!(|input: (&[u8], bool)| {
     let (value, tls) = input;

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use spnegate::identity::thrift::{Call, Rights, ThriftError};
+use spnegate::testing::thrift::{Call, Rights, ThriftError};
 
 fn pass(body: &[u8], size: usize) -> Result<Vec<u8>, ThriftError> {
     let mut call = Call::new("alice".into(), Rights::User);

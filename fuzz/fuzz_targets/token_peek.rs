@@ -2,10 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use spnegate::gss::{ap_req::ApReq, peek, shell::Shell};
+use spnegate::testing::{peek, ApReq, Shell};
 
 fuzz_target!(|token: &[u8]| {
-    let _ = peek::peek(token);
+    let _ = peek(token);
     let shell = Shell::open(token);
     if let Some(shell) = shell {
         let _ = shell.close(Some(shell.token));

@@ -252,7 +252,7 @@ fn aliases_log_in_whatever_the_kdc_calls_them() {
                 let principal = "WEBSVC@EXAMPLE.COM".parse().unwrap();
                 keytab
                     .entries
-                    .push(spnegate::gss::keytab::Entry { principal, ..entry });
+                    .push(spnegate::testing::Entry { principal, ..entry });
             }
         }
     });

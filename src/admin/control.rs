@@ -12,11 +12,11 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use crate::upstream::backend::Duty;
 
 /// The header that says that this is no browser.
-pub const HEADER: &str = "x-spnegate-admin";
+pub(crate) const HEADER: &str = "x-spnegate-admin";
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Assignment {
+pub(crate) struct Assignment {
     /// The name of a console or stream.
     pub console: String,
     /// `host:port` of its backend.
@@ -26,11 +26,11 @@ pub struct Assignment {
 }
 
 /// Carries out what is asked for.
-pub type Assign = Arc<dyn Fn(&Assignment) -> Result<(), ControlError> + Send + Sync>;
+pub(crate) type Assign = Arc<dyn Fn(&Assignment) -> Result<(), ControlError> + Send + Sync>;
 
 /// Why nothing was done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ControlError {
+pub(crate) enum ControlError {
     /// It comes from elsewhere.
     #[error(
         "only from this machine, with the header X-Spnegate-Admin: use `spnegate backend` on the \
@@ -57,7 +57,7 @@ pub enum ControlError {
 
 impl ControlError {
     /// As an answer.
-    pub const fn status(&self) -> StatusCode {
+    pub(crate) const fn status(&self) -> StatusCode {
         match self {
             Self::Foreign => StatusCode::FORBIDDEN,
             Self::Path | Self::Console(_) | Self::Backend { .. } => StatusCode::NOT_FOUND,
@@ -69,7 +69,11 @@ impl ControlError {
 ///
 /// # Errors
 /// [`ControlError`]
-pub fn read(peer: IpAddr, headers: &HeaderMap, path: &str) -> Result<Assignment, ControlError> {
+pub(crate) fn read(
+    peer: IpAddr,
+    headers: &HeaderMap,
+    path: &str,
+) -> Result<Assignment, ControlError> {
     let by_address = headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok())

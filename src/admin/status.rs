@@ -4,7 +4,7 @@ use serde::Serialize;
 
 /// The gateway at a moment.
 #[derive(Clone, Debug, Serialize)]
-pub struct Status {
+pub(crate) struct Status {
     /// The gateway's version.
     pub version: String,
     /// Seconds since the start.
@@ -29,7 +29,7 @@ pub struct Status {
 
 /// The keytab.
 #[derive(Clone, Debug, Serialize)]
-pub struct KeytabStatus {
+pub(crate) struct KeytabStatus {
     /// Its path.
     pub path: String,
     /// Whether it is readable and holds what the configuration needs.
@@ -42,7 +42,7 @@ pub struct KeytabStatus {
 
 /// One of the gateway's own principals, by which it logs in to backends.
 #[derive(Clone, Debug, Serialize)]
-pub struct OwnLoginStatus {
+pub(crate) struct OwnLoginStatus {
     /// The principal of the configuration.
     pub principal: String,
     /// The principal's name at the KDC, where that is another one: what backends see.
@@ -58,7 +58,7 @@ pub struct OwnLoginStatus {
 
 /// A console.
 #[derive(Clone, Debug, Serialize)]
-pub struct ConsoleStatus {
+pub(crate) struct ConsoleStatus {
     /// Name.
     pub name: String,
     /// Kind.
@@ -77,7 +77,7 @@ pub struct ConsoleStatus {
 
 /// A backend.
 #[derive(Clone, Debug, Serialize)]
-pub struct BackendStatus {
+pub(crate) struct BackendStatus {
     /// URL, as configured.
     pub url: String,
     /// Its state.
@@ -96,7 +96,7 @@ pub struct BackendStatus {
 
 /// A stream, or a realm of a KDC proxy.
 #[derive(Clone, Debug, Serialize)]
-pub struct StreamStatus {
+pub(crate) struct StreamStatus {
     /// Name.
     pub name: String,
     /// `relay`, `kdc` or `kdc_proxy`.
@@ -113,7 +113,7 @@ pub struct StreamStatus {
 
 /// One address of a stream's server.
 #[derive(Clone, Debug, Serialize)]
-pub struct StreamBackendStatus {
+pub(crate) struct StreamBackendStatus {
     /// `host:port` as configured.
     pub backend: String,
     /// Where that is now.
@@ -132,7 +132,7 @@ pub struct StreamBackendStatus {
 /// A backend's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum BackendState {
+pub(crate) enum BackendState {
     /// Not probed yet.
     Unknown,
     /// Serves.
@@ -148,7 +148,7 @@ pub enum BackendState {
 /// The gateway's login at a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum LoginState {
+pub(crate) enum LoginState {
     /// This console's identity mode needs none.
     NotNeeded,
     /// Not tried yet.
@@ -161,7 +161,7 @@ pub enum LoginState {
 
 impl BackendState {
     /// The word of page and JSON.
-    pub const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
             Self::Active => "active",
@@ -174,7 +174,7 @@ impl BackendState {
 
 impl LoginState {
     /// The word of page and JSON.
-    pub const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::NotNeeded => "not_needed",
             Self::None => "none",

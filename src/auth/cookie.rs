@@ -9,12 +9,12 @@ use http::{HeaderMap, HeaderValue, header};
 ///
 /// A pair of double quotes around a value is taken off; names and values are otherwise bytes as
 /// they came. A pair without `=` has an empty name, as in browsers.
-pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
+pub(crate) fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     headers.get_all(header::COOKIE).iter().flat_map(in_header)
 }
 
 /// The values of the cookies of one name, empty ones left out.
-pub fn named<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = &'h [u8]> {
+pub(crate) fn named<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = &'h [u8]> {
     pairs(headers)
         .filter(move |(n, v)| *n == name.as_bytes() && !v.is_empty())
         .map(|(_, v)| v)

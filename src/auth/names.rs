@@ -122,7 +122,7 @@ impl AuthToLocal {
     /// Compiles the entries of `kerberos.auth_to_local`; all broken ones are reported.
     ///
     /// An entry holds one rule or, as in `core-site.xml`, several with white space between. No
-    /// entries mean `DEFAULT`, as in Hadoop. `default_realm` is what `DEFAULT` compares with.
+    /// entries mean `DEFAULT`, as in Hadoop. `default_realm` is the realm that `DEFAULT` compares with.
     pub fn compile<S: AsRef<str>>(
         entries: &[S],
         mechanism: Mechanism,

@@ -17,7 +17,7 @@ use crate::{
 /// The largest token, decoded, in bytes.
 ///
 /// A ticket with 1,500 Active Directory groups and a forwarded TGT takes about 27 KB.
-pub const MAX_TOKEN: usize = 48 * 1024;
+pub(crate) const MAX_TOKEN: usize = 48 * 1024;
 
 /// Standard alphabet; padding may be missing, as some clients send it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

@@ -20,7 +20,7 @@ use crate::refusal::Refusal;
 /// # Errors
 ///
 /// [`Refusal::CrossSite`].
-pub fn check(
+pub(crate) fn check(
     method: &Method,
     headers: &HeaderMap,
     host: &str,

@@ -13,7 +13,7 @@ pub struct Nodes {
 
 /// `console.nodes.login`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum NodeLogin {
+pub(crate) enum NodeLogin {
     /// `"link"`: a signed link is a credential of its own, for its one request.
     #[default]
     Link,

@@ -9,11 +9,11 @@ mod stream;
 mod value;
 mod warning;
 
-pub use console::ConsoleFault;
-pub use kerberos::KerberosFault;
-pub use stream::StreamFault;
-pub use value::ValueFault;
-pub use warning::Concern;
+pub(crate) use console::ConsoleFault;
+pub(crate) use kerberos::KerberosFault;
+pub(crate) use stream::StreamFault;
+pub(crate) use value::ValueFault;
+pub(crate) use warning::Concern;
 
 /// Where in the file something stands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

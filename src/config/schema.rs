@@ -15,7 +15,7 @@ pub struct Section {
 }
 
 /// The file itself.
-pub static FILE: Section = Section {
+pub(crate) static FILE: Section = Section {
     name: "",
     keys: &[
         "server",
@@ -32,7 +32,7 @@ pub static FILE: Section = Section {
 };
 
 /// `[server]`
-pub static SERVER: Section = Section {
+pub(crate) static SERVER: Section = Section {
     name: "server",
     keys: &[
         "workers",
@@ -44,7 +44,7 @@ pub static SERVER: Section = Section {
 };
 
 /// `[timeouts]`
-pub static TIMEOUTS: Section = Section {
+pub(crate) static TIMEOUTS: Section = Section {
     name: "timeouts",
     keys: &[
         "head",
@@ -62,7 +62,7 @@ pub static TIMEOUTS: Section = Section {
 };
 
 /// `[kerberos]`
-pub static KERBEROS: Section = Section {
+pub(crate) static KERBEROS: Section = Section {
     name: "kerberos",
     keys: &[
         "keytab",
@@ -76,7 +76,7 @@ pub static KERBEROS: Section = Section {
 };
 
 /// `[session]`
-pub static SESSION: Section = Section {
+pub(crate) static SESSION: Section = Section {
     name: "session",
     keys: &["lifetime", "idle", "secret_file", "capacity"],
     later: &[(
@@ -86,21 +86,21 @@ pub static SESSION: Section = Section {
 };
 
 /// `[admin]`
-pub static ADMIN: Section = Section {
+pub(crate) static ADMIN: Section = Section {
     name: "admin",
     keys: &["listen"],
     later: &[],
 };
 
 /// `[log]`
-pub static LOG: Section = Section {
+pub(crate) static LOG: Section = Section {
     name: "log",
     keys: &["level", "format", "access"],
     later: &[],
 };
 
 /// `[[console]]`
-pub static CONSOLE: Section = Section {
+pub(crate) static CONSOLE: Section = Section {
     name: "console",
     keys: &[
         "name",
@@ -132,7 +132,7 @@ pub static CONSOLE: Section = Section {
 };
 
 /// `console.tls`
-pub static TLS: Section = Section {
+pub(crate) static TLS: Section = Section {
     name: "console.tls",
     keys: &[
         "cert",
@@ -148,14 +148,14 @@ pub static TLS: Section = Section {
 };
 
 /// A table in `console.tls.certificates`
-pub static CERTIFICATE: Section = Section {
+pub(crate) static CERTIFICATE: Section = Section {
     name: "console.tls.certificates",
     keys: &["cert", "key", "keystore", "password_file", "alias"],
     later: &[],
 };
 
 /// A table in `console.backends`
-pub static BACKEND: Section = Section {
+pub(crate) static BACKEND: Section = Section {
     name: "console.backends",
     keys: &[
         "url",
@@ -182,63 +182,63 @@ const BACKEND_TLS_KEYS: &[&str] = &[
 ];
 
 /// `console.backend_tls`
-pub static BACKEND_TLS: Section = Section {
+pub(crate) static BACKEND_TLS: Section = Section {
     name: "console.backend_tls",
     keys: BACKEND_TLS_KEYS,
     later: &[],
 };
 
 /// `tls` of a table in `console.backends`
-pub static OWN_BACKEND_TLS: Section = Section {
+pub(crate) static OWN_BACKEND_TLS: Section = Section {
     name: "console.backends.tls",
     keys: BACKEND_TLS_KEYS,
     later: &[],
 };
 
 /// `console.allow`
-pub static ALLOW: Section = Section {
+pub(crate) static ALLOW: Section = Section {
     name: "console.allow",
     keys: &["users", "groups"],
     later: &[],
 };
 
 /// `console.nodes`
-pub static NODES: Section = Section {
+pub(crate) static NODES: Section = Section {
     name: "console.nodes",
     keys: &["hosts", "ports", "login"],
     later: &[],
 };
 
 /// `console.retry`
-pub static RETRY: Section = Section {
+pub(crate) static RETRY: Section = Section {
     name: "console.retry",
     keys: &["buffer"],
     later: &[],
 };
 
 /// A table in `console.become`
-pub static BECOME: Section = Section {
+pub(crate) static BECOME: Section = Section {
     name: "console.become",
     keys: &["user", "as"],
     later: &[],
 };
 
 /// `console.queue`
-pub static QUEUE: Section = Section {
+pub(crate) static QUEUE: Section = Section {
     name: "console.queue",
     keys: &["length", "timeout"],
     later: &[],
 };
 
 /// `console.probe`
-pub static PROBE: Section = Section {
+pub(crate) static PROBE: Section = Section {
     name: "console.probe",
     keys: &["interval", "timeout", "rise", "fall"],
     later: &[],
 };
 
 /// `[[stream]]`
-pub static STREAM: Section = Section {
+pub(crate) static STREAM: Section = Section {
     name: "stream",
     keys: &[
         "name",
@@ -262,21 +262,21 @@ pub static STREAM: Section = Section {
 };
 
 /// A table in `stream.backends`, `kdc_proxy.backends` or `kdc_proxy.kpasswd`
-pub static STREAM_BACKEND: Section = Section {
+pub(crate) static STREAM_BACKEND: Section = Section {
     name: "stream.backends",
     keys: &["address", "weight", "max_connections", "send_proxy"],
     later: &[],
 };
 
 /// `stream.check`
-pub static STREAM_CHECK: Section = Section {
+pub(crate) static STREAM_CHECK: Section = Section {
     name: "stream.check",
     keys: &["interval", "rise", "fall", "timeout"],
     later: &[],
 };
 
 /// `[[kdc_proxy]]`
-pub static KDC_PROXY: Section = Section {
+pub(crate) static KDC_PROXY: Section = Section {
     name: "kdc_proxy",
     keys: &[
         "listen",

@@ -9,7 +9,7 @@ use crate::{balance::Algorithm, server::proxy_protocol::Version};
 
 /// `[[stream]]`: one relayed service.
 #[derive(Clone, Debug)]
-pub struct Stream {
+pub(crate) struct Stream {
     /// Its name, in logs and metrics.
     pub name: Arc<str>,
     /// Whether the gateway understands what passes.
@@ -48,7 +48,7 @@ pub struct Stream {
 
 /// `stream.kind`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamKind {
+pub(crate) enum StreamKind {
     /// Bytes.
     Relay,
     /// Kerberos messages (RFC 4120 section 7.2): a request that one KDC does not answer goes to the
@@ -58,7 +58,7 @@ pub enum StreamKind {
 
 impl StreamKind {
     /// The word of the configuration file.
-    pub const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Relay => "relay",
             Self::Kdc => "kdc",
@@ -68,7 +68,7 @@ impl StreamKind {
 
 /// One server of a stream.
 #[derive(Clone, Debug)]
-pub struct StreamBackend {
+pub(crate) struct StreamBackend {
     /// `host:port`, lower case; an IPv6 address in brackets.
     pub address: Arc<str>,
     /// Host name or address, without brackets.
@@ -85,7 +85,7 @@ pub struct StreamBackend {
 
 /// `stream.check`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Check {
+pub(crate) struct Check {
     /// Between two TCP connects; 2 s.
     pub interval: Duration,
     /// Successes after which a server is up; 2.
@@ -98,7 +98,7 @@ pub struct Check {
 
 /// `[[kdc_proxy]]`: one realm whose KDCs are reached through HTTPS (MS-KKDCP).
 #[derive(Clone, Debug)]
-pub struct KdcProxy {
+pub(crate) struct KdcProxy {
     /// Addresses, alone or shared with consoles.
     pub listen: Vec<SocketAddr>,
     /// TLS towards clients, where no console says it.

@@ -61,7 +61,7 @@ struct Leads {
 }
 
 /// Leads the addresses in an answer of `backend`, a server of this console.
-pub fn lead(
+pub(crate) fn lead(
     console: &Arc<Console>,
     client: &Client<'_>,
     out: &Outgoing,
@@ -83,7 +83,7 @@ pub fn lead(
 
 /// Takes the name of a server out of a request's query: that server's place in the group, while it is
 /// not down. Servers that share a storage can do each other's work.
-pub fn take_server(parts: &mut Parts, group: &Group) -> Result<Option<usize>, Refusal> {
+pub(crate) fn take_server(parts: &mut Parts, group: &Group) -> Result<Option<usize>, Refusal> {
     let query = parts.uri.query().unwrap_or("");
     let Some(named) = query
         .split('&')

@@ -33,7 +33,7 @@ use crate::{
 
 /// What an answer's rewriting needs of the client.
 #[derive(Clone, Copy, Debug)]
-pub struct Client<'a> {
+pub(crate) struct Client<'a> {
     /// Who asked.
     pub session: &'a Session,
     /// Whether by TLS.
@@ -84,7 +84,11 @@ pub(super) fn host_name<'h>(authority: Option<&str>, hosts: &'h [Arc<str>]) -> &
 /// # Errors
 ///
 /// [`Refusal::BackendBroken`] where it may be one and cannot be read: the gateway asked for no coding.
-pub fn may_be_link(answer: &Answer, out: &Outgoing, console: &Console) -> Result<bool, Refusal> {
+pub(crate) fn may_be_link(
+    answer: &Answer,
+    out: &Outgoing,
+    console: &Console,
+) -> Result<bool, Refusal> {
     let headers = &answer.parts.headers;
     if !answer.parts.status.is_success()
         || !is_json(headers)
@@ -99,7 +103,7 @@ pub fn may_be_link(answer: &Answer, out: &Outgoing, console: &Console) -> Result
 }
 
 /// Makes a backend's answer fit for the client; `link` is what [`read_start`] found.
-pub fn for_client(
+pub(crate) fn for_client(
     answer: Answer,
     link: Option<Bytes>,
     out: &Outgoing,
@@ -223,7 +227,10 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// Reads for as long as the body may be a link: all of a link, which is returned, a few bytes of
 /// anything else, which stay with the answer.
-pub async fn read_start(answer: &mut Answer, console: &Console) -> Result<Option<Bytes>, Refusal> {
+pub(crate) async fn read_start(
+    answer: &mut Answer,
+    console: &Console,
+) -> Result<Option<Bytes>, Refusal> {
     let reading = read(answer.prefix.take(), &mut answer.lease);
     let start = timeout(console.timeouts.body_idle, reading)
         .await

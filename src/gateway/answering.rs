@@ -25,7 +25,7 @@ pin_project! {
     /// The future of [`Gateway`](super::Gateway); written by hand, so that the way to a console costs no
     /// allocation here.
     #[must_use = "futures do nothing unless polled"]
-    pub struct Answering {
+    pub(crate) struct Answering {
         #[pin]
         pub(super) state: State,
     }

@@ -29,7 +29,7 @@ use crate::{
 
 /// A published service.
 #[derive(Debug)]
-pub struct Console {
+pub(crate) struct Console {
     /// Its name.
     pub name: Arc<str>,
     /// What it is.
@@ -74,14 +74,14 @@ pub struct Console {
 
 /// Authorities to which answers have led out of the gateway, each reported once by a worker.
 #[derive(Debug, Default)]
-pub struct Leaving(Mutex<HashSet<Box<str>>>);
+pub(crate) struct Leaving(Mutex<HashSet<Box<str>>>);
 
 impl Leaving {
     /// The most that are remembered; backends choose them.
     const MOST: usize = 64;
 
     /// Whether it is the first time.
-    pub fn is_new(&self, authority: &str) -> bool {
+    pub(crate) fn is_new(&self, authority: &str) -> bool {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.len() < Self::MOST && known.insert(authority.into())
     }
@@ -90,7 +90,7 @@ impl Leaving {
 impl Console {
     /// Reports a redirect of a backend that leads out of the gateway, to another port of a server
     /// that it knows.
-    pub fn report_leaving(&self, backend: &str, authority: &str) {
+    pub(crate) fn report_leaving(&self, backend: &str, authority: &str) {
         if self.leaving.is_new(authority) {
             tracing::warn!(
                 console = %self.name,
@@ -105,7 +105,7 @@ impl Console {
     /// Rewrites the cookies of an answer for a client. Of an answer to a token of the gateway's only
     /// listed ones pass: any other may be the session that the token began, and whoever holds that is
     /// the gateway to the server.
-    pub fn give_cookies(&self, headers: &mut HeaderMap, by_token: bool, tls: bool) {
+    pub(crate) fn give_cookies(&self, headers: &mut HeaderMap, by_token: bool, tls: bool) {
         let jar = Jar {
             console: &self.name,
             script: self.kind.script_cookies(),
@@ -127,13 +127,13 @@ impl Console {
 
     /// Whether the answer to such a request may be the JSON of a link with a token in it. Under
     /// `service` the token would be the gateway's own, whatever kind the console is of.
-    pub fn hands_out_links(&self, asked: &Asked<'_>) -> bool {
+    pub(crate) fn hands_out_links(&self, asked: &Asked<'_>) -> bool {
         self.kind.hands_out_nodes(asked)
             || (self.identity == IdentityMode::Service && credentials::asks_for_link(asked.query))
     }
 
     /// A request's body on its way to a backend, of which up to `limit` bytes can be sent again.
-    pub fn upload(&self, body: RequestBody, limit: usize) -> Upload {
+    pub(crate) fn upload(&self, body: RequestBody, limit: usize) -> Upload {
         let body_idle = self.timeouts.body_idle;
         let step = upload_step(self.timeouts.min_upload_rate, body_idle);
         Upload::new(body, limit).patient(body_idle, step)

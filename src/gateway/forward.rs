@@ -45,7 +45,7 @@ use crate::{
 
 /// Sends a console's requests to its backends.
 #[derive(Clone, Debug)]
-pub struct Forward(Rc<Inner>);
+pub(crate) struct Forward(Rc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -55,35 +55,35 @@ struct Inner {
 
 impl Forward {
     /// A console's last step on one worker.
-    pub fn new(console: Arc<Console>, upstream: Upstream) -> Self {
+    pub(crate) fn new(console: Arc<Console>, upstream: Upstream) -> Self {
         Self(Rc::new(Inner { console, upstream }))
     }
 
     /// The console's name.
-    pub fn console_name(&self) -> &str {
+    pub(crate) fn console_name(&self) -> &str {
         &self.0.console.name
     }
 
     /// Whether a node path leads to one of this console's nodes.
-    pub fn knows_node(&self, path: &str) -> bool {
+    pub(crate) fn knows_node(&self, path: &str) -> bool {
         let nodes = self.0.console.nodes.as_ref();
         nodes.is_some_and(|policy| rewrite::node::is_allowed(path, policy))
     }
 
     /// Who follows a signed link of this console and brings no other credential; see
     /// [`link::follower`].
-    pub fn follower(&self, parts: &Parts) -> Result<Option<Arc<Session>>, Refusal> {
+    pub(crate) fn follower(&self, parts: &Parts) -> Result<Option<Arc<Session>>, Refusal> {
         link::follower(&self.0.console, parts)
     }
 
     /// Whether a backslash in this path, which has to be escaped, is one of a file's name: `HDFS`
     /// allows it, and none of its servers reads a slash there.
-    pub fn names_backslash(&self, path: &str) -> bool {
+    pub(crate) fn names_backslash(&self, path: &str) -> bool {
         self.0.console.kind.serves_webhdfs() && link::inner_path(path).starts_with("/webhdfs/")
     }
 
     /// Drops what has been idle for too long; called by the worker now and then.
-    pub fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         self.0.upstream.sweep();
     }
 }
@@ -356,11 +356,8 @@ impl Inner {
             (IdentityMode::DoAs, UserField::Query(name)) => Told::Query(name),
             // by `username` of a call, which the screen of its body writes
             (IdentityMode::Simple, _) if self.console.kind.speaks_thrift() => Told::Nothing,
-            (IdentityMode::Simple, UserField::Query(_) | UserField::Unsupported) => {
-                Told::Query("user.name")
-            }
-            (IdentityMode::DoAs, UserField::Unsupported)
-            | (IdentityMode::None | IdentityMode::Service, _) => Told::Nothing,
+            (IdentityMode::Simple, UserField::Query(_)) => Told::Query("user.name"),
+            (IdentityMode::None | IdentityMode::Service, _) => Told::Nothing,
         })
     }
 }

@@ -12,21 +12,21 @@ use crate::body::Body;
 
 /// Whether this gateway wants more clients.
 #[derive(Clone, Debug, Default)]
-pub struct Health(Arc<AtomicBool>);
+pub(crate) struct Health(Arc<AtomicBool>);
 
 impl Health {
     /// From now on balancers are told to send clients elsewhere.
-    pub fn drain(&self) {
+    pub(crate) fn drain(&self) {
         self.0.store(true, Ordering::Release);
     }
 
     /// Whether it drains.
-    pub fn draining(&self) -> bool {
+    pub(crate) fn draining(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 
     /// 200 `ok` or 503 `draining`.
-    pub fn response(&self) -> Response<Body> {
+    pub(crate) fn response(&self) -> Response<Body> {
         let (status, text) = if self.draining() {
             (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
         } else {

@@ -52,11 +52,11 @@ struct Authority<'a> {
 ///
 /// `allowed` are lower-case names without port; an IPv6 address with or without brackets. A port
 /// is read and checked, but any will do: others may map it.
-pub fn host<'a>(parts: &Parts, allowed: &'a [Arc<str>]) -> Result<&'a Arc<str>, HostError> {
+pub(crate) fn host<'a>(parts: &Parts, allowed: &'a [Arc<str>]) -> Result<&'a Arc<str>, HostError> {
     find(&parts.uri, &parts.headers, allowed)
 }
 
-/// As [`host`], of a request in pieces.
+/// As `host`, of a request in pieces.
 pub fn find<'a>(
     uri: &Uri,
     headers: &HeaderMap,
@@ -121,7 +121,10 @@ fn plainly<'a>(value: &[u8], allowed: &'a [Arc<str>]) -> Option<&'a Arc<str>> {
 }
 
 /// The configured name that an authority (`host:port`) means.
-pub fn named<'a>(authority: &str, allowed: &'a [Arc<str>]) -> Result<&'a Arc<str>, HostError> {
+pub(crate) fn named<'a>(
+    authority: &str,
+    allowed: &'a [Arc<str>],
+) -> Result<&'a Arc<str>, HostError> {
     among(parse(authority)?, allowed)
 }
 

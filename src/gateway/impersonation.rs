@@ -24,7 +24,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const INTERFACES: [&str; 3] = ["/webhdfs/", "/ws/", "/oozie/v"];
 
 /// Whether an answer is such a refusal.
-pub fn denial(answer: &Answer, out: &Outgoing, console: &Console) -> Option<Denial> {
+pub(crate) fn denial(answer: &Answer, out: &Outgoing, console: &Console) -> Option<Denial> {
     if console.identity != IdentityMode::DoAs || answer.parts.status.is_success() {
         return None;
     }
@@ -38,7 +38,7 @@ pub fn denial(answer: &Answer, out: &Outgoing, console: &Console) -> Option<Deni
 }
 
 /// The answer for the client, logged and counted.
-pub fn response(
+pub(crate) fn response(
     denial: &Denial,
     answer: &Answer,
     out: &Outgoing,

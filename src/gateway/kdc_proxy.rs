@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Where clients ask; in any case of letters, and with a final slash, as Windows' policies write it.
-pub const PATH: &str = "/KdcProxy";
+pub(crate) const PATH: &str = "/KdcProxy";
 /// Requests under way at the same time, of all realms and workers: each may hold [`kkdcp::MAX_BODY`]
 /// bytes, before anybody has logged in.
 const MOST: usize = 512;
@@ -41,7 +41,7 @@ const MEDIA: HeaderValue = HeaderValue::from_static("application/kerberos");
 
 /// A realm that is served.
 #[derive(Debug)]
-pub struct Realm {
+pub(crate) struct Realm {
     /// Its name.
     pub name: Arc<str>,
     /// Addresses that clients may have; `None`: all. The listener may be open to more.
@@ -54,7 +54,7 @@ pub struct Realm {
 
 /// The KDC proxy of one listener on one worker.
 #[derive(Clone)]
-pub struct KdcProxy(Rc<Inner>);
+pub(crate) struct KdcProxy(Rc<Inner>);
 
 struct Inner {
     realms: Vec<Realm>,
@@ -65,7 +65,7 @@ struct Inner {
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Within {
+pub(crate) struct Within {
     /// A connection to a KDC.
     pub connect: Duration,
     /// The body of a request.
@@ -73,7 +73,7 @@ pub struct Within {
 }
 
 /// The places of all requests to KDC proxies of the process.
-pub fn limits() -> Arc<Limits> {
+pub(crate) fn limits() -> Arc<Limits> {
     Arc::new(Limits::new(MOST, Some(MOST_OF_SOURCE)))
 }
 
@@ -89,7 +89,7 @@ enum Outcome {
 
 impl KdcProxy {
     /// A proxy for these realms.
-    pub fn new(realms: Vec<Realm>, within: Within, limits: Arc<Limits>) -> Self {
+    pub(crate) fn new(realms: Vec<Realm>, within: Within, limits: Arc<Limits>) -> Self {
         // the request itself stands in the access log already
         let recorder = Recorder::new("kdc_proxy".into(), "kkdcp", AccessLog::off());
         Self(Rc::new(Inner {
@@ -101,7 +101,7 @@ impl KdcProxy {
     }
 
     /// Whether a request is for it.
-    pub fn is_asked(parts: &Parts) -> bool {
+    pub(crate) fn is_asked(parts: &Parts) -> bool {
         let path = parts.uri.path();
         path.strip_suffix('/')
             .unwrap_or(path)
@@ -109,7 +109,7 @@ impl KdcProxy {
     }
 
     /// Answers a request.
-    pub async fn answer(self, parts: Parts, body: RequestBody) -> Response<Body> {
+    pub(crate) async fn answer(self, parts: Parts, body: RequestBody) -> Response<Body> {
         let client = parts.extensions.get::<Arc<ConnInfo>>();
         let client = client.map_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)), |info| info.peer);
         let record = self.0.recorder.begin(client);

@@ -26,12 +26,12 @@ use crate::{
 };
 
 /// Whether a path is one of a signed link.
-pub fn is_link_path(path: &str) -> bool {
+pub(crate) fn is_link_path(path: &str) -> bool {
     path.starts_with(node::PREFIX) || own_link::inner_path(path).is_some()
 }
 
 /// The path that the server behind a link will see; of other paths they themselves.
-pub fn inner_path(path: &str) -> &str {
+pub(crate) fn inner_path(path: &str) -> &str {
     node::inner_path(path)
         .or_else(|| own_link::inner_path(path))
         .unwrap_or(path)
@@ -43,7 +43,7 @@ pub fn inner_path(path: &str) -> &str {
 /// # Errors
 ///
 /// [`Refusal::NodeLink`] and [`Refusal::NodeLinkExpired`]: no login would make such a link good.
-pub fn follower(console: &Console, parts: &Parts) -> Result<Option<Arc<Session>>, Refusal> {
+pub(crate) fn follower(console: &Console, parts: &Parts) -> Result<Option<Arc<Session>>, Refusal> {
     match console.node_login {
         NodeLogin::Session => return Ok(None),
         NodeLogin::Link => {}
@@ -66,7 +66,7 @@ pub fn follower(console: &Console, parts: &Parts) -> Result<Option<Arc<Session>>
 }
 
 /// Whether this user may follow a link: it was handed out to them, in a session that goes on.
-pub fn check(console: &Console, grant: &Grant, user: &str) -> Result<(), LinkFault> {
+pub(crate) fn check(console: &Console, grant: &Grant, user: &str) -> Result<(), LinkFault> {
     grant.check_user(user)?;
     if console.sessions.is_revoked(&session_of(grant)) {
         return Err(LinkFault::Expired);
@@ -79,7 +79,7 @@ pub fn check(console: &Console, grant: &Grant, user: &str) -> Result<(), LinkFau
 /// # Errors
 ///
 /// Those of [`LinkFault`].
-pub fn open_own(console: &Console, user: &str, parts: &mut Parts) -> Result<(), Refusal> {
+pub(crate) fn open_own(console: &Console, user: &str, parts: &mut Parts) -> Result<(), Refusal> {
     let query = parts.uri.query().unwrap_or("");
     let target = own_link::open(
         parts.uri.path(),

@@ -30,12 +30,12 @@ use crate::{
 };
 
 /// Whether a path leads to a node.
-pub fn is_node_path(path: &str) -> bool {
+pub(crate) fn is_node_path(path: &str) -> bool {
     path.starts_with(node::PREFIX)
 }
 
 /// Sends a request to the node that its path names.
-pub async fn forward(
+pub(crate) async fn forward(
     console: &Console,
     session: &Session,
     parts: &Parts,

@@ -18,23 +18,23 @@ use super::{forward::Forward, link, path, refuse};
 use crate::{auth::session::Session, body::Body, refusal::Refusal, server::RequestBody};
 
 /// Where the gateway's own pages are.
-pub const PREFIX: &str = "/.spnegate/";
+pub(crate) const PREFIX: &str = "/.spnegate/";
 /// For balancers, without login.
-pub const HEALTH: &str = "/.spnegate/health";
+pub(crate) const HEALTH: &str = "/.spnegate/health";
 /// Ends the session.
-pub const LOGOUT: &str = "/.spnegate/logout";
+pub(crate) const LOGOUT: &str = "/.spnegate/logout";
 const LOGIN: &str = "/.spnegate/login";
 const WHOAMI: &str = "/.spnegate/whoami";
 
 /// Answers the gateway's own pages, and passes everything else on.
 #[derive(Clone, Debug)]
-pub struct OwnPages {
+pub(crate) struct OwnPages {
     inner: Forward,
 }
 
 impl OwnPages {
     /// Stands before a console's last step.
-    pub fn new(inner: Forward) -> Self {
+    pub(crate) fn new(inner: Forward) -> Self {
         Self { inner }
     }
 }
@@ -119,7 +119,7 @@ fn destination(query: &str) -> HeaderValue {
 }
 
 /// The page after a logout.
-pub fn logged_out() -> Response<Body> {
+pub(crate) fn logged_out() -> Response<Body> {
     let mut response = Response::new(Body::from(Bytes::from_static(
         b"You are logged out of the gateway. A browser with a Kerberos ticket logs in again by \
           itself; end the ticket with kdestroy.\n",

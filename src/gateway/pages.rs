@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The body of an answer; of a page whose links are to be led, with that done.
-pub fn led(
+pub(crate) fn led(
     body: Body,
     parts: &mut Parts,
     out: &Outgoing,

@@ -106,7 +106,7 @@ impl From<PathError> for Refusal {
 
 /// What a request line asks for (RFC 9112 section 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target<'a> {
+pub(crate) enum Target<'a> {
     /// A checked path, and the query as it came, without `?`.
     Path {
         /// Begins with one slash.
@@ -138,7 +138,7 @@ impl Allowed {
 
 /// Reads a request target in origin, absolute or asterisk form; an absolute form's authority is
 /// [`super::host`]'s business.
-pub fn target<'a>(
+pub(crate) fn target<'a>(
     method: &Method,
     uri: &'a Uri,
     allowed: Allowed,
@@ -194,7 +194,7 @@ pub fn check(path: &str, allowed: Allowed) -> Result<(), PathError> {
 
 /// Whether a checked path is `prefix` or below it; `prefix` as in the configuration, without a
 /// final slash.
-pub fn is_under(path: &str, prefix: &str) -> bool {
+pub(crate) fn is_under(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

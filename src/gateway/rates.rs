@@ -21,7 +21,7 @@ const AHEAD: Duration = Duration::from_secs(1);
 
 /// The requests of each address, of all workers.
 #[derive(Clone, Debug)]
-pub struct Rates(Arc<Inner>);
+pub(crate) struct Rates(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -50,7 +50,7 @@ enum Counted {
 
 impl Rates {
     /// At most so many a second.
-    pub fn new(a_second: u32) -> Self {
+    pub(crate) fn new(a_second: u32) -> Self {
         Self(Arc::new(Inner {
             step: AHEAD / a_second.max(1),
             table: Mutex::new(Table {
@@ -63,7 +63,7 @@ impl Rates {
     }
 
     /// Counts a request of an address, if it may send one.
-    pub fn admit(&self, client: IpAddr, now: Instant) -> bool {
+    pub(crate) fn admit(&self, client: IpAddr, now: Instant) -> bool {
         let Inner { step, table } = &*self.0;
         let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
         table.sweep(now);

@@ -35,7 +35,7 @@ use crate::{
 
 /// Counts and logs one console's answers.
 #[derive(Clone, Debug)]
-pub struct Recorder(Rc<Inner>);
+pub(crate) struct Recorder(Rc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -46,7 +46,7 @@ struct Inner {
 
 /// Who answered and when it was asked: an extension of an answer that came from a backend.
 #[derive(Clone, Debug)]
-pub struct AnsweredBy {
+pub(crate) struct AnsweredBy {
     /// `host:port`
     pub backend: Arc<str>,
     /// When the user was known.
@@ -57,7 +57,7 @@ pub struct AnsweredBy {
 
 /// What is noted when a request comes in.
 #[derive(Debug)]
-pub struct Begun {
+pub(crate) struct Begun {
     at: Instant,
     logged: Option<Box<Asked>>,
 }
@@ -75,7 +75,7 @@ struct Asked {
 
 /// A body that writes the access log's line when it ends.
 #[derive(Debug)]
-pub struct Recorded {
+pub(crate) struct Recorded {
     body: Body,
     line: Option<Box<Line>>,
     progress: Progress,
@@ -112,7 +112,7 @@ struct Line {
 
 impl Begun {
     /// Whether a line is to be written of a request by HTTP/2.
-    pub fn is_http2(&self) -> bool {
+    pub(crate) fn is_http2(&self) -> bool {
         let asked = self.logged.as_ref();
         asked.is_some_and(|asked| asked.version == Version::HTTP_2)
     }
@@ -120,7 +120,7 @@ impl Begun {
 
 impl Recorder {
     /// A recorder for one console, or for what belongs to none (`""`).
-    pub fn new(console: Arc<str>, log: AccessLog) -> Self {
+    pub(crate) fn new(console: Arc<str>, log: AccessLog) -> Self {
         Self(Rc::new(Inner {
             metrics: ConsoleMetrics::new(&console),
             console,
@@ -129,7 +129,7 @@ impl Recorder {
     }
 
     /// Notes a request.
-    pub fn begin(&self, parts: &Parts) -> Begun {
+    pub(crate) fn begin(&self, parts: &Parts) -> Begun {
         let logged = self.0.log.is_on().then(|| {
             let mut headers = HeaderMap::new();
             for name in [header::REFERER, header::USER_AGENT] {
@@ -154,7 +154,7 @@ impl Recorder {
     }
 
     /// Counts the answer, and lets its body write the line.
-    pub fn end(&self, begun: Begun, response: Response<Body>) -> Response<Recorded> {
+    pub(crate) fn end(&self, begun: Begun, response: Response<Body>) -> Response<Recorded> {
         let head = begun.at.elapsed();
         self.0.metrics.record(response.status(), head);
         let (mut parts, body) = response.into_parts();
@@ -180,7 +180,7 @@ impl Recorder {
     }
 
     /// Logs a request that was given up before its answer.
-    pub fn abandon(&self, begun: Begun) {
+    pub(crate) fn abandon(&self, begun: Begun) {
         let Some(asked) = begun.logged else { return };
         let cut = asked.client.as_ref().map_or(Cut::Client, |info| info.cut());
         let (status, refusal, end) = match cut {

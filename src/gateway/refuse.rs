@@ -16,7 +16,7 @@ use crate::{
 
 /// What a page needs of a request that has been taken apart.
 #[derive(Debug)]
-pub struct Asks {
+pub(crate) struct Asks {
     authority: Option<HeaderValue>,
     format: Format,
     head: bool,
@@ -29,7 +29,7 @@ pub struct Asks {
 impl Asks {
     /// Notes what a page will need; costs no allocation. `body`: the request has one, which a
     /// refusal may leave unread.
-    pub fn of(parts: &Parts, body: bool) -> Self {
+    pub(crate) fn of(parts: &Parts, body: bool) -> Self {
         Self {
             authority: parts.headers.get(header::HOST).cloned(),
             format: Format::of(&parts.headers),
@@ -46,7 +46,7 @@ impl Asks {
     }
 
     /// Names the host that would have worked.
-    pub fn instead(self, name: Option<&Arc<str>>) -> Self {
+    pub(crate) fn instead(self, name: Option<&Arc<str>>) -> Self {
         Self {
             instead: name.cloned(),
             ..self
@@ -56,7 +56,7 @@ impl Asks {
 
 /// Why a request is refused, and what in it.
 #[derive(Debug)]
-pub struct Denied {
+pub(crate) struct Denied {
     /// The reason.
     pub refusal: Refusal,
     /// What exactly, with bytes of the client.
@@ -83,7 +83,7 @@ impl From<HostError> for Denied {
 
 impl Denied {
     /// Of a path that does not pass.
-    pub fn path(error: PathError, path: &str) -> Self {
+    pub(crate) fn path(error: PathError, path: &str) -> Self {
         Self {
             refusal: error.into(),
             detail: Some(error.describe(path)),
@@ -92,12 +92,12 @@ impl Denied {
 }
 
 /// The page, counted.
-pub fn response(refusal: Refusal, asks: &Asks, console: &str) -> Response<Body> {
+pub(crate) fn response(refusal: Refusal, asks: &Asks, console: &str) -> Response<Body> {
     denied(&refusal.into(), asks, console)
 }
 
 /// The page with what exactly was refused, counted.
-pub fn denied(denied: &Denied, asks: &Asks, console: &str) -> Response<Body> {
+pub(crate) fn denied(denied: &Denied, asks: &Asks, console: &str) -> Response<Body> {
     let Denied { refusal, detail } = denied;
     let (refusal, detail) = (*refusal, detail.as_deref());
     refusal.count();

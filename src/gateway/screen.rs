@@ -24,7 +24,7 @@ use crate::{
 /// How the body of this request is read, if it is, and how many bytes of it before a backend gets the
 /// request's head, so that what stands there has a clean refusal: forms that fit into the replay buffer,
 /// and what is held of a Thrift call.
-pub fn of(
+pub(crate) fn of(
     console: &Console,
     parts: &Parts,
     session: &Session,
@@ -53,7 +53,7 @@ pub fn of(
 }
 
 /// Reads a body through a screen, so many bytes of it at once.
-pub async fn read(
+pub(crate) async fn read(
     console: &Console,
     upload: Upload,
     (screen, ahead): (Screen, usize),

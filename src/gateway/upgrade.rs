@@ -21,7 +21,7 @@ use crate::{
 /// The protocol that a request wants to go on with, if it may: one, named by a GET without a body
 /// on HTTP/1.1. `h2c` and other ways around this gateway's own eyes are not passed on, and the
 /// request is answered as if they had not been asked for.
-pub fn wanted(parts: &Parts, has_body: bool) -> Option<HeaderValue> {
+pub(crate) fn wanted(parts: &Parts, has_body: bool) -> Option<HeaderValue> {
     let mut protocols = parts.headers.get_all(header::UPGRADE).iter();
     let (Some(protocol), None) = (protocols.next(), protocols.next()) else {
         return None;
@@ -58,19 +58,19 @@ fn is_foreign(protocol: &[u8]) -> bool {
 }
 
 /// Adds what asks a backend for it, after hop-by-hop headers were stripped.
-pub fn ask(headers: &mut HeaderMap, protocol: HeaderValue) {
+pub(crate) fn ask(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::UPGRADE, protocol);
 }
 
 /// Whether an answer is a backend's consent.
-pub fn is_consent(answer: &Answer) -> bool {
+pub(crate) fn is_consent(answer: &Answer) -> bool {
     answer.parts.status == StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// Makes a backend's consent the client's, with the tunnel that the server then keeps open until the
 /// session's end.
-pub fn answer(
+pub(crate) fn answer(
     answer: Answer,
     out: &Outgoing,
     session: &Arc<Session>,

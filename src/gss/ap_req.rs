@@ -20,10 +20,10 @@ const STRING: u8 = 0x1b;
 const SEQUENCE: u8 = 0x30;
 
 /// Bytes of a [`Tag`].
-pub const TAG: usize = 12;
+pub(crate) const TAG: usize = 12;
 
 /// What MIT's replay cache knows an authenticator by: the first bytes of its checksum.
-pub type Tag = [u8; TAG];
+pub(crate) type Tag = [u8; TAG];
 
 /// The parts of a token that tell it from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -58,7 +58,7 @@ pub fn request(
 }
 
 /// Of a `Cookie` header that [`request`] built, those of these names; `None`: there is none.
-pub fn listed(cookies: &HeaderValue, names: &[Arc<str>]) -> Option<HeaderValue> {
+pub(crate) fn listed(cookies: &HeaderValue, names: &[Arc<str>]) -> Option<HeaderValue> {
     let is_listed = |cookie: &&[u8]| {
         split(cookie).is_some_and(|(name, _)| names.iter().any(|listed| **listed == *name))
     };

@@ -48,7 +48,7 @@ pub fn asks_for_one(path: &str, query: &str) -> bool {
 
 /// Whether a query asks for a redirect as JSON (`noredirect=true` of `WebHDFS`), whose link may hold
 /// a token.
-pub fn asks_for_link(query: &str) -> bool {
+pub(crate) fn asks_for_link(query: &str) -> bool {
     some_reading(query, |query| mentions(query, "noredirect"))
 }
 

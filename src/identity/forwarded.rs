@@ -16,7 +16,7 @@ const X_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug)]
-pub struct From<'a> {
+pub(crate) struct From<'a> {
     /// The client.
     pub client: IpAddr,
     /// Whether it came by TLS.
@@ -26,7 +26,7 @@ pub struct From<'a> {
 }
 
 /// Sets what the console wants to be told.
-pub fn set(headers: &mut HeaderMap, mode: Forwarded, from: &From<'_>) {
+pub(crate) fn set(headers: &mut HeaderMap, mode: Forwarded, from: &From<'_>) {
     let (x, rfc7239) = match mode {
         Forwarded::Off => return,
         Forwarded::X => (true, false),

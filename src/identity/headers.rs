@@ -96,7 +96,7 @@ const NO_ALIASES: &[&str] = &["content-encoding", "content-length", "content-typ
 
 /// Strips hop-by-hop headers (RFC 9110 section 7.6.1), credentials, and every header by which a
 /// client could say who or where it is; `extra` are those of the supported servers
-/// ([`crate::kinds::identity_headers`]), lower case.
+/// (`crate::kinds::identity_headers`), lower case.
 ///
 /// `Expect` goes too: whether the client may send its body is the gateway's answer, not one
 /// backend's. Allocates only where something beyond a plain `Connection` must go.
@@ -121,7 +121,7 @@ pub fn strip(headers: &mut HeaderMap, extra: &[&str]) {
 ///
 /// The gateway's host is not a backend's to speak for: several servers answer under it, and below
 /// the `ResourceManager`'s `/proxy/` the applications of any user.
-pub fn strip_answer(headers: &mut HeaderMap) {
+pub(crate) fn strip_answer(headers: &mut HeaderMap) {
     // one pass over the few that are there beats a look-up for each that may be
     let mut doomed = Vec::new();
     for (name, value) in &*headers {

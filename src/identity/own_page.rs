@@ -54,7 +54,7 @@ impl OwnPage {
 
 /// Takes away a `Referer` that is a [node path](crate::rewrite::node): its signature is a credential,
 /// and no page of a backend. Returns what is left to be rewritten.
-pub fn without_node_links(headers: &mut HeaderMap, own: OwnPage) -> OwnPage {
+pub(crate) fn without_node_links(headers: &mut HeaderMap, own: OwnPage) -> OwnPage {
     let referer = headers.get(header::REFERER);
     let rest = referer.and_then(|value| own.rest_of(&header::REFERER, value));
     if rest.is_some_and(|rest| rest.starts_with(node::PREFIX.as_bytes())) {
@@ -69,7 +69,7 @@ pub fn without_node_links(headers: &mut HeaderMap, own: OwnPage) -> OwnPage {
 
 /// Names a node's own origin where the gateway's was named; a page of the gateway is no `Referer` for a
 /// node.
-pub fn for_node(headers: &mut HeaderMap, tls: bool, node_tls: bool, authority: &str) {
+pub(crate) fn for_node(headers: &mut HeaderMap, tls: bool, node_tls: bool, authority: &str) {
     let own = OwnPage::of(headers, tls);
     if own.referer.is_some() {
         headers.remove(header::REFERER);

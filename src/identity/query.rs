@@ -91,7 +91,7 @@ pub fn compose(own: Option<(&str, &str)>, scrubbed: &str) -> String {
 }
 
 /// As [`compose`], at the end of a request target that is being written, after its `?`.
-pub fn append(target: &mut String, own: Option<(&str, &str)>, scrubbed: &str) {
+pub(crate) fn append(target: &mut String, own: Option<(&str, &str)>, scrubbed: &str) {
     if let Some((name, user)) = own {
         target.push_str(name);
         target.push('=');
@@ -106,7 +106,7 @@ pub fn append(target: &mut String, own: Option<(&str, &str)>, scrubbed: &str) {
 /// Whether a query of a *backend* has a parameter that is, or could be read as, one of `names`.
 ///
 /// Unlike [`scrub`] it has an answer for every text: where parsers disagree, the letters decide.
-pub fn mentions(query: &str, names: &[&str]) -> bool {
+pub(crate) fn mentions(query: &str, names: &[&str]) -> bool {
     match scrub(query, names) {
         Ok(left) => matches!(left, Cow::Owned(_)),
         Err(QueryError::Hidden) => true,

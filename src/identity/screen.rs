@@ -11,7 +11,7 @@ use crate::refusal::Refusal;
 
 /// One body under examination.
 #[derive(Debug)]
-pub enum Screen {
+pub(crate) enum Screen {
     /// A form.
     Form(Scan),
     /// A call of `HiveServer2`'s protocol.
@@ -20,7 +20,7 @@ pub enum Screen {
 
 impl Screen {
     /// Takes what has come; gives what may go on, which may be nothing yet.
-    pub fn feed(&mut self, data: Bytes) -> Result<Bytes, Refusal> {
+    pub(crate) fn feed(&mut self, data: Bytes) -> Result<Bytes, Refusal> {
         match self {
             Self::Form(scan) => scan.feed(&data).map_err(refused),
             Self::Thrift(call) => call.feed(data).map_err(refused),
@@ -28,7 +28,7 @@ impl Screen {
     }
 
     /// The body has ended; gives what is left of it.
-    pub fn finish(&mut self) -> Result<Bytes, Refusal> {
+    pub(crate) fn finish(&mut self) -> Result<Bytes, Refusal> {
         match self {
             Self::Form(scan) => scan.finish().map_err(refused),
             Self::Thrift(call) => call.finish().map_err(refused),

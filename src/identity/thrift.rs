@@ -28,11 +28,11 @@ mod wire;
 use wire::Encoding;
 
 /// The most of a call that is held, in bytes.
-pub const MAX_HELD: usize = 64 * 1024;
+pub(crate) const MAX_HELD: usize = 64 * 1024;
 
 /// Configuration keys that name a user, in lower case: Impala reads its own in any case
 /// (`boost::iequals`).
-pub const KEYS: &[&str] = &["impala.doas.user", "hive.server2.proxy.user"];
+pub(crate) const KEYS: &[&str] = &["impala.doas.user", "hive.server2.proxy.user"];
 
 /// The number of `username` in `TOpenSessionReq`.
 const USERNAME: u8 = 2;

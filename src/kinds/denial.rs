@@ -2,7 +2,7 @@
 
 /// A refusal to let the gateway act for a user, as a kind reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Denial {
+pub(crate) struct Denial {
     /// The gateway's short name, as the server says it; `None`: it does not.
     pub gateway: Option<String>,
     /// What is missing.
@@ -17,7 +17,7 @@ pub struct Denial {
 
 /// What a rule does not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lacks {
+pub(crate) enum Lacks {
     /// To act for this user.
     User,
     /// To act from the gateway's address or host, which is this one.
@@ -26,7 +26,7 @@ pub enum Lacks {
 
 /// What makes a server allow it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cure {
+pub(crate) struct Cure {
     /// Where its rules stand: "core-site.xml of the `NameNode`s".
     pub file: &'static str,
     /// What has to stand there, a sentence each.

@@ -17,7 +17,7 @@ const EXCEPTIONS: [&[u8]; 5] = [
 
 /// Whether this is the 403 by which Hadoop's `AuthenticationFilter` refuses a *token*: the Java
 /// exception stands in the reason phrase, there is no challenge and nothing about a user.
-pub fn token_refused(head: &Head<'_>) -> bool {
+pub(crate) fn token_refused(head: &Head<'_>) -> bool {
     head.status == StatusCode::FORBIDDEN
         && EXCEPTIONS
             .iter()

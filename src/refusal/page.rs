@@ -13,10 +13,10 @@ use super::Refusal;
 
 mod context;
 mod impersonation;
-pub mod instead;
+pub(crate) mod instead;
 
-pub use context::{Context, Format};
-pub use impersonation::{Advice, response as impersonation};
+pub(crate) use context::{Context, Format};
+pub(crate) use impersonation::{Advice, response as impersonation};
 
 /// The header that names the reason word, for programs that read no page.
 const REASON: HeaderName = HeaderName::from_static("x-spnegate-reason");
@@ -36,7 +36,7 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:46em;marg
 /// The answer to a refused request, complete with `WWW-Authenticate: Negotiate` where the refusal
 /// challenges, `Retry-After` where waiting helps, and `Cache-Control: no-store`. The refusal itself
 /// is among its extensions, for logs.
-pub fn response<B: From<Bytes>>(refusal: Refusal, context: &Context<'_>) -> Response<B> {
+pub(crate) fn response<B: From<Bytes>>(refusal: Refusal, context: &Context<'_>) -> Response<B> {
     let body = if context.head {
         Bytes::new()
     } else {

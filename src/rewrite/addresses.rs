@@ -25,7 +25,7 @@ const DEPTH: usize = 1024;
 
 /// What becomes of an address: given the name of its field (empty where that is too long, or where
 /// there is none) and the address, what is to stand in its place; `None`: it stays.
-pub type Lead = Box<dyn Fn(&str, &str) -> Option<String> + Send>;
+pub(crate) type Lead = Box<dyn Fn(&str, &str) -> Option<String> + Send>;
 
 /// Rewrites one answer, piece by piece.
 pub struct Addresses {

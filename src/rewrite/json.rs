@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::location::{self, LinkError, Links};
 
 /// Whether a body that starts so may be such an answer; `true` for as long as it cannot be told.
-pub fn may_be_location(start: &[u8]) -> bool {
+pub(crate) fn may_be_location(start: &[u8]) -> bool {
     const START: &[u8] = b"{\"Location\"";
     let mut letters = start.iter().filter(|byte| !byte.is_ascii_whitespace());
     START

@@ -48,7 +48,7 @@ pub struct Signer<'a> {
 
 /// What a link leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place<'a> {
+pub(crate) enum Place<'a> {
     /// A node.
     Node {
         /// How it is spoken to.
@@ -132,7 +132,13 @@ impl Grant {
 }
 
 /// Appends the signature to a link; `path` and `query` (without `?`) are those of the place.
-pub fn sign(link: &mut String, place: Place<'_>, path: &str, query: Option<&str>, by: &Signer<'_>) {
+pub(crate) fn sign(
+    link: &mut String,
+    place: Place<'_>,
+    path: &str,
+    query: Option<&str>,
+    by: &Signer<'_>,
+) {
     let covered = covered(
         place,
         path,
@@ -156,7 +162,7 @@ pub fn sign(link: &mut String, place: Place<'_>, path: &str, query: Option<&str>
 /// # Errors
 ///
 /// Every [`LinkFault`] but [`LinkFault::Foreign`], which [`Grant::check_user`] finds.
-pub fn verify(
+pub(crate) fn verify(
     key: &LinkKey,
     place: Place<'_>,
     path: &str,
@@ -187,7 +193,7 @@ pub fn verify(
 }
 
 /// The query without its signature.
-pub fn without_signature(query: &str) -> String {
+pub(crate) fn without_signature(query: &str) -> String {
     let pieces: Vec<&str> = query
         .split('&')
         .filter(|piece| !piece.starts_with(SIGNATURE))

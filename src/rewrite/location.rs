@@ -69,7 +69,7 @@ impl From<LinkError> for Refusal {
 }
 
 /// Whether an answer has any of the headers that [`apply`] looks at.
-pub fn leads_elsewhere(headers: &HeaderMap) -> bool {
+pub(crate) fn leads_elsewhere(headers: &HeaderMap) -> bool {
     // one pass over the few that are there beats a look-up for each that may be
     headers.keys().any(|name| {
         *name == header::LOCATION || *name == header::CONTENT_LOCATION || *name == header::REFRESH
@@ -189,7 +189,7 @@ fn is_second_step(rest: &str) -> bool {
 /// The authority that a rewritten `Location` still leads to, where it is another port of a host that
 /// the gateway knows: a browser leaves the gateway there, which is hardly ever meant. `before` is the
 /// header as the backend sent it.
-pub fn leaves_for<'h>(
+pub(crate) fn leaves_for<'h>(
     before: &HeaderValue,
     after: &'h HeaderMap,
     links: &Links<'_>,

@@ -87,7 +87,7 @@ impl Scheme {
 // === writing ===
 
 /// Whether a link's query holds what only a signed node path may carry.
-pub fn has_secret(query: &str) -> bool {
+pub(crate) fn has_secret(query: &str) -> bool {
     query::mentions(query, SECRETS)
 }
 
@@ -158,12 +158,12 @@ pub fn open<'a>(
 }
 
 /// The path for the node of a node path; `None` where it is malformed.
-pub fn inner_path(path: &str) -> Option<&str> {
+pub(crate) fn inner_path(path: &str) -> Option<&str> {
     split(path).ok().map(|(_, _, _, inner)| inner)
 }
 
 /// Whether a node path leads to an allow-listed node, whatever its signature.
-pub fn is_allowed(path: &str, policy: &NodePolicy) -> bool {
+pub(crate) fn is_allowed(path: &str, policy: &NodePolicy) -> bool {
     split(path).is_ok_and(|(_, host, port, _)| policy.allows(host, port))
 }
 

@@ -21,13 +21,13 @@ pub struct OwnTarget<'a> {
 }
 
 /// The console's path of a signed link; `None`: the path is not one of these.
-pub fn inner_path(path: &str) -> Option<&str> {
+pub(crate) fn inner_path(path: &str) -> Option<&str> {
     path.strip_prefix(PREFIX)
         .filter(|inner| inner.starts_with('/'))
 }
 
 /// The link for a reference within the console: path with one slash first, query, fragment.
-pub fn link(rest: &str, console: &str, signer: &Signer<'_>) -> String {
+pub(crate) fn link(rest: &str, console: &str, signer: &Signer<'_>) -> String {
     let (rest, fragment) = match rest.find('#') {
         Some(at) => rest.split_at(at),
         None => (rest, ""),
@@ -47,7 +47,7 @@ pub fn link(rest: &str, console: &str, signer: &Signer<'_>) -> String {
 ///
 /// # Errors
 ///
-/// As [`link::verify`].
+/// As `link::verify`.
 pub fn open<'a>(
     path: &'a str,
     query: &str,

@@ -18,7 +18,7 @@ const LONGEST: usize = 2048;
 const STARTS: [&[u8]; 3] = [b"http://", b"https://", b"//"];
 
 /// What becomes of an address: what is to stand in its place; `None`: it stays.
-pub type Lead = Box<dyn Fn(&str) -> Option<String> + Send>;
+pub(crate) type Lead = Box<dyn Fn(&str) -> Option<String> + Send>;
 
 /// Rewrites one page, piece by piece.
 pub struct Pages {

@@ -29,7 +29,7 @@ pub struct Jar<'a> {
 
 /// Rewrites all `Set-Cookie` headers of an answer; malformed ones are dropped. True where a cookie
 /// was withheld because [`Jar::only`] does not list it.
-pub fn apply(headers: &mut HeaderMap, jar: &Jar<'_>) -> bool {
+pub(crate) fn apply(headers: &mut HeaderMap, jar: &Jar<'_>) -> bool {
     if !headers.keys().any(|name| *name == header::SET_COOKIE) {
         return false;
     }
@@ -57,7 +57,7 @@ fn is_listed(value: &HeaderValue, only: &[Arc<str>]) -> bool {
 
 /// Cuts session ids out of the addresses to which an answer leads: a servlet container whose cookie did
 /// not come back writes the session into the path of its redirects (`;jsessionid=…`).
-pub fn cut_session_ids(headers: &mut HeaderMap) {
+pub(crate) fn cut_session_ids(headers: &mut HeaderMap) {
     for name in [header::LOCATION, header::CONTENT_LOCATION, header::REFRESH] {
         let cut = headers.get(&name).and_then(without_session_id);
         if let Some(value) = cut {

@@ -94,7 +94,7 @@ impl<'a> Link<'a> {
 }
 
 /// The link of a `Refresh` header: `4;url=http://…`.
-pub fn refresh_target(value: &str) -> Option<&str> {
+pub(crate) fn refresh_target(value: &str) -> Option<&str> {
     let (_, target) = value.split_once([';', ','])?;
     let target = target.trim_start();
     let name = target.get(..4)?;

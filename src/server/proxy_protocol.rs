@@ -43,7 +43,7 @@ pub struct Malformed;
 /// Judges the bytes of a header, which end at most where the header does.
 ///
 /// # Errors
-/// [`Malformed`], as soon as it shows.
+/// `Malformed`, as soon as it shows.
 pub fn read(bytes: &[u8]) -> Result<Progress, Malformed> {
     let begins = |with: &[u8]| {
         let both = bytes.len().min(with.len());

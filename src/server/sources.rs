@@ -38,7 +38,7 @@ impl Sources {
 }
 
 /// Whether one of the networks holds the address.
-pub fn contains(list: &[IpNet], address: IpAddr) -> bool {
+pub(crate) fn contains(list: &[IpNet], address: IpAddr) -> bool {
     list.iter().any(|network| network.contains(&address))
 }
 

@@ -29,7 +29,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// An extension of a `101` answer: what the connection is joined to.
 #[derive(Clone)]
-pub struct Tunnel {
+pub(crate) struct Tunnel {
     /// The backend's side.
     pub backend: Far,
     /// How long it may last.
@@ -43,7 +43,7 @@ pub struct Tunnel {
 /// The far side of a tunnel: a socket, and what was read from it already. Whoever takes it first has
 /// it; an extension has to be cloneable.
 #[derive(Clone)]
-pub struct Far(Arc<Mutex<Option<Heard>>>);
+pub(crate) struct Far(Arc<Mutex<Option<Heard>>>);
 
 /// A socket, and what was read from it.
 type Heard = (Box<dyn Socket>, Bytes);
@@ -54,7 +54,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 
 impl Far {
     /// A socket of which `said` has been read.
-    pub fn new(socket: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, said: Bytes) -> Self {
+    pub(crate) fn new(
+        socket: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        said: Bytes,
+    ) -> Self {
         Self(Arc::new(Mutex::new(Some((Box::new(socket), said)))))
     }
 }

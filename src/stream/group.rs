@@ -25,7 +25,7 @@ use crate::{
 
 /// The servers of a stream, shared by all threads.
 #[derive(Debug)]
-pub struct Group {
+pub(crate) struct Group {
     /// The stream's name.
     pub name: Arc<str>,
     /// How they are looked after.
@@ -46,7 +46,7 @@ pub struct Group {
 impl Group {
     /// A group whose servers by address are there at once; names are unknown until
     /// [`Group::follow`] tells of them.
-    pub fn new(
+    pub(crate) fn new(
         name: Arc<str>,
         backends: Vec<StreamBackend>,
         algorithm: Algorithm,
@@ -78,13 +78,13 @@ impl Group {
     }
 
     /// The targets of this moment.
-    pub fn targets(&self) -> Arc<Vec<Arc<Target>>> {
+    pub(crate) fn targets(&self) -> Arc<Vec<Arc<Target>>> {
         self.targets.load_full()
     }
 
     /// From now on the server has these addresses. What is known of an address that stays is kept;
     /// connections to one that goes are left alone.
-    pub fn follow(&self, index: usize, addresses: &[IpAddr]) {
+    pub(crate) fn follow(&self, index: usize, addresses: &[IpAddr]) {
         let (Some(backend), Some(duty)) = (self.backends.get(index), self.duties.get(index)) else {
             return;
         };
@@ -125,7 +125,7 @@ impl Group {
     /// Gives a server (`host:port`) a duty: taken out, it gets nothing new, and what it has goes on;
     /// in maintenance it is not connected to for checks either. False where there is none of that
     /// name.
-    pub fn assign(&self, backend: &str, duty: Duty) -> bool {
+    pub(crate) fn assign(&self, backend: &str, duty: Duty) -> bool {
         let is = |known: &StreamBackend| known.address.eq_ignore_ascii_case(backend);
         let index = self.backends.iter().position(is);
         let Some(number) = index.and_then(|index| self.duties.get(index)) else {
@@ -138,7 +138,7 @@ impl Group {
     }
 
     /// Waits until some server has an address, for at most `within`.
-    pub async fn resolved(&self, within: Duration) -> bool {
+    pub(crate) async fn resolved(&self, within: Duration) -> bool {
         let mut changes = self.changes.subscribe();
         let some = async {
             while self.targets.load().is_empty() {
@@ -153,7 +153,7 @@ impl Group {
 
     /// The next server for a client, none of those that were tried already: a good one, else one
     /// under suspicion, else even one that is said to be down.
-    pub fn choose(&self, client: u64, tried: &[Arc<Target>]) -> Result<Place, Reason> {
+    pub(crate) fn choose(&self, client: u64, tried: &[Arc<Target>]) -> Result<Place, Reason> {
         let targets = self.targets.load();
         let untried = |target: &Arc<Target>| tried.iter().all(|other| !Arc::ptr_eq(other, target));
         for least in [Standing::Good, Standing::Suspect, Standing::Down] {
@@ -182,7 +182,7 @@ impl Group {
     }
 
     /// The target did what was asked of it.
-    pub fn succeeded(&self, target: &Target) {
+    pub(crate) fn succeeded(&self, target: &Target) {
         target.trust();
         if target.succeeded(&self.check) {
             self.tell(target, true);
@@ -190,7 +190,7 @@ impl Group {
     }
 
     /// The target could not be connected to, or refused.
-    pub fn failed(&self, target: &Target, error: String) {
+    pub(crate) fn failed(&self, target: &Target, error: String) {
         tracing::debug!(stream = %self.name, backend = %target.backend, address = %target.address, error, "failed");
         if target.failed(&self.check, error) {
             self.tell(target, false);
@@ -199,7 +199,7 @@ impl Group {
 
     /// The target did not answer: others are asked first until it has had the time to be found well
     /// or down.
-    pub fn silent(&self, target: &Target, error: &dyn std::fmt::Display) {
+    pub(crate) fn silent(&self, target: &Target, error: &dyn std::fmt::Display) {
         tracing::debug!(stream = %self.name, backend = %target.backend, address = %target.address, %error, "no answer");
         let checks = self.check.fall.max(self.check.rise);
         target.suspect(self.check.interval * checks, error.to_string());

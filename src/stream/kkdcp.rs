@@ -5,7 +5,7 @@ use crate::der::{Der, element};
 use super::kdc::MAX_MESSAGE;
 
 /// The longest body: the longest message, its realm and the encoding's own bytes.
-pub const MAX_BODY: usize = MAX_MESSAGE + 1024;
+pub(crate) const MAX_BODY: usize = MAX_MESSAGE + 1024;
 
 /// What a client wants passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

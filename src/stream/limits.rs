@@ -13,7 +13,7 @@ use crate::server::sources::{Place, Places};
 
 /// The limits of one stream and protocol, shared by all threads.
 #[derive(Debug)]
-pub struct Limits {
+pub(crate) struct Limits {
     most: usize,
     count: AtomicUsize,
     /// Only where there is a limit per source; an IPv6 host has a whole `/64`.
@@ -22,7 +22,7 @@ pub struct Limits {
 
 /// A place within the limits; given back when dropped.
 #[derive(Debug)]
-pub struct Admitted {
+pub(crate) struct Admitted {
     limits: Arc<Limits>,
     of_source: Option<Place>,
 }
@@ -31,7 +31,7 @@ pub struct Admitted {
 
 impl Limits {
     /// Limits that nobody uses yet.
-    pub fn new(most: usize, most_of_source: Option<usize>) -> Self {
+    pub(crate) fn new(most: usize, most_of_source: Option<usize>) -> Self {
         Self {
             most,
             count: AtomicUsize::new(0),
@@ -40,7 +40,7 @@ impl Limits {
     }
 
     /// Takes a place for a client.
-    pub fn admit(self: &Arc<Self>, source: IpAddr) -> Result<Admitted, Reason> {
+    pub(crate) fn admit(self: &Arc<Self>, source: IpAddr) -> Result<Admitted, Reason> {
         if self.count.fetch_add(1, Ordering::AcqRel) >= self.most {
             self.count.fetch_sub(1, Ordering::AcqRel);
             return Err(Reason::ConnectionLimit);
@@ -58,7 +58,7 @@ impl Limits {
     }
 
     /// Places taken.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
 }

@@ -15,7 +15,7 @@ use crate::telemetry::{
 
 /// Records the connections of one stream and protocol; every thread has its own clone.
 #[derive(Clone, Debug)]
-pub struct Recorder {
+pub(crate) struct Recorder {
     stream: Arc<str>,
     protocol: &'static str,
     /// The numbers.
@@ -25,7 +25,7 @@ pub struct Recorder {
 
 /// One connection, flow or exchange; told of when it is dropped.
 #[derive(Debug)]
-pub struct Record<'r> {
+pub(crate) struct Record<'r> {
     recorder: &'r Recorder,
     /// The client; behind a balancer in front the one that it names.
     pub client: Cell<IpAddr>,
@@ -41,7 +41,7 @@ pub struct Record<'r> {
 
 impl Recorder {
     /// A recorder.
-    pub fn new(stream: Arc<str>, protocol: &'static str, access: AccessLog) -> Self {
+    pub(crate) fn new(stream: Arc<str>, protocol: &'static str, access: AccessLog) -> Self {
         Self {
             metrics: StreamMetrics::new(&stream, protocol),
             stream,
@@ -51,7 +51,7 @@ impl Recorder {
     }
 
     /// Begins a record.
-    pub fn begin(&self, client: SocketAddr) -> Record<'_> {
+    pub(crate) fn begin(&self, client: SocketAddr) -> Record<'_> {
         self.metrics.connections.increment(1);
         self.metrics.open.increment(1);
         Record {
@@ -70,29 +70,24 @@ impl Recorder {
 
 impl Record<'_> {
     /// Bytes came from the client.
-    pub fn came(&self, bytes: usize) {
+    pub(crate) fn came(&self, bytes: usize) {
         self.bytes_in.set(self.bytes_in.get() + bytes as u64);
         self.recorder.metrics.bytes_in.increment(bytes as u64);
     }
 
     /// Bytes went to the client.
-    pub fn went(&self, bytes: usize) {
+    pub(crate) fn went(&self, bytes: usize) {
         self.bytes_out.set(self.bytes_out.get() + bytes as u64);
         self.recorder.metrics.bytes_out.increment(bytes as u64);
     }
 
-    /// Bytes of the client so far, and to it.
-    pub fn bytes(&self) -> (u64, u64) {
-        (self.bytes_in.get(), self.bytes_out.get())
-    }
-
     /// Who serves it.
-    pub fn served_by(&self, backend: &Arc<str>) {
+    pub(crate) fn served_by(&self, backend: &Arc<str>) {
         *self.backend.borrow_mut() = Some(Arc::clone(backend));
     }
 
     /// It ends for this reason.
-    pub fn end(&self, reason: Reason) {
+    pub(crate) fn end(&self, reason: Reason) {
         self.reason.set(Some(reason));
     }
 }

@@ -18,7 +18,7 @@ use crate::{
 
 /// An address that connections go to.
 #[derive(Debug)]
-pub struct Target {
+pub(crate) struct Target {
     /// `host:port` of the configuration.
     pub backend: Arc<str>,
     /// Where it is now.
@@ -36,7 +36,7 @@ pub struct Target {
 
 /// How much is to be expected of a target, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
+pub(crate) enum Standing {
     /// Up.
     Good,
     /// Up, but it left something without an answer a moment ago.
@@ -60,13 +60,13 @@ struct Health {
 
 /// A connection's place at a target; given back when dropped.
 #[derive(Debug)]
-pub struct Place(Arc<Target>);
+pub(crate) struct Place(Arc<Target>);
 
 // === impl Target ===
 
 impl Target {
     /// A target that is up until it proves otherwise. `key` is what replicas know it by.
-    pub fn new(
+    pub(crate) fn new(
         backend: &StreamBackend,
         address: SocketAddr,
         key: &str,
@@ -93,7 +93,7 @@ impl Target {
     }
 
     /// As the algorithms see it; `able` says what else is required.
-    pub fn candidate(&self, slow_start: Duration, able: bool) -> Candidate<'_> {
+    pub(crate) fn candidate(&self, slow_start: Duration, able: bool) -> Candidate<'_> {
         let weight = if slow_start.is_zero() || self.health.since.load(Ordering::Relaxed) == 0 {
             // up since it is known
             balance::effective_weight(self.weight, Duration::ZERO, Duration::ZERO)
@@ -109,22 +109,22 @@ impl Target {
     }
 
     /// What an operator wants of it.
-    pub fn duty(&self) -> Duty {
+    pub(crate) fn duty(&self) -> Duty {
         Duty::of(&self.duty)
     }
 
     /// Connections and flows there.
-    pub fn load(&self) -> usize {
+    pub(crate) fn load(&self) -> usize {
         self.load.load(Ordering::Relaxed)
     }
 
     /// Whether `max_connections` are there.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.load() >= self.most
     }
 
     /// Takes a place, if there is one.
-    pub fn enter(self: &Arc<Self>) -> Option<Place> {
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<Place> {
         if self.load.fetch_add(1, Ordering::AcqRel) < self.most {
             return Some(Place(Arc::clone(self)));
         }
@@ -133,7 +133,7 @@ impl Target {
     }
 
     /// What is to be expected of it.
-    pub fn standing(&self) -> Standing {
+    pub(crate) fn standing(&self) -> Standing {
         let health = &self.health;
         if !health.up.load(Ordering::Relaxed) {
             Standing::Down
@@ -145,19 +145,19 @@ impl Target {
     }
 
     /// How long it has been up or down.
-    pub fn since(&self) -> Duration {
+    pub(crate) fn since(&self) -> Duration {
         let since = Duration::from_millis(self.health.since.load(Ordering::Relaxed));
         self.health.born.elapsed().saturating_sub(since)
     }
 
     /// The last failure.
-    pub fn last_error(&self) -> Option<String> {
+    pub(crate) fn last_error(&self) -> Option<String> {
         let error = self.health.last_error.lock();
         error.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// It did what was asked of it. Whether that changed its standing.
-    pub fn succeeded(&self, check: &Check) -> bool {
+    pub(crate) fn succeeded(&self, check: &Check) -> bool {
         let health = &self.health;
         // the ordinary case costs two loads
         if health.streak.load(Ordering::Relaxed) < 1 || !health.up.load(Ordering::Relaxed) {
@@ -175,7 +175,7 @@ impl Target {
     }
 
     /// It did not. Whether that changed its standing.
-    pub fn failed(&self, check: &Check, error: String) -> bool {
+    pub(crate) fn failed(&self, check: &Check, error: String) -> bool {
         let health = &self.health;
         health.note(error);
         let streak = |streak: i32| Some(streak.min(0).saturating_sub(1));
@@ -191,7 +191,7 @@ impl Target {
     }
 
     /// It left something unanswered: others are asked first for a while.
-    pub fn suspect(&self, within: Duration, error: String) {
+    pub(crate) fn suspect(&self, within: Duration, error: String) {
         self.health.note(error);
         let within = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
         let until = self.health.now().saturating_add(within);
@@ -199,7 +199,7 @@ impl Target {
     }
 
     /// It answered: nothing is held against it.
-    pub fn trust(&self) {
+    pub(crate) fn trust(&self) {
         if self.health.suspect_until.load(Ordering::Relaxed) != 0 {
             self.health.suspect_until.store(0, Ordering::Relaxed);
         }

@@ -147,7 +147,7 @@ async fn connect(relay: &Relay, client: &Client) -> Result<(Place, TcpStream), R
 }
 
 /// What `balance = "source"` knows a client by.
-pub fn client_key(source: SocketAddr) -> u64 {
+pub(crate) fn client_key(source: SocketAddr) -> u64 {
     match source.ip().to_canonical() {
         std::net::IpAddr::V4(ip) => stable_hash(&ip.octets()),
         std::net::IpAddr::V6(ip) => stable_hash(&ip.octets()),

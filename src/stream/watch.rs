@@ -13,7 +13,7 @@ use super::{Group, target::Target};
 use crate::upstream::backend::Duty;
 
 /// Looks up every name of the group again and again; a failed look-up changes nothing.
-pub async fn follow_names(group: Arc<Group>, every: Duration) {
+pub(crate) async fn follow_names(group: Arc<Group>, every: Duration) {
     let is_name = |host: &str| host.parse::<IpAddr>().is_err();
     if !group.backends.iter().any(|backend| is_name(&backend.host)) {
         return;
@@ -59,7 +59,7 @@ async fn look_up(host: &str, port: u16) -> io::Result<Vec<IpAddr>> {
 }
 
 /// Connects to every target again and again, and books what came of it.
-pub async fn check(group: Arc<Group>) {
+pub(crate) async fn check(group: Arc<Group>) {
     let mut tick = time::interval(group.check.interval);
     tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     loop {

@@ -18,7 +18,7 @@ mod sink;
 mod stream;
 
 use self::{clock::Clock, sink::Sink};
-pub use self::{sink::AccessLogError, stream::StreamEntry};
+pub(crate) use self::{sink::AccessLogError, stream::StreamEntry};
 
 /// What a line says of a request.
 ///
@@ -121,7 +121,7 @@ impl AccessLog {
     /// Opens the log and starts its thread.
     ///
     /// # Errors
-    /// [`AccessLogError`], naming the file.
+    /// `AccessLogError`, naming the file.
     pub fn open(target: &config::AccessLog, format: LogFormat) -> Result<Self, AccessLogError> {
         Ok(Self {
             on: Sink::open(target)?.map(|sink| On::new(sink, format)),

@@ -30,7 +30,7 @@ pub enum LogError {
 ///
 /// # Errors
 /// [`LogError`], naming the key.
-pub fn init(level: &str, format: LogFormat) -> Result<(), LogError> {
+pub(crate) fn init(level: &str, format: LogFormat) -> Result<(), LogError> {
     let filter = parse(&with_quiet_alerts(level))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -13,56 +13,56 @@ use metrics_exporter_prometheus::{
 use thiserror::Error;
 
 /// Requests answered, by console and class of status (`2xx`).
-pub const REQUESTS: &str = "spnegate_requests_total";
+pub(crate) const REQUESTS: &str = "spnegate_requests_total";
 /// From a request's head to the end of its answer's head, by console.
-pub const REQUEST_DURATION: &str = "spnegate_request_duration_seconds";
+pub(crate) const REQUEST_DURATION: &str = "spnegate_request_duration_seconds";
 /// The gateway's own answers, by reason word.
-pub const REFUSALS: &str = "spnegate_refusals_total";
+pub(crate) const REFUSALS: &str = "spnegate_refusals_total";
 /// Kerberos logins, by side (`client`, `backend`) and result.
-pub const LOGINS: &str = "spnegate_logins_total";
+pub(crate) const LOGINS: &str = "spnegate_logins_total";
 /// 1 where a backend serves.
-pub const BACKEND_UP: &str = "spnegate_backend_up";
+pub(crate) const BACKEND_UP: &str = "spnegate_backend_up";
 /// 1 where a backend is the active one.
-pub const BACKEND_ACTIVE: &str = "spnegate_backend_active";
+pub(crate) const BACKEND_ACTIVE: &str = "spnegate_backend_active";
 /// Cached sessions.
-pub const SESSIONS: &str = "spnegate_sessions";
+pub(crate) const SESSIONS: &str = "spnegate_sessions";
 /// 1 while the keytab is readable and holds what the configuration needs.
-pub const KEYTAB_VALID: &str = "spnegate_keytab_valid";
+pub(crate) const KEYTAB_VALID: &str = "spnegate_keytab_valid";
 /// 1 while every file of certificates, keys and trusted CAs that has changed can be used.
-pub const TLS_VALID: &str = "spnegate_tls_valid";
+pub(crate) const TLS_VALID: &str = "spnegate_tls_valid";
 /// Unix time at which a certificate in use towards clients ends, by its file.
-pub const CERTIFICATE_END: &str = "spnegate_certificate_end_seconds";
+pub(crate) const CERTIFICATE_END: &str = "spnegate_certificate_end_seconds";
 /// 1 while the KDC gives tickets to a principal of the gateway.
-pub const OWN_LOGIN_VALID: &str = "spnegate_own_login_valid";
+pub(crate) const OWN_LOGIN_VALID: &str = "spnegate_own_login_valid";
 /// Open client connections.
-pub const CONNECTIONS: &str = "spnegate_connections";
+pub(crate) const CONNECTIONS: &str = "spnegate_connections";
 /// Connections closed at once because `server.max_connections` was reached.
-pub const CONNECTIONS_REFUSED: &str = "spnegate_connections_refused_total";
+pub(crate) const CONNECTIONS_REFUSED: &str = "spnegate_connections_refused_total";
 /// TLS handshakes that failed.
-pub const TLS_FAILURES: &str = "spnegate_tls_failures_total";
+pub(crate) const TLS_FAILURES: &str = "spnegate_tls_failures_total";
 /// Connections that were upgraded (WebSocket) and are open.
-pub const TUNNELS: &str = "spnegate_tunnels";
+pub(crate) const TUNNELS: &str = "spnegate_tunnels";
 /// Requests that wait for an active backend.
-pub const HELD_REQUESTS: &str = "spnegate_held_requests";
+pub(crate) const HELD_REQUESTS: &str = "spnegate_held_requests";
 /// Requests that wait for a place at a backend.
-pub const QUEUED_REQUESTS: &str = "spnegate_queued_requests";
+pub(crate) const QUEUED_REQUESTS: &str = "spnegate_queued_requests";
 /// Access log lines that were dropped because the disk or pipe was too slow.
-pub const ACCESS_LOG_DROPPED: &str = "spnegate_access_log_dropped_total";
+pub(crate) const ACCESS_LOG_DROPPED: &str = "spnegate_access_log_dropped_total";
 
 /// Relayed connections, UDP flows and Kerberos exchanges, by stream and protocol.
-pub const STREAM_CONNECTIONS: &str = "spnegate_stream_connections_total";
+pub(crate) const STREAM_CONNECTIONS: &str = "spnegate_stream_connections_total";
 /// Those that are open.
-pub const STREAM_OPEN: &str = "spnegate_stream_open";
+pub(crate) const STREAM_OPEN: &str = "spnegate_stream_open";
 /// Relayed bytes, by stream, protocol and direction (`in`: of clients).
-pub const STREAM_BYTES: &str = "spnegate_stream_bytes_total";
+pub(crate) const STREAM_BYTES: &str = "spnegate_stream_bytes_total";
 /// Ends that were not the client's or server's own wish, by stream, protocol and reason.
-pub const STREAM_ENDS: &str = "spnegate_stream_ends_total";
+pub(crate) const STREAM_ENDS: &str = "spnegate_stream_ends_total";
 /// Datagrams that were not passed on: the buffers of the system were full, or a reply had no claim.
-pub const STREAM_DROPPED: &str = "spnegate_stream_datagrams_dropped_total";
+pub(crate) const STREAM_DROPPED: &str = "spnegate_stream_datagrams_dropped_total";
 /// 1 where a server of a stream is up.
-pub const STREAM_BACKEND_UP: &str = "spnegate_stream_backend_up";
+pub(crate) const STREAM_BACKEND_UP: &str = "spnegate_stream_backend_up";
 /// Kerberos requests by stream and the number of KDCs that were asked (`1`, `2`, `3+`).
-pub const KDC_REQUESTS: &str = "spnegate_stream_kdc_requests_total";
+pub(crate) const KDC_REQUESTS: &str = "spnegate_stream_kdc_requests_total";
 
 /// Upper bounds of the duration histogram, in seconds.
 const BUCKETS: &[f64] = &[
@@ -70,7 +70,7 @@ const BUCKETS: &[f64] = &[
 ];
 
 /// How often [`PrometheusHandle::run_upkeep`] has to be called: samples wait in memory until then.
-pub const UPKEEP: Duration = Duration::from_secs(1);
+pub(crate) const UPKEEP: Duration = Duration::from_secs(1);
 
 /// Why the metrics could not be set up.
 #[derive(Debug, Error)]
@@ -87,7 +87,7 @@ pub enum MetricsError {
 ///
 /// # Errors
 /// [`MetricsError`]
-pub fn install() -> Result<PrometheusHandle, MetricsError> {
+pub(crate) fn install() -> Result<PrometheusHandle, MetricsError> {
     let recorder = recorder()?;
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder)?;
@@ -168,7 +168,7 @@ fn describe() {
 
 /// Whose login it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub(crate) enum Side {
     /// A client logged in to the gateway.
     Client,
     /// The gateway logged in to a backend.
@@ -185,19 +185,19 @@ impl Side {
 }
 
 /// Counts a login; `result` is `ok` or a reason word.
-pub fn login(side: Side, result: &'static str) {
+pub(crate) fn login(side: Side, result: &'static str) {
     metrics::counter!(LOGINS, "side" => side.word(), "result" => result).increment(1);
 }
 
 /// Sets whether the KDC gives tickets to a principal of the gateway.
-pub fn own_login(principal: &str, valid: bool) {
+pub(crate) fn own_login(principal: &str, valid: bool) {
     metrics::gauge!(OWN_LOGIN_VALID, "principal" => principal.to_owned())
         .set(f64::from(u8::from(valid)));
 }
 
 /// A console's request metrics, with every handle fetched.
 #[derive(Clone)]
-pub struct ConsoleMetrics {
+pub(crate) struct ConsoleMetrics {
     /// `1xx` to `5xx`.
     classes: [Counter; 5],
     duration: Histogram,
@@ -205,7 +205,7 @@ pub struct ConsoleMetrics {
 
 impl ConsoleMetrics {
     /// The handles of a console.
-    pub fn new(console: &str) -> Self {
+    pub(crate) fn new(console: &str) -> Self {
         let class = |code: &'static str| metrics::counter!(REQUESTS, "console" => console.to_owned(), "code" => code);
         Self {
             classes: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(class),
@@ -214,7 +214,7 @@ impl ConsoleMetrics {
     }
 
     /// Counts an answer.
-    pub fn record(&self, status: StatusCode, took: Duration) {
+    pub(crate) fn record(&self, status: StatusCode, took: Duration) {
         // StatusCode is 100 to 999; what is beyond 599 is as broken as a 5xx
         let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
         if let Some(counter) = self.classes.get(class) {
@@ -232,14 +232,14 @@ impl std::fmt::Debug for ConsoleMetrics {
 
 /// A backend's gauges.
 #[derive(Clone)]
-pub struct BackendMetrics {
+pub(crate) struct BackendMetrics {
     up: Gauge,
     active: Gauge,
 }
 
 impl BackendMetrics {
     /// The handles of a backend; `backend` is its URL.
-    pub fn new(console: &str, backend: &str) -> Self {
+    pub(crate) fn new(console: &str, backend: &str) -> Self {
         let labels = [
             ("console", console.to_owned()),
             ("backend", backend.to_owned()),
@@ -251,7 +251,7 @@ impl BackendMetrics {
     }
 
     /// Sets both.
-    pub fn set(&self, up: bool, active: bool) {
+    pub(crate) fn set(&self, up: bool, active: bool) {
         self.up.set(f64::from(u8::from(up)));
         self.active.set(f64::from(u8::from(active)));
     }
@@ -265,11 +265,11 @@ impl std::fmt::Debug for BackendMetrics {
 
 /// The gauge of a stream's server.
 #[derive(Clone)]
-pub struct StreamBackendMetrics(Gauge);
+pub(crate) struct StreamBackendMetrics(Gauge);
 
 impl StreamBackendMetrics {
     /// The handle of a server; `backend` is its `host:port`.
-    pub fn new(stream: &str, backend: &str) -> Self {
+    pub(crate) fn new(stream: &str, backend: &str) -> Self {
         let labels = [
             ("stream", stream.to_owned()),
             ("backend", backend.to_owned()),
@@ -278,7 +278,7 @@ impl StreamBackendMetrics {
     }
 
     /// Sets it.
-    pub fn set(&self, up: bool) {
+    pub(crate) fn set(&self, up: bool) {
         self.0.set(f64::from(u8::from(up)));
     }
 }
@@ -292,7 +292,7 @@ impl std::fmt::Debug for StreamBackendMetrics {
 
 /// A stream's metrics of one protocol, with every handle fetched.
 #[derive(Clone)]
-pub struct StreamMetrics {
+pub(crate) struct StreamMetrics {
     /// Begun.
     pub connections: Counter,
     /// Open.
@@ -308,7 +308,7 @@ pub struct StreamMetrics {
 
 impl StreamMetrics {
     /// The handles of a stream.
-    pub fn new(stream: &str, protocol: &'static str) -> Self {
+    pub(crate) fn new(stream: &str, protocol: &'static str) -> Self {
         let labels = [
             ("stream", stream.to_owned()),
             ("protocol", protocol.to_owned()),
@@ -325,14 +325,14 @@ impl StreamMetrics {
     }
 
     /// Counts an end; `reason` is a reason word.
-    pub fn ended(&self, reason: &'static str) {
+    pub(crate) fn ended(&self, reason: &'static str) {
         let [(stream, name), (protocol, word)] = &self.labels;
         metrics::counter!(STREAM_ENDS, *stream => name.clone(), *protocol => word.clone(), "reason" => reason)
             .increment(1);
     }
 
     /// Counts a request that went to so many KDCs.
-    pub fn kdc_request(&self, asked: usize) {
+    pub(crate) fn kdc_request(&self, asked: usize) {
         let asked = match asked {
             0 => "0",
             1 => "1",
@@ -352,37 +352,37 @@ impl std::fmt::Debug for StreamMetrics {
 }
 
 /// The number of cached sessions.
-pub fn sessions() -> Gauge {
+pub(crate) fn sessions() -> Gauge {
     metrics::gauge!(SESSIONS)
 }
 
 /// Whether the keytab is valid (1 or 0).
-pub fn keytab_valid() -> Gauge {
+pub(crate) fn keytab_valid() -> Gauge {
     metrics::gauge!(KEYTAB_VALID)
 }
 
 /// Whether the files of certificates and keys are valid (1 or 0).
-pub fn tls_valid() -> Gauge {
+pub(crate) fn tls_valid() -> Gauge {
     metrics::gauge!(TLS_VALID)
 }
 
 /// When the certificate of that file ends, in Unix time.
-pub fn certificate_end(file: &str) -> Gauge {
+pub(crate) fn certificate_end(file: &str) -> Gauge {
     metrics::gauge!(CERTIFICATE_END, "file" => file.to_owned())
 }
 
 /// Upgraded connections.
-pub fn tunnels() -> Gauge {
+pub(crate) fn tunnels() -> Gauge {
     metrics::gauge!(TUNNELS)
 }
 
 /// Requests that wait for an active backend.
-pub fn held_requests() -> Gauge {
+pub(crate) fn held_requests() -> Gauge {
     metrics::gauge!(HELD_REQUESTS)
 }
 
 /// Requests that wait for a place at a backend.
-pub fn queued_requests() -> Gauge {
+pub(crate) fn queued_requests() -> Gauge {
     metrics::gauge!(QUEUED_REQUESTS)
 }
 

@@ -17,7 +17,7 @@ use super::{
 
 /// Whom the gateway believes, and who it says it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct TrustSource {
+pub(crate) struct TrustSource {
     /// `truststore`: CAs, or the servers' own certificates; none: the system's CAs.
     pub truststore: Option<PathBuf>,
     /// `password_file` of the truststore.
@@ -30,7 +30,7 @@ pub struct TrustSource {
 
 impl TrustSource {
     /// Every file of it.
-    pub fn files(&self) -> Vec<PathBuf> {
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
         let own = self.truststore.iter().chain(&self.password_file).cloned();
         let client = self.client.iter().flat_map(KeySource::files);
         own.chain(client).collect()
@@ -39,11 +39,11 @@ impl TrustSource {
 
 /// A [`TrustSource`] in use. Clones share it; [`Trust::reload`] swaps it for new connections.
 #[derive(Clone)]
-pub struct Trust(Arc<ArcSwap<ClientConfig>>);
+pub(crate) struct Trust(Arc<ArcSwap<ClientConfig>>);
 
 /// The way to one server: whom to believe, and the name that it must have.
 #[derive(Clone, Debug)]
-pub struct Connector {
+pub(crate) struct Connector {
     trust: Trust,
     name: ServerName<'static>,
 }
@@ -78,7 +78,7 @@ impl Trust {
     ///
     /// # Errors
     /// [`TlsError`], naming the file.
-    pub fn load(source: &TrustSource) -> Result<Self, TlsError> {
+    pub(crate) fn load(source: &TrustSource) -> Result<Self, TlsError> {
         Ok(Self(Arc::new(ArcSwap::new(read(source)?))))
     }
 
@@ -86,14 +86,14 @@ impl Trust {
     ///
     /// # Errors
     /// [`TlsError`]; what was trusted stays.
-    pub fn reload(&self, source: &TrustSource) -> Result<(), TlsError> {
+    pub(crate) fn reload(&self, source: &TrustSource) -> Result<(), TlsError> {
         self.0.store(read(source)?);
         Ok(())
     }
 
     /// The way to a server of that name: a host name, or an address with or without brackets.
     /// `None` if it is neither.
-    pub fn to(&self, host: &str) -> Option<Connector> {
+    pub(crate) fn to(&self, host: &str) -> Option<Connector> {
         Some(Connector {
             trust: self.clone(),
             name: server_name(host)?,
@@ -108,7 +108,7 @@ impl fmt::Debug for Trust {
 }
 
 /// A host as TLS names it.
-pub fn server_name(host: &str) -> Option<ServerName<'static>> {
+pub(crate) fn server_name(host: &str) -> Option<ServerName<'static>> {
     ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).ok()
 }
 
@@ -141,7 +141,7 @@ fn read(source: &TrustSource) -> Result<Arc<ClientConfig>, TlsError> {
 ///
 /// # Errors
 /// [`TlsError::NoSystemRoots`]
-pub fn system() -> Result<Vec<rustls::pki_types::CertificateDer<'static>>, TlsError> {
+pub(crate) fn system() -> Result<Vec<rustls::pki_types::CertificateDer<'static>>, TlsError> {
     // what cannot be read among many is no reason to believe none
     let found = rustls_native_certs::load_native_certs().certs;
     if found.is_empty() {
@@ -157,7 +157,7 @@ impl Connector {
     ///
     /// # Errors
     /// [`TlsFault`]
-    pub async fn connect(&self, tcp: TcpStream) -> Result<TlsStream<TcpStream>, TlsFault> {
+    pub(crate) async fn connect(&self, tcp: TcpStream) -> Result<TlsStream<TcpStream>, TlsFault> {
         TlsConnector::from(self.trust.0.load_full())
             .connect(self.name.clone(), tcp)
             .await

@@ -6,7 +6,7 @@ use x509_parser::{extensions::GeneralName, prelude::X509Certificate, time::ASN1T
 
 /// Names, issuer and time of one certificate.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// The subject, as people read it.
     pub subject: String,
     /// Who signed it.
@@ -26,7 +26,7 @@ pub struct Facts {
 
 impl Facts {
     /// Reads a certificate in DER; `None` if it is none.
-    pub fn of(der: &[u8]) -> Option<Self> {
+    pub(crate) fn of(der: &[u8]) -> Option<Self> {
         let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
         let mut dns = Vec::new();
         let mut addresses = Vec::new();
@@ -54,26 +54,21 @@ impl Facts {
     }
 
     /// Whether it signs for itself.
-    pub fn is_self_signed(&self) -> bool {
+    pub(crate) fn is_self_signed(&self) -> bool {
         self.subject == self.issuer
     }
 
     /// Whether an alternative name covers this host (RFC 6125 section 6.4): a lower-case name or
     /// an address.
-    pub fn names(&self, host: &str) -> bool {
+    pub(crate) fn names(&self, host: &str) -> bool {
         match host.trim_matches(['[', ']']).parse::<IpAddr>() {
             Ok(address) => self.addresses.contains(&address),
             Err(_) => self.dns.iter().any(|name| covers(name, host)),
         }
     }
 
-    /// As [`Facts::names`], or the common name where there are no alternatives.
-    pub fn names_as_java_reads(&self, host: &str) -> bool {
-        self.names(host) || self.common_name.as_deref().is_some_and(|n| covers(n, host))
-    }
-
     /// Every name, for messages.
-    pub fn all_names(&self) -> String {
+    pub(crate) fn all_names(&self) -> String {
         let addresses = self.addresses.iter().map(ToString::to_string);
         let names = self.dns.iter().chain(&self.common_name).cloned();
         let all: Vec<String> = names.chain(addresses).collect();
@@ -85,7 +80,7 @@ impl Facts {
 }
 
 /// `*.` stands for one label.
-pub fn covers(pattern: &str, host: &str) -> bool {
+pub(crate) fn covers(pattern: &str, host: &str) -> bool {
     let tail = host.split_once('.').map(|(_, tail)| tail);
     pattern == host
         || pattern
@@ -133,15 +128,14 @@ mod tests {
             "10.0.0.2",
             "other.example.org",
         ] {
-            assert!(!facts.names_as_java_reads(bad), "{bad}");
+            assert!(!facts.names(bad), "{bad}");
         }
     }
 
     #[test]
-    fn without_alternative_names_the_common_name_counts_as_in_java() {
+    fn the_common_name_is_only_shown() {
         let facts = facts(&[], "Presto.example.com");
         assert!(!facts.names("presto.example.com"));
-        assert!(facts.names_as_java_reads("presto.example.com"));
         assert_eq!(facts.all_names(), "presto.example.com");
     }
 

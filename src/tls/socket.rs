@@ -18,7 +18,7 @@ const JOINED: usize = 8 * 1024;
 /// A socket; `T` is rustls' stream of the client's or the server's side. The TLS state is boxed: a
 /// plain connection pays nothing for it.
 #[derive(Debug)]
-pub enum Socket<T> {
+pub(crate) enum Socket<T> {
     /// TCP.
     Plain(TcpStream),
     /// TLS over TCP.

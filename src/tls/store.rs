@@ -20,7 +20,7 @@ use super::{
 
 mod fault;
 
-pub use fault::{StoreError, StoreFault};
+pub(crate) use fault::{StoreError, StoreFault};
 
 /// More than any keystore has, in bytes.
 const LARGEST: u64 = 16 << 20;
@@ -46,7 +46,7 @@ impl KeySource {
     /// Reads key and chain.
     ///
     /// # Errors
-    /// [`StoreError`], naming the file.
+    /// `StoreError`, naming the file.
     pub fn load(&self) -> Result<KeyPair, StoreError> {
         match self {
             Self::Pem { cert, key } => {
@@ -95,7 +95,7 @@ fn pair(
 ///
 /// # Errors
 /// [`StoreError`], naming the file.
-pub fn trusted(
+pub(crate) fn trusted(
     path: &Path,
     password_file: Option<&Path>,
 ) -> Result<Vec<CertificateDer<'static>>, StoreError> {
@@ -110,7 +110,7 @@ pub fn trusted(
 ///
 /// # Errors
 /// [`StoreError`], naming the file.
-pub fn password(path: &Path) -> Result<Zeroizing<String>, StoreError> {
+pub(crate) fn password(path: &Path) -> Result<Zeroizing<String>, StoreError> {
     let bytes = read(path)?;
     std::str::from_utf8(&bytes)
         .ok()

@@ -19,7 +19,7 @@ type Reload = Box<dyn Fn() -> Result<(), TlsError> + Send>;
 type Signature = Vec<Option<[i64; 6]>>;
 
 /// Files, and what is to be done when they change.
-pub struct Watch {
+pub(crate) struct Watch {
     files: Vec<PathBuf>,
     reload: Reload,
     /// What is in use.
@@ -34,14 +34,14 @@ pub struct Watch {
 
 /// Files as they were before they were read for the first time.
 #[derive(Debug)]
-pub struct Begun {
+pub(crate) struct Begun {
     files: Vec<PathBuf>,
     loaded: Signature,
 }
 
 impl Watch {
     /// Notes what the files are; to be called before they are read.
-    pub fn begin(files: Vec<PathBuf>) -> Begun {
+    pub(crate) fn begin(files: Vec<PathBuf>) -> Begun {
         let loaded = signature(&files);
         Begun { files, loaded }
     }
@@ -88,7 +88,10 @@ impl Watch {
 
 impl Begun {
     /// What is done when they change.
-    pub fn reload(self, reload: impl Fn() -> Result<(), TlsError> + Send + 'static) -> Watch {
+    pub(crate) fn reload(
+        self,
+        reload: impl Fn() -> Result<(), TlsError> + Send + 'static,
+    ) -> Watch {
         Watch {
             files: self.files,
             reload: Box::new(reload),
@@ -110,7 +113,7 @@ impl fmt::Debug for Watch {
 }
 
 /// Looks after the files for ever; dropped with its task.
-pub async fn run(mut watches: Vec<Watch>) {
+pub(crate) async fn run(mut watches: Vec<Watch>) {
     let valid = metrics::tls_valid();
     loop {
         valid.set(f64::from(u8::from(watches.iter().all(|w| !w.broken))));

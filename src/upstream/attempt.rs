@@ -29,7 +29,7 @@ mod moment;
 mod patience;
 mod wait;
 
-pub use compose::Outgoing;
+pub(crate) use compose::Outgoing;
 use judge::Unread;
 use moment::Moment;
 use patience::Patience;
@@ -41,7 +41,7 @@ const PATIENCE_TICKS: u32 = 3;
 
 /// A console's servers as one worker reaches them.
 #[derive(Debug)]
-pub struct Upstream {
+pub(crate) struct Upstream {
     group: Arc<Group>,
     pools: Vec<Rc<Pool>>,
     initiator: Option<Initiator>,
@@ -54,7 +54,7 @@ pub struct Upstream {
 
 /// An answer for the client.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// Status and headers as the backend sent them.
     pub parts: Parts,
     /// The start of the body, where it had to be looked at.
@@ -99,7 +99,7 @@ impl Tried {
 impl Upstream {
     /// A worker's way to a console's servers. Of the clients' cookies only `pass_cookies` go along with
     /// a token of the gateway's.
-    pub fn new(
+    pub(crate) fn new(
         group: Arc<Group>,
         initiator: Option<Initiator>,
         control: tokio::runtime::Handle,
@@ -120,12 +120,12 @@ impl Upstream {
     }
 
     /// The servers.
-    pub fn group(&self) -> &Arc<Group> {
+    pub(crate) fn group(&self) -> &Arc<Group> {
         &self.group
     }
 
     /// Drops what has been idle for too long; called by the worker at every [`super::pool::TICK`].
-    pub fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         self.patience.tick();
         for (pool, backend) in self.pools.iter().zip(&self.group.backends) {
             pool.sweep(&backend.addresses());
@@ -133,7 +133,7 @@ impl Upstream {
     }
 
     /// Gets a request answered, or says why not.
-    pub async fn run(&self, out: &Outgoing, upload: &Upload) -> Result<Answer, Refusal> {
+    pub(crate) async fn run(&self, out: &Outgoing, upload: &Upload) -> Result<Answer, Refusal> {
         let mut spent = Spent::default();
         let mut deadline = None;
         let mut stale = None;

@@ -22,11 +22,11 @@ use crate::{
 
 mod state;
 
-pub use state::{Duty, Obedience, State};
+pub(crate) use state::{Duty, Obedience, State};
 
 /// What makes two configured backends the same one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct BackendKey {
+pub(crate) struct BackendKey {
     /// `host:port`.
     pub authority: Arc<str>,
     /// Kind's name: what its answers mean.
@@ -45,7 +45,7 @@ pub struct BackendKey {
 
 /// One server.
 #[derive(Debug)]
-pub struct Backend {
+pub(crate) struct Backend {
     /// Its identity over reloads.
     pub key: BackendKey,
     /// Its host name, lower case.
@@ -85,7 +85,7 @@ pub struct Backend {
 
 impl Backend {
     /// A backend that has not been looked at.
-    pub fn new(key: BackendKey, host: Arc<str>, port: u16, kind: &'static dyn Kind) -> Self {
+    pub(crate) fn new(key: BackendKey, host: Arc<str>, port: u16, kind: &'static dyn Kind) -> Self {
         let host_header = if port == 80 {
             HeaderValue::from_str(&host)
         } else {
@@ -123,7 +123,7 @@ impl Backend {
 
     /// Reached by TLS. `name` is the one that its certificate has, where that is not its host: so
     /// it calls itself, and it may refuse a `Host` that differs from what TLS named.
-    pub fn with_tls(mut self, connector: Connector, name: Option<&str>) -> Self {
+    pub(crate) fn with_tls(mut self, connector: Connector, name: Option<&str>) -> Self {
         let host = name.unwrap_or(&self.host);
         let header = if self.port == 443 {
             HeaderValue::from_str(host)
@@ -137,7 +137,7 @@ impl Backend {
     }
 
     /// What the last look said.
-    pub fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         State::from(self.state.load(Ordering::Acquire))
     }
 
@@ -146,7 +146,7 @@ impl Backend {
     /// A server that was active, fell silent and says "active" again has only been thawed: it keeps
     /// the time at which it *became* active, so that the one which took over meanwhile counts as
     /// the later one.
-    pub fn set_state(&self, state: State) -> bool {
+    pub(crate) fn set_state(&self, state: State) -> bool {
         if state == State::Active {
             if self.was_active.swap(1, Ordering::AcqRel) == 0 {
                 self.active_since.store(now_ms(), Ordering::Release);
@@ -168,44 +168,44 @@ impl Backend {
     }
 
     /// Unix milliseconds at which it became active.
-    pub fn active_since(&self) -> u64 {
+    pub(crate) fn active_since(&self) -> u64 {
         self.active_since.load(Ordering::Acquire)
     }
 
     /// Unix milliseconds of the last change of its state.
-    pub fn changed_at(&self) -> u64 {
+    pub(crate) fn changed_at(&self) -> u64 {
         self.changed_at.load(Ordering::Acquire)
     }
 
     /// Requests under way there.
-    pub fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
     }
 
     /// What an operator wants of it.
-    pub fn duty(&self) -> Duty {
+    pub(crate) fn duty(&self) -> Duty {
         Duty::of(&self.duty)
     }
 
     /// Books what an operator wants; true when it is news.
-    pub fn set_duty(&self, duty: Duty) -> bool {
+    pub(crate) fn set_duty(&self, duty: Duty) -> bool {
         self.duty.swap(duty as u8, Ordering::AcqRel) != duty as u8
     }
 
     /// Books a look that got no answer; how many in a row.
-    pub fn miss(&self) -> u32 {
+    pub(crate) fn miss(&self) -> u32 {
         self.hits.store(0, Ordering::Release);
         self.misses.fetch_add(1, Ordering::AcqRel) + 1
     }
 
     /// Books an answer; how many in a row.
-    pub fn hit(&self) -> u32 {
+    pub(crate) fn hit(&self) -> u32 {
         self.misses.store(0, Ordering::Release);
         self.hits.fetch_add(1, Ordering::AcqRel).saturating_add(1)
     }
 
     /// Whether it obeys.
-    pub fn obedience(&self) -> Obedience {
+    pub(crate) fn obedience(&self) -> Obedience {
         match self.obeys.load(Ordering::Acquire) {
             1 => Obedience::Obeys,
             2 => Obedience::Ignores,
@@ -214,12 +214,12 @@ impl Backend {
     }
 
     /// Books the result of a proof.
-    pub fn set_obedience(&self, obedience: Obedience) {
+    pub(crate) fn set_obedience(&self, obedience: Obedience) {
         self.obeys.store(obedience as u8, Ordering::Release);
     }
 
     /// Whether users may be sent there as far as identity goes.
-    pub fn identity_gate(&self) -> Result<(), Refusal> {
+    pub(crate) fn identity_gate(&self) -> Result<(), Refusal> {
         match (self.key.proves, self.obedience()) {
             (false, _) | (true, Obedience::Obeys) => Ok(()),
             (true, Obedience::Unproven) => Err(Refusal::IdentityUnproven),
@@ -228,13 +228,13 @@ impl Backend {
     }
 
     /// Its addresses as last resolved; empty before.
-    pub fn addresses(&self) -> Arc<Vec<SocketAddr>> {
+    pub(crate) fn addresses(&self) -> Arc<Vec<SocketAddr>> {
         self.addresses.load_full()
     }
 
     /// Its addresses in the order in which the next connection tries them: those of the family that
     /// the resolver prefers take turns, the others stay behind.
-    pub fn addresses_in_turn(&self) -> Vec<SocketAddr> {
+    pub(crate) fn addresses_in_turn(&self) -> Vec<SocketAddr> {
         let mut addresses = self.addresses().to_vec();
         if let [first, _, ..] = addresses[..] {
             let preferred = addresses
@@ -248,7 +248,7 @@ impl Backend {
     }
 
     /// Resolves its name, and remembers the answer; a failing resolver leaves the last answer.
-    pub async fn resolve(&self) -> std::io::Result<Arc<Vec<SocketAddr>>> {
+    pub(crate) async fn resolve(&self) -> std::io::Result<Arc<Vec<SocketAddr>>> {
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
         match tokio::net::lookup_host((host, self.port)).await {
             Ok(found) => {
@@ -271,12 +271,12 @@ impl Backend {
     }
 
     /// What went wrong last, for the status page.
-    pub fn last_error(&self) -> Option<Arc<String>> {
+    pub(crate) fn last_error(&self) -> Option<Arc<String>> {
         self.last_error.load_full()
     }
 
     /// Notes what went wrong; `None` when all is well again. True when it is news.
-    pub fn set_last_error(&self, error: Option<String>) -> bool {
+    pub(crate) fn set_last_error(&self, error: Option<String>) -> bool {
         let news = error.as_ref() != self.last_error.load().as_deref();
         if news {
             self.last_error.store(error.map(Arc::new));
@@ -285,26 +285,26 @@ impl Backend {
     }
 
     /// Why the gateway cannot log in, while its state is [`State::LoginFailed`].
-    pub fn login_refusal(&self) -> Option<Refusal> {
+    pub(crate) fn login_refusal(&self) -> Option<Refusal> {
         self.login_refusal.load().as_deref().copied()
     }
 
     /// Notes a failed login.
-    pub fn set_login_refusal(&self, refusal: Refusal) {
+    pub(crate) fn set_login_refusal(&self, refusal: Refusal) {
         self.login_refusal.store(Some(Arc::new(refusal)));
     }
 }
 
 /// A request under way, until it is dropped.
 #[derive(Debug)]
-pub struct InFlight {
+pub(crate) struct InFlight {
     backend: Arc<Backend>,
     _place: Option<Place>,
 }
 
 impl InFlight {
     /// Counts one more, which gives its place back at its end.
-    pub fn at(backend: &Arc<Backend>, place: Option<Place>) -> Self {
+    pub(crate) fn at(backend: &Arc<Backend>, place: Option<Place>) -> Self {
         backend.in_flight.fetch_add(1, Ordering::Relaxed);
         Self {
             backend: Arc::clone(backend),
@@ -332,7 +332,7 @@ fn same_set(one: &[SocketAddr], other: &[SocketAddr]) -> bool {
 }
 
 /// Unix time in milliseconds.
-pub fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or(Duration::ZERO)

@@ -54,7 +54,7 @@ pub(super) async fn look_ahead(
 
 /// A backend's body, streamed.
 #[derive(Debug)]
-pub struct UpstreamBody {
+pub(crate) struct UpstreamBody {
     /// The start of the body, where it has been looked at.
     prefix: Option<Bytes>,
     /// Until the body's end, or what broke it off.
@@ -65,7 +65,7 @@ pub struct UpstreamBody {
 
 impl UpstreamBody {
     /// Takes over what is left of an answer, and the connection that it comes on.
-    pub fn new(prefix: Option<Bytes>, lease: Lease) -> Self {
+    pub(crate) fn new(prefix: Option<Bytes>, lease: Lease) -> Self {
         let mut body = Self {
             prefix,
             lease: Some(lease),
@@ -76,7 +76,7 @@ impl UpstreamBody {
     }
 
     /// All of it, where it is here up to its end; nothing is left then.
-    pub fn take_whole(&mut self) -> Option<Bytes> {
+    pub(crate) fn take_whole(&mut self) -> Option<Bytes> {
         let here = self.lease.is_none() && self.fault.is_none();
         here.then(|| self.prefix.take().unwrap_or_default())
     }

@@ -19,7 +19,7 @@ use crate::{
 
 /// A backend's answer: its head and the start of its body.
 #[derive(Clone, Debug)]
-pub struct Reply {
+pub(crate) struct Reply {
     /// Status code.
     pub status: StatusCode,
     /// Reason phrase as sent.
@@ -32,7 +32,7 @@ pub struct Reply {
 
 impl Reply {
     /// The head, as kinds read it.
-    pub fn head(&self) -> Head<'_> {
+    pub(crate) fn head(&self) -> Head<'_> {
         Head {
             status: self.status,
             reason: &self.reason,
@@ -76,7 +76,7 @@ fn broken(fault: Fault) -> AskError {
 }
 
 /// Sends a GET with these headers; everything within `timeout`.
-pub async fn get(
+pub(crate) async fn get(
     backend: &Backend,
     addresses: &[SocketAddr],
     target: &str,

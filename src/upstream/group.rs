@@ -26,17 +26,17 @@ mod owners;
 mod places;
 mod wanted;
 
-pub use owners::Owners;
+pub(crate) use owners::Owners;
 use places::Places;
-pub use places::{Grant, Limits, Place};
-pub use wanted::{Tried, Wanted};
+pub(crate) use places::{Grant, Limits, Place};
+pub(crate) use wanted::{Tried, Wanted};
 
 /// Requests that may wait for an active backend, per console.
 const MAX_HELD: usize = 4096;
 
 /// The servers of a console.
 #[derive(Debug)]
-pub struct Group {
+pub(crate) struct Group {
     /// The console's name.
     pub console: Arc<str>,
     /// In file order.
@@ -56,7 +56,7 @@ pub struct Group {
 
 /// How one of a console's servers is chosen.
 #[derive(Clone, Debug)]
-pub struct Policy {
+pub(crate) struct Policy {
     /// `balance`
     pub balance: Balance,
     /// `weight` of each backend.
@@ -69,7 +69,7 @@ pub struct Policy {
 
 /// Whom to ask.
 #[derive(Debug)]
-pub enum Pick {
+pub(crate) enum Pick {
     /// This one, and a place there.
     Backend(usize, Option<Place>),
     /// All that could be asked have as many requests as they may, or the one that alone can be.
@@ -82,7 +82,8 @@ pub enum Pick {
 
 impl Policy {
     /// As consoles without a word of balancing have it: `balance` and nothing else.
-    pub fn plain(balance: Balance, backends: usize) -> Self {
+    #[cfg(test)]
+    pub(crate) fn plain(balance: Balance, backends: usize) -> Self {
         Self {
             balance,
             weights: vec![1; backends],
@@ -94,7 +95,7 @@ impl Policy {
 
 impl Group {
     /// A group of servers.
-    pub fn new(console: Arc<str>, backends: Vec<Arc<Backend>>, policy: Policy) -> Arc<Self> {
+    pub(crate) fn new(console: Arc<str>, backends: Vec<Arc<Backend>>, policy: Policy) -> Arc<Self> {
         let authorities = backends
             .iter()
             .map(|b| Arc::clone(&b.key.authority))
@@ -112,7 +113,7 @@ impl Group {
     }
 
     /// Who is to be asked now.
-    pub fn pick(&self, wanted: &Wanted) -> Pick {
+    pub(crate) fn pick(&self, wanted: &Wanted) -> Pick {
         if let Some(owner) = wanted.owner {
             return self.pick_owner(owner);
         }
@@ -140,7 +141,7 @@ impl Group {
 
     /// A server that this request has not been at, and that may know what it is about: one that is
     /// drained goes on with what it has begun.
-    pub fn another(&self, tried: Tried) -> Option<usize> {
+    pub(crate) fn another(&self, tried: Tried) -> Option<usize> {
         let knows = |backend: &Backend| {
             backend.state() == State::Active
                 && backend.duty() != Duty::Maintenance
@@ -167,14 +168,18 @@ impl Group {
     }
 
     /// The same server once more, for a request that it has not done.
-    pub fn pick_again(&self, index: usize) -> Pick {
+    pub(crate) fn pick_again(&self, index: usize) -> Pick {
         self.places
             .take(index)
             .map_or(Pick::Full(Some(index)), |place| Pick::Backend(index, place))
     }
 
     /// Waits for a place, where [`Group::pick`] found none.
-    pub async fn queue(&self, wanted: &Wanted, owner: Option<usize>) -> Result<Grant, Refusal> {
+    pub(crate) async fn queue(
+        &self,
+        wanted: &Wanted,
+        owner: Option<usize>,
+    ) -> Result<Grant, Refusal> {
         let look = || match owner {
             Some(index) => self.pick_again(index),
             None => self.pick(wanted),
@@ -248,7 +253,11 @@ impl Group {
     }
 
     /// Whom to ask, waiting until `deadline` for somebody, and in the queue where all are full.
-    pub async fn pick_or_wait(&self, wanted: &Wanted, deadline: Instant) -> Result<Grant, Refusal> {
+    pub(crate) async fn pick_or_wait(
+        &self,
+        wanted: &Wanted,
+        deadline: Instant,
+    ) -> Result<Grant, Refusal> {
         let mut held = None;
         loop {
             // armed before looking, so that no change is missed
@@ -270,7 +279,7 @@ impl Group {
     }
 
     /// Requests that wait for a place at a backend.
-    pub fn queued(&self) -> usize {
+    pub(crate) fn queued(&self) -> usize {
         self.places.queued()
     }
 
@@ -304,7 +313,7 @@ impl Group {
 
     /// Books what a request or a probe learnt of a backend; wakes who waits and lets the probes
     /// look again at once where something is wrong.
-    pub fn learn(&self, index: usize, state: State) {
+    pub(crate) fn learn(&self, index: usize, state: State) {
         let backend = &self.backends[index];
         if backend.set_state(state) {
             tracing::info!(
@@ -335,7 +344,7 @@ impl Group {
     }
 
     /// Takes a server out of service, or back in.
-    pub fn assign(&self, index: usize, duty: Duty) {
+    pub(crate) fn assign(&self, index: usize, duty: Duty) {
         let backend = &self.backends[index];
         if backend.set_duty(duty) {
             tracing::warn!(
@@ -374,11 +383,6 @@ impl Drop for Held<'_> {
         self.0.held.fetch_sub(1, Ordering::AcqRel);
         metrics::held_requests().decrement(1.0);
     }
-}
-
-/// When a request stops waiting.
-pub fn hold_until(hold: Duration) -> Instant {
-    Instant::now() + hold
 }
 
 #[cfg(test)]

@@ -12,14 +12,14 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-pub use connection::{Connection, Failed};
-pub use decoder::Decoder;
-pub use head::Head;
+pub(crate) use connection::Connection;
+pub(crate) use decoder::Decoder;
+pub(crate) use head::Head;
 pub use heads::Heads;
-pub use request::{Length, RequestHead};
+pub(crate) use request::{Length, RequestHead};
 
 /// The largest head of an answer, in bytes; as for clients.
-pub const MAX_HEAD: usize = 64 * 1024;
+pub(crate) const MAX_HEAD: usize = 64 * 1024;
 
 /// What is wrong with a connection to a backend.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +33,7 @@ pub enum Fault {
     /// Not HTTP/1.
     #[error("the head of its answer is not HTTP/1: {0}")]
     Syntax(#[from] httparse::Error),
-    /// More than [`MAX_HEAD`].
+    /// More than `MAX_HEAD`.
     #[error("the head of its answer, or its trailers, are larger than {} KiB", MAX_HEAD / 1024)]
     LargeHead,
     /// Nobody can say where the body ends.

@@ -31,7 +31,7 @@ use crate::{
 
 mod cookie;
 
-pub use cookie::LoginCookie;
+pub(crate) use cookie::LoginCookie;
 
 /// A failed login is not tried again for so long.
 const NEGATIVE: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ const EXCHANGE: Duration = Duration::from_secs(5);
 
 /// The login of one backend.
 #[derive(Debug, Default)]
-pub struct LoginState {
+pub(crate) struct LoginState {
     cookie: ArcSwapOption<LoginCookie>,
     tokens: AtomicBool,
     gate: Mutex<Gate>,
@@ -96,7 +96,7 @@ impl From<&LoginError> for Refusal {
 
 impl LoginState {
     /// Whether every request needs a token of its own.
-    pub fn every_request(&self, backend: &Backend) -> bool {
+    pub(crate) fn every_request(&self, backend: &Backend) -> bool {
         match backend.kind.login() {
             Login::EveryRequest => true,
             Login::Cookie { .. } => self.tokens.load(Ordering::Acquire),
@@ -108,14 +108,14 @@ impl LoginState {
     }
 
     /// The cookie, if there is one that has not ended.
-    pub fn current(&self) -> Option<Arc<LoginCookie>> {
+    pub(crate) fn current(&self) -> Option<Arc<LoginCookie>> {
         self.cookie
             .load_full()
             .filter(|cookie| !cookie.has_ended(now_ms()))
     }
 
     /// Whether the cookie is better renewed now, while it still works.
-    pub fn wants_renewal(&self) -> bool {
+    pub(crate) fn wants_renewal(&self) -> bool {
         self.cookie
             .load()
             .as_ref()
@@ -123,7 +123,7 @@ impl LoginState {
     }
 
     /// The cookie, logging in if there is none, or only that of serial `stale`.
-    pub async fn ensure(
+    pub(crate) async fn ensure(
         &self,
         backend: &Backend,
         initiator: &Initiator,
@@ -147,7 +147,7 @@ impl LoginState {
     }
 
     /// Renews the cookie while the old one goes on serving.
-    pub async fn renew(
+    pub(crate) async fn renew(
         &self,
         backend: &Backend,
         initiator: &Initiator,
@@ -200,7 +200,7 @@ impl LoginState {
 
 /// What a request to a backend carries for the gateway.
 #[derive(Debug)]
-pub enum Credential {
+pub(crate) enum Credential {
     /// Nothing: the console has no login.
     None,
     /// The shared cookie.
@@ -211,7 +211,7 @@ pub enum Credential {
 
 impl Credential {
     /// The serial of the cookie, to name it when it is refused.
-    pub fn serial(&self) -> Option<u64> {
+    pub(crate) fn serial(&self) -> Option<u64> {
         match self {
             Self::Cookie(cookie) => Some(cookie.serial),
             Self::None | Self::Token(..) => None,
@@ -220,7 +220,7 @@ impl Credential {
 }
 
 /// What the next request to a backend is to carry; logs in if need be.
-pub async fn credential(
+pub(crate) async fn credential(
     backend: &Backend,
     initiator: Option<&Initiator>,
     stale: Option<u64>,
@@ -241,7 +241,7 @@ pub async fn credential(
 }
 
 /// A fresh token as an `Authorization` value, with what verifies the reply to it.
-pub async fn token(
+pub(crate) async fn token(
     backend: &Backend,
     initiator: &Initiator,
 ) -> Result<(HeaderValue, crate::gss::ClientToken), LoginError> {
@@ -310,7 +310,7 @@ async fn present(
 
 /// Whether a cookie still is a login: the page that logins ask for does not refuse it. No answer
 /// counts as a refusal.
-pub async fn is_good(backend: &Backend, cookie: &LoginCookie) -> bool {
+pub(crate) async fn is_good(backend: &Backend, cookie: &LoginCookie) -> bool {
     let Login::Cookie { path } = backend.kind.login() else {
         return false;
     };
@@ -326,7 +326,10 @@ pub async fn is_good(backend: &Backend, cookie: &LoginCookie) -> bool {
 }
 
 /// Verifies the mutual token where the backend sends one (HiveServer2's transport sends none).
-pub fn verify(headers: &HeaderMap, mut context: crate::gss::ClientToken) -> Result<(), LoginError> {
+pub(crate) fn verify(
+    headers: &HeaderMap,
+    mut context: crate::gss::ClientToken,
+) -> Result<(), LoginError> {
     match mutual(headers) {
         None => Ok(()),
         Some(reply) => context
@@ -336,7 +339,7 @@ pub fn verify(headers: &HeaderMap, mut context: crate::gss::ClientToken) -> Resu
 }
 
 /// The mutual token of an answer.
-pub fn mutual(headers: &HeaderMap) -> Option<Vec<u8>> {
+pub(crate) fn mutual(headers: &HeaderMap) -> Option<Vec<u8>> {
     headers
         .get_all(header::WWW_AUTHENTICATE)
         .iter()

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 /// The looks at one backend, counted.
 #[derive(Debug, Default)]
-pub struct Looks {
+pub(crate) struct Looks {
     begun: AtomicU64,
     concluded: AtomicU64,
     changed: Notify,
@@ -17,18 +17,18 @@ pub struct Looks {
 
 impl Looks {
     /// A look begins; returns its number.
-    pub fn begin(&self) -> u64 {
+    pub(crate) fn begin(&self) -> u64 {
         self.begun.fetch_add(1, Ordering::AcqRel) + 1
     }
 
     /// A look has found out the backend's state, and that is booked.
-    pub fn conclude(&self, number: u64) {
+    pub(crate) fn conclude(&self, number: u64) {
         self.concluded.fetch_max(number, Ordering::AcqRel);
         self.changed.notify_waiters();
     }
 
     /// Waits until a look has concluded that begins after this call.
-    pub fn next(&self) -> impl Future<Output = ()> {
+    pub(crate) fn next(&self) -> impl Future<Output = ()> {
         let wanted = self.begun.load(Ordering::Acquire) + 1;
         async move {
             loop {

@@ -10,7 +10,7 @@ use crate::refusal::Refusal;
 
 /// How one try ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// An answer for the client.
     Answer,
     /// The backend says that the gateway's login failed.
@@ -36,7 +36,7 @@ pub enum Outcome {
 impl Outcome {
     /// Whether the backend may be dying and still count as active. One that was abandoned is known
     /// to be down.
-    pub fn leaves_in_doubt(self) -> bool {
+    pub(crate) fn leaves_in_doubt(self) -> bool {
         match self {
             Self::Broken => true,
             Self::Answer
@@ -54,7 +54,7 @@ impl Outcome {
 
 /// What is left of the request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyState {
+pub(crate) enum BodyState {
     /// There never was one.
     None,
     /// Not a byte of it was read.
@@ -76,7 +76,7 @@ impl BodyState {
 
 /// What this request has used up already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Spent {
+pub(crate) struct Spent {
     /// The login was renewed once.
     pub relogin: bool,
     /// A broken or abandoned try was repeated once.
@@ -86,11 +86,11 @@ pub struct Spent {
 }
 
 /// Servers a request may be sent on to before it gives up.
-pub const MAX_MOVES: u8 = 16;
+pub(crate) const MAX_MOVES: u8 = 16;
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// Pass the answer on.
     Deliver,
     /// Log in again, then ask the same backend.
@@ -104,7 +104,7 @@ pub enum Step {
 }
 
 /// Decides what follows a try.
-pub fn next(outcome: Outcome, body: BodyState, method: &Method, spent: Spent) -> Step {
+pub(crate) fn next(outcome: Outcome, body: BodyState, method: &Method, spent: Spent) -> Step {
     let movable = |otherwise| {
         if !body.replayable() {
             Step::Refuse(Refusal::NotReplayable)
@@ -140,7 +140,7 @@ pub fn next(outcome: Outcome, body: BodyState, method: &Method, spent: Spent) ->
 
 impl Spent {
     /// Books a step.
-    pub fn book(&mut self, outcome: Outcome, step: Step) {
+    pub(crate) fn book(&mut self, outcome: Outcome, step: Step) {
         match (outcome, step) {
             (_, Step::Relogin) => self.relogin = true,
             (Outcome::Broken | Outcome::Abandoned, Step::Elsewhere) => self.repeat = true,

@@ -22,7 +22,7 @@ use crate::tls::Connector;
 /// Idle connections kept per worker and backend.
 const MAX_IDLE: usize = 256;
 /// How often [`Pool::sweep`] is to be called: a pool counts time by it.
-pub const TICK: Duration = Duration::from_millis(500);
+pub(crate) const TICK: Duration = Duration::from_millis(500);
 /// In ticks: Jetty closes after 10 s (Hadoop 2) or more; 8 s is safe.
 const MAX_AGE: u32 = 16;
 /// In ticks, for methods that must not be sent twice, where the backend's closing would be a lost
@@ -31,7 +31,7 @@ const MAX_AGE_UNSAFE: u32 = 4;
 
 /// Idle connections to one backend.
 #[derive(Debug, Default)]
-pub struct Pool {
+pub(crate) struct Pool {
     idle: RefCell<Vec<Idle>>,
     ticks: Cell<u32>,
     /// Where the name led at the last sweep.
@@ -48,7 +48,7 @@ struct Idle {
 
 /// A connection in use.
 #[derive(Debug)]
-pub struct Lease {
+pub(crate) struct Lease {
     pool: Rc<Pool>,
     /// The connection.
     pub connection: Box<Connection<SendBody>>,
@@ -64,7 +64,7 @@ pub struct Lease {
 
 impl Pool {
     /// The youngest idle connection that is still open.
-    pub fn take(self: &Rc<Self>, safe: bool) -> Option<Lease> {
+    pub(crate) fn take(self: &Rc<Self>, safe: bool) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
         let max_age = if safe { MAX_AGE } else { MAX_AGE_UNSAFE };
         while let Some(mut top) = idle.pop() {
@@ -94,7 +94,7 @@ impl Pool {
 
     /// Opens a connection; the first address that answers within `timeout` in all, and TLS on it. One
     /// that is `announced` as a client's does not come back.
-    pub async fn connect(
+    pub(crate) async fn connect(
         self: &Rc<Self>,
         addresses: &[SocketAddr],
         tls: Option<&Connector>,
@@ -114,7 +114,7 @@ impl Pool {
 
     /// Counts time, and drops connections that have been idle for too long. Where the name has come
     /// to lead to other `addresses` no connection is used again.
-    pub fn sweep(&self, addresses: &Arc<Vec<SocketAddr>>) {
+    pub(crate) fn sweep(&self, addresses: &Arc<Vec<SocketAddr>>) {
         if !Arc::ptr_eq(&self.addresses.borrow(), addresses) {
             self.addresses.replace(Arc::clone(addresses));
             self.moves.set(self.moves.get().wrapping_add(1));
@@ -128,14 +128,14 @@ impl Pool {
     }
 
     /// Drops all idle connections.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.idle.borrow_mut().clear();
     }
 }
 
 impl Lease {
     /// Gives the connection back.
-    pub fn give_back(self) {
+    pub(crate) fn give_back(self) {
         if self.single || !self.connection.is_reusable() || self.moves != self.pool.moves.get() {
             return;
         }

@@ -20,7 +20,7 @@ use crate::{
 
 /// What a probe needs.
 #[derive(Clone, Debug)]
-pub struct Probe {
+pub(crate) struct Probe {
     /// The console's servers.
     pub group: Arc<Group>,
     /// Which of them.
@@ -55,7 +55,7 @@ impl LookError {
 
 impl Probe {
     /// Looks for ever; dropped with its task.
-    pub async fn run(self) {
+    pub(crate) async fn run(self) {
         loop {
             let backend = self.backend();
             if backend.duty() != Duty::Maintenance {
@@ -255,7 +255,6 @@ impl Probe {
                     headers.insert(name, value);
                 }
             }
-            UserField::Unsupported => {}
         }
         add(proof.query);
         let addresses = backend.addresses();

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A backend's body behind a [`Rewriter`].
-pub struct RewrittenBody<R> {
+pub(crate) struct RewrittenBody<R> {
     body: UpstreamBody,
     rewriter: R,
     /// The whole result, where the body had already arrived.
@@ -27,7 +27,7 @@ pub struct RewrittenBody<R> {
 }
 
 /// Rewrites the addresses of JSON and remembers the server that began what the JSON names.
-pub struct LearningAddresses {
+pub(crate) struct LearningAddresses {
     /// The addresses.
     pub addresses: Addresses,
     /// Absent where the answer proves nothing about its server.
@@ -36,7 +36,7 @@ pub struct LearningAddresses {
 
 /// Remembers which server has begun what the answer names.
 #[derive(Debug)]
-pub struct Learner {
+pub(crate) struct Learner {
     /// The console's servers.
     pub group: Arc<Group>,
     /// Reads the word for a server from an id.
@@ -77,7 +77,7 @@ impl Rewriter for LearningAddresses {
 impl<R: Rewriter> RewrittenBody<R> {
     /// Sends `body` through `rewriter`. A body that has already arrived is rewritten immediately, so
     /// that the answer has a length.
-    pub fn new(mut body: UpstreamBody, rewriter: R) -> Self {
+    pub(crate) fn new(mut body: UpstreamBody, rewriter: R) -> Self {
         let arrived = body.take_whole();
         let mut this = Self {
             body,

@@ -25,7 +25,7 @@ mod patience;
 
 /// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
-pub enum UploadError {
+pub(crate) enum UploadError {
     /// The client's side failed.
     #[error("the client's body broke off")]
     Client(#[source] hyper::Error),
@@ -39,7 +39,7 @@ pub enum UploadError {
 
 /// The attempt loop's hold on a request's body.
 #[derive(Debug)]
-pub struct Upload<B = RequestBody>(Option<Rc<RefCell<Shared<B>>>>);
+pub(crate) struct Upload<B = RequestBody>(Option<Rc<RefCell<Shared<B>>>>);
 
 #[derive(Debug)]
 struct Shared<B> {
@@ -166,7 +166,7 @@ impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Shared<B> {
 
 impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
     /// Takes a client's body; up to `limit` bytes of it can be sent again.
-    pub fn new(client: B, limit: usize) -> Self {
+    pub(crate) fn new(client: B, limit: usize) -> Self {
         if client.is_end_stream() {
             return Self(None);
         }
@@ -189,7 +189,7 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
 
     /// Gives up on a client that sends less than `step` bytes within `limit`, and on a backend that
     /// takes nothing for as long.
-    pub fn patient(self, limit: Duration, step: u64) -> Self {
+    pub(crate) fn patient(self, limit: Duration, step: u64) -> Self {
         if let Some(shared) = &self.0 {
             shared.borrow_mut().patience = Some(Patience::new(limit, step));
         }
@@ -197,7 +197,7 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
     }
 
     /// Shows every piece to that screen before it is sent.
-    pub fn screened(self, screen: Screen) -> Self {
+    pub(crate) fn screened(self, screen: Screen) -> Self {
         if let Some(shared) = &self.0 {
             shared.borrow_mut().screen = Some(Box::new(screen));
         }
@@ -205,7 +205,7 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
     }
 
     /// Which side has done too little for too long while the body was on its way, as a refusal.
-    pub fn late(&self) -> Option<Refusal> {
+    pub(crate) fn late(&self) -> Option<Refusal> {
         let shared = self.0.as_ref()?.borrow();
         let patience = shared.patience.as_ref()?;
         (shared.read == Read::Partly && patience.is_late()).then(|| {
@@ -218,12 +218,12 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
     }
 
     /// No body, whatever the client has.
-    pub fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self(None)
     }
 
     /// What is left of it.
-    pub fn state(&self) -> BodyState {
+    pub(crate) fn state(&self) -> BodyState {
         match &self.0 {
             None => BodyState::None,
             Some(shared) => {
@@ -238,14 +238,14 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
     }
 
     /// Why the client's own side is at fault, if it is.
-    pub fn broken(&self) -> Option<Refusal> {
+    pub(crate) fn broken(&self) -> Option<Refusal> {
         let shared = self.0.as_ref()?.borrow();
         (shared.read == Read::Broken).then(|| shared.refused.unwrap_or(Refusal::BadRequest))
     }
 
     /// When an answer is late: `first_byte` after the body's end, later while it is under way.
     /// `None` where there was no body, or its own side failed.
-    pub fn due(&self, first_byte: Duration) -> Option<Instant> {
+    pub(crate) fn due(&self, first_byte: Duration) -> Option<Instant> {
         let shared = self.0.as_ref()?.borrow();
         match shared.read {
             Read::NotYet => Some(Instant::now() + first_byte),
@@ -259,7 +259,7 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
     }
 
     /// A reader from the first byte; ends any reader handed out before.
-    pub fn reader(&self) -> SendBody<B> {
+    pub(crate) fn reader(&self) -> SendBody<B> {
         match &self.0 {
             None => SendBody::Empty,
             Some(shared) => {
@@ -281,7 +281,7 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
 impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Upload<B> {
     /// Reads the body before anything of it is sent: to its end, or until more than `most` bytes of
     /// it may be sent. They are kept for the first reader, whatever can be sent again.
-    pub async fn read_ahead(&self, most: usize) -> Result<(), UploadError> {
+    pub(crate) async fn read_ahead(&self, most: usize) -> Result<(), UploadError> {
         let Some(shared) = &self.0 else {
             return Ok(());
         };
@@ -304,7 +304,7 @@ impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Upload<B> {
 
 /// What a backend connection sends as body.
 #[derive(Debug)]
-pub enum SendBody<B = RequestBody> {
+pub(crate) enum SendBody<B = RequestBody> {
     /// Nothing.
     Empty,
     /// A client's body.
@@ -313,7 +313,7 @@ pub enum SendBody<B = RequestBody> {
 
 /// One pass over a client's body.
 #[derive(Debug)]
-pub struct Reader<B> {
+pub(crate) struct Reader<B> {
     shared: Rc<RefCell<Shared<B>>>,
     id: u32,
     at: usize,

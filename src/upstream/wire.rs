@@ -21,12 +21,12 @@ use crate::{
 };
 
 /// A backend's socket.
-pub type Wire = Socket<TlsStream<TcpStream>>;
+pub(crate) type Wire = Socket<TlsStream<TcpStream>>;
 
 impl Wire {
     /// Whether the server has neither closed nor said anything; a byte that it said is lost. Asks the
     /// kernel only where the socket is known to be readable.
-    pub fn is_silent(&mut self) -> bool {
+    pub(crate) fn is_silent(&mut self) -> bool {
         let mut byte = [0];
         match self {
             Self::Plain(tcp) => tcp
@@ -55,11 +55,11 @@ pub enum ConnectError {
 
 /// A PROXY protocol header: its version, and the client with the address that it connected to; `None`
 /// where the gateway speaks for itself.
-pub type Announced = (Version, Option<(SocketAddr, SocketAddr)>);
+pub(crate) type Announced = (Version, Option<(SocketAddr, SocketAddr)>);
 
 /// Connects to the first address that answers, says who the client is where that is wanted, and shakes
 /// hands; each within `within`.
-pub async fn connect(
+pub(crate) async fn connect(
     addresses: &[SocketAddr],
     tls: Option<&Connector>,
     announced: Option<Announced>,

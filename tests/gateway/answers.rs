@@ -1,6 +1,6 @@
 //! A backend's framing is judged too: its answer reaches the client in one reading, or not at all.
 
-use spnegate::refusal::Refusal;
+use spnegate::testing::Refusal;
 
 use crate::{
     backend::{Then, backend, raw, reply},

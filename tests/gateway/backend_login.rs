@@ -1,6 +1,6 @@
 //! The gateway's own login at a backend: renewed once, never looped, and nothing of it for a client.
 
-use spnegate::refusal::Refusal;
+use spnegate::testing::Refusal;
 
 use crate::{
     backend::{Backend, Logins, Obeys, backend, reply},

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use spnegate::{refusal::Refusal, tls::KeySource};
+use spnegate::testing::{KeySource, Refusal};
 
 use crate::{
     backend::{Logins, backend, reply, second},

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use spnegate::refusal::Refusal;
+use spnegate::testing::Refusal;
 
 use crate::{
     backend::{Backend, backend, raw, reply, second, silence},

@@ -10,7 +10,7 @@ use std::{
 };
 
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
-use spnegate::{auth::Scheme, refusal::Refusal};
+use spnegate::{auth::Scheme, testing::Refusal};
 
 use crate::{
     backend::backend,
@@ -23,7 +23,7 @@ use crate::{
 
 fn client(ca: &Ca) -> Arc<ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
-    let certificates = spnegate::tls::store::certificates(ca.pem().as_bytes(), None).unwrap();
+    let certificates = spnegate::testing::certificates(ca.pem().as_bytes(), None).unwrap();
     roots.add_parsable_certificates(certificates);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use spnegate::refusal::Refusal;
+use spnegate::testing::Refusal;
 
 use crate::{
     backend_login, backend_tls, balance, certificates, coordinators, failover, faults, framing,

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use spnegate::refusal::Refusal;
+use spnegate::testing::Refusal;
 
 use crate::world::World;
 

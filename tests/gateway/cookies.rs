@@ -1,6 +1,6 @@
 //! Which cookies go where: the gateway's own, the backend's login, each console's.
 
-use spnegate::{auth::Scheme, refusal::Refusal};
+use spnegate::{auth::Scheme, testing::Refusal};
 
 use crate::{
     backend::{Backend, Logins, backend, reply},

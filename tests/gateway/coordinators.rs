@@ -1,7 +1,7 @@
 //! Presto's and Trino's coordinators: addresses that lead back, queries that belong to one of several,
 //! and who a client may say it is.
 
-use spnegate::refusal::Refusal;
+use spnegate::testing::Refusal;
 
 use crate::{
     backend::{Backend, Logins, Role, backend, reply, second},

@@ -1,7 +1,7 @@
 //! Forms that are larger than the replay buffer: they stream, and one that names an identity ends
 //! before it does.
 
-use spnegate::refusal::Refusal;
+use spnegate::testing::Refusal;
 
 use crate::{
     backend::{Backend, backend},

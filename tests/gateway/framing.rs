@@ -2,7 +2,7 @@
 //! the backend written anew, in one reading only. The backend of these tests parses strictly and
 //! fails on anything else.
 
-use spnegate::refusal::Refusal;
+use spnegate::testing::Refusal;
 
 use crate::{
     backend::backend,

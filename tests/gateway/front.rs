@@ -13,7 +13,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
 };
 use rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier};
-use spnegate::tls::KeySource;
+use spnegate::testing::KeySource;
 use tokio::{io::copy_bidirectional, net::TcpListener, net::TcpStream};
 use tokio_rustls::TlsAcceptor;
 
@@ -77,7 +77,7 @@ impl Ca {
     /// The certificate that was issued by that name.
     pub fn issued(&self, file: &str) -> Vec<u8> {
         let pem = std::fs::read(self.path(&format!("{file}.crt"))).unwrap();
-        spnegate::tls::store::certificates(&pem, None).unwrap()[0].to_vec()
+        spnegate::testing::certificates(&pem, None).unwrap()[0].to_vec()
     }
 
     /// A server that asks its clients for a certificate of this CA.

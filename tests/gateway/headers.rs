@@ -1,7 +1,7 @@
 //! Headers by which a client could say who it is, what it forbids to be passed on, and what of the
 //! backend's head comes back.
 
-use spnegate::refusal::Refusal;
+use spnegate::testing::Refusal;
 
 use crate::{
     backend::{Logins, backend, raw, reply},

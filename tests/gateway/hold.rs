@@ -1,6 +1,6 @@
 //! What waits while there is no active backend, how long and how much.
 
-use spnegate::refusal::Refusal;
+use spnegate::testing::Refusal;
 
 use crate::{
     backend::{Role, backend, second},

@@ -11,7 +11,7 @@ use hyper::{
     client::conn::http2::{self, SendRequest},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use spnegate::{auth::Scheme, refusal::Refusal};
+use spnegate::{auth::Scheme, testing::Refusal};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -53,7 +53,7 @@ impl Secure {
     async fn connect(&self) -> SendRequest<Body> {
         let mut roots = rustls::RootCertStore::empty();
         let pem = self.ca.pem();
-        let der = spnegate::tls::store::certificates(pem.as_bytes(), None).unwrap();
+        let der = spnegate::testing::certificates(pem.as_bytes(), None).unwrap();
         roots.add(der[0].clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = rustls::ClientConfig::builder_with_provider(provider)

@@ -1,6 +1,6 @@
 //! Who the user is, only the gateway says: `doAs` in every spelling, in queries and forms.
 
-use spnegate::refusal::Refusal;
+use spnegate::testing::Refusal;
 
 use crate::{
     backend::{Backend, Logins, backend, remote_exception, reply},

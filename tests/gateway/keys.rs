@@ -2,8 +2,8 @@
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use spnegate::{
-    gss::{Keytab, keytab::Enctype},
-    refusal::Refusal,
+    gss::Keytab,
+    testing::{Enctype, Refusal},
 };
 
 use crate::{

@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use spnegate::{
     auth::{secret::Secret, session::unix_now},
-    config::Nodes,
-    refusal::Refusal,
-    rewrite::{
+    testing::{
+        Link, Nodes, Refusal,
         link::{LinkKey, Signer},
         node::{self, NodePolicy},
-        url::Link,
     },
 };
 

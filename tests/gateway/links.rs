@@ -1,6 +1,6 @@
 //! Redirects of a backend in the client's terms.
 
-use spnegate::refusal::Refusal;
+use spnegate::testing::Refusal;
 
 use crate::{
     backend::{Backend, Role, backend, reply, second},

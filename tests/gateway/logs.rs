@@ -1,6 +1,6 @@
 //! What the access log says, and what no log may say.
 
-use spnegate::refusal::Refusal;
+use spnegate::testing::Refusal;
 
 use crate::{
     backend::{Logins, backend, reply},

@@ -1,7 +1,7 @@
 //! The gateway proves itself to a client whose ticket it accepts, whatever it says then.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use spnegate::{gss::ClientToken, refusal::Refusal};
+use spnegate::{gss::ClientToken, testing::Refusal};
 
 use crate::{
     backend::{backend, nowhere, reply},

@@ -1,7 +1,7 @@
 //! DataNodes by signed paths: for this user, this link, for a while, and without any credential of
 //! the gateway.
 
-use spnegate::refusal::Refusal;
+use spnegate::testing::Refusal;
 
 use crate::{
     backend::{Backend, Logins, backend, reply},

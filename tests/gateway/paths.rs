@@ -1,6 +1,6 @@
 //! Paths, hosts and methods: what is passed on is what was judged, byte by byte.
 
-use spnegate::refusal::Refusal;
+use spnegate::testing::Refusal;
 
 use crate::{
     backend::{Logins, backend, reply},

@@ -3,9 +3,8 @@
 use std::{fmt::Write as _, net::SocketAddr, path::PathBuf};
 
 use spnegate::{
-    config,
-    refusal::Refusal,
     runtime::{self, Running, StartError},
+    testing::Refusal,
 };
 
 use crate::{
@@ -210,7 +209,7 @@ impl Setup {
     fn try_run(self) -> Result<Gateway, String> {
         let file = self.world.realm.path("gateway.toml");
         let (config, _) =
-            config::parse(&self.text(), &file).map_err(|problems| problems.to_string())?;
+            spnegate::parse(&self.text(), &file).map_err(|problems| problems.to_string())?;
         let running = runtime::start(config).map_err(|error: StartError| error.to_string())?;
         Ok(Gateway {
             running: Some(running),

@@ -1,6 +1,6 @@
 //! What a refusal before the backend looks like.
 
-use spnegate::refusal::Refusal;
+use spnegate::testing::Refusal;
 
 use crate::{
     backend::backend,

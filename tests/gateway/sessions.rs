@@ -2,7 +2,7 @@
 
 use std::{io::Write, net::TcpStream, sync::Arc};
 
-use spnegate::{auth::Scheme, refusal::Refusal};
+use spnegate::{auth::Scheme, testing::Refusal};
 
 use crate::{
     backend::{backend, nowhere},

@@ -1,6 +1,6 @@
 //! Who may come from where, and what backends are told of it.
 
-use spnegate::refusal::Refusal;
+use spnegate::testing::Refusal;
 
 use crate::{
     backend::backend,

@@ -1,6 +1,6 @@
 //! Calls of `HiveServer2`'s Thrift protocol: who the user is, only the gateway says there too.
 
-use spnegate::refusal::Refusal;
+use spnegate::testing::Refusal;
 
 use crate::{
     backend::{Backend, Logins, backend},

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use spnegate::{
     gss::{Keytab, Principal},
-    refusal::Refusal,
+    testing::Refusal,
 };
 
 use crate::{

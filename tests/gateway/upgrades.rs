@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use spnegate::{auth::Scheme, refusal::Refusal};
+use spnegate::{auth::Scheme, testing::Refusal};
 
 use crate::{
     client::Client,
@@ -315,7 +315,7 @@ fn a_tunnel_goes_through_tls_on_both_sides() {
         .run();
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(
-        spnegate::tls::store::certificates(ca.pem().as_bytes(), None).unwrap(),
+        spnegate::testing::certificates(ca.pem().as_bytes(), None).unwrap(),
     );
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)

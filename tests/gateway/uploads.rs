@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use spnegate::refusal::Refusal;
+use spnegate::testing::Refusal;
 
 use crate::{
     backend::{Role, Then, backend, reply, second, silence},

@@ -2,9 +2,9 @@
 
 use std::{fs, time::Duration};
 
-use spnegate::gss::{
-    InitiateError, Principal,
-    peek::{Peek, peek},
+use spnegate::{
+    gss::{InitiateError, Principal},
+    testing::{Peek, peek},
 };
 
 use crate::{World, edit, initiator, initiator_within, login, realm::Realm};

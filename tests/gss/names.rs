@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use spnegate::gss::{AcceptError, Keytab, keytab::Enctype};
+use spnegate::{
+    gss::{AcceptError, Keytab},
+    testing::Enctype,
+};
 
 use crate::{World, acceptor, edit, login};
 

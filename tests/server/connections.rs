@@ -2,7 +2,7 @@
 
 use std::{io::Write, net::TcpStream, time::Duration};
 
-use spnegate::server::Role;
+use spnegate::testing::Role;
 
 use crate::harness::{CLOSE, answer, server, to_end, until};
 

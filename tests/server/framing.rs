@@ -2,10 +2,7 @@
 
 use std::io::Write;
 
-use spnegate::{
-    config::{self, LogFormat},
-    telemetry::access::AccessLog,
-};
+use spnegate::testing::{AccessLog, AccessLogTarget, LogFormat};
 
 use crate::harness::{CLOSE, SHORT, answer, server, to_end};
 
@@ -109,7 +106,7 @@ fn what_is_refused_by_raw_bytes() {
 fn what_is_no_request_has_a_page_and_a_line_with_its_reason() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("access.log");
-    let target = config::AccessLog::File(file.clone());
+    let target = AccessLogTarget::File(file.clone());
     let log = AccessLog::open(&target, LogFormat::Json).unwrap();
     let server = server()
         .access(log.clone())

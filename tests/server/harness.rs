@@ -15,11 +15,11 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use spnegate::server::{
+use spnegate::testing::AccessLog;
+use spnegate::testing::{
     BindError, ConnInfo, Listener, RequestBody, Role, Server, ServerOptions, ServerTimeouts,
     Sources, WorkerIndex, framing, start,
 };
-use spnegate::telemetry::access::AccessLog;
 use tokio::sync::watch;
 
 /// Far beyond what any test waits for; only a failing one sees it.

@@ -8,7 +8,7 @@ use std::{
 
 use ppp::v2;
 use rustls::{ClientConnection, StreamOwned};
-use spnegate::server::Sources;
+use spnegate::testing::Sources;
 
 use crate::{
     harness::{CLOSE, SHORT, Setup, answer, server, to_end, until},

@@ -13,11 +13,7 @@ use std::{
 };
 
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use spnegate::{
-    config::ServerTls,
-    server::{Redirect, Role, Tls},
-    tls::{KeySource, MinVersion},
-};
+use spnegate::testing::{KeySource, MinVersion, Redirect, Role, ServerTls, Tls};
 
 use crate::harness::{Running, SHORT, answer, server, to_end};
 

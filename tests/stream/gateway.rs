@@ -9,9 +9,8 @@ use std::{
 };
 
 use spnegate::{
-    config,
     runtime::{self, Running},
-    server::Drained,
+    testing::Drained,
 };
 use tempfile::TempDir;
 
@@ -63,7 +62,7 @@ impl Gateway {
             log.display()
         );
         let file = directory.path().join("gateway.toml");
-        let (config, _) = config::parse(&text, &file).map_err(|problems| problems.to_string())?;
+        let (config, _) = spnegate::parse(&text, &file).map_err(|problems| problems.to_string())?;
         let running = runtime::start(config).map_err(|error| error.to_string())?;
         Ok(Self {
             running: Some(running),

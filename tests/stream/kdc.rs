@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use spnegate::stream::kdc::message::{ErrorCode, error, is_error};
+use spnegate::testing::message::{ErrorCode, error, is_error};
 
 use crate::{
     gateway::{Gateway, connect, rest, stream, unique},

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
 };
 
-use spnegate::stream::kdc::message::{ErrorCode, is_error};
+use spnegate::testing::message::{ErrorCode, is_error};
 
 use crate::{
     gateway::{Gateway, connect},
@@ -75,7 +75,7 @@ fn a_realm_that_is_not_listed_is_not_served() {
 
 /// An `AS-REQ` of a realm in a KDC-PROXY-MESSAGE, by hand.
 fn body(realm: &str) -> Vec<u8> {
-    use spnegate::der::{element, integer};
+    use spnegate::testing::{element, integer};
     let string = |text: &str| element(0x1b, &[text.as_bytes()]);
     let request_body = element(0x30, &[&element(0xa2, &[&string(realm)])]);
     let request = element(
@@ -230,7 +230,7 @@ type Http2 = (
 async fn http2(gateway: &Gateway, cert: &std::path::Path) -> Http2 {
     let pem = std::fs::read(cert).unwrap();
     let mut roots = rustls::RootCertStore::empty();
-    let der = spnegate::tls::store::certificates(&pem, None).unwrap();
+    let der = spnegate::testing::certificates(&pem, None).unwrap();
     roots.add(der[0].clone()).unwrap();
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)

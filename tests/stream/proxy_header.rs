@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use spnegate::server::proxy_protocol::{Progress, Version, header, read};
+use spnegate::testing::proxy_protocol::{Progress, Version, header, read};
 
 use crate::{
     gateway::{Gateway, is_closed, rest, stream, unique},

@@ -48,9 +48,6 @@ fn suits(node: &Node<'_>, identity: IdentityMode, kind: &dyn Kind) {
         });
     }
     match (identity, kind.user_field()) {
-        (IdentityMode::DoAs, UserField::Unsupported) => {
-            node.problem(ConsoleFault::DoAsUnsupported { kind: kind_name });
-        }
         (IdentityMode::DoAs, UserField::Query(_) | UserField::Header(_))
             if kind.proof().is_none() && !kind.knows_only_the_told_user() =>
         {

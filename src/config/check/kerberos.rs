@@ -65,18 +65,20 @@ pub(super) fn check(top: &Table<'_>, surroundings: &Surroundings<'_>) -> Checked
         .get("default_realm")
         .and_then(|node| node.text().map(str::to_owned));
     let replay_cache = replay_cache(&table, surroundings);
+    // `default_realm`, that of `principal`, or the only one of the keytab's `HTTP/…` keys
     let realm = default_realm(&table, &checked);
     // without a realm there is a problem already; the rules are looked at all the same
     let auth_to_local = auth_to_local(&table, realm.as_deref().unwrap_or_default());
-    checked.values = checked.keytab.as_ref().zip(realm).zip(auth_to_local).map(
-        |((keytab, default_realm), auth_to_local)| Kerberos {
-            keytab: Some(keytab.file.clone()),
-            principal: checked.principal.clone(),
-            default_realm,
-            auth_to_local,
-            replay_cache,
-        },
-    );
+    checked.values =
+        realm
+            .and(checked.keytab.as_ref())
+            .zip(auth_to_local)
+            .map(|(keytab, auth_to_local)| Kerberos {
+                keytab: Some(keytab.file.clone()),
+                principal: checked.principal.clone(),
+                auth_to_local,
+                replay_cache,
+            });
     checked
 }
 
@@ -87,7 +89,6 @@ fn nobody_logs_in() -> Option<Kerberos> {
     Some(Kerberos {
         keytab: None,
         principal: None,
-        default_realm: String::new(),
         auth_to_local: Arc::new(auth_to_local),
         replay_cache: ReplayCache::None,
     })

@@ -78,7 +78,8 @@ fn a_small_file_gets_its_defaults() {
     let (config, warnings) = check(GOOD).unwrap();
     let keytab = config.kerberos.keytab;
     assert_eq!(keytab, Some(PathBuf::from("dir/merged.keytab")));
-    assert_eq!(config.kerberos.default_realm, "EXAMPLE.COM");
+    let local = "alice@EXAMPLE.COM".parse().unwrap();
+    assert_eq!(config.kerberos.auth_to_local.map(&local).unwrap(), "alice");
     assert!(matches!(config.kerberos.replay_cache, ReplayCache::File(_)));
     assert_eq!(config.timeouts.first_byte, Duration::from_secs(300));
     assert_eq!(config.session.lifetime, Duration::from_secs(36_000));
@@ -319,13 +320,16 @@ fn every_principal_has_its_realm() {
         let text = with("[[console]]", &format!("{extra}\n[[console]]"));
         let (config, _) = check(&text).unwrap();
         let spn = config.consoles[0].backends[0].spn.clone().unwrap();
-        (config.kerberos.default_realm, spn.realm().to_owned())
+        let local = |realm: &str| {
+            let principal = format!("alice@{realm}").parse().unwrap();
+            config.kerberos.auth_to_local.map(&principal).is_ok()
+        };
+        assert_ne!(local("EXAMPLE.COM"), local("CLUSTER"));
+        assert!(local(spn.realm()));
+        spn.realm().to_owned()
     };
-    assert_eq!(realm(""), ("EXAMPLE.COM".into(), "EXAMPLE.COM".into()));
-    assert_eq!(
-        realm("default_realm = \"CLUSTER\""),
-        ("CLUSTER".into(), "CLUSTER".into())
-    );
+    assert_eq!(realm(""), "EXAMPLE.COM");
+    assert_eq!(realm("default_realm = \"CLUSTER\""), "CLUSTER");
     let principal = "principal = \"spnegate/proxy.example.com@EXAMPLE.COM\"";
     let found = problems(&with(principal, ""));
     assert_eq!(

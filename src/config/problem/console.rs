@@ -56,12 +56,6 @@ pub enum ConsoleFault {
         /// The listener.
         listener: SocketAddr,
     },
-    /// The kind cannot be told who the user is.
-    #[error("a {kind} console cannot be told the user by doAs")]
-    DoAsUnsupported {
-        /// The kind.
-        kind: &'static str,
-    },
     /// Whether the backend obeys `doAs` cannot be proven.
     #[error("the gateway cannot prove that a {kind} backend obeys doAs")]
     DoAsUnproven {
@@ -194,7 +188,7 @@ impl ConsoleFault {
             Self::BackendIsSelf { .. } => {
                 "Name the server behind the gateway, or listen on another address".into()
             }
-            Self::DoAsUnsupported { .. } | Self::DoAsUnproven { .. } => {
+            Self::DoAsUnproven { .. } => {
                 "Use identity = \"service\", or the kind that this server is".into()
             }
             Self::SimpleUnsupported { .. } => {

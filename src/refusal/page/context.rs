@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Version, header};
 
 /// In which form a client reads best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// Browsers.
     Html,
     /// `Accept: application/json`.
@@ -16,7 +16,7 @@ pub enum Format {
 
 /// What a page says beside the refusal itself.
 #[derive(Clone, Copy, Debug)]
-pub struct Context<'a> {
+pub(crate) struct Context<'a> {
     /// Host and port as the client named them.
     pub authority: &'a str,
     /// `http` or `https`.
@@ -44,7 +44,7 @@ pub struct Context<'a> {
 
 impl Format {
     /// The first of HTML and JSON that `Accept` names; plain text where it names neither.
-    pub fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut values = headers.get_all(header::ACCEPT).iter();
         values
             .by_ref()
@@ -71,7 +71,7 @@ impl Format {
 
 impl<'a> Context<'a> {
     /// Of a request that says nothing of itself.
-    pub const fn plain(console: &'a str) -> Self {
+    pub(crate) const fn plain(console: &'a str) -> Self {
         Self {
             authority: "",
             scheme: "http",
@@ -87,7 +87,7 @@ impl<'a> Context<'a> {
     }
 
     /// What a request says of itself; its body, if it has one, counts as unread.
-    pub fn of<B>(request: &'a Request<B>, console: &'a str, scheme: &'static str) -> Self {
+    pub(crate) fn of<B>(request: &'a Request<B>, console: &'a str, scheme: &'static str) -> Self {
         let host = || {
             request
                 .headers()

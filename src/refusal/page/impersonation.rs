@@ -15,7 +15,7 @@ use super::{Context, Format, Refusal};
 
 /// What is known of such a refusal.
 #[derive(Clone, Copy, Debug)]
-pub struct Advice<'a> {
+pub(crate) struct Advice<'a> {
     /// Short name of the user.
     pub user: &'a str,
     /// Short name of the gateway there.
@@ -34,7 +34,7 @@ pub struct Advice<'a> {
 
 impl Advice<'_> {
     /// The explanation in one line.
-    pub fn sentence(&self) -> String {
+    pub(crate) fn sentence(&self) -> String {
         format!(
             "You are logged in; the server behind the gateway does not let the gateway, {} there, act for \
              {}. Its administrator can: in {} {}; then {}",
@@ -48,7 +48,7 @@ impl Advice<'_> {
 }
 
 /// The answer to a request that was refused so.
-pub fn response<B: From<Bytes>>(advice: &Advice<'_>, context: &Context<'_>) -> Response<B> {
+pub(crate) fn response<B: From<Bytes>>(advice: &Advice<'_>, context: &Context<'_>) -> Response<B> {
     let refusal = Refusal::ImpersonationDenied;
     let body = match context.format {
         _ if context.head => String::new(),

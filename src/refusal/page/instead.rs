@@ -23,7 +23,7 @@ pub fn name_for<'n>(
 }
 
 /// The host of an authority, if it is safe to be shown.
-pub fn host_of(authority: &str) -> Option<&str> {
+pub(crate) fn host_of(authority: &str) -> Option<&str> {
     let host = match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
         Some(_) | None => authority,
@@ -34,7 +34,7 @@ pub fn host_of(authority: &str) -> Option<&str> {
 }
 
 /// The address of the page's own origin under another name, with the port that the client used.
-pub fn url(scheme: &str, name: &str, authority: &str) -> String {
+pub(crate) fn url(scheme: &str, name: &str, authority: &str) -> String {
     let port = authority.rsplit_once(':').map(|(_, port)| port);
     let digits = |port: &&str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
     match port.filter(digits) {

@@ -29,7 +29,7 @@ const TRIES: usize = 6;
 
 /// How KDCs are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
+pub(crate) enum Transport {
     /// A connection for the request.
     Tcp {
         /// How long its beginning may take.
@@ -41,7 +41,7 @@ pub enum Transport {
 
 /// What came of it.
 #[derive(Debug)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// The answer without framing, and who gave it.
     pub answer: Result<(Vec<u8>, Arc<str>), Reason>,
     /// KDCs that were asked.
@@ -49,7 +49,7 @@ pub struct Asked {
 }
 
 /// Asks the KDCs of a group. `client` is what `balance = "source"` knows the client by.
-pub async fn ask(
+pub(crate) async fn ask(
     group: &Group,
     client: u64,
     (message, request): (&[u8], Request<'_>),
@@ -194,7 +194,7 @@ async fn by_tcp(target: &Target, message: &[u8], within: Duration) -> Result<Vec
 }
 
 /// A message as TCP has it: with its length before it.
-pub fn frame(message: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
     [&length.to_be_bytes(), message].concat()
 }

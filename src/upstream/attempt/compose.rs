@@ -12,7 +12,7 @@ use crate::{
 
 /// A request as every try sends it.
 #[derive(Debug)]
-pub struct Outgoing {
+pub(crate) struct Outgoing {
     /// Method.
     pub method: Method,
     /// Path and query in origin form.
@@ -36,7 +36,7 @@ pub struct Outgoing {
 
 impl Outgoing {
     /// The request as kinds read it.
-    pub fn asked(&self) -> Asked<'_> {
+    pub(crate) fn asked(&self) -> Asked<'_> {
         Asked {
             method: &self.method,
             path: self.target.path(),

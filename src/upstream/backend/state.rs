@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// What the last look at a backend said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum State {
+pub(crate) enum State {
     /// Not looked at yet.
     Unknown = 0,
     /// Serves, and is the active one.
@@ -33,7 +33,7 @@ impl State {
     }
 
     /// The word of log and status page.
-    pub const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
             Self::Active => "active",
@@ -48,7 +48,7 @@ impl State {
 /// Whether a backend obeys the identity it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Obedience {
+pub(crate) enum Obedience {
     /// Not proven yet.
     Unproven = 0,
     /// It read the identity and refused one that no rule allows.
@@ -60,7 +60,7 @@ pub enum Obedience {
 /// What an operator wants of a backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Duty {
+pub(crate) enum Duty {
     /// It is used.
     #[default]
     Ready = 0,
@@ -72,7 +72,7 @@ pub enum Duty {
 
 impl Duty {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Ready, Self::Drain, Self::Maintenance];
+    pub(crate) const ALL: [Self; 3] = [Self::Ready, Self::Drain, Self::Maintenance];
 
     /// What stands in an atomic number.
     pub(crate) fn of(number: &AtomicU8) -> Self {
@@ -84,7 +84,7 @@ impl Duty {
     }
 
     /// The word of command line, log and status page.
-    pub const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Ready => "ready",
             Self::Drain => "drain",

@@ -16,7 +16,7 @@ const LONGEST: usize = 64;
 
 /// The servers by what they began.
 #[derive(Debug)]
-pub struct Owners(Cache<Arc<str>, usize>);
+pub(crate) struct Owners(Cache<Arc<str>, usize>);
 
 impl Default for Owners {
     fn default() -> Self {
@@ -31,12 +31,12 @@ impl Default for Owners {
 
 impl Owners {
     /// The index of the server that this word stands for.
-    pub fn find(&self, word: &str) -> Option<usize> {
+    pub(crate) fn find(&self, word: &str) -> Option<usize> {
         self.0.get(word)
     }
 
     /// Remembers it.
-    pub fn learn(&self, word: &str, index: usize) {
+    pub(crate) fn learn(&self, word: &str, index: usize) {
         if word.len() <= LONGEST && self.0.get(word) != Some(index) {
             self.0.insert(Arc::from(word), index);
         }

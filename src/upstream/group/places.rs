@@ -21,7 +21,7 @@ use crate::{refusal::Refusal, telemetry::metrics};
 
 /// What the configuration says.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// `max_connections` of each backend.
     pub each: Vec<Option<usize>>,
     /// `queue.length`: requests that may wait.
@@ -41,7 +41,7 @@ pub(super) struct Places {
 }
 
 /// A backend, and the place there where it has a limit.
-pub type Grant = (usize, Option<Place>);
+pub(crate) type Grant = (usize, Option<Place>);
 
 #[derive(Debug)]
 struct Waiter {
@@ -52,7 +52,7 @@ struct Waiter {
 
 /// A request's place at a backend with a limit; given back when dropped.
 #[derive(Debug)]
-pub struct Place {
+pub(crate) struct Place {
     group: Weak<Group>,
     index: usize,
 }
@@ -63,7 +63,8 @@ pub(super) struct Taken;
 
 impl Limits {
     /// No limits.
-    pub fn none(backends: usize) -> Self {
+    #[cfg(test)]
+    pub(crate) fn none(backends: usize) -> Self {
         Self {
             each: vec![None; backends],
             queue: 0,

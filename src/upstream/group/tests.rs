@@ -330,3 +330,7 @@ async fn a_server_that_comes_up_is_offered_to_those_who_wait() {
     group.learn(1, State::Active);
     assert_eq!(waiting.await.unwrap(), Ok(1));
 }
+
+fn hold_until(hold: Duration) -> Instant {
+    Instant::now() + hold
+}

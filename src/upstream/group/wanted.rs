@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 /// What of a request matters to the choice.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     /// The client's address, for `balance = "source"`.
     pub client: IpAddr,
     /// The server that the request belongs to, wherever others would go.
@@ -15,16 +15,16 @@ pub struct Wanted {
 
 /// A set of servers; of a console with more than 64 the others are never in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tried(u64);
+pub(crate) struct Tried(u64);
 
 impl Tried {
     /// Adds one.
-    pub fn add(&mut self, index: usize) {
+    pub(crate) fn add(&mut self, index: usize) {
         self.0 |= Self::bit(index);
     }
 
     /// Whether it is in there.
-    pub fn has(self, index: usize) -> bool {
+    pub(crate) fn has(self, index: usize) -> bool {
         self.0 & Self::bit(index) != 0
     }
 

@@ -19,7 +19,7 @@ const WINDOW: usize = 8 * 1024;
 const MAX_WINDOW: usize = 64 * 1024;
 
 /// One connection to a backend; `B` are the bodies that it sends.
-pub struct Connection<B> {
+pub(crate) struct Connection<B> {
     wire: Wire,
     input: BytesMut,
     heads: Heads,
@@ -51,11 +51,11 @@ struct Sending<B> {
 /// The future of [`Connection::exchange`].
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
-pub struct Exchange<'c, B>(&'c mut Connection<B>);
+pub(crate) struct Exchange<'c, B>(&'c mut Connection<B>);
 
 /// There is no answer.
 #[derive(Debug)]
-pub struct Failed {
+pub(crate) struct Failed {
     /// The server has seen nothing of the request.
     pub unsent: bool,
     /// Why.
@@ -69,7 +69,7 @@ where
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
 {
     /// A connection that nothing was said on yet.
-    pub fn new(wire: Wire) -> Self {
+    pub(crate) fn new(wire: Wire) -> Self {
         Self {
             wire,
             input: BytesMut::new(),
@@ -85,12 +85,12 @@ where
     }
 
     /// Whether an idle connection is of no use any more: the server has closed it, or speaks unasked.
-    pub fn is_closed(&mut self) -> bool {
+    pub(crate) fn is_closed(&mut self) -> bool {
         !self.is_reusable() || !self.wire.is_silent()
     }
 
     /// Whether a request may be sent: what was asked before is answered, and more may be asked.
-    pub fn is_reusable(&self) -> bool {
+    pub(crate) fn is_reusable(&self) -> bool {
         self.keep_alive
             && self.decoder.has_ended()
             && self.sending.is_none()
@@ -98,7 +98,7 @@ where
     }
 
     /// Sends a request and waits for the head of its answer.
-    pub fn exchange(&mut self, head: RequestHead, body: B) -> Exchange<'_, B> {
+    pub(crate) fn exchange(&mut self, head: RequestHead, body: B) -> Exchange<'_, B> {
         self.to_head = head.is_to_head();
         let length = Length::of(&body);
         if length != Length::None && head.gives_no_meaning_to_a_body() {
@@ -158,7 +158,7 @@ where
     }
 
     /// The next piece of the answer's body; goes on sending the request meanwhile.
-    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
         // an answer that comes before the end of its request counts, even if the rest cannot be sent
         let _sent = self.poll_send(cx);
         loop {
@@ -180,17 +180,17 @@ where
     }
 
     /// Whether the answer's body has ended.
-    pub const fn has_ended(&self) -> bool {
+    pub(crate) const fn has_ended(&self) -> bool {
         self.decoder.has_ended()
     }
 
     /// What of the answer's body is to come.
-    pub fn size_hint(&self) -> http_body::SizeHint {
+    pub(crate) fn size_hint(&self) -> http_body::SizeHint {
         self.decoder.size_hint()
     }
 
     /// The socket, and what has been read from it: after a 101 they speak another protocol.
-    pub fn into_parts(self) -> (Wire, Bytes) {
+    pub(crate) fn into_parts(self) -> (Wire, Bytes) {
         (self.wire, self.input.freeze())
     }
 

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 
 /// How long a request's body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Length {
+pub(crate) enum Length {
     /// There is none.
     None,
     /// In bytes.
@@ -19,7 +19,7 @@ pub enum Length {
 /// or target, blanks: nothing can be said on a line that does not belong on it. Where the body ends
 /// is said by the connection alone.
 #[derive(Debug)]
-pub struct RequestHead {
+pub(crate) struct RequestHead {
     bytes: Vec<u8>,
     method: Method,
 }
@@ -28,7 +28,7 @@ pub struct RequestHead {
 
 impl Length {
     /// Of a body that has not been read from yet.
-    pub fn of(body: &impl http_body::Body) -> Self {
+    pub(crate) fn of(body: &impl http_body::Body) -> Self {
         if body.is_end_stream() {
             return Self::None;
         }
@@ -40,7 +40,7 @@ impl Length {
 
 impl RequestHead {
     /// Begins with the request line; `target` in origin form.
-    pub fn new(method: &Method, target: &Uri) -> Self {
+    pub(crate) fn new(method: &Method, target: &Uri) -> Self {
         let target = target
             .path_and_query()
             .map_or("/", |target| target.as_str());
@@ -56,7 +56,7 @@ impl RequestHead {
     }
 
     /// Adds a line, unless it says where the body ends.
-    pub fn line(&mut self, name: &HeaderName, value: &HeaderValue) {
+    pub(crate) fn line(&mut self, name: &HeaderName, value: &HeaderValue) {
         if [header::CONTENT_LENGTH, header::TRANSFER_ENCODING].contains(name) {
             return;
         }
@@ -67,7 +67,7 @@ impl RequestHead {
     }
 
     /// Adds one line of several values; none where there are none.
-    pub fn joined<'v>(
+    pub(crate) fn joined<'v>(
         &mut self,
         name: &HeaderName,
         separator: &str,
@@ -91,7 +91,7 @@ impl RequestHead {
 
     /// Adds a line whose value is an address: `origin`, and what stood behind the origin of another
     /// header's value.
-    pub fn moved(&mut self, name: &HeaderName, origin: &HeaderValue, rest: &[u8]) {
+    pub(crate) fn moved(&mut self, name: &HeaderName, origin: &HeaderValue, rest: &[u8]) {
         self.bytes.extend_from_slice(name.as_str().as_bytes());
         self.bytes.extend_from_slice(b": ");
         self.bytes.extend_from_slice(origin.as_bytes());
@@ -100,7 +100,7 @@ impl RequestHead {
     }
 
     /// Adds all lines.
-    pub fn lines(mut self, headers: &HeaderMap) -> Self {
+    pub(crate) fn lines(mut self, headers: &HeaderMap) -> Self {
         for (name, value) in headers {
             self.line(name, value);
         }

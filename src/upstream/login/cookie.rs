@@ -10,7 +10,7 @@ use crate::{
 
 /// What a login earned.
 #[derive(Debug)]
-pub struct LoginCookie {
+pub(crate) struct LoginCookie {
     /// Counts logins at this backend.
     pub serial: u64,
     /// `hadoop.auth="…"`, ready to be sent; sensitive.

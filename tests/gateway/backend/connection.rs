@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use spnegate::server::proxy_protocol::{Progress, read};
+use spnegate::testing::proxy_protocol::{Progress, read};
 
 use super::{Inner, Seen, Then};
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use spnegate::kinds::PROOF_USER;
+use spnegate::testing::PROOF_USER;
 
 use super::{Inner, Logins, Obeys, Reply, Role, Seen, reply};
 

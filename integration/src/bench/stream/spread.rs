@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use spnegate::balance::{Algorithm, Candidate, Seat, choose, stable_hash};
+use spnegate::testing::{Algorithm, Candidate, Seat, choose, stable_hash};
 
 use crate::bench::figures::Figures;
 use crate::bench::who::{Metric, Task, Who};

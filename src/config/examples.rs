@@ -1,42 +1,40 @@
 //! The examples of `conf/`: each is a configuration that this version takes, and the reference has
 //! every key.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use std::{collections::BTreeSet, fs, path::Path};
 
-use p12_keystore::{Certificate, KeyStore, KeyStoreEntry, PrivateKey, PrivateKeyChain};
-use proptest::prelude::*;
-use spnegate::{
+use crate::{
     config::{Balance, Config, IdentityMode, Problems, Warning, parse, schema},
     gss::{
         Principal,
         keytab::{Enctype, Entry, Keytab},
     },
 };
+use p12_keystore::{Certificate, KeyStore, KeyStoreEntry, PrivateKey, PrivateKeyChain};
+use proptest::prelude::*;
 use tempfile::TempDir;
 use toml::de::{DeTable, DeValue};
 
 const EXAMPLES: [(&str, &str); 10] = [
-    ("cluster.toml", include_str!("../conf/cluster.toml")),
+    ("cluster.toml", include_str!("../../conf/cluster.toml")),
     (
         "ha-namenodes.toml",
-        include_str!("../conf/ha-namenodes.toml"),
+        include_str!("../../conf/ha-namenodes.toml"),
     ),
-    ("kdc.toml", include_str!("../conf/kdc.toml")),
+    ("kdc.toml", include_str!("../../conf/kdc.toml")),
     (
         "presto-stream.toml",
-        include_str!("../conf/presto-stream.toml"),
+        include_str!("../../conf/presto-stream.toml"),
     ),
-    ("oozie.toml", include_str!("../conf/oozie.toml")),
-    ("presto.toml", include_str!("../conf/presto.toml")),
-    ("reference.toml", include_str!("../conf/reference.toml")),
+    ("oozie.toml", include_str!("../../conf/oozie.toml")),
+    ("presto.toml", include_str!("../../conf/presto.toml")),
+    ("reference.toml", include_str!("../../conf/reference.toml")),
     (
         "resourcemanager.toml",
-        include_str!("../conf/resourcemanager.toml"),
+        include_str!("../../conf/resourcemanager.toml"),
     ),
-    ("simple.toml", include_str!("../conf/simple.toml")),
-    ("tls.toml", include_str!("../conf/tls.toml")),
+    ("simple.toml", include_str!("../../conf/simple.toml")),
+    ("tls.toml", include_str!("../../conf/tls.toml")),
 ];
 
 /// A machine on which the files that the examples name exist.
