@@ -26,7 +26,7 @@ use tokio::{
     time,
 };
 
-use crate::{server::BindError, telemetry::metrics};
+use crate::{net::BindError, telemetry::metrics};
 
 pub(crate) mod control;
 mod page;

@@ -12,7 +12,7 @@
 //! | `Source` | weighted rendezvous hashing (Thaler and Ravishankar 1998; the logarithmic weights of Schindelhauer and Schomaker 2005): a server that goes takes only its own clients along |
 //!
 //! ```
-//! use spnegate::balance::{Algorithm, Candidate, Seat, choose};
+//! use spnegate::testing::{Algorithm, Candidate, Seat, choose};
 //!
 //! let seats = [Seat::new("nn1:50070"), Seat::new("nn2:50070")];
 //! let all_up = seats.iter().map(|seat| Candidate { seat, weight: 1, load: 0, up: true });
@@ -27,8 +27,10 @@ use std::{
     time::Duration,
 };
 
+mod duty;
 mod hash;
 
+pub(crate) use duty::Duty;
 pub use hash::stable_hash;
 
 /// How one of several servers is chosen.

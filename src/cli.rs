@@ -13,7 +13,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::{config::Config, upstream::backend::Duty};
+use crate::{balance::Duty, config::Config};
 
 mod backend;
 mod check;

@@ -5,32 +5,32 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use http::HeaderValue;
 use ipnet::IpNet;
 
 use crate::{
     auth::names::AuthToLocal,
     gss::Principal,
+    identity::{IdentityMode, becomes::Becomes, forwarded::Forwarded},
     kinds::Kind,
-    server::proxy_protocol::Version,
-    tls::{KeySource, MinVersion, TrustSource},
+    net::proxy_protocol::Version,
+    rewrite::node::{NodeLogin, Nodes},
+    server::ServerTls,
+    stream::options::{Stream, StreamBackend},
+    telemetry::{access::AccessLogTarget, log::LogFormat},
+    tls::TrustSource,
+    upstream::{backend::BackendTls, group::Balance, probe::ProbeConfig},
 };
 
 mod check;
 #[cfg(test)]
 mod examples;
-mod nodes;
 pub(crate) mod problem;
 pub(crate) mod schema;
-mod stream;
 mod tree;
 mod units;
 
 pub use check::parse;
-pub(crate) use nodes::NodeLogin;
-pub use nodes::Nodes;
 pub use problem::{Problems, Warning};
-pub(crate) use stream::{Check, KdcProxy, Stream, StreamBackend, StreamKind};
 
 /// A whole, checked configuration file.
 #[derive(Clone, Debug)]
@@ -145,27 +145,7 @@ pub(crate) struct LogConfig {
     /// `text` or `json`; applies to both logs.
     pub format: LogFormat,
     /// Where the access log goes.
-    pub access: AccessLog,
-}
-
-/// `log.format`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One line for people; the access log in the combined format.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// `log.access`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AccessLog {
-    /// `"off"`
-    Off,
-    /// `"stdout"`, the default.
-    Stdout,
-    /// A file, opened for append.
-    File(PathBuf),
+    pub access: AccessLogTarget,
 }
 
 /// `[[console]]`: one published service.
@@ -223,20 +203,6 @@ pub(crate) struct Console {
     pub queue: QueueConfig,
 }
 
-/// `console.probe`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ProbeConfig {
-    /// Between two looks; 500 ms.
-    pub interval: Duration,
-    /// A look without an answer for so long is a miss; 1 s.
-    pub timeout: Duration,
-    /// Good looks in a row after which a server that was down is used again; 1.
-    pub rise: u32,
-    /// Misses in a row after which a server that accepts connections is down; 2. One that refuses
-    /// connections is down at once.
-    pub fall: u32,
-}
-
 /// `console.queue`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct QueueConfig {
@@ -244,18 +210,6 @@ pub(crate) struct QueueConfig {
     pub length: usize,
     /// How long; 10 s.
     pub timeout: Duration,
-}
-
-/// `console.tls`
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ServerTls {
-    /// Certificates with their keys, chosen by the name that clients say; never empty, and the
-    /// first is for clients that say none.
-    pub certificates: Vec<KeySource>,
-    /// `min_version`: the oldest version of TLS.
-    pub min_version: MinVersion,
-    /// `http2`: HTTP/2 is offered (ALPN) beside HTTP/1.1; true.
-    pub http2: bool,
 }
 
 /// One server of a console.
@@ -283,114 +237,6 @@ pub(crate) struct BackendConfig {
     pub max_connections: Option<usize>,
 }
 
-/// `console.backend_tls` and `tls` of a backend, for one backend.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct BackendTls {
-    /// Whom the gateway believes, and who it says it is.
-    pub trust: TrustSource,
-    /// The name that the backend's certificate has, if not the host of its URL; it goes into `Host`
-    /// too.
-    pub server_name: Option<Arc<str>>,
-}
-
-/// `console.balance`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Balance {
-    /// The one that says it is active (HA pairs).
-    Active,
-    /// The first that is healthy, in file order.
-    First,
-    /// In turn, by weight.
-    RoundRobin,
-    /// The one with the fewest requests for its weight.
-    LeastConn,
-    /// By the client's address: consistent hashing.
-    Source,
-}
-
-impl Balance {
-    /// The word of the configuration.
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::First => "first",
-            Self::RoundRobin => "roundrobin",
-            Self::LeastConn => "leastconn",
-            Self::Source => "source",
-        }
-    }
-}
-
-/// `console.become`: who may name another user in a header of the client's own (`X-Presto-User`).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Becomes(pub Vec<Become>);
-
-/// One entry of `console.become`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Become {
-    /// Short name of who is logged in.
-    pub user: Arc<str>,
-    /// Whom it may be; `*`: anybody.
-    pub as_users: Vec<Arc<str>>,
-}
-
-impl Becomes {
-    /// The user that a client names, if it may: one value, and `user` may be that one.
-    pub(crate) fn named<'h>(
-        &self,
-        user: &str,
-        mut named: impl Iterator<Item = &'h HeaderValue>,
-    ) -> Option<&'h HeaderValue> {
-        let (Some(value), None) = (named.next(), named.next()) else {
-            return None;
-        };
-        let name = value.to_str().ok().filter(|name| !name.is_empty())?;
-        let may = |entry: &&Become| {
-            *entry.user == *user && entry.as_users.iter().any(|a| **a == *name || **a == *"*")
-        };
-        self.0.iter().find(may).map(|_| value)
-    }
-}
-
-/// `console.identity`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum IdentityMode {
-    /// The backend sees the gateway's own principal.
-    Service,
-    /// `doAs` as the kind reads it.
-    DoAs,
-    /// `user.name=` for a console without Kerberos; no login.
-    Simple,
-    /// Nobody logs in, neither clients nor the gateway; what a client says of itself passes.
-    None,
-}
-
-impl IdentityMode {
-    /// The word of the configuration file.
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::Service => "service",
-            Self::DoAs => "doas",
-            Self::Simple => "simple",
-            Self::None => "none",
-        }
-    }
-}
-
-/// `console.forwarded`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Forwarded {
-    /// `"off"`: none.
-    #[default]
-    Off,
-    /// `"x-forwarded"`: `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`.
-    X,
-    /// `"rfc7239"`: `Forwarded`.
-    Rfc7239,
-    /// `"both"`
-    Both,
-}
-
 /// `console.allow`: users OR groups, short names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Allow {
@@ -398,4 +244,21 @@ pub(crate) struct Allow {
     pub users: Vec<Arc<str>>,
     /// Group names, as the operating system knows them.
     pub groups: Vec<Arc<str>>,
+}
+
+/// `[[kdc_proxy]]`: one realm whose KDCs are reached through HTTPS (MS-KKDCP).
+#[derive(Clone, Debug)]
+pub(crate) struct KdcProxy {
+    /// Addresses, alone or shared with consoles.
+    pub listen: Vec<SocketAddr>,
+    /// TLS towards clients, where no console says it.
+    pub tls: Option<ServerTls>,
+    /// The realm, as its KDCs spell it.
+    pub realm: Arc<str>,
+    /// Its KDCs; never empty.
+    pub backends: Vec<StreamBackend>,
+    /// Its servers for changes of passwords; may be empty.
+    pub kpasswd: Vec<StreamBackend>,
+    /// Networks that may use it; `None`: all.
+    pub allow_from: Option<Arc<[IpNet]>>,
 }

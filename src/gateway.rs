@@ -40,16 +40,18 @@ use crate::{
         session::{Found, Session, Sessions, clearing_cookie, unix_now},
         spnego::{LoginSlot, SpnegoService},
     },
-    body::Body,
+    gateway::body::Body,
     gss::Pending,
+    net::sources,
     refusal::{Refusal, page::instead::name_for},
     rewrite::own_link,
-    server::{self, ConnInfo, RequestBody, framing},
+    server::{ConnInfo, RequestBody, framing},
 };
 
 pub(crate) mod addresses;
 pub(crate) mod answer;
 mod answering;
+pub(crate) mod body;
 pub(crate) mod console;
 pub(crate) mod forward;
 pub(crate) mod health;
@@ -197,7 +199,7 @@ impl Route {
             return true;
         };
         let client = extensions.get::<Arc<ConnInfo>>();
-        client.is_some_and(|info| server::contains(list, info.peer.ip()))
+        client.is_some_and(|info| sources::contains(list, info.peer.ip()))
     }
 }
 

@@ -6,12 +6,37 @@
 //! gateway's principal may impersonate anybody, so a client that gets a `doAs` past this module
 //! owns the cluster.
 
+pub(crate) mod becomes;
 pub(crate) mod cookies;
 pub(crate) mod credentials;
 pub(crate) mod form;
 pub(crate) mod forwarded;
 pub(crate) mod headers;
-pub(crate) mod own_page;
 pub(crate) mod query;
 pub(crate) mod screen;
 pub(crate) mod thrift;
+
+/// `console.identity`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IdentityMode {
+    /// The backend sees the gateway's own principal.
+    Service,
+    /// `doAs` as the kind reads it.
+    DoAs,
+    /// `user.name=` for a console without Kerberos; no login.
+    Simple,
+    /// Nobody logs in, neither clients nor the gateway; what a client says of itself passes.
+    None,
+}
+
+impl IdentityMode {
+    /// The word of the configuration file.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::DoAs => "doas",
+            Self::Simple => "simple",
+            Self::None => "none",
+        }
+    }
+}

@@ -9,6 +9,7 @@ pub(crate) mod link;
 pub(crate) mod location;
 pub(crate) mod node;
 pub(crate) mod own_link;
+pub(crate) mod own_page;
 pub(crate) mod pages;
 pub(crate) mod set_cookie;
 pub(crate) mod url;

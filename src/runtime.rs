@@ -25,8 +25,9 @@ use crate::{
     config::{self, Config},
     gateway::{health::Health, rates::Rates},
     gss::{Acceptor, AcceptorOptions, GssStartError, Initiator, InitiatorOptions, ReplayCache},
+    net::{BindError, Drained},
     rewrite::link::LinkKey,
-    server::{self, BindError, Drained, Server, ServerOptions, ServerTimeouts},
+    server::{self, Server, ServerOptions, ServerTimeouts},
     stream::{self, Streams},
     telemetry::{
         access::{AccessLog, AccessLogControl, AccessLogError},

@@ -31,21 +31,20 @@ use http_body::Body;
 use ipnet::IpNet;
 use tokio::sync::watch;
 
-use crate::telemetry::access::AccessLog;
+use crate::{
+    net::{self, BindError, Drained, Sources},
+    telemetry::access::AccessLog,
+};
 
-pub(crate) mod accept;
 mod acceptor;
 mod connection;
 mod exchange;
 pub(crate) mod forwarded_for;
 pub(crate) mod framing;
 mod incoming;
-pub(crate) mod listen;
 mod multiplex;
-pub(crate) mod proxy_protocol;
 mod redirect;
 mod seats;
-pub(crate) mod sources;
 mod stream;
 mod timers;
 mod tls;
@@ -54,12 +53,11 @@ mod watched;
 mod worker;
 
 use self::seats::Seats;
+pub(crate) use self::tunnel::{Far, Tunnel};
 pub use self::{
-    incoming::RequestBody, listen::BindError, redirect::Redirect, sources::Sources, tls::Tls,
-};
-pub(crate) use self::{
-    sources::contains,
-    tunnel::{Far, Tunnel},
+    incoming::RequestBody,
+    redirect::Redirect,
+    tls::{ServerTls, Tls},
 };
 
 /// What [`start`] needs to know.
@@ -291,7 +289,7 @@ struct Shared {
     max_connections: usize,
     connections: AtomicUsize,
     seats: Seats,
-    places: Option<Arc<sources::Places>>,
+    places: Option<Arc<net::sources::Places>>,
 }
 
 /// What the workers are told.
@@ -300,15 +298,6 @@ enum Order {
     Serve,
     /// Finish until then.
     Drain(Instant),
-}
-
-/// How a drain went.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Drained {
-    /// Connections that ended by themselves or were idle.
-    pub finished: usize,
-    /// Connections cut off at the deadline.
-    pub cut: usize,
 }
 
 /// A running server. Dropping it cuts all connections.
@@ -340,14 +329,15 @@ where
         listeners,
         access,
     } = options;
-    let (addresses, sockets) = listen::bind(&listeners, workers.max(1))?;
+    let wanted = listeners.iter().map(|listener| listener.address);
+    let (addresses, sockets) = net::listen::bind(wanted, workers.max(1))?;
     let (seats, handed) = Seats::new(sockets.len(), listeners.len());
     let shared = Arc::new(Shared {
         timeouts,
         max_connections,
         connections: AtomicUsize::new(0),
         seats,
-        places: max_connections_per_address.map(sources::Places::new),
+        places: max_connections_per_address.map(net::sources::Places::new),
     });
     let (orders, order) = watch::channel(Order::Serve);
     let mut server = Server {

@@ -22,8 +22,7 @@ use std::{
 use tokio::sync::watch as channel;
 
 use crate::{
-    config,
-    server::{BindError, Drained},
+    net::{BindError, Drained},
     telemetry::access::AccessLog,
 };
 
@@ -33,6 +32,7 @@ pub(crate) mod kdc;
 pub(crate) mod kkdcp;
 pub(crate) mod limits;
 mod listen;
+pub(crate) mod options;
 pub(crate) mod reason;
 pub(crate) mod record;
 mod relay;
@@ -56,7 +56,7 @@ pub(crate) struct StreamOptions {
     /// `timeouts.head`
     pub head: Duration,
     /// The streams with their servers.
-    pub streams: Vec<(config::Stream, Arc<Group>)>,
+    pub streams: Vec<(options::Stream, Arc<Group>)>,
     /// Where connections are logged.
     pub access: AccessLog,
 }
@@ -79,7 +79,7 @@ pub(crate) struct Streams {
 }
 
 /// A group for a configured stream.
-pub(crate) fn group(stream: &config::Stream) -> Group {
+pub(crate) fn group(stream: &options::Stream) -> Group {
     Group::new(
         Arc::clone(&stream.name),
         stream.backends.clone(),
@@ -131,7 +131,7 @@ pub(crate) fn start(options: &StreamOptions) -> Result<Streams, BindError> {
 impl Streams {
     fn open(
         &mut self,
-        config: &config::Stream,
+        config: &options::Stream,
         group: &Arc<Group>,
         options: &StreamOptions,
         parts: &mut [Vec<Part>],

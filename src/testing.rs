@@ -7,7 +7,6 @@ pub use crate::{
     auth::session::unix_now,
     balance::{Algorithm, Candidate, Seat, choose, stable_hash},
     cli::keytab::{ListArguments, MergeArguments, VerifyArguments, list, merge, verify},
-    config::{AccessLog as AccessLogTarget, LogFormat, Nodes, ServerTls},
     der::{element, integer},
     gss::{
         ap_req::ApReq,
@@ -16,14 +15,18 @@ pub use crate::{
         shell::Shell,
     },
     kinds::PROOF_USER,
+    net::{BindError, Drained, Sources},
     refusal::{Refusal, page::instead::name_for},
-    rewrite::{Rewriter, addresses::Addresses, pages::Pages, url::Link},
+    rewrite::{Rewriter, addresses::Addresses, node::Nodes, pages::Pages, url::Link},
     server::{
-        BindError, ConnInfo, Drained, Listener, Redirect, RequestBody, Role, Server, ServerOptions,
-        ServerTimeouts, Sources, Tls, WorkerIndex, start,
+        ConnInfo, Listener, Redirect, RequestBody, Role, Server, ServerOptions, ServerTimeouts,
+        ServerTls, Tls, WorkerIndex, start,
     },
     stream::Reason,
-    telemetry::access::AccessLog,
+    telemetry::{
+        access::{AccessLog, AccessLogTarget},
+        log::LogFormat,
+    },
     tls::{KeySource, MinVersion, store::certificates},
 };
 
@@ -46,7 +49,7 @@ pub mod headers {
     pub use crate::identity::headers::strip;
 }
 pub mod own_page {
-    pub use crate::identity::own_page::OwnPage;
+    pub use crate::rewrite::own_page::OwnPage;
 }
 pub mod query {
     pub use crate::identity::query::{compose, scrub};
@@ -85,7 +88,7 @@ pub mod forwarded_for {
     pub use crate::server::forwarded_for::{NAME, client};
 }
 pub mod proxy_protocol {
-    pub use crate::server::proxy_protocol::{Progress, Version, header, read};
+    pub use crate::net::proxy_protocol::{Progress, Version, header, read};
 }
 pub mod message {
     pub use crate::stream::kdc::{

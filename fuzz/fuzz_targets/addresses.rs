@@ -8,7 +8,9 @@ use spnegate::testing::Addresses;
 
 fn rewritten(pieces: &[&[u8]]) -> Vec<u8> {
     let lead = |field: &str, address: &str| {
-        (field.len() + address.len()).is_multiple_of(2).then(|| format!("https://gw/{address}"))
+        (field.len() + address.len())
+            .is_multiple_of(2)
+            .then(|| format!("https://gw/{address}"))
     };
     let mut addresses = Addresses::new(Box::new(lead));
     let mut out = Vec::new();

@@ -39,7 +39,13 @@ fn read(heads: &mut Heads, pieces: &[&[u8]], to_head: bool) -> Option<Result<Rea
         input.extend_from_slice(piece);
     }
     let headers = format!("{:?}", head.parts.headers);
-    Some(Ok((head.parts.status.as_u16(), headers, body, head.keep_alive, input.to_vec())))
+    Some(Ok((
+        head.parts.status.as_u16(),
+        headers,
+        body,
+        head.keep_alive,
+        input.to_vec(),
+    )))
 }
 
 fuzz_target!(|input: (&[u8], u8, bool)| {

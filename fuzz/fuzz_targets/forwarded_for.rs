@@ -3,7 +3,7 @@
 
 use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
-use spnegate::testing::forwarded_for::{client, NAME};
+use spnegate::testing::forwarded_for::{NAME, client};
 
 fuzz_target!(|data: &[u8]| {
     let trusted = ["10.0.0.0/8".parse().unwrap()];

@@ -14,14 +14,17 @@ fuzz_target!(|input: (&[u8], &str)| {
         headers.insert(header::HOST, value);
     }
     let Ok(uri) = uri.parse::<Uri>() else { return };
-    if let Some(name) = instead::name_for(&uri.to_string(), ["proxy.example.com"].into_iter()) {
+    if let Some(name) = name_for(&uri.to_string(), ["proxy.example.com"].into_iter()) {
         assert_eq!(name, "proxy.example.com");
     }
     let allowed: [Arc<str>; 2] = ["proxy".into(), "::1".into()];
     if host::find(&uri, &headers, &allowed).is_ok()
         && let Some(value) = headers.get(header::HOST)
     {
-        let text = value.to_str().expect("a known host is ASCII").to_ascii_lowercase();
+        let text = value
+            .to_str()
+            .expect("a known host is ASCII")
+            .to_ascii_lowercase();
         assert!(text.starts_with("proxy") || text.starts_with('['));
         assert!(!text.contains(['@', ',', '/', ' ']));
     }

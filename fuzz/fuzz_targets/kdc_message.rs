@@ -2,7 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use spnegate::testing::{kkdcp, message::{self, ErrorCode, MAX_MESSAGE, Request}};
+use spnegate::testing::{
+    kkdcp,
+    message::{self, ErrorCode, MAX_MESSAGE, Request},
+};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Some(proxied) = kkdcp::read(bytes) {

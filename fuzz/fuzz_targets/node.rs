@@ -4,11 +4,19 @@
 
 use libfuzzer_sys::fuzz_target;
 use ring::hmac;
-use spnegate::testing::{link::{LinkKey, Signer}, node::{self, NodePolicy}, own_link, Link, Nodes};
+use spnegate::testing::{
+    Link, Nodes,
+    link::{LinkKey, Signer},
+    node::{self, NodePolicy},
+    own_link,
+};
 
 fuzz_target!(|input: (&str, &str)| {
     let (rest, query) = input;
-    let nodes = Nodes { hosts: vec!["*.example.com".into()], ports: vec![50075] };
+    let nodes = Nodes {
+        hosts: vec!["*.example.com".into()],
+        ports: vec![50075],
+    };
     let policy = NodePolicy::new(&nodes);
     let key = LinkKey::new(hmac::Key::new(hmac::HMAC_SHA256, b"fuzz"));
     let path = format!("{}{rest}", node::PREFIX);
@@ -16,7 +24,12 @@ fuzz_target!(|input: (&str, &str)| {
     let path = format!("{}{rest}", own_link::PREFIX);
     assert!(own_link::open(&path, query, "namenode", &key, 1).is_err());
     let link = format!("http://dn1.example.com:50075/{rest}?{query}");
-    let signer = Signer { key: &key, user: "alice", session: &[1; 16], expires: 2 };
+    let signer = Signer {
+        key: &key,
+        user: "alice",
+        session: &[1; 16],
+        expires: 2,
+    };
     if let Some(link) = Link::split(&link)
         && let Some(written) = node::link(&link, &policy, &signer)
     {

@@ -15,7 +15,10 @@ fuzz_target!(|input: (&str, bool, bool)| {
     for _ in 0..8 {
         let walked = String::from_utf8_lossy(&bytes).replace('\\', "/");
         for segment in walked.split('/') {
-            assert!(!matches!(segment.split(';').next(), Some("." | "..")), "{text:?}");
+            assert!(
+                !matches!(segment.split(';').next(), Some("." | "..")),
+                "{text:?}"
+            );
         }
         bytes = percent_encoding::percent_decode(&bytes).collect();
     }

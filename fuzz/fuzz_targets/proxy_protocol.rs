@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use spnegate::testing::proxy_protocol::{read, Progress};
+use spnegate::testing::proxy_protocol::{Progress, read};
 
 fuzz_target!(|data: &[u8]| {
     let mut taken = 0;

@@ -9,13 +9,21 @@ const FORBIDDEN: &[&str] = &["doas", "user.name", "delegation"];
 
 fn names<'q>(query: &'q str, separators: &'static [char]) -> impl Iterator<Item = String> + 'q {
     query.split(separators).map(|piece| {
-        let name = piece.split('=').next().unwrap_or_default().replace('+', " ");
-        percent_encoding::percent_decode_str(&name).decode_utf8_lossy().to_lowercase()
+        let name = piece
+            .split('=')
+            .next()
+            .unwrap_or_default()
+            .replace('+', " ");
+        percent_encoding::percent_decode_str(&name)
+            .decode_utf8_lossy()
+            .to_lowercase()
     })
 }
 
 fuzz_target!(|text: &str| {
-    let Ok(left) = query::scrub(text, FORBIDDEN) else { return };
+    let Ok(left) = query::scrub(text, FORBIDDEN) else {
+        return;
+    };
     let sent = query::compose(Some(("doAs", "alice")), &left);
     for separators in [&['&'][..], &['&', ';'][..]] {
         let mut seen = names(&sent, separators);

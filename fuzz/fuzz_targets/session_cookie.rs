@@ -5,11 +5,20 @@ use std::{sync::LazyLock, time::Duration};
 
 use http::{HeaderMap, HeaderValue, header};
 use libfuzzer_sys::fuzz_target;
-use spnegate::auth::{names::{AuthToLocal, Mechanism}, secret::Secret, session::{Found, Limits, Sessions}, Scheme};
+use spnegate::auth::{
+    Scheme,
+    names::{AuthToLocal, Mechanism},
+    secret::Secret,
+    session::{Found, Limits, Sessions},
+};
 
 static WORLD: LazyLock<(Sessions, AuthToLocal)> = LazyLock::new(|| {
     let hour = Duration::from_secs(3600);
-    let limits = Limits { lifetime: hour, idle: hour, capacity: 10 };
+    let limits = Limits {
+        lifetime: hour,
+        idle: hour,
+        capacity: 10,
+    };
     let secret = Secret::random().expect("random bytes");
     let names = AuthToLocal::compile(&["DEFAULT"], Mechanism::Hadoop, "R").expect("DEFAULT");
     (Sessions::new(limits, &secret), names)

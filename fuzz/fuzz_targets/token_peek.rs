@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use spnegate::testing::{peek, ApReq, Shell};
+use spnegate::testing::{ApReq, Shell, peek};
 
 fuzz_target!(|token: &[u8]| {
     let _ = peek(token);

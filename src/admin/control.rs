@@ -9,7 +9,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use crate::upstream::backend::Duty;
+use crate::balance::Duty;
 
 /// The header that says that this is no browser.
 pub(crate) const HEADER: &str = "x-spnegate-admin";

@@ -11,7 +11,7 @@
 //! ```
 //! # use std::{convert::Infallible, future::{Ready, ready}, net::IpAddr, sync::Arc, time::{Duration, SystemTime}};
 //! # use spnegate::auth::spnego::{Accept, Leg};
-//! # use spnegate::{gss::Accepted, refusal::Refusal};
+//! # use spnegate::{Refusal, gss::Accepted};
 //! use bytes::Bytes;
 //! use http::{Request, Response, header};
 //! use http_body_util::Full;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{CONFIG, FAILED, USAGE, check, say};
-use crate::{admin::control::HEADER, upstream::backend::Duty};
+use crate::{admin::control::HEADER, balance::Duty};
 
 /// For each step of the exchange with the gateway.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -4,11 +4,13 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use crate::{
-    config::{Balance, Config, IdentityMode, Problems, Warning, parse, schema},
+    config::{Config, Problems, Warning, parse, schema},
     gss::{
         Principal,
         keytab::{Enctype, Entry, Keytab},
     },
+    identity::IdentityMode,
+    upstream::group::Balance,
 };
 use p12_keystore::{Certificate, KeyStore, KeyStoreEntry, PrivateKey, PrivateKeyChain};
 use proptest::prelude::*;

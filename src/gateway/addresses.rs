@@ -26,13 +26,13 @@ use super::{
 };
 use crate::{
     balance::stable_hash,
-    config::NodeLogin,
     refusal::Refusal,
     rewrite::{
         addresses::Lead,
         consoles::Here,
         link::Signer,
         location::{self, Links},
+        node::NodeLogin,
         own_link,
         url::Link,
     },

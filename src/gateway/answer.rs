@@ -10,9 +10,8 @@ use tokio::time::timeout;
 use super::{addresses, console::Console, host, impersonation, pages};
 use crate::{
     auth::session::Session,
-    body::Body,
-    config::{IdentityMode, NodeLogin},
-    identity::headers,
+    gateway::body::Body,
+    identity::{IdentityMode, headers},
     kinds::PREFIX,
     refusal::Refusal,
     rewrite::{
@@ -21,6 +20,7 @@ use crate::{
         json,
         link::Signer,
         location::{self, LinkError, Links},
+        node::NodeLogin,
     },
     upstream::{
         attempt::{Answer, Outgoing},

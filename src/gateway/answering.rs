@@ -16,7 +16,7 @@ use super::{
     record::{self, Recorder},
 };
 use crate::{
-    body::Body,
+    gateway::body::Body,
     refusal::Refusal,
     server::{RequestBody, WantsHttp1},
 };

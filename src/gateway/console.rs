@@ -13,18 +13,17 @@ use http::HeaderMap;
 
 use crate::{
     auth::session::Sessions,
-    config::{Becomes, Forwarded, IdentityMode, NodeLogin, Timeouts},
-    identity::credentials,
+    identity::{IdentityMode, becomes::Becomes, credentials, forwarded::Forwarded},
     kinds::{Asked, Kind},
     rewrite::{
         consoles::Consoles,
         link::LinkKey,
-        node::NodePolicy,
+        node::{NodeLogin, NodePolicy},
         set_cookie::{self, Jar},
     },
     server::{RequestBody, upload_step},
     tls::Trust,
-    upstream::upload::Upload,
+    upstream::{Timeouts, upload::Upload},
 };
 
 /// A published service.

@@ -25,16 +25,18 @@ use super::{
 };
 use crate::{
     auth::session::Session,
-    body::Body,
-    config::{Forwarded, IdentityMode},
+    gateway::body::Body,
     identity::{
-        cookies, credentials, forwarded, headers,
-        own_page::{self, OwnPage},
-        query,
+        IdentityMode, cookies, credentials,
+        forwarded::{self, Forwarded},
+        headers, query,
     },
     kinds::{self, Asked, Audience, UserField},
     refusal::Refusal,
-    rewrite,
+    rewrite::{
+        self,
+        own_page::{self, OwnPage},
+    },
     server::{ConnInfo, RequestBody},
     upstream::{
         attempt::{Outgoing, Upstream},

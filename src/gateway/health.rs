@@ -8,7 +8,7 @@ use std::sync::{
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
-use crate::body::Body;
+use crate::gateway::body::Body;
 
 /// Whether this gateway wants more clients.
 #[derive(Clone, Debug, Default)]

@@ -8,8 +8,8 @@ use http::{HeaderName, HeaderValue, Method, Response, header};
 
 use super::console::Console;
 use crate::{
-    body::Body,
-    config::IdentityMode,
+    gateway::body::Body,
+    identity::IdentityMode,
     kinds::{Denial, Head},
     refusal::{
         Refusal,

@@ -15,8 +15,9 @@ use ipnet::IpNet;
 use tokio::time::timeout;
 
 use crate::{
-    body::Body,
-    server::{self, ConnInfo, RequestBody},
+    gateway::body::Body,
+    net::sources,
+    server::{ConnInfo, RequestBody},
     stream::{
         Group, Limits, Reason,
         kdc::{
@@ -223,7 +224,7 @@ impl Inner {
             return message::error(ErrorCode::Generic, realm, text);
         };
         let mut networks = served.allow_from.iter();
-        if networks.any(|list| !server::contains(list, client.ip())) {
+        if networks.any(|list| !sources::contains(list, client.ip())) {
             record.end(Reason::SourceDenied);
             let text = "this realm is not served to your network by the KDC proxy of the gateway";
             return message::error(ErrorCode::Generic, realm, text);

@@ -16,11 +16,10 @@ use http::{
 use super::console::Console;
 use crate::{
     auth::session::{Session, unix_now},
-    config::NodeLogin,
     refusal::Refusal,
     rewrite::{
         link::{Grant, LinkFault},
-        node::{self, NodeError},
+        node::{self, NodeError, NodeLogin},
         own_link,
     },
 };

@@ -12,13 +12,14 @@ use tokio::time::timeout_at;
 use super::{console::Console, link, record::AnsweredBy};
 use crate::{
     auth::session::{Session, unix_now},
-    body::Body,
-    identity::{headers, own_page},
+    gateway::body::Body,
+    identity::headers,
     kinds,
     refusal::Refusal,
     rewrite::{
         location::{self, Links},
         node::{self, Scheme},
+        own_page,
     },
     server::RequestBody,
     upstream::{

@@ -15,7 +15,7 @@ use percent_encoding::percent_decode_str;
 use tower_service::Service;
 
 use super::{forward::Forward, link, path, refuse};
-use crate::{auth::session::Session, body::Body, refusal::Refusal, server::RequestBody};
+use crate::{auth::session::Session, gateway::body::Body, refusal::Refusal, server::RequestBody};
 
 /// Where the gateway's own pages are.
 pub(crate) const PREFIX: &str = "/.spnegate/";

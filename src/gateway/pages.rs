@@ -13,7 +13,7 @@ use super::{
     console::Console,
 };
 use crate::{
-    body::Body,
+    gateway::body::Body,
     rewrite::{
         consoles::Here,
         location::{self, Links},

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::source::{Network, Shares, Source, Spent};
+use crate::net::source::{Network, Shares, Source, Spent};
 
 /// Rates that are counted. The addresses of a network of IPv6 that has its share of them are counted
 /// together; where all are taken, those beyond are not limited, so that nobody is shut out for others.

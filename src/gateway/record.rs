@@ -23,7 +23,7 @@ use tower_http::request_id::RequestId;
 
 use crate::{
     auth::session::Session,
-    body::Body,
+    gateway::body::Body,
     refusal::Refusal,
     server::{ConnInfo, Cut},
     telemetry::{

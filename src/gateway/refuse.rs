@@ -7,7 +7,7 @@ use tower_http::request_id::RequestId;
 
 use super::{host::HostError, path::PathError};
 use crate::{
-    body::Body,
+    gateway::body::Body,
     refusal::{
         Refusal,
         page::{self, Context, Format},

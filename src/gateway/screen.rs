@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use super::console::Console;
 use crate::{
     auth::session::Session,
-    config::IdentityMode,
     identity::{
+        IdentityMode,
         form::{self, Scan},
         screen::Screen,
         thrift::{Call, Rights, ThriftError},

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header
 use super::console::Console;
 use crate::{
     auth::session::{Session, unix_now},
-    body::Body,
+    gateway::body::Body,
     identity::headers,
     refusal::Refusal,
     server::{Far, Tunnel},

@@ -39,7 +39,7 @@ use super::{
     sys::{AcceptContext, clockskew},
     threads::Threads,
 };
-use crate::source::{Shares, Source};
+use crate::net::source::{Shares, Source};
 
 pub use error::{AcceptError, KeyFacts};
 pub use replay_cache::ReplayCache;

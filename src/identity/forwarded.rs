@@ -7,12 +7,24 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::config::Forwarded;
-
 const X_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+
+/// `console.forwarded`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Forwarded {
+    /// `"off"`: none.
+    #[default]
+    Off,
+    /// `"x-forwarded"`: `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`.
+    X,
+    /// `"rfc7239"`: `Forwarded`.
+    Rfc7239,
+    /// `"both"`
+    Both,
+}
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug)]

@@ -43,12 +43,9 @@ mod tests {
     use ring::hmac;
 
     use super::*;
-    use crate::{
-        config::Nodes,
-        rewrite::{
-            link::{LinkKey, Signer},
-            node::NodePolicy,
-        },
+    use crate::rewrite::{
+        link::{LinkKey, Signer},
+        node::{NodePolicy, Nodes},
     };
 
     fn rewritten(body: &str) -> Result<Option<Bytes>, LinkError> {

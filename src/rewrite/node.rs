@@ -14,7 +14,8 @@ use crate::{identity::query, refusal::Refusal};
 
 mod policy;
 
-pub use policy::NodePolicy;
+pub(crate) use policy::NodeLogin;
+pub use policy::{NodePolicy, Nodes};
 
 /// The path below which nodes are reached.
 pub const PREFIX: &str = "/.spnegate/node/";

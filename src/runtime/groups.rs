@@ -4,8 +4,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::trust::Trusts;
 use crate::{
-    config::{BackendConfig, Config, Console, IdentityMode},
+    config::{BackendConfig, Config, Console},
     gss::Initiator,
+    identity::IdentityMode,
     tls::TlsError,
     upstream::{
         backend::{Backend, BackendKey},

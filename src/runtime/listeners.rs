@@ -5,8 +5,9 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 use ipnet::IpNet;
 
 use crate::{
-    config::{Config, Console, ServerTls},
-    server::{Listener, Redirect, Role, Sources, Tls},
+    config::{Config, Console},
+    net::Sources,
+    server::{Listener, Redirect, Role, ServerTls, Tls},
     tls::{KeySource, TlsError, watch::Watch},
 };
 

@@ -10,16 +10,18 @@ use crate::{
         BackendState, BackendStatus, ConsoleStatus, KeytabStatus, LoginState, OwnLoginStatus,
         Status, StreamBackendStatus, StreamStatus,
     },
-    config::{BackendConfig, Config, Console, IdentityMode},
+    balance::Duty,
+    config::{BackendConfig, Config, Console},
     gateway::kdc_proxy::PATH,
     gss::{ClientStatus, Initiator},
+    identity::IdentityMode,
     refusal::Refusal,
     stream::{
         self,
         target::{Standing, Target},
     },
     telemetry::metrics::{self, UPKEEP},
-    upstream::backend::{Backend, Duty, Obedience, State, now_ms},
+    upstream::backend::{Backend, Obedience, State, now_ms},
 };
 
 /// What the status page shows, looked at when it is asked for.

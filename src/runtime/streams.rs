@@ -5,9 +5,13 @@ use std::{sync::Arc, time::Duration};
 use super::Shared;
 use crate::{
     balance::Algorithm,
-    config::{Check, Config, StreamBackend},
+    config::Config,
     gateway::kdc_proxy::{self, KdcProxy, Realm, Within},
-    stream::{self, Group, Limits, StreamOptions, watch},
+    stream::{
+        self, Group, Limits, StreamOptions,
+        options::{Check, StreamBackend},
+        watch,
+    },
 };
 
 /// How the KDCs of a proxy are looked after; streams have keys for it.

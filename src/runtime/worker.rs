@@ -27,17 +27,18 @@ use crate::{
         session::Session,
         spnego::{SpnegoLayer, SpnegoPolicy},
     },
-    config::{Console, IdentityMode},
+    config::{self, Console},
     gateway::{
         self, Gateway, Route, Site, console::Leaving, forward::Forward, own::OwnPages,
         record::Recorder,
     },
+    identity::IdentityMode,
     rewrite::{
         consoles::{Consoles, Published},
         node::NodePolicy,
     },
     server::RequestBody,
-    upstream::{attempt::Upstream, group::Group, pool},
+    upstream::{Timeouts, attempt::Upstream, group::Group, pool},
 };
 
 /// How often a worker's pools are swept.
@@ -143,7 +144,7 @@ fn route(shared: &Shared, consoles: &Arc<Consoles>, login: &Login, index: usize)
         consoles: Arc::clone(consoles),
         leaving: Leaving::default(),
         sessions: shared.sessions.clone(),
-        timeouts: shared.config.timeouts,
+        timeouts: backend_timeouts(&shared.config.timeouts),
         pass_cookies: Arc::clone(&config.pass_cookies),
         withheld: AtomicBool::new(false),
     });
@@ -151,7 +152,7 @@ fn route(shared: &Shared, consoles: &Arc<Consoles>, login: &Login, index: usize)
         Arc::clone(group),
         groups::initiator(config, &login.initiator),
         shared.control.clone(),
-        shared.config.timeouts,
+        backend_timeouts(&shared.config.timeouts),
         Arc::clone(&config.pass_cookies),
     );
     let forward = Forward::new(console, upstream);
@@ -231,5 +232,16 @@ fn acl_policy(shared: &Shared, config: &Console) -> AclPolicy {
                     .map(|system| (groups, system)),
             }
         }),
+    }
+}
+
+/// The part of `[timeouts]` that concerns backends.
+fn backend_timeouts(timeouts: &config::Timeouts) -> Timeouts {
+    Timeouts {
+        connect: timeouts.connect,
+        first_byte: timeouts.first_byte,
+        body_idle: timeouts.body_idle,
+        min_upload_rate: timeouts.min_upload_rate,
+        hold: timeouts.hold,
     }
 }

@@ -8,14 +8,16 @@ use tokio::{
     task::spawn_local,
 };
 
-use crate::server::{
-    ConnInfo, HttpService, ListenerId, Order, Role, Sources, Tls,
-    accept::Accepts,
-    connection::Connection,
-    redirect::RedirectService,
-    seats::Handed,
-    timers::{Phase, State},
-    worker::Worker,
+use crate::{
+    net::{Sources, accept::Accepts},
+    server::{
+        ConnInfo, HttpService, ListenerId, Order, Role, Tls,
+        connection::Connection,
+        redirect::RedirectService,
+        seats::Handed,
+        timers::{Phase, State},
+        worker::Worker,
+    },
 };
 
 /// One listener of one worker.

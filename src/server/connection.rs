@@ -21,11 +21,11 @@ use self::{
     lingering::Lingering,
 };
 use crate::{
+    net::{Sources, proxy_protocol::Malformed},
     refusal::Refusal,
     server::{
-        ConnInfo, Cut, HttpService, Sources, Tls,
+        ConnInfo, Cut, HttpService, Tls,
         exchange::Exchange,
-        proxy_protocol::Malformed,
         stream::Stream,
         timers::{End, Phase, State},
         tunnel::Tunnelling,

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
-use super::sources::contains;
+use crate::net::sources::contains;
 
 /// The header.
 pub const NAME: HeaderName = HeaderName::from_static("x-forwarded-for");

@@ -12,12 +12,14 @@ use std::{
 
 use hyper::body::Incoming;
 
-use crate::server::{
-    ConnInfo,
-    framing::scan::{Scan, Verdict},
-    multiplex::{Frames, Streams},
-    sources::Place,
-    tunnel::Tunnel,
+use crate::{
+    net::sources::Place,
+    server::{
+        ConnInfo,
+        framing::scan::{Scan, Verdict},
+        multiplex::{Frames, Streams},
+        tunnel::Tunnel,
+    },
 };
 
 mod limits;

@@ -11,10 +11,21 @@ use rustls::{
 };
 
 use crate::{
-    config::ServerTls,
     telemetry::metrics,
-    tls::{TlsError, facts::Facts},
+    tls::{KeySource, MinVersion, TlsError, facts::Facts},
 };
+
+/// `console.tls`
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ServerTls {
+    /// Certificates with their keys, chosen by the name that clients say; never empty, and the
+    /// first is for clients that say none.
+    pub certificates: Vec<KeySource>,
+    /// `min_version`: the oldest version of TLS.
+    pub min_version: MinVersion,
+    /// `http2`: HTTP/2 is offered (ALPN) beside HTTP/1.1; true.
+    pub http2: bool,
+}
 
 /// A listener's certificates and keys. Clones share them; [`Tls::reload`] swaps them for new
 /// connections, while open ones keep what they have.

@@ -19,13 +19,12 @@ use tokio::{
 };
 
 use crate::{
+    net::{Drained, Sources, accept::Accepts, sources::contains},
     refusal::Refusal,
     server::{
-        Cut, Drained, HttpService, Listener, ListenerId, Order, Shared, Sources,
-        accept::Accepts,
+        Cut, HttpService, Listener, ListenerId, Order, Shared,
         acceptor::Acceptor,
         connection::LocalExecutor,
-        contains,
         seats::Handed,
         timers::{Clock, HASTE, Limits, State},
     },

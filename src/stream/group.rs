@@ -17,10 +17,9 @@ use super::{
     target::{Place, Standing, Target},
 };
 use crate::{
-    balance::{self, Algorithm},
-    config::{Check, StreamBackend},
+    balance::{self, Algorithm, Duty},
+    stream::options::{Check, StreamBackend},
     telemetry::metrics::StreamBackendMetrics,
-    upstream::backend::Duty,
 };
 
 /// The servers of a stream, shared by all threads.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::Reason;
-use crate::server::sources::{Place, Places};
+use crate::net::sources::{Place, Places};
 
 /// The limits of one stream and protocol, shared by all threads.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::{
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::server::{BindError, listen::bind_one};
+use crate::net::{BindError, listen::bind_one};
 
 /// Room for datagrams that wait for a thread; the kernel caps it at `net.core.rmem_max`.
 const RECEIVE_BUFFER: usize = 1 << 20;

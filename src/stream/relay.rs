@@ -10,7 +10,7 @@ use super::{
     limits::{Admitted, Limits},
     record::{Record, Recorder},
 };
-use crate::{config::StreamKind, server::sources::contains};
+use crate::{net::sources::contains, stream::options::StreamKind};
 
 /// A stream on one thread.
 #[derive(Debug)]

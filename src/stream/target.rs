@@ -10,10 +10,9 @@ use std::{
 };
 
 use crate::{
-    balance::{self, Candidate, Seat},
-    config::{Check, StreamBackend},
-    server::proxy_protocol::Version,
-    upstream::backend::Duty,
+    balance::{self, Candidate, Duty, Seat},
+    net::proxy_protocol::Version,
+    stream::options::{Check, StreamBackend},
 };
 
 /// An address that connections go to.

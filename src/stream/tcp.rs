@@ -18,11 +18,11 @@ use super::{
 };
 use crate::{
     balance::stable_hash,
-    config::StreamKind,
-    server::{
+    net::{
         proxy_protocol::{self, Progress},
         sources::contains,
     },
+    stream::options::StreamKind,
 };
 
 /// Servers that one connection is offered to.

@@ -10,7 +10,7 @@ use std::{net::SocketAddr, rc::Rc};
 use tokio::{net::UdpSocket, sync::watch};
 
 use super::{Order, kdc, relay::Relay};
-use crate::config::StreamKind;
+use crate::stream::options::StreamKind;
 
 mod flow;
 mod front;

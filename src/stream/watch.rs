@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{Group, target::Target};
-use crate::upstream::backend::Duty;
+use crate::balance::Duty;
 
 /// Looks up every name of the group again and again; a failed look-up changes nothing.
 pub(crate) async fn follow_names(group: Arc<Group>, every: Duration) {

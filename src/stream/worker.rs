@@ -21,7 +21,7 @@ use super::{
     relay::{Live, Relay},
     tcp, udp,
 };
-use crate::server::{Drained, accept::Accepts};
+use crate::net::{Drained, accept::Accepts};
 
 /// For what was cut to end.
 const LAST_MOMENT: Duration = Duration::from_secs(1);

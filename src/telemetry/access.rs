@@ -8,7 +8,7 @@ use std::{cell::RefCell, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method, StatusCode, Version};
 
-use crate::config::{self, LogFormat};
+use crate::telemetry::log::LogFormat;
 
 mod clock;
 mod combined;
@@ -17,6 +17,7 @@ mod scrub;
 mod sink;
 mod stream;
 
+pub use self::sink::AccessLogTarget;
 use self::{clock::Clock, sink::Sink};
 pub(crate) use self::{sink::AccessLogError, stream::StreamEntry};
 
@@ -122,7 +123,7 @@ impl AccessLog {
     ///
     /// # Errors
     /// `AccessLogError`, naming the file.
-    pub fn open(target: &config::AccessLog, format: LogFormat) -> Result<Self, AccessLogError> {
+    pub fn open(target: &AccessLogTarget, format: LogFormat) -> Result<Self, AccessLogError> {
         Ok(Self {
             on: Sink::open(target)?.map(|sink| On::new(sink, format)),
         })
@@ -251,7 +252,7 @@ mod tests {
     fn logged(format: LogFormat, entries: &[Entry<'_>]) -> String {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("access.log");
-        let log = AccessLog::open(&config::AccessLog::File(path.clone()), format).unwrap();
+        let log = AccessLog::open(&AccessLogTarget::File(path.clone()), format).unwrap();
         for entry in entries {
             log.write(entry);
         }
@@ -345,7 +346,7 @@ mod tests {
     fn a_rotated_file_is_opened_anew() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("access.log");
-        let target = config::AccessLog::File(path.clone());
+        let target = AccessLogTarget::File(path.clone());
         let log = AccessLog::open(&target, LogFormat::Text).unwrap();
         let headers = HeaderMap::new();
         log.write(&entry(&headers));
@@ -364,7 +365,7 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_opened_is_named() {
-        let target = config::AccessLog::File("/nonexistent/access.log".into());
+        let target = AccessLogTarget::File("/nonexistent/access.log".into());
         let error = AccessLog::open(&target, LogFormat::Text).unwrap_err();
         assert!(
             error
@@ -377,7 +378,7 @@ mod tests {
     #[test]
     fn off_is_off() {
         assert!(
-            !AccessLog::open(&config::AccessLog::Off, LogFormat::Text)
+            !AccessLog::open(&AccessLogTarget::Off, LogFormat::Text)
                 .unwrap()
                 .is_on()
         );

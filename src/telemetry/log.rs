@@ -5,7 +5,14 @@ use std::io;
 use thiserror::Error;
 use tracing_subscriber::{EnvFilter, filter, util::SubscriberInitExt};
 
-use crate::config::LogFormat;
+/// `log.format`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One line for people; the access log in the combined format.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
 
 /// Why the log could not be set up.
 #[derive(Debug, Error)]

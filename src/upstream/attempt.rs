@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::response::Parts;
 use tokio::time::{Instant, timeout};
 
+use super::Timeouts;
 use super::{
     backend::{Backend, InFlight, State},
     body::look_ahead,
@@ -20,7 +21,7 @@ use super::{
     upload::Upload,
     wire::ConnectError,
 };
-use crate::{config::Timeouts, gss::Initiator, kinds::Head, refusal::Refusal};
+use crate::{gss::Initiator, kinds::Head, refusal::Refusal};
 
 mod compose;
 mod credential;

@@ -16,13 +16,27 @@ use tokio::sync::Notify;
 
 use super::{group::Place, login::LoginState, looks::Looks};
 use crate::{
-    balance::Seat, config::BackendTls, gss::Principal, kinds::Kind, refusal::Refusal,
-    server::proxy_protocol::Version, tls::Connector,
+    balance::{Duty, Seat},
+    gss::Principal,
+    kinds::Kind,
+    net::proxy_protocol::Version,
+    refusal::Refusal,
+    tls::{Connector, TrustSource},
 };
 
 mod state;
 
-pub(crate) use state::{Duty, Obedience, State};
+pub(crate) use state::{Obedience, State};
+
+/// `console.backend_tls` and `tls` of a backend, for one backend.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct BackendTls {
+    /// Whom the gateway believes, and who it says it is.
+    pub trust: TrustSource,
+    /// The name that the backend's certificate has, if not the host of its URL; it goes into `Host`
+    /// too.
+    pub server_name: Option<Arc<str>>,
+}
 
 /// What makes two configured backends the same one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

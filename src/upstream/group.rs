@@ -14,10 +14,9 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::backend::{Backend, Duty, State, now_ms};
+use super::backend::{Backend, State, now_ms};
 use crate::{
-    balance::{Algorithm, Candidate, choose, effective_weight, stable_hash},
-    config::Balance,
+    balance::{Algorithm, Candidate, Duty, choose, effective_weight, stable_hash},
     refusal::Refusal,
     telemetry::metrics,
 };
@@ -30,6 +29,34 @@ pub(crate) use owners::Owners;
 use places::Places;
 pub(crate) use places::{Grant, Limits, Place};
 pub(crate) use wanted::{Tried, Wanted};
+
+/// `console.balance`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Balance {
+    /// The one that says it is active (HA pairs).
+    Active,
+    /// The first that is healthy, in file order.
+    First,
+    /// In turn, by weight.
+    RoundRobin,
+    /// The one with the fewest requests for its weight.
+    LeastConn,
+    /// By the client's address: consistent hashing.
+    Source,
+}
+
+impl Balance {
+    /// The word of the configuration.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::First => "first",
+            Self::RoundRobin => "roundrobin",
+            Self::LeastConn => "leastconn",
+            Self::Source => "source",
+        }
+    }
+}
 
 /// Requests that may wait for an active backend, per console.
 const MAX_HELD: usize = 4096;

@@ -360,6 +360,28 @@ fn printable(reason: &Bytes) -> String {
         .collect()
 }
 
+impl From<&InitiateError> for Refusal {
+    fn from(error: &InitiateError) -> Self {
+        match error {
+            InitiateError::Busy | InitiateError::Timeout | InitiateError::KdcUnreachable { .. } => {
+                Self::KdcUnavailable
+            }
+            InitiateError::Stopped => Self::Draining,
+            InitiateError::Mutual { .. } => Self::BackendMutual,
+            InitiateError::UnknownSpn { .. }
+            | InitiateError::ClientUnknown { .. }
+            | InitiateError::ClientRevoked { .. }
+            | InitiateError::PasswordExpired { .. }
+            | InitiateError::ServiceRevoked { .. }
+            | InitiateError::NoEnctype { .. }
+            | InitiateError::KeyWrong { .. }
+            | InitiateError::NoKey { .. }
+            | InitiateError::ClockSkew { .. }
+            | InitiateError::Other { .. } => Self::BackendLogin,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use metrics_exporter_prometheus::PrometheusBuilder;

@@ -6,17 +6,31 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderMap, HeaderValue, header};
 
 use super::{
-    backend::{Backend, Duty, Obedience, State},
+    backend::{Backend, Obedience, State},
     client::{self, AskError, Reply},
     group::Group,
     login::{self, Credential, LoginError},
 };
 use crate::{
-    config::ProbeConfig,
+    balance::Duty,
     gss::Initiator,
     kinds::{Health, Obeys, PROOF_USER, UserField},
     refusal::Refusal,
 };
+
+/// `console.probe`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProbeConfig {
+    /// Between two looks; 500 ms.
+    pub interval: Duration,
+    /// A look without an answer for so long is a miss; 1 s.
+    pub timeout: Duration,
+    /// Good looks in a row after which a server that was down is used again; 1.
+    pub rise: u32,
+    /// Misses in a row after which a server that accepts connections is down; 2. One that refuses
+    /// connections is down at once.
+    pub fall: u32,
+}
 
 /// What a probe needs.
 #[derive(Clone, Debug)]

@@ -16,7 +16,7 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 use crate::{
-    server::proxy_protocol::{self, Version},
+    net::proxy_protocol::{self, Version},
     tls::{Connector, Socket, TlsFault},
 };
 

@@ -77,3 +77,34 @@ impl Accept for Acceptor {
         error.into()
     }
 }
+
+impl From<&AcceptError> for Refusal {
+    fn from(error: &AcceptError) -> Self {
+        match error {
+            AcceptError::Busy => Self::LoginBusy,
+            AcceptError::Flood => Self::LoginFlood,
+            AcceptError::Timeout => Self::LoginTimeout,
+            AcceptError::Stopped => Self::Draining,
+            AcceptError::Empty | AcceptError::NoTicket | AcceptError::Malformed { .. } => {
+                Self::TokenMalformed
+            }
+            AcceptError::KrbError(_) => Self::TokenKrbError,
+            AcceptError::ApRep => Self::TokenApRep,
+            AcceptError::Ntlm => Self::Ntlm,
+            AcceptError::Interrupted => Self::LoginInterrupted,
+            AcceptError::Replay => Self::TokenReplayed,
+            AcceptError::ReplayCache { .. } => Self::ReplayCache,
+            AcceptError::TicketExpired => Self::TicketExpired,
+            AcceptError::ClockSkew { .. } => Self::ClockSkew,
+            AcceptError::KeytabOutOfDate { .. } => Self::KeytabOutOfDate,
+            AcceptError::TicketOutOfDate { .. } => Self::TicketOutOfDate,
+            AcceptError::NoKey { .. } => Self::NoKeyForService,
+            AcceptError::NoEnctype { .. } => Self::NoKeyOfEnctype,
+            AcceptError::WrongKey { .. } | AcceptError::OtherService { .. } => Self::WrongKey,
+            AcceptError::NoKerberos
+            | AcceptError::Unnamed
+            | AcceptError::Name(_)
+            | AcceptError::Rejected { .. } => Self::TokenRejected,
+        }
+    }
+}

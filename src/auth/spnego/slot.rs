@@ -12,8 +12,8 @@ use std::{
 
 use crate::{
     gss::Pending,
+    net::source::{Shares, Source, Spent},
     refusal::Refusal,
-    source::{Shares, Source, Spent},
 };
 
 /// How long a client may take from one leg to the next.

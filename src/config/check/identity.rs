@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use super::super::{
-    Become, Becomes, IdentityMode,
+    Becomes, IdentityMode,
     problem::ConsoleFault,
     schema,
     tree::{Node, Table},
 };
 use super::{allow, kerberos::Checked};
-use crate::kinds::{Kind, UserField};
+use crate::{
+    identity::becomes::Become,
+    kinds::{Kind, UserField},
+};
 
 const NEED_IDENTITY: &str = "Say who the backends see: \"service\" (the gateway; nothing changes on the cluster), \"doas\" \
      (the user; two hadoop.proxyuser lines on the cluster), \"simple\" (the user, for a console \

@@ -4,7 +4,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{
     super::{
-        AccessLog, LogConfig, LogFormat,
+        AccessLogTarget, LogConfig, LogFormat,
         problem::ValueFault,
         schema,
         tree::{Node, Table, nearest},
@@ -18,7 +18,7 @@ pub(super) fn check(top: &Table<'_>, surroundings: &Surroundings<'_>) -> LogConf
     let mut values = LogConfig {
         level: "info".into(),
         format: LogFormat::Text,
-        access: AccessLog::Stdout,
+        access: AccessLogTarget::Stdout,
     };
     let Some(table) = top.table("log", &schema::LOG) else {
         return values;
@@ -70,15 +70,15 @@ fn level(node: &Node<'_>) -> Option<String> {
 }
 
 /// A word without a slash is a word, so that a misspelt `"of"` does not become a file.
-fn access(node: &Node<'_>, surroundings: &Surroundings<'_>) -> Option<AccessLog> {
+fn access(node: &Node<'_>, surroundings: &Surroundings<'_>) -> Option<AccessLogTarget> {
     let text = node.text()?;
     if !text.contains('/') {
         let words = [("stdout", true), ("off", false)];
         let stdout = node.word(&words, &[])?;
         return Some(if stdout {
-            AccessLog::Stdout
+            AccessLogTarget::Stdout
         } else {
-            AccessLog::Off
+            AccessLogTarget::Off
         });
     }
     let file = surroundings.path(text);
@@ -88,7 +88,7 @@ fn access(node: &Node<'_>, surroundings: &Surroundings<'_>) -> Option<AccessLog>
             source,
         });
     }
-    Some(AccessLog::File(file))
+    Some(AccessLogTarget::File(file))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     super::{
-        Check, Stream, StreamKind,
+        Stream,
         problem::{Concern, StreamFault, ValueFault},
         schema,
         tree::{Node, Table},
@@ -13,6 +13,7 @@ use super::{
     name, sources, stream_backend,
 };
 use crate::balance::Algorithm;
+use crate::stream::options::{Check, StreamKind};
 
 /// A stream, with stand-ins where a problem was reported, and the places of what others may collide
 /// with.

@@ -9,7 +9,7 @@ use super::{
     },
     hosts::is_host_name,
 };
-use crate::server::proxy_protocol::Version;
+use crate::net::proxy_protocol::Version;
 
 const NEED_BACKENDS: &str = "Write backends = [\"presto.example.com:9090\", …]";
 const NEED_ADDRESS: &str = "Write address = \"presto.example.com:9090\"";

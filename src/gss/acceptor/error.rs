@@ -2,12 +2,9 @@
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
-use crate::{
-    gss::{Failure, Principal, PrincipalError, keytab::Enctype, peek::Ticket},
-    refusal::Refusal,
-};
+use crate::gss::{Failure, Principal, PrincipalError, keytab::Enctype, peek::Ticket};
 
-/// Why a token was not accepted; every kind becomes one [`Refusal`].
+/// Why a token was not accepted.
 ///
 /// The library's words are kept for the log, in `failure`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -294,37 +291,6 @@ impl AcceptError {
             | Self::ClockSkew { .. }
             | Self::Name(_)
             | Self::Rejected { .. } => None,
-        }
-    }
-}
-
-impl From<&AcceptError> for Refusal {
-    fn from(error: &AcceptError) -> Self {
-        match error {
-            AcceptError::Busy => Self::LoginBusy,
-            AcceptError::Flood => Self::LoginFlood,
-            AcceptError::Timeout => Self::LoginTimeout,
-            AcceptError::Stopped => Self::Draining,
-            AcceptError::Empty | AcceptError::NoTicket | AcceptError::Malformed { .. } => {
-                Self::TokenMalformed
-            }
-            AcceptError::KrbError(_) => Self::TokenKrbError,
-            AcceptError::ApRep => Self::TokenApRep,
-            AcceptError::Ntlm => Self::Ntlm,
-            AcceptError::Interrupted => Self::LoginInterrupted,
-            AcceptError::Replay => Self::TokenReplayed,
-            AcceptError::ReplayCache { .. } => Self::ReplayCache,
-            AcceptError::TicketExpired => Self::TicketExpired,
-            AcceptError::ClockSkew { .. } => Self::ClockSkew,
-            AcceptError::KeytabOutOfDate { .. } => Self::KeytabOutOfDate,
-            AcceptError::TicketOutOfDate { .. } => Self::TicketOutOfDate,
-            AcceptError::NoKey { .. } => Self::NoKeyForService,
-            AcceptError::NoEnctype { .. } => Self::NoKeyOfEnctype,
-            AcceptError::WrongKey { .. } | AcceptError::OtherService { .. } => Self::WrongKey,
-            AcceptError::NoKerberos
-            | AcceptError::Unnamed
-            | AcceptError::Name(_)
-            | AcceptError::Rejected { .. } => Self::TokenRejected,
         }
     }
 }

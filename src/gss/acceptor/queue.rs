@@ -5,7 +5,7 @@ use std::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::source::{Shares, Source, Spent};
+use crate::net::source::{Shares, Source, Spent};
 
 /// Why a job was not taken; it is handed back.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Why there is no token for a backend.
 
 use super::Account;
-use crate::{gss::Failure, gss::Principal, refusal::Refusal};
+use crate::gss::{Failure, Principal};
 
 /// Why there is no token for a backend, or why its answer is not trusted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -225,28 +225,6 @@ fn realm_in(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once("realm ")?;
     let quote = rest.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
     rest[1..].split(quote).next()
-}
-
-impl From<&InitiateError> for Refusal {
-    fn from(error: &InitiateError) -> Self {
-        match error {
-            InitiateError::Busy | InitiateError::Timeout | InitiateError::KdcUnreachable { .. } => {
-                Self::KdcUnavailable
-            }
-            InitiateError::Stopped => Self::Draining,
-            InitiateError::Mutual { .. } => Self::BackendMutual,
-            InitiateError::UnknownSpn { .. }
-            | InitiateError::ClientUnknown { .. }
-            | InitiateError::ClientRevoked { .. }
-            | InitiateError::PasswordExpired { .. }
-            | InitiateError::ServiceRevoked { .. }
-            | InitiateError::NoEnctype { .. }
-            | InitiateError::KeyWrong { .. }
-            | InitiateError::NoKey { .. }
-            | InitiateError::ClockSkew { .. }
-            | InitiateError::Other { .. } => Self::BackendLogin,
-        }
-    }
 }
 
 #[cfg(test)]

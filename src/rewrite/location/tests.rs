@@ -4,10 +4,7 @@ use proptest::prelude::*;
 use ring::hmac;
 
 use super::*;
-use crate::{
-    config::Nodes,
-    rewrite::{consoles::Published, link::LinkKey},
-};
+use crate::rewrite::{consoles::Published, link::LinkKey, node::Nodes};
 
 /// `(signed, absolute)` decide what the answer's kind gives.
 fn with<T>(signed: bool, absolute: bool, run: impl FnOnce(&Links<'_>) -> T) -> T {

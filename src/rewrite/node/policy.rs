@@ -2,7 +2,24 @@
 
 use std::{net::Ipv6Addr, sync::Arc};
 
-use crate::config::Nodes;
+/// `console.nodes`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nodes {
+    /// Exact names or `*.domain`, lower case.
+    pub hosts: Vec<Arc<str>>,
+    /// Ports.
+    pub ports: Vec<u16>,
+}
+
+/// `console.nodes.login`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum NodeLogin {
+    /// `"link"`: a signed link is a credential of its own, for its one request.
+    #[default]
+    Link,
+    /// `"session"`: whoever follows a link logs in as well.
+    Session,
+}
 
 /// Which nodes may be reached: `nodes` of a console.
 #[derive(Clone, Debug)]

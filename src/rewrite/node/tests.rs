@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use ring::hmac;
 
 use super::*;
-use crate::config::Nodes;
+use crate::rewrite::node::Nodes;
 
 const TARGET: &str =
     "http://dn1.example.com:50075/webhdfs/v1/f?op=OPEN&delegation=T-o_k&offset=0&x=1";

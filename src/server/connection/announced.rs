@@ -12,9 +12,12 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::server::{
-    Sources, Tls,
-    proxy_protocol::{self, Malformed, Progress},
+use crate::{
+    net::{
+        Sources,
+        proxy_protocol::{self, Malformed, Progress},
+    },
+    server::Tls,
 };
 
 /// A connection whose client a balancer is about to name.

@@ -18,16 +18,14 @@ use tokio::{
 };
 
 use super::{DATAGRAM, Front, Peer, TURNS};
-use crate::{
-    config::StreamKind,
-    stream::{
-        Reason,
-        limits::Admitted,
-        record::Record,
-        relay::{Relay, refuse},
-        target::{Place, Target},
-        tcp::client_key,
-    },
+use crate::stream::{
+    Reason,
+    limits::Admitted,
+    options::StreamKind,
+    record::Record,
+    relay::{Relay, refuse},
+    target::{Place, Target},
+    tcp::client_key,
 };
 
 /// Servers that a datagram is offered to.

@@ -13,7 +13,18 @@ use std::{
 use metrics::Counter;
 use thiserror::Error;
 
-use crate::{config, telemetry::metrics as names};
+use crate::telemetry::metrics as names;
+
+/// `log.access`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLogTarget {
+    /// `"off"`
+    Off,
+    /// `"stdout"`, the default.
+    Stdout,
+    /// A file, opened for append.
+    File(PathBuf),
+}
 
 /// Bytes of lines that wait to be written; beyond it lines are dropped.
 pub(super) const LIMIT: usize = 4 << 20;
@@ -55,11 +66,11 @@ pub(super) struct Sink {
 }
 
 impl Sink {
-    pub(super) fn open(target: &config::AccessLog) -> Result<Option<Arc<Self>>, AccessLogError> {
+    pub(super) fn open(target: &AccessLogTarget) -> Result<Option<Arc<Self>>, AccessLogError> {
         let output = match target {
-            config::AccessLog::Off => return Ok(None),
-            config::AccessLog::Stdout => Output::Stdout,
-            config::AccessLog::File(path) => Output::File {
+            AccessLogTarget::Off => return Ok(None),
+            AccessLogTarget::Stdout => Output::Stdout,
+            AccessLogTarget::File(path) => Output::File {
                 file: append(path).map_err(|source| AccessLogError::Open {
                     path: path.clone(),
                     source,

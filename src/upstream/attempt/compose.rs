@@ -5,8 +5,9 @@ use std::{net::SocketAddr, sync::Arc};
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
 
 use crate::{
-    identity::{cookies, own_page::OwnPage},
+    identity::cookies,
     kinds::Asked,
+    rewrite::own_page::OwnPage,
     upstream::{backend::Backend, http1::RequestHead, login::Credential},
 };
 

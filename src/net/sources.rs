@@ -9,7 +9,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use crate::source::Source;
+use crate::net::source::Source;
 
 /// What a listener makes of its clients' addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,12 +25,12 @@ pub struct Sources {
 
 impl Sources {
     /// Whether a peer has to say who its client is.
-    pub(super) fn expects_header(&self, peer: IpAddr) -> bool {
+    pub(crate) fn expects_header(&self, peer: IpAddr) -> bool {
         contains(&self.accept_proxy, peer)
     }
 
     /// Whether a client may connect.
-    pub(super) fn admits(&self, client: IpAddr) -> bool {
+    pub(crate) fn admits(&self, client: IpAddr) -> bool {
         self.allow
             .as_ref()
             .is_none_or(|list| contains(list, client))

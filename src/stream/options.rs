@@ -1,11 +1,10 @@
-//! `[[stream]]` and `[[kdc_proxy]]`: relayed TCP and UDP services.
+//! `[[stream]]`: what a relayed TCP or UDP service is.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 
-use super::ServerTls;
-use crate::{balance::Algorithm, server::proxy_protocol::Version};
+use crate::{balance::Algorithm, net::proxy_protocol::Version};
 
 /// `[[stream]]`: one relayed service.
 #[derive(Clone, Debug)]
@@ -94,21 +93,4 @@ pub(crate) struct Check {
     pub fall: u32,
     /// How long a connect may take; 1 s.
     pub timeout: Duration,
-}
-
-/// `[[kdc_proxy]]`: one realm whose KDCs are reached through HTTPS (MS-KKDCP).
-#[derive(Clone, Debug)]
-pub(crate) struct KdcProxy {
-    /// Addresses, alone or shared with consoles.
-    pub listen: Vec<SocketAddr>,
-    /// TLS towards clients, where no console says it.
-    pub tls: Option<ServerTls>,
-    /// The realm, as its KDCs spell it.
-    pub realm: Arc<str>,
-    /// Its KDCs; never empty.
-    pub backends: Vec<StreamBackend>,
-    /// Its servers for changes of passwords; may be empty.
-    pub kpasswd: Vec<StreamBackend>,
-    /// Networks that may use it; `None`: all.
-    pub allow_from: Option<Arc<[IpNet]>>,
 }

@@ -8,8 +8,6 @@ use std::{
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
-use crate::server::Listener;
-
 /// Connections that may wait to be accepted, per worker; the kernel caps it at
 /// `net.core.somaxconn` (4096 since Linux 5.4).
 const BACKLOG: i32 = 4096;
@@ -63,15 +61,15 @@ impl BindError {
 }
 
 /// Opens all listeners for so many workers: the addresses they got, and each worker's sockets in
-/// the order of `listeners`.
-pub(super) fn bind(
-    listeners: &[Listener],
+/// the order of `wanted`.
+pub(crate) fn bind(
+    wanted: impl IntoIterator<Item = SocketAddr>,
     workers: usize,
 ) -> Result<(Vec<SocketAddr>, Vec<Vec<TcpListener>>), BindError> {
-    let mut addresses = Vec::with_capacity(listeners.len());
+    let mut addresses = Vec::new();
     let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
-    for listener in listeners {
-        let (address, opened) = bind_one(listener.address, workers)?;
+    for address in wanted {
+        let (address, opened) = bind_one(address, workers)?;
         for (of_worker, socket) in sockets.iter_mut().zip(opened) {
             of_worker.push(socket);
         }
@@ -132,20 +130,10 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::Role;
-
-    fn plain(address: SocketAddr) -> Listener {
-        Listener {
-            address,
-            role: Role::Plain,
-            sources: crate::server::Sources::default(),
-        }
-    }
 
     #[test]
     fn every_worker_has_its_own_socket_on_one_port() {
-        let (addresses, sockets) =
-            bind(&[plain(SocketAddr::from(([127, 0, 0, 1], 0)))], 3).unwrap();
+        let (addresses, sockets) = bind([SocketAddr::from(([127, 0, 0, 1], 0))], 3).unwrap();
         assert_ne!(addresses[0].port(), 0);
         assert_eq!(sockets.len(), 3);
         for socket in sockets.iter().flatten() {
@@ -157,7 +145,7 @@ mod tests {
     fn a_port_in_use_is_named_even_if_its_owner_would_share_it() {
         let first = open(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = first.local_addr().unwrap();
-        let error = bind(&[plain(address)], 1).unwrap_err();
+        let error = bind([address], 1).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("{address}: port in use by another program; `ss -lntup` shows it")
@@ -167,7 +155,7 @@ mod tests {
     #[test]
     fn a_foreign_address_is_named() {
         let address = SocketAddr::from(([192, 0, 2, 1], 0));
-        let error = bind(&[plain(address)], 1).unwrap_err();
+        let error = bind([address], 1).unwrap_err();
         assert!(matches!(error, BindError::NoSuchAddress { .. }), "{error}");
     }
 }
