@@ -30,7 +30,7 @@ pub(crate) const PREFIX: usize = 8 * 1024;
 
 /// The head of a backend's answer.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Head<'a> {
+pub(crate) struct ResponseInfo<'a> {
     /// Status code.
     pub status: StatusCode,
     /// The reason phrase as sent; Hadoop puts the Java exception there.
@@ -41,7 +41,7 @@ pub(crate) struct Head<'a> {
 
 /// What a kind needs to know of the request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct RequestInfo<'a> {
     /// Method.
     pub method: &'a Method,
     /// Path as forwarded.
@@ -54,13 +54,13 @@ pub(crate) struct Asked<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// An answer for the client.
-    Answer,
+    Final,
     /// The gateway's own login failed; log in again.
     LoginFailed,
     /// Not this one: nothing was done, ask the active one (`StandbyException`, 307 to a sibling).
     Standby,
     /// What the request is about is not here, and may be at another: nothing was done.
-    NotHere,
+    NotOwner,
 }
 
 /// Who makes a request.
@@ -70,9 +70,9 @@ pub(crate) enum Audience {
     Clients,
     /// Clients, but the request names a user by itself (a login form): it passes only where nobody
     /// logs in at the gateway.
-    Unauthenticated,
+    LoginForm,
     /// The other servers of the cluster, and its administrators: it is not published.
-    Servers,
+    Internal,
 }
 
 /// What a probe's answer says.
@@ -113,14 +113,14 @@ pub(crate) enum UserField {
 
 /// Where the gateway proves that `doAs` is obeyed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Proof {
+pub(crate) struct ImpersonationProbe {
     /// Path that is answered under an identity.
     pub path: &'static str,
     /// Its query, without the identity parameter; may be empty.
     pub query: &'static str,
 }
 
-impl Proof {
+impl ImpersonationProbe {
     /// A page without a query.
     pub(crate) const fn page(path: &'static str) -> Self {
         Self { path, query: "" }
@@ -129,16 +129,16 @@ impl Proof {
 
 /// What the answer to a proof request says of the backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Obeys {
+pub(crate) enum ImpersonationCheck {
     /// It read the identity.
-    Yes,
+    Honoured,
     /// It answered as if there were none.
-    No,
+    Ignored,
     /// Healthy, but this answer looks the same either way (a rule allowed even the user of the
-    /// proof): ask once more with the empty name and pass that answer to [`Kind::obeys`].
-    AskEmpty,
+    /// proof): ask once more with the empty name and pass that answer to [`Kind::check_impersonation`].
+    RetryEmpty,
     /// This answer says nothing (standby, error): ask again later.
-    Unknown,
+    Inconclusive,
 }
 
 /// A kind of console.
@@ -166,8 +166,8 @@ pub(crate) trait Kind: Debug + Send + Sync + 'static {
     ///
     /// Default: a 401, or Hadoop's 403 whose reason phrase is a GSS or signer exception
     /// (`AuthenticationFilter`).
-    fn login_failed(&self, head: &Head<'_>) -> bool {
-        head.status == StatusCode::UNAUTHORIZED || hadoop_token_refused(head)
+    fn login_failed(&self, head: &ResponseInfo<'_>) -> bool {
+        head.status == StatusCode::UNAUTHORIZED || hadoop_token_rejected(head)
     }
 
     /// How the user is told.
@@ -178,7 +178,7 @@ pub(crate) trait Kind: Debug + Send + Sync + 'static {
     /// Whether the user that the gateway tells is the only one that the server can act as: nothing
     /// has to be proven then. Only where the protocol itself says so, and whatever else in it could
     /// name a user is taken away or refused.
-    fn knows_only_the_told_user(&self) -> bool {
+    fn user_field_is_authoritative(&self) -> bool {
         false
     }
 
@@ -208,8 +208,8 @@ pub(crate) trait Kind: Debug + Send + Sync + 'static {
     }
 
     /// Who makes such a request to a server of this kind.
-    fn audience(&self, asked: &Asked<'_>) -> Audience {
-        let _ = asked;
+    fn audience(&self, request: &RequestInfo<'_>) -> Audience {
+        let _ = request;
         Audience::Clients
     }
 
@@ -225,22 +225,27 @@ pub(crate) trait Kind: Debug + Send + Sync + 'static {
     }
 
     /// Why such a server without Kerberos cannot be told the user (`identity = "simple"`).
-    fn cannot_be_simple(&self) -> Option<&'static str> {
+    fn simple_identity_obstacle(&self) -> Option<&'static str> {
         None
     }
 
     /// Where to prove that the identity is obeyed; `None`: cannot be proven, `doas` is refused.
-    fn proof(&self) -> Option<Proof> {
+    fn impersonation_probe(&self) -> Option<ImpersonationProbe> {
         None
     }
 
-    /// Reads the answer to a proof request that was made as `user`: [`PROOF_USER`] first, and the
-    /// empty string after [`Obeys::AskEmpty`]. `body` holds up to [`PREFIX`] bytes.
+    /// Reads the answer to a proof request that was made as `user`: [`IMPERSONATION_PROBE_USER`] first, and the
+    /// empty string after [`ImpersonationCheck::RetryEmpty`]. `body` holds up to [`PREFIX`] bytes.
     ///
     /// Never called for an answer that is [`Kind::login_failed`].
-    fn obeys(&self, head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
+    fn check_impersonation(
+        &self,
+        head: &ResponseInfo<'_>,
+        body: &[u8],
+        user: &str,
+    ) -> ImpersonationCheck {
         let _ = (head, body, user);
-        Obeys::Unknown
+        ImpersonationCheck::Inconclusive
     }
 
     /// Whether of several servers one is active and the others refer to it; `balance` is then
@@ -263,7 +268,7 @@ pub(crate) trait Kind: Debug + Send + Sync + 'static {
     /// Reads the answer of either probe; `body` holds up to [`PREFIX`] bytes.
     ///
     /// Never called for an answer that is [`Kind::login_failed`].
-    fn health(&self, head: &Head<'_>, body: &[u8]) -> Health {
+    fn health(&self, head: &ResponseInfo<'_>, body: &[u8]) -> Health {
         let _ = body;
         if head.status.is_server_error() {
             Health::Down
@@ -272,8 +277,8 @@ pub(crate) trait Kind: Debug + Send + Sync + 'static {
         }
     }
 
-    /// Whether [`Kind::verdict`] or [`Kind::denial`] need the start of the body to judge this answer.
-    fn needs_body(&self, head: &Head<'_>) -> bool {
+    /// Whether [`Kind::verdict`] or [`Kind::impersonation_denial`] need the start of the body to judge this answer.
+    fn needs_body(&self, head: &ResponseInfo<'_>) -> bool {
         let _ = head;
         false
     }
@@ -283,29 +288,34 @@ pub(crate) trait Kind: Debug + Send + Sync + 'static {
     /// `ResourceManager` about to take over redirects to itself).
     fn verdict(
         &self,
-        asked: &Asked<'_>,
-        head: &Head<'_>,
+        request: &RequestInfo<'_>,
+        head: &ResponseInfo<'_>,
         body: &[u8],
         backends: &[Arc<str>],
     ) -> Verdict {
-        let _ = (asked, body, backends);
+        let _ = (request, body, backends);
         if self.login_failed(head) {
             Verdict::LoginFailed
         } else {
-            Verdict::Answer
+            Verdict::Final
         }
     }
 
     /// Whether the answer refuses to let the gateway act for the user (`ProxyUsers.authorize`), under
     /// `identity = "doas"`. `body` is its start where [`Kind::needs_body`] said so.
-    fn denial(&self, asked: &Asked<'_>, head: &Head<'_>, body: &[u8]) -> Option<Denial> {
-        let _ = (asked, head, body);
+    fn impersonation_denial(
+        &self,
+        request: &RequestInfo<'_>,
+        head: &ResponseInfo<'_>,
+        body: &[u8],
+    ) -> Option<ImpersonationDenial> {
+        let _ = (request, head, body);
         None
     }
 
     /// What makes this server allow it: `gateway` and `user` are short names.
-    fn cure(&self, denial: &Denial, gateway: &str, user: &str) -> Cure {
-        hadoop::cure(
+    fn remedy(&self, denial: &ImpersonationDenial, gateway: &str, user: &str) -> Remedy {
+        hadoop::remedy(
             "core-site.xml of the server",
             "restart it",
             (denial, gateway, user),
@@ -313,9 +323,9 @@ pub(crate) trait Kind: Debug + Send + Sync + 'static {
     }
 
     /// The one server that can answer a request, by a word that [`Kind::owner_by_id`] or
-    /// [`Kind::begins_owned`] gave before: a query runs in one coordinator.
-    fn owner<'a>(&self, asked: &Asked<'a>, headers: &'a HeaderMap) -> Option<&'a str> {
-        let _ = (asked, headers);
+    /// [`Kind::owner_header`] gave before: a query runs in one coordinator.
+    fn owner<'a>(&self, request: &RequestInfo<'a>, headers: &'a HeaderMap) -> Option<&'a str> {
+        let _ = (request, headers);
         None
     }
 
@@ -326,14 +336,14 @@ pub(crate) trait Kind: Debug + Send + Sync + 'static {
     }
 
     /// A header of answers whose value is such a word: what it names has begun at that server.
-    fn begins_owned(&self) -> Option<&'static str> {
+    fn owner_header(&self) -> Option<&'static str> {
         None
     }
 
     /// Whether the JSON of the answer names addresses that programs follow (`nextUri`,
     /// `trackingUrl`), which have to lead to the gateway.
-    fn names_addresses(&self, asked: &Asked<'_>) -> bool {
-        let _ = asked;
+    fn body_names_addresses(&self, request: &RequestInfo<'_>) -> bool {
+        let _ = request;
         false
     }
 
@@ -346,15 +356,15 @@ pub(crate) trait Kind: Debug + Send + Sync + 'static {
 
     /// Whether an address with this path is a secret of its own, which clients follow without logging
     /// in. It is handed out as a signed link.
-    fn is_bearer(&self, path: &str) -> bool {
+    fn is_bearer_path(&self, path: &str) -> bool {
         let _ = path;
         false
     }
 
     /// Whether the JSON of the answer begins with the `"id"` of what the server that gave it has
     /// begun ([`Kind::owner_by_id`]).
-    fn tells_owner(&self, asked: &Asked<'_>) -> bool {
-        let _ = asked;
+    fn body_names_owner(&self, request: &RequestInfo<'_>) -> bool {
+        let _ = request;
         false
     }
 
@@ -370,7 +380,7 @@ pub(crate) trait Kind: Debug + Send + Sync + 'static {
     }
 
     /// Whether answers of this kind may lead to nodes by links that are credentials
-    /// ([`Kind::hands_out_nodes`]).
+    /// ([`Kind::redirects_to_nodes`]).
     fn has_node_links(&self) -> bool {
         self.serves_webhdfs()
     }
@@ -378,26 +388,26 @@ pub(crate) trait Kind: Debug + Send + Sync + 'static {
     /// Whether a `Location` (or the JSON of a `noredirect=true`) of the answer to this request may
     /// lead to a node with a bearer secret in it and is to be signed. Such links are written
     /// absolute: the Java client of `WebHDFS` and `HttpFS` reads nothing else.
-    fn hands_out_nodes(&self, asked: &Asked<'_>) -> bool {
-        let _ = asked;
+    fn redirects_to_nodes(&self, request: &RequestInfo<'_>) -> bool {
+        let _ = request;
         false
     }
 
     /// Whether clients can do little without the nodes that its answers lead to (`WebHDFS`).
-    fn sends_to_nodes(&self) -> bool {
+    fn depends_on_nodes(&self) -> bool {
         false
     }
 
     /// Whether the backend reads the body of such a request only to throw it away, so that a client
     /// which waits for `100 Continue` need not send it.
-    fn discards_body(&self, asked: &Asked<'_>) -> bool {
-        let _ = asked;
+    fn discards_body(&self, request: &RequestInfo<'_>) -> bool {
+        let _ = request;
         false
     }
 
     /// Whether pages of other people's programs are published below its own (the `ResourceManager`'s
     /// `/proxy/`): their scripts run with the rights of whoever looks, wherever the origin reaches.
-    fn publishes_strangers(&self) -> bool {
+    fn hosts_foreign_pages(&self) -> bool {
         false
     }
 
@@ -443,10 +453,10 @@ pub(crate) fn named(name: &str) -> Option<&'static dyn Kind> {
 /// The user of a proof request: a name that no sensible rule allows and nobody has.
 ///
 /// Long enough and odd enough not to stand in a page by chance.
-pub const PROOF_USER: &str = "spnegate-proof-of-doas-nobody";
+pub const IMPERSONATION_PROBE_USER: &str = "spnegate-proof-of-doas-nobody";
 
-pub(crate) use denial::{Cure, Denial, Lacks};
-pub(crate) use hadoop::token_refused as hadoop_token_refused;
+pub(crate) use denial::{ImpersonationDenial, MissingRule, Remedy};
+pub(crate) use hadoop::token_rejected as hadoop_token_rejected;
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ pub use crate::{
         peek::{Peek, peek},
         shell::Shell,
     },
-    kinds::PROOF_USER,
+    kinds::IMPERSONATION_PROBE_USER,
     net::{BindError, Drained, Sources},
     refusal::{Refusal, page::instead::name_for},
     rewrite::{Rewriter, addresses::Addresses, node::Nodes, pages::Pages, url::Link},

@@ -1,7 +1,7 @@
 //! Where the addresses in the JSON of an answer lead.
 //!
 //! In a request's way: on answers that programs read and whose addresses they follow
-//! ([`crate::kinds::Kind::names_addresses`]).
+//! ([`crate::kinds::Kind::body_names_addresses`]).
 //!
 //! 1. An address of one of the console's own servers leads to the gateway.
 //! 2. One of a server that another console publishes leads to that console.
@@ -139,7 +139,7 @@ impl Leads {
         let path = link.rest.split(['?', '#']).next().unwrap_or_default();
         let is_own = link.is_one_of(&console.backends)
             || (led.is_none() && console.kind.is_own_address(field, path));
-        if is_own && console.kind.is_bearer(path) {
+        if is_own && console.kind.is_bearer_path(path) {
             return Some(format!("{origin}{}", self.bearer(link.rest)));
         }
         led.or_else(|| is_own.then(|| format!("{origin}{}", link.rest)))

@@ -126,7 +126,7 @@ pub(crate) fn for_client(
     console.give_cookies(&mut parts.headers, by_token, client.tls);
     let mut body = Body::Upstream(UpstreamBody::new(prefix, lease));
     if link.is_some() || location::leads_elsewhere(&parts.headers) {
-        let hands_out = console.kind.hands_out_nodes(&out.asked());
+        let hands_out = console.kind.redirects_to_nodes(&out.asked());
         let origin = client.origin(&out.headers, &console.hosts);
         // a link is good for as long as the session that it is handed out in: writers keep theirs for
         // hours (fsspec). The DataNode ends it earlier where its token ends earlier.
@@ -184,7 +184,7 @@ pub(crate) fn for_client(
             body = Body::from(rewritten);
         }
     }
-    if console.kind.names_addresses(&out.asked()) && is_json(&parts.headers) {
+    if console.kind.body_names_addresses(&out.asked()) && is_json(&parts.headers) {
         // the gateway asked for none: what cannot be read may hold addresses
         if parts.headers.contains_key(header::CONTENT_ENCODING) {
             return Err(Refusal::BackendBroken);
@@ -193,11 +193,14 @@ pub(crate) fn for_client(
         body = match body {
             Body::Upstream(inner) if out.method != Method::HEAD => {
                 let lead = addresses::lead(console, client, out, &backend);
-                let learner = console.kind.tells_owner(&out.asked()).then(|| Learner {
-                    group: Arc::clone(client.group),
-                    kind: console.kind,
-                    index,
-                });
+                let learner = console
+                    .kind
+                    .body_names_owner(&out.asked())
+                    .then(|| Learner {
+                        group: Arc::clone(client.group),
+                        kind: console.kind,
+                        index,
+                    });
                 let rewriter = LearningAddresses {
                     addresses: Addresses::new(lead),
                     learner,

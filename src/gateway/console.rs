@@ -14,7 +14,7 @@ use http::HeaderMap;
 use crate::{
     auth::session::Sessions,
     identity::{IdentityMode, becomes::Becomes, credentials, forwarded::Forwarded},
-    kinds::{Asked, Kind},
+    kinds::{Kind, RequestInfo},
     rewrite::{
         consoles::Consoles,
         link::LinkKey,
@@ -126,8 +126,8 @@ impl Console {
 
     /// Whether the answer to such a request may be the JSON of a link with a token in it. Under
     /// `service` the token would be the gateway's own, whatever kind the console is of.
-    pub(crate) fn hands_out_links(&self, asked: &Asked<'_>) -> bool {
-        self.kind.hands_out_nodes(asked)
+    pub(crate) fn hands_out_links(&self, asked: &RequestInfo<'_>) -> bool {
+        self.kind.redirects_to_nodes(asked)
             || (self.identity == IdentityMode::Service && credentials::asks_for_link(asked.query))
     }
 

@@ -31,7 +31,7 @@ use crate::{
         forwarded::{self, Forwarded},
         headers, query,
     },
-    kinds::{self, Asked, Audience, UserField},
+    kinds::{self, Audience, RequestInfo, UserField},
     refusal::Refusal,
     rewrite::{
         self,
@@ -223,7 +223,7 @@ impl Inner {
     }
 
     /// Refuses what nobody is to get by the gateway's login, whoever asks.
-    fn check_purpose(&self, asked: &Asked<'_>) -> Result<(), Refusal> {
+    fn check_purpose(&self, asked: &RequestInfo<'_>) -> Result<(), Refusal> {
         if self.console.identity == IdentityMode::Service
             && credentials::asks_for_one(asked.path, asked.query)
         {
@@ -231,8 +231,8 @@ impl Inner {
         }
         match self.console.kind.audience(asked) {
             Audience::Clients => Ok(()),
-            Audience::Unauthenticated if self.console.identity == IdentityMode::None => Ok(()),
-            Audience::Unauthenticated | Audience::Servers => Err(Refusal::NotPublished),
+            Audience::LoginForm if self.console.identity == IdentityMode::None => Ok(()),
+            Audience::LoginForm | Audience::Internal => Err(Refusal::NotPublished),
         }
     }
 
@@ -250,7 +250,7 @@ impl Inner {
         let kind = self.console.kind;
         let open = self.console.identity == IdentityMode::None;
         let told = self.told(&parts.headers, user)?;
-        let server = if kind.is_bearer(parts.uri.path()) {
+        let server = if kind.is_bearer_path(parts.uri.path()) {
             addresses::take_server(parts, self.upstream.group())?
         } else {
             None
@@ -265,8 +265,8 @@ impl Inner {
             },
         )?;
         let own = match &told {
-            Told::Query(name) => Some((*name, user)),
-            Told::Header(..) | Told::Nothing => None,
+            UserClaim::Query(name) => Some((*name, user)),
+            UserClaim::Header(..) | UserClaim::Nothing => None,
         };
         let unchanged = own.is_none() && scrubbed.len() == asked.len();
         let target = if unchanged {
@@ -287,7 +287,7 @@ impl Inner {
                 .into()
         };
         let owner = kind.owner(&asked_of(parts), &parts.headers).map(Box::from);
-        let names_addresses = kind.names_addresses(&asked_of(parts));
+        let names_addresses = kind.body_names_addresses(&asked_of(parts));
         let hands_out_links = self.console.hands_out_links(&asked_of(parts));
         let asked = scrubbed.into_owned();
         let named = if open {
@@ -326,7 +326,7 @@ impl Inner {
         if names_addresses || hands_out_links {
             headers.remove(header::ACCEPT_ENCODING);
         }
-        if let Told::Header(name, value) = told {
+        if let UserClaim::Header(name, value) = told {
             headers.insert(name, value);
         }
         Ok(Outgoing {
@@ -343,7 +343,7 @@ impl Inner {
     }
 
     /// How the backend is told the user; of a client's own word, taken before it is stripped.
-    fn told(&self, headers: &HeaderMap, user: &str) -> Result<Told, Refusal> {
+    fn told(&self, headers: &HeaderMap, user: &str) -> Result<UserClaim, Refusal> {
         let field = self.console.kind.user_field();
         Ok(match (self.console.identity, field) {
             (IdentityMode::DoAs | IdentityMode::Simple, UserField::Header(name)) => {
@@ -353,19 +353,19 @@ impl Inner {
                     Some(named) => named.clone(),
                     None => HeaderValue::from_str(user).map_err(|_| Refusal::NameUnmapped)?,
                 };
-                Told::Header(name, value)
+                UserClaim::Header(name, value)
             }
-            (IdentityMode::DoAs, UserField::Query(name)) => Told::Query(name),
+            (IdentityMode::DoAs, UserField::Query(name)) => UserClaim::Query(name),
             // by `username` of a call, which the screen of its body writes
-            (IdentityMode::Simple, _) if self.console.kind.speaks_thrift() => Told::Nothing,
-            (IdentityMode::Simple, UserField::Query(_)) => Told::Query("user.name"),
-            (IdentityMode::None | IdentityMode::Service, _) => Told::Nothing,
+            (IdentityMode::Simple, _) if self.console.kind.speaks_thrift() => UserClaim::Nothing,
+            (IdentityMode::Simple, UserField::Query(_)) => UserClaim::Query("user.name"),
+            (IdentityMode::None | IdentityMode::Service, _) => UserClaim::Nothing,
         })
     }
 }
 
 /// How a backend is told the user.
-enum Told {
+enum UserClaim {
     /// By this parameter.
     Query(&'static str),
     /// By this header; the user may be one that the client is allowed to name.
@@ -373,8 +373,8 @@ enum Told {
     Nothing,
 }
 
-fn asked_of(parts: &Parts) -> Asked<'_> {
-    Asked {
+fn asked_of(parts: &Parts) -> RequestInfo<'_> {
+    RequestInfo {
         method: &parts.method,
         path: parts.uri.path(),
         query: parts.uri.query().unwrap_or(""),

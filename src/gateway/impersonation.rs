@@ -10,7 +10,7 @@ use super::console::Console;
 use crate::{
     gateway::body::Body,
     identity::IdentityMode,
-    kinds::{Denial, Head},
+    kinds::{ImpersonationDenial, ResponseInfo},
     refusal::{
         Refusal,
         page::{self, Advice, Context, Format},
@@ -24,22 +24,26 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const INTERFACES: [&str; 3] = ["/webhdfs/", "/ws/", "/oozie/v"];
 
 /// Whether an answer is such a refusal.
-pub(crate) fn denial(answer: &Answer, out: &Outgoing, console: &Console) -> Option<Denial> {
+pub(crate) fn denial(
+    answer: &Answer,
+    out: &Outgoing,
+    console: &Console,
+) -> Option<ImpersonationDenial> {
     if console.identity != IdentityMode::DoAs || answer.parts.status.is_success() {
         return None;
     }
-    let head = Head {
+    let head = ResponseInfo {
         status: answer.parts.status,
         reason: &[],
         headers: &answer.parts.headers,
     };
     let body = answer.prefix.as_deref().unwrap_or_default();
-    console.kind.denial(&out.asked(), &head, body)
+    console.kind.impersonation_denial(&out.asked(), &head, body)
 }
 
 /// The answer for the client, logged and counted.
 pub(crate) fn response(
-    denial: &Denial,
+    denial: &ImpersonationDenial,
     answer: &Answer,
     out: &Outgoing,
     (user, tls): (&str, bool),
@@ -49,7 +53,7 @@ pub(crate) fn response(
     let own = principal.and_then(|principal| principal.components().first());
     let gateway = denial.gateway.as_ref().or(own);
     let gateway = gateway.map_or("the gateway", String::as_str);
-    let cure = console.kind.cure(denial, gateway, user);
+    let cure = console.kind.remedy(denial, gateway, user);
     let advice = Advice {
         user,
         gateway,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Method, StatusCode};
 
-use super::{Asked, Audience, Head, Health, Kind, Login, UserField, Verdict, hadoop};
+use super::{Audience, Health, Kind, Login, RequestInfo, ResponseInfo, UserField, Verdict, hadoop};
 
 pub(super) mod paths;
 
@@ -54,7 +54,7 @@ impl Kind for Coordinator {
 
     /// A 401 concerns the gateway's token; what the user may not do comes as 403 (Trino) or as an
     /// answer's error (Presto).
-    fn login_failed(&self, head: &Head<'_>) -> bool {
+    fn login_failed(&self, head: &ResponseInfo<'_>) -> bool {
         head.status == StatusCode::UNAUTHORIZED
     }
 
@@ -64,7 +64,7 @@ impl Kind for Coordinator {
 
     /// The session's user is the header's: Presto answers 400 without it, and to Trino it is always
     /// sent (`HttpRequestSessionContextFactory`).
-    fn knows_only_the_told_user(&self) -> bool {
+    fn user_field_is_authoritative(&self) -> bool {
         true
     }
 
@@ -72,14 +72,14 @@ impl Kind for Coordinator {
         self.identity
     }
 
-    fn audience(&self, asked: &Asked<'_>) -> Audience {
-        let listed = |entries| paths::lists(entries, asked.method, asked.path);
+    fn audience(&self, request: &RequestInfo<'_>) -> Audience {
+        let listed = |entries| paths::lists(entries, request.method, request.path);
         if listed(paths::COMMON) || listed(self.published) {
             Audience::Clients
         } else if listed(self.forms) {
-            Audience::Unauthenticated
+            Audience::LoginForm
         } else {
-            Audience::Servers
+            Audience::Internal
         }
     }
 
@@ -92,7 +92,7 @@ impl Kind for Coordinator {
     }
 
     /// `{"nodeVersion":{…},"coordinator":true,"starting":false,…}`
-    fn health(&self, head: &Head<'_>, body: &[u8]) -> Health {
+    fn health(&self, head: &ResponseInfo<'_>, body: &[u8]) -> Health {
         let said = |text: &[u8]| hadoop::contains(body, text);
         if head.status == StatusCode::OK
             && said(br#""coordinator":true"#)
@@ -104,20 +104,26 @@ impl Kind for Coordinator {
         }
     }
 
-    fn verdict(&self, asked: &Asked<'_>, head: &Head<'_>, _: &[u8], _: &[Arc<str>]) -> Verdict {
+    fn verdict(
+        &self,
+        request: &RequestInfo<'_>,
+        head: &ResponseInfo<'_>,
+        _: &[u8],
+        _: &[Arc<str>],
+    ) -> Verdict {
         let unknown = matches!(head.status, StatusCode::NOT_FOUND | StatusCode::GONE);
-        let elsewhere = unknown || (head.status.is_success() && is_blind(asked));
+        let elsewhere = unknown || (head.status.is_success() && is_blind(request));
         if self.login_failed(head) {
             Verdict::LoginFailed
-        } else if elsewhere && asked.method != Method::POST && query_in(asked).is_some() {
-            Verdict::NotHere
+        } else if elsewhere && request.method != Method::POST && query_in(request).is_some() {
+            Verdict::NotOwner
         } else {
-            Verdict::Answer
+            Verdict::Final
         }
     }
 
-    fn owner<'a>(&self, asked: &Asked<'a>, headers: &'a HeaderMap) -> Option<&'a str> {
-        owner(asked, headers, self.transaction)
+    fn owner<'a>(&self, request: &RequestInfo<'a>, headers: &'a HeaderMap) -> Option<&'a str> {
+        owner(request, headers, self.transaction)
     }
 
     /// The last five characters of a query's id are drawn anew at each start of a coordinator.
@@ -125,14 +131,14 @@ impl Kind for Coordinator {
         coordinator_of(id)
     }
 
-    fn begins_owned(&self) -> Option<&'static str> {
+    fn owner_header(&self) -> Option<&'static str> {
         Some(self.started)
     }
 
     /// Results of queries, and what `QueryResource` and the pages tell of queries (`self`).
-    fn names_addresses(&self, asked: &Asked<'_>) -> bool {
+    fn body_names_addresses(&self, request: &RequestInfo<'_>) -> bool {
         let starts = ["/v1/statement", "/v1/query", "/ui/api/query"];
-        starts.iter().any(|start| asked.path.starts_with(start))
+        starts.iter().any(|start| request.path.starts_with(start))
     }
 
     /// `partialCancelUri` and `self` name the coordinator as its workers know it. What it names for
@@ -142,44 +148,48 @@ impl Kind for Coordinator {
             "nextUri" | "infoUri" | "partialCancelUri" | "ackUri" | "self" => {
                 paths::lists_path(paths::COMMON, path) || paths::lists_path(self.published, path)
             }
-            "uri" => self.is_bearer(path),
+            "uri" => self.is_bearer_path(path),
             _ => false,
         }
     }
 
     /// The identifiers of spooled segments are encrypted by the coordinator (`CoordinatorSegmentResource`
     /// is public), and Trino's drivers fetch them by a client that knows of no login.
-    fn is_bearer(&self, path: &str) -> bool {
+    fn is_bearer_path(&self, path: &str) -> bool {
         path.starts_with("/v1/spooled/") && paths::lists_path(self.published, path)
     }
 
     fn has_node_links(&self) -> bool {
-        self.is_bearer("/v1/spooled/download/x")
+        self.is_bearer_path("/v1/spooled/download/x")
     }
 
     /// A coordinator may send for a segment to one of its workers
     /// (`protocol.spooling.retrieval-mode = WORKER_PROXY`).
-    fn hands_out_nodes(&self, asked: &Asked<'_>) -> bool {
-        self.is_bearer(asked.path)
+    fn redirects_to_nodes(&self, request: &RequestInfo<'_>) -> bool {
+        self.is_bearer_path(request.path)
     }
 
-    /// Other answers about a query may have been asked of the one that runs it
+    /// Other answers about a query may have been request of the one that runs it
     /// (`resource-manager-enabled`).
-    fn tells_owner(&self, asked: &Asked<'_>) -> bool {
-        asked.path.starts_with("/v1/statement")
+    fn body_names_owner(&self, request: &RequestInfo<'_>) -> bool {
+        request.path.starts_with("/v1/statement")
     }
 }
 
 /// Whether the server says 204 whether it runs the query or not (`QueryResource.cancelQuery`,
-/// `StageResource.cancelStage`). To cancel twice is to cancel once, so all are asked.
-fn is_blind(asked: &Asked<'_>) -> bool {
+/// `StageResource.cancelStage`). To cancel twice is to cancel once, so all are request.
+fn is_blind(request: &RequestInfo<'_>) -> bool {
     let by_id = ["/v1/query/", "/v1/stage/"];
-    asked.method == Method::DELETE && by_id.iter().any(|start| asked.path.starts_with(start))
+    request.method == Method::DELETE && by_id.iter().any(|start| request.path.starts_with(start))
 }
 
 /// The coordinator that a request belongs to: that of its query, else that of its transaction.
-fn owner<'a>(asked: &Asked<'a>, headers: &'a HeaderMap, transaction: &str) -> Option<&'a str> {
-    query_in(asked).and_then(coordinator_of).or_else(|| {
+fn owner<'a>(
+    request: &RequestInfo<'a>,
+    headers: &'a HeaderMap,
+    transaction: &str,
+) -> Option<&'a str> {
+    query_in(request).and_then(coordinator_of).or_else(|| {
         let id = headers.get(transaction)?.to_str().ok()?;
         is_transaction(id).then_some(id)
     })
@@ -220,15 +230,15 @@ fn is_query(id: &str) -> bool {
 
 /// The query that a request is about: a segment of its path (`/v1/stage/<query>.<n>` too), or the
 /// query string of the UI's page.
-fn query_in<'a>(asked: &Asked<'a>) -> Option<&'a str> {
+fn query_in<'a>(request: &RequestInfo<'a>) -> Option<&'a str> {
     let segment = |text: &'a str| {
         let id = text.split('.').next().unwrap_or(text);
         is_query(id).then_some(id)
     };
-    let in_path = || asked.path.split('/').find_map(segment);
+    let in_path = || request.path.split('/').find_map(segment);
     let in_ui = || {
-        let ui = asked.path.starts_with("/ui/");
-        ui.then(|| asked.query.split('&').find_map(segment))?
+        let ui = request.path.starts_with("/ui/");
+        ui.then(|| request.query.split('&').find_map(segment))?
     };
     in_path().or_else(in_ui)
 }
@@ -242,8 +252,8 @@ mod tests {
 
     const GET: Method = Method::GET;
 
-    fn asked<'a>(method: &'a Method, path: &'a str, query: &'a str) -> Asked<'a> {
-        Asked {
+    fn request<'a>(method: &'a Method, path: &'a str, query: &'a str) -> RequestInfo<'a> {
+        RequestInfo {
             method,
             path,
             query,
@@ -253,7 +263,7 @@ mod tests {
     fn owner_of(path: &str, query: &str) -> Option<String> {
         let headers = HeaderMap::new();
         owner(
-            &asked(&GET, path, query),
+            &request(&GET, path, query),
             &headers,
             "x-presto-transaction-id",
         )
@@ -294,8 +304,8 @@ mod tests {
         let with = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert("x-presto-transaction-id", HeaderValue::from_static(value));
-            let asked = asked(&Method::POST, "/v1/statement", "");
-            owner(&asked, &headers, "x-presto-transaction-id").map(str::to_owned)
+            let request = request(&Method::POST, "/v1/statement", "");
+            owner(&request, &headers, "x-presto-transaction-id").map(str::to_owned)
         };
         let id = "0f8fad5b-d9cb-469f-a165-70867728950e";
         assert_eq!(with(id).as_deref(), Some(id));

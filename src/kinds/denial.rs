@@ -2,11 +2,11 @@
 
 /// A refusal to let the gateway act for a user, as a kind reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Denial {
+pub(crate) struct ImpersonationDenial {
     /// The gateway's short name, as the server says it; `None`: it does not.
     pub gateway: Option<String>,
     /// What is missing.
-    pub lacks: Lacks,
+    pub lacks: MissingRule,
     /// The server's own words.
     pub message: String,
     /// Simple and full class name of Hadoop's exception, which its clients read from the answer.
@@ -17,7 +17,7 @@ pub(crate) struct Denial {
 
 /// What a rule does not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Lacks {
+pub(crate) enum MissingRule {
     /// To act for this user.
     User,
     /// To act from the gateway's address or host, which is this one.
@@ -26,7 +26,7 @@ pub(crate) enum Lacks {
 
 /// What makes a server allow it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Cure {
+pub(crate) struct Remedy {
     /// Where its rules stand: "core-site.xml of the `NameNode`s".
     pub file: &'static str,
     /// What has to stand there, a sentence each.
@@ -35,17 +35,17 @@ pub(crate) struct Cure {
     pub apply: &'static str,
 }
 
-impl Cure {
+impl Remedy {
     /// Properties `<prefix><gateway>.groups`, `.hosts` and, where `users` says so, `.users`.
     pub(super) fn properties(
         prefix: &str,
         users: bool,
         file: &'static str,
         apply: &'static str,
-        (denial, gateway, user): (&Denial, &str, &str),
+        (denial, gateway, user): (&ImpersonationDenial, &str, &str),
     ) -> Self {
         let rules = match &denial.lacks {
-            Lacks::User => {
+            MissingRule::User => {
                 let groups = format!("{prefix}{gateway}.groups must name a group of {user}");
                 let who = if users {
                     format!("{groups}, or {prefix}{gateway}.users must name {user}")
@@ -55,7 +55,7 @@ impl Cure {
                 let host = format!("{prefix}{gateway}.hosts must name the gateway's host");
                 vec![who, host]
             }
-            Lacks::Host(host) => vec![format!("{prefix}{gateway}.hosts must name {host}")],
+            MissingRule::Host(host) => vec![format!("{prefix}{gateway}.hosts must name {host}")],
         };
         Self { file, rules, apply }
     }

@@ -3,7 +3,10 @@
 use http::{Method, StatusCode, header};
 use serde_json::Value;
 
-use super::{Asked, Cure, Denial, Head, Health, Lacks, Obeys, Proof, denial};
+use super::{
+    Health, ImpersonationCheck, ImpersonationDenial, ImpersonationProbe, MissingRule, Remedy,
+    RequestInfo, ResponseInfo, denial,
+};
 
 /// Beginnings of the reason phrase by which `AuthenticationFilter` refuses a *token*:
 /// `sendError(403, exception.getMessage())`, the message being the cause's `toString()`.
@@ -17,7 +20,7 @@ const EXCEPTIONS: [&[u8]; 5] = [
 
 /// Whether this is the 403 by which Hadoop's `AuthenticationFilter` refuses a *token*: the Java
 /// exception stands in the reason phrase, there is no challenge and nothing about a user.
-pub(crate) fn token_refused(head: &Head<'_>) -> bool {
+pub(crate) fn token_rejected(head: &ResponseInfo<'_>) -> bool {
     head.status == StatusCode::FORBIDDEN
         && EXCEPTIONS
             .iter()
@@ -26,7 +29,7 @@ pub(crate) fn token_refused(head: &Head<'_>) -> bool {
 
 /// Whether the backend refuses to let the gateway act for a user (`ProxyUsers.authorize`,
 /// `DefaultImpersonationProvider`): the proof that it read the user.
-pub(super) fn impersonation_refused(head: &Head<'_>, body: &[u8]) -> bool {
+pub(super) fn impersonation_refused(head: &ResponseInfo<'_>, body: &[u8]) -> bool {
     let says = |text: &[u8]| {
         contains(text, b"is not allowed to impersonate")
             || contains(text, b"Unauthorized connection for super-user")
@@ -37,46 +40,46 @@ pub(super) fn impersonation_refused(head: &Head<'_>, body: &[u8]) -> bool {
 /// Reads an answer to an *empty* user: servers that look at the parameter cannot make a user of
 /// it (`UserGroupInformation`: "Null user", 500; Oozie: 400), servers that ignore it say 200.
 ///
-/// Asked only after a healthy answer to [`super::PROOF_USER`], so an error is about the name.
-pub(super) fn empty_user_read(head: &Head<'_>) -> Obeys {
+/// RequestInfo only after a healthy answer to [`super::IMPERSONATION_PROBE_USER`], so an error is about the name.
+pub(super) fn check_empty_user(head: &ResponseInfo<'_>) -> ImpersonationCheck {
     match head.status {
-        StatusCode::OK => Obeys::No,
+        StatusCode::OK => ImpersonationCheck::Ignored,
         StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::INTERNAL_SERVER_ERROR => {
-            Obeys::Yes
+            ImpersonationCheck::Honoured
         }
-        _ => Obeys::Unknown,
+        _ => ImpersonationCheck::Inconclusive,
     }
 }
 
 /// Reads the answer of a page that is behind `ProxyUserAuthenticationFilter` and does not name
 /// the user.
-pub(super) fn page_obeys(head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
+pub(super) fn check_page(head: &ResponseInfo<'_>, body: &[u8], user: &str) -> ImpersonationCheck {
     if user.is_empty() {
-        return empty_user_read(head);
+        return check_empty_user(head);
     }
     if impersonation_refused(head, body) {
-        Obeys::Yes
+        ImpersonationCheck::Honoured
     } else if head.status == StatusCode::OK {
-        Obeys::AskEmpty
+        ImpersonationCheck::RetryEmpty
     } else {
-        Obeys::Unknown
+        ImpersonationCheck::Inconclusive
     }
 }
 
 /// Where `WebHDFS` and `HttpFS` name the user, without touching the file system.
-pub(super) const HOME: Proof = Proof {
+pub(super) const HOME: ImpersonationProbe = ImpersonationProbe {
     path: "/webhdfs/v1/",
     query: "op=GETHOMEDIRECTORY",
 };
 
 /// Whether it is a request of `WebHDFS`, whose redirects lead to DataNodes (of `HttpFS`: to itself,
 /// without a secret, though its Java client reads only absolute ones).
-pub(super) fn is_webhdfs(asked: &Asked<'_>) -> bool {
-    asked.path.starts_with("/webhdfs/")
+pub(super) fn is_webhdfs(request: &RequestInfo<'_>) -> bool {
+    request.path.starts_with("/webhdfs/")
 }
 
 /// Reads the probe of a server without a standby: it serves if it answers.
-pub(super) fn health_of_one(head: &Head<'_>) -> Health {
+pub(super) fn health_without_standby(head: &ResponseInfo<'_>) -> Health {
     if head.status == StatusCode::OK {
         Health::Active
     } else {
@@ -85,22 +88,26 @@ pub(super) fn health_of_one(head: &Head<'_>) -> Health {
 }
 
 /// Reads the answer to [`HOME`]: `{"Path":"/user/<name>"}`.
-pub(super) fn home_obeys(head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
+pub(super) fn check_home_directory(
+    head: &ResponseInfo<'_>,
+    body: &[u8],
+    user: &str,
+) -> ImpersonationCheck {
     if user.is_empty() {
-        return empty_user_read(head);
+        return check_empty_user(head);
     }
     if impersonation_refused(head, body) {
-        return Obeys::Yes;
+        return ImpersonationCheck::Honoured;
     }
     if head.status != StatusCode::OK {
-        return Obeys::Unknown;
+        return ImpersonationCheck::Inconclusive;
     }
     let answer: Option<Value> = serde_json::from_slice(body).ok();
     let home = answer.as_ref().and_then(|value| value["Path"].as_str());
     match home.and_then(|path| path.rsplit('/').next()) {
-        Some(name) if name == user => Obeys::Yes,
-        Some(_) => Obeys::No,
-        None => Obeys::Unknown,
+        Some(name) if name == user => ImpersonationCheck::Honoured,
+        Some(_) => ImpersonationCheck::Ignored,
+        None => ImpersonationCheck::Inconclusive,
     }
 }
 
@@ -128,7 +135,7 @@ pub(super) fn remote_exception(body: &[u8]) -> Option<RemoteException> {
 }
 
 /// Whether an answer may be a refusal of [`denial()`].
-pub(super) fn may_be_denial(head: &Head<'_>) -> bool {
+pub(super) fn may_be_denial(head: &ResponseInfo<'_>) -> bool {
     let refuses = matches!(
         head.status,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::INTERNAL_SERVER_ERROR
@@ -139,7 +146,7 @@ pub(super) fn may_be_denial(head: &Head<'_>) -> bool {
 /// Reads a refusal to let the gateway act for the user (`ProxyUsers.authorize`,
 /// `DefaultImpersonationProvider`): the message of a `RemoteException`, from its beginning on, so that
 /// no file's name can say it.
-pub(super) fn denial(head: &Head<'_>, body: &[u8]) -> Option<Denial> {
+pub(super) fn denial(head: &ResponseInfo<'_>, body: &[u8]) -> Option<ImpersonationDenial> {
     if !may_be_denial(head) {
         return None;
     }
@@ -154,13 +161,13 @@ pub(super) fn denial(head: &Head<'_>, body: &[u8]) -> Option<Denial> {
         .unwrap_or(text);
     let (name, lacks) = if let Some(rest) = text.strip_prefix("User: ") {
         let (name, _) = rest.split_once(" is not allowed to impersonate ")?;
-        (name, Lacks::User)
+        (name, MissingRule::User)
     } else {
         let rest = text.strip_prefix("Unauthorized connection for super-user: ")?;
         let (name, from) = rest.split_once(" from IP ")?;
-        (name, Lacks::Host(denial::host(from)))
+        (name, MissingRule::Host(denial::host(from)))
     };
-    Some(Denial {
+    Some(ImpersonationDenial {
         gateway: denial::short(name),
         lacks,
         exception: Some((said.exception, said.class)),
@@ -170,12 +177,16 @@ pub(super) fn denial(head: &Head<'_>, body: &[u8]) -> Option<Denial> {
 }
 
 /// The lines of Hadoop's own servers.
-pub(super) fn cure(file: &'static str, apply: &'static str, who: (&Denial, &str, &str)) -> Cure {
-    Cure::properties("hadoop.proxyuser.", true, file, apply, who)
+pub(super) fn remedy(
+    file: &'static str,
+    apply: &'static str,
+    who: (&ImpersonationDenial, &str, &str),
+) -> Remedy {
+    Remedy::properties("hadoop.proxyuser.", true, file, apply, who)
 }
 
 /// Whether the body is of that media type and not compressed.
-pub(super) fn is_media_type(head: &Head<'_>, wanted: &str) -> bool {
+pub(super) fn is_media_type(head: &ResponseInfo<'_>, wanted: &str) -> bool {
     let value = head
         .headers
         .get(header::CONTENT_TYPE)
@@ -193,17 +204,17 @@ pub(super) fn contains(text: &[u8], needle: &[u8]) -> bool {
 }
 
 /// The first step of a `WebHDFS` write: answered by a redirect, whatever body comes with it.
-pub(super) fn is_first_step_of_write(asked: &Asked<'_>) -> bool {
+pub(super) fn is_first_step_of_write(request: &RequestInfo<'_>) -> bool {
     let named = |wanted: &str, values: &[&str]| {
-        asked.query.split('&').any(|piece| {
+        request.query.split('&').any(|piece| {
             piece.split_once('=').is_some_and(|(name, value)| {
                 name.eq_ignore_ascii_case(wanted)
                     && values.iter().any(|known| value.eq_ignore_ascii_case(known))
             })
         })
     };
-    is_webhdfs(asked)
-        && (*asked.method == Method::PUT || *asked.method == Method::POST)
+    is_webhdfs(request)
+        && (*request.method == Method::PUT || *request.method == Method::POST)
         && named("op", &["CREATE", "APPEND"])
         // HttpFS' second step
         && !named("data", &["true"])
@@ -212,17 +223,17 @@ pub(super) fn is_first_step_of_write(asked: &Asked<'_>) -> bool {
 /// Whether the JSON of the answer names addresses that programs follow: YARN's REST interfaces
 /// (`trackingUrl`, `amContainerLogs`, `logsLink`), those of an application's master too. The
 /// configuration of a job is data.
-pub(super) fn names_addresses(asked: &Asked<'_>) -> bool {
-    let rest = asked.path.starts_with("/ws/")
-        || (asked.path.starts_with("/proxy/") && asked.path.contains("/ws/v1/"));
-    rest && !asked.path.ends_with("/conf")
+pub(super) fn body_names_addresses(request: &RequestInfo<'_>) -> bool {
+    let rest = request.path.starts_with("/ws/")
+        || (request.path.starts_with("/proxy/") && request.path.contains("/ws/v1/"));
+    rest && !request.path.ends_with("/conf")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kinds::{
-        PROOF_USER, named,
+        IMPERSONATION_PROBE_USER, named,
         tests::{answer, json, remote},
     };
 
@@ -231,12 +242,20 @@ mod tests {
         for kind in ["namenode", "httpfs"] {
             let home = |name: &str| json(200, &format!(r#"{{"Path":"/user/{name}"}}"#));
             for (proof, user, obeys) in [
-                (home(PROOF_USER), PROOF_USER, Obeys::Yes),
-                (home("HTTP"), PROOF_USER, Obeys::No),
+                (
+                    home(IMPERSONATION_PROBE_USER),
+                    IMPERSONATION_PROBE_USER,
+                    ImpersonationCheck::Honoured,
+                ),
+                (
+                    home("HTTP"),
+                    IMPERSONATION_PROBE_USER,
+                    ImpersonationCheck::Ignored,
+                ),
                 (
                     remote(403, "E", "User: gw is not allowed to impersonate x"),
-                    PROOF_USER,
-                    Obeys::Yes,
+                    IMPERSONATION_PROBE_USER,
+                    ImpersonationCheck::Honoured,
                 ),
                 (
                     remote(
@@ -244,21 +263,29 @@ mod tests {
                         "E",
                         "Unauthorized connection for super-user: gw from IP 10.0.0.1",
                     ),
-                    PROOF_USER,
-                    Obeys::Yes,
+                    IMPERSONATION_PROBE_USER,
+                    ImpersonationCheck::Honoured,
                 ),
                 (
                     remote(403, "StandbyException", "m"),
-                    PROOF_USER,
-                    Obeys::Unknown,
+                    IMPERSONATION_PROBE_USER,
+                    ImpersonationCheck::Inconclusive,
                 ),
-                (answer(503), PROOF_USER, Obeys::Unknown),
-                (answer(200).body("<html>"), PROOF_USER, Obeys::Unknown),
-                (answer(500), "", Obeys::Yes),
-                (home("HTTP"), "", Obeys::No),
+                (
+                    answer(503),
+                    IMPERSONATION_PROBE_USER,
+                    ImpersonationCheck::Inconclusive,
+                ),
+                (
+                    answer(200).body("<html>"),
+                    IMPERSONATION_PROBE_USER,
+                    ImpersonationCheck::Inconclusive,
+                ),
+                (answer(500), "", ImpersonationCheck::Honoured),
+                (home("HTTP"), "", ImpersonationCheck::Ignored),
             ] {
                 assert_eq!(
-                    proof.obeys(kind, user),
+                    proof.check_impersonation(kind, user),
                     obeys,
                     "{} {}",
                     proof.status,
@@ -276,26 +303,26 @@ mod tests {
                     "AuthorizationException",
                     "User: gw is not allowed to impersonate carol",
                     Some("gw"),
-                    Lacks::User,
+                    MissingRule::User,
                 ),
                 (
                     "SecurityException",
                     "Failed to obtain user group information: org.apache.hadoop.security.authorize.\
                      AuthorizationException: User: gw/h@R is not allowed to impersonate carol",
                     Some("gw"),
-                    Lacks::User,
+                    MissingRule::User,
                 ),
                 (
                     "AuthorizationException",
                     "Unauthorized connection for super-user: gw from IP /10.0.0.9",
                     Some("gw"),
-                    Lacks::Host("10.0.0.9".into()),
+                    MissingRule::Host("10.0.0.9".into()),
                 ),
                 (
                     "AuthorizationException",
                     "User: <b> is not allowed to impersonate carol",
                     None,
-                    Lacks::User,
+                    MissingRule::User,
                 ),
             ] {
                 let denial = remote(403, exception, message).denial(kind).unwrap();
@@ -338,7 +365,7 @@ mod tests {
             ("httpfs", "httpfs", "hadoop.proxyuser.httpfs.", "NameNodes"),
         ] {
             let denial = denial.denial(kind).unwrap();
-            let cure = named(kind).unwrap().cure(&denial, gateway, "carol");
+            let cure = named(kind).unwrap().remedy(&denial, gateway, "carol");
             assert_eq!(
                 cure.rules,
                 [
@@ -357,17 +384,37 @@ mod tests {
         for kind in ["resourcemanager", "jobhistory"] {
             let refused = answer(403).body("User: gw is not allowed to impersonate x");
             for (proof, user, obeys) in [
-                (refused, PROOF_USER, Obeys::Yes),
-                (answer(200), PROOF_USER, Obeys::AskEmpty),
-                (answer(200), "", Obeys::No),
-                (answer(500), "", Obeys::Yes),
-                (answer(500), PROOF_USER, Obeys::Unknown),
-                (answer(503), "", Obeys::Unknown),
-                (answer(307), PROOF_USER, Obeys::Unknown),
-                (answer(403).reason("Forbidden"), PROOF_USER, Obeys::Unknown),
+                (
+                    refused,
+                    IMPERSONATION_PROBE_USER,
+                    ImpersonationCheck::Honoured,
+                ),
+                (
+                    answer(200),
+                    IMPERSONATION_PROBE_USER,
+                    ImpersonationCheck::RetryEmpty,
+                ),
+                (answer(200), "", ImpersonationCheck::Ignored),
+                (answer(500), "", ImpersonationCheck::Honoured),
+                (
+                    answer(500),
+                    IMPERSONATION_PROBE_USER,
+                    ImpersonationCheck::Inconclusive,
+                ),
+                (answer(503), "", ImpersonationCheck::Inconclusive),
+                (
+                    answer(307),
+                    IMPERSONATION_PROBE_USER,
+                    ImpersonationCheck::Inconclusive,
+                ),
+                (
+                    answer(403).reason("Forbidden"),
+                    IMPERSONATION_PROBE_USER,
+                    ImpersonationCheck::Inconclusive,
+                ),
             ] {
                 assert_eq!(
-                    proof.obeys(kind, user),
+                    proof.check_impersonation(kind, user),
                     obeys,
                     "{kind} {} {user:?}",
                     proof.status

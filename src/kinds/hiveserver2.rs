@@ -8,7 +8,7 @@ use super::thrift::Thrift;
 pub(super) static HIVESERVER2: Thrift = Thrift {
     name: "hiveserver2",
     services: &["HTTP", "hive"],
-    cannot_be_simple: Some(
+    simple_identity_obstacle: Some(
         "without Kerberos it takes the user from HTTP Basic alone, which the gateway does not send",
     ),
 };

@@ -1,6 +1,9 @@
 //! `httpfs`: `HttpFS`, the `WebHDFS` of a gateway host; it streams data itself.
 
-use super::{Asked, Cure, Denial, Head, Health, Kind, Login, Obeys, Proof, hadoop};
+use super::{
+    Health, ImpersonationCheck, ImpersonationDenial, ImpersonationProbe, Kind, Login, Remedy,
+    RequestInfo, ResponseInfo, hadoop,
+};
 
 /// Names the user and touches nothing.
 const HOME: &str = "/webhdfs/v1/?op=GETHOMEDIRECTORY";
@@ -18,33 +21,43 @@ impl Kind for HttpFs {
         Login::Cookie { path: HOME }
     }
 
-    fn proof(&self) -> Option<Proof> {
+    fn impersonation_probe(&self) -> Option<ImpersonationProbe> {
         Some(hadoop::HOME)
     }
 
-    fn obeys(&self, head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
-        hadoop::home_obeys(head, body, user)
+    fn check_impersonation(
+        &self,
+        head: &ResponseInfo<'_>,
+        body: &[u8],
+        user: &str,
+    ) -> ImpersonationCheck {
+        hadoop::check_home_directory(head, body, user)
     }
 
-    fn needs_body(&self, head: &Head<'_>) -> bool {
+    fn needs_body(&self, head: &ResponseInfo<'_>) -> bool {
         hadoop::may_be_denial(head)
     }
 
-    fn denial(&self, _asked: &Asked<'_>, head: &Head<'_>, body: &[u8]) -> Option<Denial> {
+    fn impersonation_denial(
+        &self,
+        _asked: &RequestInfo<'_>,
+        head: &ResponseInfo<'_>,
+        body: &[u8],
+    ) -> Option<ImpersonationDenial> {
         hadoop::denial(head, body)
     }
 
     /// `HttpFS` acts for the user at the `NameNode` in its turn, under a name of its own.
-    fn cure(&self, denial: &Denial, gateway: &str, user: &str) -> Cure {
+    fn remedy(&self, denial: &ImpersonationDenial, gateway: &str, user: &str) -> Remedy {
         let who = (denial, gateway, user);
         if gateway == "httpfs" {
-            return hadoop::cure(
+            return hadoop::remedy(
                 "core-site.xml of the NameNodes",
                 "run `hdfs dfsadmin -refreshSuperUserGroupsConfiguration`",
                 who,
             );
         }
-        Cure::properties(
+        Remedy::properties(
             "httpfs.proxyuser.",
             true,
             "httpfs-site.xml",
@@ -57,20 +70,20 @@ impl Kind for HttpFs {
         HOME
     }
 
-    fn health(&self, head: &Head<'_>, _body: &[u8]) -> Health {
-        hadoop::health_of_one(head)
+    fn health(&self, head: &ResponseInfo<'_>, _body: &[u8]) -> Health {
+        hadoop::health_without_standby(head)
     }
 
     fn serves_webhdfs(&self) -> bool {
         true
     }
 
-    fn hands_out_nodes(&self, asked: &Asked<'_>) -> bool {
-        hadoop::is_webhdfs(asked)
+    fn redirects_to_nodes(&self, request: &RequestInfo<'_>) -> bool {
+        hadoop::is_webhdfs(request)
     }
 
-    fn discards_body(&self, asked: &Asked<'_>) -> bool {
-        hadoop::is_first_step_of_write(asked)
+    fn discards_body(&self, request: &RequestInfo<'_>) -> bool {
+        hadoop::is_first_step_of_write(request)
     }
 }
 

@@ -11,5 +11,5 @@ use super::thrift::Thrift;
 pub(super) static IMPALA: Thrift = Thrift {
     name: "impala",
     services: &["HTTP", "impala"],
-    cannot_be_simple: None,
+    simple_identity_obstacle: None,
 };

@@ -1,6 +1,9 @@
 //! `jobhistory`: the MR2 `JobHistoryServer`.
 
-use super::{Asked, Cure, Denial, Head, Health, Kind, Login, Obeys, Proof, hadoop};
+use super::{
+    Health, ImpersonationCheck, ImpersonationDenial, ImpersonationProbe, Kind, Login, Remedy,
+    RequestInfo, ResponseInfo, hadoop,
+};
 
 const INFO: &str = "/ws/v1/history/info";
 
@@ -20,32 +23,42 @@ impl Kind for JobHistory {
         Login::Cookie { path: INFO }
     }
 
-    fn proof(&self) -> Option<Proof> {
-        Some(Proof::page(INFO))
+    fn impersonation_probe(&self) -> Option<ImpersonationProbe> {
+        Some(ImpersonationProbe::page(INFO))
     }
 
-    fn obeys(&self, head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
-        hadoop::page_obeys(head, body, user)
+    fn check_impersonation(
+        &self,
+        head: &ResponseInfo<'_>,
+        body: &[u8],
+        user: &str,
+    ) -> ImpersonationCheck {
+        hadoop::check_page(head, body, user)
     }
 
-    fn needs_body(&self, head: &Head<'_>) -> bool {
+    fn needs_body(&self, head: &ResponseInfo<'_>) -> bool {
         hadoop::may_be_denial(head)
     }
 
-    fn denial(&self, _asked: &Asked<'_>, head: &Head<'_>, body: &[u8]) -> Option<Denial> {
+    fn impersonation_denial(
+        &self,
+        _asked: &RequestInfo<'_>,
+        head: &ResponseInfo<'_>,
+        body: &[u8],
+    ) -> Option<ImpersonationDenial> {
         hadoop::denial(head, body)
     }
 
-    fn cure(&self, denial: &Denial, gateway: &str, user: &str) -> Cure {
-        hadoop::cure(
+    fn remedy(&self, denial: &ImpersonationDenial, gateway: &str, user: &str) -> Remedy {
+        hadoop::remedy(
             "core-site.xml of the JobHistoryServer",
             "restart it",
             (denial, gateway, user),
         )
     }
 
-    fn names_addresses(&self, asked: &Asked<'_>) -> bool {
-        hadoop::names_addresses(asked)
+    fn body_names_addresses(&self, request: &RequestInfo<'_>) -> bool {
+        hadoop::body_names_addresses(request)
     }
 
     fn pages_name_servers(&self) -> bool {
@@ -56,8 +69,8 @@ impl Kind for JobHistory {
         INFO
     }
 
-    fn health(&self, head: &Head<'_>, _body: &[u8]) -> Health {
-        hadoop::health_of_one(head)
+    fn health(&self, head: &ResponseInfo<'_>, _body: &[u8]) -> Health {
+        hadoop::health_without_standby(head)
     }
 }
 

@@ -6,7 +6,8 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::{
-    Asked, Cure, Denial, Head, Health, Kind, Login, Obeys, Proof, UserField, Verdict,
+    Health, ImpersonationCheck, ImpersonationDenial, ImpersonationProbe, Kind, Login, Remedy,
+    RequestInfo, ResponseInfo, UserField, Verdict,
     hadoop::{self, RemoteException, is_media_type},
 };
 
@@ -32,7 +33,7 @@ const STARTING: [(&str, &str); 3] = [
     ("IOException", "has not been intialized yet"),
 ];
 
-/// Whether another NameNode is to be asked, since this one did nothing.
+/// Whether another NameNode is to be request, since this one did nothing.
 fn is_elsewhere(said: &RemoteException) -> bool {
     let starting = |(exception, message): &(&str, &str)| {
         said.exception == *exception && said.message.contains(message)
@@ -60,12 +61,17 @@ impl Kind for NameNode {
         UserField::Query("doas")
     }
 
-    fn proof(&self) -> Option<Proof> {
+    fn impersonation_probe(&self) -> Option<ImpersonationProbe> {
         Some(hadoop::HOME)
     }
 
-    fn obeys(&self, head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
-        hadoop::home_obeys(head, body, user)
+    fn check_impersonation(
+        &self,
+        head: &ResponseInfo<'_>,
+        body: &[u8],
+        user: &str,
+    ) -> ImpersonationCheck {
+        hadoop::check_home_directory(head, body, user)
     }
 
     fn has_active(&self) -> bool {
@@ -80,7 +86,7 @@ impl Kind for NameNode {
         Some(STATUS_BEAN)
     }
 
-    fn health(&self, head: &Head<'_>, body: &[u8]) -> Health {
+    fn health(&self, head: &ResponseInfo<'_>, body: &[u8]) -> Health {
         match head.status {
             StatusCode::OK if is_media_type(head, "application/json") => bean_health(body),
             StatusCode::OK => Health::Active,
@@ -90,14 +96,14 @@ impl Kind for NameNode {
         }
     }
 
-    fn needs_body(&self, head: &Head<'_>) -> bool {
+    fn needs_body(&self, head: &ResponseInfo<'_>) -> bool {
         hadoop::may_be_denial(head)
     }
 
     fn verdict(
         &self,
-        asked: &Asked<'_>,
-        head: &Head<'_>,
+        request: &RequestInfo<'_>,
+        head: &ResponseInfo<'_>,
         body: &[u8],
         _backends: &[Arc<str>],
     ) -> Verdict {
@@ -105,12 +111,12 @@ impl Kind for NameNode {
             return Verdict::LoginFailed;
         }
         let elsewhere = self.needs_body(head)
-            && hadoop::is_webhdfs(asked)
+            && hadoop::is_webhdfs(request)
             && hadoop::remote_exception(body).is_some_and(|said| is_elsewhere(&said));
         if elsewhere {
             Verdict::Standby
         } else {
-            Verdict::Answer
+            Verdict::Final
         }
     }
 
@@ -118,28 +124,33 @@ impl Kind for NameNode {
         true
     }
 
-    fn denial(&self, _asked: &Asked<'_>, head: &Head<'_>, body: &[u8]) -> Option<Denial> {
+    fn impersonation_denial(
+        &self,
+        _asked: &RequestInfo<'_>,
+        head: &ResponseInfo<'_>,
+        body: &[u8],
+    ) -> Option<ImpersonationDenial> {
         hadoop::denial(head, body)
     }
 
-    fn cure(&self, denial: &Denial, gateway: &str, user: &str) -> Cure {
-        hadoop::cure(
+    fn remedy(&self, denial: &ImpersonationDenial, gateway: &str, user: &str) -> Remedy {
+        hadoop::remedy(
             "core-site.xml of the NameNodes",
             "run `hdfs dfsadmin -refreshSuperUserGroupsConfiguration`",
             (denial, gateway, user),
         )
     }
 
-    fn hands_out_nodes(&self, asked: &Asked<'_>) -> bool {
-        hadoop::is_webhdfs(asked)
+    fn redirects_to_nodes(&self, request: &RequestInfo<'_>) -> bool {
+        hadoop::is_webhdfs(request)
     }
 
-    fn sends_to_nodes(&self) -> bool {
+    fn depends_on_nodes(&self) -> bool {
         true
     }
 
-    fn discards_body(&self, asked: &Asked<'_>) -> bool {
-        hadoop::is_first_step_of_write(asked)
+    fn discards_body(&self, request: &RequestInfo<'_>) -> bool {
+        hadoop::is_first_step_of_write(request)
     }
 }
 
@@ -177,7 +188,7 @@ mod tests {
             standby.verdict("namenode", "/webhdfs/v1/tmp"),
             Verdict::Standby
         );
-        assert_eq!(standby.verdict("namenode", "/other"), Verdict::Answer);
+        assert_eq!(standby.verdict("namenode", "/other"), Verdict::Final);
         let observer = remote(403, "ObserverRetryOnActiveException", "m");
         assert_eq!(
             observer.verdict("namenode", "/webhdfs/v1/tmp"),
@@ -191,7 +202,7 @@ mod tests {
             let other = remote(403, exception, "StandbyException");
             assert_eq!(
                 other.verdict("namenode", "/webhdfs/v1/tmp"),
-                Verdict::Answer,
+                Verdict::Final,
                 "{exception}"
             );
         }
@@ -199,11 +210,11 @@ mod tests {
             200,
             r#"{"RemoteException":{"exception":"StandbyException"}}"#,
         );
-        assert_eq!(file.verdict("namenode", "/webhdfs/v1/tmp"), Verdict::Answer);
+        assert_eq!(file.verdict("namenode", "/webhdfs/v1/tmp"), Verdict::Final);
         let cut_off = json(403, r#"{"RemoteException":{"exception":"StandbyExc"#);
         assert_eq!(
             cut_off.verdict("namenode", "/webhdfs/v1/tmp"),
-            Verdict::Answer
+            Verdict::Final
         );
     }
 
@@ -228,17 +239,17 @@ mod tests {
             (
                 "SafeModeException",
                 "Cannot create file. Name node is in safe mode.",
-                Verdict::Answer,
+                Verdict::Final,
             ),
             (
                 "RetriableException",
                 "SafeModeException: Cannot create file. Name node is in safe mode.",
-                Verdict::Answer,
+                Verdict::Final,
             ),
             (
                 "FileNotFoundException",
                 "File /Namenode is in startup mode not found.",
-                Verdict::Answer,
+                Verdict::Final,
             ),
         ] {
             let said = remote(403, exception, message);
@@ -279,12 +290,12 @@ mod tests {
     #[test]
     fn webhdfs_hands_out_nodes_and_pages_do_not() {
         let kind = named("namenode").unwrap();
-        let asked = |path| Asked {
+        let request = |path| RequestInfo {
             method: &Method::PUT,
             path,
             query: "op=CREATE",
         };
-        assert!(kind.hands_out_nodes(&asked("/webhdfs/v1/f")));
-        assert!(!kind.hands_out_nodes(&asked("/dfshealth.html")));
+        assert!(kind.redirects_to_nodes(&request("/webhdfs/v1/f")));
+        assert!(!kind.redirects_to_nodes(&request("/dfshealth.html")));
     }
 }

@@ -3,7 +3,10 @@
 use http::StatusCode;
 use serde_json::Value;
 
-use super::{Asked, Cure, Denial, Head, Health, Kind, Lacks, Login, Obeys, Proof, denial, hadoop};
+use super::{
+    Health, ImpersonationCheck, ImpersonationDenial, ImpersonationProbe, Kind, Login, MissingRule,
+    Remedy, RequestInfo, ResponseInfo, denial, hadoop,
+};
 
 const STATUS: &str = "/oozie/v1/admin/status";
 
@@ -20,12 +23,12 @@ pub(super) struct Oozie;
 
 /// Whether the answer comes from Oozie itself (`JsonRestServlet.sendErrorResponse`), not from the
 /// filter before it.
-fn is_about_the_user(head: &Head<'_>) -> bool {
+fn is_about_the_user(head: &ResponseInfo<'_>) -> bool {
     head.headers.contains_key(CODE)
 }
 
 /// Reads the words of `ProxyUserService.validate`.
-fn denied(message: &str) -> Denial {
+fn denied(message: &str) -> ImpersonationDenial {
     let between = |before: &str| {
         let (_, rest) = message.split_once(before)?;
         rest.split_once(']').map(|(name, _)| name)
@@ -33,11 +36,11 @@ fn denied(message: &str) -> Denial {
     let gateway = ["User [", "for proxyuser [", "Unauthorized proxyuser ["]
         .into_iter()
         .find_map(between);
-    Denial {
+    ImpersonationDenial {
         gateway: gateway.and_then(denial::short),
         lacks: match between("Unauthorized host [") {
-            Some(host) => Lacks::Host(denial::host(host)),
-            None => Lacks::User,
+            Some(host) => MissingRule::Host(denial::host(host)),
+            None => MissingRule::User,
         },
         message: message.to_owned(),
         exception: None,
@@ -58,61 +61,71 @@ impl Kind for Oozie {
 
     // A refused user is a 401 too, with `oozie-error-code: E1400`, a successful token and a valid
     // cookie: whoever logs in again for it loops.
-    fn login_failed(&self, head: &Head<'_>) -> bool {
+    fn login_failed(&self, head: &ResponseInfo<'_>) -> bool {
         !is_about_the_user(head)
-            && (head.status == StatusCode::UNAUTHORIZED || hadoop::token_refused(head))
+            && (head.status == StatusCode::UNAUTHORIZED || hadoop::token_rejected(head))
     }
 
     // `JsonRestServlet.service` reads the user before anything else, for this page too.
-    fn proof(&self) -> Option<Proof> {
-        Some(Proof {
+    fn impersonation_probe(&self) -> Option<ImpersonationProbe> {
+        Some(ImpersonationProbe {
             path: STATUS,
             query: "",
         })
     }
 
-    fn obeys(&self, head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
+    fn check_impersonation(
+        &self,
+        head: &ResponseInfo<'_>,
+        body: &[u8],
+        user: &str,
+    ) -> ImpersonationCheck {
         let code = head.headers.get(CODE).map(http::HeaderValue::as_bytes);
         if user.is_empty() {
-            return hadoop::empty_user_read(head);
+            return hadoop::check_empty_user(head);
         }
         if code == Some(DENIED.as_bytes()) {
-            Obeys::Yes
+            ImpersonationCheck::Honoured
         } else if head.status == StatusCode::INTERNAL_SERVER_ERROR
             && [head.reason, body]
                 .iter()
                 .any(|text| hadoop::contains(text, b"No groups found for"))
         {
-            // a proxyuser rule by groups, asked about a user who has none
-            Obeys::Yes
+            // a proxyuser rule by groups, request about a user who has none
+            ImpersonationCheck::Honoured
         } else if head.status == StatusCode::OK {
-            Obeys::AskEmpty
+            ImpersonationCheck::RetryEmpty
         } else {
-            Obeys::Unknown
+            ImpersonationCheck::Inconclusive
         }
     }
 
-    fn denial(&self, _asked: &Asked<'_>, head: &Head<'_>, _body: &[u8]) -> Option<Denial> {
+    fn impersonation_denial(
+        &self,
+        _asked: &RequestInfo<'_>,
+        head: &ResponseInfo<'_>,
+        _body: &[u8],
+    ) -> Option<ImpersonationDenial> {
         let header = |name| head.headers.get(name)?.to_str().ok();
         (header(CODE)? == DENIED).then(|| denied(header(MESSAGE).unwrap_or_default()))
     }
 
-    fn cure(&self, denial: &Denial, gateway: &str, user: &str) -> Cure {
+    fn remedy(&self, denial: &ImpersonationDenial, gateway: &str, user: &str) -> Remedy {
         let prefix = "oozie.service.ProxyUserService.proxyuser.";
         let who = (denial, gateway, user);
-        Cure::properties(prefix, false, "oozie-site.xml", "restart Oozie", who)
+        Remedy::properties(prefix, false, "oozie-site.xml", "restart Oozie", who)
     }
 
     /// `consoleUrl` of a workflow is Oozie's own, that of an action the `ResourceManager`'s.
-    fn names_addresses(&self, asked: &Asked<'_>) -> bool {
-        asked.path.starts_with("/oozie/v")
+    fn body_names_addresses(&self, request: &RequestInfo<'_>) -> bool {
+        request.path.starts_with("/oozie/v")
     }
 
     fn probe(&self) -> &'static str {
         STATUS
     }
 
-    fn health(&self, head: &Head<'_>, body: &[u8]) -> Health {
+    fn health(&self, head: &ResponseInfo<'_>, body: &[u8]) -> Health {
         if head.status != StatusCode::OK {
             return Health::Down;
         }
@@ -133,7 +146,7 @@ impl Kind for Oozie {
 mod tests {
     use super::*;
     use crate::kinds::{
-        PROOF_USER, Verdict, named,
+        IMPERSONATION_PROBE_USER, Verdict, named,
         tests::{answer, json},
     };
 
@@ -143,7 +156,7 @@ mod tests {
             .reason("User [alice] not defined as proxyuser")
             .with("www-authenticate", "Negotiate oYGF")
             .with("oozie-error-code", "E1400");
-        assert_eq!(refused.verdict("oozie", "/oozie/v1/jobs"), Verdict::Answer);
+        assert_eq!(refused.verdict("oozie", "/oozie/v1/jobs"), Verdict::Final);
     }
 
     #[test]
@@ -151,26 +164,34 @@ mod tests {
         for (proof, user, obeys) in [
             (
                 answer(401).with("oozie-error-code", "E1400"),
-                PROOF_USER,
-                Obeys::Yes,
+                IMPERSONATION_PROBE_USER,
+                ImpersonationCheck::Honoured,
             ),
             (
                 answer(500).reason("No groups found for user x"),
-                PROOF_USER,
-                Obeys::Yes,
+                IMPERSONATION_PROBE_USER,
+                ImpersonationCheck::Honoured,
             ),
-            (answer(500), PROOF_USER, Obeys::Unknown),
-            (answer(200), PROOF_USER, Obeys::AskEmpty),
+            (
+                answer(500),
+                IMPERSONATION_PROBE_USER,
+                ImpersonationCheck::Inconclusive,
+            ),
+            (
+                answer(200),
+                IMPERSONATION_PROBE_USER,
+                ImpersonationCheck::RetryEmpty,
+            ),
             (
                 answer(400).with("oozie-error-code", "E1603"),
                 "",
-                Obeys::Yes,
+                ImpersonationCheck::Honoured,
             ),
-            (answer(200), "", Obeys::No),
-            (answer(503), "", Obeys::Unknown),
+            (answer(200), "", ImpersonationCheck::Ignored),
+            (answer(503), "", ImpersonationCheck::Inconclusive),
         ] {
             assert_eq!(
-                proof.obeys("oozie", user),
+                proof.check_impersonation("oozie", user),
                 obeys,
                 "{} {user:?}",
                 proof.status
@@ -189,8 +210,8 @@ mod tests {
         let unknown =
             read("E1400: doAs (impersonation) failure, User [gw] not defined as proxyuser");
         assert_eq!(unknown.gateway.as_deref(), Some("gw"));
-        assert_eq!(unknown.lacks, Lacks::User);
-        let cure = named("oozie").unwrap().cure(&unknown, "gw", "carol");
+        assert_eq!(unknown.lacks, MissingRule::User);
+        let cure = named("oozie").unwrap().remedy(&unknown, "gw", "carol");
         assert_eq!(
             cure.rules,
             [
@@ -200,11 +221,11 @@ mod tests {
         );
         let host = read("Unauthorized host [gw.example.com] for proxyuser [gw]");
         assert_eq!(host.gateway.as_deref(), Some("gw"));
-        assert_eq!(host.lacks, Lacks::Host("gw.example.com".into()));
+        assert_eq!(host.lacks, MissingRule::Host("gw.example.com".into()));
         let groups = read("Unauthorized proxyuser [gw] for user [carol], not in proxyuser groups");
         assert_eq!(
             (groups.gateway.as_deref(), groups.lacks),
-            (Some("gw"), Lacks::User)
+            (Some("gw"), MissingRule::User)
         );
         assert_eq!(read("x").gateway, None);
         assert_eq!(

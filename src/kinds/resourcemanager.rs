@@ -6,7 +6,8 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::Value;
 
 use super::{
-    Asked, Cure, Denial, Head, Health, Kind, Login, Obeys, Proof, Verdict,
+    Health, ImpersonationCheck, ImpersonationDenial, ImpersonationProbe, Kind, Login, Remedy,
+    RequestInfo, ResponseInfo, Verdict,
     hadoop::{self, is_media_type},
 };
 use crate::rewrite::url;
@@ -40,27 +41,32 @@ impl Kind for ResourceManager {
         Login::Cookie { path: INFO }
     }
 
-    fn proof(&self) -> Option<Proof> {
-        Some(Proof::page(INFO))
+    fn impersonation_probe(&self) -> Option<ImpersonationProbe> {
+        Some(ImpersonationProbe::page(INFO))
     }
 
-    fn obeys(&self, head: &Head<'_>, body: &[u8], user: &str) -> Obeys {
-        hadoop::page_obeys(head, body, user)
+    fn check_impersonation(
+        &self,
+        head: &ResponseInfo<'_>,
+        body: &[u8],
+        user: &str,
+    ) -> ImpersonationCheck {
+        hadoop::check_page(head, body, user)
     }
 
     fn has_active(&self) -> bool {
         true
     }
 
-    fn names_addresses(&self, asked: &Asked<'_>) -> bool {
-        hadoop::names_addresses(asked)
+    fn body_names_addresses(&self, request: &RequestInfo<'_>) -> bool {
+        hadoop::body_names_addresses(request)
     }
 
     fn probe(&self) -> &'static str {
         INFO
     }
 
-    fn health(&self, head: &Head<'_>, body: &[u8]) -> Health {
+    fn health(&self, head: &ResponseInfo<'_>, body: &[u8]) -> Health {
         match head.status {
             StatusCode::TEMPORARY_REDIRECT => Health::Standby,
             StatusCode::OK if says_standby(body) => Health::Standby,
@@ -83,7 +89,7 @@ impl Kind for ResourceManager {
         true
     }
 
-    fn needs_body(&self, head: &Head<'_>) -> bool {
+    fn needs_body(&self, head: &ResponseInfo<'_>) -> bool {
         match head.status {
             StatusCode::TEMPORARY_REDIRECT => true,
             StatusCode::OK => {
@@ -97,34 +103,39 @@ impl Kind for ResourceManager {
         }
     }
 
-    fn denial(&self, asked: &Asked<'_>, head: &Head<'_>, body: &[u8]) -> Option<Denial> {
-        (!is_below_proxy(asked)).then(|| hadoop::denial(head, body))?
+    fn impersonation_denial(
+        &self,
+        request: &RequestInfo<'_>,
+        head: &ResponseInfo<'_>,
+        body: &[u8],
+    ) -> Option<ImpersonationDenial> {
+        (!is_below_proxy(request)).then(|| hadoop::denial(head, body))?
     }
 
-    fn cure(&self, denial: &Denial, gateway: &str, user: &str) -> Cure {
-        hadoop::cure(
+    fn remedy(&self, denial: &ImpersonationDenial, gateway: &str, user: &str) -> Remedy {
+        hadoop::remedy(
             "core-site.xml of the ResourceManagers",
             "run `yarn rmadmin -refreshSuperUserGroupsConfiguration`",
             (denial, gateway, user),
         )
     }
 
-    fn publishes_strangers(&self) -> bool {
+    fn hosts_foreign_pages(&self) -> bool {
         true
     }
 
     fn verdict(
         &self,
-        asked: &Asked<'_>,
-        head: &Head<'_>,
+        request: &RequestInfo<'_>,
+        head: &ResponseInfo<'_>,
         body: &[u8],
         backends: &[Arc<str>],
     ) -> Verdict {
         if self.login_failed(head) {
             return Verdict::LoginFailed;
         }
-        if is_below_proxy(asked) {
-            return Verdict::Answer;
+        if is_below_proxy(request) {
+            return Verdict::Final;
         }
         let ours = |link: Option<&str>| {
             link.and_then(url::Link::split)
@@ -146,14 +157,14 @@ impl Kind for ResourceManager {
         if standby {
             Verdict::Standby
         } else {
-            Verdict::Answer
+            Verdict::Final
         }
     }
 }
 
 /// There an application's own pages answer, on a standby too: they may say anything.
-fn is_below_proxy(asked: &Asked<'_>) -> bool {
-    asked.path == "/proxy" || asked.path.starts_with("/proxy/")
+fn is_below_proxy(request: &RequestInfo<'_>) -> bool {
+    request.path == "/proxy" || request.path.starts_with("/proxy/")
 }
 
 fn text(value: &HeaderValue) -> Option<&str> {
@@ -198,7 +209,7 @@ mod tests {
             );
             assert_eq!(
                 standby.verdict("resourcemanager", "/proxy/application_1/"),
-                Verdict::Answer
+                Verdict::Final
             );
         }
     }
@@ -221,7 +232,7 @@ mod tests {
         ] {
             assert_eq!(
                 page.verdict("resourcemanager", "/cluster"),
-                Verdict::Answer,
+                Verdict::Final,
                 "{:?}",
                 page.headers
             );

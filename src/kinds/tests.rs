@@ -47,8 +47,8 @@ impl Answer {
         self
     }
 
-    pub(super) fn head(&self) -> Head<'_> {
-        Head {
+    pub(super) fn head(&self) -> ResponseInfo<'_> {
+        ResponseInfo {
             status: self.status,
             reason: self.reason.as_bytes(),
             headers: &self.headers,
@@ -65,28 +65,28 @@ impl Answer {
         };
         let backends: [Arc<str>; 2] =
             ["rm1.example.com:8088".into(), "rm2.example.com:8088".into()];
-        let asked = Asked {
+        let request = RequestInfo {
             method: &Method::GET,
             path,
             query: "",
         };
-        kind.verdict(&asked, &self.head(), body, &backends)
+        kind.verdict(&request, &self.head(), body, &backends)
     }
 
     /// What the kind reads as a refusal to let the gateway act for a user.
-    pub(super) fn denial(&self, kind: &str) -> Option<Denial> {
+    pub(super) fn denial(&self, kind: &str) -> Option<ImpersonationDenial> {
         let kind = named(kind).unwrap();
         let body = if kind.needs_body(&self.head()) {
             self.body.as_bytes()
         } else {
             b""
         };
-        let asked = Asked {
+        let request = RequestInfo {
             method: &Method::GET,
             path: "/x",
             query: "",
         };
-        kind.denial(&asked, &self.head(), body)
+        kind.impersonation_denial(&request, &self.head(), body)
     }
 
     pub(super) fn health(&self, kind: &str) -> Health {
@@ -95,10 +95,10 @@ impl Answer {
             .health(&self.head(), self.body.as_bytes())
     }
 
-    pub(super) fn obeys(&self, kind: &str, user: &str) -> Obeys {
+    pub(super) fn check_impersonation(&self, kind: &str, user: &str) -> ImpersonationCheck {
         named(kind)
             .unwrap()
-            .obeys(&self.head(), self.body.as_bytes(), user)
+            .check_impersonation(&self.head(), self.body.as_bytes(), user)
     }
 }
 
@@ -160,7 +160,7 @@ fn a_failed_login_is_told_from_a_refused_user() {
         ] {
             assert_eq!(
                 about_the_user.verdict(kind.name(), "/webhdfs/v1/x"),
-                Verdict::Answer
+                Verdict::Final
             );
         }
     }
@@ -184,7 +184,7 @@ impl Kind for PrestoShaped {
     }
 
     // a 403 is always about the user here
-    fn login_failed(&self, head: &Head<'_>) -> bool {
+    fn login_failed(&self, head: &ResponseInfo<'_>) -> bool {
         head.status == StatusCode::UNAUTHORIZED
     }
 
@@ -208,7 +208,7 @@ impl Kind for PrestoShaped {
         "/v1/info"
     }
 
-    fn health(&self, head: &Head<'_>, body: &[u8]) -> Health {
+    fn health(&self, head: &ResponseInfo<'_>, body: &[u8]) -> Health {
         let started = hadoop::contains(body, br#""starting":false"#);
         if head.status == StatusCode::OK && started {
             Health::Active
@@ -222,17 +222,17 @@ impl Kind for PrestoShaped {
 fn a_kind_of_another_world_needs_one_file() {
     let kind: &dyn Kind = &PrestoShaped;
     let refused = answer(403).reason("java.lang.SecurityException");
-    let asked = Asked {
+    let request = RequestInfo {
         method: &Method::POST,
         path: "/v1/statement",
         query: "",
     };
     assert_eq!(
-        kind.verdict(&asked, &refused.head(), b"", &[]),
-        Verdict::Answer
+        kind.verdict(&request, &refused.head(), b"", &[]),
+        Verdict::Final
     );
     assert_eq!(
-        kind.verdict(&asked, &answer(401).head(), b"", &[]),
+        kind.verdict(&request, &answer(401).head(), b"", &[]),
         Verdict::LoginFailed
     );
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::{Head, Health, Kind, Login};
+use super::{Health, Kind, Login, ResponseInfo};
 
 /// Where calls are posted to.
 const PATH: &str = "/cliservice";
@@ -12,7 +12,7 @@ const PATH: &str = "/cliservice";
 pub(super) struct Thrift {
     pub(super) name: &'static str,
     pub(super) services: &'static [&'static str],
-    pub(super) cannot_be_simple: Option<&'static str>,
+    pub(super) simple_identity_obstacle: Option<&'static str>,
 }
 
 impl Kind for Thrift {
@@ -31,13 +31,13 @@ impl Kind for Thrift {
 
     /// Bad tokens and cookies are 401, with a challenge or without; what a user may not do is a Thrift
     /// error in a 200.
-    fn login_failed(&self, head: &Head<'_>) -> bool {
+    fn login_failed(&self, head: &ResponseInfo<'_>) -> bool {
         head.status == StatusCode::UNAUTHORIZED
     }
 
     /// `doAs` is read with every request, and refused where no rule allows it. Every other way to name
     /// a user is in the body, which is read: see [`Kind::speaks_thrift`].
-    fn knows_only_the_told_user(&self) -> bool {
+    fn user_field_is_authoritative(&self) -> bool {
         true
     }
 
@@ -54,8 +54,8 @@ impl Kind for Thrift {
         true
     }
 
-    fn cannot_be_simple(&self) -> Option<&'static str> {
-        self.cannot_be_simple
+    fn simple_identity_obstacle(&self) -> Option<&'static str> {
+        self.simple_identity_obstacle
     }
 
     fn probe(&self) -> &'static str {
@@ -63,7 +63,7 @@ impl Kind for Thrift {
     }
 
     /// An empty call is answered by 500 (`HiveServer2`) or 400: whoever says that, serves.
-    fn health(&self, head: &Head<'_>, _body: &[u8]) -> Health {
+    fn health(&self, head: &ResponseInfo<'_>, _body: &[u8]) -> Health {
         match head.status {
             StatusCode::NOT_FOUND
             | StatusCode::BAD_GATEWAY

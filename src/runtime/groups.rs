@@ -60,7 +60,8 @@ fn key(config: &Config, console: &Console, backend: &BackendConfig) -> BackendKe
     BackendKey {
         authority: format!("{}:{}", backend.host, backend.port).into(),
         kind: console.kind.name(),
-        proves: console.identity == IdentityMode::DoAs && !console.kind.knows_only_the_told_user(),
+        proves: console.identity == IdentityMode::DoAs
+            && !console.kind.user_field_is_authoritative(),
         principal: principal.filter(|_| logs_in).cloned(),
         spn: backend.spn.clone().filter(|_| logs_in),
         tls: backend.tls.clone(),

@@ -21,7 +21,7 @@ use super::{
     upload::Upload,
     wire::ConnectError,
 };
-use crate::{gss::Initiator, kinds::Head, refusal::Refusal};
+use crate::{gss::Initiator, kinds::ResponseInfo, refusal::Refusal};
 
 mod compose;
 mod credential;
@@ -224,7 +224,7 @@ impl Upstream {
     /// another or does not look at, is answered by the wrong one too, and a transaction's id is what
     /// the client chooses. The ids of queries are learnt from the JSON (`CoordinatorBody`).
     fn note_owner(&self, answer: &Answer) {
-        if let Some(name) = answer.backend.kind.begins_owned()
+        if let Some(name) = answer.backend.kind.owner_header()
             && let Some(word) = answer.parts.headers.get(name)
             && let Ok(word) = word.to_str()
         {
@@ -313,7 +313,7 @@ impl Upstream {
             }
             Err(outcome) => return Ok(Tried::without_answer(outcome)),
         };
-        let head = Head {
+        let head = ResponseInfo {
             status: parts.status,
             reason: &reason,
             headers: &parts.headers,

@@ -13,7 +13,7 @@ use super::{
     wire::{self, ConnectError},
 };
 use crate::{
-    kinds::{Head, PREFIX},
+    kinds::{PREFIX, ResponseInfo},
     tls::TlsFault,
 };
 
@@ -32,8 +32,8 @@ pub(crate) struct Reply {
 
 impl Reply {
     /// The head, as kinds read it.
-    pub(crate) fn head(&self) -> Head<'_> {
-        Head {
+    pub(crate) fn head(&self) -> ResponseInfo<'_> {
+        ResponseInfo {
             status: self.status,
             reason: &self.reason,
             headers: &self.headers,

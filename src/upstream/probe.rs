@@ -14,7 +14,7 @@ use super::{
 use crate::{
     balance::Duty,
     gss::Initiator,
-    kinds::{Health, Obeys, PROOF_USER, UserField},
+    kinds::{Health, IMPERSONATION_PROBE_USER, ImpersonationCheck, UserField},
     refusal::Refusal,
 };
 
@@ -204,7 +204,7 @@ impl Probe {
     /// not.
     async fn prove(&self) {
         let backend = self.backend();
-        for user in [PROOF_USER, ""] {
+        for user in [IMPERSONATION_PROBE_USER, ""] {
             let reply = match self.ask_as(user).await {
                 Ok(reply) => reply,
                 Err(error) => {
@@ -215,8 +215,11 @@ impl Probe {
             if backend.kind.login_failed(&reply.head()) {
                 return;
             }
-            match backend.kind.obeys(&reply.head(), &reply.body, user) {
-                Obeys::Yes => {
+            match backend
+                .kind
+                .check_impersonation(&reply.head(), &reply.body, user)
+            {
+                ImpersonationCheck::Honoured => {
                     tracing::info!(
                         console = %self.group.console,
                         backend = %backend.key.authority,
@@ -226,9 +229,9 @@ impl Probe {
                     self.group.changed.notify_waiters();
                     return;
                 }
-                Obeys::Unknown => return,
-                Obeys::No => break,
-                Obeys::AskEmpty => {}
+                ImpersonationCheck::Inconclusive => return,
+                ImpersonationCheck::Ignored => break,
+                ImpersonationCheck::RetryEmpty => {}
             }
         }
         if backend.obedience() != Obedience::Ignores {
@@ -248,7 +251,7 @@ impl Probe {
 
     async fn ask_as(&self, user: &str) -> Result<Reply, LookError> {
         let backend = self.backend();
-        let Some(proof) = backend.kind.proof() else {
+        let Some(proof) = backend.kind.impersonation_probe() else {
             return Err(LookError::Login(LoginError::NoCookie));
         };
         let credential = login::credential(backend, self.initiator.as_ref(), None).await?;

@@ -43,7 +43,7 @@ pub(super) fn identity(table: &Table<'_>, kind: Option<&'static dyn Kind>) -> Op
 fn suits(node: &Node<'_>, identity: IdentityMode, kind: &dyn Kind) {
     let kind_name = kind.name();
     if identity == IdentityMode::Simple
-        && let Some(reason) = kind.cannot_be_simple()
+        && let Some(reason) = kind.simple_identity_obstacle()
     {
         node.problem(ConsoleFault::SimpleUnsupported {
             kind: kind_name,
@@ -52,7 +52,7 @@ fn suits(node: &Node<'_>, identity: IdentityMode, kind: &dyn Kind) {
     }
     match (identity, kind.user_field()) {
         (IdentityMode::DoAs, UserField::Query(_) | UserField::Header(_))
-            if kind.proof().is_none() && !kind.knows_only_the_told_user() =>
+            if kind.impersonation_probe().is_none() && !kind.user_field_is_authoritative() =>
         {
             node.problem(ConsoleFault::DoAsUnproven { kind: kind_name });
         }

@@ -183,7 +183,7 @@ fn strangers(claims: &[Claim<'_, '_>]) {
         let Claimant::Serves(console) = claim.by else {
             continue;
         };
-        if !console.kind.publishes_strangers() {
+        if !console.kind.hosts_foreign_pages() {
             continue;
         }
         let beside = claims.iter().find_map(|other| match other.by {

@@ -24,7 +24,7 @@ pub(super) fn check(
     kind: Option<&'static dyn Kind>,
 ) -> (Option<Nodes>, NodeLogin) {
     let named = console.get("nodes").is_some();
-    if !named && kind.is_some_and(<dyn Kind>::sends_to_nodes) {
+    if !named && kind.is_some_and(<dyn Kind>::depends_on_nodes) {
         console.warning_at("nodes", Concern::NoNodes);
     }
     let Some(table) = console.table("nodes", &schema::NODES) else {

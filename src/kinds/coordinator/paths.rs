@@ -7,7 +7,7 @@
 
 use http::Method;
 
-/// A path that may be asked for by any of the methods; `GET` stands for `HEAD` too.
+/// A path that may be request for by any of the methods; `GET` stands for `HEAD` too.
 ///
 /// In the path `*` is one segment, and `**` at its end any number of them, also none.
 #[derive(Debug)]

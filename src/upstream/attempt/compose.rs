@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, header};
 
 use crate::{
     identity::cookies,
-    kinds::Asked,
+    kinds::RequestInfo,
     rewrite::own_page::OwnPage,
     upstream::{backend::Backend, http1::RequestHead, login::Credential},
 };
@@ -37,8 +37,8 @@ pub(crate) struct Outgoing {
 
 impl Outgoing {
     /// The request as kinds read it.
-    pub(crate) fn asked(&self) -> Asked<'_> {
-        Asked {
+    pub(crate) fn asked(&self) -> RequestInfo<'_> {
+        RequestInfo {
             method: &self.method,
             path: self.target.path(),
             query: &self.query,

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::{Outgoing, Upstream};
 use crate::{
-    kinds::{Head, PREFIX, Verdict},
+    kinds::{PREFIX, ResponseInfo, Verdict},
     refusal::Refusal,
     upstream::{
         backend::Backend,
@@ -47,16 +47,16 @@ impl Upstream {
                 .then_some(Outcome::Answer)
                 .ok_or(Refusal::BackendBroken);
         }
-        let head = Head {
+        let head = ResponseInfo {
             status: parts.status,
             reason,
             headers: &parts.headers,
         };
         let backends = &self.group.authorities;
         match backend.kind.verdict(&out.asked(), &head, prefix, backends) {
-            Verdict::Answer => Ok(Outcome::Answer),
+            Verdict::Final => Ok(Outcome::Answer),
             Verdict::Standby => Ok(Outcome::Standby),
-            Verdict::NotHere => Ok(Outcome::NotHere),
+            Verdict::NotOwner => Ok(Outcome::NotHere),
             Verdict::LoginFailed => {
                 tracing::debug!(
                     backend = %backend.key.authority,

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use spnegate::testing::PROOF_USER;
+use spnegate::testing::IMPERSONATION_PROBE_USER;
 
 use super::{Inner, Logins, Obeys, Reply, Role, Seen, reply};
 
@@ -104,7 +104,7 @@ impl Inner {
                 Obeys::Later => reply(503),
                 Obeys::No if oozie => json(200, r#"{"systemMode":"NORMAL"}"#),
                 Obeys::No => json(200, r#"{"Path":"/user/spnegate"}"#),
-                Obeys::Yes if user != PROOF_USER => reply(400),
+                Obeys::Yes if user != IMPERSONATION_PROBE_USER => reply(400),
                 Obeys::Yes if oozie => reply(401).with("oozie-error-code", "E1400"),
                 Obeys::Yes => json(
                     403,
