@@ -120,7 +120,12 @@ pub(crate) struct Site {
 impl Site {
     /// The page of a refusal before any console: with the name of the console that would have
     /// answered, and of the host that would have worked.
-    fn refuse(&self, denied: &refuse::Denied, asks: refuse::Asks, parts: &Parts) -> Response<Body> {
+    fn refuse(
+        &self,
+        denied: &refuse::Denied,
+        asks: refuse::RefusalContext,
+        parts: &Parts,
+    ) -> Response<Body> {
         let host = host::host(parts, &self.hosts).ok();
         let path = parts.uri.path();
         let mut may_answer = self.routes.iter().filter(|route| {
@@ -258,7 +263,7 @@ impl Service<Request<RequestBody>> for Gateway {
         let framing = framing::check(&request);
         let (mut parts, body) = request.into_parts();
         let begun = site.recorder.begin(&parts);
-        let asks = |parts: &Parts| refuse::Asks::of(parts, !body.is_end_stream());
+        let asks = |parts: &Parts| refuse::RefusalContext::of(parts, !body.is_end_stream());
         let routed = framing
             .and_then(|()| inner.admit(&parts))
             .map_err(refuse::Denied::from)

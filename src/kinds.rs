@@ -363,7 +363,7 @@ pub(crate) trait Kind: Debug + Send + Sync + 'static {
 
     /// Whether the JSON of the answer begins with the `"id"` of what the server that gave it has
     /// begun ([`Kind::owner_by_id`]).
-    fn body_names_owner(&self, request: &RequestInfo<'_>) -> bool {
+    fn names_owner(&self, request: &RequestInfo<'_>) -> bool {
         let _ = request;
         false
     }

@@ -8,7 +8,7 @@
 //!
 //! The relays have threads of their own, as many as the server has workers, each with its own
 //! sockets on every address: a connection lives and dies on one thread. What all threads share is
-//! atomics: [`Group`] (the servers of a stream) and the limits.
+//! atomics: [`StreamGroup`] (the servers of a stream) and the limits.
 
 use std::{
     io,
@@ -26,25 +26,21 @@ use crate::{
     telemetry::access::AccessLog,
 };
 
-mod copy;
 pub(crate) mod group;
 pub(crate) mod kdc;
-pub(crate) mod kkdcp;
 pub(crate) mod limits;
 mod listen;
 pub(crate) mod options;
 pub(crate) mod reason;
 pub(crate) mod record;
 mod relay;
-pub(crate) mod target;
 mod tcp;
 mod udp;
-pub(crate) mod watch;
 mod worker;
 
 pub use self::reason::Reason;
-pub(crate) use self::{group::Group, limits::Limits, tcp::client_key as source_key};
-use self::{record::Recorder, relay::Relay, worker::Part};
+pub(crate) use self::{group::StreamGroup, limits::StreamLimits, tcp::client_key as source_key};
+use self::{record::StreamRecorder, relay::Relay, worker::ThreadShare};
 
 /// What [`start`] needs to know.
 #[derive(Debug)]
@@ -56,14 +52,14 @@ pub(crate) struct StreamOptions {
     /// `timeouts.head`
     pub head: Duration,
     /// The streams with their servers.
-    pub streams: Vec<(options::Stream, Arc<Group>)>,
+    pub streams: Vec<(options::Stream, Arc<StreamGroup>)>,
     /// Where connections are logged.
     pub access: AccessLog,
 }
 
 /// What the threads are told.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Order {
+pub(crate) enum RelayPhase {
     Serve,
     /// Finish until then.
     Drain(Instant),
@@ -72,15 +68,15 @@ pub(crate) enum Order {
 /// The running relays. Dropping it cuts all connections.
 #[derive(Debug)]
 pub(crate) struct Streams {
-    orders: channel::Sender<Order>,
+    orders: channel::Sender<RelayPhase>,
     addresses: Vec<Vec<SocketAddr>>,
-    limits: Vec<[Arc<Limits>; 2]>,
+    limits: Vec<[Arc<StreamLimits>; 2]>,
     threads: Vec<thread::JoinHandle<Drained>>,
 }
 
 /// A group for a configured stream.
-pub(crate) fn group(stream: &options::Stream) -> Group {
-    Group::new(
+pub(crate) fn group(stream: &options::Stream) -> StreamGroup {
+    StreamGroup::new(
         Arc::clone(&stream.name),
         stream.backends.clone(),
         stream.balance,
@@ -99,14 +95,14 @@ pub(crate) fn start(options: &StreamOptions) -> Result<Streams, BindError> {
     } else {
         options.workers.max(1)
     };
-    let (orders, order) = channel::channel(Order::Serve);
+    let (orders, order) = channel::channel(RelayPhase::Serve);
     let mut streams = Streams {
         orders,
         addresses: Vec::new(),
         limits: Vec::new(),
         threads: Vec::new(),
     };
-    let mut parts: Vec<Vec<Part>> = (0..threads).map(|_| Vec::new()).collect();
+    let mut parts: Vec<Vec<ThreadShare>> = (0..threads).map(|_| Vec::new()).collect();
     for (config, group) in &options.streams {
         streams.open(config, group, options, &mut parts)?;
     }
@@ -132,13 +128,13 @@ impl Streams {
     fn open(
         &mut self,
         config: &options::Stream,
-        group: &Arc<Group>,
+        group: &Arc<StreamGroup>,
         options: &StreamOptions,
-        parts: &mut [Vec<Part>],
+        parts: &mut [Vec<ThreadShare>],
     ) -> Result<(), BindError> {
         let limits = || {
             let most = config.max_connections;
-            Arc::new(Limits::new(most, config.max_connections_per_source))
+            Arc::new(StreamLimits::new(most, config.max_connections_per_source))
         };
         let (tcp_limits, udp_limits) = (limits(), limits());
         self.limits
@@ -150,10 +146,10 @@ impl Streams {
                 let (connect, head) = (options.connect, options.head);
                 let (tcp_limits, udp_limits) = (Arc::clone(&tcp_limits), Arc::clone(&udp_limits));
                 let recorder = |protocol| {
-                    Recorder::new(Arc::clone(&config.name), protocol, options.access.clone())
+                    StreamRecorder::new(Arc::clone(&config.name), protocol, options.access.clone())
                 };
                 let (tcp, udp) = (recorder("tcp"), recorder("udp"));
-                Box::new(move |live: Rc<relay::Live>| Relay {
+                Box::new(move |live: Rc<relay::LiveConnections>| Relay {
                     kind: config.kind,
                     group,
                     allow: config.allow,
@@ -168,11 +164,11 @@ impl Streams {
                     tcp,
                     udp,
                     live,
-                }) as worker::Make
+                }) as worker::RelayFactory
             })
             .collect();
         for (of_thread, make) in parts.iter_mut().zip(make) {
-            of_thread.push(Part {
+            of_thread.push(ThreadShare {
                 make,
                 tcp: Vec::new(),
                 udp: Vec::new(),
@@ -206,7 +202,7 @@ impl Streams {
     pub(crate) fn counts(&self) -> impl Fn() -> Vec<(usize, usize)> + Send + Sync + 'static {
         let limits = self.limits.clone();
         move || {
-            let count = |[tcp, udp]: &[Arc<Limits>; 2]| (tcp.count(), udp.count());
+            let count = |[tcp, udp]: &[Arc<StreamLimits>; 2]| (tcp.count(), udp.count());
             limits.iter().map(count).collect()
         }
     }
@@ -215,7 +211,7 @@ impl Streams {
     /// are closed, connections go on until they end; what is left after `within` is cut.
     pub(crate) fn drain(&self, within: Duration) {
         self.orders
-            .send_replace(Order::Drain(Instant::now() + within));
+            .send_replace(RelayPhase::Drain(Instant::now() + within));
     }
 
     /// Waits (blocking the thread) until all threads have ended, which they do after

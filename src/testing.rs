@@ -70,7 +70,7 @@ pub mod json {
     pub use crate::rewrite::json::rewrite_location;
 }
 pub mod location {
-    pub use crate::rewrite::location::{Links, apply, rewrite};
+    pub use crate::rewrite::location::{LinkRewrite, apply, rewrite};
 }
 pub mod node {
     pub use crate::rewrite::node::{NodePolicy, PREFIX, link, open};
@@ -79,7 +79,7 @@ pub mod own_link {
     pub use crate::rewrite::own_link::{PREFIX, open};
 }
 pub mod set_cookie {
-    pub use crate::rewrite::set_cookie::{Jar, rewrite};
+    pub use crate::rewrite::set_cookie::{CookieRewrite, rewrite};
 }
 pub mod framing {
     pub use crate::server::framing::check;
@@ -93,11 +93,11 @@ pub mod proxy_protocol {
 pub mod message {
     pub use crate::stream::kdc::{
         MAX_MESSAGE,
-        message::{ErrorCode, Request, error, is_error, look},
+        message::{KdcRequest, KrbErrorCode, classify, error, is_error},
     };
 }
 pub mod kkdcp {
-    pub use crate::stream::kkdcp::{read, write};
+    pub use crate::stream::kdc::kkdcp::{read, write};
 }
 pub mod http1 {
     pub use crate::upstream::http1::{Fault, Heads};

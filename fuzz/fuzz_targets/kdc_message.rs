@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use spnegate::testing::{
     kkdcp,
-    message::{self, ErrorCode, MAX_MESSAGE, Request},
+    message::{self, KrbErrorCode, MAX_MESSAGE, KdcRequest},
 };
 
 fuzz_target!(|bytes: &[u8]| {
@@ -18,9 +18,9 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn look(message: &[u8]) {
-    if let Some(Request::Ticket { realm }) = message::look(message) {
-        let error = message::error(ErrorCode::Generic, realm, realm);
-        assert!(message::is_error(&error, ErrorCode::Generic));
+    if let Some(KdcRequest::Ticket { realm }) = message::classify(message) {
+        let error = message::error(KrbErrorCode::Generic, realm, realm);
+        assert!(message::is_error(&error, KrbErrorCode::Generic));
     }
-    let _ = message::is_error(message, ErrorCode::ServiceUnavailable);
+    let _ = message::is_error(message, KrbErrorCode::ServiceUnavailable);
 }

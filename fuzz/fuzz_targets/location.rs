@@ -9,7 +9,7 @@ use ring::hmac;
 use spnegate::testing::{
     Link, Nodes, json,
     link::{LinkKey, Signer},
-    location::{self, Links},
+    location::{self, LinkRewrite},
     node::NodePolicy,
 };
 
@@ -28,13 +28,13 @@ fuzz_target!(|input: (&str, bool)| {
         session: &[1; 16],
         expires: 1,
     };
-    let links = Links {
+    let links = LinkRewrite {
         backends: &backends,
         parameters: &["doas", "delegation"],
         nodes: Some(&policy),
         signer: signs.then_some(signer),
         own: signs.then_some(("rm", signer)),
-        ..Links::default()
+        ..LinkRewrite::default()
     };
     let _ = json::rewrite_location(link.as_bytes(), &links);
     let mut headers = HeaderMap::new();

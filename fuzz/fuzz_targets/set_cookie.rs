@@ -3,14 +3,14 @@
 
 use http::HeaderValue;
 use libfuzzer_sys::fuzz_target;
-use spnegate::testing::set_cookie::{self, Jar};
+use spnegate::testing::set_cookie::{self, CookieRewrite};
 
 fuzz_target!(|input: (&[u8], bool)| {
     let (value, tls) = input;
     let Ok(value) = HeaderValue::from_bytes(value) else {
         return;
     };
-    let jar = Jar {
+    let jar = CookieRewrite {
         console: "nn",
         script: &[],
         tls,

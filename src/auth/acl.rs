@@ -155,11 +155,11 @@ impl AclPolicy {
             principal = session.map(|s| s.principal()),
             "access refused"
         );
-        let context = page::Context::of(request, &self.console, self.scheme.as_str());
+        let context = page::PageContext::of(request, &self.console, self.scheme.as_str());
         let principal = session.map(|s| s.principal());
         page::response(
             refusal,
-            &page::Context {
+            &page::PageContext {
                 principal,
                 ..context
             },

@@ -28,10 +28,10 @@ use crate::{
     balance::stable_hash,
     refusal::Refusal,
     rewrite::{
-        addresses::Lead,
-        consoles::Here,
+        addresses::AddressMapper,
+        consoles::ClientOrigin,
         link::Signer,
-        location::{self, Links},
+        location::{self, LinkRewrite},
         node::NodeLogin,
         own_link,
         url::Link,
@@ -66,7 +66,7 @@ pub(crate) fn lead(
     client: &Client<'_>,
     out: &Outgoing,
     backend: &Backend,
-) -> Lead {
+) -> AddressMapper {
     let authority = answer::authority(&out.headers);
     let leads = Leads {
         console: Arc::clone(console),
@@ -121,18 +121,18 @@ impl Leads {
         let Self {
             console, origin, ..
         } = self;
-        let here = Here {
+        let here = ClientOrigin {
             origin,
             host: &self.host,
             tls: self.tls,
             listen: &console.listen,
         };
-        let links = Links {
+        let links = LinkRewrite {
             backends: &console.backends,
             parameters: console.kind.identity_parameters(),
             consoles: Some((&console.consoles, here)),
             origin: Some(origin),
-            ..Links::default()
+            ..LinkRewrite::default()
         };
         let led = location::rewrite(address, &links).ok().flatten();
         let link = Link::split(address)?;

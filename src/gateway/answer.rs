@@ -16,10 +16,10 @@ use crate::{
     refusal::Refusal,
     rewrite::{
         addresses::Addresses,
-        consoles::Here,
+        consoles::ClientOrigin,
         json,
         link::Signer,
-        location::{self, LinkError, Links},
+        location::{self, LinkError, LinkRewrite},
         node::NodeLogin,
     },
     upstream::{
@@ -136,7 +136,7 @@ pub(crate) fn for_client(
             session: client.session.id(),
             expires: client.session.expires(),
         };
-        let here = Here {
+        let here = ClientOrigin {
             origin: &origin,
             host: host_name(authority(&out.headers), &console.hosts),
             tls: client.tls,
@@ -146,7 +146,7 @@ pub(crate) fn for_client(
             NodeLogin::Link => true,
             NodeLogin::Session => false,
         };
-        let links = Links {
+        let links = LinkRewrite {
             backends: &console.backends,
             parameters: console.kind.identity_parameters(),
             nodes: console.nodes.as_ref(),
@@ -193,14 +193,11 @@ pub(crate) fn for_client(
         body = match body {
             Body::Upstream(inner) if out.method != Method::HEAD => {
                 let lead = addresses::lead(console, client, out, &backend);
-                let learner = console
-                    .kind
-                    .body_names_owner(&out.asked())
-                    .then(|| Learner {
-                        group: Arc::clone(client.group),
-                        kind: console.kind,
-                        index,
-                    });
+                let learner = console.kind.names_owner(&out.asked()).then(|| Learner {
+                    group: Arc::clone(client.group),
+                    kind: console.kind,
+                    index,
+                });
                 let rewriter = LearningAddresses {
                     addresses: Addresses::new(lead),
                     learner,

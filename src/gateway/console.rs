@@ -19,7 +19,7 @@ use crate::{
         consoles::Consoles,
         link::LinkKey,
         node::{NodeLogin, NodePolicy},
-        set_cookie::{self, Jar},
+        set_cookie::{self, CookieRewrite},
     },
     server::{RequestBody, upload_step},
     tls::Trust,
@@ -105,7 +105,7 @@ impl Console {
     /// listed ones pass: any other may be the session that the token began, and whoever holds that is
     /// the gateway to the server.
     pub(crate) fn give_cookies(&self, headers: &mut HeaderMap, by_token: bool, tls: bool) {
-        let jar = Jar {
+        let jar = CookieRewrite {
             console: &self.name,
             script: self.kind.script_cookies(),
             tls,

@@ -108,7 +108,7 @@ impl tower_service::Service<Request<RequestBody>> for Forward {
             Ok(match inner.forward(&mut parts, body).await {
                 Ok(response) => response,
                 Err(refusal) => {
-                    let asks = refuse::Asks::of(&parts, has_body);
+                    let asks = refuse::RefusalContext::of(&parts, has_body);
                     let detail = inner.fault_of(refusal, &parts);
                     let denied = refuse::Denied { refusal, detail };
                     refuse::denied(&denied, &asks, &inner.console.name)

@@ -13,7 +13,7 @@ use crate::{
     kinds::{ImpersonationDenial, ResponseInfo},
     refusal::{
         Refusal,
-        page::{self, Advice, Context, Format},
+        page::{self, Format, ImpersonationAdvice, PageContext},
     },
     upstream::attempt::{Answer, Outgoing},
 };
@@ -54,7 +54,7 @@ pub(crate) fn response(
     let gateway = denial.gateway.as_ref().or(own);
     let gateway = gateway.map_or("the gateway", String::as_str);
     let cure = console.kind.remedy(denial, gateway, user);
-    let advice = Advice {
+    let advice = ImpersonationAdvice {
         user,
         gateway,
         file: cure.file,
@@ -87,7 +87,7 @@ pub(crate) fn response(
     let programs = INTERFACES
         .iter()
         .any(|start| out.target.path().starts_with(start));
-    let context = Context {
+    let context = PageContext {
         authority: text(header::HOST).unwrap_or_default(),
         scheme: if tls { "https" } else { "http" },
         format: if programs {
@@ -97,7 +97,7 @@ pub(crate) fn response(
         },
         head: out.method == Method::HEAD,
         request_id: text(REQUEST_ID),
-        ..Context::plain(&console.name)
+        ..PageContext::plain(&console.name)
     };
     let mut response = page::impersonation(&advice, &context);
     if let Some((code, message)) = denial.headers {

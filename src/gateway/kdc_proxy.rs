@@ -2,7 +2,7 @@
 //!
 //! It needs no login: it is on the way to one. So every request is bounded: in bytes, in number, of
 //! all clients and of each source, and in time: its body has `timeouts.head`, and the KDCs have what
-//! [`ask`] gives them. Only realms of the configuration are served, and their
+//! [`exchange::send`] gives them. Only realms of the configuration are served, and their
 //! KDCs are the configured ones; nothing that a client says is looked up in the DNS
 //! (CVE-2025-59088). What a Kerberos client understands is a `KRB-ERROR` in an answer of 200.
 
@@ -19,13 +19,13 @@ use crate::{
     net::sources,
     server::{ConnInfo, RequestBody},
     stream::{
-        Group, Limits, Reason,
+        Reason, StreamGroup, StreamLimits,
         kdc::{
-            ask::{self, Transport},
-            message::{self, ErrorCode, Request},
+            exchange::{self, Transport},
+            kkdcp,
+            message::{self, KdcRequest, KrbErrorCode},
         },
-        kkdcp,
-        record::{Record, Recorder},
+        record::{StreamRecord, StreamRecorder},
         source_key,
     },
     telemetry::access::AccessLog,
@@ -48,9 +48,9 @@ pub(crate) struct Realm {
     /// Addresses that clients may have; `None`: all. The listener may be open to more.
     pub allow_from: Option<Arc<[IpNet]>>,
     /// Its KDCs.
-    pub kdcs: Arc<Group>,
+    pub kdcs: Arc<StreamGroup>,
     /// Where passwords are changed.
-    pub kpasswd: Option<Arc<Group>>,
+    pub kpasswd: Option<Arc<StreamGroup>>,
 }
 
 /// The KDC proxy of one listener on one worker.
@@ -60,8 +60,8 @@ pub(crate) struct KdcProxy(Rc<Inner>);
 struct Inner {
     realms: Vec<Realm>,
     within: Within,
-    limits: Arc<Limits>,
-    recorder: Recorder,
+    limits: Arc<StreamLimits>,
+    recorder: StreamRecorder,
 }
 
 /// How long things may take.
@@ -74,8 +74,8 @@ pub(crate) struct Within {
 }
 
 /// The places of all requests to KDC proxies of the process.
-pub(crate) fn limits() -> Arc<Limits> {
-    Arc::new(Limits::new(MOST, Some(MOST_OF_SOURCE)))
+pub(crate) fn limits() -> Arc<StreamLimits> {
+    Arc::new(StreamLimits::new(MOST, Some(MOST_OF_SOURCE)))
 }
 
 /// What became of a request.
@@ -90,9 +90,9 @@ enum Outcome {
 
 impl KdcProxy {
     /// A proxy for these realms.
-    pub(crate) fn new(realms: Vec<Realm>, within: Within, limits: Arc<Limits>) -> Self {
+    pub(crate) fn new(realms: Vec<Realm>, within: Within, limits: Arc<StreamLimits>) -> Self {
         // the request itself stands in the access log already
-        let recorder = Recorder::new("kdc_proxy".into(), "kkdcp", AccessLog::off());
+        let recorder = StreamRecorder::new("kdc_proxy".into(), "kkdcp", AccessLog::off());
         Self(Rc::new(Inner {
             realms,
             within,
@@ -155,7 +155,7 @@ impl Inner {
         parts: &Parts,
         body: RequestBody,
         client: SocketAddr,
-        record: &Record<'_>,
+        record: &StreamRecord<'_>,
     ) -> Outcome {
         if parts.method != Method::POST {
             record.end(Reason::RequestMalformed);
@@ -190,7 +190,7 @@ impl Inner {
         };
         record.came(body.len());
         let read = kkdcp::read(&body).and_then(|proxied| {
-            let request = message::look(proxied.message)?;
+            let request = message::classify(proxied.message)?;
             Some((proxied, request))
         });
         let Some((proxied, request)) = read else {
@@ -207,10 +207,10 @@ impl Inner {
     async fn pass_on(
         &self,
         message: &[u8],
-        request: Request<'_>,
+        request: KdcRequest<'_>,
         realm: &str,
         client: SocketAddr,
-        record: &Record<'_>,
+        record: &StreamRecord<'_>,
     ) -> Vec<u8> {
         let served = self
             .realms
@@ -221,27 +221,27 @@ impl Inner {
             // whoever reaches the port can cause it
             tracing::debug!(?realm, client = %client.ip(), "a realm that no kdc_proxy names");
             let text = "this realm is not served by the KDC proxy of the gateway";
-            return message::error(ErrorCode::Generic, realm, text);
+            return message::error(KrbErrorCode::Generic, realm, text);
         };
         let mut networks = served.allow_from.iter();
         if networks.any(|list| !sources::contains(list, client.ip())) {
             record.end(Reason::SourceDenied);
             let text = "this realm is not served to your network by the KDC proxy of the gateway";
-            return message::error(ErrorCode::Generic, realm, text);
+            return message::error(KrbErrorCode::Generic, realm, text);
         }
         let group = match request {
-            Request::Ticket { .. } => Some(&served.kdcs),
-            Request::Password => served.kpasswd.as_ref(),
+            KdcRequest::Ticket { .. } => Some(&served.kdcs),
+            KdcRequest::Password => served.kpasswd.as_ref(),
         };
         let Some(group) = group else {
             record.end(Reason::RealmDenied);
             let text = "passwords of this realm are not changed through the gateway";
-            return message::error(ErrorCode::Generic, realm, text);
+            return message::error(KrbErrorCode::Generic, realm, text);
         };
         let by = Transport::Tcp {
             connect: self.within.connect,
         };
-        let asked = ask::ask(group, source_key(client), (message, request), by).await;
+        let asked = exchange::send(group, source_key(client), (message, request), by).await;
         self.recorder.metrics.kdc_request(asked.kdcs);
         match asked.answer {
             Ok((bytes, backend)) => {
@@ -251,7 +251,7 @@ impl Inner {
             Err(reason) => {
                 record.end(reason);
                 let text = "no KDC behind the gateway answers";
-                message::error(ErrorCode::ServiceUnavailable, realm, text)
+                message::error(KrbErrorCode::ServiceUnavailable, realm, text)
             }
         }
     }

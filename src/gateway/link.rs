@@ -18,7 +18,7 @@ use crate::{
     auth::session::{Session, unix_now},
     refusal::Refusal,
     rewrite::{
-        link::{Grant, LinkFault},
+        link::{LinkFault, LinkGrant},
         node::{self, NodeError, NodeLogin},
         own_link,
     },
@@ -65,7 +65,7 @@ pub(crate) fn follower(console: &Console, parts: &Parts) -> Result<Option<Arc<Se
 }
 
 /// Whether this user may follow a link: it was handed out to them, in a session that goes on.
-pub(crate) fn check(console: &Console, grant: &Grant, user: &str) -> Result<(), LinkFault> {
+pub(crate) fn check(console: &Console, grant: &LinkGrant, user: &str) -> Result<(), LinkFault> {
     grant.check_user(user)?;
     if console.sessions.is_revoked(&session_of(grant)) {
         return Err(LinkFault::Expired);
@@ -100,7 +100,7 @@ pub(crate) fn open_own(console: &Console, user: &str, parts: &mut Parts) -> Resu
     Ok(())
 }
 
-fn grant(console: &Console, parts: &Parts) -> Result<Grant, NodeError> {
+fn grant(console: &Console, parts: &Parts) -> Result<LinkGrant, NodeError> {
     let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or(""));
     let (key, now) = (&console.link_key, unix_now());
     if path.starts_with(node::PREFIX) {
@@ -111,6 +111,6 @@ fn grant(console: &Console, parts: &Parts) -> Result<Grant, NodeError> {
     }
 }
 
-fn session_of(grant: &Grant) -> Session {
+fn session_of(grant: &LinkGrant) -> Session {
     Session::of_link(&grant.user, grant.session, grant.expires)
 }

@@ -11,15 +11,17 @@ use tokio::time::timeout_at;
 
 use super::{console::Console, link, record::AnsweredBy};
 use crate::{
-    auth::session::{Session, unix_now},
+    auth::{
+        Scheme,
+        session::{Session, unix_now},
+    },
     gateway::body::Body,
     identity::headers,
     kinds,
     refusal::Refusal,
     rewrite::{
-        location::{self, Links},
-        node::{self, Scheme},
-        own_page,
+        location::{self, LinkRewrite},
+        node, own_page,
     },
     server::RequestBody,
     upstream::{
@@ -54,9 +56,9 @@ pub(crate) async fn forward(
     )?;
     link::check(console, &target.grant, session.user())?;
     let tls = match target.scheme {
-        Scheme::Http => None,
+        Scheme::Plain => None,
         // a console that says nothing of TLS has nobody to believe
-        Scheme::Https => {
+        Scheme::Tls => {
             let trust = console.node_trust.as_ref().ok_or(Refusal::NodeDenied)?;
             Some(trust.to(target.host).ok_or(Refusal::NodeDenied)?)
         }
@@ -123,10 +125,10 @@ pub(crate) async fn forward(
     headers_for_client(&mut parts.headers);
     location::apply(
         &mut parts.headers,
-        &Links {
+        &LinkRewrite {
             backends: &console.backends,
             parameters: console.kind.identity_parameters(),
-            ..Links::default()
+            ..LinkRewrite::default()
         },
     )?;
     parts.extensions.insert(AnsweredBy {

@@ -77,7 +77,11 @@ fn page(parts: &Parts, body: bool, console: &str) -> Response<Body> {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
         }
-        _ => refuse::response(Refusal::NotFound, &refuse::Asks::of(parts, body), console),
+        _ => refuse::response(
+            Refusal::NotFound,
+            &refuse::RefusalContext::of(parts, body),
+            console,
+        ),
     }
 }
 

@@ -15,9 +15,9 @@ use super::{
 use crate::{
     gateway::body::Body,
     rewrite::{
-        consoles::Here,
-        location::{self, Links},
-        pages::{Lead, Pages},
+        consoles::ClientOrigin,
+        location::{self, LinkRewrite},
+        pages::{LinkMapper, Pages},
     },
     upstream::{attempt::Outgoing, rewritten::RewrittenBody},
 };
@@ -56,24 +56,24 @@ fn is_page(console: &Console, out: &Outgoing, status: StatusCode, headers: &Head
 }
 
 /// Leads the links of one page.
-fn lead(console: &Arc<Console>, client: &Client<'_>, out: &Outgoing) -> Lead {
+fn lead(console: &Arc<Console>, client: &Client<'_>, out: &Outgoing) -> LinkMapper {
     let console = Arc::clone(console);
     let origin = client.origin(&out.headers, &console.hosts);
     let authority = answer::authority(&out.headers);
     let host: Box<str> = answer::host_name(authority, &console.hosts).into();
     let tls = client.tls;
     Box::new(move |address| {
-        let here = Here {
+        let here = ClientOrigin {
             origin: &origin,
             host: &host,
             tls,
             listen: &console.listen,
         };
-        let links = Links {
+        let links = LinkRewrite {
             backends: &console.backends,
             parameters: console.kind.identity_parameters(),
             consoles: Some((&console.consoles, here)),
-            ..Links::default()
+            ..LinkRewrite::default()
         };
         location::rewrite(address, &links).ok().flatten()
     })

@@ -10,13 +10,13 @@ use crate::{
     gateway::body::Body,
     refusal::{
         Refusal,
-        page::{self, Context, Format},
+        page::{self, Format, PageContext},
     },
 };
 
 /// What a page needs of a request that has been taken apart.
 #[derive(Debug)]
-pub(crate) struct Asks {
+pub(crate) struct RefusalContext {
     authority: Option<HeaderValue>,
     format: Format,
     head: bool,
@@ -26,7 +26,7 @@ pub(crate) struct Asks {
     instead: Option<Arc<str>>,
 }
 
-impl Asks {
+impl RefusalContext {
     /// Notes what a page will need; costs no allocation. `body`: the request has one, which a
     /// refusal may leave unread.
     pub(crate) fn of(parts: &Parts, body: bool) -> Self {
@@ -92,12 +92,16 @@ impl Denied {
 }
 
 /// The page, counted.
-pub(crate) fn response(refusal: Refusal, asks: &Asks, console: &str) -> Response<Body> {
-    denied(&refusal.into(), asks, console)
+pub(crate) fn response(
+    refusal: Refusal,
+    context: &RefusalContext,
+    console: &str,
+) -> Response<Body> {
+    denied(&refusal.into(), context, console)
 }
 
 /// The page with what exactly was refused, counted.
-pub(crate) fn denied(denied: &Denied, asks: &Asks, console: &str) -> Response<Body> {
+pub(crate) fn denied(denied: &Denied, context: &RefusalContext, console: &str) -> Response<Body> {
     let Denied { refusal, detail } = denied;
     let (refusal, detail) = (*refusal, detail.as_deref());
     refusal.count();
@@ -112,19 +116,19 @@ pub(crate) fn denied(denied: &Denied, asks: &Asks, console: &str) -> Response<Bo
     let text = |value: &'_ Option<HeaderValue>| -> Option<String> {
         value.as_ref()?.to_str().ok().map(str::to_owned)
     };
-    let (authority, request_id) = (text(&asks.authority), text(&asks.request_id));
+    let (authority, request_id) = (text(&context.authority), text(&context.request_id));
     page::response(
         refusal,
-        &Context {
+        &PageContext {
             authority: authority.as_deref().unwrap_or_default(),
-            scheme: if asks.tls { "https" } else { "http" },
+            scheme: if context.tls { "https" } else { "http" },
             console,
-            format: asks.format,
-            head: asks.head,
-            unread: asks.unread,
+            format: context.format,
+            head: context.head,
+            unread: context.unread,
             request_id: request_id.as_deref(),
             principal: None,
-            instead: asks.instead.as_deref(),
+            instead: context.instead.as_deref(),
             detail,
         },
     )

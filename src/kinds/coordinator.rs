@@ -171,7 +171,7 @@ impl Kind for Coordinator {
 
     /// Other answers about a query may have been request of the one that runs it
     /// (`resource-manager-enabled`).
-    fn body_names_owner(&self, request: &RequestInfo<'_>) -> bool {
+    fn names_owner(&self, request: &RequestInfo<'_>) -> bool {
         request.path.starts_with("/v1/statement")
     }
 }

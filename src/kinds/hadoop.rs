@@ -40,7 +40,7 @@ pub(super) fn impersonation_refused(head: &ResponseInfo<'_>, body: &[u8]) -> boo
 /// Reads an answer to an *empty* user: servers that look at the parameter cannot make a user of
 /// it (`UserGroupInformation`: "Null user", 500; Oozie: 400), servers that ignore it say 200.
 ///
-/// RequestInfo only after a healthy answer to [`super::IMPERSONATION_PROBE_USER`], so an error is about the name.
+/// Requested only after a healthy answer to [`super::IMPERSONATION_PROBE_USER`], so an error is about the name.
 pub(super) fn check_empty_user(head: &ResponseInfo<'_>) -> ImpersonationCheck {
     match head.status {
         StatusCode::OK => ImpersonationCheck::Ignored,

@@ -15,8 +15,8 @@ mod context;
 mod impersonation;
 pub(crate) mod instead;
 
-pub(crate) use context::{Context, Format};
-pub(crate) use impersonation::{Advice, response as impersonation};
+pub(crate) use context::{Format, PageContext};
+pub(crate) use impersonation::{ImpersonationAdvice, response as impersonation};
 
 /// The header that names the reason word, for programs that read no page.
 const REASON: HeaderName = HeaderName::from_static("x-spnegate-reason");
@@ -36,7 +36,7 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:46em;marg
 /// The answer to a refused request, complete with `WWW-Authenticate: Negotiate` where the refusal
 /// challenges, `Retry-After` where waiting helps, and `Cache-Control: no-store`. The refusal itself
 /// is among its extensions, for logs.
-pub(crate) fn response<B: From<Bytes>>(refusal: Refusal, context: &Context<'_>) -> Response<B> {
+pub(crate) fn response<B: From<Bytes>>(refusal: Refusal, context: &PageContext<'_>) -> Response<B> {
     let body = if context.head {
         Bytes::new()
     } else {
@@ -45,7 +45,7 @@ pub(crate) fn response<B: From<Bytes>>(refusal: Refusal, context: &Context<'_>) 
     answer(refusal, context, body)
 }
 
-fn answer<B: From<Bytes>>(refusal: Refusal, context: &Context<'_>, body: Bytes) -> Response<B> {
+fn answer<B: From<Bytes>>(refusal: Refusal, context: &PageContext<'_>, body: Bytes) -> Response<B> {
     let mut response = Response::new(B::from(body));
     *response.status_mut() = refusal.status();
     response.extensions_mut().insert(refusal);
@@ -67,7 +67,7 @@ fn answer<B: From<Bytes>>(refusal: Refusal, context: &Context<'_>, body: Bytes) 
     response
 }
 
-fn body(refusal: Refusal, context: &Context<'_>) -> Bytes {
+fn body(refusal: Refusal, context: &PageContext<'_>) -> Bytes {
     match context.format {
         Format::Html => page(refusal, context).into_string().into(),
         Format::Json => json(refusal, context).into(),
@@ -80,11 +80,11 @@ fn wants_login(refusal: Refusal) -> bool {
     refusal.challenges() || refusal == Refusal::Ntlm
 }
 
-fn json(refusal: Refusal, context: &Context<'_>) -> String {
+fn json(refusal: Refusal, context: &PageContext<'_>) -> String {
     format!("{}\n", json_value(refusal, context))
 }
 
-fn json_value(refusal: Refusal, context: &Context<'_>) -> serde_json::Value {
+fn json_value(refusal: Refusal, context: &PageContext<'_>) -> serde_json::Value {
     serde_json::json!({
         "refusal": {
             "reason": refusal.reason(),
@@ -100,7 +100,7 @@ fn json_value(refusal: Refusal, context: &Context<'_>) -> serde_json::Value {
     })
 }
 
-fn text(refusal: Refusal, context: &Context<'_>) -> String {
+fn text(refusal: Refusal, context: &PageContext<'_>) -> String {
     let mut text = format!("{}\n", refusal.sentence());
     if let Some(url) = context.address_instead() {
         let _ = writeln!(text, "Use {url} instead.");
@@ -130,7 +130,7 @@ fn text(refusal: Refusal, context: &Context<'_>) -> String {
 }
 
 /// The last line of a text: who says it, and the reason word.
-fn signature(text: &mut String, refusal: Refusal, context: &Context<'_>) {
+fn signature(text: &mut String, refusal: Refusal, context: &PageContext<'_>) {
     let _ = write!(text, "spnegate: {} {}", context.speaker(), refusal.reason());
     if let Some(id) = context.request_id {
         let _ = write!(text, " {}", id.escape_debug());
@@ -138,7 +138,7 @@ fn signature(text: &mut String, refusal: Refusal, context: &Context<'_>) {
     text.push('\n');
 }
 
-fn page(refusal: Refusal, context: &Context<'_>) -> Markup {
+fn page(refusal: Refusal, context: &PageContext<'_>) -> Markup {
     let middle = html! {
         @if let Some(url) = context.address_instead() {
             p { "Use " a href=(url) { (url) } " instead." }
@@ -158,7 +158,7 @@ fn page(refusal: Refusal, context: &Context<'_>) -> Markup {
 }
 
 /// A page with this between its headline and its last line.
-fn framed(refusal: Refusal, context: &Context<'_>, middle: &Markup) -> Markup {
+fn framed(refusal: Refusal, context: &PageContext<'_>, middle: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -181,7 +181,7 @@ fn framed(refusal: Refusal, context: &Context<'_>, middle: &Markup) -> Markup {
 }
 
 /// How to make each client log in to this very host.
-fn settings(context: &Context<'_>) -> Markup {
+fn settings(context: &PageContext<'_>) -> Markup {
     let (authority, name) = context.shown().unwrap_or(("<this host>", "<this host>"));
     let url = format!("{}://{authority}/", context.scheme);
     html! {
@@ -226,8 +226,8 @@ mod tests {
 
     use super::*;
 
-    fn context(format: Format) -> Context<'static> {
-        Context {
+    fn context(format: Format) -> PageContext<'static> {
+        PageContext {
             authority: "proxy.example.com:50070",
             scheme: "http",
             console: "namenode",
@@ -241,7 +241,7 @@ mod tests {
         }
     }
 
-    fn rendered(refusal: Refusal, context: &Context<'_>) -> (http::HeaderMap, String) {
+    fn rendered(refusal: Refusal, context: &PageContext<'_>) -> (http::HeaderMap, String) {
         let response = response::<Bytes>(refusal, context);
         let (parts, body) = response.into_parts();
         assert_eq!(parts.status, refusal.status());
@@ -293,7 +293,7 @@ mod tests {
         for format in [Format::Html, Format::Json, Format::Text] {
             let (_, body) = rendered(Refusal::BackendTimeout, &context(format));
             assert!(body.contains("timeouts.first_byte"), "{body}");
-            let context = Context {
+            let context = PageContext {
                 detail: Some("a backslash at byte 2 of the path (`\\\\`)"),
                 ..context(format)
             };
@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn a_page_names_the_address_that_would_work() {
         for format in [Format::Html, Format::Json, Format::Text] {
-            let context = Context {
+            let context = PageContext {
                 authority: "proxy:50070",
                 instead: Some("proxy.example.com"),
                 console: "",
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn head_has_no_body() {
-        let context = Context {
+        let context = PageContext {
             head: true,
             ..context(Format::Html)
         };
@@ -340,7 +340,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_of_the_client_becomes_markup(host in ".*", principal in ".*", tls: bool) {
-            let context = Context {
+            let context = PageContext {
                 authority: &host,
                 scheme: if tls { "https" } else { "http" },
                 principal: Some(&principal),
@@ -348,19 +348,19 @@ mod tests {
                 detail: Some(&principal),
                 ..context(Format::Html)
             };
-            let plain = Context { authority: "h", principal: Some("p"), ..context };
-            let plain = Context { detail: Some("d"), ..plain };
-            let count = |context: &Context<'_>, c: char| {
+            let plain = PageContext { authority: "h", principal: Some("p"), ..context };
+            let plain = PageContext { detail: Some("d"), ..plain };
+            let count = |context: &PageContext<'_>, c: char| {
                 rendered(Refusal::LoginRequired, context).1.matches(c).count()
             };
-            let plain = Context { request_id: Some("i"), ..plain };
+            let plain = PageContext { request_id: Some("i"), ..plain };
             prop_assert_eq!(count(&context, '<'), count(&plain, '<'));
             prop_assert_eq!(count(&context, '>'), count(&plain, '>'));
         }
 
         #[test]
         fn text_has_no_control_characters_of_the_client(host in "\\PC*\\p{Cc}\\PC*", name in "\\PC*\\p{Cc}") {
-            let context = Context {
+            let context = PageContext {
                 authority: &host, principal: Some(&name), request_id: Some(&name),
                 detail: Some(&name),
                 ..context(Format::Text)

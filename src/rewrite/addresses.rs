@@ -25,11 +25,11 @@ const DEPTH: usize = 1024;
 
 /// What becomes of an address: given the name of its field (empty where that is too long, or where
 /// there is none) and the address, what is to stand in its place; `None`: it stays.
-pub(crate) type Lead = Box<dyn Fn(&str, &str) -> Option<String> + Send>;
+pub(crate) type AddressMapper = Box<dyn Fn(&str, &str) -> Option<String> + Send>;
 
 /// Rewrites one answer, piece by piece.
 pub struct Addresses {
-    lead: Lead,
+    lead: AddressMapper,
     at: At,
     /// The objects (`true`) and arrays around the present place, from the outermost one.
     around: Vec<bool>,
@@ -60,7 +60,7 @@ enum At {
 
 impl Addresses {
     /// Addresses will be led by `lead`.
-    pub fn new(lead: Lead) -> Self {
+    pub fn new(lead: AddressMapper) -> Self {
         Self {
             lead,
             at: At::Between,

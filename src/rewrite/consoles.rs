@@ -9,11 +9,11 @@ use super::url::Link;
 
 /// All consoles of the gateway.
 #[derive(Debug, Default)]
-pub struct Consoles(Vec<Published>);
+pub struct Consoles(Vec<PublishedConsole>);
 
 /// What a console publishes, and where.
 #[derive(Clone, Debug)]
-pub struct Published {
+pub struct PublishedConsole {
     /// `host:port` of its servers, lower case.
     pub servers: Vec<Arc<str>>,
     /// Lower-case host names that clients call it by; never empty.
@@ -28,7 +28,7 @@ pub struct Published {
 
 /// Where the client is.
 #[derive(Clone, Copy, Debug)]
-pub struct Here<'a> {
+pub struct ClientOrigin<'a> {
     /// `https://proxy.example.com:50470`, as the client wrote it and the gateway checked it.
     pub origin: &'a str,
     /// The configured host name of it.
@@ -41,7 +41,7 @@ pub struct Here<'a> {
 
 impl Consoles {
     /// All consoles, in the order of the configuration.
-    pub fn new(consoles: Vec<Published>) -> Self {
+    pub fn new(consoles: Vec<PublishedConsole>) -> Self {
         Self(consoles)
     }
 
@@ -50,7 +50,7 @@ impl Consoles {
     ///
     /// Of several consoles the one that shares the client's listener is preferred, then one of the
     /// same scheme, then one with the host name that the client used.
-    pub fn origin(&self, link: &Link<'_>, here: &Here<'_>) -> Option<String> {
+    pub fn origin(&self, link: &Link<'_>, here: &ClientOrigin<'_>) -> Option<String> {
         let path = link.rest.split(['?', '#']).next().unwrap_or_default();
         let (console, shared) = self
             .0
@@ -108,7 +108,7 @@ impl Consoles {
     }
 }
 
-impl Published {
+impl PublishedConsole {
     fn has(&self, path: &str) -> bool {
         self.path.as_deref().is_none_or(|prefix| {
             path.strip_prefix(prefix)
@@ -116,11 +116,11 @@ impl Published {
         })
     }
 
-    fn shares(&self, here: &Here<'_>) -> bool {
+    fn shares(&self, here: &ClientOrigin<'_>) -> bool {
         self.tls == here.tls && self.listen.iter().any(|own| here.listen.contains(own))
     }
 
-    fn is_called(&self, here: &Here<'_>) -> bool {
+    fn is_called(&self, here: &ClientOrigin<'_>) -> bool {
         self.hosts.iter().any(|host| **host == *here.host)
     }
 
@@ -136,8 +136,8 @@ impl Published {
 mod tests {
     use super::*;
 
-    fn console(server: &str, host: &str, listen: &str, tls: bool) -> Published {
-        Published {
+    fn console(server: &str, host: &str, listen: &str, tls: bool) -> PublishedConsole {
+        PublishedConsole {
             servers: vec![server.into()],
             hosts: vec![host.into()],
             path: None,
@@ -146,8 +146,8 @@ mod tests {
         }
     }
 
-    fn found(consoles: &[Published], link: &str) -> Option<String> {
-        let here = Here {
+    fn found(consoles: &[PublishedConsole], link: &str) -> Option<String> {
+        let here = ClientOrigin {
             origin: "http://gw:8088",
             host: "gw",
             tls: false,

@@ -9,7 +9,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::location::{self, LinkError, Links};
+use super::location::{self, LinkError, LinkRewrite};
 
 /// Whether a body that starts so may be such an answer; `true` for as long as it cannot be told.
 pub(crate) fn may_be_location(start: &[u8]) -> bool {
@@ -24,7 +24,7 @@ pub(crate) fn may_be_location(start: &[u8]) -> bool {
 /// stays as it is.
 ///
 /// Fails as [`location::rewrite`] does. The answer's `Content-Length` must then be set anew.
-pub fn rewrite_location(body: &[u8], links: &Links<'_>) -> Result<Option<Bytes>, LinkError> {
+pub fn rewrite_location(body: &[u8], links: &LinkRewrite<'_>) -> Result<Option<Bytes>, LinkError> {
     let Ok(mut answer) = serde_json::from_slice::<Value>(body) else {
         return Ok(None);
     };
@@ -56,7 +56,7 @@ mod tests {
         let key = LinkKey::new(hmac::Key::new(hmac::HMAC_SHA256, b"secret"));
         rewrite_location(
             body.as_bytes(),
-            &Links {
+            &LinkRewrite {
                 backends: &[],
                 parameters: &["doas"],
                 nodes: Some(&policy),
@@ -67,7 +67,7 @@ mod tests {
                     expires: 100,
                 }),
                 origin: Some("http://gw:50070"),
-                ..Links::default()
+                ..LinkRewrite::default()
             },
         )
     }

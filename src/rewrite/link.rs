@@ -20,7 +20,7 @@ use std::fmt;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::hmac;
 
-use super::node::Scheme;
+use crate::auth::Scheme;
 use crate::refusal::Refusal;
 
 mod canonical;
@@ -48,7 +48,7 @@ pub struct Signer<'a> {
 
 /// What a link leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place<'a> {
+pub(crate) enum LinkTarget<'a> {
     /// A node.
     Node {
         /// How it is spoken to.
@@ -64,7 +64,7 @@ pub(crate) enum Place<'a> {
 
 /// Who may follow a link; its signature has been verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
+pub struct LinkGrant {
     /// Short name.
     pub user: String,
     /// The session that the link was handed out in.
@@ -118,9 +118,9 @@ impl fmt::Debug for LinkKey {
     }
 }
 
-// === impl Grant ===
+// === impl LinkGrant ===
 
-impl Grant {
+impl LinkGrant {
     /// Whether that user may follow the link.
     pub fn check_user(&self, user: &str) -> Result<(), LinkFault> {
         if self.user == user {
@@ -134,7 +134,7 @@ impl Grant {
 /// Appends the signature to a link; `path` and `query` (without `?`) are those of the place.
 pub(crate) fn sign(
     link: &mut String,
-    place: Place<'_>,
+    place: LinkTarget<'_>,
     path: &str,
     query: Option<&str>,
     by: &Signer<'_>,
@@ -161,14 +161,14 @@ pub(crate) fn sign(
 ///
 /// # Errors
 ///
-/// Every [`LinkFault`] but [`LinkFault::Foreign`], which [`Grant::check_user`] finds.
+/// Every [`LinkFault`] but [`LinkFault::Foreign`], which [`LinkGrant::check_user`] finds.
 pub(crate) fn verify(
     key: &LinkKey,
-    place: Place<'_>,
+    place: LinkTarget<'_>,
     path: &str,
     query: &str,
     now: u64,
-) -> Result<Grant, LinkFault> {
+) -> Result<LinkGrant, LinkFault> {
     let mut signatures = query
         .split('&')
         .filter_map(|piece| piece.strip_prefix(SIGNATURE));
@@ -202,12 +202,12 @@ pub(crate) fn without_signature(query: &str) -> String {
 }
 
 /// Reads `<expiry>.<user>.<session>.<mac>`, each in one spelling only.
-fn read(signature: &str) -> Option<(Grant, Vec<u8>)> {
+fn read(signature: &str) -> Option<(LinkGrant, Vec<u8>)> {
     let mut fields = signature.split('.');
     let expires = parse_digits(fields.next()?)?;
     let mut bytes = || URL_SAFE_NO_PAD.decode(fields.next()?).ok();
     let (user, session, tag) = (bytes()?, bytes()?, bytes()?);
-    let grant = Grant {
+    let grant = LinkGrant {
         user: String::from_utf8(user).ok()?,
         session: session.try_into().ok()?,
         expires,
@@ -218,7 +218,7 @@ fn read(signature: &str) -> Option<(Grant, Vec<u8>)> {
 /// What the signature covers: every field with its length before it, so that none can flow into
 /// the next.
 fn covered(
-    place: Place<'_>,
+    place: LinkTarget<'_>,
     path: &str,
     query: &str,
     user: &str,
@@ -226,9 +226,9 @@ fn covered(
     expires: u64,
 ) -> Vec<u8> {
     let (scheme, host, port) = match place {
-        Place::Node { scheme, host, port } => (scheme.as_str(), host, port),
+        LinkTarget::Node { scheme, host, port } => (scheme.as_str(), host, port),
         // no scheme of a node
-        Place::Console(name) => ("console", name, 0),
+        LinkTarget::Console(name) => ("console", name, 0),
     };
     let pieces = query
         .split('&')

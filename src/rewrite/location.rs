@@ -18,7 +18,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{
-    consoles::{Consoles, Here},
+    consoles::{ClientOrigin, Consoles},
     link::Signer,
     node::{self, NodePolicy},
     own_link,
@@ -28,7 +28,7 @@ use crate::{identity::query, refusal::Refusal};
 
 /// What is known of links, for one answer.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Links<'a> {
+pub struct LinkRewrite<'a> {
     /// `host:port` of all the console's backends, lower case.
     pub backends: &'a [Arc<str>],
     /// Lower-case names of parameters that do not leave: the kind's identity parameters, among
@@ -41,7 +41,7 @@ pub struct Links<'a> {
     /// The console's name and what signs links to itself, where such a link is a credential.
     pub own: Option<(&'a str, Signer<'a>)>,
     /// The gateway's other consoles, and where the client is.
-    pub consoles: Option<(&'a Consoles, Here<'a>)>,
+    pub consoles: Option<(&'a Consoles, ClientOrigin<'a>)>,
     /// `https://proxy.example.com:50470`, made from the *checked* host: links are written absolute.
     /// `None`: relative to the origin. For `WebHDFS` and `HttpFS`, whose Java client reads nothing
     /// but absolute links.
@@ -77,7 +77,7 @@ pub(crate) fn leads_elsewhere(headers: &HeaderMap) -> bool {
 }
 
 /// Rewrites the redirecting headers of an answer.
-pub fn apply(headers: &mut HeaderMap, links: &Links<'_>) -> Result<(), LinkError> {
+pub fn apply(headers: &mut HeaderMap, links: &LinkRewrite<'_>) -> Result<(), LinkError> {
     for name in [header::LOCATION, header::CONTENT_LOCATION, header::REFRESH] {
         if headers.contains_key(&name) {
             apply_one(headers, &name, links)?;
@@ -89,7 +89,7 @@ pub fn apply(headers: &mut HeaderMap, links: &Links<'_>) -> Result<(), LinkError
 fn apply_one(
     headers: &mut HeaderMap,
     name: &HeaderName,
-    links: &Links<'_>,
+    links: &LinkRewrite<'_>,
 ) -> Result<(), LinkError> {
     for value in headers.get_all(name) {
         // raw UTF-8 is not `to_str`
@@ -120,7 +120,7 @@ fn apply_one(
 }
 
 /// Rewrites one link; `None`: it stays as it is.
-pub fn rewrite(link: &str, links: &Links<'_>) -> Result<Option<String>, LinkError> {
+pub fn rewrite(link: &str, links: &LinkRewrite<'_>) -> Result<Option<String>, LinkError> {
     if link.bytes().any(|byte| byte.is_ascii_control()) {
         return Err(LinkError::Malformed);
     }
@@ -192,7 +192,7 @@ fn is_second_step(rest: &str) -> bool {
 pub(crate) fn leaves_for<'h>(
     before: &HeaderValue,
     after: &'h HeaderMap,
-    links: &Links<'_>,
+    links: &LinkRewrite<'_>,
 ) -> Option<&'h str> {
     let (consoles, here) = links.consoles.as_ref()?;
     let location = after.get(header::LOCATION)?.to_str().ok()?;
@@ -208,7 +208,7 @@ fn query_of(link: &str) -> Option<&str> {
 }
 
 /// Cuts the parameters that do not leave out of a link's query; `None`: there were none.
-fn cut(link: &str, links: &Links<'_>) -> Option<String> {
+fn cut(link: &str, links: &LinkRewrite<'_>) -> Option<String> {
     let query = query_of(link)?;
     let left = query::cut(query, links.parameters);
     if left == query {

@@ -7,10 +7,10 @@
 //! token only that was handed to it.
 
 use super::{
-    link::{self, Grant, LinkFault, LinkKey, Place, Signer, parse_digits},
+    link::{self, LinkFault, LinkGrant, LinkKey, LinkTarget, Signer, parse_digits},
     url::Link,
 };
-use crate::{identity::query, refusal::Refusal};
+use crate::{auth::Scheme, identity::query, refusal::Refusal};
 
 mod policy;
 
@@ -22,15 +22,6 @@ pub const PREFIX: &str = "/.spnegate/node/";
 
 /// What only a signed link may carry.
 const SECRETS: &[&str] = &["delegation", "namenoderpcaddress"];
-
-/// How a node is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// Plain HTTP.
-    Http,
-    /// HTTP over TLS.
-    Https,
-}
 
 /// A node path that may be followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +37,7 @@ pub struct NodeTarget<'a> {
     /// The query for the node, without `?` and without our signature.
     pub query: String,
     /// Who may follow it. The link carries its own credential, and the gateway adds none.
-    pub grant: Grant,
+    pub grant: LinkGrant,
 }
 
 /// Why a node path is not followed.
@@ -73,18 +64,6 @@ impl From<NodeError> for Refusal {
     }
 }
 
-// === impl Scheme ===
-
-impl Scheme {
-    /// `http` or `https`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-}
-
 // === writing ===
 
 /// Whether a link's query holds what only a signed node path may carry.
@@ -101,9 +80,9 @@ pub fn link(target: &Link<'_>, policy: &NodePolicy, signer: &Signer<'_>) -> Opti
         return None;
     }
     let scheme = if target.is_tls() {
-        Scheme::Https
+        Scheme::Tls
     } else {
-        Scheme::Http
+        Scheme::Plain
     };
     let (rest, fragment) = match target.rest.find('#') {
         Some(at) => target.rest.split_at(at),
@@ -119,7 +98,7 @@ pub fn link(target: &Link<'_>, policy: &NodePolicy, signer: &Signer<'_>) -> Opti
         written.push('?');
         written.push_str(query);
     }
-    let place = Place::Node {
+    let place = LinkTarget::Node {
         scheme,
         host: &host,
         port,
@@ -146,7 +125,7 @@ pub fn open<'a>(
     if !policy.allows(host, port) {
         return Err(NodeError::Denied);
     }
-    let place = Place::Node { scheme, host, port };
+    let place = LinkTarget::Node { scheme, host, port };
     let grant = link::verify(key, place, path, query, now)?;
     Ok(NodeTarget {
         scheme,
@@ -173,8 +152,8 @@ fn split(path: &str) -> Result<(Scheme, &str, u16, &str), NodeError> {
     let rest = path.strip_prefix(PREFIX).ok_or(NodeError::Malformed)?;
     let (scheme, rest) = rest.split_once('/').ok_or(NodeError::Malformed)?;
     let scheme = match scheme {
-        "http" => Scheme::Http,
-        "https" => Scheme::Https,
+        "http" => Scheme::Plain,
+        "https" => Scheme::Tls,
         _ => return Err(NodeError::Malformed),
     };
     let (authority, path) = match rest.find('/') {

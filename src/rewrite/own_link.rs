@@ -4,20 +4,20 @@
 //! stream the body cannot answer a challenge there (Java's `HttpURLConnection` in streaming mode), so
 //! the link is a credential as that to a `DataNode` is.
 
-use super::link::{self, Grant, LinkFault, LinkKey, Place, Signer};
+use super::link::{self, LinkFault, LinkGrant, LinkKey, LinkTarget, Signer};
 
 /// The path below which a console is reached by signed links.
 pub const PREFIX: &str = "/.spnegate/link";
 
 /// A request that a link stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnTarget<'a> {
+pub struct OwnLinkTarget<'a> {
     /// The console's path, with its first slash.
     pub path: &'a str,
     /// Its query, without `?` and without our signature.
     pub query: String,
     /// Who may follow it.
-    pub grant: Grant,
+    pub grant: LinkGrant,
 }
 
 /// The console's path of a signed link; `None`: the path is not one of these.
@@ -37,7 +37,13 @@ pub(crate) fn link(rest: &str, console: &str, signer: &Signer<'_>) -> String {
         None => (rest, None),
     };
     let mut written = format!("{PREFIX}{rest}");
-    link::sign(&mut written, Place::Console(console), path, query, signer);
+    link::sign(
+        &mut written,
+        LinkTarget::Console(console),
+        path,
+        query,
+        signer,
+    );
     written.push_str(fragment);
     written
 }
@@ -54,10 +60,10 @@ pub fn open<'a>(
     console: &str,
     key: &LinkKey,
     now: u64,
-) -> Result<OwnTarget<'a>, LinkFault> {
+) -> Result<OwnLinkTarget<'a>, LinkFault> {
     let path = inner_path(path).ok_or(LinkFault::Unsigned)?;
-    let grant = link::verify(key, Place::Console(console), path, query, now)?;
-    Ok(OwnTarget {
+    let grant = link::verify(key, LinkTarget::Console(console), path, query, now)?;
+    Ok(OwnLinkTarget {
         path,
         query: link::without_signature(query),
         grant,

@@ -18,11 +18,11 @@ const LONGEST: usize = 2048;
 const STARTS: [&[u8]; 3] = [b"http://", b"https://", b"//"];
 
 /// What becomes of an address: what is to stand in its place; `None`: it stays.
-pub(crate) type Lead = Box<dyn Fn(&str) -> Option<String> + Send>;
+pub(crate) type LinkMapper = Box<dyn Fn(&str) -> Option<String> + Send>;
 
 /// Rewrites one page, piece by piece.
 pub struct Pages {
-    lead: Lead,
+    lead: LinkMapper,
     /// What stands behind the last quote, while it may be an address.
     held: Option<BytesMut>,
     out: VecDeque<Bytes>,
@@ -30,7 +30,7 @@ pub struct Pages {
 
 impl Pages {
     /// Addresses will be led by `lead`.
-    pub fn new(lead: Lead) -> Self {
+    pub fn new(lead: LinkMapper) -> Self {
         Self {
             lead,
             held: None,

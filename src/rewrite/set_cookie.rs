@@ -15,7 +15,7 @@ use crate::identity::cookies::{is_login_cookie, split};
 
 /// How a console's cookies go out.
 #[derive(Clone, Copy, Debug)]
-pub struct Jar<'a> {
+pub struct CookieRewrite<'a> {
     /// The console's name, their prefix.
     pub console: &'a str,
     /// Cookies that scripts read by name, which keep theirs.
@@ -28,8 +28,8 @@ pub struct Jar<'a> {
 }
 
 /// Rewrites all `Set-Cookie` headers of an answer; malformed ones are dropped. True where a cookie
-/// was withheld because [`Jar::only`] does not list it.
-pub(crate) fn apply(headers: &mut HeaderMap, jar: &Jar<'_>) -> bool {
+/// was withheld because [`CookieRewrite::only`] does not list it.
+pub(crate) fn apply(headers: &mut HeaderMap, jar: &CookieRewrite<'_>) -> bool {
     if !headers.keys().any(|name| *name == header::SET_COOKIE) {
         return false;
     }
@@ -83,7 +83,7 @@ fn without_session_id(value: &HeaderValue) -> Option<HeaderValue> {
 /// `Secure` is set on TLS and taken off on plain listeners, where browsers would ignore the cookie.
 /// So would they a cookie with `SameSite=None` or `Partitioned` that is not `Secure` (RFC 6265bis
 /// section 5.7, CHIPS): on plain listeners these go too.
-pub fn rewrite(value: &HeaderValue, jar: &Jar<'_>) -> Option<HeaderValue> {
+pub fn rewrite(value: &HeaderValue, jar: &CookieRewrite<'_>) -> Option<HeaderValue> {
     let mut parts = value.as_bytes().split(|&byte| byte == b';');
     let (name, content) = split(parts.next()?)?;
     if is_login_cookie(name) || content.contains(&b'\t') {
@@ -125,8 +125,8 @@ mod tests {
 
     use super::*;
 
-    fn jar(console: &str, tls: bool) -> Jar<'_> {
-        Jar {
+    fn jar(console: &str, tls: bool) -> CookieRewrite<'_> {
+        CookieRewrite {
             console,
             script: &["seen"],
             tls,
@@ -235,7 +235,7 @@ mod tests {
             headers.append(header::SET_COOKIE, HeaderValue::from_static(value));
         }
         let listed = ["JSESSIONID".into()];
-        let only = Jar {
+        let only = CookieRewrite {
             only: Some(&listed),
             ..jar("c", false)
         };

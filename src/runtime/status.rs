@@ -18,7 +18,7 @@ use crate::{
     refusal::Refusal,
     stream::{
         self,
-        target::{Standing, Target},
+        group::{Endpoint, EndpointHealth},
     },
     telemetry::metrics::{self, UPKEEP},
     upstream::backend::{Backend, Obedience, State, now_ms},
@@ -99,7 +99,7 @@ fn streams_status(
     let streams = config.streams.iter().zip(groups.streams.iter()).zip(counts);
     let streams = streams.map(|((stream, group), (connections, flows))| StreamStatus {
         name: stream.name.to_string(),
-        kind: stream.kind.word().to_owned(),
+        kind: stream.kind.as_str().to_owned(),
         listen: stream
             .listen
             .iter()
@@ -132,15 +132,15 @@ fn streams_status(
     streams.chain(proxies).collect()
 }
 
-fn targets(group: &stream::Group) -> Vec<StreamBackendStatus> {
-    let status = |target: &Arc<Target>| StreamBackendStatus {
+fn targets(group: &stream::StreamGroup) -> Vec<StreamBackendStatus> {
+    let status = |target: &Arc<Endpoint>| StreamBackendStatus {
         backend: target.backend.to_string(),
         address: target.address.to_string(),
         state: match (target.duty(), target.standing()) {
             (Duty::Drain | Duty::Maintenance, _) => target.duty().word(),
-            (Duty::Ready, Standing::Good) => "up",
-            (Duty::Ready, Standing::Suspect) => "suspect",
-            (Duty::Ready, Standing::Down) => "down",
+            (Duty::Ready, EndpointHealth::Healthy) => "up",
+            (Duty::Ready, EndpointHealth::Suspect) => "suspect",
+            (Duty::Ready, EndpointHealth::Down) => "down",
         },
         since_seconds: target.since().as_secs(),
         connections: target.load(),

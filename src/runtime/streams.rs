@@ -8,9 +8,9 @@ use crate::{
     config::Config,
     gateway::kdc_proxy::{self, KdcProxy, Realm, Within},
     stream::{
-        self, Group, Limits, StreamOptions,
+        self, StreamGroup, StreamLimits, StreamOptions,
+        group::{health_check, resolve},
         options::{Check, StreamBackend},
-        watch,
     },
 };
 
@@ -28,15 +28,15 @@ const RESOLVE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub(super) struct Groups {
     /// In the order of the configuration.
-    pub(super) streams: Arc<[Arc<Group>]>,
+    pub(super) streams: Arc<[Arc<StreamGroup>]>,
     /// KDCs and, where there are any, servers for passwords; in the order of the configuration.
     pub(super) proxies: Arc<[Proxied]>,
     /// The requests to the proxies.
-    pub(super) limits: Arc<Limits>,
+    pub(super) limits: Arc<StreamLimits>,
 }
 
 /// The KDCs of a realm, and where its passwords are changed.
-type Proxied = (Arc<Group>, Option<Arc<Group>>);
+type Proxied = (Arc<StreamGroup>, Option<Arc<StreamGroup>>);
 
 impl Groups {
     pub(super) fn new(config: &Config) -> Self {
@@ -45,7 +45,7 @@ impl Groups {
             let group = |name: &str, backends: &[StreamBackend]| {
                 let name = format!("{name}:{}", proxy.realm).into();
                 let backends = backends.to_vec();
-                Arc::new(Group::new(
+                Arc::new(StreamGroup::new(
                     name,
                     backends,
                     Algorithm::First,
@@ -69,16 +69,16 @@ impl Groups {
     /// Starts to look after them.
     pub(super) fn watch(&self, config: &Config, control: &tokio::runtime::Handle) {
         for (stream, group) in config.streams.iter().zip(self.streams.iter()) {
-            control.spawn(watch::follow_names(Arc::clone(group), stream.resolve));
+            control.spawn(resolve::follow_names(Arc::clone(group), stream.resolve));
             // a server that is asked by UDP alone need not listen on TCP
             if stream.tcp {
-                control.spawn(watch::check(Arc::clone(group)));
+                control.spawn(health_check::run(Arc::clone(group)));
             }
         }
         for (kdcs, kpasswd) in self.proxies.iter() {
             for group in std::iter::once(kdcs).chain(kpasswd) {
-                control.spawn(watch::follow_names(Arc::clone(group), RESOLVE));
-                control.spawn(watch::check(Arc::clone(group)));
+                control.spawn(resolve::follow_names(Arc::clone(group), RESOLVE));
+                control.spawn(health_check::run(Arc::clone(group)));
             }
         }
     }

@@ -34,7 +34,7 @@ use crate::{
     },
     identity::IdentityMode,
     rewrite::{
-        consoles::{Consoles, Published},
+        consoles::{Consoles, PublishedConsole},
         node::NodePolicy,
     },
     server::RequestBody,
@@ -91,7 +91,7 @@ pub(super) fn service(shared: &Shared, sites: &[SitePlan]) -> Service {
 fn consoles(shared: &Shared) -> Consoles {
     let groups = shared.upstreams.iter();
     let published = shared.config.consoles.iter().zip(groups);
-    let published = published.map(|(config, group)| Published {
+    let published = published.map(|(config, group)| PublishedConsole {
         servers: names(config, group),
         hosts: config.hosts.clone(),
         path: config.path.clone(),

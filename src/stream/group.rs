@@ -12,19 +12,22 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::{
-    Reason,
-    target::{Place, Standing, Target},
-};
+use super::Reason;
 use crate::{
     balance::{self, Algorithm, Duty},
     stream::options::{Check, StreamBackend},
     telemetry::metrics::StreamBackendMetrics,
 };
 
+mod endpoint;
+pub(crate) mod health_check;
+pub(crate) mod resolve;
+
+pub(crate) use endpoint::{Endpoint, EndpointHealth, EndpointPermit};
+
 /// The servers of a stream, shared by all threads.
 #[derive(Debug)]
-pub(crate) struct Group {
+pub(crate) struct StreamGroup {
     /// The stream's name.
     pub name: Arc<str>,
     /// How they are looked after.
@@ -34,7 +37,7 @@ pub(crate) struct Group {
     algorithm: Algorithm,
     slow_start: Duration,
     /// The addresses of all servers, in file order.
-    targets: ArcSwap<Vec<Arc<Target>>>,
+    targets: ArcSwap<Vec<Arc<Endpoint>>>,
     /// Counts the changes of `targets`.
     changes: watch::Sender<u64>,
     metrics: Vec<StreamBackendMetrics>,
@@ -42,9 +45,9 @@ pub(crate) struct Group {
     duties: Vec<Arc<AtomicU8>>,
 }
 
-impl Group {
+impl StreamGroup {
     /// A group whose servers by address are there at once; names are unknown until
-    /// [`Group::follow`] tells of them.
+    /// [`StreamGroup::follow`] tells of them.
     pub(crate) fn new(
         name: Arc<str>,
         backends: Vec<StreamBackend>,
@@ -77,7 +80,7 @@ impl Group {
     }
 
     /// The targets of this moment.
-    pub(crate) fn targets(&self) -> Arc<Vec<Arc<Target>>> {
+    pub(crate) fn targets(&self) -> Arc<Vec<Arc<Endpoint>>> {
         self.targets.load_full()
     }
 
@@ -89,13 +92,13 @@ impl Group {
         };
         let old = self.targets();
         let known = |address: SocketAddr| {
-            let same = |t: &&Arc<Target>| t.backend == backend.address && t.address == address;
+            let same = |t: &&Arc<Endpoint>| t.backend == backend.address && t.address == address;
             old.iter().find(same).cloned()
         };
         let mut new = Vec::with_capacity(old.len() + addresses.len());
         for other in &self.backends {
             if other.address != backend.address {
-                let of_other = |t: &&Arc<Target>| t.backend == other.address;
+                let of_other = |t: &&Arc<Endpoint>| t.backend == other.address;
                 new.extend(old.iter().filter(of_other).cloned());
                 continue;
             }
@@ -112,7 +115,7 @@ impl Group {
                     format!("{}/{ip}", backend.address)
                 };
                 known(address).unwrap_or_else(|| {
-                    Arc::new(Target::new(backend, address, &key, Arc::clone(duty)))
+                    Arc::new(Endpoint::new(backend, address, &key, Arc::clone(duty)))
                 })
             }));
         }
@@ -152,10 +155,19 @@ impl Group {
 
     /// The next server for a client, none of those that were tried already: a good one, else one
     /// under suspicion, else even one that is said to be down.
-    pub(crate) fn choose(&self, client: u64, tried: &[Arc<Target>]) -> Result<Place, Reason> {
+    pub(crate) fn choose(
+        &self,
+        client: u64,
+        tried: &[Arc<Endpoint>],
+    ) -> Result<EndpointPermit, Reason> {
         let targets = self.targets.load();
-        let untried = |target: &Arc<Target>| tried.iter().all(|other| !Arc::ptr_eq(other, target));
-        for least in [Standing::Good, Standing::Suspect, Standing::Down] {
+        let untried =
+            |target: &Arc<Endpoint>| tried.iter().all(|other| !Arc::ptr_eq(other, target));
+        for least in [
+            EndpointHealth::Healthy,
+            EndpointHealth::Suspect,
+            EndpointHealth::Down,
+        ] {
             // a race for a last place is run again, without end only if places come and go
             for _ in 0..=targets.len() {
                 let candidates = targets.iter().map(|target| {
@@ -181,7 +193,7 @@ impl Group {
     }
 
     /// The target did what was asked of it.
-    pub(crate) fn succeeded(&self, target: &Target) {
+    pub(crate) fn succeeded(&self, target: &Endpoint) {
         target.trust();
         if target.succeeded(&self.check) {
             self.tell(target, true);
@@ -189,7 +201,7 @@ impl Group {
     }
 
     /// The target could not be connected to, or refused.
-    pub(crate) fn failed(&self, target: &Target, error: String) {
+    pub(crate) fn failed(&self, target: &Endpoint, error: String) {
         tracing::debug!(stream = %self.name, backend = %target.backend, address = %target.address, error, "failed");
         if target.failed(&self.check, error) {
             self.tell(target, false);
@@ -198,14 +210,14 @@ impl Group {
 
     /// The target did not answer: others are asked first until it has had the time to be found well
     /// or down.
-    pub(crate) fn silent(&self, target: &Target, error: &dyn std::fmt::Display) {
+    pub(crate) fn silent(&self, target: &Endpoint, error: &dyn std::fmt::Display) {
         tracing::debug!(stream = %self.name, backend = %target.backend, address = %target.address, %error, "no answer");
         let checks = self.check.fall.max(self.check.rise);
         target.suspect(self.check.interval * checks, error.to_string());
     }
 
     /// Tells that a target's standing has changed.
-    pub(super) fn tell(&self, target: &Target, up: bool) {
+    pub(super) fn tell(&self, target: &Endpoint, up: bool) {
         let state = if up { "up" } else { "down" };
         tracing::info!(
             stream = %self.name,
@@ -227,7 +239,7 @@ impl Group {
         {
             let targets = self.targets.load();
             metrics.set(targets.iter().any(|target| {
-                target.backend == backend.address && target.standing() != Standing::Down
+                target.backend == backend.address && target.standing() != EndpointHealth::Down
             }));
         }
     }
@@ -255,8 +267,8 @@ pub(super) mod tests {
         }
     }
 
-    fn group(backends: Vec<StreamBackend>, algorithm: Algorithm) -> Group {
-        Group::new("s".into(), backends, algorithm, CHECK, Duration::ZERO)
+    fn group(backends: Vec<StreamBackend>, algorithm: Algorithm) -> StreamGroup {
+        StreamGroup::new("s".into(), backends, algorithm, CHECK, Duration::ZERO)
     }
 
     fn at(last: u8) -> IpAddr {
@@ -278,7 +290,7 @@ pub(super) mod tests {
         let targets = group.targets();
         assert_eq!(targets.len(), 3);
         assert!(Arc::ptr_eq(&targets[0], &first));
-        assert_eq!(targets[0].standing(), Standing::Down);
+        assert_eq!(targets[0].standing(), EndpointHealth::Down);
         assert_eq!(targets[1].address.ip(), at(3));
         assert_eq!(targets[2].address.ip(), at(9));
     }
@@ -296,7 +308,7 @@ pub(super) mod tests {
         let targets = group.targets();
         group.failed(&targets[0], "refused".to_owned());
         group.silent(&targets[1], &"no answer");
-        let mut tried: Vec<Arc<Target>> = Vec::new();
+        let mut tried: Vec<Arc<Endpoint>> = Vec::new();
         for expected in [2, 1, 0] {
             let place = group.choose(0, &tried).unwrap();
             assert!(Arc::ptr_eq(&place, &targets[expected]));

@@ -5,7 +5,8 @@
 //! goes to the next within the client's own patience (MIT's client waits a second), and where none
 //! answers the client is told so in its own language.
 
-pub(crate) mod ask;
+pub(crate) mod exchange;
+pub(crate) mod kkdcp;
 pub(crate) mod message;
 pub(super) mod tcp;
 pub(super) mod udp;

@@ -13,7 +13,7 @@ use crate::net::sources::{Place, Places};
 
 /// The limits of one stream and protocol, shared by all threads.
 #[derive(Debug)]
-pub(crate) struct Limits {
+pub(crate) struct StreamLimits {
     most: usize,
     count: AtomicUsize,
     /// Only where there is a limit per source; an IPv6 host has a whole `/64`.
@@ -22,15 +22,15 @@ pub(crate) struct Limits {
 
 /// A place within the limits; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Admitted {
-    limits: Arc<Limits>,
+pub(crate) struct StreamPermit {
+    limits: Arc<StreamLimits>,
     of_source: Option<Place>,
 }
 
-// === impl Limits ===
+// === impl StreamLimits ===
 
-impl Limits {
-    /// Limits that nobody uses yet.
+impl StreamLimits {
+    /// Limits with nothing in use.
     pub(crate) fn new(most: usize, most_of_source: Option<usize>) -> Self {
         Self {
             most,
@@ -40,13 +40,13 @@ impl Limits {
     }
 
     /// Takes a place for a client.
-    pub(crate) fn admit(self: &Arc<Self>, source: IpAddr) -> Result<Admitted, Reason> {
+    pub(crate) fn admit(self: &Arc<Self>, source: IpAddr) -> Result<StreamPermit, Reason> {
         if self.count.fetch_add(1, Ordering::AcqRel) >= self.most {
             self.count.fetch_sub(1, Ordering::AcqRel);
             return Err(Reason::ConnectionLimit);
         }
         // from here on dropping it gives the place back
-        let mut admitted = Admitted {
+        let mut admitted = StreamPermit {
             limits: Arc::clone(self),
             of_source: None,
         };
@@ -63,7 +63,7 @@ impl Limits {
     }
 }
 
-impl Drop for Admitted {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
         self.limits.count.fetch_sub(1, Ordering::AcqRel);
     }
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn places_are_counted_in_all_and_by_source_and_given_back() {
-        let limits = Arc::new(Limits::new(3, Some(2)));
+        let limits = Arc::new(StreamLimits::new(3, Some(2)));
         let (alice, bob) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
         let first = limits.admit(alice).unwrap();
         let second = limits.admit(alice).unwrap();

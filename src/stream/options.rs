@@ -57,7 +57,7 @@ pub(crate) enum StreamKind {
 
 impl StreamKind {
     /// The word of the configuration file.
-    pub(crate) const fn word(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Relay => "relay",
             Self::Kdc => "kdc",

@@ -62,7 +62,7 @@ impl Reason {
     ];
 
     /// The word.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::SourceDenied => "source_denied",
             Self::ConnectionLimit => "connection_limit",

@@ -15,7 +15,7 @@ use crate::telemetry::{
 
 /// Records the connections of one stream and protocol; every thread has its own clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Recorder {
+pub(crate) struct StreamRecorder {
     stream: Arc<str>,
     protocol: &'static str,
     /// The numbers.
@@ -25,8 +25,8 @@ pub(crate) struct Recorder {
 
 /// One connection, flow or exchange; told of when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Record<'r> {
-    recorder: &'r Recorder,
+pub(crate) struct StreamRecord<'r> {
+    recorder: &'r StreamRecorder,
     /// The client; behind a balancer in front the one that it names.
     pub client: Cell<IpAddr>,
     backend: RefCell<Option<Arc<str>>>,
@@ -37,9 +37,9 @@ pub(crate) struct Record<'r> {
     pub reason: Cell<Option<Reason>>,
 }
 
-// === impl Recorder ===
+// === impl StreamRecorder ===
 
-impl Recorder {
+impl StreamRecorder {
     /// A recorder.
     pub(crate) fn new(stream: Arc<str>, protocol: &'static str, access: AccessLog) -> Self {
         Self {
@@ -51,10 +51,10 @@ impl Recorder {
     }
 
     /// Begins a record.
-    pub(crate) fn begin(&self, client: SocketAddr) -> Record<'_> {
+    pub(crate) fn begin(&self, client: SocketAddr) -> StreamRecord<'_> {
         self.metrics.connections.increment(1);
         self.metrics.open.increment(1);
-        Record {
+        StreamRecord {
             recorder: self,
             client: Cell::new(client.ip().to_canonical()),
             backend: RefCell::default(),
@@ -66,9 +66,9 @@ impl Recorder {
     }
 }
 
-// === impl Record ===
+// === impl StreamRecord ===
 
-impl Record<'_> {
+impl StreamRecord<'_> {
     /// Bytes came from the client.
     pub(crate) fn came(&self, bytes: usize) {
         self.bytes_in.set(self.bytes_in.get() + bytes as u64);
@@ -92,16 +92,16 @@ impl Record<'_> {
     }
 }
 
-impl Drop for Record<'_> {
+impl Drop for StreamRecord<'_> {
     fn drop(&mut self) {
-        let Recorder {
+        let StreamRecorder {
             stream,
             protocol,
             metrics,
             access,
         } = self.recorder;
         metrics.open.decrement(1);
-        let reason = self.reason.get().map(Reason::word);
+        let reason = self.reason.get().map(Reason::as_str);
         if let Some(reason) = reason {
             metrics.ended(reason);
         }

@@ -6,9 +6,9 @@ use ipnet::IpNet;
 use tokio::sync::Notify;
 
 use super::{
-    Group, Reason,
-    limits::{Admitted, Limits},
-    record::{Record, Recorder},
+    Reason, StreamGroup,
+    limits::{StreamLimits, StreamPermit},
+    record::{StreamRecord, StreamRecorder},
 };
 use crate::{net::sources::contains, stream::options::StreamKind};
 
@@ -16,7 +16,7 @@ use crate::{net::sources::contains, stream::options::StreamKind};
 #[derive(Debug)]
 pub(super) struct Relay {
     pub(super) kind: StreamKind,
-    pub(super) group: Arc<Group>,
+    pub(super) group: Arc<StreamGroup>,
     pub(super) allow: Option<Arc<[IpNet]>>,
     pub(super) accept_proxy: Option<Arc<[IpNet]>>,
     pub(super) idle: Duration,
@@ -26,16 +26,16 @@ pub(super) struct Relay {
     pub(super) connect: Duration,
     /// How long a PROXY header or a message to a KDC may take to arrive.
     pub(super) head: Duration,
-    pub(super) tcp_limits: Arc<Limits>,
-    pub(super) udp_limits: Arc<Limits>,
-    pub(super) tcp: Recorder,
-    pub(super) udp: Recorder,
-    pub(super) live: Rc<Live>,
+    pub(super) tcp_limits: Arc<StreamLimits>,
+    pub(super) udp_limits: Arc<StreamLimits>,
+    pub(super) tcp: StreamRecorder,
+    pub(super) udp: StreamRecorder,
+    pub(super) live: Rc<LiveConnections>,
 }
 
 /// The connections and exchanges of one thread that a drain waits for.
 #[derive(Debug, Default)]
-pub(super) struct Live {
+pub(super) struct LiveConnections {
     count: Cell<usize>,
     finished: Cell<usize>,
     /// Woken when the last one ends.
@@ -48,7 +48,7 @@ pub(super) struct Live {
 
 /// One of them.
 #[derive(Debug)]
-pub(super) struct Alive(Rc<Live>);
+pub(super) struct LiveGuard(Rc<LiveConnections>);
 
 // === impl Relay ===
 
@@ -57,8 +57,8 @@ impl Relay {
     pub(super) fn admit(
         &self,
         source: SocketAddr,
-        limits: &Arc<Limits>,
-    ) -> Result<Admitted, Reason> {
+        limits: &Arc<StreamLimits>,
+    ) -> Result<StreamPermit, Reason> {
         let source = source.ip().to_canonical();
         if let Some(allow) = &self.allow
             && !contains(allow, source)
@@ -69,12 +69,12 @@ impl Relay {
     }
 }
 
-// === impl Live ===
+// === impl LiveConnections ===
 
-impl Live {
-    pub(super) fn enter(self: &Rc<Self>) -> Alive {
+impl LiveConnections {
+    pub(super) fn enter(self: &Rc<Self>) -> LiveGuard {
         self.count.set(self.count.get() + 1);
-        Alive(Rc::clone(self))
+        LiveGuard(Rc::clone(self))
     }
 
     pub(super) fn count(&self) -> usize {
@@ -102,7 +102,7 @@ impl Live {
     }
 }
 
-impl Drop for Alive {
+impl Drop for LiveGuard {
     fn drop(&mut self) {
         let live = &self.0;
         live.count.set(live.count.get() - 1);
@@ -114,7 +114,7 @@ impl Drop for Alive {
 }
 
 /// Told of where a refusal has no connection to end.
-pub(super) fn refuse(recorder: &Recorder, client: SocketAddr, reason: Reason) {
-    let record: Record<'_> = recorder.begin(client);
+pub(super) fn refuse(recorder: &StreamRecorder, client: SocketAddr, reason: Reason) {
+    let record: StreamRecord<'_> = recorder.begin(client);
     record.end(reason);
 }

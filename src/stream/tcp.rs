@@ -8,13 +8,15 @@ use tokio::{
     time::timeout,
 };
 
+mod copy;
+
 use super::{
-    Reason, copy, kdc,
-    limits::Admitted,
-    record::Record,
+    Reason,
+    group::{Endpoint, EndpointPermit, health_check::connect as connect_to},
+    kdc,
+    limits::StreamPermit,
+    record::StreamRecord,
     relay::Relay,
-    target::{Place, Target},
-    watch,
 };
 use crate::{
     balance::stable_hash,
@@ -35,7 +37,7 @@ pub(super) struct Client {
     pub(super) source: SocketAddr,
     /// Where it connected to.
     pub(super) local: SocketAddr,
-    _admitted: Admitted,
+    _admitted: StreamPermit,
 }
 
 /// Serves one connection to its end.
@@ -50,7 +52,7 @@ async fn run(
     relay: &Relay,
     tcp: TcpStream,
     peer: SocketAddr,
-    record: &Record<'_>,
+    record: &StreamRecord<'_>,
 ) -> Result<(), Reason> {
     let Some(client) = welcome(relay, tcp, peer, record).await? else {
         return Ok(());
@@ -77,7 +79,7 @@ async fn welcome(
     relay: &Relay,
     mut tcp: TcpStream,
     peer: SocketAddr,
-    record: &Record<'_>,
+    record: &StreamRecord<'_>,
 ) -> Result<Option<Client>, Reason> {
     let local = tcp.local_addr().map_err(|_| Reason::ClientReset)?;
     let announced = relay
@@ -125,14 +127,14 @@ async fn read_header(
 }
 
 /// A connection to the first server that takes one.
-async fn connect(relay: &Relay, client: &Client) -> Result<(Place, TcpStream), Reason> {
+async fn connect(relay: &Relay, client: &Client) -> Result<(EndpointPermit, TcpStream), Reason> {
     let group = &relay.group;
     group.resolved(relay.connect).await;
     let key = client_key(client.source);
-    let mut tried: Vec<Arc<Target>> = Vec::new();
+    let mut tried: Vec<Arc<Endpoint>> = Vec::new();
     loop {
         let place = group.choose(key, &tried)?;
-        match watch::connect(&place, relay.connect).await {
+        match connect_to(&place, relay.connect).await {
             Ok(socket) => {
                 group.succeeded(&place);
                 return Ok((place, socket));

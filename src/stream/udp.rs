@@ -9,7 +9,7 @@ use std::{net::SocketAddr, rc::Rc};
 
 use tokio::{net::UdpSocket, sync::watch};
 
-use super::{Order, kdc, relay::Relay};
+use super::{RelayPhase, kdc, relay::Relay};
 use crate::stream::options::StreamKind;
 
 mod flow;
@@ -17,7 +17,7 @@ mod front;
 
 use flow::Flows;
 pub(super) use flow::connect;
-pub(super) use front::{Front, Peer};
+pub(super) use front::{UdpListener, UdpPeer};
 
 /// The largest datagram.
 pub(super) const DATAGRAM: usize = 64 * 1024;
@@ -29,12 +29,12 @@ pub(super) async fn serve(
     relay: Rc<Relay>,
     socket: Rc<UdpSocket>,
     address: SocketAddr,
-    mut order: watch::Receiver<Order>,
+    mut order: watch::Receiver<RelayPhase>,
 ) {
-    let front = Rc::new(Front::new(socket, address));
+    let front = Rc::new(UdpListener::new(socket, address));
     let flows = Flows::new(Rc::clone(&relay), Rc::clone(&front));
     let exchanges = kdc::udp::Exchanges::new(relay, Rc::clone(&front));
-    let take = |datagram: &[u8], peer: Peer| match flows.kind() {
+    let take = |datagram: &[u8], peer: UdpPeer| match flows.kind() {
         StreamKind::Relay => flows.take(datagram, peer),
         StreamKind::Kdc => exchanges.take(datagram, peer),
     };
@@ -47,7 +47,7 @@ pub(super) async fn serve(
                 }
             }
             changed = order.changed() => {
-                if changed.is_err() || matches!(*order.borrow(), Order::Drain(_)) {
+                if changed.is_err() || matches!(*order.borrow(), RelayPhase::Drain(_)) {
                     return;
                 }
             }

@@ -17,8 +17,8 @@ use tokio::{
 };
 
 use super::{
-    Order,
-    relay::{Live, Relay},
+    RelayPhase,
+    relay::{LiveConnections, Relay},
     tcp, udp,
 };
 use crate::net::{Drained, accept::Accepts};
@@ -27,19 +27,19 @@ use crate::net::{Drained, accept::Accepts};
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 /// Makes a thread's own relay, on that thread.
-pub(super) type Make = Box<dyn FnOnce(Rc<Live>) -> Relay + Send>;
+pub(super) type RelayFactory = Box<dyn FnOnce(Rc<LiveConnections>) -> Relay + Send>;
 
 /// What one thread is given of one stream.
-pub(super) struct Part {
-    pub(super) make: Make,
+pub(super) struct ThreadShare {
+    pub(super) make: RelayFactory,
     pub(super) tcp: Vec<net::TcpListener>,
     pub(super) udp: Vec<(SocketAddr, net::UdpSocket)>,
 }
 
 /// A thread's whole life; says on `started` when it serves or why it cannot.
 pub(super) fn run(
-    parts: Vec<Part>,
-    order: watch::Receiver<Order>,
+    parts: Vec<ThreadShare>,
+    order: watch::Receiver<RelayPhase>,
     started: mpsc::Sender<io::Result<()>>,
 ) -> Drained {
     let runtime = Builder::new_current_thread()
@@ -54,7 +54,7 @@ pub(super) fn run(
         }
     };
     runtime.block_on(async move {
-        let live: Rc<Live> = Rc::default();
+        let live: Rc<LiveConnections> = Rc::default();
         let tasks = begin(parts, &live, &order);
         let failed = tasks.is_err();
         let _told = started.send(
@@ -72,9 +72,9 @@ pub(super) fn run(
 }
 
 fn begin(
-    parts: Vec<Part>,
-    live: &Rc<Live>,
-    order: &watch::Receiver<Order>,
+    parts: Vec<ThreadShare>,
+    live: &Rc<LiveConnections>,
+    order: &watch::Receiver<RelayPhase>,
 ) -> io::Result<Vec<JoinHandle<()>>> {
     let mut tasks = Vec::new();
     for part in parts {
@@ -103,14 +103,14 @@ fn begin(
 
 /// Waits for the order to drain, then for the connections, and cuts those that are left.
 async fn drain(
-    live: &Rc<Live>,
+    live: &Rc<LiveConnections>,
     tasks: Vec<JoinHandle<()>>,
-    mut order: watch::Receiver<Order>,
+    mut order: watch::Receiver<RelayPhase>,
 ) -> Drained {
     let deadline = loop {
         match (order.changed().await, *order.borrow()) {
-            (Ok(()), Order::Drain(deadline)) => break deadline,
-            (Ok(()), Order::Serve) => {}
+            (Ok(()), RelayPhase::Drain(deadline)) => break deadline,
+            (Ok(()), RelayPhase::Serve) => {}
             // the handle was dropped
             (Err(_), _) => break Instant::now(),
         }
@@ -128,7 +128,7 @@ async fn drain(
     Drained { finished, cut }
 }
 
-async fn until_empty(live: &Live, deadline: Instant) {
+async fn until_empty(live: &LiveConnections, deadline: Instant) {
     let deadline = time::sleep_until(deadline.into());
     tokio::pin!(deadline);
     while live.count() > 0 {
@@ -139,7 +139,7 @@ async fn until_empty(live: &Live, deadline: Instant) {
     }
 }
 
-async fn accept(mut accepts: Accepts, relay: Rc<Relay>, mut order: watch::Receiver<Order>) {
+async fn accept(mut accepts: Accepts, relay: Rc<Relay>, mut order: watch::Receiver<RelayPhase>) {
     let serve = |tcp: TcpStream, peer| {
         let relay = Rc::clone(&relay);
         let alive = relay.live.enter();
@@ -152,7 +152,7 @@ async fn accept(mut accepts: Accepts, relay: Rc<Relay>, mut order: watch::Receiv
         tokio::select! {
             (tcp, peer) = accepts.next() => serve(tcp, peer),
             changed = order.changed() => {
-                if changed.is_err() || matches!(*order.borrow(), Order::Drain(_)) {
+                if changed.is_err() || matches!(*order.borrow(), RelayPhase::Drain(_)) {
                     break;
                 }
             }

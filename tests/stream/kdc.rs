@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use spnegate::testing::message::{ErrorCode, error, is_error};
+use spnegate::testing::message::{KrbErrorCode, error, is_error};
 
 use crate::{
     gateway::{Gateway, connect, rest, stream, unique},
@@ -202,7 +202,7 @@ fn an_answer_that_is_too_big_for_udp_makes_the_client_turn_to_tcp() {
 
 /// `KRB_ERR_RESPONSE_TOO_BIG` (52).
 fn response_too_big() -> Vec<u8> {
-    let mut answer = error(ErrorCode::Generic, "R0.EXAMPLE.COM", "");
+    let mut answer = error(KrbErrorCode::Generic, "R0.EXAMPLE.COM", "");
     let code = [0xa6, 3, 2, 1, 60];
     let at = answer.windows(5).position(|w| w == code).unwrap();
     answer[at + 4] = 52;
@@ -240,7 +240,10 @@ fn with_no_kdc_the_client_is_told_in_its_own_language() {
     asking.send(PASSWORD).unwrap();
     let mut answer = vec![0; 1000];
     let length = asking.recv(&mut answer).unwrap();
-    assert!(is_error(&answer[..length], ErrorCode::ServiceUnavailable));
+    assert!(is_error(
+        &answer[..length],
+        KrbErrorCode::ServiceUnavailable
+    ));
     eventually("it is counted", || gateway.ends(&name, "backend_down") == 1);
 }
 
@@ -255,10 +258,13 @@ fn a_message_that_is_too_long_or_none_gets_a_krb_error_by_tcp() {
     };
     for length in [200_000_u32, 0x8000_0010, u32::MAX] {
         let answer = answered(&length.to_be_bytes());
-        assert!(is_error(&answer[4..], ErrorCode::FieldTooLong), "{length}");
+        assert!(
+            is_error(&answer[4..], KrbErrorCode::FieldTooLong),
+            "{length}"
+        );
     }
     let garbage = answered(b"\0\0\0\x05GET /");
-    assert!(is_error(&garbage[4..], ErrorCode::Generic));
+    assert!(is_error(&garbage[4..], KrbErrorCode::Generic));
     eventually("all are counted", || {
         gateway.ends(&name, "message_too_long") == 3
             && gateway.ends(&name, "message_malformed") == 1
@@ -301,7 +307,7 @@ fn a_change_of_a_password_is_asked_of_one_server_only() {
     let framed = [&[0, 0, 0, 10][..], PASSWORD].concat();
     client.write_all(&framed).unwrap();
     let answer = read_frame(&mut client).unwrap();
-    assert!(is_error(&answer[4..], ErrorCode::ServiceUnavailable));
+    assert!(is_error(&answer[4..], KrbErrorCode::ServiceUnavailable));
     assert_eq!(hears.recv_timeout(Duration::from_secs(20)).unwrap(), framed);
     other.set_nonblocking(true).unwrap();
     while let Ok((mut client, _)) = other.accept() {

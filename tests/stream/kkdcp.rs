@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
 };
 
-use spnegate::testing::message::{ErrorCode, is_error};
+use spnegate::testing::message::{KrbErrorCode, is_error};
 
 use crate::{
     gateway::{Gateway, connect},
@@ -127,7 +127,7 @@ fn clients_of_http_1_0_need_no_host() {
             "{head}"
         );
         let at = answer.iter().position(|byte| *byte == 0x7e).unwrap();
-        assert!(is_error(&answer[at..], ErrorCode::ServiceUnavailable));
+        assert!(is_error(&answer[at..], KrbErrorCode::ServiceUnavailable));
     }
 }
 
@@ -311,7 +311,7 @@ fn an_unlisted_realm_is_told_so_in_a_krb_error() {
         &body("EVIL.EXAMPLE.COM"),
     );
     let at = answer.iter().position(|byte| *byte == 0x7e).unwrap();
-    assert!(is_error(&answer[at..], ErrorCode::Generic));
+    assert!(is_error(&answer[at..], KrbErrorCode::Generic));
     let text = String::from_utf8_lossy(&answer);
     assert!(text.contains("not served by the KDC proxy"), "{text}");
 }
@@ -329,8 +329,12 @@ fn a_realm_is_open_to_its_networks_only() {
     let outer = realm("OUTER.EXAMPLE.COM", "\"127.0.0.1\"");
     let gateway = Gateway::start(&format!("{inner}{outer}"));
     for (name, code, said) in [
-        ("INNER.EXAMPLE.COM", ErrorCode::Generic, "network"),
-        ("OUTER.EXAMPLE.COM", ErrorCode::ServiceUnavailable, "no KDC"),
+        ("INNER.EXAMPLE.COM", KrbErrorCode::Generic, "network"),
+        (
+            "OUTER.EXAMPLE.COM",
+            KrbErrorCode::ServiceUnavailable,
+            "no KDC",
+        ),
     ] {
         let (_, answer) = post(&gateway, "POST /KdcProxy HTTP/1.0", &body(name));
         let at = answer.iter().position(|byte| *byte == 0x7e).unwrap();

@@ -101,9 +101,9 @@ pub(super) fn go_on<B, R: From<bytes::Bytes>>(
     request: &Request<B>,
     token: HeaderValue,
 ) -> Response<R> {
-    let context = page::Context::of(request, &policy.console, policy.scheme.as_str());
+    let context = page::PageContext::of(request, &policy.console, policy.scheme.as_str());
     // the login goes on on this very connection
-    let context = page::Context {
+    let context = page::PageContext {
         unread: false,
         ..context
     };
@@ -126,10 +126,10 @@ fn answer<B, R: From<bytes::Bytes>>(
     principal: Option<&str>,
 ) -> Response<R> {
     refusal.count();
-    let context = page::Context::of(request, &policy.console, policy.scheme.as_str());
+    let context = page::PageContext::of(request, &policy.console, policy.scheme.as_str());
     let mut response = page::response(
         refusal,
-        &page::Context {
+        &page::PageContext {
             principal,
             ..context
         },

@@ -16,7 +16,7 @@ pub(crate) enum Format {
 
 /// What a page says beside the refusal itself.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Context<'a> {
+pub(crate) struct PageContext<'a> {
     /// Host and port as the client named them.
     pub authority: &'a str,
     /// `http` or `https`.
@@ -67,9 +67,9 @@ impl Format {
     }
 }
 
-// === impl Context ===
+// === impl PageContext ===
 
-impl<'a> Context<'a> {
+impl<'a> PageContext<'a> {
     /// Of a request that says nothing of itself.
     pub(crate) const fn plain(console: &'a str) -> Self {
         Self {

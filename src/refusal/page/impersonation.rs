@@ -11,11 +11,11 @@ use bytes::Bytes;
 use http::Response;
 use maud::html;
 
-use super::{Context, Format, Refusal};
+use super::{Format, PageContext, Refusal};
 
 /// What is known of such a refusal.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Advice<'a> {
+pub(crate) struct ImpersonationAdvice<'a> {
     /// Short name of the user.
     pub user: &'a str,
     /// Short name of the gateway there.
@@ -32,7 +32,7 @@ pub(crate) struct Advice<'a> {
     pub exception: Option<(&'a str, &'a str)>,
 }
 
-impl Advice<'_> {
+impl ImpersonationAdvice<'_> {
     /// The explanation in one line.
     pub(crate) fn sentence(&self) -> String {
         format!(
@@ -48,7 +48,10 @@ impl Advice<'_> {
 }
 
 /// The answer to a request that was refused so.
-pub(crate) fn response<B: From<Bytes>>(advice: &Advice<'_>, context: &Context<'_>) -> Response<B> {
+pub(crate) fn response<B: From<Bytes>>(
+    advice: &ImpersonationAdvice<'_>,
+    context: &PageContext<'_>,
+) -> Response<B> {
     let refusal = Refusal::ImpersonationDenied;
     let body = match context.format {
         _ if context.head => String::new(),
@@ -59,7 +62,7 @@ pub(crate) fn response<B: From<Bytes>>(advice: &Advice<'_>, context: &Context<'_
     super::answer(refusal, context, body.into())
 }
 
-fn json(advice: &Advice<'_>, context: &Context<'_>) -> String {
+fn json(advice: &ImpersonationAdvice<'_>, context: &PageContext<'_>) -> String {
     let mut value = super::json_value(Refusal::ImpersonationDenied, context);
     let refusal = &mut value["refusal"];
     refusal["user"] = advice.user.into();
@@ -80,7 +83,7 @@ fn json(advice: &Advice<'_>, context: &Context<'_>) -> String {
     format!("{value}\n")
 }
 
-fn text(advice: &Advice<'_>, context: &Context<'_>) -> String {
+fn text(advice: &ImpersonationAdvice<'_>, context: &PageContext<'_>) -> String {
     let mut text = String::new();
     let _ = writeln!(
         text,
@@ -104,7 +107,7 @@ fn text(advice: &Advice<'_>, context: &Context<'_>) -> String {
     text
 }
 
-fn html(advice: &Advice<'_>, context: &Context<'_>) -> String {
+fn html(advice: &ImpersonationAdvice<'_>, context: &PageContext<'_>) -> String {
     let middle = html! {
         p {
             "You are logged in, and the gateway works. The server behind it does not let the gateway, "
@@ -124,16 +127,16 @@ mod tests {
 
     use super::*;
 
-    fn context(format: Format) -> Context<'static> {
-        Context {
+    fn context(format: Format) -> PageContext<'static> {
+        PageContext {
             format,
-            ..Context::plain("namenode")
+            ..PageContext::plain("namenode")
         }
     }
 
     fn rendered(user: &str, message: &str, format: Format) -> (http::response::Parts, String) {
         let rules = [format!("hadoop.proxyuser.gw.users must name {user}")];
-        let advice = Advice {
+        let advice = ImpersonationAdvice {
             user,
             gateway: "gw",
             file: "core-site.xml of the NameNodes",

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-const NODE: Place<'_> = Place::Node {
-    scheme: Scheme::Http,
+const NODE: LinkTarget<'_> = LinkTarget::Node {
+    scheme: Scheme::Plain,
     host: "dn1.example.com",
     port: 9864,
 };
@@ -15,7 +15,7 @@ fn key() -> LinkKey {
 }
 
 /// The query of a signed link.
-fn signed(place: Place<'_>, path: &str, query: Option<&str>, user: &str) -> String {
+fn signed(place: LinkTarget<'_>, path: &str, query: Option<&str>, user: &str) -> String {
     let signer = Signer {
         key: &key(),
         user,
@@ -62,10 +62,10 @@ fn a_forged_a_late_and_an_unsigned_link_are_told_apart() {
 
 #[test]
 fn a_link_to_a_console_is_none_to_a_node() {
-    let here = Place::Console("dn1.example.com");
+    let here = LinkTarget::Console("dn1.example.com");
     let query = signed(here, "/f", None, "alice");
     assert!(verify(&key(), here, "/f", &query, 1).is_ok());
-    for elsewhere in [NODE, Place::Console("other")] {
+    for elsewhere in [NODE, LinkTarget::Console("other")] {
         let result = verify(&key(), elsewhere, "/f", &query, 1);
         assert_eq!(result, Err(LinkFault::Signature));
     }

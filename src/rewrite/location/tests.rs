@@ -4,10 +4,10 @@ use proptest::prelude::*;
 use ring::hmac;
 
 use super::*;
-use crate::rewrite::{consoles::Published, link::LinkKey, node::Nodes};
+use crate::rewrite::{consoles::PublishedConsole, link::LinkKey, node::Nodes};
 
 /// `(signed, absolute)` decide what the answer's kind gives.
-fn with<T>(signed: bool, absolute: bool, run: impl FnOnce(&Links<'_>) -> T) -> T {
+fn with<T>(signed: bool, absolute: bool, run: impl FnOnce(&LinkRewrite<'_>) -> T) -> T {
     let policy = NodePolicy::new(&Nodes {
         hosts: vec!["*.example.com".into()],
         ports: vec![50075, 8042],
@@ -20,20 +20,20 @@ fn with<T>(signed: bool, absolute: bool, run: impl FnOnce(&Links<'_>) -> T) -> T
         session: &[7; 16],
         expires: 100,
     };
-    let consoles = Consoles::new(vec![Published {
+    let consoles = Consoles::new(vec![PublishedConsole {
         servers: vec!["jhs.example.com:19888".into()],
         hosts: vec!["gw".into()],
         path: None,
         tls: true,
         listen: vec!["0.0.0.0:19890".parse().unwrap()],
     }]);
-    let here = Here {
+    let here = ClientOrigin {
         origin: "https://gw:8088",
         host: "gw",
         tls: true,
         listen: &["0.0.0.0:8088".parse().unwrap()],
     };
-    run(&Links {
+    run(&LinkRewrite {
         backends: &backends,
         parameters: &["doas", "user.name", "delegation"],
         nodes: Some(&policy),

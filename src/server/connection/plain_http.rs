@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 
 use crate::refusal::{
     Refusal,
-    page::{self, Context, Format},
+    page::{self, Format, PageContext},
 };
 
 /// The answer to a head: hyper has no part in it, since nothing else is read of the client.
@@ -28,14 +28,14 @@ pub(super) fn answer(head: &[u8]) -> Response<Bytes> {
         (Some(host), None) => host.to_str().unwrap_or_default(),
         _ => "",
     };
-    let context = Context {
+    let context = PageContext {
         authority,
         scheme: "https",
         format: Format::of(&headers),
         head: whole && request.method == Some("HEAD"),
         unread: true,
         instead: page::instead::host_of(authority),
-        ..Context::plain("")
+        ..PageContext::plain("")
     };
     page::response(Refusal::PlainHttp, &context)
 }

@@ -11,7 +11,7 @@ use super::{At, Connection, Http1, plain_http};
 use crate::{
     refusal::{
         Refusal,
-        page::{self, Context as PageContext},
+        page::{self, PageContext},
     },
     server::{HttpService, stream::Stream, timers::Phase, tunnel::Tunnelling},
     telemetry::access::{AccessLog, Entry},

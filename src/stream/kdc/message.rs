@@ -9,7 +9,7 @@ use crate::der::{Der, element, integer};
 
 /// What a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Request<'a> {
+pub enum KdcRequest<'a> {
     /// `AS-REQ` or `TGS-REQ`: may be asked of several KDCs, as clients do themselves.
     Ticket {
         /// The realm of the KDC that is asked.
@@ -21,7 +21,7 @@ pub enum Request<'a> {
 
 /// Errors of RFC 4120 section 7.5.9 that the gateway sends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorCode {
+pub enum KrbErrorCode {
     /// No KDC answered.
     ServiceUnavailable,
     /// What the text says.
@@ -30,7 +30,7 @@ pub enum ErrorCode {
     FieldTooLong,
 }
 
-impl ErrorCode {
+impl KrbErrorCode {
     /// The number.
     pub const fn number(self) -> u32 {
         match self {
@@ -42,7 +42,7 @@ impl ErrorCode {
 }
 
 /// What a message is; `None` where it is nothing for a KDC.
-pub fn look(message: &[u8]) -> Option<Request<'_>> {
+pub fn classify(message: &[u8]) -> Option<KdcRequest<'_>> {
     match message {
         // [APPLICATION 10] and [APPLICATION 12]
         [0x6a | 0x6c, ..] => {
@@ -53,20 +53,20 @@ pub fn look(message: &[u8]) -> Option<Request<'_>> {
             }
             let mut body = request.expect(0x30)?.field(0xa4)?.expect(0x30)?;
             let realm = body.field(0xa2)?.string()?;
-            Some(Request::Ticket { realm })
+            Some(KdcRequest::Ticket { realm })
         }
         // length, version 1 (as an answer 0xff80 for set-password), length of an AP-REQ
         [high, low, 0x00, 0x01, ap_req @ ..] | [high, low, 0xff, 0x80, ap_req @ ..] => {
             let length = usize::from(u16::from_be_bytes([*high, *low]));
             let whole = length == message.len() && ap_req.get(2) == Some(&0x6e);
-            whole.then_some(Request::Password)
+            whole.then_some(KdcRequest::Password)
         }
         _ => None,
     }
 }
 
 /// Whether an answer is a `KRB-ERROR` with this code.
-pub fn is_error(answer: &[u8], code: ErrorCode) -> bool {
+pub fn is_error(answer: &[u8], code: KrbErrorCode) -> bool {
     let read = || {
         let mut fields = Der(answer).expect(0x7e)?.expect(0x30)?;
         fields.field(0xa6)?.integer()
@@ -75,7 +75,7 @@ pub fn is_error(answer: &[u8], code: ErrorCode) -> bool {
 }
 
 /// A `KRB-ERROR` (RFC 4120 section 5.9.1) of the ticket-granting service of a realm.
-pub fn error(code: ErrorCode, realm: &str, text: &str) -> Vec<u8> {
+pub fn error(code: KrbErrorCode, realm: &str, text: &str) -> Vec<u8> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -150,34 +150,34 @@ pub(crate) mod tests {
     fn a_request_for_a_ticket_names_its_realm() {
         let request = as_req("EXAMPLE.COM");
         let realm = "EXAMPLE.COM";
-        assert_eq!(look(&request), Some(Request::Ticket { realm }));
+        assert_eq!(classify(&request), Some(KdcRequest::Ticket { realm }));
         let longer = [&request[..], b"x"].concat();
-        assert_eq!(look(&longer), None);
-        assert_eq!(look(&request[..request.len() - 1]), None);
+        assert_eq!(classify(&longer), None);
+        assert_eq!(classify(&request[..request.len() - 1]), None);
     }
 
     #[test]
     fn a_change_of_a_password_is_recognised() {
         for version in [[0x00, 0x01], [0xff, 0x80]] {
             let mut message = vec![0, 9, version[0], version[1], 0, 3, 0x6e, 0x01, 0x00];
-            assert_eq!(look(&message), Some(Request::Password));
+            assert_eq!(classify(&message), Some(KdcRequest::Password));
             message.push(0);
-            assert_eq!(look(&message), None, "the length is wrong");
+            assert_eq!(classify(&message), None, "the length is wrong");
         }
-        assert_eq!(look(b"GET / HTTP/1.1"), None);
-        assert_eq!(look(b""), None);
+        assert_eq!(classify(b"GET / HTTP/1.1"), None);
+        assert_eq!(classify(b""), None);
     }
 
     #[test]
     fn an_error_is_read_as_one() {
         let written = error(
-            ErrorCode::ServiceUnavailable,
+            KrbErrorCode::ServiceUnavailable,
             "EXAMPLE.COM",
             "no KDC answers",
         );
-        assert!(is_error(&written, ErrorCode::ServiceUnavailable));
-        assert!(!is_error(&written, ErrorCode::Generic));
-        assert!(!is_error(&as_req("A"), ErrorCode::Generic));
+        assert!(is_error(&written, KrbErrorCode::ServiceUnavailable));
+        assert!(!is_error(&written, KrbErrorCode::Generic));
+        assert!(!is_error(&as_req("A"), KrbErrorCode::Generic));
     }
 
     #[test]
@@ -191,7 +191,7 @@ pub(crate) mod tests {
         #[test]
         fn any_bytes_are_looked_at_without_a_fault(bytes in prop::collection::vec(any::<u8>(), 0..200), first in prop::sample::select(vec![0x6a_u8, 0x6c, 0x7e, 0x00])) {
             let tagged = [&[first], &bytes[..]].concat();
-            let _ = (look(&bytes), look(&tagged), is_error(&tagged, ErrorCode::Generic));
+            let _ = (classify(&bytes), classify(&tagged), is_error(&tagged, KrbErrorCode::Generic));
         }
 
         #[test]
@@ -199,7 +199,7 @@ pub(crate) mod tests {
             let mut request = as_req("EXAMPLE.COM");
             let length = request.len();
             request[at % length] = byte;
-            let _ = look(&request);
+            let _ = classify(&request);
         }
     }
 }

@@ -7,12 +7,12 @@ use tokio::{
 
 use super::{
     MAX_MESSAGE,
-    ask::{self, Transport, frame},
-    message::{self, ErrorCode, Request},
+    exchange::{self, Transport, frame},
+    message::{self, KdcRequest, KrbErrorCode},
 };
 use crate::stream::{
     Reason,
-    record::Record,
+    record::StreamRecord,
     relay::Relay,
     tcp::{Client, client_key},
 };
@@ -28,12 +28,13 @@ impl From<Reason> for Refused {
         let error = |code, text| Some(message::error(code, "", text));
         let answer = match reason {
             Reason::MessageTooLong => error(
-                ErrorCode::FieldTooLong,
+                KrbErrorCode::FieldTooLong,
                 "the message is too long for the gateway",
             ),
-            Reason::MessageMalformed => {
-                error(ErrorCode::Generic, "the gateway cannot read this message")
-            }
+            Reason::MessageMalformed => error(
+                KrbErrorCode::Generic,
+                "the gateway cannot read this message",
+            ),
             Reason::SourceDenied
             | Reason::ConnectionLimit
             | Reason::SourceLimit
@@ -58,7 +59,7 @@ impl From<Reason> for Refused {
 pub(in crate::stream) async fn serve(
     relay: &Relay,
     mut client: Client,
-    record: &Record<'_>,
+    record: &StreamRecord<'_>,
 ) -> Result<(), Reason> {
     let live = &relay.live;
     let mut answered = false;
@@ -97,7 +98,7 @@ async fn write(
     relay: &Relay,
     client: &mut Client,
     message: &[u8],
-    record: &Record<'_>,
+    record: &StreamRecord<'_>,
 ) -> Result<(), Reason> {
     let framed = frame(message);
     let written = timeout(relay.idle, client.tcp.write_all(&framed)).await;
@@ -112,7 +113,7 @@ async fn write(
 async fn read(
     relay: &Relay,
     client: &mut Client,
-    record: &Record<'_>,
+    record: &StreamRecord<'_>,
 ) -> Result<Option<Vec<u8>>, Reason> {
     let input = &mut client.tcp;
     let first = timeout(relay.idle, input.read_u8()).await;
@@ -146,16 +147,16 @@ async fn answer(
     relay: &Relay,
     client: &Client,
     message: &[u8],
-    record: &Record<'_>,
+    record: &StreamRecord<'_>,
 ) -> Result<Vec<u8>, Refused> {
-    let Some(request) = message::look(message) else {
+    let Some(request) = message::classify(message) else {
         return Err(Reason::MessageMalformed.into());
     };
     let by = Transport::Tcp {
         connect: relay.connect,
     };
     let key = client_key(client.source);
-    let asked = ask::ask(&relay.group, key, (message, request), by).await;
+    let asked = exchange::send(&relay.group, key, (message, request), by).await;
     relay.tcp.metrics.kdc_request(asked.kdcs);
     match asked.answer {
         Ok((bytes, backend)) => {
@@ -170,13 +171,13 @@ async fn answer(
 }
 
 /// No KDC answered: clients try the next one of their own list.
-pub(in crate::stream) fn unavailable(request: Request<'_>) -> Vec<u8> {
+pub(in crate::stream) fn unavailable(request: KdcRequest<'_>) -> Vec<u8> {
     let realm = match request {
-        Request::Ticket { realm } => realm,
-        Request::Password => "",
+        KdcRequest::Ticket { realm } => realm,
+        KdcRequest::Password => "",
     };
     message::error(
-        ErrorCode::ServiceUnavailable,
+        KrbErrorCode::ServiceUnavailable,
         realm,
         "no KDC behind the gateway answers",
     )

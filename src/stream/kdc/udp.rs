@@ -8,7 +8,7 @@ use std::{cell::RefCell, collections::HashSet, rc::Rc};
 use tokio::task::spawn_local;
 
 use super::{
-    ask::{self, Transport},
+    exchange::{self, Transport},
     message,
     tcp::unavailable,
 };
@@ -18,20 +18,20 @@ use crate::{
         Reason,
         relay::{Relay, refuse},
         tcp::client_key,
-        udp::{Front, Peer},
+        udp::{UdpListener, UdpPeer},
     },
 };
 
 /// The requests of one listening socket that wait for an answer.
 pub(in crate::stream) struct Exchanges {
     relay: Rc<Relay>,
-    front: Rc<Front>,
+    front: Rc<UdpListener>,
     /// What each client waits for, as a hash.
-    waiting: Rc<RefCell<HashSet<(Peer, u64)>>>,
+    waiting: Rc<RefCell<HashSet<(UdpPeer, u64)>>>,
 }
 
 impl Exchanges {
-    pub(in crate::stream) fn new(relay: Rc<Relay>, front: Rc<Front>) -> Self {
+    pub(in crate::stream) fn new(relay: Rc<Relay>, front: Rc<UdpListener>) -> Self {
         Self {
             relay,
             front,
@@ -40,9 +40,9 @@ impl Exchanges {
     }
 
     /// Asks for a client.
-    pub(in crate::stream) fn take(&self, datagram: &[u8], peer: Peer) {
+    pub(in crate::stream) fn take(&self, datagram: &[u8], peer: UdpPeer) {
         let relay = &self.relay;
-        if message::look(datagram).is_none() {
+        if message::classify(datagram).is_none() {
             return refuse(&relay.udp, peer.client, Reason::MessageMalformed);
         }
         // a client that asks again in its impatience is being answered already
@@ -67,14 +67,14 @@ impl Exchanges {
     }
 }
 
-async fn exchange(relay: &Relay, front: &Front, message: &[u8], peer: Peer) {
+async fn exchange(relay: &Relay, front: &UdpListener, message: &[u8], peer: UdpPeer) {
     let record = relay.udp.begin(peer.client);
     record.came(message.len());
-    let Some(request) = message::look(message) else {
+    let Some(request) = message::classify(message) else {
         return;
     };
     let key = client_key(peer.client);
-    let asked = ask::ask(&relay.group, key, (message, request), Transport::Udp).await;
+    let asked = exchange::send(&relay.group, key, (message, request), Transport::Udp).await;
     relay.udp.metrics.kdc_request(asked.kdcs);
     let answer = match asked.answer {
         Ok((bytes, backend)) => {

@@ -17,14 +17,14 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{DATAGRAM, Front, Peer, TURNS};
+use super::{DATAGRAM, TURNS, UdpListener, UdpPeer};
 use crate::stream::{
     Reason,
-    limits::Admitted,
+    group::{Endpoint, EndpointPermit},
+    limits::StreamPermit,
     options::StreamKind,
-    record::Record,
+    record::StreamRecord,
     relay::{Relay, refuse},
-    target::{Place, Target},
     tcp::client_key,
 };
 
@@ -39,7 +39,7 @@ thread_local! {
 #[derive(Debug)]
 struct Flow {
     socket: UdpSocket,
-    place: Place,
+    place: EndpointPermit,
     last: Cell<Instant>,
     /// Datagrams that the server may still send, where they are counted.
     claim: Cell<u32>,
@@ -47,20 +47,20 @@ struct Flow {
     came: Cell<usize>,
     /// The server is not there.
     broken: Notify,
-    _admitted: Admitted,
+    _admitted: StreamPermit,
 }
 
 /// All of them.
 pub(super) struct Flows {
     relay: Rc<Relay>,
-    front: Rc<Front>,
-    of: Rc<RefCell<HashMap<Peer, Rc<Flow>>>>,
+    front: Rc<UdpListener>,
+    of: Rc<RefCell<HashMap<UdpPeer, Rc<Flow>>>>,
 }
 
 // === impl Flows ===
 
 impl Flows {
-    pub(super) fn new(relay: Rc<Relay>, front: Rc<Front>) -> Self {
+    pub(super) fn new(relay: Rc<Relay>, front: Rc<UdpListener>) -> Self {
         Self {
             relay,
             front,
@@ -73,9 +73,9 @@ impl Flows {
     }
 
     /// Passes a client's datagram on.
-    pub(super) fn take(&self, datagram: &[u8], peer: Peer) {
+    pub(super) fn take(&self, datagram: &[u8], peer: UdpPeer) {
         let known = self.of.borrow().get(&peer).cloned();
-        let mut tried: Vec<Arc<Target>> = Vec::new();
+        let mut tried: Vec<Arc<Endpoint>> = Vec::new();
         if let Some(flow) = known {
             match self.send(&flow, datagram) {
                 Ok(()) => return,
@@ -116,7 +116,7 @@ impl Flows {
         Ok(())
     }
 
-    fn open(&self, peer: Peer, tried: &[Arc<Target>]) -> Result<Rc<Flow>, Reason> {
+    fn open(&self, peer: UdpPeer, tried: &[Arc<Endpoint>]) -> Result<Rc<Flow>, Reason> {
         let relay = &self.relay;
         let admitted = relay.admit(peer.client, &relay.udp_limits)?;
         let place = relay.group.choose(client_key(peer.client), tried)?;
@@ -155,7 +155,13 @@ impl Flows {
 
 impl Flow {
     /// Passes the server's datagrams on until nothing passes any more.
-    async fn run(&self, relay: &Relay, front: &Front, peer: Peer, record: &Record<'_>) {
+    async fn run(
+        &self,
+        relay: &Relay,
+        front: &UdpListener,
+        peer: UdpPeer,
+        record: &StreamRecord<'_>,
+    ) {
         loop {
             let until = self.last.get() + relay.udp_idle;
             tokio::select! {
@@ -184,9 +190,9 @@ impl Flow {
     fn answers(
         &self,
         relay: &Relay,
-        front: &Front,
-        peer: Peer,
-        record: &Record<'_>,
+        front: &UdpListener,
+        peer: UdpPeer,
+        record: &StreamRecord<'_>,
     ) -> io::Result<()> {
         SCRATCH.with_borrow_mut(|buffer| {
             for _ in 0..TURNS {

@@ -19,20 +19,20 @@ use tokio::{io::Interest, net::UdpSocket};
 
 /// A client, and the address of ours that it sent to where that is not fixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::stream) struct Peer {
+pub(in crate::stream) struct UdpPeer {
     pub(in crate::stream) client: SocketAddr,
     pub(in crate::stream) local: Option<IpAddr>,
 }
 
 /// A listening socket.
 #[derive(Debug)]
-pub(in crate::stream) struct Front {
+pub(in crate::stream) struct UdpListener {
     socket: Rc<UdpSocket>,
     /// Listens on all addresses.
     any: bool,
 }
 
-impl Front {
+impl UdpListener {
     pub(in crate::stream) fn new(socket: Rc<UdpSocket>, address: SocketAddr) -> Self {
         Self {
             socket,
@@ -45,12 +45,12 @@ impl Front {
     }
 
     /// The next datagram, if there is one.
-    pub(in crate::stream) fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Peer)> {
+    pub(in crate::stream) fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, UdpPeer)> {
         let receive = || self.receive_now(buffer);
         self.socket.try_io(Interest::READABLE, receive)
     }
 
-    fn receive_now(&self, buffer: &mut [u8]) -> io::Result<(usize, Peer)> {
+    fn receive_now(&self, buffer: &mut [u8]) -> io::Result<(usize, UdpPeer)> {
         let mut slices = [IoSliceMut::new(buffer)];
         let mut control = cmsg_space!(in6_pktinfo);
         let message = recvmsg::<SockaddrStorage>(
@@ -77,11 +77,11 @@ impl Front {
                 }
             }
         }
-        Ok((message.bytes, Peer { client, local }))
+        Ok((message.bytes, UdpPeer { client, local }))
     }
 
     /// Sends an answer. What the system has no room for is lost, as datagrams are.
-    pub(in crate::stream) fn send(&self, bytes: &[u8], peer: Peer) -> io::Result<()> {
+    pub(in crate::stream) fn send(&self, bytes: &[u8], peer: UdpPeer) -> io::Result<()> {
         let slices = [IoSlice::new(bytes)];
         let to = SockaddrStorage::from(peer.client);
         let send = |control: &[ControlMessage<'_>]| {

@@ -2,7 +2,7 @@
 
 use crate::der::{Der, element};
 
-use super::kdc::MAX_MESSAGE;
+use super::MAX_MESSAGE;
 
 /// The longest body: the longest message, its realm and the encoding's own bytes.
 pub(crate) const MAX_BODY: usize = MAX_MESSAGE + 1024;

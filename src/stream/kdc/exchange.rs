@@ -11,12 +11,12 @@ use tokio::{
 
 use super::{
     MAX_MESSAGE,
-    message::{self, ErrorCode, Request},
+    message::{self, KdcRequest, KrbErrorCode},
 };
 use crate::stream::{
-    Group, Reason,
-    target::{Place, Target},
-    udp, watch,
+    Reason, StreamGroup,
+    group::{Endpoint, EndpointPermit, health_check::connect as connect_to},
+    udp,
 };
 
 /// A KDC that is silent for so long is not waited for alone: three are asked within the second that
@@ -41,7 +41,7 @@ pub(crate) enum Transport {
 
 /// What came of it.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct KdcReply {
     /// The answer without framing, and who gave it.
     pub answer: Result<(Vec<u8>, Arc<str>), Reason>,
     /// KDCs that were asked.
@@ -49,15 +49,15 @@ pub(crate) struct Asked {
 }
 
 /// Asks the KDCs of a group. `client` is what `balance = "source"` knows the client by.
-pub(crate) async fn ask(
-    group: &Group,
+pub(crate) async fn send(
+    group: &StreamGroup,
     client: u64,
-    (message, request): (&[u8], Request<'_>),
+    (message, request): (&[u8], KdcRequest<'_>),
     by: Transport,
-) -> Asked {
+) -> KdcReply {
     let deadline = Instant::now() + DEADLINE;
     group.resolved(PATIENCE).await;
-    let mut tried: Vec<Arc<Target>> = Vec::new();
+    let mut tried: Vec<Arc<Endpoint>> = Vec::new();
     let mut running = FuturesUnordered::new();
     let mut unwilling = None;
     let mut next = true;
@@ -84,12 +84,12 @@ pub(crate) async fn ask(
             () = sleep_until(wait), if !running.is_empty() => None,
             else => {
                 let answer = unwilling.ok_or(nobody.unwrap_or(Reason::BackendDown));
-                return Asked { answer, kdcs: tried.len() };
+                return KdcReply { answer, kdcs: tried.len() };
             }
         };
         match answer {
             Some((place, Ok(bytes))) => {
-                if message::is_error(&bytes, ErrorCode::ServiceUnavailable) {
+                if message::is_error(&bytes, KrbErrorCode::ServiceUnavailable) {
                     unwilling = Some((bytes, Arc::clone(&place.backend)));
                     continue;
                 }
@@ -99,7 +99,7 @@ pub(crate) async fn ask(
                     group.silent(other, &"another KDC answered first");
                 }
                 let answer = Ok((bytes, Arc::clone(&place.backend)));
-                return Asked {
+                return KdcReply {
                     answer,
                     kdcs: tried.len(),
                 };
@@ -108,24 +108,24 @@ pub(crate) async fn ask(
                 let nothing_done = failure.unsent;
                 fail(group, &place, by, &failure.error);
                 // a password is changed once
-                next = nothing_done || matches!(request, Request::Ticket { .. });
+                next = nothing_done || matches!(request, KdcRequest::Ticket { .. });
             }
             None if Instant::now() >= deadline => {
                 for target in &tried {
                     group.silent(target, &"no answer");
                 }
                 let answer = unwilling.ok_or(Reason::BackendDown);
-                return Asked {
+                return KdcReply {
                     answer,
                     kdcs: tried.len(),
                 };
             }
-            None => next = matches!(request, Request::Ticket { .. }),
+            None => next = matches!(request, KdcRequest::Ticket { .. }),
         }
     }
 }
 
-fn fail(group: &Group, target: &Target, by: Transport, error: &io::Error) {
+fn fail(group: &StreamGroup, target: &Endpoint, by: Transport, error: &io::Error) {
     if let Transport::Tcp { .. } = by {
         group.failed(target, error.to_string());
     }
@@ -139,7 +139,11 @@ struct Failure {
     unsent: bool,
 }
 
-async fn attempt(place: Place, message: &[u8], by: Transport) -> (Place, Result<Vec<u8>, Failure>) {
+async fn attempt(
+    place: EndpointPermit,
+    message: &[u8],
+    by: Transport,
+) -> (EndpointPermit, Result<Vec<u8>, Failure>) {
     let answer = match by {
         Transport::Tcp { connect } => by_tcp(&place, message, connect).await,
         Transport::Udp => by_udp(&place, message).await,
@@ -147,7 +151,7 @@ async fn attempt(place: Place, message: &[u8], by: Transport) -> (Place, Result<
     (place, answer)
 }
 
-async fn by_udp(target: &Target, message: &[u8]) -> Result<Vec<u8>, Failure> {
+async fn by_udp(target: &Endpoint, message: &[u8]) -> Result<Vec<u8>, Failure> {
     // a datagram to a closed port comes back as an error and was not seen
     let failed = |error: io::Error| Failure {
         error,
@@ -162,7 +166,7 @@ async fn by_udp(target: &Target, message: &[u8]) -> Result<Vec<u8>, Failure> {
     Ok(answer)
 }
 
-async fn by_tcp(target: &Target, message: &[u8], within: Duration) -> Result<Vec<u8>, Failure> {
+async fn by_tcp(target: &Endpoint, message: &[u8], within: Duration) -> Result<Vec<u8>, Failure> {
     let unsent = |error: io::Error| Failure {
         error,
         unsent: true,
@@ -171,7 +175,7 @@ async fn by_tcp(target: &Target, message: &[u8], within: Duration) -> Result<Vec
         error,
         unsent: false,
     };
-    let mut socket = watch::connect(target, within).await.map_err(unsent)?;
+    let mut socket = connect_to(target, within).await.map_err(unsent)?;
     let framed = frame(message);
     let written = timeout(DEADLINE, socket.write_all(&framed)).await;
     written

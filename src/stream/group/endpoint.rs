@@ -17,7 +17,7 @@ use crate::{
 
 /// An address that connections go to.
 #[derive(Debug)]
-pub(crate) struct Target {
+pub(crate) struct Endpoint {
     /// `host:port` of the configuration.
     pub backend: Arc<str>,
     /// Where it is now.
@@ -30,14 +30,14 @@ pub(crate) struct Target {
     duty: Arc<AtomicU8>,
     seat: Seat,
     load: AtomicUsize,
-    health: Health,
+    health: HealthState,
 }
 
 /// How much is to be expected of a target, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Standing {
+pub(crate) enum EndpointHealth {
     /// Up.
-    Good,
+    Healthy,
     /// Up, but it left something without an answer a moment ago.
     Suspect,
     /// Down; tried only where there is no other.
@@ -45,7 +45,7 @@ pub(crate) enum Standing {
 }
 
 #[derive(Debug)]
-struct Health {
+struct HealthState {
     born: Instant,
     up: AtomicBool,
     /// Successes in a row, or failures as a negative number.
@@ -59,11 +59,11 @@ struct Health {
 
 /// A connection's place at a target; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Place(Arc<Target>);
+pub(crate) struct EndpointPermit(Arc<Endpoint>);
 
-// === impl Target ===
+// === impl Endpoint ===
 
-impl Target {
+impl Endpoint {
     /// A target that is up until it proves otherwise. `key` is what replicas know it by.
     pub(crate) fn new(
         backend: &StreamBackend,
@@ -80,7 +80,7 @@ impl Target {
             duty,
             seat: Seat::new(key),
             load: AtomicUsize::new(0),
-            health: Health {
+            health: HealthState {
                 born: Instant::now(),
                 up: AtomicBool::new(true),
                 streak: AtomicI32::new(0),
@@ -123,23 +123,23 @@ impl Target {
     }
 
     /// Takes a place, if there is one.
-    pub(crate) fn enter(self: &Arc<Self>) -> Option<Place> {
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<EndpointPermit> {
         if self.load.fetch_add(1, Ordering::AcqRel) < self.most {
-            return Some(Place(Arc::clone(self)));
+            return Some(EndpointPermit(Arc::clone(self)));
         }
         self.load.fetch_sub(1, Ordering::AcqRel);
         None
     }
 
     /// What is to be expected of it.
-    pub(crate) fn standing(&self) -> Standing {
+    pub(crate) fn standing(&self) -> EndpointHealth {
         let health = &self.health;
         if !health.up.load(Ordering::Relaxed) {
-            Standing::Down
+            EndpointHealth::Down
         } else if health.suspect_until.load(Ordering::Relaxed) > health.now() {
-            Standing::Suspect
+            EndpointHealth::Suspect
         } else {
-            Standing::Good
+            EndpointHealth::Healthy
         }
     }
 
@@ -205,9 +205,9 @@ impl Target {
     }
 }
 
-// === impl Health ===
+// === impl HealthState ===
 
-impl Health {
+impl HealthState {
     fn now(&self) -> u64 {
         u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -226,17 +226,17 @@ impl Health {
     }
 }
 
-// === impl Place ===
+// === impl EndpointPermit ===
 
-impl std::ops::Deref for Place {
-    type Target = Arc<Target>;
+impl std::ops::Deref for EndpointPermit {
+    type Target = Arc<Endpoint>;
 
-    fn deref(&self) -> &Arc<Target> {
+    fn deref(&self) -> &Arc<Endpoint> {
         &self.0
     }
 }
 
-impl Drop for Place {
+impl Drop for EndpointPermit {
     fn drop(&mut self) {
         self.0.load.fetch_sub(1, Ordering::AcqRel);
     }
@@ -253,7 +253,7 @@ mod tests {
         timeout: Duration::from_secs(1),
     };
 
-    fn target(most: Option<usize>) -> Arc<Target> {
+    fn target(most: Option<usize>) -> Arc<Endpoint> {
         let backend = StreamBackend {
             address: "a:1".into(),
             host: "a".into(),
@@ -262,7 +262,7 @@ mod tests {
             max_connections: most,
             send_proxy: None,
         };
-        Arc::new(Target::new(
+        Arc::new(Endpoint::new(
             &backend,
             ([127, 0, 0, 1], 1).into(),
             "a:1",
@@ -278,13 +278,13 @@ mod tests {
         // one success between them begins the count anew
         assert!(!target.succeeded(&CHECK));
         assert!(!fail() && !fail());
-        assert_eq!(target.standing(), Standing::Good);
+        assert_eq!(target.standing(), EndpointHealth::Healthy);
         assert!(fail());
-        assert_eq!(target.standing(), Standing::Down);
+        assert_eq!(target.standing(), EndpointHealth::Down);
         assert!(!fail(), "told once");
         assert!(!target.succeeded(&CHECK));
         assert!(target.succeeded(&CHECK));
-        assert_eq!(target.standing(), Standing::Good);
+        assert_eq!(target.standing(), EndpointHealth::Healthy);
         assert_eq!(target.last_error().as_deref(), Some("refused"));
     }
 
@@ -292,9 +292,9 @@ mod tests {
     fn a_suspect_is_trusted_again_when_it_answers() {
         let target = target(None);
         target.suspect(Duration::from_secs(60), "no answer".to_owned());
-        assert_eq!(target.standing(), Standing::Suspect);
+        assert_eq!(target.standing(), EndpointHealth::Suspect);
         target.trust();
-        assert_eq!(target.standing(), Standing::Good);
+        assert_eq!(target.standing(), EndpointHealth::Healthy);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Reason, record::Record};
+use crate::stream::{Reason, record::StreamRecord};
 
 /// Bytes that are read at once.
 const BUFFER: usize = 64 * 1024;
@@ -42,7 +42,7 @@ pub(super) async fn relay(
     backend: &TcpStream,
     idle: Duration,
     cut: &Notify,
-    record: &Record<'_>,
+    record: &StreamRecord<'_>,
 ) -> Result<(), Reason> {
     let last = Cell::new(Instant::now());
     let up = Direction {
