@@ -30,15 +30,14 @@ mod usage;
 mod who;
 mod window;
 
-use std::fs;
-use std::path::Path;
+use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
-use rustix::process::{Resource, getrlimit, setrlimit};
-
-use crate::{Server, progress};
 use figures::Figures;
 use options::Part;
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+use crate::{Server, machine::progress};
 pub use options::{Options, USAGE};
 use stage::{Folder, Stage};
 

@@ -1,19 +1,21 @@
 //! The demo: starts a cluster and the gateway, shows requests answered before and after the active
 //! NameNode is killed, and stays up to be tried until Ctrl-C.
 
-use std::fs;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    sync::mpsc::{Receiver, Sender, channel},
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::console::Console;
-use crate::gateway::Gateway;
-use crate::lab::Lab;
-use crate::progress;
-use crate::server::Server;
-use crate::sys;
+use crate::{
+    gateway::{Gateway, console::Console},
+    lab::Lab,
+    machine::{progress, sys},
+    server::Server,
+};
 
 /// As much of an answer as is shown.
 const LINES: usize = 12;

@@ -3,26 +3,34 @@
 //! It listens at the lab's `proxy.example.com`, every console on its usual port, and lives in the
 //! lab's world (names, realm) like every other program of the lab.
 
-use std::collections::BTreeMap;
-use std::fs::{self, Permissions};
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    fs::{self, Permissions},
+    net::{Ipv4Addr, SocketAddrV4},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::client::{Client, Reply};
-use crate::console::Console;
-use crate::lab::{GATEWAY, Lab};
-use crate::names;
-use crate::process::{Process, run};
-use crate::sys::Signal;
-use crate::wait;
-use crate::world::World;
+use crate::{
+    clients::client::{Client, Reply},
+    gateway::console::Console,
+    lab::{GATEWAY, Lab, world::World},
+    machine::{
+        names,
+        process::{Process, run},
+        sys::Signal,
+        wait,
+    },
+};
+
+pub(crate) mod console;
+pub(crate) mod stage;
 
 /// The principal that clients log in to.
 pub const SERVICE: &str = "HTTP/proxy.example.com";

@@ -1,25 +1,41 @@
 //! The lab itself: running servers, and what tests do to them.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::{FlockOperation, flock};
 
-use crate::builder::Builder;
-use crate::daemons::{Daemons, hadoop_tool};
-use crate::process::Process;
-use crate::realm::Realm;
-use crate::server::Server;
-use crate::sys::Signal;
-use crate::wait;
-use crate::watchdog::Watchdog;
-use crate::world::{self, Answer, World};
+use crate::{
+    kerberos::realm::Realm,
+    lab::{
+        builder::Builder,
+        watchdog::Watchdog,
+        world::{Answer, World},
+    },
+    machine::{process::Process, sys::Signal, wait},
+    packages::Software,
+    server::{
+        Server,
+        daemons::{Daemons, hadoop_tool},
+    },
+};
+
+pub(crate) mod builder;
+pub mod control;
+pub(crate) mod folder;
+mod ports;
+mod start;
+mod watchdog;
+pub(crate) mod world;
 
 /// The gateway's own principal, which Hadoop lets act for alice and bob.
 pub const GATEWAY: &str = "spnegate/proxy.example.com";
@@ -219,7 +235,7 @@ impl Lab {
 
     /// Whether a server that listens is of use: a console's application answers, Presto has workers.
     fn answers(&self, server: Server) -> bool {
-        if server.is_presto() || server == Server::Trino {
+        if matches!(server.software(), Software::Presto | Software::Trino) {
             return self.answers_queries(server);
         }
         server.console().is_none_or(|console| {
@@ -232,8 +248,8 @@ impl Lab {
         if self.is_running(server) {
             bail!("{server} is running already, as pid {}", self.pid(server)?);
         }
-        let command = match server {
-            Server::Kdc => self.realm.kdc(),
+        let command = match server.software() {
+            Software::MitKerberos => self.realm.kdc(),
             _ => self.daemons.command(server)?,
         };
         let process = Process::start(command, &self.log(server))?;
@@ -323,7 +339,7 @@ impl Lab {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .finish();
-        let _ = self.lock.unlock();
+        let _ = flock(&self.lock, FlockOperation::Unlock);
     }
 }
 

@@ -1,13 +1,15 @@
 //! `lab`: the lab as a program, for the demo, the benchmark and for looking around.
 
-use std::env;
-use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
-use std::thread;
-use std::time::Duration;
+use std::{
+    env,
+    fs::{self, File},
+    io::{Read, Seek, SeekFrom, Write},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use lab::{Filter, Lab, Server, World, control, default_folder, hadoop_tool, install};

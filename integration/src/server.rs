@@ -1,11 +1,22 @@
 //! The lab's servers: their names, addresses, ports, and which of them need which.
 
-use std::collections::BTreeSet;
-use std::fmt;
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::str::FromStr;
+use std::{
+    collections::BTreeSet,
+    fmt,
+    net::{Ipv4Addr, SocketAddrV4},
+    str::FromStr,
+};
 
-use crate::names;
+use crate::{machine::names, packages::Software};
+
+pub(crate) mod conf;
+pub(crate) mod daemons;
+mod hdfs;
+pub(crate) mod keystore;
+mod table;
+mod yarn;
+
+use table::{GROUPS, Row, TABLE};
 
 /// A server of the lab. The order is the one in which they are listed and started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,64 +62,40 @@ pub enum Server {
     Trino,
 }
 
-use Server::{
-    Dn1, Hive, Httpfs, Jhs, Jn, Kdc, Nm1, Nn1, Nn2, Oozie, Presto, Presto2, PrestoTls, Rm1, Rm2,
-    Trino, Zk, Zkfc1, Zkfc2,
-};
-
 impl Server {
     /// Every server.
-    pub const ALL: &[Server] = &[
-        Kdc, Zk, Jn, Nn1, Nn2, Zkfc1, Zkfc2, Dn1, Rm1, Rm2, Nm1, Jhs, Httpfs, Oozie, Presto,
-        Presto2, PrestoTls, Hive, Trino,
-    ];
+    pub const ALL: &[Server] = &{
+        let mut all = [Server::Kdc; TABLE.len()];
+        let mut at = 0;
+        while at < TABLE.len() {
+            all[at] = TABLE[at].server;
+            at += 1;
+        }
+        all
+    };
     /// Hadoop whole, with HttpFS and Oozie.
-    pub const HADOOP: &[Server] = &[
-        Kdc, Zk, Jn, Nn1, Nn2, Zkfc1, Zkfc2, Dn1, Rm1, Rm2, Nm1, Jhs, Httpfs, Oozie,
-    ];
+    pub const HADOOP: &[Server] = table::HADOOP;
     /// What answers SQL.
-    pub const SQL: &[Server] = &[Presto, Presto2, PrestoTls, Hive];
+    pub const SQL: &[Server] = table::SQL;
     /// A NameNode pair with failover, and a DataNode.
-    pub const HDFS: &[Server] = &[Nn1, Nn2, Dn1];
+    pub const HDFS: &[Server] = table::HDFS;
     /// A ResourceManager pair with a NodeManager, on HDFS.
-    pub const YARN: &[Server] = &[Nn1, Nn2, Dn1, Rm1, Rm2, Nm1];
+    pub const YARN: &[Server] = table::YARN;
     /// What the demo shows: YARN, the JobHistoryServer and Oozie.
-    pub const DEMO: &[Server] = &[Nn1, Nn2, Dn1, Rm1, Rm2, Nm1, Jhs, Oozie];
+    pub const DEMO: &[Server] = table::DEMO;
+
+    const fn row(self) -> &'static Row {
+        &TABLE[self as usize]
+    }
 
     /// Its name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kdc => "kdc",
-            Zk => "zk",
-            Jn => "jn",
-            Nn1 => "nn1",
-            Nn2 => "nn2",
-            Zkfc1 => "zkfc1",
-            Zkfc2 => "zkfc2",
-            Dn1 => "dn1",
-            Rm1 => "rm1",
-            Rm2 => "rm2",
-            Nm1 => "nm1",
-            Jhs => "jhs",
-            Httpfs => "httpfs",
-            Oozie => "oozie",
-            Presto => "presto",
-            Presto2 => "presto2",
-            PrestoTls => "presto-tls",
-            Hive => "hive",
-            Trino => "trino",
-        }
+    pub const fn name(self) -> &'static str {
+        self.row().name
     }
 
     /// The short name of the host it runs on: its own, or that of the server it stands beside.
-    pub fn host(self) -> &'static str {
-        match self {
-            Zkfc1 => "nn1",
-            Zkfc2 => "nn2",
-            PrestoTls => "presto",
-            Kdc | Zk | Jn | Nn1 | Nn2 | Dn1 | Rm1 | Rm2 | Nm1 | Jhs | Httpfs | Oozie | Presto
-            | Presto2 | Hive | Trino => self.name(),
-        }
+    pub const fn host(self) -> &'static str {
+        self.row().host
     }
 
     /// The full name of its host, as in its URL and its service principal.
@@ -122,120 +109,68 @@ impl Server {
     }
 
     /// Every port it listens on at its address; the first is the one waited for last.
-    pub fn ports(self) -> &'static [u16] {
-        match self {
-            Kdc => &[8810],
-            Zk => &[2181],
-            Jn => &[8480, 8485],
-            Nn1 | Nn2 => &[50070, 8020],
-            Zkfc1 | Zkfc2 => &[8019],
-            Dn1 => &[50075, 50010, 50020],
-            Rm1 | Rm2 => &[8088],
-            Nm1 => &[8042, 45454, 8040],
-            Jhs => &[19888, 10020],
-            Httpfs => &[14000],
-            Oozie => &[11000],
-            Presto | Presto2 => &[9090],
-            // The second one is for itself alone, and wants no ticket.
-            PrestoTls => &[7778, 9092],
-            // By HTTP, by the binary protocol, and the console.
-            Hive => &[10001, 10000, 10002],
-            Trino => &[8443, 8081],
-        }
+    pub const fn ports(self) -> &'static [u16] {
+        self.row().ports
     }
 
     /// The console's address and port, for servers that have one.
     pub fn console(self) -> Option<SocketAddrV4> {
-        match self {
-            Kdc | Zk | Zkfc1 | Zkfc2 => None,
-            Jn | Nn1 | Nn2 | Dn1 | Rm1 | Rm2 | Nm1 | Jhs | Httpfs | Oozie | Presto | Presto2
-            | PrestoTls | Hive | Trino => Some(SocketAddrV4::new(self.address(), self.ports()[0])),
-        }
+        let console = SocketAddrV4::new(self.address(), self.ports()[0]);
+        self.row().console.map(|_| console)
     }
 
     /// The console's URL without a path, for example `http://nn1.example.com:50070`.
     pub fn url(self) -> Option<String> {
-        let scheme = if matches!(self, PrestoTls | Trino) {
-            "https"
-        } else {
-            "http"
-        };
-        self.console()
-            .map(|console| format!("{scheme}://{}:{}", self.host_name(), console.port()))
+        let scheme = self.row().console?;
+        Some(format!(
+            "{scheme}://{}:{}",
+            self.host_name(),
+            self.ports()[0]
+        ))
     }
 
-    /// Whether it is one of Presto's, which is ready when it answers a query.
-    pub(crate) fn is_presto(self) -> bool {
-        matches!(self, Presto | Presto2 | PrestoTls)
+    /// Whether its console has TLS, and the server a keystore.
+    pub(crate) fn has_tls(self) -> bool {
+        self.row().console == Some("https")
     }
 
-    /// Whether it runs on Hadoop's own jars.
-    pub(crate) fn is_hadoop(self) -> bool {
-        !self.is_presto() && !matches!(self, Kdc | Oozie | Hive | Trino)
+    /// What it is made from.
+    pub(crate) const fn software(self) -> Software {
+        self.row().software
+    }
+
+    /// The largest heap of its JVM in MiB, and its main class.
+    pub(crate) const fn heap_and_main(self) -> (u32, &'static str) {
+        (self.row().heap, self.row().main)
+    }
+
+    /// The site file and the property that say which one of a pair it is.
+    pub(crate) const fn ha_id(self) -> Option<(&'static str, &'static str)> {
+        self.row().ha_id
     }
 
     /// The path by which readiness is told: one that the web application itself answers.
-    pub(crate) fn probe(self) -> &'static str {
-        match self {
-            Oozie => "/oozie/v1/admin/status",
-            Httpfs => "/webhdfs/v1/?op=GETHOMEDIRECTORY",
-            Hive => "/cliservice",
-            Kdc | Zk | Jn | Nn1 | Nn2 | Zkfc1 | Zkfc2 | Dn1 | Rm1 | Rm2 | Nm1 | Jhs | Presto
-            | Presto2 | PrestoTls | Trino => "/",
-        }
+    pub(crate) const fn probe(self) -> &'static str {
+        self.row().probe
     }
 
     /// The Kerberos service (the principal's first part) it uses towards its peers.
-    pub fn service(self) -> Option<&'static str> {
-        match self {
-            Kdc | Zk | Presto | Presto2 => None,
-            Jn | Nn1 | Nn2 | Zkfc1 | Zkfc2 | Dn1 => Some("hdfs"),
-            Rm1 | Rm2 | Nm1 => Some("yarn"),
-            Jhs => Some("mapred"),
-            Httpfs => Some("httpfs"),
-            Oozie => Some("oozie"),
-            PrestoTls => Some("presto"),
-            Hive => Some("hive"),
-            Trino => Some("trino"),
-        }
+    pub const fn service(self) -> Option<&'static str> {
+        self.row().service
     }
 
     /// The servers that must be ready before this one is started, if they are wanted at all.
-    pub(crate) fn after(self) -> &'static [Server] {
-        match self {
-            Kdc | Zk | Presto | Presto2 => &[],
-            Jn | Httpfs | Oozie | PrestoTls | Hive | Trino => &[Kdc],
-            Nn1 | Nn2 => &[Kdc, Jn],
-            Zkfc1 | Zkfc2 | Rm1 | Rm2 => &[Kdc, Zk],
-            Dn1 => &[Nn1, Nn2],
-            Nm1 => &[Rm1, Rm2],
-            Jhs => &[Dn1],
-        }
-    }
-
-    /// The servers it is of no use without.
-    fn pulls(self) -> &'static [Server] {
-        match self {
-            Kdc => &[],
-            Zk | Jn | Oozie | Presto | Presto2 | PrestoTls | Hive | Trino => &[Kdc],
-            Nn1 => &[Jn, Zkfc1],
-            Nn2 => &[Jn, Zkfc2],
-            Zkfc1 => &[Zk, Nn1],
-            Zkfc2 => &[Zk, Nn2],
-            Dn1 => &[Nn1],
-            Rm1 | Rm2 => &[Kdc, Zk],
-            Nm1 => &[Rm1],
-            Jhs | Httpfs => &[Nn1, Dn1],
-        }
+    pub(crate) const fn after(self) -> &'static [Server] {
+        self.row().after
     }
 
     /// `wanted` and all that they need, the KDC always.
     pub fn with_needs(wanted: impl IntoIterator<Item = Server>) -> BTreeSet<Server> {
         let mut all = BTreeSet::new();
-        let mut open: Vec<Server> = wanted.into_iter().chain([Kdc]).collect();
+        let mut open: Vec<Server> = wanted.into_iter().chain([Server::Kdc]).collect();
         while let Some(server) = open.pop() {
             if all.insert(server) {
-                open.extend(server.pulls());
+                open.extend(server.row().needs);
             }
         }
         all
@@ -244,13 +179,11 @@ impl Server {
     /// The servers a word of the command line stands for: a server's name or a group's.
     pub fn named(word: &str) -> Result<Vec<Server>, UnknownServer> {
         match word {
-            "hdfs" => Ok(Server::HDFS.to_vec()),
-            "yarn" => Ok(Server::YARN.to_vec()),
-            "demo" => Ok(Server::DEMO.to_vec()),
-            "hadoop" => Ok(Server::HADOOP.to_vec()),
-            "sql" => Ok(Server::SQL.to_vec()),
             "all" => Ok([Server::HADOOP, Server::SQL].concat()),
-            name => Ok(vec![name.parse()?]),
+            name => match GROUPS.iter().find(|(group, _)| *group == name) {
+                Some((_, servers)) => Ok(servers.to_vec()),
+                None => Ok(vec![name.parse()?]),
+            },
         }
     }
 }
@@ -286,7 +219,8 @@ impl fmt::Display for UnknownServer {
             self.0,
             names.join(", ")
         )?;
-        f.write_str(", and the groups hdfs, yarn, demo, hadoop, sql and all")
+        let groups: Vec<_> = GROUPS.iter().map(|(group, _)| *group).collect();
+        write!(f, ", and the groups {} and all", groups.join(", "))
     }
 }
 
@@ -294,7 +228,17 @@ impl std::error::Error for UnknownServer {}
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        Server::{Jn, Kdc, Nn1, Zk, Zkfc1},
+        *,
+    };
+
+    #[test]
+    fn the_table_has_a_row_for_each_server_in_order() {
+        for (at, row) in TABLE.iter().enumerate() {
+            assert_eq!(row.server as usize, at, "{}", row.name);
+        }
+    }
 
     #[test]
     fn a_namenode_brings_all_it_takes_to_become_active() {

@@ -2,12 +2,14 @@
 //! are aliases, and SPNs that share a key.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
-use std::fmt::Write as _;
-use std::fs;
-use std::net::SocketAddrV4;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Write as _,
+    fs,
+    net::SocketAddrV4,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use lab::{Client, Domain, Gateway, Process, World, names, run, wait};
 use serde_json::Value;

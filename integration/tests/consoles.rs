@@ -2,8 +2,7 @@
 //! that nothing of the gateway's own login comes through.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
-use std::fs;
-use std::sync::OnceLock;
+use std::{fs, sync::OnceLock};
 
 use lab::{Console, Fetched, Gateway, Server, Stage};
 use serde_json::Value;

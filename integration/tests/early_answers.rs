@@ -3,10 +3,12 @@
 //! Most clients send on for a while, and some read nothing before they have sent everything.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
 
 use lab::{Console, Lab, Server, Stage, run};
 

@@ -4,9 +4,13 @@
 //! carried out.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use lab::{CUT_SHORT, Console, Lab, Load, READERS, Server, Stage, Tally, UNDER_WAY, wait};
 

@@ -2,9 +2,11 @@
 //! piece of a file to it, for as long as the writer takes.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::Stdio;
-use std::time::Duration;
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::Stdio,
+    time::Duration,
+};
 
 use lab::{Console, Server, Stage};
 

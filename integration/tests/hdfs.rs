@@ -1,8 +1,10 @@
 //! HDFS with failover: what the gateway may do, and what becomes of the lab when its process dies.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use lab::{GATEWAY, Lab, Server, control, wait};
 

@@ -4,9 +4,7 @@
 //! there.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
-use std::fs;
-use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::{fs, path::PathBuf, sync::OnceLock};
 
 use lab::{Console, Server, Stage};
 

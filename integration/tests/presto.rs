@@ -2,11 +2,13 @@
 //! which every link comes back to the gateway and every query stays with its coordinator.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
-use std::collections::BTreeSet;
-use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    process::Command,
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
 
 use lab::{
     CUT_SHORT, Driver, Lab, Load, OWNER_GONE, Server, Stage, Statement, UNDER_WAY, run, wait,

@@ -1,8 +1,6 @@
 //! The realm and the KDC alone: tickets, key rotation, keytabs, names.
 
-use std::fs;
-use std::process::Command;
-use std::time::Duration;
+use std::{fs, process::Command, time::Duration};
 
 use lab::{GATEWAY, Lab, Server};
 

@@ -1,13 +1,17 @@
 //! Keys and processes that change under load: no login and no request is lost.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
-use std::fs;
-use std::io::ErrorKind;
-use std::path::Path;
-use std::process::Command;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    io::ErrorKind,
+    path::Path,
+    process::Command,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use lab::{Client, Console, Gateway, Lab, Load, SERVICE, Server, Turn, World, wait};
 

@@ -4,8 +4,7 @@
 //! would go to another; there is none, so it is refused too. A slow server costs nothing.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
-use std::sync::OnceLock;
-use std::thread;
+use std::{sync::OnceLock, thread};
 
 use lab::{AWAY, CUT_SHORT, Console, Load, READERS, Server, Stage};
 

@@ -1,9 +1,7 @@
 //! Trino with TLS and Kerberos through the gateway, where there is a JDK that it runs on.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
-use std::process::Command;
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::{process::Command, sync::OnceLock, time::Duration};
 
 use lab::{
     AWAY, CUT_SHORT, KEYSTORE_PASSWORD, Lab, Load, OWNER_GONE, Server, Stage, Statement, UNDER_WAY,

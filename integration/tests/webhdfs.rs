@@ -2,12 +2,14 @@
 //! the two-step writes of the NameNode's file browser.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
-use std::fs::{self, File};
-use std::io::{BufReader, BufWriter, Read, Write};
-use std::path::Path;
-use std::process::Stdio;
-use std::sync::OnceLock;
-use std::time::Instant;
+use std::{
+    fs::{self, File},
+    io::{BufReader, BufWriter, Read, Write},
+    path::Path,
+    process::Stdio,
+    sync::OnceLock,
+    time::Instant,
+};
 
 use lab::{Console, Gateway, Server, Stage};
 

@@ -1,14 +1,18 @@
 //! The console behind all peers: an nginx that answers everything with the same 4 KiB.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::process::Command;
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    process::Command,
+};
 
 use anyhow::Result;
 
-use super::peer::{self, Peer};
-use super::stage::Stage;
-use super::who::Who;
-use crate::names;
+use super::{
+    peer::{self, Peer},
+    stage::Stage,
+    who::Who,
+};
+use crate::machine::names;
 
 const PORT: u16 = 18090;
 const QUARTER: &str = "The quick brown fox jumps over the lazy dog, 64 bytes at a time.";

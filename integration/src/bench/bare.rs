@@ -6,20 +6,24 @@
 
 mod sys;
 
-use std::io::{self, BufRead, Write};
-use std::process::Stdio;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::{
+    io::{self, BufRead, Write},
+    process::Stdio,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use rustix::time::{ClockId, clock_gettime};
-
-use super::peer::Peer;
-use super::stage::{PROXY, Stage};
-use super::usage;
 use sys::{Credential, Keytab};
+
+use super::{
+    peer::Peer,
+    stage::{PROXY, Stage},
+    usage,
+};
 
 /// The hidden command that runs it.
 pub const COMMAND: &str = "accept";

@@ -1,8 +1,10 @@
 //! A blocking client for what is asked once, and for bodies of any size.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 

@@ -4,10 +4,7 @@ use std::net::SocketAddrV4;
 
 use anyhow::{Context, Result};
 
-use super::client::Client;
-use super::peer::Peer;
-use super::stage::Stage;
-use super::who::Who;
+use super::{client::Client, peer::Peer, stage::Stage, who::Who};
 
 /// A peer, and the cookie of a session on it if it knows sessions.
 #[derive(Debug)]

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::series::Series;
-use super::who::{Metric, Task, Who};
+use super::{
+    series::Series,
+    who::{Metric, Task, Who},
+};
 
 /// The figures by what, who and unit.
 #[derive(Clone, Debug, Default)]

@@ -1,8 +1,10 @@
 //! What is to be reached, and whether it is.
 
-use super::figures::Figures;
-use super::series::Series;
-use super::who::{Metric, Task, Who};
+use super::{
+    figures::Figures,
+    series::Series,
+    who::{Metric, Task, Who},
+};
 
 /// A line of the table of ratios.
 #[derive(Debug)]

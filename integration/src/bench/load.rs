@@ -4,15 +4,19 @@
 //! each request, and latencies at a fixed rate that count from the moment a request was *due*, so
 //! that a proxy which stalls cannot hide it by slowing the client down.
 
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::num::NonZeroU64;
-use std::time::{Duration, Instant};
+use std::{
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
+    num::NonZeroU64,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::buffer::spare_capacity;
-use rustix::event::{Timespec, epoll};
-use rustix::fd::OwnedFd;
+use rustix::{
+    buffer::spare_capacity,
+    event::{Timespec, epoll},
+    fd::OwnedFd,
+};
 
 use super::http::Answer;
 
@@ -285,10 +289,9 @@ impl<'a> Engine<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::{io::BufRead, net::TcpListener, thread};
+
     use super::*;
-    use std::io::BufRead;
-    use std::net::TcpListener;
-    use std::thread;
 
     const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 

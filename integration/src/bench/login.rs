@@ -2,18 +2,19 @@
 
 use anyhow::{Result, ensure};
 
-use super::backend::Backend;
-use super::bare;
-use super::contender;
-use super::figures::Figures;
-use super::http::Answer;
-use super::load::{Load, Pace, Requests};
-use super::options::Options;
-use super::peer::Peer;
-use super::relay::{measure, micros_each};
-use super::stage::{PROXY, Stage, USER};
-use super::who::{Metric, Task, Who};
-use crate::progress;
+use super::{
+    backend::Backend,
+    bare, contender,
+    figures::Figures,
+    http::Answer,
+    load::{Load, Pace, Requests},
+    options::Options,
+    peer::Peer,
+    relay::{measure, micros_each},
+    stage::{PROXY, Stage, USER},
+    who::{Metric, Task, Who},
+};
+use crate::machine::progress;
 
 const CONNECTIONS: usize = 16;
 /// The KDC makes so many times fewer tickets than there are logins.

@@ -1,15 +1,12 @@
 //! What the figures were taken on: processor, kernel, versions, commit; nothing that tells whose
 //! machine it is.
 
-use std::fmt::Write as _;
-use std::fs;
-use std::process::Command;
+use std::{fmt::Write as _, fs, process::Command};
 
 use anyhow::Result;
 
-use super::options::Options;
-use super::who::Who;
-use crate::process::run;
+use super::{options::Options, who::Who};
+use crate::machine::process::run;
 
 /// Today, as `2026-05-31`.
 pub fn date() -> Result<String> {

@@ -2,16 +2,18 @@
 
 use anyhow::{Context, Result};
 
-use super::backend::Backend;
-use super::client::Client;
-use super::contender::{self, Contender};
-use super::figures::Figures;
-use super::load::{Load, Pace, Requests};
-use super::options::Options;
-use super::peer::Peer;
-use super::stage::Stage;
-use super::who::{Metric, Task, Who};
-use crate::progress;
+use super::{
+    backend::Backend,
+    client::Client,
+    contender::{self, Contender},
+    figures::Figures,
+    load::{Load, Pace, Requests},
+    options::Options,
+    peer::Peer,
+    stage::Stage,
+    who::{Metric, Task, Who},
+};
+use crate::machine::progress;
 
 const PATH: &str = "/page";
 const CONNECTIONS: usize = 16;

@@ -1,8 +1,6 @@
 //! What a run is asked to do.
 
-use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use anyhow::{Context, Result, bail};
 

@@ -6,20 +6,19 @@ mod httpd;
 mod nginx;
 mod stream;
 
-use std::borrow::Cow;
-use std::fs;
-use std::net::{SocketAddr, SocketAddrV4, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::{
+    borrow::Cow,
+    fs,
+    net::{SocketAddr, SocketAddrV4, TcpListener},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 
-use super::usage;
-use super::who::Who;
-use crate::process::Process;
-use crate::sys::Signal;
-use crate::wait;
+use super::{usage, who::Who};
+use crate::machine::{process::Process, sys::Signal, wait};
 
 const START: Duration = Duration::from_secs(30);
 const END: Duration = Duration::from_secs(10);

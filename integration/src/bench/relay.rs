@@ -2,16 +2,18 @@
 
 use anyhow::{Context, Result};
 
-use super::backend::Backend;
-use super::contender::Contender;
-use super::figures::Figures;
-use super::load::{Load, Outcome, Pace, Requests};
-use super::options::Options;
-use super::peer::Peer;
-use super::stage::Stage;
-use super::who::{Metric, Task, Who};
-use super::window::{Used, Window};
-use crate::progress;
+use super::{
+    backend::Backend,
+    contender::Contender,
+    figures::Figures,
+    load::{Load, Outcome, Pace, Requests},
+    options::Options,
+    peer::Peer,
+    stage::Stage,
+    who::{Metric, Task, Who},
+    window::{Used, Window},
+};
+use crate::machine::progress;
 
 const PATH: &str = "/page";
 const CLOSED: [(Task, usize); 2] = [(Task::Get16, 16), (Task::Get64, 64)];

@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::figures::Figures;
-use super::goal::{self, Bound};
-use super::options::Options;
+use super::{
+    figures::Figures,
+    goal::{self, Bound},
+    options::Options,
+};
 
 const HOW: &str = "\
 Client, proxy and backend share the machine and its loopback addresses, so requests a second say

@@ -1,17 +1,21 @@
 //! The ways to HDFS that are compared: straight, through HAProxy, through the gateway.
 
-use std::net::{SocketAddr, SocketAddrV4};
-use std::time::Duration;
+use std::{
+    net::{SocketAddr, SocketAddrV4},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 
-use super::client::Client;
-use super::contender::{self, Contender};
-use super::options::Options;
-use super::peer::Peer;
-use super::stage::{Stage, USER};
-use super::who::Who;
-use crate::{GATEWAY, Server, wait};
+use super::{
+    client::Client,
+    contender::{self, Contender},
+    options::Options,
+    peer::Peer,
+    stage::{Stage, USER},
+    who::Who,
+};
+use crate::{GATEWAY, Server, machine::wait};
 
 /// Hadoop's own cookie.
 const HADOOP_COOKIE: &str = "hadoop.auth";

@@ -1,19 +1,22 @@
 //! Where everything plays: a folder, the lab, the addresses, the tokens.
 
-use std::fs::{self, Permissions};
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-use std::time::Duration;
+use std::{
+    fs::{self, Permissions},
+    net::{Ipv4Addr, SocketAddrV4},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 
 use super::token;
-use crate::names;
-use crate::progress;
-use crate::{GATEWAY, Lab, Server};
+use crate::{
+    GATEWAY, Lab, Server,
+    machine::{names, progress},
+};
 
 /// How long to wait for another lab on this machine to end.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);

@@ -2,15 +2,17 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::figures::Figures;
-use super::load::{Load, Outcome, Pace, Requests};
-use super::options::Options;
-use super::peer::Peer;
-use super::route::{self, Route};
-use super::stage::{Stage, USER};
-use super::who::{Metric, Task, Who};
-use super::window::{Used, Window};
-use crate::progress;
+use super::{
+    figures::Figures,
+    load::{Load, Outcome, Pace, Requests},
+    options::Options,
+    peer::Peer,
+    route::{self, Route},
+    stage::{Stage, USER},
+    who::{Metric, Task, Who},
+    window::{Used, Window},
+};
+use crate::machine::progress;
 
 const CONNECTIONS: usize = 4;
 /// Until the NameNode's JVM has compiled what it runs.

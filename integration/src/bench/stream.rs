@@ -1,20 +1,24 @@
 //! Relayed ports: bytes through TCP beside HAProxy and nginx, datagrams beside nginx, and how evenly
 //! the algorithms spread.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::figures::Figures;
-use super::options::Options;
-use super::peer::Peer;
-use super::stage::Stage;
-use super::who::{Metric, Task, Who};
-use super::window::{Used, Window};
-use crate::progress;
+use super::{
+    figures::Figures,
+    options::Options,
+    peer::Peer,
+    stage::Stage,
+    who::{Metric, Task, Who},
+    window::{Used, Window},
+};
+use crate::machine::progress;
 
 mod spread;
 

@@ -3,15 +3,19 @@
 //! They are made by a process of its own (`bench token`), since ticket cache and `krb5.conf` are
 //! named by the environment of a process.
 
-use std::io::{BufWriter, Write, stdout};
-use std::process::{Command, Stdio};
-use std::thread;
+use std::{
+    io::{BufWriter, Write, stdout},
+    process::{Command, Stdio},
+    thread,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use libgssapi::context::{ClientCtx, CtxFlags};
-use libgssapi::name::Name;
-use libgssapi::oid::{GSS_MECH_SPNEGO, GSS_NT_KRB5_PRINCIPAL};
+use libgssapi::{
+    context::{ClientCtx, CtxFlags},
+    name::Name,
+    oid::{GSS_MECH_SPNEGO, GSS_NT_KRB5_PRINCIPAL},
+};
 
 /// The hidden command that makes them.
 pub const COMMAND: &str = "token";

@@ -6,21 +6,25 @@
 //! chunks as Hadoop sends them, plain and TLS, HTTP/1.1 and HTTP/2, small answers and large bodies,
 //! and a relayed port.
 
-use std::fs::{self, File, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::{
+    fs::{self, File, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::backend::Backend;
-use super::contender::{self, Contender};
-use super::http::Answer;
-use super::load::{Load, Pace, Requests};
-use super::peer::Peer;
-use super::stage::{Folder, PROXY, Stage, USER};
-use crate::{progress, wait};
+use super::{
+    backend::Backend,
+    contender::{self, Contender},
+    http::Answer,
+    load::{Load, Pace, Requests},
+    peer::Peer,
+    stage::{Folder, PROXY, Stage, USER},
+};
+use crate::machine::{progress, wait};
 
 /// The command that runs it; its argument is the gateway's program.
 pub const COMMAND: &str = "train";

@@ -1,20 +1,24 @@
 //! WebHDFS `CREATE` and `OPEN` of a large file, with the proxy's memory watched.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 
-use super::figures::Figures;
-use super::options::Options;
-use super::peer::Peer;
-use super::route::{self, Route};
-use super::stage::Stage;
-use super::usage;
-use super::who::{Metric, Task, Who};
-use super::window::{Used, Window};
-use crate::progress;
+use super::{
+    figures::Figures,
+    options::Options,
+    peer::Peer,
+    route::{self, Route},
+    stage::Stage,
+    usage,
+    who::{Metric, Task, Who},
+    window::{Used, Window},
+};
+use crate::machine::progress;
 
 const MIB: u32 = 1024 * 1024;
 /// More rounds than this take long and say little more.

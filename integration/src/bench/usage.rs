@@ -1,8 +1,6 @@
 //! What processes use: CPU time and memory, read from `/proc`.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::time::Duration;
+use std::{collections::BTreeMap, fs, time::Duration};
 
 use anyhow::{Context, Result};
 

@@ -1,7 +1,9 @@
 //! A stretch of time: who used how much of the machine in it.
 
-use std::process;
-use std::time::{Duration, Instant};
+use std::{
+    process,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 

@@ -1,7 +1,6 @@
 //! `bench`: the benchmark as a program; see [`lab::bench`].
 
-use std::env;
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 use anyhow::Result;
 use lab::bench::{self, Options, USAGE, bare, token, train};

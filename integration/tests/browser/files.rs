@@ -1,8 +1,7 @@
 //! The NameNode's file browser: Head, Tail, Download and Upload pressed in a browser, all of them by
 //! links to a DataNode.
 
-use std::fs;
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use lab::{Console, Gateway, wait};
 

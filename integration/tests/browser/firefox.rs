@@ -1,11 +1,13 @@
 //! A headless Firefox, driven by its own remote protocol (Marionette: `length:json` over TCP).
 
-use std::fs;
-use std::io::{BufReader, Read, Write};
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::{
+    fs,
+    io::{BufReader, Read, Write},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+    time::Duration,
+};
 
 use lab::wait;
 use serde_json::{Value, json};

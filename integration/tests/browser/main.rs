@@ -1,8 +1,7 @@
 //! Real browsers log in and show the NameNode's and the ResourceManager's pages.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use lab::{Console, Gateway, Server, Stage, wait};
 

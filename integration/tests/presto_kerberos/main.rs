@@ -2,10 +2,12 @@
 //! it, Presto by the gateway's own name, and as a relay by the coordinator's name.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::process::Command;
-use std::sync::OnceLock;
-use std::time::Instant;
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    process::Command,
+    sync::OnceLock,
+    time::Instant,
+};
 
 use lab::{Desk, Driver, KEYSTORE_PASSWORD, Lab, Server, Stage, Statement, run};
 

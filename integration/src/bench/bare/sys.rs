@@ -3,8 +3,10 @@
 //! Its own, not the gateway's, so that what is compared shares no code.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString, c_char, c_void};
-use std::ptr;
+use std::{
+    ffi::{CStr, CString, c_char, c_void},
+    ptr,
+};
 
 use anyhow::{Result, bail, ensure};
 use libgssapi_sys::{

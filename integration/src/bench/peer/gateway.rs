@@ -1,13 +1,17 @@
 //! The gateway.
 
-use std::net::SocketAddrV4;
-use std::path::{Path, PathBuf};
+use std::{
+    net::SocketAddrV4,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 
 use super::{Peer, write};
-use crate::bench::stage::{self, Stage};
-use crate::bench::who::Who;
+use crate::bench::{
+    stage::{self, Stage},
+    who::Who,
+};
 
 const PORT: u16 = 18080;
 const LOGGED_PORT: u16 = 18081;

@@ -1,13 +1,14 @@
 //! HAProxy.
 
-use std::net::SocketAddrV4;
-use std::process::Command;
+use std::{net::SocketAddrV4, process::Command};
 
 use anyhow::Result;
 
 use super::{Peer, write};
-use crate::bench::stage::{self, Stage};
-use crate::bench::who::Who;
+use crate::bench::{
+    stage::{self, Stage},
+    who::Who,
+};
 
 const PORT: u16 = 18082;
 const NODE_PORT: u16 = 18085;

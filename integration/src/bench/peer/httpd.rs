@@ -1,17 +1,17 @@
 //! Apache httpd with `mod_auth_gssapi`.
 
-use std::fs;
-use std::net::SocketAddrV4;
-use std::os::unix::fs::chown;
-use std::path::Path;
-use std::process::Command;
+use std::{fs, net::SocketAddrV4, os::unix::fs::chown, path::Path, process::Command};
 
 use anyhow::{Context, Result};
 
 use super::{Peer, write};
-use crate::bench::stage::{self, Stage};
-use crate::bench::who::Who;
-use crate::sys;
+use crate::{
+    bench::{
+        stage::{self, Stage},
+        who::Who,
+    },
+    machine::sys,
+};
 
 const PORT: u16 = 18084;
 const CONFIG: &str = include_str!("../../../templates/bench/httpd.conf");

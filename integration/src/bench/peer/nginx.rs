@@ -1,13 +1,14 @@
 //! nginx as a relay.
 
-use std::net::SocketAddrV4;
-use std::process::Command;
+use std::{net::SocketAddrV4, process::Command};
 
 use anyhow::Result;
 
 use super::{Peer, write};
-use crate::bench::stage::{self, Stage};
-use crate::bench::who::Who;
+use crate::bench::{
+    stage::{self, Stage},
+    who::Who,
+};
 
 const PORT: u16 = 18083;
 const CONFIG: &str = include_str!("../../../templates/bench/nginx.conf");

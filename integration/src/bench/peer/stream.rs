@@ -1,14 +1,14 @@
 //! HAProxy, nginx and the gateway as relays of ports.
 
-use std::net::SocketAddrV4;
-use std::path::PathBuf;
-use std::process::Command;
+use std::{net::SocketAddrV4, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result};
 
 use super::{Peer, write};
-use crate::bench::stage::{self, Stage};
-use crate::bench::who::Who;
+use crate::bench::{
+    stage::{self, Stage},
+    who::Who,
+};
 
 const GATEWAY_PORT: u16 = 18090;
 const HAPROXY_PORT: u16 = 18091;

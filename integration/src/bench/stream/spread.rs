@@ -4,8 +4,10 @@ use std::net::Ipv4Addr;
 
 use spnegate::testing::{Algorithm, Candidate, Seat, choose, stable_hash};
 
-use crate::bench::figures::Figures;
-use crate::bench::who::{Metric, Task, Who};
+use crate::bench::{
+    figures::Figures,
+    who::{Metric, Task, Who},
+};
 
 const CLIENTS: u32 = 100_000;
 const SERVERS: u32 = 10;
