@@ -8,7 +8,7 @@ fn said(mut command: Command) -> String {
     let output = command.output().expect("the command runs");
     assert!(
         output.status.success(),
-        "{}",
+        "{command:?}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8_lossy(&output.stdout).into_owned()
