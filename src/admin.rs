@@ -173,7 +173,7 @@ fn answer<B>(request: &Request<B>, peer: IpAddr, options: &AdminOptions) -> Resp
                     duty,
                 }) => text(
                     StatusCode::OK,
-                    &format!("{console}: {backend} is {}", duty.word()),
+                    &format!("{console}: {backend} is {}", duty.as_str()),
                 ),
                 Err(error) => text(error.status(), &error.to_string()),
             }

@@ -1,7 +1,7 @@
 //! Which of several servers gets the next request, connection or flow.
 //!
 //! Pure functions over candidates, used by consoles and by streams. All state there is stands in one
-//! [`Seat`] per server, an atomic that many workers may share; nothing here locks, allocates or asks
+//! [`BalanceState`] per server, an atomic that many workers may share; nothing here locks, allocates or asks
 //! for the time.
 //!
 //! | [`Algorithm`] | where it comes from |
@@ -12,10 +12,10 @@
 //! | `Source` | weighted rendezvous hashing (Thaler and Ravishankar 1998; the logarithmic weights of Schindelhauer and Schomaker 2005): a server that goes takes only its own clients along |
 //!
 //! ```
-//! use spnegate::testing::{Algorithm, Candidate, Seat, choose};
+//! use spnegate::testing::{Algorithm, Candidate, BalanceState, choose};
 //!
-//! let seats = [Seat::new("nn1:50070"), Seat::new("nn2:50070")];
-//! let all_up = seats.iter().map(|seat| Candidate { seat, weight: 1, load: 0, up: true });
+//! let states = [BalanceState::new("nn1:50070"), BalanceState::new("nn2:50070")];
+//! let all_up = states.iter().map(|state| Candidate { state, weight: 1, load: 0, up: true });
 //! assert_eq!(choose(Algorithm::First, 0, all_up.clone()), Some(0));
 //! let one = choose(Algorithm::RoundRobin, 0, all_up.clone());
 //! let other = choose(Algorithm::RoundRobin, 0, all_up);
@@ -27,10 +27,10 @@ use std::{
     time::Duration,
 };
 
-mod duty;
+mod admin_state;
 mod hash;
 
-pub(crate) use duty::Duty;
+pub(crate) use admin_state::AdminState;
 pub use hash::stable_hash;
 
 /// How one of several servers is chosen.
@@ -49,7 +49,7 @@ pub enum Algorithm {
 /// What the algorithms remember of one server. It belongs to the server's own state, so that it
 /// survives a change of the list.
 #[derive(Debug)]
-pub struct Seat {
+pub struct BalanceState {
     key: u64,
     turn: AtomicI64,
 }
@@ -58,7 +58,7 @@ pub struct Seat {
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'s> {
     /// Its memory.
-    pub seat: &'s Seat,
+    pub state: &'s BalanceState,
     /// Its share, in any unit that all candidates have in common; 0: gets nothing new. See
     /// `effective_weight`.
     pub weight: u32,
@@ -90,7 +90,7 @@ pub fn choose<'s>(
             in_turn(tied).or_else(|| in_turn(able))
         }
         Algorithm::Source => able
-            .map(|(index, c)| (index, hash::score(client, c.seat.key, c.weight)))
+            .map(|(index, c)| (index, hash::score(client, c.state.key, c.weight)))
             .max_by(|(_, one), (_, other)| one.total_cmp(other))
             .map(|(index, _)| index),
     }
@@ -101,17 +101,17 @@ pub fn choose<'s>(
 /// every step is added atomically; only the order within a round may differ.
 fn in_turn<'s>(candidates: impl Iterator<Item = (usize, Candidate<'s>)>) -> Option<usize> {
     let mut total = 0;
-    let mut best: Option<(i64, usize, &Seat)> = None;
+    let mut best: Option<(i64, usize, &BalanceState)> = None;
     for (index, candidate) in candidates {
         let weight = i64::from(candidate.weight);
         total += weight;
-        let turn = candidate.seat.turn.fetch_add(weight, Ordering::Relaxed) + weight;
+        let turn = candidate.state.turn.fetch_add(weight, Ordering::Relaxed) + weight;
         if best.is_none_or(|(greatest, _, _)| turn > greatest) {
-            best = Some((turn, index, candidate.seat));
+            best = Some((turn, index, candidate.state));
         }
     }
-    let (_, index, seat) = best?;
-    seat.turn.fetch_sub(total, Ordering::Relaxed);
+    let (_, index, state) = best?;
+    state.turn.fetch_sub(total, Ordering::Relaxed);
     Some(index)
 }
 
@@ -154,10 +154,10 @@ impl PartialEq for Load {
 
 impl Eq for Load {}
 
-// === impl Seat ===
+// === impl BalanceState ===
 
-impl Seat {
-    /// The seat of the server that is known everywhere and for ever by `key` (such as its
+impl BalanceState {
+    /// The state of the server that is known everywhere and for ever by `key` (such as its
     /// `host:port`): replicas and restarts send a client to the same server.
     pub fn new(key: &str) -> Self {
         Self {

@@ -13,7 +13,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::{balance::Duty, config::Config};
+use crate::{balance::AdminState, config::Config};
 
 mod backend;
 mod check;
@@ -104,9 +104,11 @@ pub fn run<E: Error + 'static>(
         Command::Serve(file) => serve::run(&file.config, serve),
         Command::Check(file) => check::run(&file.config),
         Command::Keytab(command) => keytab_command(&command),
-        Command::Backend(Backend::Drain(which)) => backend::assign(&which, Duty::Drain),
-        Command::Backend(Backend::Maintenance(which)) => backend::assign(&which, Duty::Maintenance),
-        Command::Backend(Backend::Ready(which)) => backend::assign(&which, Duty::Ready),
+        Command::Backend(Backend::Drain(which)) => backend::assign(&which, AdminState::Drain),
+        Command::Backend(Backend::Maintenance(which)) => {
+            backend::assign(&which, AdminState::Maintenance)
+        }
+        Command::Backend(Backend::Ready(which)) => backend::assign(&which, AdminState::Ready),
         Command::Status(gateway) => backend::status(&gateway),
     }
 }

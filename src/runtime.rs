@@ -35,7 +35,7 @@ use crate::{
         metrics::{self, MetricsError},
     },
     tls::{self, TlsError, Trust},
-    upstream::{group::Group, probe::Probe},
+    upstream::{group::BackendGroup, probe::Probe},
 };
 
 mod control;
@@ -92,7 +92,7 @@ struct Shared {
     sessions: Sessions,
     link_key: Arc<LinkKey>,
     groups: Option<Groups>,
-    upstreams: Arc<[Arc<Group>]>,
+    upstreams: Arc<[Arc<BackendGroup>]>,
     /// Whom each console believes of its nodes.
     node_trusts: Arc<[Option<Trust>]>,
     streams: streams::Groups,

@@ -5,7 +5,7 @@
 
 pub use crate::{
     auth::session::unix_now,
-    balance::{Algorithm, Candidate, Seat, choose, stable_hash},
+    balance::{Algorithm, BalanceState, Candidate, choose, stable_hash},
     cli::keytab::{ListArguments, MergeArguments, VerifyArguments, list, merge, verify},
     der::{element, integer},
     gss::{
@@ -100,7 +100,7 @@ pub mod kkdcp {
     pub use crate::stream::kdc::kkdcp::{read, write};
 }
 pub mod http1 {
-    pub use crate::upstream::http1::{Fault, Heads};
+    pub use crate::upstream::http1::{Heads, Http1Error};
 }
 
 /// The configuration's rules, for tests of the documented ones.

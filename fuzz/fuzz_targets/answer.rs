@@ -4,12 +4,12 @@
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
-use spnegate::testing::http1::{Fault, Heads};
+use spnegate::testing::http1::{Http1Error, Heads};
 
 /// Status, headers, body, whether the connection may go on, and what is left of the input.
 type Read = (u16, String, Vec<u8>, bool, Vec<u8>);
 
-fn read(heads: &mut Heads, pieces: &[&[u8]], to_head: bool) -> Option<Result<Read, Fault>> {
+fn read(heads: &mut Heads, pieces: &[&[u8]], to_head: bool) -> Option<Result<Read, Http1Error>> {
     let mut input = BytesMut::new();
     let mut pieces = pieces.iter();
     let mut head = loop {

@@ -9,7 +9,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use crate::balance::Duty;
+use crate::balance::AdminState;
 
 /// The header that says that this is no browser.
 pub(crate) const HEADER: &str = "x-spnegate-admin";
@@ -22,7 +22,7 @@ pub(crate) struct Assignment {
     /// `host:port` of its backend.
     pub backend: String,
     /// What it is to do.
-    pub duty: Duty,
+    pub duty: AdminState,
 }
 
 /// Carries out what is asked for.
@@ -88,7 +88,9 @@ pub(crate) fn read(
     else {
         return Err(ControlError::Path);
     };
-    let duty = Duty::ALL.into_iter().find(|duty| duty.word() == word);
+    let duty = AdminState::ALL
+        .into_iter()
+        .find(|duty| duty.as_str() == word);
     Ok(Assignment {
         console: console.to_owned(),
         backend: backend.to_owned(),
@@ -129,7 +131,7 @@ mod tests {
         let wanted = Assignment {
             console: "nn".to_owned(),
             backend: "nn1.example.com:50070".to_owned(),
-            duty: Duty::Drain,
+            duty: AdminState::Drain,
         };
         assert_eq!(read, Ok(wanted));
     }

@@ -5,13 +5,13 @@ use super::*;
 /// Weight, load and health of servers `s0`, `s1`, …
 #[derive(Clone, Debug)]
 struct Servers {
-    seats: Vec<Seat>,
+    states: Vec<BalanceState>,
     weights: Vec<u32>,
     loads: Vec<usize>,
     up: Vec<bool>,
 }
 
-impl Clone for Seat {
+impl Clone for BalanceState {
     fn clone(&self) -> Self {
         Self {
             key: self.key,
@@ -23,8 +23,8 @@ impl Clone for Seat {
 impl Servers {
     fn new(weights: &[u32]) -> Self {
         Self {
-            seats: (0..weights.len())
-                .map(|i| Seat::new(&format!("s{i}:88")))
+            states: (0..weights.len())
+                .map(|i| BalanceState::new(&format!("s{i}:88")))
                 .collect(),
             weights: weights.to_vec(),
             loads: vec![0; weights.len()],
@@ -33,8 +33,8 @@ impl Servers {
     }
 
     fn choose(&self, algorithm: Algorithm, client: u64) -> Option<usize> {
-        let candidates = (0..self.seats.len()).map(|i| Candidate {
-            seat: &self.seats[i],
+        let candidates = (0..self.states.len()).map(|i| Candidate {
+            state: &self.states[i],
             weight: self.weights[i],
             load: self.loads[i],
             up: self.up[i],
@@ -181,7 +181,7 @@ proptest! {
     fn the_order_of_the_servers_moves_no_client(weights in weights(), client in any::<u64>()) {
         let servers = Servers::new(&weights);
         let mut turned = servers.clone();
-        turned.seats.reverse();
+        turned.states.reverse();
         turned.weights.reverse();
         let mirrored = turned.choose(Algorithm::Source, client).map(|i| weights.len() - 1 - i);
         prop_assert_eq!(servers.choose(Algorithm::Source, client), mirrored);

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{CONFIG, FAILED, USAGE, check, say};
-use crate::{admin::control::HEADER, balance::Duty};
+use crate::{admin::control::HEADER, balance::AdminState};
 
 /// For each step of the exchange with the gateway.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -43,7 +43,7 @@ pub(super) struct Which {
 }
 
 /// Says what a backend is to do.
-pub(super) fn assign(which: &Which, duty: Duty) -> ExitCode {
+pub(super) fn assign(which: &Which, duty: AdminState) -> ExitCode {
     let plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
     let is_word = |text: &str| plain(text) && !text.contains(['/', '?', '#', '%']);
     if !is_word(&which.console) {
@@ -63,7 +63,7 @@ pub(super) fn assign(which: &Which, duty: Duty) -> ExitCode {
     let Some(admin) = admin(&which.gateway) else {
         return ExitCode::from(CONFIG);
     };
-    let path = format!("/backends/{}/{backend}/{}", which.console, duty.word());
+    let path = format!("/backends/{}/{backend}/{}", which.console, duty.as_str());
     finish(admin, ask(admin, "POST", &path))
 }
 

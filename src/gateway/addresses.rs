@@ -38,8 +38,8 @@ use crate::{
     },
     upstream::{
         attempt::Outgoing,
-        backend::{Backend, State},
-        group::Group,
+        backend::{Backend, BackendHealth},
+        group::BackendGroup,
     },
 };
 
@@ -83,7 +83,10 @@ pub(crate) fn lead(
 
 /// Takes the name of a server out of a request's query: that server's place in the group, while it is
 /// not down. Servers that share a storage can do each other's work.
-pub(crate) fn take_server(parts: &mut Parts, group: &Group) -> Result<Option<usize>, Refusal> {
+pub(crate) fn take_server(
+    parts: &mut Parts,
+    group: &BackendGroup,
+) -> Result<Option<usize>, Refusal> {
     let query = parts.uri.query().unwrap_or("");
     let Some(named) = query
         .split('&')
@@ -106,7 +109,7 @@ pub(crate) fn take_server(parts: &mut Parts, group: &Group) -> Result<Option<usi
     let mut inner = uri::Parts::default();
     inner.path_and_query = Some(PathAndQuery::try_from(target).map_err(|_| Refusal::BadQuery)?);
     parts.uri = Uri::from_parts(inner).map_err(|_| Refusal::BadPath)?;
-    Ok(index.filter(|&index| group.backends[index].state() != State::Down))
+    Ok(index.filter(|&index| group.backends[index].state() != BackendHealth::Down))
 }
 
 /// What a server is called in a link. Not a secret: it chooses among the console's servers.

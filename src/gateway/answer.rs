@@ -23,9 +23,9 @@ use crate::{
         node::NodeLogin,
     },
     upstream::{
-        attempt::{Answer, Outgoing},
+        attempt::{BackendResponse, Outgoing},
         body::UpstreamBody,
-        group::Group,
+        group::BackendGroup,
         pool::Lease,
         rewritten::{Learner, LearningAddresses, RewrittenBody},
     },
@@ -39,7 +39,7 @@ pub(crate) struct Client<'a> {
     /// Whether by TLS.
     pub tls: bool,
     /// The servers that were asked.
-    pub group: &'a Arc<Group>,
+    pub group: &'a Arc<BackendGroup>,
 }
 
 impl Client<'_> {
@@ -85,7 +85,7 @@ pub(super) fn host_name<'h>(authority: Option<&str>, hosts: &'h [Arc<str>]) -> &
 ///
 /// [`Refusal::BackendBroken`] where it may be one and cannot be read: the gateway asked for no coding.
 pub(crate) fn may_be_link(
-    answer: &Answer,
+    answer: &BackendResponse,
     out: &Outgoing,
     console: &Console,
 ) -> Result<bool, Refusal> {
@@ -104,7 +104,7 @@ pub(crate) fn may_be_link(
 
 /// Makes a backend's answer fit for the client; `link` is what [`read_start`] found.
 pub(crate) fn for_client(
-    answer: Answer,
+    answer: BackendResponse,
     link: Option<Bytes>,
     out: &Outgoing,
     client: &Client<'_>,
@@ -114,7 +114,7 @@ pub(crate) fn for_client(
         let who = (client.session.user(), client.tls);
         return Ok(impersonation::response(&denial, &answer, out, who, console));
     }
-    let Answer {
+    let BackendResponse {
         mut parts,
         prefix,
         lease,
@@ -228,7 +228,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// Reads for as long as the body may be a link: all of a link, which is returned, a few bytes of
 /// anything else, which stay with the answer.
 pub(crate) async fn read_start(
-    answer: &mut Answer,
+    answer: &mut BackendResponse,
     console: &Console,
 ) -> Result<Option<Bytes>, Refusal> {
     let reading = read(answer.prefix.take(), &mut answer.lease);

@@ -14,7 +14,7 @@ use crate::{
     rewrite::pages::Pages,
     upstream::{
         body::UpstreamBody,
-        http1::Fault,
+        http1::Http1Error,
         rewritten::{LearningAddresses, RewrittenBody},
     },
 };
@@ -47,12 +47,12 @@ impl From<Bytes> for Body {
 
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = Fault;
+    type Error = Http1Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Http1Error>>> {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
             Self::Full(page) => {

@@ -15,7 +15,7 @@ use crate::{
         Refusal,
         page::{self, Format, ImpersonationAdvice, PageContext},
     },
-    upstream::attempt::{Answer, Outgoing},
+    upstream::attempt::{BackendResponse, Outgoing},
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -25,7 +25,7 @@ const INTERFACES: [&str; 3] = ["/webhdfs/", "/ws/", "/oozie/v"];
 
 /// Whether an answer is such a refusal.
 pub(crate) fn denial(
-    answer: &Answer,
+    answer: &BackendResponse,
     out: &Outgoing,
     console: &Console,
 ) -> Option<ImpersonationDenial> {
@@ -44,7 +44,7 @@ pub(crate) fn denial(
 /// The answer for the client, logged and counted.
 pub(crate) fn response(
     denial: &ImpersonationDenial,
-    answer: &Answer,
+    answer: &BackendResponse,
     out: &Outgoing,
     (user, tls): (&str, bool),
     console: &Console,

@@ -30,7 +30,7 @@ use crate::{
         access::{AccessLog, Ending, Entry},
         metrics::ConsoleMetrics,
     },
-    upstream::http1::Fault,
+    upstream::http1::Http1Error,
 };
 
 /// Counts and logs one console's answers.
@@ -249,12 +249,12 @@ impl Line {
 
 impl HttpBody for Recorded {
     type Data = Bytes;
-    type Error = Fault;
+    type Error = Http1Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Http1Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         self.progress = match &polled {
             Poll::Pending => Progress::Awaited,

@@ -15,7 +15,7 @@ use crate::{
     identity::headers,
     refusal::Refusal,
     server::{Far, Tunnel},
-    upstream::attempt::{Answer, Outgoing},
+    upstream::attempt::{BackendResponse, Outgoing},
 };
 
 /// The protocol that a request wants to go on with, if it may: one, named by a GET without a body
@@ -64,20 +64,20 @@ pub(crate) fn ask(headers: &mut HeaderMap, protocol: HeaderValue) {
 }
 
 /// Whether an answer is a backend's consent.
-pub(crate) fn is_consent(answer: &Answer) -> bool {
+pub(crate) fn is_consent(answer: &BackendResponse) -> bool {
     answer.parts.status == StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// Makes a backend's consent the client's, with the tunnel that the server then keeps open until the
 /// session's end.
 pub(crate) fn answer(
-    answer: Answer,
+    answer: BackendResponse,
     out: &Outgoing,
     session: &Arc<Session>,
     console: &Console,
     tls: bool,
 ) -> Result<Response<Body>, Refusal> {
-    let Answer {
+    let BackendResponse {
         mut parts,
         mut lease,
         by_token,

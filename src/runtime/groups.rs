@@ -10,13 +10,16 @@ use crate::{
     tls::TlsError,
     upstream::{
         backend::{Backend, BackendKey},
-        group::{Group, Limits, Policy},
+        group::{BackendGroup, BalancePolicy, ConcurrencyLimits},
     },
 };
 
 /// The groups in the order of the consoles. A server of several consoles is looked after once per
 /// console: kinds ask different questions.
-pub(super) fn build(config: &Config, trusts: &mut Trusts) -> Result<Arc<[Arc<Group>]>, TlsError> {
+pub(super) fn build(
+    config: &Config,
+    trusts: &mut Trusts,
+) -> Result<Arc<[Arc<BackendGroup>]>, TlsError> {
     let mut known: HashMap<BackendKey, Arc<Backend>> = HashMap::new();
     let mut groups = Vec::with_capacity(config.consoles.len());
     for console in &config.consoles {
@@ -29,7 +32,7 @@ pub(super) fn build(config: &Config, trusts: &mut Trusts) -> Result<Arc<[Arc<Gro
             };
             backends.push(Arc::clone(known.entry(key).or_insert(found)));
         }
-        groups.push(Group::new(
+        groups.push(BackendGroup::new(
             Arc::clone(&console.name),
             backends,
             policy(console),
@@ -38,12 +41,12 @@ pub(super) fn build(config: &Config, trusts: &mut Trusts) -> Result<Arc<[Arc<Gro
     Ok(groups.into())
 }
 
-fn policy(console: &Console) -> Policy {
-    Policy {
+fn policy(console: &Console) -> BalancePolicy {
+    BalancePolicy {
         balance: console.balance,
         weights: console.backends.iter().map(|b| b.weight).collect(),
         slow_start: console.slow_start,
-        limits: Limits {
+        limits: ConcurrencyLimits {
             each: console.backends.iter().map(|b| b.max_connections).collect(),
             queue: console.queue.length,
             patience: console.queue.timeout,
@@ -60,7 +63,7 @@ fn key(config: &Config, console: &Console, backend: &BackendConfig) -> BackendKe
     BackendKey {
         authority: format!("{}:{}", backend.host, backend.port).into(),
         kind: console.kind.name(),
-        proves: console.identity == IdentityMode::DoAs
+        checks_impersonation: console.identity == IdentityMode::DoAs
             && !console.kind.user_field_is_authoritative(),
         principal: principal.filter(|_| logs_in).cloned(),
         spn: backend.spn.clone().filter(|_| logs_in),

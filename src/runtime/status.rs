@@ -10,7 +10,7 @@ use crate::{
         BackendState, BackendStatus, ConsoleStatus, KeytabStatus, LoginState, OwnLoginStatus,
         Status, StreamBackendStatus, StreamStatus,
     },
-    balance::Duty,
+    balance::AdminState,
     config::{BackendConfig, Config, Console},
     gateway::kdc_proxy::PATH,
     gss::{ClientStatus, Initiator},
@@ -21,7 +21,7 @@ use crate::{
         group::{Endpoint, EndpointHealth},
     },
     telemetry::metrics::{self, UPKEEP},
-    upstream::backend::{Backend, Obedience, State, now_ms},
+    upstream::backend::{Backend, BackendHealth, ImpersonationStatus, now_ms},
 };
 
 /// What the status page shows, looked at when it is asked for.
@@ -62,7 +62,7 @@ pub(super) fn source(
                 name: console.name.to_string(),
                 kind: console.kind.name().to_owned(),
                 identity: console.identity.word().to_owned(),
-                balance: console.balance.word().to_owned(),
+                balance: console.balance.as_str().to_owned(),
                 queued: group.queued(),
                 listen: listen(console),
                 backends: console
@@ -136,11 +136,11 @@ fn targets(group: &stream::StreamGroup) -> Vec<StreamBackendStatus> {
     let status = |target: &Arc<Endpoint>| StreamBackendStatus {
         backend: target.backend.to_string(),
         address: target.address.to_string(),
-        state: match (target.duty(), target.standing()) {
-            (Duty::Drain | Duty::Maintenance, _) => target.duty().word(),
-            (Duty::Ready, EndpointHealth::Healthy) => "up",
-            (Duty::Ready, EndpointHealth::Suspect) => "suspect",
-            (Duty::Ready, EndpointHealth::Down) => "down",
+        state: match (target.admin_state(), target.standing()) {
+            (AdminState::Drain | AdminState::Maintenance, _) => target.admin_state().as_str(),
+            (AdminState::Ready, EndpointHealth::Healthy) => "up",
+            (AdminState::Ready, EndpointHealth::Suspect) => "suspect",
+            (AdminState::Ready, EndpointHealth::Down) => "down",
         },
         since_seconds: target.since().as_secs(),
         connections: target.load(),
@@ -176,17 +176,19 @@ fn backend_status(console: &Console, config: &BackendConfig, backend: &Backend) 
         (IdentityMode::Service | IdentityMode::DoAs, None, Some(_)) => LoginState::Failed,
         (IdentityMode::Service | IdentityMode::DoAs, None, None) => LoginState::None,
     };
-    let state = match (backend.state(), backend.obedience()) {
-        (_, Obedience::Ignores) => BackendState::IdentityIgnored,
-        (State::Unknown, _) => BackendState::Unknown,
-        (State::Active, _) => BackendState::Active,
-        (State::Standby, _) => BackendState::Standby,
-        (State::Down | State::LoginFailed | State::TlsFailed, _) => BackendState::Down,
+    let state = match (backend.state(), backend.impersonation()) {
+        (_, ImpersonationStatus::Ignored) => BackendState::IdentityIgnored,
+        (BackendHealth::Unknown, _) => BackendState::Unknown,
+        (BackendHealth::Active, _) => BackendState::Active,
+        (BackendHealth::Standby, _) => BackendState::Standby,
+        (BackendHealth::Down | BackendHealth::LoginFailed | BackendHealth::TlsFailed, _) => {
+            BackendState::Down
+        }
     };
     BackendStatus {
         url: config.url.to_string(),
         state,
-        duty: backend.duty().word(),
+        duty: backend.admin_state().as_str(),
         since_seconds: now_ms().saturating_sub(backend.changed_at()) / 1000,
         login,
         in_flight: backend.in_flight(),

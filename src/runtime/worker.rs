@@ -38,7 +38,7 @@ use crate::{
         node::NodePolicy,
     },
     server::RequestBody,
-    upstream::{Timeouts, attempt::Upstream, group::Group, pool},
+    upstream::{Timeouts, attempt::Upstream, group::BackendGroup, pool},
 };
 
 /// How often a worker's pools are swept.
@@ -181,7 +181,7 @@ fn route(shared: &Shared, consoles: &Arc<Consoles>, login: &Login, index: usize)
 }
 
 /// Every `host:port` by which the console's servers may call themselves.
-fn names(config: &Console, group: &Group) -> Vec<Arc<str>> {
+fn names(config: &Console, group: &BackendGroup) -> Vec<Arc<str>> {
     let others = config.backends.iter().filter_map(|backend| {
         let name = backend.tls.as_ref()?.server_name.as_ref()?;
         Some(format!("{name}:{}", backend.port).into())

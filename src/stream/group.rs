@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::Reason;
 use crate::{
-    balance::{self, Algorithm, Duty},
+    balance::{self, AdminState, Algorithm},
     stream::options::{Check, StreamBackend},
     telemetry::metrics::StreamBackendMetrics,
 };
@@ -127,14 +127,14 @@ impl StreamGroup {
     /// Gives a server (`host:port`) a duty: taken out, it gets nothing new, and what it has goes on;
     /// in maintenance it is not connected to for checks either. False where there is none of that
     /// name.
-    pub(crate) fn assign(&self, backend: &str, duty: Duty) -> bool {
+    pub(crate) fn assign(&self, backend: &str, duty: AdminState) -> bool {
         let is = |known: &StreamBackend| known.address.eq_ignore_ascii_case(backend);
         let index = self.backends.iter().position(is);
         let Some(number) = index.and_then(|index| self.duties.get(index)) else {
             return false;
         };
         if number.swap(duty as u8, Ordering::AcqRel) != duty as u8 {
-            tracing::warn!(stream = %self.name, backend, duty = duty.word(), "server reassigned");
+            tracing::warn!(stream = %self.name, backend, duty = duty.as_str(), "server reassigned");
         }
         true
     }
@@ -338,13 +338,13 @@ pub(super) mod tests {
         let servers = vec![backend("192.0.2.1", 88), backend("192.0.2.2", 88)];
         let group = group(servers, Algorithm::First);
         let chosen = || group.choose(0, &[]).map(|place| place.address.ip());
-        assert!(group.assign("192.0.2.1:88", Duty::Drain));
+        assert!(group.assign("192.0.2.1:88", AdminState::Drain));
         assert_eq!(chosen(), Ok(at(2)));
-        assert!(group.assign("192.0.2.2:88", Duty::Maintenance));
+        assert!(group.assign("192.0.2.2:88", AdminState::Maintenance));
         assert_eq!(chosen(), Err(Reason::BackendDown));
-        assert!(group.assign("192.0.2.1:88", Duty::Ready));
+        assert!(group.assign("192.0.2.1:88", AdminState::Ready));
         assert_eq!(chosen(), Ok(at(1)));
-        assert!(!group.assign("192.0.2.3:88", Duty::Drain));
+        assert!(!group.assign("192.0.2.3:88", AdminState::Drain));
     }
 
     #[tokio::test(start_paused = true)]

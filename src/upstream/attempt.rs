@@ -11,12 +11,12 @@ use tokio::time::{Instant, timeout};
 
 use super::Timeouts;
 use super::{
-    backend::{Backend, InFlight, State},
+    backend::{Backend, BackendHealth, InFlight},
     body::look_ahead,
-    group::{self, Group, Pick, Place, Wanted},
+    group::{self, BackendGroup, BackendPermit, Pick, PickCriteria},
     http1,
     login::Credential,
-    next::{Outcome, Spent, Step, next},
+    next::{AttemptOutcome, RetriesUsed, Step, next},
     pool::{Lease, Pool},
     upload::Upload,
     wire::ConnectError,
@@ -43,7 +43,7 @@ const PATIENCE_TICKS: u32 = 3;
 /// A console's servers as one worker reaches them.
 #[derive(Debug)]
 pub(crate) struct Upstream {
-    group: Arc<Group>,
+    group: Arc<BackendGroup>,
     pools: Vec<Rc<Pool>>,
     initiator: Option<Initiator>,
     control: tokio::runtime::Handle,
@@ -55,7 +55,7 @@ pub(crate) struct Upstream {
 
 /// An answer for the client.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct BackendResponse {
     /// Status and headers as the backend sent them.
     pub parts: Parts,
     /// The start of the body, where it had to be looked at.
@@ -71,9 +71,9 @@ pub(crate) struct Answer {
 }
 
 /// Where one try goes, and how.
-struct Going {
+struct AttemptPlan {
     index: usize,
-    place: Option<Place>,
+    place: Option<BackendPermit>,
     /// The login cookie that was refused the last time.
     stale: Option<u64>,
     /// Whether the request may be sent elsewhere when the probe finds the backend dead.
@@ -81,14 +81,14 @@ struct Going {
 }
 
 /// One try: how it ended, the cookie it used, the answer if there is one.
-struct Tried {
-    outcome: Outcome,
+struct AttemptReport {
+    outcome: AttemptOutcome,
     serial: Option<u64>,
-    answer: Option<Answer>,
+    answer: Option<BackendResponse>,
 }
 
-impl Tried {
-    fn without_answer(outcome: Outcome) -> Self {
+impl AttemptReport {
+    fn without_answer(outcome: AttemptOutcome) -> Self {
         Self {
             outcome,
             serial: None,
@@ -101,7 +101,7 @@ impl Upstream {
     /// A worker's way to a console's servers. Of the clients' cookies only `pass_cookies` go along with
     /// a token of the gateway's.
     pub(crate) fn new(
-        group: Arc<Group>,
+        group: Arc<BackendGroup>,
         initiator: Option<Initiator>,
         control: tokio::runtime::Handle,
         timeouts: Timeouts,
@@ -121,7 +121,7 @@ impl Upstream {
     }
 
     /// The servers.
-    pub(crate) fn group(&self) -> &Arc<Group> {
+    pub(crate) fn group(&self) -> &Arc<BackendGroup> {
         &self.group
     }
 
@@ -134,17 +134,21 @@ impl Upstream {
     }
 
     /// Gets a request answered, or says why not.
-    pub(crate) async fn run(&self, out: &Outgoing, upload: &Upload) -> Result<Answer, Refusal> {
-        let mut spent = Spent::default();
+    pub(crate) async fn run(
+        &self,
+        out: &Outgoing,
+        upload: &Upload,
+    ) -> Result<BackendResponse, Refusal> {
+        let mut spent = RetriesUsed::default();
         let mut deadline = None;
         let mut stale = None;
         let mut again = None;
-        let mut wanted = Wanted {
+        let mut wanted = PickCriteria {
             client: out.client.0.ip(),
             owner: out
                 .server
                 .or_else(|| self.group.owners.find(out.owner.as_deref()?)),
-            tried: group::Tried::default(),
+            tried: group::TriedBackends::default(),
         };
         loop {
             let pick = match again.take() {
@@ -155,20 +159,20 @@ impl Upstream {
                 Pick::Backend(index, place) => (index, place),
                 Pick::Refuse(refusal) => return Err(refusal),
                 // boxed, as all that is rare here: the common way's future stays small
-                Pick::Full(owner) => Box::pin(self.group.queue(&wanted, owner)).await?,
-                Pick::Wait => {
+                Pick::AtCapacity(owner) => Box::pin(self.group.queue(&wanted, owner)).await?,
+                Pick::NoneActive => {
                     let end = *deadline.get_or_insert_with(|| Instant::now() + self.timeouts.hold);
                     Box::pin(self.group.pick_or_wait(&wanted, end)).await?
                 }
             };
-            let going = Going {
+            let plan = AttemptPlan {
                 index,
                 place,
                 stale,
                 may_abandon: out.method.is_safe() && !spent.repeat,
             };
-            let mut tried = self.try_once(going, out, upload).await?;
-            if tried.outcome == Outcome::NotHere {
+            let mut tried = self.try_once(plan, out, upload).await?;
+            if tried.outcome == AttemptOutcome::NotOwner {
                 tried.outcome = self.here_or_elsewhere(wanted.tried, index);
             }
             if let Some(refusal) = upload.broken()
@@ -197,7 +201,7 @@ impl Upstream {
                 (Step::Reconnect, _) => again = Some(index),
                 (Step::Elsewhere, _) => {
                     wanted.tried.add(index);
-                    if tried.outcome == Outcome::NotHere {
+                    if tried.outcome == AttemptOutcome::NotOwner {
                         again = self.group.another(wanted.tried);
                     }
                     self.second_look(index, tried.outcome).await;
@@ -209,12 +213,12 @@ impl Upstream {
 
     /// What a server does not know, another may, also where the gateway took this one for its owner:
     /// after a restart of coordinators it may be wrong.
-    fn here_or_elsewhere(&self, mut tried: group::Tried, index: usize) -> Outcome {
+    fn here_or_elsewhere(&self, mut tried: group::TriedBackends, index: usize) -> AttemptOutcome {
         tried.add(index);
         if self.group.another(tried).is_some() {
-            Outcome::NotHere
+            AttemptOutcome::NotOwner
         } else {
-            Outcome::Answer
+            AttemptOutcome::Response
         }
     }
 
@@ -223,7 +227,7 @@ impl Upstream {
     /// Nothing is learnt from what a *request* names: a page, and whatever a coordinator passes on to
     /// another or does not look at, is answered by the wrong one too, and a transaction's id is what
     /// the client chooses. The ids of queries are learnt from the JSON (`CoordinatorBody`).
-    fn note_owner(&self, answer: &Answer) {
+    fn note_owner(&self, answer: &BackendResponse) {
         if let Some(name) = answer.backend.kind.owner_header()
             && let Some(word) = answer.parts.headers.get(name)
             && let Ok(word) = word.to_str()
@@ -232,31 +236,34 @@ impl Upstream {
         }
     }
 
-    fn learn(&self, index: usize, outcome: Outcome) {
+    fn learn(&self, index: usize, outcome: AttemptOutcome) {
         match outcome {
-            Outcome::Standby => self.group.learn(index, State::Standby),
-            Outcome::Unreachable => self.group.learn(index, State::Down),
-            Outcome::Distrusted => {
+            AttemptOutcome::Standby => self.group.learn(index, BackendHealth::Standby),
+            AttemptOutcome::Unreachable => self.group.learn(index, BackendHealth::Down),
+            AttemptOutcome::Untrusted => {
                 self.group.backends[index].set_login_refusal(Refusal::BackendTls);
-                self.group.learn(index, State::TlsFailed);
+                self.group.learn(index, BackendHealth::TlsFailed);
             }
-            Outcome::Broken | Outcome::Abandoned | Outcome::TimedOut => {
+            AttemptOutcome::Broken | AttemptOutcome::Abandoned | AttemptOutcome::TimedOut => {
                 // a killed server breaks off all its connections, of which those in the pool may
                 // not have heard yet: the one repetition must not meet another of them
                 self.pools[index].clear();
-                self.group.backends[index].kick.notify_one();
+                self.group.backends[index].wake_probe.notify_one();
             }
-            Outcome::Answer | Outcome::NotHere | Outcome::LoginFailed | Outcome::Unsent => {}
+            AttemptOutcome::Response
+            | AttemptOutcome::NotOwner
+            | AttemptOutcome::LoginFailed
+            | AttemptOutcome::Unsent => {}
         }
     }
 
     /// A server that broke off may be dying, and still count as active: the repetition waits for
     /// what the probe finds, so that it is not spent on the same one.
-    async fn second_look(&self, index: usize, outcome: Outcome) {
+    async fn second_look(&self, index: usize, outcome: AttemptOutcome) {
         if outcome.leaves_in_doubt() {
             let backend = &self.group.backends[index];
-            let next = backend.looks.next();
-            backend.kick.notify_one();
+            let next = backend.probe_epoch.next();
+            backend.wake_probe.notify_one();
             // a probe that finds nothing out is no reason to wait for longer
             let _ = timeout(2 * PATIENCE, next).await;
         }
@@ -264,16 +271,16 @@ impl Upstream {
 
     async fn try_once(
         &self,
-        going: Going,
+        plan: AttemptPlan,
         out: &Outgoing,
         upload: &Upload,
-    ) -> Result<Tried, Refusal> {
-        let Going {
+    ) -> Result<AttemptReport, Refusal> {
+        let AttemptPlan {
             index,
             place,
             stale,
             may_abandon,
-        } = going;
+        } = plan;
         let backend = &self.group.backends[index];
         let credential = self.credential(backend, stale).await?;
         let serial = credential.serial();
@@ -287,9 +294,9 @@ impl Upstream {
                 Ok(lease) => lease,
                 Err(error) => {
                     tracing::debug!(backend = %backend.key.authority, "{error}");
-                    return Ok(Tried::without_answer(match error {
-                        ConnectError::Tcp(_) => Outcome::Unreachable,
-                        ConnectError::Tls(_) => Outcome::Distrusted,
+                    return Ok(AttemptReport::without_answer(match error {
+                        ConnectError::Tcp(_) => AttemptOutcome::Unreachable,
+                        ConnectError::Tls(_) => AttemptOutcome::Untrusted,
                     }));
                 }
             },
@@ -305,13 +312,15 @@ impl Upstream {
             Ok(Ok(head)) => head,
             Ok(Err(failed)) => {
                 tracing::debug!(backend = %backend.key.authority, "{}", failed.fault);
-                return Ok(Tried::without_answer(if failed.unsent && lease.reused {
-                    Outcome::Unsent
-                } else {
-                    Outcome::Broken
-                }));
+                return Ok(AttemptReport::without_answer(
+                    if failed.unsent && lease.reused {
+                        AttemptOutcome::Unsent
+                    } else {
+                        AttemptOutcome::Broken
+                    },
+                ));
             }
-            Err(outcome) => return Ok(Tried::without_answer(outcome)),
+            Err(outcome) => return Ok(AttemptReport::without_answer(outcome)),
         };
         let head = ResponseInfo {
             status: parts.status,
@@ -321,7 +330,9 @@ impl Upstream {
         let mut prefix = if backend.kind.needs_body(&head) {
             match Box::pin(self.prefix(&mut lease.connection)).await {
                 Ok(prefix) => Some(prefix),
-                Err(Unread::Broken) => return Ok(Tried::without_answer(Outcome::Broken)),
+                Err(Unread::Broken) => {
+                    return Ok(AttemptReport::without_answer(AttemptOutcome::Broken));
+                }
                 Err(Unread::TimedOut) => return Err(Refusal::BackendStalled),
             }
         } else {
@@ -329,21 +340,21 @@ impl Upstream {
         };
         let seen = prefix.as_deref().unwrap_or_default();
         let mut outcome = self.judge(backend, out, &parts, &reason, seen)?;
-        if by_token || outcome == Outcome::LoginFailed {
+        if by_token || outcome == AttemptOutcome::LoginFailed {
             let concluded = self.conclude(outcome, backend, &parts.headers, credential);
             outcome = Box::pin(concluded).await?;
         }
-        let delivered = matches!(outcome, Outcome::Answer | Outcome::NotHere);
+        let delivered = matches!(outcome, AttemptOutcome::Response | AttemptOutcome::NotOwner);
         if delivered && lease.connection.size_hint().exact().is_none() {
             let end = pin!(look_ahead(&mut prefix, &mut lease.connection));
             if let Some(Err(_)) = self.moment.try_wait(end).await {
-                return Ok(Tried::without_answer(Outcome::Broken));
+                return Ok(AttemptReport::without_answer(AttemptOutcome::Broken));
             }
         }
-        Ok(Tried {
+        Ok(AttemptReport {
             outcome,
             serial,
-            answer: delivered.then(|| Answer {
+            answer: delivered.then(|| BackendResponse {
                 parts,
                 prefix,
                 lease,

@@ -14,9 +14,9 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use http::HeaderValue;
 use tokio::sync::Notify;
 
-use super::{group::Place, login::LoginState, looks::Looks};
+use super::{group::BackendPermit, login::LoginState, probe_epoch::ProbeEpoch};
 use crate::{
-    balance::{Duty, Seat},
+    balance::{AdminState, BalanceState},
     gss::Principal,
     kinds::Kind,
     net::proxy_protocol::Version,
@@ -26,7 +26,7 @@ use crate::{
 
 mod state;
 
-pub(crate) use state::{Obedience, State};
+pub(crate) use state::{BackendHealth, ImpersonationStatus};
 
 /// `console.backend_tls` and `tls` of a backend, for one backend.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -46,7 +46,7 @@ pub(crate) struct BackendKey {
     /// Kind's name: what its answers mean.
     pub kind: &'static str,
     /// Whether users are told by `doAs`, so that a proof is wanted.
-    pub proves: bool,
+    pub checks_impersonation: bool,
     /// The gateway's principal there; `None` where it does not log in.
     pub principal: Option<Principal>,
     /// The backend's own; `None` where the gateway does not log in.
@@ -77,11 +77,11 @@ pub(crate) struct Backend {
     /// The gateway's login there.
     pub login: LoginState,
     /// Ask the probe to look at once.
-    pub kick: Notify,
-    /// The probe's looks.
-    pub looks: Looks,
+    pub wake_probe: Notify,
+    /// Counts probes, so that a request can wait for the next one.
+    pub probe_epoch: ProbeEpoch,
     /// What the balancing algorithms remember of it.
-    pub seat: Seat,
+    pub balance: BalanceState,
     duty: AtomicU8,
     turn: AtomicUsize,
     hits: AtomicU32,
@@ -106,7 +106,7 @@ impl Backend {
             HeaderValue::from_str(&key.authority)
         }
         .unwrap_or_else(|_| HeaderValue::from_static(""));
-        let seat = Seat::new(&key.authority);
+        let balance = BalanceState::new(&key.authority);
         Self {
             key,
             host,
@@ -116,14 +116,14 @@ impl Backend {
             tls: None,
             kind,
             login: LoginState::default(),
-            kick: Notify::new(),
-            looks: Looks::default(),
-            seat,
-            duty: AtomicU8::new(Duty::Ready as u8),
+            wake_probe: Notify::new(),
+            probe_epoch: ProbeEpoch::default(),
+            balance,
+            duty: AtomicU8::new(AdminState::Ready as u8),
             turn: AtomicUsize::new(0),
             hits: AtomicU32::new(0),
-            state: AtomicU8::new(State::Unknown as u8),
-            obeys: AtomicU8::new(Obedience::Unproven as u8),
+            state: AtomicU8::new(BackendHealth::Unknown as u8),
+            obeys: AtomicU8::new(ImpersonationStatus::Unverified as u8),
             was_active: AtomicU8::new(0),
             active_since: AtomicU64::new(0),
             changed_at: AtomicU64::new(now_ms()),
@@ -151,8 +151,8 @@ impl Backend {
     }
 
     /// What the last look said.
-    pub(crate) fn state(&self) -> State {
-        State::from(self.state.load(Ordering::Acquire))
+    pub(crate) fn state(&self) -> BackendHealth {
+        BackendHealth::from(self.state.load(Ordering::Acquire))
     }
 
     /// Books what a look (or a request) said; true when it is news.
@@ -160,18 +160,18 @@ impl Backend {
     /// A server that was active, fell silent and says "active" again has only been thawed: it keeps
     /// the time at which it *became* active, so that the one which took over meanwhile counts as
     /// the later one.
-    pub(crate) fn set_state(&self, state: State) -> bool {
-        if state == State::Active {
+    pub(crate) fn set_state(&self, state: BackendHealth) -> bool {
+        if state == BackendHealth::Active {
             if self.was_active.swap(1, Ordering::AcqRel) == 0 {
                 self.active_since.store(now_ms(), Ordering::Release);
             }
             self.login_refusal.store(None);
         }
-        if state == State::Standby {
+        if state == BackendHealth::Standby {
             self.was_active.store(0, Ordering::Release);
             self.login_refusal.store(None);
         }
-        if matches!(state, State::Down | State::Unknown) {
+        if matches!(state, BackendHealth::Down | BackendHealth::Unknown) {
             self.login_refusal.store(None);
         }
         let before = self.state.swap(state as u8, Ordering::AcqRel);
@@ -197,12 +197,12 @@ impl Backend {
     }
 
     /// What an operator wants of it.
-    pub(crate) fn duty(&self) -> Duty {
-        Duty::of(&self.duty)
+    pub(crate) fn admin_state(&self) -> AdminState {
+        AdminState::of(&self.duty)
     }
 
     /// Books what an operator wants; true when it is news.
-    pub(crate) fn set_duty(&self, duty: Duty) -> bool {
+    pub(crate) fn set_admin_state(&self, duty: AdminState) -> bool {
         self.duty.swap(duty as u8, Ordering::AcqRel) != duty as u8
     }
 
@@ -219,25 +219,25 @@ impl Backend {
     }
 
     /// Whether it obeys.
-    pub(crate) fn obedience(&self) -> Obedience {
+    pub(crate) fn impersonation(&self) -> ImpersonationStatus {
         match self.obeys.load(Ordering::Acquire) {
-            1 => Obedience::Obeys,
-            2 => Obedience::Ignores,
-            _ => Obedience::Unproven,
+            1 => ImpersonationStatus::Honored,
+            2 => ImpersonationStatus::Ignored,
+            _ => ImpersonationStatus::Unverified,
         }
     }
 
     /// Books the result of a proof.
-    pub(crate) fn set_obedience(&self, obedience: Obedience) {
-        self.obeys.store(obedience as u8, Ordering::Release);
+    pub(crate) fn set_impersonation(&self, impersonation: ImpersonationStatus) {
+        self.obeys.store(impersonation as u8, Ordering::Release);
     }
 
     /// Whether users may be sent there as far as identity goes.
     pub(crate) fn identity_gate(&self) -> Result<(), Refusal> {
-        match (self.key.proves, self.obedience()) {
-            (false, _) | (true, Obedience::Obeys) => Ok(()),
-            (true, Obedience::Unproven) => Err(Refusal::IdentityUnproven),
-            (true, Obedience::Ignores) => Err(Refusal::IdentityIgnored),
+        match (self.key.checks_impersonation, self.impersonation()) {
+            (false, _) | (true, ImpersonationStatus::Honored) => Ok(()),
+            (true, ImpersonationStatus::Unverified) => Err(Refusal::IdentityUnproven),
+            (true, ImpersonationStatus::Ignored) => Err(Refusal::IdentityIgnored),
         }
     }
 
@@ -298,7 +298,7 @@ impl Backend {
         news
     }
 
-    /// Why the gateway cannot log in, while its state is [`State::LoginFailed`].
+    /// Why the gateway cannot log in, while its state is [`BackendHealth::LoginFailed`].
     pub(crate) fn login_refusal(&self) -> Option<Refusal> {
         self.login_refusal.load().as_deref().copied()
     }
@@ -313,12 +313,12 @@ impl Backend {
 #[derive(Debug)]
 pub(crate) struct InFlight {
     backend: Arc<Backend>,
-    _place: Option<Place>,
+    _place: Option<BackendPermit>,
 }
 
 impl InFlight {
     /// Counts one more, which gives its place back at its end.
-    pub(crate) fn at(backend: &Arc<Backend>, place: Option<Place>) -> Self {
+    pub(crate) fn at(backend: &Arc<Backend>, place: Option<BackendPermit>) -> Self {
         backend.in_flight.fetch_add(1, Ordering::Relaxed);
         Self {
             backend: Arc::clone(backend),

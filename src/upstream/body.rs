@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
-    http1::{Connection, Fault},
+    http1::{Connection, Http1Error},
     pool::Lease,
     upload::SendBody,
 };
@@ -24,7 +24,7 @@ const SMALL: usize = 8 * 1024;
 pub(super) async fn look_ahead(
     prefix: &mut Option<Bytes>,
     connection: &mut Connection<SendBody>,
-) -> Result<(), Fault> {
+) -> Result<(), Http1Error> {
     while !connection.has_ended() {
         let begun = prefix.is_some();
         let data = poll_fn(|cx| match connection.poll_data(cx) {
@@ -60,7 +60,7 @@ pub(crate) struct UpstreamBody {
     /// Until the body's end, or what broke it off.
     lease: Option<Lease>,
     /// What broke it off, until it is told.
-    fault: Option<Box<Fault>>,
+    fault: Option<Box<Http1Error>>,
 }
 
 impl UpstreamBody {
@@ -90,12 +90,12 @@ impl UpstreamBody {
 
 impl Body for UpstreamBody {
     type Data = Bytes;
-    type Error = Fault;
+    type Error = Http1Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Http1Error>>> {
         if let Some(prefix) = self.prefix.take() {
             return Poll::Ready(Some(Ok(Frame::data(prefix))));
         }

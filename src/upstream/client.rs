@@ -9,7 +9,7 @@ use http_body_util::Empty;
 
 use super::{
     backend::Backend,
-    http1::{Connection, Fault, Head as Answered, RequestHead},
+    http1::{Connection, Head as Answered, Http1Error, RequestHead},
     wire::{self, ConnectError},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 
 /// A backend's answer: its head and the start of its body.
 #[derive(Clone, Debug)]
-pub(crate) struct Reply {
+pub(crate) struct ControlResponse {
     /// Status code.
     pub status: StatusCode,
     /// Reason phrase as sent.
@@ -30,7 +30,7 @@ pub(crate) struct Reply {
     pub body: Bytes,
 }
 
-impl Reply {
+impl ControlResponse {
     /// The head, as kinds read it.
     pub(crate) fn head(&self) -> ResponseInfo<'_> {
         ResponseInfo {
@@ -43,7 +43,7 @@ impl Reply {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum AskError {
+pub enum ExchangeError {
     /// No connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -52,10 +52,10 @@ pub enum AskError {
     TimedOut,
     /// Not HTTP, or broken off.
     #[error("broken answer: {0}")]
-    Broken(#[source] Fault),
+    Broken(#[source] Http1Error),
 }
 
-impl AskError {
+impl ExchangeError {
     /// Whether it is TLS that fails.
     pub const fn is_tls(&self) -> bool {
         matches!(self, Self::Connect(ConnectError::Tls(_)))
@@ -64,14 +64,14 @@ impl AskError {
 
 /// With TLS 1.3 a server may refuse the gateway's certificate, or its absence, only after the
 /// handshake.
-fn broken(fault: Fault) -> AskError {
+fn broken(fault: Http1Error) -> ExchangeError {
     let alert = match &fault {
-        Fault::Io(error) => TlsFault::alert(error),
+        Http1Error::Io(error) => TlsFault::alert(error),
         _ => None,
     };
     match alert {
         Some(alert) => ConnectError::Tls(alert).into(),
-        None => AskError::Broken(fault),
+        None => ExchangeError::Broken(fault),
     }
 }
 
@@ -82,13 +82,13 @@ pub(crate) async fn get(
     target: &str,
     headers: HeaderMap,
     timeout: Duration,
-) -> Result<Reply, AskError> {
+) -> Result<ControlResponse, ExchangeError> {
     tokio::time::timeout(
         timeout,
         exchange(backend, addresses, target, headers, timeout),
     )
     .await
-    .unwrap_or(Err(AskError::TimedOut))
+    .unwrap_or(Err(ExchangeError::TimedOut))
 }
 
 async fn exchange(
@@ -97,7 +97,7 @@ async fn exchange(
     target: &str,
     headers: HeaderMap,
     timeout: Duration,
-) -> Result<Reply, AskError> {
+) -> Result<ControlResponse, ExchangeError> {
     let announced = backend.key.send_proxy.map(|version| (version, None));
     let stream = wire::connect(addresses, backend.tls.as_ref(), announced, timeout).await?;
     let mut connection = Connection::new(stream);
@@ -114,7 +114,7 @@ async fn exchange(
         }
     }
     body.truncate(PREFIX);
-    Ok(Reply {
+    Ok(ControlResponse {
         status: parts.status,
         reason,
         headers: parts.headers,

@@ -14,21 +14,21 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::backend::{Backend, State, now_ms};
+use super::backend::{Backend, BackendHealth, now_ms};
 use crate::{
-    balance::{Algorithm, Candidate, Duty, choose, effective_weight, stable_hash},
+    balance::{AdminState, Algorithm, Candidate, choose, effective_weight, stable_hash},
     refusal::Refusal,
     telemetry::metrics,
 };
 
+mod limiter;
 mod owners;
-mod places;
 mod wanted;
 
-pub(crate) use owners::Owners;
-use places::Places;
-pub(crate) use places::{Grant, Limits, Place};
-pub(crate) use wanted::{Tried, Wanted};
+use limiter::ConcurrencyLimiter;
+pub(crate) use limiter::{Assignment, BackendPermit, ConcurrencyLimits};
+pub(crate) use owners::OwnerCache;
+pub(crate) use wanted::{PickCriteria, TriedBackends};
 
 /// `console.balance`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(crate) enum Balance {
 
 impl Balance {
     /// The word of the configuration.
-    pub(crate) const fn word(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
             Self::First => "first",
@@ -63,7 +63,7 @@ const MAX_HELD: usize = 4096;
 
 /// The servers of a console.
 #[derive(Debug)]
-pub(crate) struct Group {
+pub(crate) struct BackendGroup {
     /// The console's name.
     pub console: Arc<str>,
     /// In file order.
@@ -71,19 +71,19 @@ pub(crate) struct Group {
     /// The `host:port` of each.
     pub authorities: Vec<Arc<str>>,
     /// How one is chosen.
-    pub policy: Policy,
+    pub policy: BalancePolicy,
     /// Woken at every change of a backend's state.
     pub changed: Notify,
     /// What belongs to which.
-    pub owners: Owners,
+    pub owners: OwnerCache,
     /// Requests that each may have at once.
-    places: Places,
+    limiter: ConcurrencyLimiter,
     held: AtomicUsize,
 }
 
 /// How one of a console's servers is chosen.
 #[derive(Clone, Debug)]
-pub(crate) struct Policy {
+pub(crate) struct BalancePolicy {
     /// `balance`
     pub balance: Balance,
     /// `weight` of each backend.
@@ -91,23 +91,23 @@ pub(crate) struct Policy {
     /// For so long a server's share grows after it came up.
     pub slow_start: Duration,
     /// `max_connections` of each backend, and the queue before them.
-    pub limits: Limits,
+    pub limits: ConcurrencyLimits,
 }
 
 /// Whom to ask.
 #[derive(Debug)]
 pub(crate) enum Pick {
     /// This one, and a place there.
-    Backend(usize, Option<Place>),
+    Backend(usize, Option<BackendPermit>),
     /// All that could be asked have as many requests as they may, or the one that alone can be.
-    Full(Option<usize>),
+    AtCapacity(Option<usize>),
     /// Nobody now; one may become active soon.
-    Wait,
+    NoneActive,
     /// Nobody, for a reason that waiting does not cure.
     Refuse(Refusal),
 }
 
-impl Policy {
+impl BalancePolicy {
     /// As consoles without a word of balancing have it: `balance` and nothing else.
     #[cfg(test)]
     pub(crate) fn plain(balance: Balance, backends: usize) -> Self {
@@ -115,52 +115,56 @@ impl Policy {
             balance,
             weights: vec![1; backends],
             slow_start: Duration::ZERO,
-            limits: Limits::none(backends),
+            limits: ConcurrencyLimits::none(backends),
         }
     }
 }
 
-impl Group {
+impl BackendGroup {
     /// A group of servers.
-    pub(crate) fn new(console: Arc<str>, backends: Vec<Arc<Backend>>, policy: Policy) -> Arc<Self> {
+    pub(crate) fn new(
+        console: Arc<str>,
+        backends: Vec<Arc<Backend>>,
+        policy: BalancePolicy,
+    ) -> Arc<Self> {
         let authorities = backends
             .iter()
             .map(|b| Arc::clone(&b.key.authority))
             .collect();
         Arc::new_cyclic(|group| Self {
-            places: Places::new(policy.limits.clone(), group.clone()),
+            limiter: ConcurrencyLimiter::new(policy.limits.clone(), group.clone()),
             console,
             backends,
             authorities,
             policy,
             changed: Notify::new(),
-            owners: Owners::default(),
+            owners: OwnerCache::default(),
             held: AtomicUsize::new(0),
         })
     }
 
     /// Who is to be asked now.
-    pub(crate) fn pick(&self, wanted: &Wanted) -> Pick {
+    pub(crate) fn pick(&self, wanted: &PickCriteria) -> Pick {
         if let Some(owner) = wanted.owner {
             return self.pick_owner(owner);
         }
         let mut tried = wanted.tried;
         loop {
             let chosen = self.choose(wanted, |index, backend| {
-                !tried.has(index) && may_be_asked(backend) && self.places.has_room(index)
+                !tried.has(index) && may_be_asked(backend) && self.limiter.has_room(index)
             });
             let Some(index) = chosen else {
-                if std::mem::take(&mut tried) != Tried::default() {
+                if std::mem::take(&mut tried) != TriedBackends::default() {
                     continue;
                 }
                 let full = |backend: &Arc<Backend>| may_be_asked(backend);
                 if self.backends.iter().any(full) {
-                    return Pick::Full(None);
+                    return Pick::AtCapacity(None);
                 }
                 return self.nobody();
             };
             // another worker may have been faster
-            if let Ok(place) = self.places.take(index) {
+            if let Ok(place) = self.limiter.take(index) {
                 return Pick::Backend(index, place);
             }
         }
@@ -168,10 +172,10 @@ impl Group {
 
     /// A server that this request has not been at, and that may know what it is about: one that is
     /// drained goes on with what it has begun.
-    pub(crate) fn another(&self, tried: Tried) -> Option<usize> {
+    pub(crate) fn another(&self, tried: TriedBackends) -> Option<usize> {
         let knows = |backend: &Backend| {
-            backend.state() == State::Active
-                && backend.duty() != Duty::Maintenance
+            backend.state() == BackendHealth::Active
+                && backend.admin_state() != AdminState::Maintenance
                 && backend.identity_gate().is_ok()
         };
         let mut others = self.backends.iter().enumerate();
@@ -186,38 +190,44 @@ impl Group {
         if let Err(refusal) = backend.identity_gate() {
             return Pick::Refuse(refusal);
         }
-        if backend.state() == State::Down || backend.duty() == Duty::Maintenance {
+        if backend.state() == BackendHealth::Down
+            || backend.admin_state() == AdminState::Maintenance
+        {
             return Pick::Refuse(Refusal::OwnerGone);
         }
-        self.places
+        self.limiter
             .take(owner)
-            .map_or(Pick::Full(Some(owner)), |place| Pick::Backend(owner, place))
+            .map_or(Pick::AtCapacity(Some(owner)), |place| {
+                Pick::Backend(owner, place)
+            })
     }
 
     /// The same server once more, for a request that it has not done.
     pub(crate) fn pick_again(&self, index: usize) -> Pick {
-        self.places
+        self.limiter
             .take(index)
-            .map_or(Pick::Full(Some(index)), |place| Pick::Backend(index, place))
+            .map_or(Pick::AtCapacity(Some(index)), |place| {
+                Pick::Backend(index, place)
+            })
     }
 
-    /// Waits for a place, where [`Group::pick`] found none.
+    /// Waits for a place, where [`BackendGroup::pick`] found none.
     pub(crate) async fn queue(
         &self,
-        wanted: &Wanted,
+        wanted: &PickCriteria,
         owner: Option<usize>,
-    ) -> Result<Grant, Refusal> {
+    ) -> Result<Assignment, Refusal> {
         let look = || match owner {
             Some(index) => self.pick_again(index),
             None => self.pick(wanted),
         };
         let able = |index: usize| may_be_asked(&self.backends[index]);
-        self.places.queue(owner, look, able).await
+        self.limiter.queue(owner, look, able).await
     }
 
     fn choose(
         &self,
-        wanted: &Wanted,
+        wanted: &PickCriteria,
         able: impl Fn(usize, &Backend) -> bool + Copy,
     ) -> Option<usize> {
         let backends = self.backends.iter().enumerate();
@@ -245,7 +255,7 @@ impl Group {
         };
         let now = now_ms();
         let candidates = backends.map(|(index, backend)| Candidate {
-            seat: &backend.seat,
+            state: &backend.balance,
             weight: self.weight(index, backend, now),
             load: backend.in_flight(),
             up: able(index, backend),
@@ -263,28 +273,33 @@ impl Group {
         if self.backends.iter().any(ignored) {
             return Pick::Refuse(Refusal::IdentityIgnored);
         }
-        let unknown = self.backends.iter().any(|b| b.state() == State::Unknown);
+        let unknown = self
+            .backends
+            .iter()
+            .any(|b| b.state() == BackendHealth::Unknown);
         if let Some(refusal) = self.backends.iter().find_map(|b| b.login_refusal())
             && !unknown
         {
             return Pick::Refuse(refusal);
         }
         if self.policy.balance == Balance::Active || unknown {
-            return Pick::Wait;
+            return Pick::NoneActive;
         }
-        let out = |b: &Arc<Backend>| b.state() == State::Down || b.duty() != Duty::Ready;
+        let out = |b: &Arc<Backend>| {
+            b.state() == BackendHealth::Down || b.admin_state() != AdminState::Ready
+        };
         if self.backends.iter().all(out) {
             return Pick::Refuse(Refusal::BackendDown);
         }
-        Pick::Wait
+        Pick::NoneActive
     }
 
     /// Whom to ask, waiting until `deadline` for somebody, and in the queue where all are full.
     pub(crate) async fn pick_or_wait(
         &self,
-        wanted: &Wanted,
+        wanted: &PickCriteria,
         deadline: Instant,
-    ) -> Result<Grant, Refusal> {
+    ) -> Result<Assignment, Refusal> {
         let mut held = None;
         loop {
             // armed before looking, so that no change is missed
@@ -292,8 +307,8 @@ impl Group {
             match self.pick(wanted) {
                 Pick::Backend(index, place) => return Ok((index, place)),
                 Pick::Refuse(refusal) => return Err(refusal),
-                Pick::Full(owner) => return self.queue(wanted, owner).await,
-                Pick::Wait => {
+                Pick::AtCapacity(owner) => return self.queue(wanted, owner).await,
+                Pick::NoneActive => {
                     if held.is_none() {
                         held = Some(self.hold()?);
                     }
@@ -307,18 +322,22 @@ impl Group {
 
     /// Requests that wait for a place at a backend.
     pub(crate) fn queued(&self) -> usize {
-        self.places.queued()
+        self.limiter.queued()
     }
 
     fn verdict_of_waiting(&self) -> Refusal {
         if self
             .backends
             .iter()
-            .any(|b| b.state() == State::Active && b.identity_gate().is_err())
+            .any(|b| b.state() == BackendHealth::Active && b.identity_gate().is_err())
         {
             return Refusal::IdentityUnproven;
         }
-        if self.backends.iter().all(|b| b.state() == State::Down) {
+        if self
+            .backends
+            .iter()
+            .all(|b| b.state() == BackendHealth::Down)
+        {
             return Refusal::BackendDown;
         }
         match self.policy.balance {
@@ -340,56 +359,56 @@ impl Group {
 
     /// Books what a request or a probe learnt of a backend; wakes who waits and lets the probes
     /// look again at once where something is wrong.
-    pub(crate) fn learn(&self, index: usize, state: State) {
+    pub(crate) fn learn(&self, index: usize, state: BackendHealth) {
         let backend = &self.backends[index];
         if backend.set_state(state) {
             tracing::info!(
                 console = %self.console,
                 backend = %backend.key.authority,
-                state = state.word(),
+                state = state.as_str(),
                 "backend changed"
             );
-            if state != State::Active {
+            if state != BackendHealth::Active {
                 for other in &self.backends {
-                    other.kick.notify_one();
+                    other.wake_probe.notify_one();
                 }
             }
         }
         // another console's look at the same server may have made the news: who waits here has not
         // heard of it
-        let up = matches!(state, State::Active | State::Standby);
+        let up = matches!(state, BackendHealth::Active | BackendHealth::Standby);
         metrics::BackendMetrics::new(&self.console, &backend.key.authority)
-            .set(up, state == State::Active);
+            .set(up, state == BackendHealth::Active);
         self.changed.notify_waiters();
         self.offer();
     }
 
     /// Hands free places to those who wait for one.
     fn offer(&self) {
-        self.places
+        self.limiter
             .offer(|index| may_be_asked(&self.backends[index]));
     }
 
     /// Takes a server out of service, or back in.
-    pub(crate) fn assign(&self, index: usize, duty: Duty) {
+    pub(crate) fn assign(&self, index: usize, duty: AdminState) {
         let backend = &self.backends[index];
-        if backend.set_duty(duty) {
+        if backend.set_admin_state(duty) {
             tracing::warn!(
                 console = %self.console,
                 backend = %backend.key.authority,
-                duty = duty.word(),
+                duty = duty.as_str(),
                 "backend reassigned"
             );
             self.changed.notify_waiters();
             self.offer();
-            backend.kick.notify_one();
+            backend.wake_probe.notify_one();
         }
     }
 }
 
 fn may_be_asked(backend: &Backend) -> bool {
-    backend.state() == State::Active
-        && backend.duty() == Duty::Ready
+    backend.state() == BackendHealth::Active
+        && backend.admin_state() == AdminState::Ready
         && backend.identity_gate().is_ok()
 }
 
@@ -403,7 +422,7 @@ fn hash_of(client: IpAddr) -> u64 {
 
 /// A place among the waiting requests.
 #[derive(Debug)]
-struct Held<'a>(&'a Group);
+struct Held<'a>(&'a BackendGroup);
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {

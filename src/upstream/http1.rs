@@ -23,7 +23,7 @@ pub(crate) const MAX_HEAD: usize = 64 * 1024;
 
 /// What is wrong with a connection to a backend.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum Http1Error {
     /// The socket failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),

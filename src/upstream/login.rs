@@ -20,7 +20,7 @@ use tokio::sync::Mutex;
 
 use super::{
     backend::{Backend, now_ms},
-    client::{self, AskError},
+    client::{self, ExchangeError},
 };
 use crate::{
     gss::{InitiateError, Initiator},
@@ -60,7 +60,7 @@ pub enum LoginError {
     Token(#[source] Arc<InitiateError>),
     /// The backend does not answer.
     #[error("{0}")]
-    Unreachable(#[source] Arc<AskError>),
+    Unreachable(#[source] Arc<ExchangeError>),
     /// The backend refuses the token.
     #[error("the backend refused the login: {status} {reason}")]
     Refused {
@@ -294,12 +294,12 @@ async fn present(
     backend: &Backend,
     initiator: &Initiator,
     path: &str,
-) -> Result<(client::Reply, crate::gss::ClientToken), LoginError> {
+) -> Result<(client::ControlResponse, crate::gss::ClientToken), LoginError> {
     let (authorization, context) = token(backend, initiator).await?;
     let addresses = backend
         .resolve()
         .await
-        .map_err(|error| LoginError::Unreachable(Arc::new(AskError::Connect(error.into()))))?;
+        .map_err(|error| LoginError::Unreachable(Arc::new(ExchangeError::Connect(error.into()))))?;
     let mut headers = HeaderMap::new();
     headers.insert(header::AUTHORIZATION, authorization);
     let reply = client::get(backend, &addresses, path, headers, EXCHANGE)
@@ -394,7 +394,7 @@ mod tests {
         let key = BackendKey {
             authority: "nn1.example.com:50070".into(),
             kind: "generic",
-            proves: false,
+            checks_impersonation: false,
             principal: None,
             spn: None,
             tls: None,

@@ -10,19 +10,19 @@ use crate::refusal::Refusal;
 
 /// How one try ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum AttemptOutcome {
     /// An answer for the client.
-    Answer,
+    Response,
     /// The backend says that the gateway's login failed.
     LoginFailed,
     /// The backend says: not me, nothing was done.
     Standby,
     /// The backend does not know what the request is about, and another one may.
-    NotHere,
+    NotOwner,
     /// No connection could be made: nothing was sent.
     Unreachable,
     /// TLS could not be spoken, or the certificate not be believed: nothing was sent.
-    Distrusted,
+    Untrusted,
     /// A pooled connection was closed before the request was written.
     Unsent,
     /// The connection ended after the request was written and before an answer came.
@@ -33,18 +33,18 @@ pub(crate) enum Outcome {
     Abandoned,
 }
 
-impl Outcome {
+impl AttemptOutcome {
     /// Whether the backend may be dying and still count as active. One that was abandoned is known
     /// to be down.
     pub(crate) fn leaves_in_doubt(self) -> bool {
         match self {
             Self::Broken => true,
-            Self::Answer
+            Self::Response
             | Self::LoginFailed
             | Self::Standby
-            | Self::NotHere
+            | Self::NotOwner
             | Self::Unreachable
-            | Self::Distrusted
+            | Self::Untrusted
             | Self::Unsent
             | Self::TimedOut
             | Self::Abandoned => false,
@@ -76,7 +76,7 @@ impl BodyState {
 
 /// What this request has used up already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Spent {
+pub(crate) struct RetriesUsed {
     /// The login was renewed once.
     pub relogin: bool,
     /// A broken or abandoned try was repeated once.
@@ -104,7 +104,12 @@ pub(crate) enum Step {
 }
 
 /// Decides what follows a try.
-pub(crate) fn next(outcome: Outcome, body: BodyState, method: &Method, spent: Spent) -> Step {
+pub(crate) fn next(
+    outcome: AttemptOutcome,
+    body: BodyState,
+    method: &Method,
+    spent: RetriesUsed,
+) -> Step {
     let movable = |otherwise| {
         if !body.replayable() {
             Step::Refuse(Refusal::NotReplayable)
@@ -115,35 +120,39 @@ pub(crate) fn next(outcome: Outcome, body: BodyState, method: &Method, spent: Sp
         }
     };
     match outcome {
-        Outcome::Answer => Step::Deliver,
-        Outcome::LoginFailed if spent.relogin => Step::Refuse(Refusal::BackendLogin),
-        Outcome::LoginFailed if !body.replayable() => Step::Refuse(Refusal::NotReplayable),
-        Outcome::LoginFailed => Step::Relogin,
-        Outcome::Standby => movable(Refusal::NoActive),
-        Outcome::NotHere => movable(Refusal::OwnerGone),
-        Outcome::Unreachable => movable(Refusal::BackendDown),
-        Outcome::Distrusted => movable(Refusal::BackendTls),
-        Outcome::Unsent if body.replayable() && spent.moves < MAX_MOVES => Step::Reconnect,
-        Outcome::Unsent => Step::Refuse(Refusal::BackendBroken),
+        AttemptOutcome::Response => Step::Deliver,
+        AttemptOutcome::LoginFailed if spent.relogin => Step::Refuse(Refusal::BackendLogin),
+        AttemptOutcome::LoginFailed if !body.replayable() => Step::Refuse(Refusal::NotReplayable),
+        AttemptOutcome::LoginFailed => Step::Relogin,
+        AttemptOutcome::Standby => movable(Refusal::NoActive),
+        AttemptOutcome::NotOwner => movable(Refusal::OwnerGone),
+        AttemptOutcome::Unreachable => movable(Refusal::BackendDown),
+        AttemptOutcome::Untrusted => movable(Refusal::BackendTls),
+        AttemptOutcome::Unsent if body.replayable() && spent.moves < MAX_MOVES => Step::Reconnect,
+        AttemptOutcome::Unsent => Step::Refuse(Refusal::BackendBroken),
         // the request may have been carried out: only a safe method (RFC 9110 section 9.2.1) goes
         // again; a WebHDFS RENAME is a PUT and would answer `false` the second time
-        Outcome::Broken if method.is_safe() && body.replayable() && !spent.repeat => {
+        AttemptOutcome::Broken if method.is_safe() && body.replayable() && !spent.repeat => {
             Step::Elsewhere
         }
-        Outcome::Broken => Step::Refuse(Refusal::BackendBroken),
-        Outcome::Abandoned if method.is_safe() && body.replayable() && !spent.repeat => {
+        AttemptOutcome::Broken => Step::Refuse(Refusal::BackendBroken),
+        AttemptOutcome::Abandoned if method.is_safe() && body.replayable() && !spent.repeat => {
             Step::Elsewhere
         }
-        Outcome::Abandoned | Outcome::TimedOut => Step::Refuse(Refusal::BackendTimeout),
+        AttemptOutcome::Abandoned | AttemptOutcome::TimedOut => {
+            Step::Refuse(Refusal::BackendTimeout)
+        }
     }
 }
 
-impl Spent {
+impl RetriesUsed {
     /// Books a step.
-    pub(crate) fn book(&mut self, outcome: Outcome, step: Step) {
+    pub(crate) fn book(&mut self, outcome: AttemptOutcome, step: Step) {
         match (outcome, step) {
             (_, Step::Relogin) => self.relogin = true,
-            (Outcome::Broken | Outcome::Abandoned, Step::Elsewhere) => self.repeat = true,
+            (AttemptOutcome::Broken | AttemptOutcome::Abandoned, Step::Elsewhere) => {
+                self.repeat = true;
+            }
             (_, Step::Elsewhere | Step::Reconnect) => self.moves = self.moves.saturating_add(1),
             (_, Step::Deliver | Step::Refuse(_)) => {}
         }
@@ -154,12 +163,12 @@ impl Spent {
 mod tests {
     use super::*;
 
-    const FRESH: Spent = Spent {
+    const FRESH: RetriesUsed = RetriesUsed {
         relogin: false,
         repeat: false,
         moves: 0,
     };
-    const TIRED: Spent = Spent {
+    const TIRED: RetriesUsed = RetriesUsed {
         relogin: true,
         repeat: true,
         moves: MAX_MOVES,
@@ -167,13 +176,13 @@ mod tests {
 
     #[test]
     fn the_table_of_what_may_be_tried_again() {
+        use AttemptOutcome as O;
         use BodyState as B;
-        use Outcome as O;
         use Refusal as R;
         use Step as S;
         let (get, post, put) = (Method::GET, Method::POST, Method::PUT);
         let table = [
-            (O::Answer, B::Gone, &post, TIRED, S::Deliver),
+            (O::Response, B::Gone, &post, TIRED, S::Deliver),
             (O::LoginFailed, B::None, &get, FRESH, S::Relogin),
             (O::LoginFailed, B::Buffered, &post, FRESH, S::Relogin),
             (
@@ -253,14 +262,18 @@ mod tests {
 
     #[test]
     fn a_read_given_up_by_the_probe_is_repeated_without_another_look() {
-        assert!(Outcome::Broken.leaves_in_doubt());
-        assert!(!Outcome::Abandoned.leaves_in_doubt());
-        assert!(!Outcome::Unreachable.leaves_in_doubt());
+        assert!(AttemptOutcome::Broken.leaves_in_doubt());
+        assert!(!AttemptOutcome::Abandoned.leaves_in_doubt());
+        assert!(!AttemptOutcome::Unreachable.leaves_in_doubt());
     }
 
     #[test]
     fn a_post_that_may_have_been_done_is_never_sent_again() {
-        for outcome in [Outcome::Broken, Outcome::TimedOut, Outcome::Abandoned] {
+        for outcome in [
+            AttemptOutcome::Broken,
+            AttemptOutcome::TimedOut,
+            AttemptOutcome::Abandoned,
+        ] {
             for body in [
                 BodyState::None,
                 BodyState::Unsent,
@@ -278,16 +291,16 @@ mod tests {
     #[test]
     fn every_path_through_the_table_ends() {
         for outcome in [
-            Outcome::LoginFailed,
-            Outcome::Standby,
-            Outcome::Unreachable,
-            Outcome::Distrusted,
-            Outcome::Unsent,
-            Outcome::Broken,
-            Outcome::TimedOut,
-            Outcome::Abandoned,
+            AttemptOutcome::LoginFailed,
+            AttemptOutcome::Standby,
+            AttemptOutcome::Unreachable,
+            AttemptOutcome::Untrusted,
+            AttemptOutcome::Unsent,
+            AttemptOutcome::Broken,
+            AttemptOutcome::TimedOut,
+            AttemptOutcome::Abandoned,
         ] {
-            let mut spent = Spent::default();
+            let mut spent = RetriesUsed::default();
             let steps = (0..100)
                 .take_while(|_| {
                     let step = next(outcome, BodyState::None, &Method::GET, spent);

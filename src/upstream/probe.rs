@@ -6,13 +6,13 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderMap, HeaderValue, header};
 
 use super::{
-    backend::{Backend, Obedience, State},
-    client::{self, AskError, Reply},
-    group::Group,
+    backend::{Backend, BackendHealth, ImpersonationStatus},
+    client::{self, ControlResponse, ExchangeError},
+    group::BackendGroup,
     login::{self, Credential, LoginError},
 };
 use crate::{
-    balance::Duty,
+    balance::AdminState,
     gss::Initiator,
     kinds::{Health, IMPERSONATION_PROBE_USER, ImpersonationCheck, UserField},
     refusal::Refusal,
@@ -21,7 +21,7 @@ use crate::{
 /// `console.probe`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ProbeConfig {
-    /// Between two looks; 500 ms.
+    /// Between two probes; 500 ms.
     pub interval: Duration,
     /// A look without an answer for so long is a miss; 1 s.
     pub timeout: Duration,
@@ -36,7 +36,7 @@ pub(crate) struct ProbeConfig {
 #[derive(Clone, Debug)]
 pub(crate) struct Probe {
     /// The console's servers.
-    pub group: Arc<Group>,
+    pub group: Arc<BackendGroup>,
     /// Which of them.
     pub index: usize,
     /// Tokens for the login; `None` where the gateway does not log in.
@@ -47,16 +47,16 @@ pub(crate) struct Probe {
 
 /// Why a look failed.
 #[derive(Debug, thiserror::Error)]
-enum LookError {
+enum ProbeError {
     #[error(transparent)]
     Login(#[from] LoginError),
     #[error(transparent)]
-    Ask(#[from] AskError),
+    Ask(#[from] ExchangeError),
     #[error("cannot resolve the host name: {0}")]
     Resolve(#[source] std::io::Error),
 }
 
-impl LookError {
+impl ProbeError {
     /// Whether it is TLS that fails.
     fn is_tls(&self) -> bool {
         match self {
@@ -68,16 +68,16 @@ impl LookError {
 }
 
 impl Probe {
-    /// Looks for ever; dropped with its task.
+    /// Probes until its task is dropped.
     pub(crate) async fn run(self) {
         loop {
             let backend = self.backend();
-            if backend.duty() != Duty::Maintenance {
+            if backend.admin_state() != AdminState::Maintenance {
                 self.look().await;
             }
             tokio::select! {
                 () = tokio::time::sleep(self.config.interval) => {}
-                () = backend.kick.notified() => {
+                () = backend.wake_probe.notified() => {
                     // kicks come in crowds: one look serves them all
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
@@ -91,29 +91,29 @@ impl Probe {
 
     async fn look(&self) {
         let backend = self.backend();
-        let number = backend.looks.begin();
+        let number = backend.probe_epoch.begin();
         let result = self.examine().await;
         let state = match &result {
-            Ok(Health::Active) => State::Active,
-            Ok(Health::Standby) => State::Standby,
-            Ok(Health::Down | Health::NoSuchProbe) => State::Down,
+            Ok(Health::Active) => BackendHealth::Active,
+            Ok(Health::Standby) => BackendHealth::Standby,
+            Ok(Health::Down | Health::NoSuchProbe) => BackendHealth::Down,
             Err(error) if error.is_tls() => {
                 backend.set_login_refusal(Refusal::BackendTls);
-                State::TlsFailed
+                BackendHealth::TlsFailed
             }
-            Err(LookError::Login(LoginError::Unreachable(_)) | LookError::Resolve(_)) => {
-                State::Down
+            Err(ProbeError::Login(LoginError::Unreachable(_)) | ProbeError::Resolve(_)) => {
+                BackendHealth::Down
             }
-            Err(LookError::Login(error)) => {
+            Err(ProbeError::Login(error)) => {
                 backend.set_login_refusal(Refusal::from(error));
-                State::LoginFailed
+                BackendHealth::LoginFailed
             }
-            Err(LookError::Ask(AskError::TimedOut | AskError::Broken(_)))
+            Err(ProbeError::Ask(ExchangeError::TimedOut | ExchangeError::Broken(_)))
                 if backend.miss() < self.config.fall =>
             {
                 return;
             }
-            Err(LookError::Ask(_)) => State::Down,
+            Err(ProbeError::Ask(_)) => BackendHealth::Down,
         };
         let risen = result.is_err() || backend.hit() >= self.config.rise;
         let error = result.err().map(|error| error.to_string());
@@ -127,26 +127,26 @@ impl Probe {
                 "probe: {text}"
             );
         }
-        if matches!(state, State::Active | State::Standby)
-            && backend.key.proves
-            && backend.obedience() != Obedience::Obeys
+        if matches!(state, BackendHealth::Active | BackendHealth::Standby)
+            && backend.key.checks_impersonation
+            && backend.impersonation() != ImpersonationStatus::Honored
         {
             self.prove().await;
         }
-        if state == State::Down {
+        if state == BackendHealth::Down {
             // it may come back with another filter, or repaired
-            backend.set_obedience(Obedience::Unproven);
+            backend.set_impersonation(ImpersonationStatus::Unverified);
         }
         // one that was down has to be well for a while
-        if risen || backend.state() != State::Down {
+        if risen || backend.state() != BackendHealth::Down {
             self.group.learn(self.index, state);
         }
-        backend.looks.conclude(number);
+        backend.probe_epoch.conclude(number);
     }
 
-    async fn examine(&self) -> Result<Health, LookError> {
+    async fn examine(&self) -> Result<Health, ProbeError> {
         let backend = self.backend();
-        backend.resolve().await.map_err(LookError::Resolve)?;
+        backend.resolve().await.map_err(ProbeError::Resolve)?;
         if let Some(initiator) = &self.initiator
             && backend.login.current().is_some()
             && backend.login.wants_renewal()
@@ -168,7 +168,7 @@ impl Probe {
     }
 
     /// Asks under the gateway's own identity, logging in again once.
-    async fn ask(&self, target: &str) -> Result<Reply, LookError> {
+    async fn ask(&self, target: &str) -> Result<ControlResponse, ProbeError> {
         let backend = self.backend();
         let (mut stale, mut again) = (None, true);
         loop {
@@ -183,7 +183,7 @@ impl Probe {
             let curable = match (&credential, &self.initiator) {
                 (Credential::Cookie(cookie), _) => {
                     // a new secret: it was restarted, perhaps with another filter
-                    backend.set_obedience(Obedience::Unproven);
+                    backend.set_impersonation(ImpersonationStatus::Unverified);
                     stale = Some(cookie.serial);
                     true
                 }
@@ -191,7 +191,7 @@ impl Probe {
                 (Credential::Token(..), None) | (Credential::None, _) => false,
             };
             if !curable || !std::mem::take(&mut again) {
-                return Err(LookError::Login(LoginError::Refused {
+                return Err(ProbeError::Login(LoginError::Refused {
                     status: reply.status.as_u16(),
                     reason: String::from_utf8_lossy(&reply.reason).into_owned(),
                 }));
@@ -225,7 +225,7 @@ impl Probe {
                         backend = %backend.key.authority,
                         "the backend obeys the user's identity"
                     );
-                    backend.set_obedience(Obedience::Obeys);
+                    backend.set_impersonation(ImpersonationStatus::Honored);
                     self.group.changed.notify_waiters();
                     return;
                 }
@@ -234,8 +234,8 @@ impl Probe {
                 ImpersonationCheck::RetryEmpty => {}
             }
         }
-        if backend.obedience() != Obedience::Ignores {
-            backend.set_obedience(Obedience::Ignores);
+        if backend.impersonation() != ImpersonationStatus::Ignored {
+            backend.set_impersonation(ImpersonationStatus::Ignored);
             tracing::error!(
                 console = %self.group.console,
                 backend = %backend.key.authority,
@@ -249,10 +249,10 @@ impl Probe {
         }
     }
 
-    async fn ask_as(&self, user: &str) -> Result<Reply, LookError> {
+    async fn ask_as(&self, user: &str) -> Result<ControlResponse, ProbeError> {
         let backend = self.backend();
         let Some(proof) = backend.kind.impersonation_probe() else {
-            return Err(LookError::Login(LoginError::NoCookie));
+            return Err(ProbeError::Login(LoginError::NoCookie));
         };
         let credential = login::credential(backend, self.initiator.as_ref(), None).await?;
         let mut headers = carried(&credential);

@@ -11,7 +11,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 
-use super::{body::UpstreamBody, group::Group, http1::Fault};
+use super::{body::UpstreamBody, group::BackendGroup, http1::Http1Error};
 use crate::{
     kinds::Kind,
     rewrite::{Rewriter, addresses::Addresses},
@@ -30,7 +30,7 @@ pub(crate) struct RewrittenBody<R> {
 pub(crate) struct LearningAddresses {
     /// The addresses.
     pub addresses: Addresses,
-    /// Absent where the answer proves nothing about its server.
+    /// Absent where the response proves nothing about its server.
     pub learner: Option<Learner>,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct LearningAddresses {
 #[derive(Debug)]
 pub(crate) struct Learner {
     /// The console's servers.
-    pub group: Arc<Group>,
+    pub group: Arc<BackendGroup>,
     /// Reads the word for a server from an id.
     pub kind: &'static dyn Kind,
     /// The server that answered, by its index in `group`.
@@ -110,12 +110,12 @@ impl<R: Rewriter> RewrittenBody<R> {
 
 impl<R: Rewriter + Unpin> Body for RewrittenBody<R> {
     type Data = Bytes;
-    type Error = Fault;
+    type Error = Http1Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Http1Error>>> {
         let this = &mut *self;
         loop {
             if let Some(ready) = this.whole.take().or_else(|| this.take_ready()) {

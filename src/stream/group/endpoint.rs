@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    balance::{self, Candidate, Duty, Seat},
+    balance::{self, AdminState, BalanceState, Candidate},
     net::proxy_protocol::Version,
     stream::options::{Check, StreamBackend},
 };
@@ -28,7 +28,7 @@ pub(crate) struct Endpoint {
     most: usize,
     /// What an operator wants of the server; all its addresses share it.
     duty: Arc<AtomicU8>,
-    seat: Seat,
+    balance: BalanceState,
     load: AtomicUsize,
     health: HealthState,
 }
@@ -78,7 +78,7 @@ impl Endpoint {
             weight: backend.weight,
             most: backend.max_connections.unwrap_or(usize::MAX),
             duty,
-            seat: Seat::new(key),
+            balance: BalanceState::new(key),
             load: AtomicUsize::new(0),
             health: HealthState {
                 born: Instant::now(),
@@ -100,16 +100,16 @@ impl Endpoint {
             balance::effective_weight(self.weight, self.since(), slow_start)
         };
         Candidate {
-            seat: &self.seat,
+            state: &self.balance,
             weight,
             load: self.load(),
-            up: able && self.duty() == Duty::Ready && !self.is_full(),
+            up: able && self.admin_state() == AdminState::Ready && !self.is_full(),
         }
     }
 
     /// What an operator wants of it.
-    pub(crate) fn duty(&self) -> Duty {
-        Duty::of(&self.duty)
+    pub(crate) fn admin_state(&self) -> AdminState {
+        AdminState::of(&self.duty)
     }
 
     /// Connections and flows there.

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use tokio::{net::TcpStream, time};
 
 use super::{StreamGroup, endpoint::Endpoint};
-use crate::balance::Duty;
+use crate::balance::AdminState;
 
 /// Connects to every target again and again, and books what came of it.
 pub(crate) async fn run(group: Arc<StreamGroup>) {
@@ -20,7 +20,7 @@ pub(crate) async fn run(group: Arc<StreamGroup>) {
         let targets = group.targets();
         let looked_at = targets
             .iter()
-            .filter(|target| target.duty() != Duty::Maintenance);
+            .filter(|target| target.admin_state() != AdminState::Maintenance);
         join_all(looked_at.map(|target| look(&group, target))).await;
     }
 }

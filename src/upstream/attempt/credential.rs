@@ -11,7 +11,7 @@ use crate::{
     upstream::{
         backend::Backend,
         login::{self, Credential, LoginError},
-        next::Outcome,
+        next::AttemptOutcome,
     },
 };
 
@@ -23,29 +23,33 @@ impl Upstream {
     /// `ResourceManager`'s `/proxy/`, `HttpFS` about a `SecurityException`), and may copy every header of
     /// the filter's refusal. To log in again and repeat the request would then carry a `POST` out twice.
     /// So the login itself is asked for: a cookie that still opens the page that logins ask for was not
-    /// refused, nor was a token that the answer proves to have been read.
+    /// refused, nor was a token that the response proves to have been read.
     pub(super) async fn conclude(
         &self,
-        outcome: Outcome,
+        outcome: AttemptOutcome,
         backend: &Arc<Backend>,
         headers: &HeaderMap,
         credential: Credential,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<AttemptOutcome, Refusal> {
         match (credential, outcome) {
-            (Credential::Cookie(cookie), Outcome::LoginFailed) => {
+            (Credential::Cookie(cookie), AttemptOutcome::LoginFailed) => {
                 let backend = Arc::clone(backend);
                 let good = self
                     .control
                     .spawn(async move { login::is_good(&backend, &cookie).await })
                     .await
                     .unwrap_or(false);
-                Ok(if good { Outcome::Answer } else { outcome })
+                Ok(if good {
+                    AttemptOutcome::Response
+                } else {
+                    outcome
+                })
             }
-            (Credential::Token(_, mut context), Outcome::LoginFailed) => {
+            (Credential::Token(_, mut context), AttemptOutcome::LoginFailed) => {
                 let proven =
                     login::mutual(headers).is_some_and(|reply| context.verify(&reply).is_ok());
                 let (word, outcome) = if proven {
-                    ("ok", Outcome::Answer)
+                    ("ok", AttemptOutcome::Response)
                 } else {
                     // the backend's key may have changed: the next token has a new ticket then
                     if let Some(initiator) = &self.initiator {
@@ -56,7 +60,7 @@ impl Upstream {
                 metrics::login(Side::Backend, word);
                 Ok(outcome)
             }
-            (Credential::Token(_, context), Outcome::Answer) => {
+            (Credential::Token(_, context), AttemptOutcome::Response) => {
                 login::verify(headers, *context).map_err(|error| {
                     let refusal = Refusal::from(&error);
                     metrics::login(Side::Backend, refusal.reason());

@@ -12,8 +12,8 @@ use crate::{
     refusal::Refusal,
     upstream::{
         backend::Backend,
-        http1::{Connection, Fault},
-        next::Outcome,
+        http1::{Connection, Http1Error},
+        next::AttemptOutcome,
         upload::SendBody,
     },
 };
@@ -39,12 +39,12 @@ impl Upstream {
         parts: &Parts,
         reason: &[u8],
         prefix: &[u8],
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<AttemptOutcome, Refusal> {
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             // where nobody asked for another protocol, what follows would be no HTTP to the client
             let asked = out.headers.contains_key(header::UPGRADE);
             return asked
-                .then_some(Outcome::Answer)
+                .then_some(AttemptOutcome::Response)
                 .ok_or(Refusal::BackendBroken);
         }
         let head = ResponseInfo {
@@ -54,9 +54,9 @@ impl Upstream {
         };
         let backends = &self.group.authorities;
         match backend.kind.verdict(&out.asked(), &head, prefix, backends) {
-            Verdict::Final => Ok(Outcome::Answer),
-            Verdict::Standby => Ok(Outcome::Standby),
-            Verdict::NotOwner => Ok(Outcome::NotHere),
+            Verdict::Final => Ok(AttemptOutcome::Response),
+            Verdict::Standby => Ok(AttemptOutcome::Standby),
+            Verdict::NotOwner => Ok(AttemptOutcome::NotOwner),
             Verdict::LoginFailed => {
                 tracing::debug!(
                     backend = %backend.key.authority,
@@ -68,7 +68,7 @@ impl Upstream {
                 if self.initiator.is_none() {
                     return Err(Refusal::BackendLogin);
                 }
-                Ok(Outcome::LoginFailed)
+                Ok(AttemptOutcome::LoginFailed)
             }
         }
     }
@@ -81,7 +81,7 @@ pub(super) enum Unread {
     TimedOut,
 }
 
-async fn read_prefix(connection: &mut Connection<SendBody>) -> Result<Bytes, Fault> {
+async fn read_prefix(connection: &mut Connection<SendBody>) -> Result<Bytes, Http1Error> {
     let mut read = BytesMut::new();
     while read.len() < PREFIX {
         match poll_fn(|cx| connection.poll_data(cx)).await {

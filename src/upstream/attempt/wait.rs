@@ -6,8 +6,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{PATIENCE, Upstream};
 use crate::upstream::{
-    backend::{Backend, State},
-    next::Outcome,
+    backend::{Backend, BackendHealth},
+    next::AttemptOutcome,
     upload::Upload,
 };
 
@@ -20,7 +20,7 @@ impl Upstream {
         backend: &Backend,
         upload: &Upload,
         may_abandon: bool,
-    ) -> Result<T, Outcome> {
+    ) -> Result<T, AttemptOutcome> {
         // counted by the worker's ticks; a limit too short for them has its own timer
         let mut left = self.timeouts.first_byte;
         if left > 2 * PATIENCE {
@@ -33,8 +33,8 @@ impl Upstream {
         let mut end = upload.due(self.timeouts.first_byte).unwrap_or_else(rest);
         loop {
             let changed = self.group.changed.notified();
-            if may_abandon && backend.state() == State::Down {
-                return Err(Outcome::Abandoned);
+            if may_abandon && backend.state() == BackendHealth::Down {
+                return Err(AttemptOutcome::Abandoned);
             }
             tokio::select! {
                 answer = answer.as_mut() => return Ok(answer),
@@ -43,7 +43,7 @@ impl Upstream {
                     // the time runs from the end of the request; a stalled one is the server's case
                     match upload.due(self.timeouts.first_byte) {
                         Some(later) if later > Instant::now() => end = later,
-                        Some(_) | None => return Err(Outcome::TimedOut),
+                        Some(_) | None => return Err(AttemptOutcome::TimedOut),
                     }
                 }
             }

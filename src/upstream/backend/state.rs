@@ -3,7 +3,7 @@
 /// What the last look at a backend said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum State {
+pub(crate) enum BackendHealth {
     /// Not looked at yet.
     Unknown = 0,
     /// Serves, and is the active one.
@@ -18,7 +18,7 @@ pub(crate) enum State {
     TlsFailed = 5,
 }
 
-impl State {
+impl BackendHealth {
     pub(super) const fn from(byte: u8) -> Self {
         match byte {
             1 => Self::Active,
@@ -31,7 +31,7 @@ impl State {
     }
 
     /// The word of log and status page.
-    pub(crate) const fn word(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
             Self::Active => "active",
@@ -46,11 +46,11 @@ impl State {
 /// Whether a backend obeys the identity it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Obedience {
+pub(crate) enum ImpersonationStatus {
     /// Not proven yet.
-    Unproven = 0,
+    Unverified = 0,
     /// It read the identity and refused one that no rule allows.
-    Obeys = 1,
+    Honored = 1,
     /// It answered as if nothing had been said.
-    Ignores = 2,
+    Ignored = 2,
 }

@@ -6,7 +6,7 @@ fn backend() -> Backend {
         BackendKey {
             authority: "nn1.example.com:50070".into(),
             kind: "generic",
-            proves: true,
+            checks_impersonation: true,
             principal: None,
             spn: Some(spn),
             tls: None,
@@ -21,14 +21,14 @@ fn backend() -> Backend {
 #[test]
 fn a_thawed_server_keeps_the_time_at_which_it_became_active() {
     let nn = backend();
-    nn.set_state(State::Active);
+    nn.set_state(BackendHealth::Active);
     let since = nn.active_since();
-    nn.set_state(State::Down);
+    nn.set_state(BackendHealth::Down);
     while now_ms() == since {}
-    nn.set_state(State::Active);
+    nn.set_state(BackendHealth::Active);
     assert_eq!(nn.active_since(), since);
-    nn.set_state(State::Standby);
-    nn.set_state(State::Active);
+    nn.set_state(BackendHealth::Standby);
+    nn.set_state(BackendHealth::Active);
     assert!(nn.active_since() > since);
 }
 
@@ -60,8 +60,8 @@ fn the_addresses_of_a_name_take_turns_and_their_order_is_no_news() {
 fn no_user_is_sent_where_the_identity_is_unproven_or_ignored() {
     let nn = backend();
     assert_eq!(nn.identity_gate(), Err(Refusal::IdentityUnproven));
-    nn.set_obedience(Obedience::Ignores);
+    nn.set_impersonation(ImpersonationStatus::Ignored);
     assert_eq!(nn.identity_gate(), Err(Refusal::IdentityIgnored));
-    nn.set_obedience(Obedience::Obeys);
+    nn.set_impersonation(ImpersonationStatus::Honored);
     assert_eq!(nn.identity_gate(), Ok(()));
 }

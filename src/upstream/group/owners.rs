@@ -16,9 +16,9 @@ const LONGEST: usize = 64;
 
 /// The servers by what they began.
 #[derive(Debug)]
-pub(crate) struct Owners(Cache<Arc<str>, usize>);
+pub(crate) struct OwnerCache(Cache<Arc<str>, usize>);
 
-impl Default for Owners {
+impl Default for OwnerCache {
     fn default() -> Self {
         Self(
             Cache::builder()
@@ -29,7 +29,7 @@ impl Default for Owners {
     }
 }
 
-impl Owners {
+impl OwnerCache {
     /// The index of the server that this word stands for.
     pub(crate) fn find(&self, word: &str) -> Option<usize> {
         self.0.get(word)
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn the_last_one_counts_and_no_novels_are_kept() {
-        let owners = Owners::default();
+        let owners = OwnerCache::default();
         assert_eq!(owners.find("abcde"), None);
         owners.learn("abcde", 0);
         owners.learn("abcde", 1);

@@ -1,26 +1,26 @@
 use super::{super::backend::BackendKey, *};
 use crate::gss::Principal;
 
-fn group(balance: Balance) -> Arc<Group> {
-    with(Policy::plain(balance, 2))
+fn group(balance: Balance) -> Arc<BackendGroup> {
+    with(BalancePolicy::plain(balance, 2))
 }
 
-fn limited(balance: Balance, each: [Option<usize>; 2], queue: usize) -> Arc<Group> {
-    let limits = Limits {
+fn limited(balance: Balance, each: [Option<usize>; 2], queue: usize) -> Arc<BackendGroup> {
+    let limits = ConcurrencyLimits {
         each: each.to_vec(),
         queue,
         patience: Duration::from_secs(10),
     };
-    let group = with(Policy {
+    let group = with(BalancePolicy {
         limits,
-        ..Policy::plain(balance, 2)
+        ..BalancePolicy::plain(balance, 2)
     });
-    group.learn(0, State::Active);
-    group.learn(1, State::Active);
+    group.learn(0, BackendHealth::Active);
+    group.learn(1, BackendHealth::Active);
     group
 }
 
-fn with(policy: Policy) -> Arc<Group> {
+fn with(policy: BalancePolicy) -> Arc<BackendGroup> {
     let backends = ["nn1", "nn2"]
         .iter()
         .map(|name| {
@@ -28,7 +28,7 @@ fn with(policy: Policy) -> Arc<Group> {
             let key = BackendKey {
                 authority: format!("{name}:50070").into(),
                 kind: "generic",
-                proves: false,
+                checks_impersonation: false,
                 principal: None,
                 spn: Some(spn),
                 tls: None,
@@ -42,31 +42,31 @@ fn with(policy: Policy) -> Arc<Group> {
             ))
         })
         .collect();
-    Group::new("namenode".into(), backends, policy)
+    BackendGroup::new("namenode".into(), backends, policy)
 }
 
-fn from(client: &str) -> Wanted {
-    Wanted {
+fn from(client: &str) -> PickCriteria {
+    PickCriteria {
         client: client.parse().unwrap(),
         owner: None,
-        tried: Tried::default(),
+        tried: TriedBackends::default(),
     }
 }
 
-fn anybody() -> Wanted {
+fn anybody() -> PickCriteria {
     from("192.0.2.1")
 }
 
 /// Where a request would go; nothing where it has to wait.
-fn picked(group: &Group) -> Result<Option<usize>, Refusal> {
+fn picked(group: &BackendGroup) -> Result<Option<usize>, Refusal> {
     match group.pick(&anybody()) {
         Pick::Backend(index, _) => Ok(Some(index)),
-        Pick::Full(_) | Pick::Wait => Ok(None),
+        Pick::AtCapacity(_) | Pick::NoneActive => Ok(None),
         Pick::Refuse(refusal) => Err(refusal),
     }
 }
 
-fn place(group: &Group) -> Place {
+fn place(group: &BackendGroup) -> BackendPermit {
     match group.pick(&anybody()) {
         Pick::Backend(_, Some(place)) => place,
         other => panic!("{other:?}"),
@@ -83,24 +83,24 @@ async fn until(condition: impl Fn() -> bool) {
 fn of_two_that_claim_to_be_active_the_later_is_asked() {
     let group = group(Balance::Active);
     assert_eq!(picked(&group), Ok(None));
-    group.learn(0, State::Active);
+    group.learn(0, BackendHealth::Active);
     assert_eq!(picked(&group), Ok(Some(0)));
     let first = group.backends[0].active_since();
     while super::super::backend::now_ms() == first {}
     // nn1 freezes, nn2 takes over, nn1 is thawed and still believes
-    group.learn(0, State::Down);
-    group.learn(1, State::Active);
-    group.learn(0, State::Active);
+    group.learn(0, BackendHealth::Down);
+    group.learn(1, BackendHealth::Active);
+    group.learn(0, BackendHealth::Active);
     assert_eq!(picked(&group), Ok(Some(1)));
 }
 
 #[test]
 fn first_takes_the_next_when_the_first_is_down() {
     let group = group(Balance::First);
-    group.learn(0, State::Down);
-    group.learn(1, State::Active);
+    group.learn(0, BackendHealth::Down);
+    group.learn(1, BackendHealth::Active);
     assert_eq!(picked(&group), Ok(Some(1)));
-    group.learn(1, State::Down);
+    group.learn(1, BackendHealth::Down);
     assert_eq!(picked(&group), Err(Refusal::BackendDown));
 }
 
@@ -118,7 +118,7 @@ async fn a_held_request_goes_on_when_one_becomes_active() {
     while group.held.load(Ordering::Acquire) == 0 {
         tokio::task::yield_now().await;
     }
-    group.learn(1, State::Active);
+    group.learn(1, BackendHealth::Active);
     assert_eq!(waiting.await.unwrap().map(|(index, _)| index), Ok(1));
     assert_eq!(group.held.load(Ordering::Acquire), 0);
 }
@@ -127,7 +127,11 @@ async fn a_held_request_goes_on_when_one_becomes_active() {
 async fn a_held_request_hears_what_another_consoles_look_has_found() {
     let here = group(Balance::Active);
     let shared = here.backends.clone();
-    let there = Group::new("oozie".into(), shared, Policy::plain(Balance::Active, 2));
+    let there = BackendGroup::new(
+        "oozie".into(),
+        shared,
+        BalancePolicy::plain(Balance::Active, 2),
+    );
     let waiting = tokio::spawn({
         let there = Arc::clone(&there);
         async move {
@@ -138,16 +142,16 @@ async fn a_held_request_hears_what_another_consoles_look_has_found() {
     while there.held.load(Ordering::Acquire) == 0 {
         tokio::task::yield_now().await;
     }
-    here.learn(0, State::Active);
+    here.learn(0, BackendHealth::Active);
     // its own look finds what the server is known to be by now
-    there.learn(0, State::Active);
+    there.learn(0, BackendHealth::Active);
     assert_eq!(waiting.await.unwrap().map(|(index, _)| index), Ok(0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn waiting_ends_at_the_deadline() {
     let group = group(Balance::Active);
-    group.learn(0, State::Standby);
+    group.learn(0, BackendHealth::Standby);
     let end = group
         .pick_or_wait(&anybody(), hold_until(Duration::from_secs(15)))
         .await;
@@ -156,12 +160,12 @@ async fn waiting_ends_at_the_deadline() {
 
 #[test]
 fn turns_go_round_by_weight() {
-    let group = with(Policy {
+    let group = with(BalancePolicy {
         weights: vec![3, 1],
-        ..Policy::plain(Balance::RoundRobin, 2)
+        ..BalancePolicy::plain(Balance::RoundRobin, 2)
     });
-    group.learn(0, State::Active);
-    group.learn(1, State::Active);
+    group.learn(0, BackendHealth::Active);
+    group.learn(1, BackendHealth::Active);
     let turns: Vec<_> = (0..8).map(|_| picked(&group).unwrap().unwrap()).collect();
     assert_eq!(turns.iter().filter(|index| **index == 0).count(), 6);
 }
@@ -169,8 +173,8 @@ fn turns_go_round_by_weight() {
 #[test]
 fn the_one_with_fewer_requests_is_asked() {
     let group = group(Balance::LeastConn);
-    group.learn(0, State::Active);
-    group.learn(1, State::Active);
+    group.learn(0, BackendHealth::Active);
+    group.learn(1, BackendHealth::Active);
     let busy = super::super::backend::InFlight::at(&group.backends[0], None);
     assert_eq!(picked(&group), Ok(Some(1)));
     drop(busy);
@@ -179,8 +183,8 @@ fn the_one_with_fewer_requests_is_asked() {
 #[test]
 fn a_client_keeps_its_server_until_that_is_gone() {
     let group = group(Balance::Source);
-    group.learn(0, State::Active);
-    group.learn(1, State::Active);
+    group.learn(0, BackendHealth::Active);
+    group.learn(1, BackendHealth::Active);
     let of = |client: &str| match group.pick(&from(client)) {
         Pick::Backend(index, _) => index,
         other => panic!("{other:?}"),
@@ -190,9 +194,9 @@ fn a_client_keeps_its_server_until_that_is_gone() {
     assert!(before.contains(&0) && before.contains(&1));
     // the same client by way of an IPv4-mapped address
     assert_eq!(of("::ffff:192.0.2.7"), before[7]);
-    group.learn(1, State::Down);
+    group.learn(1, BackendHealth::Down);
     assert!(clients.iter().all(|client| of(client) == 0));
-    group.learn(1, State::Active);
+    group.learn(1, BackendHealth::Active);
     let after: Vec<usize> = clients.iter().map(|client| of(client)).collect();
     assert_eq!(before, after);
 }
@@ -200,41 +204,41 @@ fn a_client_keeps_its_server_until_that_is_gone() {
 #[test]
 fn one_that_has_just_failed_is_asked_again_only_if_it_is_the_only_one() {
     let group = group(Balance::First);
-    group.learn(0, State::Active);
-    group.learn(1, State::Active);
+    group.learn(0, BackendHealth::Active);
+    group.learn(1, BackendHealth::Active);
     let mut wanted = anybody();
     wanted.tried.add(0);
     assert_eq!(group.another(wanted.tried), Some(1));
-    group.assign(1, Duty::Drain);
+    group.assign(1, AdminState::Drain);
     assert_eq!(group.another(wanted.tried), Some(1));
-    group.assign(1, Duty::Maintenance);
+    group.assign(1, AdminState::Maintenance);
     assert_eq!(group.another(wanted.tried), None);
-    group.assign(1, Duty::Ready);
+    group.assign(1, AdminState::Ready);
     assert!(matches!(group.pick(&wanted), Pick::Backend(1, _)));
-    group.learn(1, State::Down);
+    group.learn(1, BackendHealth::Down);
     assert!(matches!(group.pick(&wanted), Pick::Backend(0, _)));
 }
 
 #[test]
 fn a_drained_server_gets_only_what_is_its_own() {
     let group = group(Balance::First);
-    group.learn(0, State::Active);
-    group.learn(1, State::Active);
-    group.assign(0, Duty::Drain);
+    group.learn(0, BackendHealth::Active);
+    group.learn(1, BackendHealth::Active);
+    group.assign(0, AdminState::Drain);
     assert_eq!(picked(&group), Ok(Some(1)));
-    let owned = Wanted {
+    let owned = PickCriteria {
         owner: Some(0),
         ..anybody()
     };
     assert!(matches!(group.pick(&owned), Pick::Backend(0, _)));
-    group.assign(0, Duty::Maintenance);
+    group.assign(0, AdminState::Maintenance);
     assert!(matches!(
         group.pick(&owned),
         Pick::Refuse(Refusal::OwnerGone)
     ));
-    group.assign(1, Duty::Drain);
+    group.assign(1, AdminState::Drain);
     assert_eq!(picked(&group), Err(Refusal::BackendDown));
-    group.assign(0, Duty::Ready);
+    group.assign(0, AdminState::Ready);
     assert_eq!(picked(&group), Ok(Some(0)));
 }
 
@@ -259,7 +263,7 @@ async fn places_go_to_those_who_wait_in_order() {
         waiting.push(task);
     }
     // nobody overtakes
-    assert!(matches!(group.pick(&anybody()), Pick::Full(None)));
+    assert!(matches!(group.pick(&anybody()), Pick::AtCapacity(None)));
     drop(one);
     for task in waiting {
         task.await.unwrap();
@@ -320,14 +324,14 @@ async fn who_waits_for_one_server_holds_up_nobody_at_another() {
 #[tokio::test]
 async fn a_server_that_comes_up_is_offered_to_those_who_wait() {
     let group = limited(Balance::RoundRobin, [Some(1), None], 8);
-    group.learn(1, State::Down);
+    group.learn(1, BackendHealth::Down);
     let _first = place(&group);
     let waiting = tokio::spawn({
         let group = Arc::clone(&group);
         async move { group.queue(&anybody(), None).await.map(|(index, _)| index) }
     });
     until(|| group.queued() == 1).await;
-    group.learn(1, State::Active);
+    group.learn(1, BackendHealth::Active);
     assert_eq!(waiting.await.unwrap(), Ok(1));
 }
 

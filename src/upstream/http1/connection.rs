@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
-use super::{Decoder, Fault, Head, Heads, Length, RequestHead};
+use super::{Decoder, Head, Heads, Http1Error, Length, RequestHead};
 use crate::upstream::wire::Wire;
 
 /// What is read at once, in bytes: at first, and at most, where the server fills it each time.
@@ -30,7 +30,7 @@ pub(crate) struct Connection<B> {
     /// Something of the request has been written.
     begun: bool,
     /// Why the rest of it was not.
-    lost: Option<Fault>,
+    lost: Option<Http1Error>,
     keep_alive: bool,
 }
 
@@ -55,11 +55,11 @@ pub(crate) struct Exchange<'c, B>(&'c mut Connection<B>);
 
 /// There is no answer.
 #[derive(Debug)]
-pub(crate) struct Failed {
+pub(crate) struct ExchangeFailure {
     /// The server has seen nothing of the request.
     pub unsent: bool,
     /// Why.
-    pub fault: Fault,
+    pub fault: Http1Error,
 }
 
 // === impl Connection ===
@@ -122,11 +122,11 @@ where
         Exchange(self)
     }
 
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Failed>> {
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, ExchangeFailure>> {
         match self.poll_send(cx) {
             Poll::Pending | Poll::Ready(Ok(())) => {}
             // who hangs up while it is still being sent to may have answered before
-            Poll::Ready(Err(fault @ Fault::Io(_))) if self.begun => self.lost = Some(fault),
+            Poll::Ready(Err(fault @ Http1Error::Io(_))) if self.begun => self.lost = Some(fault),
             Poll::Ready(Err(fault)) => return Poll::Ready(Err(self.failed(fault))),
         }
         loop {
@@ -140,7 +140,7 @@ where
                 Err(fault) => return Poll::Ready(Err(self.failed(fault))),
             }
             let fault = match ready!(self.poll_read(cx)) {
-                Ok(0) => Fault::Closed,
+                Ok(0) => Http1Error::Closed,
                 Ok(_) => continue,
                 Err(error) => error.into(),
             };
@@ -149,16 +149,19 @@ where
         }
     }
 
-    fn failed(&mut self, fault: Fault) -> Failed {
+    fn failed(&mut self, fault: Http1Error) -> ExchangeFailure {
         self.keep_alive = false;
-        Failed {
+        ExchangeFailure {
             unsent: !self.begun,
             fault,
         }
     }
 
     /// The next piece of the answer's body; goes on sending the request meanwhile.
-    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+    pub(crate) fn poll_data(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Http1Error>>> {
         // an answer that comes before the end of its request counts, even if the rest cannot be sent
         let _sent = self.poll_send(cx);
         loop {
@@ -208,7 +211,7 @@ where
     }
 
     /// Sends as much as goes; after a fault nothing more is sent.
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Http1Error>> {
         let Some(sending) = &mut self.sending else {
             return Poll::Ready(Ok(()));
         };
@@ -236,7 +239,7 @@ impl<B> Future for Exchange<'_, B>
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
 {
-    type Output = Result<Head, Failed>;
+    type Output = Result<Head, ExchangeFailure>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.0.poll_head(cx)
@@ -254,7 +257,7 @@ where
         cx: &mut Context<'_>,
         wire: &mut Wire,
         begun: &mut bool,
-    ) -> Poll<Result<(), Fault>> {
+    ) -> Poll<Result<(), Http1Error>> {
         loop {
             if self.data.is_empty() && self.body.is_some() {
                 self.gather(cx)?;
@@ -287,13 +290,13 @@ where
     }
 
     /// Fetches more of the body, if there is more by now.
-    fn gather(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
+    fn gather(&mut self, cx: &mut Context<'_>) -> Result<(), Http1Error> {
         while let Some(body) = &mut self.body
             && let Poll::Ready(frame) = Pin::new(body).poll_frame(cx)
         {
             match frame {
                 None => self.end()?,
-                Some(Err(error)) => return Err(Fault::Upload(error.into())),
+                Some(Err(error)) => return Err(Http1Error::Upload(error.into())),
                 Some(Ok(frame)) => {
                     // trailers are nobody's to send
                     let Ok(data) = frame.into_data() else {
@@ -315,11 +318,11 @@ where
     }
 
     /// A piece of the body is to follow.
-    fn announce(&mut self, size: usize) -> Result<(), Fault> {
+    fn announce(&mut self, size: usize) -> Result<(), Http1Error> {
         if let Some(left) = &mut self.left {
             *left = left
                 .checked_sub(size as u64)
-                .ok_or_else(|| Fault::Upload("the body is longer than was said".into()))?;
+                .ok_or_else(|| Http1Error::Upload("the body is longer than was said".into()))?;
             return Ok(());
         }
         self.say(if self.first { b"" } else { b"\r\n" });
@@ -328,11 +331,15 @@ where
     }
 
     /// The body has ended.
-    fn end(&mut self) -> Result<(), Fault> {
+    fn end(&mut self) -> Result<(), Http1Error> {
         self.body = None;
         match self.left {
             Some(0) => {}
-            Some(_) => return Err(Fault::Upload("the body is shorter than was said".into())),
+            Some(_) => {
+                return Err(Http1Error::Upload(
+                    "the body is shorter than was said".into(),
+                ));
+            }
             None if self.first => self.say(b"0\r\n\r\n"),
             None => self.say(b"\r\n0\r\n\r\n"),
         }

@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use http_body::SizeHint;
 use httparse::Status;
 
-use super::{Fault, MAX_HEAD};
+use super::{Http1Error, MAX_HEAD};
 
 /// The longest line that says a chunk's size, its extensions included.
 const MAX_SIZE_LINE: usize = 4096;
@@ -59,7 +59,7 @@ impl Decoder {
     }
 
     /// Takes data off the input; `None`: it has ended, or more input is wanted.
-    pub fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Bytes>, Fault> {
+    pub fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Bytes>, Http1Error> {
         self.step_over_frame(input)?;
         let data = match self {
             _ if input.is_empty() => None,
@@ -88,18 +88,18 @@ impl Decoder {
     }
 
     /// The server has closed.
-    pub fn close(&mut self) -> Result<(), Fault> {
+    pub fn close(&mut self) -> Result<(), Http1Error> {
         match self {
             Self::Ended | Self::UntilClose => {
                 *self = Self::Ended;
                 Ok(())
             }
-            _ => Err(Fault::Closed),
+            _ => Err(Http1Error::Closed),
         }
     }
 
     /// Takes what is no data off the input.
-    fn step_over_frame(&mut self, input: &mut BytesMut) -> Result<(), Fault> {
+    fn step_over_frame(&mut self, input: &mut BytesMut) -> Result<(), Http1Error> {
         loop {
             match self {
                 Self::Ended | Self::Length(_) | Self::UntilClose | Self::Chunk(_) => return Ok(()),
@@ -112,7 +112,7 @@ impl Decoder {
                         };
                     }
                     Ok(Status::Partial) if input.len() <= MAX_SIZE_LINE => return Ok(()),
-                    Ok(Status::Partial) | Err(_) => return Err(Fault::Framing("chunk size")),
+                    Ok(Status::Partial) | Err(_) => return Err(Http1Error::Framing("chunk size")),
                 },
                 Self::ChunkEnd => match **input {
                     [b'\r', b'\n', ..] => {
@@ -120,19 +120,19 @@ impl Decoder {
                         *self = Self::Size;
                     }
                     [] | [b'\r'] => return Ok(()),
-                    _ => return Err(Fault::Framing("chunk")),
+                    _ => return Err(Http1Error::Framing("chunk")),
                 },
                 Self::Trailers(before) => {
                     let Some(line_end) = memchr::memchr(b'\n', input) else {
                         return if *before + input.len() > MAX_HEAD {
-                            Err(Fault::LargeHead)
+                            Err(Http1Error::LargeHead)
                         } else {
                             Ok(())
                         };
                     };
                     *before += line_end + 1;
                     if *before > MAX_HEAD {
-                        return Err(Fault::LargeHead);
+                        return Err(Http1Error::LargeHead);
                     }
                     if matches!(input[..line_end], [] | [b'\r']) {
                         *self = Self::Ended;

@@ -7,7 +7,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header, response::Parts,
 };
 
-use super::{Decoder, Fault, MAX_HEAD};
+use super::{Decoder, Http1Error, MAX_HEAD};
 
 /// The header lines that an answer may have.
 const MAX_LINES: usize = 100;
@@ -26,7 +26,10 @@ pub struct Head {
 }
 
 /// Takes a head off the input, if all of it is there; its bytes come with it.
-pub(super) fn read(input: &mut BytesMut, to_head: bool) -> Result<Option<(Head, Bytes)>, Fault> {
+pub(super) fn read(
+    input: &mut BytesMut,
+    to_head: bool,
+) -> Result<Option<(Head, Bytes)>, Http1Error> {
     let mut lines = [const { MaybeUninit::uninit() }; MAX_LINES];
     let mut response = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
@@ -38,7 +41,7 @@ pub(super) fn read(input: &mut BytesMut, to_head: bool) -> Result<Option<(Head, 
         return Ok(None);
     };
     if end > MAX_HEAD {
-        return Err(Fault::LargeHead);
+        return Err(Http1Error::LargeHead);
     }
     let status = response.code.map(StatusCode::from_u16);
     let Some(Ok(status)) = status else {
@@ -109,11 +112,11 @@ struct Framing {
 
 impl Framing {
     /// Whether the line says more than that.
-    fn note(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<bool, Fault> {
+    fn note(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<bool, Http1Error> {
         if *name == header::CONTENT_LENGTH {
-            let length = length(value.as_bytes()).ok_or(Fault::Framing("Content-Length"))?;
+            let length = length(value.as_bytes()).ok_or(Http1Error::Framing("Content-Length"))?;
             if self.length.is_some_and(|before| before != length) {
-                return Err(Fault::Framing("Content-Length"));
+                return Err(Http1Error::Framing("Content-Length"));
             }
             self.length = Some(length);
         } else if *name == header::TRANSFER_ENCODING {
@@ -121,7 +124,7 @@ impl Framing {
             match value.as_bytes().trim_ascii() {
                 chunked if chunked.eq_ignore_ascii_case(b"chunked") => self.chunked = true,
                 identity if identity.eq_ignore_ascii_case(b"identity") => {}
-                _ => return Err(Fault::Framing("Transfer-Encoding")),
+                _ => return Err(Http1Error::Framing("Transfer-Encoding")),
             }
             return Ok(false);
         } else if *name == header::CONNECTION {
@@ -142,12 +145,17 @@ impl Framing {
     }
 
     /// RFC 9112 section 6.3.
-    fn decoder(&self, status: StatusCode, to_head: bool, is_11: bool) -> Result<Decoder, Fault> {
+    fn decoder(
+        &self,
+        status: StatusCode,
+        to_head: bool,
+        is_11: bool,
+    ) -> Result<Decoder, Http1Error> {
         let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
         Ok(if to_head || bodiless || status.is_informational() {
             Decoder::Ended
         } else if self.chunked && !is_11 {
-            return Err(Fault::Framing("Transfer-Encoding"));
+            return Err(Http1Error::Framing("Transfer-Encoding"));
         } else if self.chunked {
             Decoder::chunked()
         } else {

@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 use http::StatusCode;
 
-use super::{Fault, Head, MAX_HEAD, head::read};
+use super::{Head, Http1Error, MAX_HEAD, head::read};
 
 /// A larger head is not remembered; in bytes.
 const MEMORABLE: usize = 1024;
@@ -27,7 +27,11 @@ pub struct Heads {
 impl Heads {
     /// Takes an answer's head off the input, if all of it is there; interim answers (1xx) are passed
     /// over.
-    pub fn take(&mut self, input: &mut BytesMut, to_head: bool) -> Result<Option<Head>, Fault> {
+    pub fn take(
+        &mut self,
+        input: &mut BytesMut,
+        to_head: bool,
+    ) -> Result<Option<Head>, Http1Error> {
         if let Some(head) = self.again(input, to_head) {
             return Ok(Some(head));
         }
@@ -38,7 +42,7 @@ impl Heads {
                 input.advance(blanks.unwrap_or(input.len()));
             } else if !has_empty_line(input, &mut self.scanned) {
                 if input.len() > MAX_HEAD {
-                    return Err(Fault::LargeHead);
+                    return Err(Http1Error::LargeHead);
                 }
                 return Ok(None);
             }
@@ -70,7 +74,7 @@ impl Heads {
         Some(head)
     }
 
-    fn remember(&mut self, bytes: &Bytes, to_head: bool) -> Result<(), Fault> {
+    fn remember(&mut self, bytes: &Bytes, to_head: bool) -> Result<(), Http1Error> {
         if self.to_head == to_head && self.last == *bytes {
             // from a copy of its own: it must not keep the input's buffer
             let meaning = read(&mut BytesMut::from(&**bytes), to_head)?;

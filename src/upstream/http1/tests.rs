@@ -13,7 +13,7 @@ fn read(pieces: &[&[u8]], to_head: bool) -> Read {
 }
 
 fn next(heads: &mut Heads, pieces: &[&[u8]], to_head: bool) -> Read {
-    let text = |fault: Fault| fault.to_string();
+    let text = |fault: Http1Error| fault.to_string();
     let mut input = BytesMut::new();
     let mut pieces = pieces.iter();
     let mut head = loop {

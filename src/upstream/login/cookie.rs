@@ -5,7 +5,7 @@ use http::{HeaderValue, header};
 use super::LoginError;
 use crate::{
     identity::cookies::is_login_cookie,
-    upstream::{backend::now_ms, client::Reply},
+    upstream::{backend::now_ms, client::ControlResponse},
 };
 
 /// What a login earned.
@@ -34,7 +34,7 @@ impl LoginCookie {
 
     /// Keeps the authentication cookies of an answer: those named `*.auth`. A servlet container's own
     /// session cookie beside it must not be shared by all users.
-    pub(super) fn of(reply: &Reply, serial: u64) -> Result<Self, LoginError> {
+    pub(super) fn of(reply: &ControlResponse, serial: u64) -> Result<Self, LoginError> {
         let mut pairs = String::new();
         let mut ends_at = u64::MAX;
         for value in reply.headers.get_all(header::SET_COOKIE) {
@@ -95,12 +95,12 @@ mod tests {
     use super::*;
     use crate::upstream::backend::now_ms;
 
-    fn reply(cookies: &[&str]) -> Reply {
+    fn reply(cookies: &[&str]) -> ControlResponse {
         let mut headers = HeaderMap::new();
         for cookie in cookies {
             headers.append(header::SET_COOKIE, cookie.parse().unwrap());
         }
-        Reply {
+        ControlResponse {
             status: StatusCode::OK,
             reason: Bytes::new(),
             headers,

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use spnegate::testing::{Algorithm, Candidate, Seat, choose, stable_hash};
+use spnegate::testing::{Algorithm, BalanceState, Candidate, choose, stable_hash};
 
 use crate::bench::{
     figures::Figures,
@@ -14,7 +14,7 @@ const SERVERS: u32 = 10;
 
 /// Ten servers of weights 1 to 10.
 struct Servers {
-    seats: Vec<Seat>,
+    states: Vec<BalanceState>,
     loads: Vec<usize>,
     gone: Option<usize>,
 }
@@ -50,10 +50,10 @@ pub fn run(figures: &mut Figures) {
 impl Servers {
     fn new() -> Servers {
         let name = |number| format!("server-{number}.example.com:9090");
-        let seats: Vec<_> = (0..SERVERS).map(|n| Seat::new(&name(n))).collect();
+        let states: Vec<_> = (0..SERVERS).map(|n| BalanceState::new(&name(n))).collect();
         Servers {
-            loads: vec![0; seats.len()],
-            seats,
+            loads: vec![0; states.len()],
+            states,
             gone: None,
         }
     }
@@ -61,9 +61,9 @@ impl Servers {
     fn take(&mut self, algorithm: Algorithm, client: u32) -> Option<usize> {
         // neighbouring addresses, as a network's clients have them
         let address = Ipv4Addr::from(0x0a00_0000 + client).octets();
-        let candidates = (1..).zip(self.seats.iter().zip(&self.loads));
-        let candidates = candidates.map(|(weight, (seat, load))| Candidate {
-            seat,
+        let candidates = (1..).zip(self.states.iter().zip(&self.loads));
+        let candidates = candidates.map(|(weight, (state, load))| Candidate {
+            state,
             weight,
             load: *load,
             up: self

@@ -67,7 +67,7 @@ async fn heard(server: &mut TcpStream, until: &str) -> String {
     String::from_utf8(heard).unwrap()
 }
 
-async fn body<B>(connection: &mut Connection<B>) -> Result<Vec<u8>, Fault>
+async fn body<B>(connection: &mut Connection<B>) -> Result<Vec<u8>, Http1Error>
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
 {
@@ -144,7 +144,7 @@ async fn a_body_is_neither_longer_nor_shorter_than_was_said() {
             .exchange(head(&Method::PUT), talk)
             .await
             .unwrap_err();
-        assert!(matches!(failed.fault, Fault::Upload(_)), "{failed:?}");
+        assert!(matches!(failed.fault, Http1Error::Upload(_)), "{failed:?}");
         assert!(connection.is_closed());
     }
 }

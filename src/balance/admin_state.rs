@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// What an operator wants of a backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Duty {
+pub(crate) enum AdminState {
     /// It is used.
     #[default]
     Ready = 0,
@@ -15,7 +15,7 @@ pub(crate) enum Duty {
     Maintenance = 2,
 }
 
-impl Duty {
+impl AdminState {
     /// All of them.
     pub(crate) const ALL: [Self; 3] = [Self::Ready, Self::Drain, Self::Maintenance];
 
@@ -29,7 +29,7 @@ impl Duty {
     }
 
     /// The word of command line, log and status page.
-    pub(crate) const fn word(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready",
             Self::Drain => "drain",

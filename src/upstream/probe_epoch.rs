@@ -9,13 +9,13 @@ use tokio::sync::Notify;
 
 /// The looks at one backend, counted.
 #[derive(Debug, Default)]
-pub(crate) struct Looks {
+pub(crate) struct ProbeEpoch {
     begun: AtomicU64,
     concluded: AtomicU64,
     changed: Notify,
 }
 
-impl Looks {
+impl ProbeEpoch {
     /// A look begins; returns its number.
     pub(crate) fn begin(&self) -> u64 {
         self.begun.fetch_add(1, Ordering::AcqRel) + 1
@@ -54,18 +54,18 @@ mod tests {
 
     #[test]
     fn a_look_that_was_under_way_does_not_count() {
-        let looks = Looks::default();
-        let early = looks.begin();
-        let mut next = pin!(looks.next());
+        let probe_epoch = ProbeEpoch::default();
+        let early = probe_epoch.begin();
+        let mut next = pin!(probe_epoch.next());
         let mut context = Context::from_waker(Waker::noop());
         assert_eq!(next.as_mut().poll(&mut context), Poll::Pending);
-        looks.conclude(early);
+        probe_epoch.conclude(early);
         assert_eq!(next.as_mut().poll(&mut context), Poll::Pending);
-        let inconclusive = looks.begin();
+        let inconclusive = probe_epoch.begin();
         assert_eq!(next.as_mut().poll(&mut context), Poll::Pending);
-        let late = looks.begin();
+        let late = probe_epoch.begin();
         assert!(late > inconclusive);
-        looks.conclude(late);
+        probe_epoch.conclude(late);
         assert_eq!(next.as_mut().poll(&mut context), Poll::Ready(()));
     }
 }

@@ -16,12 +16,12 @@ use std::{
 
 use tokio::{sync::oneshot, time::timeout};
 
-use super::{Group, Pick};
+use super::{BackendGroup, Pick};
 use crate::{refusal::Refusal, telemetry::metrics};
 
 /// What the configuration says.
 #[derive(Clone, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct ConcurrencyLimits {
     /// `max_connections` of each backend.
     pub each: Vec<Option<usize>>,
     /// `queue.length`: requests that may wait.
@@ -32,28 +32,28 @@ pub(crate) struct Limits {
 
 /// The places of one console's backends.
 #[derive(Debug)]
-pub(super) struct Places {
-    limits: Limits,
+pub(super) struct ConcurrencyLimiter {
+    limits: ConcurrencyLimits,
     used: Vec<AtomicUsize>,
     waiting: AtomicUsize,
     queue: Mutex<VecDeque<Waiter>>,
-    group: Weak<Group>,
+    group: Weak<BackendGroup>,
 }
 
 /// A backend, and the place there where it has a limit.
-pub(crate) type Grant = (usize, Option<Place>);
+pub(crate) type Assignment = (usize, Option<BackendPermit>);
 
 #[derive(Debug)]
 struct Waiter {
     /// The one backend that it can use, if it is only one.
     owner: Option<usize>,
-    grant: oneshot::Sender<Grant>,
+    grant: oneshot::Sender<Assignment>,
 }
 
 /// A request's place at a backend with a limit; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    group: Weak<Group>,
+pub(crate) struct BackendPermit {
+    group: Weak<BackendGroup>,
     index: usize,
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct Place {
 #[derive(Debug)]
 pub(super) struct Taken;
 
-impl Limits {
+impl ConcurrencyLimits {
     /// No limits.
     #[cfg(test)]
     pub(crate) fn none(backends: usize) -> Self {
@@ -73,8 +73,8 @@ impl Limits {
     }
 }
 
-impl Places {
-    pub(super) fn new(limits: Limits, group: Weak<Group>) -> Self {
+impl ConcurrencyLimiter {
+    pub(super) fn new(limits: ConcurrencyLimits, group: Weak<BackendGroup>) -> Self {
         Self {
             used: limits.each.iter().map(|_| AtomicUsize::new(0)).collect(),
             limits,
@@ -93,7 +93,7 @@ impl Places {
     }
 
     /// A place; `None` where there is no limit.
-    pub(super) fn take(&self, index: usize) -> Result<Option<Place>, Taken> {
+    pub(super) fn take(&self, index: usize) -> Result<Option<BackendPermit>, Taken> {
         let Some(limit) = self.limits.each[index] else {
             return Ok(None);
         };
@@ -103,12 +103,12 @@ impl Places {
         self.occupy(index, limit).map(Some)
     }
 
-    fn occupy(&self, index: usize, limit: usize) -> Result<Place, Taken> {
+    fn occupy(&self, index: usize, limit: usize) -> Result<BackendPermit, Taken> {
         let one_more = |used| (used < limit).then_some(used + 1);
         self.used[index]
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more)
             .map_err(|_| Taken)?;
-        Ok(Place {
+        Ok(BackendPermit {
             group: self.group.clone(),
             index,
         })
@@ -121,7 +121,7 @@ impl Places {
         owner: Option<usize>,
         look: impl Fn() -> Pick,
         able: impl Fn(usize) -> bool,
-    ) -> Result<Grant, Refusal> {
+    ) -> Result<Assignment, Refusal> {
         let (sender, granted) = oneshot::channel();
         {
             let mut queue = self.lock();
@@ -129,7 +129,7 @@ impl Places {
                 match look() {
                     Pick::Backend(index, place) => return Ok((index, place)),
                     Pick::Refuse(refusal) => return Err(refusal),
-                    Pick::Full(_) | Pick::Wait => {}
+                    Pick::AtCapacity(_) | Pick::NoneActive => {}
                 }
             }
             if queue.len() >= self.limits.queue {
@@ -194,32 +194,32 @@ impl Places {
     }
 }
 
-// === impl Place ===
+// === impl BackendPermit ===
 
-impl Place {
+impl BackendPermit {
     /// Gives it back without offering it to anybody.
-    fn give_back_to(mut self, places: &Places) {
+    fn give_back_to(mut self, limiter: &ConcurrencyLimiter) {
         self.group = Weak::new();
-        places.used[self.index].fetch_sub(1, Ordering::AcqRel);
+        limiter.used[self.index].fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-impl Drop for Place {
+impl Drop for BackendPermit {
     fn drop(&mut self) {
         if let Some(group) = self.group.upgrade() {
-            group.places.used[self.index].fetch_sub(1, Ordering::AcqRel);
+            group.limiter.used[self.index].fetch_sub(1, Ordering::AcqRel);
             group.offer();
         }
     }
 }
 
 /// A request in the queue; leaves it when dropped, whether it got a place or not.
-struct Queued<'p>(&'p Places);
+struct Queued<'p>(&'p ConcurrencyLimiter);
 
 impl<'p> Queued<'p> {
-    fn new(places: &'p Places) -> Self {
+    fn new(limiter: &'p ConcurrencyLimiter) -> Self {
         metrics::queued_requests().increment(1.0);
-        Self(places)
+        Self(limiter)
     }
 }
 
