@@ -109,7 +109,7 @@ pub(crate) fn take_server(
     let mut inner = uri::Parts::default();
     inner.path_and_query = Some(PathAndQuery::try_from(target).map_err(|_| Refusal::BadQuery)?);
     parts.uri = Uri::from_parts(inner).map_err(|_| Refusal::BadPath)?;
-    Ok(index.filter(|&index| group.backends[index].state() != BackendHealth::Down))
+    Ok(index.filter(|&index| group.backends[index].health() != BackendHealth::Down))
 }
 
 /// What a server is called in a link. Not a secret: it chooses among the console's servers.

@@ -163,11 +163,13 @@ fn listen(console: &Console) -> Vec<String> {
 }
 
 fn backend_status(console: &Console, config: &BackendConfig, backend: &Backend) -> BackendStatus {
+    let status = backend.status();
     let login = match (
         console.identity,
         backend.login.current(),
         // where TLS fails, no login has been tried
-        backend
+        status
+            .health
             .login_refusal()
             .filter(|refusal| *refusal != Refusal::BackendTls),
     ) {
@@ -176,23 +178,23 @@ fn backend_status(console: &Console, config: &BackendConfig, backend: &Backend) 
         (IdentityMode::Service | IdentityMode::DoAs, None, Some(_)) => LoginState::Failed,
         (IdentityMode::Service | IdentityMode::DoAs, None, None) => LoginState::None,
     };
-    let state = match (backend.state(), backend.impersonation()) {
+    let state = match (status.health, status.impersonation) {
         (_, ImpersonationStatus::Ignored) => BackendState::IdentityIgnored,
         (BackendHealth::Unknown, _) => BackendState::Unknown,
         (BackendHealth::Active, _) => BackendState::Active,
         (BackendHealth::Standby, _) => BackendState::Standby,
-        (BackendHealth::Down | BackendHealth::LoginFailed | BackendHealth::TlsFailed, _) => {
+        (BackendHealth::Down | BackendHealth::LoginFailed(_) | BackendHealth::TlsFailed, _) => {
             BackendState::Down
         }
     };
     BackendStatus {
         url: config.url.to_string(),
         state,
-        duty: backend.admin_state().as_str(),
-        since_seconds: now_ms().saturating_sub(backend.changed_at()) / 1000,
+        duty: status.admin.as_str(),
+        since_seconds: now_ms().saturating_sub(status.changed_at) / 1000,
         login,
         in_flight: backend.in_flight(),
-        last_error: backend.last_error().map(|error| error.to_string()),
+        last_error: status.last_error.clone(),
     }
 }
 

@@ -241,7 +241,6 @@ impl Upstream {
             AttemptOutcome::Standby => self.group.learn(index, BackendHealth::Standby),
             AttemptOutcome::Unreachable => self.group.learn(index, BackendHealth::Down),
             AttemptOutcome::Untrusted => {
-                self.group.backends[index].set_login_refusal(Refusal::BackendTls);
                 self.group.learn(index, BackendHealth::TlsFailed);
             }
             AttemptOutcome::Broken | AttemptOutcome::Abandoned | AttemptOutcome::TimedOut => {

@@ -1,16 +1,16 @@
-//! One server of a console as all workers see it: whether it lives, whether it is the active one,
-//! and the gateway's login there. It survives reloads.
+//! One server of a console, shared by all workers: its health, the gateway's login there, and the
+//! requests in flight. It survives reloads of the configuration.
 
 use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::{ArcSwap, Guard};
 use http::HeaderValue;
 use tokio::sync::Notify;
 
@@ -24,81 +24,69 @@ use crate::{
     tls::{Connector, TrustSource},
 };
 
-mod state;
+mod health;
 
-pub(crate) use state::{BackendHealth, ImpersonationStatus};
+pub(crate) use health::{BackendHealth, BackendStatus, ImpersonationStatus};
 
 /// `console.backend_tls` and `tls` of a backend, for one backend.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct BackendTls {
-    /// Whom the gateway believes, and who it says it is.
+    /// The certificates that are trusted, and the gateway's own.
     pub trust: TrustSource,
-    /// The name that the backend's certificate has, if not the host of its URL; it goes into `Host`
+    /// The name in the backend's certificate, if it is not the host of its URL. It is sent in `Host`
     /// too.
     pub server_name: Option<Arc<str>>,
 }
 
-/// What makes two configured backends the same one.
+/// Two configured backends with the same key share one [`Backend`], also across reloads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct BackendKey {
     /// `host:port`.
     pub authority: Arc<str>,
-    /// Kind's name: what its answers mean.
+    /// The kind's name: it decides how responses are read.
     pub kind: &'static str,
-    /// Whether users are told by `doAs`, so that a proof is wanted.
+    /// Whether the backend must be shown to honor `doAs` before users' requests are sent to it.
     pub checks_impersonation: bool,
-    /// The gateway's principal there; `None` where it does not log in.
+    /// The gateway's principal there; `None` if it does not log in.
     pub principal: Option<Principal>,
-    /// The backend's own; `None` where the gateway does not log in.
+    /// The backend's service principal; `None` if the gateway does not log in.
     pub spn: Option<Principal>,
-    /// Whom the gateway believes there; `None`: plain HTTP.
+    /// `None`: plain HTTP.
     pub tls: Option<BackendTls>,
     /// Whether connections begin with a PROXY protocol header.
     pub send_proxy: Option<Version>,
 }
 
-/// One server.
+/// One server of a console.
 #[derive(Debug)]
 pub(crate) struct Backend {
-    /// Its identity over reloads.
     pub key: BackendKey,
-    /// Its host name, lower case.
+    /// Lower case.
     pub host: Arc<str>,
-    /// Its port.
     pub port: u16,
-    /// `Host` of every request to it.
+    /// The `Host` header of every request to it.
     pub host_header: HeaderValue,
-    /// `http://` or `https://` and the same.
+    /// Scheme and `Host`, for `Origin` and `Referer`.
     pub origin: HeaderValue,
-    /// TLS to it.
+    /// `None`: plain HTTP.
     pub tls: Option<Connector>,
-    /// What it is.
     pub kind: &'static dyn Kind,
-    /// The gateway's login there.
     pub login: LoginState,
-    /// Ask the probe to look at once.
+    /// Makes the probe run now instead of at its next interval.
     pub wake_probe: Notify,
     /// Counts probes, so that a request can wait for the next one.
     pub probe_epoch: ProbeEpoch,
-    /// What the balancing algorithms remember of it.
     pub balance: BalanceState,
-    duty: AtomicU8,
-    turn: AtomicUsize,
-    hits: AtomicU32,
-    state: AtomicU8,
-    obeys: AtomicU8,
-    was_active: AtomicU8,
-    active_since: AtomicU64,
-    changed_at: AtomicU64,
-    misses: AtomicU32,
+    status: ArcSwap<BackendStatus>,
+    /// Requests sent to it and not finished: counted for each request, so not part of `status`.
     in_flight: AtomicUsize,
+    /// Counts connections, to rotate the addresses.
+    turn: AtomicUsize,
     addresses: ArcSwap<Vec<SocketAddr>>,
-    last_error: ArcSwapOption<String>,
-    login_refusal: ArcSwapOption<Refusal>,
 }
 
 impl Backend {
-    /// A backend that has not been looked at.
+    /// A backend that has not been probed.
     pub(crate) fn new(key: BackendKey, host: Arc<str>, port: u16, kind: &'static dyn Kind) -> Self {
         let host_header = if port == 80 {
             HeaderValue::from_str(&host)
@@ -119,24 +107,15 @@ impl Backend {
             wake_probe: Notify::new(),
             probe_epoch: ProbeEpoch::default(),
             balance,
-            duty: AtomicU8::new(AdminState::Ready as u8),
-            turn: AtomicUsize::new(0),
-            hits: AtomicU32::new(0),
-            state: AtomicU8::new(BackendHealth::Unknown as u8),
-            obeys: AtomicU8::new(ImpersonationStatus::Unverified as u8),
-            was_active: AtomicU8::new(0),
-            active_since: AtomicU64::new(0),
-            changed_at: AtomicU64::new(now_ms()),
-            misses: AtomicU32::new(0),
+            status: ArcSwap::from_pointee(BackendStatus::new(now_ms())),
             in_flight: AtomicUsize::new(0),
+            turn: AtomicUsize::new(0),
             addresses: ArcSwap::default(),
-            last_error: ArcSwapOption::empty(),
-            login_refusal: ArcSwapOption::empty(),
         }
     }
 
-    /// Reached by TLS. `name` is the one that its certificate has, where that is not its host: so
-    /// it calls itself, and it may refuse a `Host` that differs from what TLS named.
+    /// Uses TLS. `name` is the name in its certificate, if that is not its host: it goes into `Host`
+    /// too, because a server may refuse a `Host` that differs from the SNI (RFC 6066 section 3).
     pub(crate) fn with_tls(mut self, connector: Connector, name: Option<&str>) -> Self {
         let host = name.unwrap_or(&self.host);
         let header = if self.port == 443 {
@@ -150,104 +129,91 @@ impl Backend {
         self
     }
 
-    /// What the last look said.
-    pub(crate) fn state(&self) -> BackendHealth {
-        BackendHealth::from(self.state.load(Ordering::Acquire))
+    /// Its status at this moment. Read it once for each decision, so that the parts belong together.
+    pub(crate) fn status(&self) -> Guard<Arc<BackendStatus>> {
+        self.status.load()
     }
 
-    /// Books what a look (or a request) said; true when it is news.
-    ///
-    /// A server that was active, fell silent and says "active" again has only been thawed: it keeps
-    /// the time at which it *became* active, so that the one which took over meanwhile counts as
-    /// the later one.
-    pub(crate) fn set_state(&self, state: BackendHealth) -> bool {
-        if state == BackendHealth::Active {
-            if self.was_active.swap(1, Ordering::AcqRel) == 0 {
-                self.active_since.store(now_ms(), Ordering::Release);
-            }
-            self.login_refusal.store(None);
-        }
-        if state == BackendHealth::Standby {
-            self.was_active.store(0, Ordering::Release);
-            self.login_refusal.store(None);
-        }
-        if matches!(state, BackendHealth::Down | BackendHealth::Unknown) {
-            self.login_refusal.store(None);
-        }
-        let before = self.state.swap(state as u8, Ordering::AcqRel);
-        if before != state as u8 {
-            self.changed_at.store(now_ms(), Ordering::Release);
-        }
-        before != state as u8
+    /// Replaces the status by a changed copy and returns the one before. Probes of several consoles,
+    /// requests and operators do so concurrently; `change` then runs again on the newer status.
+    fn update(&self, change: impl Fn(&mut BackendStatus)) -> Arc<BackendStatus> {
+        self.status.rcu(|status| {
+            let mut status = BackendStatus::clone(status);
+            change(&mut status);
+            status
+        })
     }
 
-    /// Unix milliseconds at which it became active.
-    pub(crate) fn active_since(&self) -> u64 {
-        self.active_since.load(Ordering::Acquire)
+    /// What the last probe found out.
+    pub(crate) fn health(&self) -> BackendHealth {
+        self.status().health
     }
 
-    /// Unix milliseconds of the last change of its state.
-    pub(crate) fn changed_at(&self) -> u64 {
-        self.changed_at.load(Ordering::Acquire)
+    /// Records what a probe or a request found out; true if it has changed.
+    pub(crate) fn set_health(&self, health: BackendHealth) -> bool {
+        let now = now_ms();
+        let before = self.update(|status| status.record(health, now));
+        before.health.is_other_than(health)
     }
 
-    /// Requests under way there.
+    /// Requests that have been sent to it and are not finished.
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// What an operator wants of it.
+    /// What an operator wants.
     pub(crate) fn admin_state(&self) -> AdminState {
-        AdminState::of(&self.duty)
+        self.status().admin
     }
 
-    /// Books what an operator wants; true when it is news.
-    pub(crate) fn set_admin_state(&self, duty: AdminState) -> bool {
-        self.duty.swap(duty as u8, Ordering::AcqRel) != duty as u8
+    /// Records what an operator wants; true if it has changed.
+    pub(crate) fn set_admin_state(&self, admin: AdminState) -> bool {
+        self.update(|status| status.admin = admin).admin != admin
     }
 
-    /// Books a look that got no answer; how many in a row.
-    pub(crate) fn miss(&self) -> u32 {
-        self.hits.store(0, Ordering::Release);
-        self.misses.fetch_add(1, Ordering::AcqRel) + 1
+    /// Records a probe that got no response; returns how many there are in a row.
+    pub(crate) fn record_failure(&self) -> u32 {
+        let before = self.update(BackendStatus::record_failure);
+        before.failures.saturating_add(1)
     }
 
-    /// Books an answer; how many in a row.
-    pub(crate) fn hit(&self) -> u32 {
-        self.misses.store(0, Ordering::Release);
-        self.hits.fetch_add(1, Ordering::AcqRel).saturating_add(1)
+    /// Records a probe that got a response; returns how many there are in a row.
+    pub(crate) fn record_success(&self) -> u32 {
+        let before = self.update(BackendStatus::record_success);
+        before.successes.saturating_add(1)
     }
 
-    /// Whether it obeys.
+    /// Whether it acts as the user that the gateway names.
     pub(crate) fn impersonation(&self) -> ImpersonationStatus {
-        match self.obeys.load(Ordering::Acquire) {
-            1 => ImpersonationStatus::Honored,
-            2 => ImpersonationStatus::Ignored,
-            _ => ImpersonationStatus::Unverified,
-        }
+        self.status().impersonation
     }
 
-    /// Books the result of a proof.
+    /// Records the result of an impersonation check.
     pub(crate) fn set_impersonation(&self, impersonation: ImpersonationStatus) {
-        self.obeys.store(impersonation as u8, Ordering::Release);
+        self.update(|status| status.impersonation = impersonation);
     }
 
-    /// Whether users may be sent there as far as identity goes.
+    /// Whether it may receive users' requests as far as impersonation goes.
     pub(crate) fn identity_gate(&self) -> Result<(), Refusal> {
-        match (self.key.checks_impersonation, self.impersonation()) {
+        self.identity_gate_at(&self.status())
+    }
+
+    /// The same for a status that has been read already.
+    pub(crate) fn identity_gate_at(&self, status: &BackendStatus) -> Result<(), Refusal> {
+        match (self.key.checks_impersonation, status.impersonation) {
             (false, _) | (true, ImpersonationStatus::Honored) => Ok(()),
             (true, ImpersonationStatus::Unverified) => Err(Refusal::IdentityUnproven),
             (true, ImpersonationStatus::Ignored) => Err(Refusal::IdentityIgnored),
         }
     }
 
-    /// Its addresses as last resolved; empty before.
+    /// Its addresses as last resolved; empty before the first time.
     pub(crate) fn addresses(&self) -> Arc<Vec<SocketAddr>> {
         self.addresses.load_full()
     }
 
-    /// Its addresses in the order in which the next connection tries them: those of the family that
-    /// the resolver prefers take turns, the others stay behind.
+    /// Its addresses in the order in which the next connection tries them. The addresses of the
+    /// family that the resolver prefers are rotated; those of the other family stay last.
     pub(crate) fn addresses_in_turn(&self) -> Vec<SocketAddr> {
         let mut addresses = self.addresses().to_vec();
         if let [first, _, ..] = addresses[..] {
@@ -261,13 +227,14 @@ impl Backend {
         addresses
     }
 
-    /// Resolves its name, and remembers the answer; a failing resolver leaves the last answer.
+    /// Resolves its name. If the resolver fails, the last known addresses stay in use.
     pub(crate) async fn resolve(&self) -> std::io::Result<Arc<Vec<SocketAddr>>> {
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
         match tokio::net::lookup_host((host, self.port)).await {
             Ok(found) => {
                 let found: Vec<_> = found.collect();
-                // many servers of names turn the list round at each answer
+                // Many name servers rotate the list in each response. A mere rotation must not look
+                // like a change: the pools close all connections on a change.
                 if !same_set(&self.addresses.load(), &found) {
                     self.addresses.store(Arc::new(found));
                 }
@@ -284,45 +251,31 @@ impl Backend {
         }
     }
 
-    /// What went wrong last, for the status page.
-    pub(crate) fn last_error(&self) -> Option<Arc<String>> {
-        self.last_error.load_full()
-    }
-
-    /// Notes what went wrong; `None` when all is well again. True when it is news.
-    pub(crate) fn set_last_error(&self, error: Option<String>) -> bool {
-        let news = error.as_ref() != self.last_error.load().as_deref();
-        if news {
-            self.last_error.store(error.map(Arc::new));
+    /// Records what went wrong, or `None` if nothing did; true if it has changed.
+    pub(crate) fn set_last_error(&self, error: Option<&str>) -> bool {
+        // most probes succeed after a success: no copy then
+        if self.status().last_error.as_deref() == error {
+            return false;
         }
-        news
-    }
-
-    /// Why the gateway cannot log in, while its state is [`BackendHealth::LoginFailed`].
-    pub(crate) fn login_refusal(&self) -> Option<Refusal> {
-        self.login_refusal.load().as_deref().copied()
-    }
-
-    /// Notes a failed login.
-    pub(crate) fn set_login_refusal(&self, refusal: Refusal) {
-        self.login_refusal.store(Some(Arc::new(refusal)));
+        let before = self.update(|status| status.last_error = error.map(str::to_owned));
+        before.last_error.as_deref() != error
     }
 }
 
-/// A request under way, until it is dropped.
+/// Counts a request in flight until it is dropped.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     backend: Arc<Backend>,
-    _place: Option<BackendPermit>,
+    _permit: Option<BackendPermit>,
 }
 
 impl InFlight {
-    /// Counts one more, which gives its place back at its end.
-    pub(crate) fn at(backend: &Arc<Backend>, place: Option<BackendPermit>) -> Self {
+    /// `permit` is held as long.
+    pub(crate) fn at(backend: &Arc<Backend>, permit: Option<BackendPermit>) -> Self {
         backend.in_flight.fetch_add(1, Ordering::Relaxed);
         Self {
             backend: Arc::clone(backend),
-            _place: place,
+            _permit: permit,
         }
     }
 }
@@ -339,7 +292,7 @@ fn origin(scheme: &str, host: &HeaderValue) -> HeaderValue {
     origin.unwrap_or_else(|_| HeaderValue::from_static("null"))
 }
 
-/// Whether two lists hold the same addresses, in whatever order.
+/// Whether two lists hold the same addresses, in any order.
 fn same_set(one: &[SocketAddr], other: &[SocketAddr]) -> bool {
     let within = |some: &[SocketAddr], all: &[SocketAddr]| some.iter().all(|a| all.contains(a));
     within(one, other) && within(other, one)

@@ -174,9 +174,10 @@ impl BackendGroup {
     /// drained goes on with what it has begun.
     pub(crate) fn another(&self, tried: TriedBackends) -> Option<usize> {
         let knows = |backend: &Backend| {
-            backend.state() == BackendHealth::Active
-                && backend.admin_state() != AdminState::Maintenance
-                && backend.identity_gate().is_ok()
+            let status = backend.status();
+            status.health == BackendHealth::Active
+                && status.admin != AdminState::Maintenance
+                && backend.identity_gate_at(&status).is_ok()
         };
         let mut others = self.backends.iter().enumerate();
         others
@@ -190,7 +191,7 @@ impl BackendGroup {
         if let Err(refusal) = backend.identity_gate() {
             return Pick::Refuse(refusal);
         }
-        if backend.state() == BackendHealth::Down
+        if backend.health() == BackendHealth::Down
             || backend.admin_state() == AdminState::Maintenance
         {
             return Pick::Refuse(Refusal::OwnerGone);
@@ -236,7 +237,7 @@ impl BackendGroup {
             Balance::Active => {
                 return backends
                     .filter(|(index, backend)| able(*index, backend))
-                    .max_by_key(|(index, b)| (b.active_since(), std::cmp::Reverse(*index)))
+                    .max_by_key(|(index, b)| (b.status().active_since, std::cmp::Reverse(*index)))
                     .map(|(index, _)| index);
             }
             Balance::First => {
@@ -264,7 +265,7 @@ impl BackendGroup {
     }
 
     fn weight(&self, index: usize, backend: &Backend, now: u64) -> u32 {
-        let up_for = Duration::from_millis(now.saturating_sub(backend.changed_at()));
+        let up_for = Duration::from_millis(now.saturating_sub(backend.status().changed_at));
         effective_weight(self.policy.weights[index], up_for, self.policy.slow_start)
     }
 
@@ -276,8 +277,11 @@ impl BackendGroup {
         let unknown = self
             .backends
             .iter()
-            .any(|b| b.state() == BackendHealth::Unknown);
-        if let Some(refusal) = self.backends.iter().find_map(|b| b.login_refusal())
+            .any(|b| b.health() == BackendHealth::Unknown);
+        if let Some(refusal) = self
+            .backends
+            .iter()
+            .find_map(|b| b.health().login_refusal())
             && !unknown
         {
             return Pick::Refuse(refusal);
@@ -286,7 +290,7 @@ impl BackendGroup {
             return Pick::NoneActive;
         }
         let out = |b: &Arc<Backend>| {
-            b.state() == BackendHealth::Down || b.admin_state() != AdminState::Ready
+            b.health() == BackendHealth::Down || b.admin_state() != AdminState::Ready
         };
         if self.backends.iter().all(out) {
             return Pick::Refuse(Refusal::BackendDown);
@@ -329,14 +333,14 @@ impl BackendGroup {
         if self
             .backends
             .iter()
-            .any(|b| b.state() == BackendHealth::Active && b.identity_gate().is_err())
+            .any(|b| b.health() == BackendHealth::Active && b.identity_gate().is_err())
         {
             return Refusal::IdentityUnproven;
         }
         if self
             .backends
             .iter()
-            .all(|b| b.state() == BackendHealth::Down)
+            .all(|b| b.health() == BackendHealth::Down)
         {
             return Refusal::BackendDown;
         }
@@ -361,7 +365,7 @@ impl BackendGroup {
     /// look again at once where something is wrong.
     pub(crate) fn learn(&self, index: usize, state: BackendHealth) {
         let backend = &self.backends[index];
-        if backend.set_state(state) {
+        if backend.set_health(state) {
             tracing::info!(
                 console = %self.console,
                 backend = %backend.key.authority,
@@ -407,9 +411,10 @@ impl BackendGroup {
 }
 
 fn may_be_asked(backend: &Backend) -> bool {
-    backend.state() == BackendHealth::Active
-        && backend.admin_state() == AdminState::Ready
-        && backend.identity_gate().is_ok()
+    let status = backend.status();
+    status.health == BackendHealth::Active
+        && status.admin == AdminState::Ready
+        && backend.identity_gate_at(&status).is_ok()
 }
 
 /// What `source` knows a client by.

@@ -97,29 +97,22 @@ impl Probe {
             Ok(Health::Active) => BackendHealth::Active,
             Ok(Health::Standby) => BackendHealth::Standby,
             Ok(Health::Down | Health::NoSuchProbe) => BackendHealth::Down,
-            Err(error) if error.is_tls() => {
-                backend.set_login_refusal(Refusal::BackendTls);
-                BackendHealth::TlsFailed
-            }
+            Err(error) if error.is_tls() => BackendHealth::TlsFailed,
             Err(ProbeError::Login(LoginError::Unreachable(_)) | ProbeError::Resolve(_)) => {
                 BackendHealth::Down
             }
-            Err(ProbeError::Login(error)) => {
-                backend.set_login_refusal(Refusal::from(error));
-                BackendHealth::LoginFailed
-            }
+            Err(ProbeError::Login(error)) => BackendHealth::LoginFailed(Refusal::from(error)),
             Err(ProbeError::Ask(ExchangeError::TimedOut | ExchangeError::Broken(_)))
-                if backend.miss() < self.config.fall =>
+                if backend.record_failure() < self.config.fall =>
             {
                 return;
             }
             Err(ProbeError::Ask(_)) => BackendHealth::Down,
         };
-        let risen = result.is_err() || backend.hit() >= self.config.rise;
+        let risen = result.is_err() || backend.record_success() >= self.config.rise;
         let error = result.err().map(|error| error.to_string());
-        let text = error.clone();
-        if backend.set_last_error(error)
-            && let Some(text) = text
+        if backend.set_last_error(error.as_deref())
+            && let Some(text) = error
         {
             tracing::warn!(
                 console = %self.group.console,
@@ -138,7 +131,7 @@ impl Probe {
             backend.set_impersonation(ImpersonationStatus::Unverified);
         }
         // one that was down has to be well for a while
-        if risen || backend.state() != BackendHealth::Down {
+        if risen || backend.health() != BackendHealth::Down {
             self.group.learn(self.index, state);
         }
         backend.probe_epoch.conclude(number);

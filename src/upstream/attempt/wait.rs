@@ -33,7 +33,7 @@ impl Upstream {
         let mut end = upload.due(self.timeouts.first_byte).unwrap_or_else(rest);
         loop {
             let changed = self.group.changed.notified();
-            if may_abandon && backend.state() == BackendHealth::Down {
+            if may_abandon && backend.health() == BackendHealth::Down {
                 return Err(AttemptOutcome::Abandoned);
             }
             tokio::select! {

@@ -85,7 +85,7 @@ fn of_two_that_claim_to_be_active_the_later_is_asked() {
     assert_eq!(picked(&group), Ok(None));
     group.learn(0, BackendHealth::Active);
     assert_eq!(picked(&group), Ok(Some(0)));
-    let first = group.backends[0].active_since();
+    let first = group.backends[0].status().active_since;
     while super::super::backend::now_ms() == first {}
     // nn1 freezes, nn2 takes over, nn1 is thawed and still believes
     group.learn(0, BackendHealth::Down);
