@@ -1,43 +1,50 @@
-//! Every reason for which the gateway itself answers instead of a backend.
+//! Every reason for which the gateway itself responds instead of a backend.
 //!
-//! One enum, one exhaustive match to status, reason word and sentence; the reason word is the same
-//! in the log, in the metric `spnegate_refusals_total{reason}` and on the page.
+//! One enum. `table` has its status, sentence and advice for people in one exhaustive match; the
+//! reason word is the same in the log, in the metric `spnegate_refusals_total{reason}`, in the header
+//! `x-spnegate-reason` and on the page. Errors of other modules are converted into a [`Refusal`] where
+//! they meet HTTP; `page` turns it into a response.
 
 use http::StatusCode;
+use strum::{IntoStaticStr, VariantArray};
 
 use crate::telemetry::metrics::REFUSALS;
 
 pub(crate) mod page;
 mod table;
 
-/// A refusal: the gateway's own answer.
+/// A response of the gateway itself instead of a backend's.
 ///
-/// Whose fault it is follows from the status: 4xx the client's, 502/504 the backend's, 503 ours or
-/// a passing state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The status says whose fault it is: 4xx the client's, 502 and 504 the backend's, 503 the gateway's
+/// or a temporary state.
+///
+/// The reason word is the variant's name in `snake_case`. Reason words are a promise to operators, who
+/// match them in logs and alerts, so a variant is never renamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum Refusal {
-    /// No credentials came with the request: the ordinary challenge of RFC 4559 section 4.1.
+    /// No credentials in the request: the ordinary challenge of RFC 4559 section 4.1.
     LoginRequired,
-    /// A session cookie was expired or its signature wrong, and no token came with it.
+    /// The session cookie has expired or its signature is wrong, and there is no token.
     SessionEnded,
     /// The `Authorization` header is not `Negotiate` with one base64 token.
     BadAuthorization,
     /// More than one `Authorization` header.
     DuplicateAuthorization,
-    /// The token is larger than the gateway reads.
+    /// The token is larger than the gateway accepts.
     TokenTooLarge,
-    /// An NTLM token: the client found no Kerberos ticket. Answered without a new challenge.
+    /// An NTLM token: the client found no Kerberos ticket. The response has no new challenge.
     Ntlm,
     /// GSSAPI could not read the token.
     TokenMalformed,
     /// A Kerberos error message (`KRB-ERROR`) in place of a ticket.
     TokenKrbError,
-    /// A server's answer (`AP-REP`) in place of a ticket.
+    /// A server's reply (`AP-REP`) in place of a ticket.
     TokenApRep,
-    /// The token was seen before (replay cache).
+    /// The replay cache has the token already.
     TokenReplayed,
-    /// The ticket's time has passed.
+    /// The ticket has expired.
     TicketExpired,
     /// Clocks of client and gateway differ by more than the allowed skew.
     ClockSkew,
@@ -55,33 +62,33 @@ pub enum Refusal {
     TokenRejected,
     /// The ticket is for a service or host that this console does not serve.
     WrongService,
-    /// A login of several legs lost its first leg (new connection or HTTP/2).
+    /// A login of several steps lost its first step (new connection or HTTP/2).
     LoginInterrupted,
     /// The accept queue is full.
     LoginBusy,
-    /// The client's address has as many logins waiting as there is room for others.
+    /// The client's address has used up its share of the accept queue.
     LoginFlood,
     /// The login took longer than `timeouts.gss`.
     LoginTimeout,
-    /// The replay cache cannot be read or written, so that nobody can log in.
+    /// The replay cache cannot be read or written, so no login is accepted.
     ReplayCache,
-    /// No rule of `auth_to_local` maps the principal to a short name.
+    /// No `auth_to_local` rule maps the principal to a short name.
     NameUnmapped,
     /// The user is not in `allow`.
     UserDenied,
-    /// The operating system did not say in time which groups the user is in.
+    /// The operating system did not return the groups of the user in time.
     GroupsUnavailable,
-    /// `Origin` or `Sec-Fetch-Site` say that another site made the browser send this.
+    /// `Origin` or `Sec-Fetch-Site` show that another site made the browser send the request.
     CrossSite,
-    /// The client's address is none of `allow_from`.
+    /// The client's address is not in `allow_from`.
     SourceDenied,
-    /// A connection more than `server.max_connections_per_address`; closed without an answer.
+    /// More connections than `server.max_connections_per_address`; closed without a response.
     TooManyConnections,
-    /// A request more than `server.requests_per_second_per_address`.
+    /// More requests than `server.requests_per_second_per_address`.
     RateLimited,
-    /// A peer of `accept_proxy` did not begin with a PROXY protocol header; closed without an answer.
+    /// A peer in `accept_proxy` did not send a PROXY protocol header; closed without a response.
     ProxyHeader,
-    /// The `Host` is none of the listener's.
+    /// The `Host` is not one of the listener's.
     UnknownHost,
     /// Two hosts, user information or an authority that differs from `Host`.
     BadHost,
@@ -91,188 +98,120 @@ pub enum Refusal {
     BadQuery,
     /// A form body that carries an identity parameter.
     BadForm,
-    /// A body for a Thrift server that is no Thrift call, or that two readers could read differently.
+    /// The body for a Thrift server is not a Thrift call, or two readers could read it differently.
     BadThrift,
-    /// A Thrift call that names another user than the one who is logged in.
+    /// A Thrift call that names another user than the one logged in.
     ThriftIdentity,
     /// CONNECT or TRACE.
     BadMethod,
-    /// The request's framing or head is refused (hyper's own 400).
+    /// The framing or head of the request is invalid (hyper's own 400).
     BadRequest,
-    /// A request in plain HTTP on an address that speaks TLS.
+    /// A request in plain HTTP to an address that speaks TLS.
     PlainHttp,
-    /// The head is larger than the gateway reads (hyper's own 431).
+    /// The head is larger than the gateway accepts (hyper's own 431).
     HeadTooLarge,
     /// The head did not arrive within `timeouts.head`.
     HeadTimeout,
     /// A body made no progress for `timeouts.body_idle`.
     BodyTimeout,
-    /// No such page below `/.spnegate/`.
+    /// There is no such page below `/.spnegate/`.
     NotFound,
-    /// The answer would be a credential of the gateway's own principal.
+    /// The response would be a credential of the gateway's own principal.
     CredentialDenied,
-    /// The request is one that servers of a cluster make to each other (Presto's `/v1/task`).
+    /// An interface between the servers of a cluster (Presto's `/v1/task`).
     NotPublished,
     /// A node link to a host or port that is not allow-listed.
     NodeDenied,
-    /// A node link is not signed, or its signature is not of this link.
+    /// A node link is not signed, or the signature does not match.
     NodeLink,
     /// A node link was made for another user.
     NodeLinkUser,
-    /// A node link's time is over, or the session that it belongs to has been ended by a logout.
+    /// A node link has expired, or a logout has ended the session it belongs to.
     NodeLinkExpired,
-    /// No backend could be connected to.
+    /// No backend accepts a connection.
     BackendDown,
     /// No backend is active, and none became active within `timeouts.hold`.
     NoActive,
-    /// Too many requests wait for an active backend.
+    /// Too many requests are waiting for an active backend.
     HoldFull,
-    /// Every backend has as many requests as it may, and the queue is full.
+    /// Every backend is at its limit of requests, and the queue is full.
     QueueFull,
-    /// Every backend has as many requests as it may, and none was done within `queue.timeout`.
+    /// Every backend stayed at its limit of requests for `queue.timeout`.
     QueueTimeout,
-    /// The one backend that can answer this request (it runs the query) is gone.
+    /// The only backend that can answer the request (it runs the query) is gone.
     OwnerGone,
-    /// The request must go to another backend, but its body is gone.
+    /// The request must go to another backend, but its body has been sent and was not buffered.
     NotReplayable,
-    /// The backend closed the connection or broke HTTP.
+    /// The backend closed the connection or violated HTTP.
     BackendBroken,
-    /// The backend did not answer within `timeouts.first_byte`.
+    /// The backend did not respond within `timeouts.first_byte`.
     BackendTimeout,
-    /// The backend began its answer, or to take a body, and did not go on for `timeouts.body_idle`.
+    /// The backend stopped sending its response, or reading a request body, for `timeouts.body_idle`.
     BackendStalled,
-    /// TLS to the backend fails: an unknown CA, another name, an expired certificate.
+    /// TLS to the backend failed: an unknown CA, another name, an expired certificate.
     BackendTls,
     /// The gateway's own login at the backend failed.
     BackendLogin,
     /// The backend's mutual authentication token does not verify.
     BackendMutual,
-    /// The gateway's login waits for a KDC that does not answer.
+    /// The gateway's login is waiting for a KDC that does not reply.
     KdcUnavailable,
-    /// The backend ignores the user's identity: the console is closed.
+    /// The backend ignores the identity it is sent; the console is closed.
     IdentityIgnored,
-    /// The backend has not yet proven that it obeys the user's identity.
+    /// The backend has not yet been seen to honour the identity it is sent.
     IdentityUnproven,
-    /// The server does not let the gateway act for the user: its own refusal, explained.
+    /// The server does not allow the gateway to act for the user: its own refusal, explained.
     ImpersonationDenied,
     /// The gateway is draining.
     Draining,
 }
 
 impl Refusal {
-    /// Every refusal, for tables and tests.
-    pub const ALL: &'static [Self] = &[
-        Self::LoginRequired,
-        Self::SessionEnded,
-        Self::BadAuthorization,
-        Self::DuplicateAuthorization,
-        Self::TokenTooLarge,
-        Self::Ntlm,
-        Self::TokenMalformed,
-        Self::TokenKrbError,
-        Self::TokenApRep,
-        Self::TokenReplayed,
-        Self::TicketExpired,
-        Self::ClockSkew,
-        Self::KeytabOutOfDate,
-        Self::TicketOutOfDate,
-        Self::WrongKey,
-        Self::NoKeyForService,
-        Self::NoKeyOfEnctype,
-        Self::TokenRejected,
-        Self::WrongService,
-        Self::LoginInterrupted,
-        Self::LoginBusy,
-        Self::LoginFlood,
-        Self::LoginTimeout,
-        Self::ReplayCache,
-        Self::NameUnmapped,
-        Self::UserDenied,
-        Self::GroupsUnavailable,
-        Self::CrossSite,
-        Self::SourceDenied,
-        Self::TooManyConnections,
-        Self::RateLimited,
-        Self::ProxyHeader,
-        Self::UnknownHost,
-        Self::BadHost,
-        Self::BadPath,
-        Self::BadQuery,
-        Self::BadForm,
-        Self::BadThrift,
-        Self::ThriftIdentity,
-        Self::BadMethod,
-        Self::BadRequest,
-        Self::PlainHttp,
-        Self::HeadTooLarge,
-        Self::HeadTimeout,
-        Self::BodyTimeout,
-        Self::NotFound,
-        Self::CredentialDenied,
-        Self::NotPublished,
-        Self::NodeDenied,
-        Self::NodeLink,
-        Self::NodeLinkUser,
-        Self::NodeLinkExpired,
-        Self::BackendDown,
-        Self::NoActive,
-        Self::HoldFull,
-        Self::QueueFull,
-        Self::QueueTimeout,
-        Self::OwnerGone,
-        Self::NotReplayable,
-        Self::BackendBroken,
-        Self::BackendTimeout,
-        Self::BackendStalled,
-        Self::BackendTls,
-        Self::BackendLogin,
-        Self::BackendMutual,
-        Self::KdcUnavailable,
-        Self::IdentityIgnored,
-        Self::IdentityUnproven,
-        Self::ImpersonationDenied,
-        Self::Draining,
-    ];
+    /// Every refusal.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
-    /// The status that the client gets.
+    /// Status of the response.
     pub const fn status(self) -> StatusCode {
-        self.parts().0
+        self.row().status
     }
 
-    /// The reason word of log, metric and page.
-    pub const fn reason(self) -> &'static str {
-        self.parts().1
+    /// The word in logs, metrics and pages: `login_required`.
+    pub fn reason(self) -> &'static str {
+        self.into()
     }
 
-    /// One sentence for people.
+    /// What happened, in one sentence for people.
     pub const fn sentence(self) -> &'static str {
-        self.parts().2
+        self.row().sentence
     }
 
-    /// The key of the configuration whose limit was reached, for operators who want another.
-    pub fn setting(self) -> Option<&'static str> {
-        let mut limits = table::SETTINGS.iter();
-        limits
-            .find(|(refusal, _)| *refusal == self)
-            .map(|(_, key)| *key)
+    /// On whose side it is, and what to do now.
+    pub const fn advice(self) -> &'static str {
+        self.row().advice
     }
 
-    /// Counts it in `spnegate_refusals_total`; called once, where the answer is made or the
-    /// connection is given up.
+    /// The configuration key of the limit that was reached, for operators who want another.
+    pub const fn setting(self) -> Option<&'static str> {
+        self.row().setting
+    }
+
+    /// Counts it in `spnegate_refusals_total`. Called once per refusal: where the response is made, or
+    /// where the connection is closed without one.
     pub fn count(self) {
         metrics::counter!(REFUSALS, "reason" => self.reason()).increment(1);
     }
 
-    /// Whether the answer carries a new `WWW-Authenticate: Negotiate`.
+    /// Whether the response has a new `WWW-Authenticate: Negotiate`.
     ///
-    /// A browser that sent NTLM would only send it again: RFC 4559 clients loop on a bare challenge.
+    /// A browser that sent NTLM would send it again: clients of RFC 4559 loop on a bare challenge.
     pub fn challenges(self) -> bool {
         self.status() == StatusCode::UNAUTHORIZED && self != Self::Ntlm
     }
 
-    /// Seconds for `Retry-After` where trying again later makes sense.
+    /// Seconds for `Retry-After`, where the same request may succeed later.
     pub fn retry_after(self) -> Option<u32> {
         let passing = match self.status() {
+            // The body is not buffered next time either: the client has to decide to send it again.
             StatusCode::SERVICE_UNAVAILABLE => self != Self::NotReplayable,
             status => status == StatusCode::TOO_MANY_REQUESTS,
         };

@@ -1,7 +1,7 @@
 //! What Presto's and Trino's coordinators have in common.
 //!
-//! A query is begun by `POST /v1/statement`, whose answer names its id and the next address to ask;
-//! each later answer names the next. A query lives in one coordinator: any other says 404, or 410.
+//! `POST /v1/statement` starts a query. Its response has the query's id and the address of the next
+//! response, and so on. A query runs in one coordinator: any other responds with 404 or 410.
 
 use std::sync::Arc;
 
@@ -11,24 +11,24 @@ use super::{Audience, Health, Kind, Login, RequestInfo, ResponseInfo, UserField,
 
 pub(super) mod paths;
 
-use paths::Entry;
+use paths::PathRule;
 
-/// What one of them calls things.
+/// What differs between them.
 #[derive(Debug)]
 pub(super) struct Coordinator {
     pub(super) name: &'static str,
     pub(super) services: &'static [&'static str],
     /// The header with the user, lower case.
     pub(super) user: &'static str,
-    /// Headers by which a client could say who it is.
+    /// Headers by which a client could name a user.
     pub(super) identity: &'static [&'static str],
-    /// What clients and pages ask for, beyond [`paths::COMMON`].
-    pub(super) published: &'static [Entry],
+    /// What clients and pages request, beyond [`paths::COMMON`].
+    pub(super) published: &'static [PathRule],
     /// Forms by which a user logs in to the server's own pages.
-    pub(super) forms: &'static [Entry],
+    pub(super) forms: &'static [PathRule],
     /// The header with the transaction that a request belongs to.
     pub(super) transaction: &'static str,
-    /// The header of an answer with a transaction that has begun.
+    /// The response header with a transaction that has started.
     pub(super) started: &'static str,
 }
 
@@ -41,19 +41,19 @@ impl Kind for Coordinator {
         self.services
     }
 
-    /// The Python clients' `KerberosAuthentication` wants every answer's mutual token by default. Java's
-    /// send a token with every request too, and are content with the cookie.
+    /// The Python clients' `KerberosAuthentication` requires a mutual token in every response by default.
+    /// Java's clients send a token with every request too, and accept the cookie.
     fn cookieless_agents(&self) -> &'static [&'static str] {
         &["python"]
     }
 
-    /// A token that comes twice is refused, and no cookie is given.
+    /// A coordinator sends no cookie and rejects a token that it receives twice.
     fn login(&self) -> Login {
         Login::EveryRequest
     }
 
-    /// A 401 concerns the gateway's token; what the user may not do comes as 403 (Trino) or as an
-    /// answer's error (Presto).
+    /// A 401 is about the gateway's token. What the user is not allowed to do is a 403 (Trino) or an
+    /// error in the JSON (Presto).
     fn login_failed(&self, head: &ResponseInfo<'_>) -> bool {
         head.status == StatusCode::UNAUTHORIZED
     }
@@ -62,8 +62,8 @@ impl Kind for Coordinator {
         UserField::Header(self.user)
     }
 
-    /// The session's user is the header's: Presto answers 400 without it, and to Trino it is always
-    /// sent (`HttpRequestSessionContextFactory`).
+    /// The session's user is the one in the header: Presto responds with 400 without it, and the gateway
+    /// always sends it to Trino (`HttpRequestSessionContextFactory`).
     fn user_field_is_authoritative(&self) -> bool {
         true
     }
@@ -112,7 +112,7 @@ impl Kind for Coordinator {
         _: &[Arc<str>],
     ) -> Verdict {
         let unknown = matches!(head.status, StatusCode::NOT_FOUND | StatusCode::GONE);
-        let elsewhere = unknown || (head.status.is_success() && is_blind(request));
+        let elsewhere = unknown || (head.status.is_success() && acknowledges_anything(request));
         if self.login_failed(head) {
             Verdict::LoginFailed
         } else if elsewhere && request.method != Method::POST && query_in(request).is_some() {
@@ -126,7 +126,8 @@ impl Kind for Coordinator {
         owner(request, headers, self.transaction)
     }
 
-    /// The last five characters of a query's id are drawn anew at each start of a coordinator.
+    /// A coordinator draws the last five characters of its query ids at random when it starts
+    /// (`QueryIdGenerator`).
     fn owner_by_id<'a>(&self, id: &'a str) -> Option<&'a str> {
         coordinator_of(id)
     }
@@ -135,14 +136,15 @@ impl Kind for Coordinator {
         Some(self.started)
     }
 
-    /// Results of queries, and what `QueryResource` and the pages tell of queries (`self`).
+    /// Results of queries, and the descriptions of queries by `QueryResource` and the pages (`self`).
     fn body_names_addresses(&self, request: &RequestInfo<'_>) -> bool {
         let starts = ["/v1/statement", "/v1/query", "/ui/api/query"];
         starts.iter().any(|start| request.path.starts_with(start))
     }
 
-    /// `partialCancelUri` and `self` name the coordinator as its workers know it. What it names for
-    /// its workers (`/v1/task/…`) is not published, and the storage of spooled results is not its own.
+    /// `partialCancelUri` and `self` contain the name by which the workers know the coordinator. Addresses
+    /// for its workers (`/v1/task/…`) are not published, and the storage of spooled results is another
+    /// server.
     fn is_own_address(&self, field: &str, path: &str) -> bool {
         match field {
             "nextUri" | "infoUri" | "partialCancelUri" | "ackUri" | "self" => {
@@ -154,7 +156,7 @@ impl Kind for Coordinator {
     }
 
     /// The identifiers of spooled segments are encrypted by the coordinator (`CoordinatorSegmentResource`
-    /// is public), and Trino's drivers fetch them by a client that knows of no login.
+    /// requires no login), and Trino's drivers fetch them with an HTTP client that does not log in.
     fn is_bearer_path(&self, path: &str) -> bool {
         path.starts_with("/v1/spooled/") && paths::lists_path(self.published, path)
     }
@@ -163,22 +165,22 @@ impl Kind for Coordinator {
         self.is_bearer_path("/v1/spooled/download/x")
     }
 
-    /// A coordinator may send for a segment to one of its workers
+    /// A coordinator may redirect the request for a segment to one of its workers
     /// (`protocol.spooling.retrieval-mode = WORKER_PROXY`).
     fn redirects_to_nodes(&self, request: &RequestInfo<'_>) -> bool {
         self.is_bearer_path(request.path)
     }
 
-    /// Other answers about a query may have been request of the one that runs it
-    /// (`resource-manager-enabled`).
+    /// Only here: other responses about a query may come from a coordinator that fetched them from the
+    /// owner (`resource-manager-enabled`).
     fn names_owner(&self, request: &RequestInfo<'_>) -> bool {
         request.path.starts_with("/v1/statement")
     }
 }
 
-/// Whether the server says 204 whether it runs the query or not (`QueryResource.cancelQuery`,
-/// `StageResource.cancelStage`). To cancel twice is to cancel once, so all are request.
-fn is_blind(request: &RequestInfo<'_>) -> bool {
+/// Whether the server responds with 204 even if it does not run the query (`QueryResource.cancelQuery`,
+/// `StageResource.cancelStage`). Cancelling is idempotent, so every coordinator is asked.
+fn acknowledges_anything(request: &RequestInfo<'_>) -> bool {
     let by_id = ["/v1/query/", "/v1/stage/"];
     request.method == Method::DELETE && by_id.iter().any(|start| request.path.starts_with(start))
 }
@@ -195,8 +197,8 @@ fn owner<'a>(
     })
 }
 
-/// Both make UUIDs (`TransactionId.create`), which no coordinator's word looks like: a client that
-/// makes one up can choose a server, and nothing else.
+/// Presto and Trino use UUIDs (`TransactionId.create`), which differ from every coordinator's key. A
+/// client that invents one can choose a server, and nothing else.
 fn is_transaction(id: &str) -> bool {
     id.len() == 36 && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
 }
@@ -228,7 +230,7 @@ fn is_query(id: &str) -> bool {
         && coordinator.bytes().all(letters)
 }
 
-/// The query that a request is about: a segment of its path (`/v1/stage/<query>.<n>` too), or the
+/// The query that a request is about: a segment of its path (also `/v1/stage/<query>.<n>`), or the
 /// query string of the UI's page.
 fn query_in<'a>(request: &RequestInfo<'a>) -> Option<&'a str> {
     let segment = |text: &'a str| {
@@ -271,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_names_its_coordinator_wherever_its_id_stands() {
+    fn the_coordinator_is_read_from_a_query_id_in_any_position() {
         for (path, query) in [
             (
                 "/v1/statement/queued/20261126_101500_00042_abcde/1",
@@ -300,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_binds_too_and_none_does_not() {
+    fn a_transaction_belongs_to_a_coordinator_and_none_does_not() {
         let with = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert("x-presto-transaction-id", HeaderValue::from_static(value));
@@ -316,7 +318,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_path_is_read(path in ".*", id in "[0-9]{8}_[0-9]{6}_[0-9]{1,5}_[a-z0-9é]{0,6}") {
+        fn any_path_is_read_without_panic(path in ".*", id in "[0-9]{8}_[0-9]{6}_[0-9]{1,5}_[a-z0-9é]{0,6}") {
             let _ = owner_of(&path, &path);
             let _ = owner_of(&format!("/ui/{id}"), &id);
         }

@@ -2,7 +2,6 @@
 
 use super::Kind;
 
-/// A console of no special kind.
 #[derive(Debug)]
 pub(super) struct Generic;
 

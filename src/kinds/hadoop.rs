@@ -1,15 +1,16 @@
-//! What the answers of all Hadoop servers have in common.
+//! What the responses of all Hadoop servers have in common.
 
 use http::{Method, StatusCode, header};
 use serde_json::Value;
 
 use super::{
-    Health, ImpersonationCheck, ImpersonationDenial, ImpersonationProbe, MissingRule, Remedy,
-    RequestInfo, ResponseInfo, denial,
+    Health, ImpersonationCheck, ImpersonationDenial, ImpersonationProbe, Remedy, RequestInfo,
+    ResponseInfo,
+    impersonation::{self, MissingRule},
 };
 
-/// Beginnings of the reason phrase by which `AuthenticationFilter` refuses a *token*:
-/// `sendError(403, exception.getMessage())`, the message being the cause's `toString()`.
+/// How the reason phrase begins when `AuthenticationFilter` rejects a *token*:
+/// `sendError(403, exception.getMessage())`, where the message is the cause's `toString()`.
 const EXCEPTIONS: [&[u8]; 5] = [
     b"GSSException",
     b"java.",
@@ -18,17 +19,17 @@ const EXCEPTIONS: [&[u8]; 5] = [
     b"org.apache.hadoop.security.authentication.",
 ];
 
-/// Whether this is the 403 by which Hadoop's `AuthenticationFilter` refuses a *token*: the Java
-/// exception stands in the reason phrase, there is no challenge and nothing about a user.
-pub(crate) fn token_rejected(head: &ResponseInfo<'_>) -> bool {
+/// Whether this is the 403 by which Hadoop's `AuthenticationFilter` rejects a *token*: the reason phrase
+/// is a Java exception, and there is no challenge and nothing about a user.
+pub(super) fn token_rejected(head: &ResponseInfo<'_>) -> bool {
     head.status == StatusCode::FORBIDDEN
         && EXCEPTIONS
             .iter()
             .any(|start| head.reason.starts_with(start))
 }
 
-/// Whether the backend refuses to let the gateway act for a user (`ProxyUsers.authorize`,
-/// `DefaultImpersonationProvider`): the proof that it read the user.
+/// Whether the server refuses to let the gateway act for a user (`ProxyUsers.authorize`,
+/// `DefaultImpersonationProvider`). That shows that it read the user.
 pub(super) fn impersonation_refused(head: &ResponseInfo<'_>, body: &[u8]) -> bool {
     let says = |text: &[u8]| {
         contains(text, b"is not allowed to impersonate")
@@ -37,10 +38,11 @@ pub(super) fn impersonation_refused(head: &ResponseInfo<'_>, body: &[u8]) -> boo
     head.status.is_client_error() && (says(head.reason) || says(body))
 }
 
-/// Reads an answer to an *empty* user: servers that look at the parameter cannot make a user of
-/// it (`UserGroupInformation`: "Null user", 500; Oozie: 400), servers that ignore it say 200.
+/// Reads the response to a probe with an *empty* user. Servers that read the parameter cannot create a
+/// user from it (`UserGroupInformation`: "Null user", 500; Oozie: 400), servers that ignore it respond
+/// with 200.
 ///
-/// Requested only after a healthy answer to [`super::IMPERSONATION_PROBE_USER`], so an error is about the name.
+/// Sent only after a healthy response to [`super::IMPERSONATION_PROBE_USER`], so an error is about the name.
 pub(super) fn check_empty_user(head: &ResponseInfo<'_>) -> ImpersonationCheck {
     match head.status {
         StatusCode::OK => ImpersonationCheck::Ignored,
@@ -51,8 +53,8 @@ pub(super) fn check_empty_user(head: &ResponseInfo<'_>) -> ImpersonationCheck {
     }
 }
 
-/// Reads the answer of a page that is behind `ProxyUserAuthenticationFilter` and does not name
-/// the user.
+/// Reads the response of a page that is behind `ProxyUserAuthenticationFilter` and does not show the
+/// user.
 pub(super) fn check_page(head: &ResponseInfo<'_>, body: &[u8], user: &str) -> ImpersonationCheck {
     if user.is_empty() {
         return check_empty_user(head);
@@ -66,19 +68,19 @@ pub(super) fn check_page(head: &ResponseInfo<'_>, body: &[u8], user: &str) -> Im
     }
 }
 
-/// Where `WebHDFS` and `HttpFS` name the user, without touching the file system.
+/// Where `WebHDFS` and `HttpFS` return the user's home, without reading the file system.
 pub(super) const HOME: ImpersonationProbe = ImpersonationProbe {
     path: "/webhdfs/v1/",
     query: "op=GETHOMEDIRECTORY",
 };
 
-/// Whether it is a request of `WebHDFS`, whose redirects lead to DataNodes (of `HttpFS`: to itself,
-/// without a secret, though its Java client reads only absolute ones).
+/// Whether it is a request of `WebHDFS`, whose redirects lead to DataNodes. Those of `HttpFS` lead to
+/// itself, without a secret, but its Java client too accepts only absolute ones.
 pub(super) fn is_webhdfs(request: &RequestInfo<'_>) -> bool {
     request.path.starts_with("/webhdfs/")
 }
 
-/// Reads the probe of a server without a standby: it serves if it answers.
+/// Reads the health probe of a server without a standby: it serves if it responds with 200.
 pub(super) fn health_without_standby(head: &ResponseInfo<'_>) -> Health {
     if head.status == StatusCode::OK {
         Health::Active
@@ -87,7 +89,7 @@ pub(super) fn health_without_standby(head: &ResponseInfo<'_>) -> Health {
     }
 }
 
-/// Reads the answer to [`HOME`]: `{"Path":"/user/<name>"}`.
+/// Reads the response to [`HOME`]: `{"Path":"/user/<name>"}`.
 pub(super) fn check_home_directory(
     head: &ResponseInfo<'_>,
     body: &[u8],
@@ -111,18 +113,17 @@ pub(super) fn check_home_directory(
     }
 }
 
-/// What a `RemoteException` JSON says (`JsonUtil.toJsonString`, `HttpExceptionUtils`).
+/// The content of a `RemoteException` JSON (`JsonUtil.toJsonString`, `HttpExceptionUtils`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RemoteException {
     /// The simple class name.
     pub(super) exception: String,
-    /// The full one; empty where there is none.
+    /// The full class name; may be empty.
     pub(super) class: String,
-    /// Its message; empty where there is none.
+    /// May be empty.
     pub(super) message: String,
 }
 
-/// Reads a `RemoteException` JSON.
 pub(super) fn remote_exception(body: &[u8]) -> Option<RemoteException> {
     let value: Value = serde_json::from_slice(body).ok()?;
     let fields = &value["RemoteException"];
@@ -134,7 +135,7 @@ pub(super) fn remote_exception(body: &[u8]) -> Option<RemoteException> {
     })
 }
 
-/// Whether an answer may be a refusal of [`denial()`].
+/// Whether [`denial()`] needs the body of this response.
 pub(super) fn may_be_denial(head: &ResponseInfo<'_>) -> bool {
     let refuses = matches!(
         head.status,
@@ -144,39 +145,39 @@ pub(super) fn may_be_denial(head: &ResponseInfo<'_>) -> bool {
 }
 
 /// Reads a refusal to let the gateway act for the user (`ProxyUsers.authorize`,
-/// `DefaultImpersonationProvider`): the message of a `RemoteException`, from its beginning on, so that
-/// no file's name can say it.
+/// `DefaultImpersonationProvider`) from the message of a `RemoteException`. The message is matched from
+/// its beginning, so that the name of a file cannot be taken for a refusal.
 pub(super) fn denial(head: &ResponseInfo<'_>, body: &[u8]) -> Option<ImpersonationDenial> {
     if !may_be_denial(head) {
         return None;
     }
     let said = remote_exception(body)?;
     let text = said.message.as_str();
-    // `JspHelper.getUGI` around it, and the class before it
+    // `JspHelper.getUGI` puts its own text before it, and the name of the exception's class.
     let text = text
         .strip_prefix("Failed to obtain user group information: ")
         .unwrap_or(text);
     let text = text
         .strip_prefix("org.apache.hadoop.security.authorize.AuthorizationException: ")
         .unwrap_or(text);
-    let (name, lacks) = if let Some(rest) = text.strip_prefix("User: ") {
+    let (name, missing) = if let Some(rest) = text.strip_prefix("User: ") {
         let (name, _) = rest.split_once(" is not allowed to impersonate ")?;
         (name, MissingRule::User)
     } else {
         let rest = text.strip_prefix("Unauthorized connection for super-user: ")?;
         let (name, from) = rest.split_once(" from IP ")?;
-        (name, MissingRule::Host(denial::host(from)))
+        (name, MissingRule::Host(impersonation::host(from)))
     };
     Some(ImpersonationDenial {
-        gateway: denial::short(name),
-        lacks,
+        gateway: impersonation::short_name(name),
+        missing,
         exception: Some((said.exception, said.class)),
         message: said.message,
         headers: None,
     })
 }
 
-/// The lines of Hadoop's own servers.
+/// The properties of Hadoop's own servers.
 pub(super) fn remedy(
     file: &'static str,
     apply: &'static str,
@@ -185,7 +186,7 @@ pub(super) fn remedy(
     Remedy::properties("hadoop.proxyuser.", true, file, apply, who)
 }
 
-/// Whether the body is of that media type and not compressed.
+/// Whether the body has that media type and is not compressed.
 pub(super) fn is_media_type(head: &ResponseInfo<'_>, wanted: &str) -> bool {
     let value = head
         .headers
@@ -198,12 +199,12 @@ pub(super) fn is_media_type(head: &ResponseInfo<'_>, wanted: &str) -> bool {
         && !head.headers.contains_key(header::CONTENT_ENCODING)
 }
 
-/// Whether `needle` stands in `text`.
 pub(super) fn contains(text: &[u8], needle: &[u8]) -> bool {
     text.windows(needle.len()).any(|window| window == needle)
 }
 
-/// The first step of a `WebHDFS` write: answered by a redirect, whatever body comes with it.
+/// Whether it is the first step of a `WebHDFS` write. The server responds with a redirect and ignores
+/// the body.
 pub(super) fn is_first_step_of_write(request: &RequestInfo<'_>) -> bool {
     let named = |wanted: &str, values: &[&str]| {
         request.query.split('&').any(|piece| {
@@ -216,13 +217,13 @@ pub(super) fn is_first_step_of_write(request: &RequestInfo<'_>) -> bool {
     is_webhdfs(request)
         && (*request.method == Method::PUT || *request.method == Method::POST)
         && named("op", &["CREATE", "APPEND"])
-        // HttpFS' second step
+        // the second step at HttpFS, which takes the body
         && !named("data", &["true"])
 }
 
-/// Whether the JSON of the answer names addresses that programs follow: YARN's REST interfaces
-/// (`trackingUrl`, `amContainerLogs`, `logsLink`), those of an application's master too. The
-/// configuration of a job is data.
+/// Whether the JSON of the response has addresses that programs follow: YARN's REST interfaces
+/// (`trackingUrl`, `amContainerLogs`, `logsLink`), those of an application master included. The
+/// configuration of a job is data and stays as it is.
 pub(super) fn body_names_addresses(request: &RequestInfo<'_>) -> bool {
     let rest = request.path.starts_with("/ws/")
         || (request.path.starts_with("/proxy/") && request.path.contains("/ws/v1/"));
@@ -234,11 +235,11 @@ mod tests {
     use super::*;
     use crate::kinds::{
         IMPERSONATION_PROBE_USER, named,
-        tests::{answer, json, remote},
+        tests::{json, remote, response},
     };
 
     #[test]
-    fn webhdfs_proves_that_it_obeys() {
+    fn webhdfs_shows_whether_it_honours_the_user() {
         for kind in ["namenode", "httpfs"] {
             let home = |name: &str| json(200, &format!(r#"{{"Path":"/user/{name}"}}"#));
             for (proof, user, obeys) in [
@@ -272,16 +273,16 @@ mod tests {
                     ImpersonationCheck::Inconclusive,
                 ),
                 (
-                    answer(503),
+                    response(503),
                     IMPERSONATION_PROBE_USER,
                     ImpersonationCheck::Inconclusive,
                 ),
                 (
-                    answer(200).body("<html>"),
+                    response(200).body("<html>"),
                     IMPERSONATION_PROBE_USER,
                     ImpersonationCheck::Inconclusive,
                 ),
-                (answer(500), "", ImpersonationCheck::Honoured),
+                (response(500), "", ImpersonationCheck::Honoured),
                 (home("HTTP"), "", ImpersonationCheck::Ignored),
             ] {
                 assert_eq!(
@@ -296,9 +297,9 @@ mod tests {
     }
 
     #[test]
-    fn hadoop_says_whom_it_does_not_let_act_for_whom() {
+    fn a_denial_of_hadoop_names_the_gateway_and_the_missing_rule() {
         for kind in ["namenode", "httpfs", "resourcemanager", "jobhistory"] {
-            for (exception, message, gateway, lacks) in [
+            for (exception, message, gateway, missing) in [
                 (
                     "AuthorizationException",
                     "User: gw is not allowed to impersonate carol",
@@ -327,17 +328,17 @@ mod tests {
             ] {
                 let denial = remote(403, exception, message).denial(kind).unwrap();
                 assert_eq!(denial.gateway.as_deref(), gateway, "{kind}: {message}");
-                assert_eq!(denial.lacks, lacks, "{kind}: {message}");
+                assert_eq!(denial.missing, missing, "{kind}: {message}");
                 assert_eq!(denial.message, message);
             }
-            // a file's name says nothing, nor does an answer of another status
+            // neither the name of a file nor a response with another status is a denial
             let file = "File User: gw is not allowed to impersonate carol not found";
             let refused = "User: gw is not allowed to impersonate carol";
             for other in [
                 remote(403, "AccessControlException", file),
                 remote(404, "AuthorizationException", refused),
                 remote(200, "AuthorizationException", refused),
-                answer(403).body(refused),
+                response(403).body(refused),
             ] {
                 assert_eq!(other.denial(kind), None, "{kind}: {}", other.body);
             }
@@ -345,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cure_names_the_lines_of_each_server() {
+    fn the_remedy_names_the_properties_of_each_server() {
         let denial = remote(403, "E", "User: gw is not allowed to impersonate carol");
         for (kind, gateway, prefix, file) in [
             ("namenode", "gw", "hadoop.proxyuser.gw.", "NameNodes"),
@@ -365,9 +366,9 @@ mod tests {
             ("httpfs", "httpfs", "hadoop.proxyuser.httpfs.", "NameNodes"),
         ] {
             let denial = denial.denial(kind).unwrap();
-            let cure = named(kind).unwrap().remedy(&denial, gateway, "carol");
+            let remedy = named(kind).unwrap().remedy(&denial, gateway, "carol");
             assert_eq!(
-                cure.rules,
+                remedy.rules,
                 [
                     format!(
                         "{prefix}groups must name a group of carol, or {prefix}users must name carol"
@@ -375,14 +376,14 @@ mod tests {
                     format!("{prefix}hosts must name the gateway's host"),
                 ]
             );
-            assert!(cure.file.contains(file), "{}", cure.file);
+            assert!(remedy.file.contains(file), "{}", remedy.file);
         }
     }
 
     #[test]
-    fn a_page_that_does_not_name_the_user_needs_a_second_question() {
+    fn a_page_that_does_not_show_the_user_needs_a_second_probe() {
         for kind in ["resourcemanager", "jobhistory"] {
-            let refused = answer(403).body("User: gw is not allowed to impersonate x");
+            let refused = response(403).body("User: gw is not allowed to impersonate x");
             for (proof, user, obeys) in [
                 (
                     refused,
@@ -390,25 +391,25 @@ mod tests {
                     ImpersonationCheck::Honoured,
                 ),
                 (
-                    answer(200),
+                    response(200),
                     IMPERSONATION_PROBE_USER,
                     ImpersonationCheck::RetryEmpty,
                 ),
-                (answer(200), "", ImpersonationCheck::Ignored),
-                (answer(500), "", ImpersonationCheck::Honoured),
+                (response(200), "", ImpersonationCheck::Ignored),
+                (response(500), "", ImpersonationCheck::Honoured),
                 (
-                    answer(500),
+                    response(500),
                     IMPERSONATION_PROBE_USER,
                     ImpersonationCheck::Inconclusive,
                 ),
-                (answer(503), "", ImpersonationCheck::Inconclusive),
+                (response(503), "", ImpersonationCheck::Inconclusive),
                 (
-                    answer(307),
+                    response(307),
                     IMPERSONATION_PROBE_USER,
                     ImpersonationCheck::Inconclusive,
                 ),
                 (
-                    answer(403).reason("Forbidden"),
+                    response(403).reason("Forbidden"),
                     IMPERSONATION_PROBE_USER,
                     ImpersonationCheck::Inconclusive,
                 ),

@@ -1,14 +1,13 @@
-//! `httpfs`: `HttpFS`, the `WebHDFS` of a gateway host; it streams data itself.
+//! `httpfs`: `HttpFS`, the server of `WebHDFS` that streams the data itself.
 
 use super::{
     Health, ImpersonationCheck, ImpersonationDenial, ImpersonationProbe, Kind, Login, Remedy,
     RequestInfo, ResponseInfo, hadoop,
 };
 
-/// Names the user and touches nothing.
+/// Returns the home of the user without reading the file system.
 const HOME: &str = "/webhdfs/v1/?op=GETHOMEDIRECTORY";
 
-/// `HttpFS`.
 #[derive(Debug)]
 pub(super) struct HttpFs;
 
@@ -47,7 +46,7 @@ impl Kind for HttpFs {
         hadoop::denial(head, body)
     }
 
-    /// `HttpFS` acts for the user at the `NameNode` in its turn, under a name of its own.
+    /// `HttpFS` itself acts for the user at the `NameNode`, under its own name: that may be denied too.
     fn remedy(&self, denial: &ImpersonationDenial, gateway: &str, user: &str) -> Remedy {
         let who = (denial, gateway, user);
         if gateway == "httpfs" {
@@ -90,11 +89,11 @@ impl Kind for HttpFs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kinds::tests::{answer, json};
+    use crate::kinds::tests::{json, response};
 
     #[test]
-    fn an_httpfs_is_active_when_it_answers() {
+    fn an_httpfs_that_responds_is_active() {
         assert_eq!(json(200, "{}").health("httpfs"), Health::Active);
-        assert_eq!(answer(500).health("httpfs"), Health::Down);
+        assert_eq!(response(500).health("httpfs"), Health::Down);
     }
 }

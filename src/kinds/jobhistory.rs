@@ -7,10 +7,8 @@ use super::{
 
 const INFO: &str = "/ws/v1/history/info";
 
-/// The `JobHistoryServer`.
-///
-/// Under Hadoop's plain `AuthenticationFilterInitializer` it ignores `doAs` and shows every page as
-/// the gateway: the proof finds that (200 for a user whom nobody has *and* for the empty one).
+/// With Hadoop's plain `AuthenticationFilterInitializer` it ignores `doAs` and serves every page as the
+/// gateway. The probe finds that: 200 for a user that does not exist *and* for the empty one.
 #[derive(Debug)]
 pub(super) struct JobHistory;
 
@@ -77,11 +75,11 @@ impl Kind for JobHistory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kinds::tests::{answer, json};
+    use crate::kinds::tests::{json, response};
 
     #[test]
-    fn a_jobhistoryserver_is_active_when_it_answers() {
+    fn a_jobhistoryserver_that_responds_is_active() {
         assert_eq!(json(200, "{}").health("jobhistory"), Health::Active);
-        assert_eq!(answer(404).health("jobhistory"), Health::Down);
+        assert_eq!(response(404).health("jobhistory"), Health::Down);
     }
 }

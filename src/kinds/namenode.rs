@@ -11,21 +11,21 @@ use super::{
     hadoop::{self, RemoteException, is_media_type},
 };
 
-/// A small page that all versions have, on active and standby, and that is always protected.
+/// A small page that all versions have, active or standby, and that is always protected.
 ///
-/// `/isActive` would do too (the filter sets the cookie before the servlet says 405), but Hadoop
-/// 2.7 has none.
+/// `/isActive` would do too (the filter sets the cookie before the servlet responds with 405), but
+/// Hadoop 2.7 does not have it.
 const STATUS_BEAN: &str = "/jmx?qry=Hadoop:service=NameNode,name=NameNodeStatus";
 
-/// Exceptions that say "nothing was done, ask the active one".
+/// Exceptions of a NameNode that is not active and did nothing.
 ///
-/// The second comes from an observer (HDFS-12943). `SafeModeException` is an answer, and so is the
-/// `RetriableException` around it: the active one would say the same.
+/// The second comes from an observer (HDFS-12943). `SafeModeException`, alone or inside a
+/// `RetriableException`, is for the client: the active one is in safe mode itself then.
 const ELSEWHERE: [&str; 2] = ["StandbyException", "ObserverRetryOnActiveException"];
 
-/// What a NameNode says that has not started to serve, by exception and a part of its message:
+/// Errors of a NameNode that does not serve yet, by exception and a part of its message:
 /// `NamenodeWebHdfsMethods` without an RPC server, `NameNodeRpcServer.checkNNStartup`, and
-/// `chooseDatanode` without a namesystem (the spelling is Hadoop's). Each stands before anything is
+/// `chooseDatanode` without a namesystem (the spelling is Hadoop's). Each is thrown before anything is
 /// done.
 const STARTING: [(&str, &str); 3] = [
     ("RetriableException", "startup mode"),
@@ -33,7 +33,7 @@ const STARTING: [(&str, &str); 3] = [
     ("IOException", "has not been intialized yet"),
 ];
 
-/// Whether another NameNode is to be request, since this one did nothing.
+/// Whether this NameNode did nothing, so that another is to be asked.
 fn is_elsewhere(said: &RemoteException) -> bool {
     let starting = |(exception, message): &(&str, &str)| {
         said.exception == *exception && said.message.contains(message)
@@ -41,7 +41,6 @@ fn is_elsewhere(said: &RemoteException) -> bool {
     ELSEWHERE.contains(&said.exception.as_str()) || STARTING.iter().any(starting)
 }
 
-/// HDFS `NameNode`.
 #[derive(Debug)]
 pub(super) struct NameNode;
 
@@ -54,9 +53,9 @@ impl Kind for NameNode {
         Login::Cookie { path: STATUS_BEAN }
     }
 
-    /// As `JspHelper.getUGI` reads it (`DoAsParam.NAME`). Other spellings are understood too, but at
-    /// a capital letter `ParamFilter` builds the URI and `AuthFilter` the parameters anew, which
-    /// costs a small request 2 to 3 %.
+    /// The spelling that `JspHelper.getUGI` reads (`DoAsParam.NAME`). Others are understood too, but for
+    /// a capital letter `ParamFilter` builds the URI again and `AuthFilter` the parameters, which
+    /// was measured at 2 to 3 % of a small request.
     fn user_field(&self) -> UserField {
         UserField::Query("doas")
     }
@@ -174,11 +173,11 @@ mod tests {
     use super::*;
     use crate::kinds::{
         named,
-        tests::{answer, json, remote},
+        tests::{json, remote, response},
     };
 
     #[test]
-    fn a_standby_namenode_sends_elsewhere_and_other_exceptions_are_answers() {
+    fn a_standby_is_recognised_and_other_exceptions_are_for_the_client() {
         let standby = remote(
             403,
             "StandbyException",
@@ -219,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namenode_that_has_not_started_did_nothing_and_safe_mode_is_an_answer() {
+    fn a_namenode_that_has_not_started_did_nothing_and_safe_mode_is_for_the_client() {
         for (exception, message, verdict) in [
             (
                 "RetriableException",
@@ -262,15 +261,15 @@ mod tests {
     }
 
     #[test]
-    fn a_namenode_is_active_standby_or_older_than_its_probe() {
-        let plain = |status| answer(status).with("content-type", "text/plain;charset=utf-8");
+    fn a_namenode_is_active_or_standby_or_too_old_for_the_probe() {
+        let plain = |status| response(status).with("content-type", "text/plain;charset=utf-8");
         let bean = |state: &str| json(200, &format!(r#"{{"beans":[{{"State" : "{state}"}}]}}"#));
         for (probe, health) in [
             (plain(200).body("I am Active!\n"), Health::Active),
-            (answer(405).body("I am not Active!"), Health::Standby),
-            (answer(404), Health::NoSuchProbe),
-            (answer(500), Health::Down),
-            (answer(503), Health::Down),
+            (response(405).body("I am not Active!"), Health::Standby),
+            (response(404), Health::NoSuchProbe),
+            (response(500), Health::Down),
+            (response(503), Health::Down),
             (bean("active"), Health::Active),
             (bean("standby"), Health::Standby),
             (bean("initializing"), Health::Down),
@@ -288,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn webhdfs_hands_out_nodes_and_pages_do_not() {
+    fn webhdfs_redirects_to_nodes_and_pages_do_not() {
         let kind = named("namenode").unwrap();
         let request = |path| RequestInfo {
             method: &Method::PUT,

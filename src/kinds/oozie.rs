@@ -4,30 +4,30 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::{
-    Health, ImpersonationCheck, ImpersonationDenial, ImpersonationProbe, Kind, Login, MissingRule,
-    Remedy, RequestInfo, ResponseInfo, denial, hadoop,
+    Health, ImpersonationCheck, ImpersonationDenial, ImpersonationProbe, Kind, Login, Remedy,
+    RequestInfo, ResponseInfo, hadoop,
+    impersonation::{self, MissingRule},
 };
 
 const STATUS: &str = "/oozie/v1/admin/status";
 
-/// Headers in which Oozie's clients read what went wrong (`RestConstants`).
+/// Headers from which Oozie's clients read errors (`RestConstants`).
 const CODE: &str = "oozie-error-code";
 const MESSAGE: &str = "oozie-error-message";
 
-/// The code of a refused `doAs`.
+/// The error code of a refused `doAs`.
 const DENIED: &str = "E1400";
 
-/// The Oozie server.
 #[derive(Debug)]
 pub(super) struct Oozie;
 
-/// Whether the answer comes from Oozie itself (`JsonRestServlet.sendErrorResponse`), not from the
-/// filter before it.
+/// Whether the response comes from Oozie itself (`JsonRestServlet.sendErrorResponse`), not from the
+/// authentication filter before it.
 fn is_about_the_user(head: &ResponseInfo<'_>) -> bool {
     head.headers.contains_key(CODE)
 }
 
-/// Reads the words of `ProxyUserService.validate`.
+/// Reads the message of `ProxyUserService.validate`.
 fn denied(message: &str) -> ImpersonationDenial {
     let between = |before: &str| {
         let (_, rest) = message.split_once(before)?;
@@ -37,9 +37,9 @@ fn denied(message: &str) -> ImpersonationDenial {
         .into_iter()
         .find_map(between);
     ImpersonationDenial {
-        gateway: gateway.and_then(denial::short),
-        lacks: match between("Unauthorized host [") {
-            Some(host) => MissingRule::Host(denial::host(host)),
+        gateway: gateway.and_then(impersonation::short_name),
+        missing: match between("Unauthorized host [") {
+            Some(host) => MissingRule::Host(impersonation::host(host)),
             None => MissingRule::User,
         },
         message: message.to_owned(),
@@ -59,8 +59,8 @@ impl Kind for Oozie {
         }
     }
 
-    // A refused user is a 401 too, with `oozie-error-code: E1400`, a successful token and a valid
-    // cookie: whoever logs in again for it loops.
+    // A refused user is a 401 too, with `oozie-error-code: E1400`, a valid mutual token and a valid
+    // cookie. To log in again because of it would loop.
     fn login_failed(&self, head: &ResponseInfo<'_>) -> bool {
         !is_about_the_user(head)
             && (head.status == StatusCode::UNAUTHORIZED || hadoop::token_rejected(head))
@@ -91,7 +91,7 @@ impl Kind for Oozie {
                 .iter()
                 .any(|text| hadoop::contains(text, b"No groups found for"))
         {
-            // a proxyuser rule by groups, request about a user who has none
+            // the rule is by groups, and the user of the probe has none (`Groups.getGroups`)
             ImpersonationCheck::Honoured
         } else if head.status == StatusCode::OK {
             ImpersonationCheck::RetryEmpty
@@ -116,7 +116,7 @@ impl Kind for Oozie {
         Remedy::properties(prefix, false, "oozie-site.xml", "restart Oozie", who)
     }
 
-    /// `consoleUrl` of a workflow is Oozie's own, that of an action the `ResourceManager`'s.
+    /// `consoleUrl` of a workflow leads to Oozie, that of an action to the `ResourceManager`.
     fn body_names_addresses(&self, request: &RequestInfo<'_>) -> bool {
         request.path.starts_with("/oozie/v")
     }
@@ -135,7 +135,7 @@ impl Kind for Oozie {
             .and_then(|value| value["systemMode"].as_str())
         {
             Some("NORMAL") => Health::Active,
-            // reads are served, writes get 503
+            // serves reads, responds to writes with 503
             Some("SAFEMODE") => Health::Standby,
             Some(_) | None => Health::Down,
         }
@@ -147,12 +147,12 @@ mod tests {
     use super::*;
     use crate::kinds::{
         IMPERSONATION_PROBE_USER, Verdict, named,
-        tests::{answer, json},
+        tests::{json, response},
     };
 
     #[test]
-    fn oozies_401_about_the_user_is_an_answer() {
-        let refused = answer(401)
+    fn a_401_about_the_user_is_not_a_failed_login() {
+        let refused = response(401)
             .reason("User [alice] not defined as proxyuser")
             .with("www-authenticate", "Negotiate oYGF")
             .with("oozie-error-code", "E1400");
@@ -160,35 +160,35 @@ mod tests {
     }
 
     #[test]
-    fn oozie_proves_that_it_obeys() {
+    fn oozie_shows_whether_it_honours_the_user() {
         for (proof, user, obeys) in [
             (
-                answer(401).with("oozie-error-code", "E1400"),
+                response(401).with("oozie-error-code", "E1400"),
                 IMPERSONATION_PROBE_USER,
                 ImpersonationCheck::Honoured,
             ),
             (
-                answer(500).reason("No groups found for user x"),
+                response(500).reason("No groups found for user x"),
                 IMPERSONATION_PROBE_USER,
                 ImpersonationCheck::Honoured,
             ),
             (
-                answer(500),
+                response(500),
                 IMPERSONATION_PROBE_USER,
                 ImpersonationCheck::Inconclusive,
             ),
             (
-                answer(200),
+                response(200),
                 IMPERSONATION_PROBE_USER,
                 ImpersonationCheck::RetryEmpty,
             ),
             (
-                answer(400).with("oozie-error-code", "E1603"),
+                response(400).with("oozie-error-code", "E1603"),
                 "",
                 ImpersonationCheck::Honoured,
             ),
-            (answer(200), "", ImpersonationCheck::Ignored),
-            (answer(503), "", ImpersonationCheck::Inconclusive),
+            (response(200), "", ImpersonationCheck::Ignored),
+            (response(503), "", ImpersonationCheck::Inconclusive),
         ] {
             assert_eq!(
                 proof.check_impersonation("oozie", user),
@@ -200,9 +200,9 @@ mod tests {
     }
 
     #[test]
-    fn oozie_says_whom_it_does_not_let_act_for_whom() {
+    fn a_denial_of_oozie_names_the_gateway_and_the_missing_rule() {
         let read = |message: &str| {
-            let said = answer(401)
+            let said = response(401)
                 .with("oozie-error-code", "E1400")
                 .with("oozie-error-message", message);
             said.denial("oozie").unwrap()
@@ -210,10 +210,10 @@ mod tests {
         let unknown =
             read("E1400: doAs (impersonation) failure, User [gw] not defined as proxyuser");
         assert_eq!(unknown.gateway.as_deref(), Some("gw"));
-        assert_eq!(unknown.lacks, MissingRule::User);
-        let cure = named("oozie").unwrap().remedy(&unknown, "gw", "carol");
+        assert_eq!(unknown.missing, MissingRule::User);
+        let remedy = named("oozie").unwrap().remedy(&unknown, "gw", "carol");
         assert_eq!(
-            cure.rules,
+            remedy.rules,
             [
                 "oozie.service.ProxyUserService.proxyuser.gw.groups must name a group of carol",
                 "oozie.service.ProxyUserService.proxyuser.gw.hosts must name the gateway's host",
@@ -221,15 +221,15 @@ mod tests {
         );
         let host = read("Unauthorized host [gw.example.com] for proxyuser [gw]");
         assert_eq!(host.gateway.as_deref(), Some("gw"));
-        assert_eq!(host.lacks, MissingRule::Host("gw.example.com".into()));
+        assert_eq!(host.missing, MissingRule::Host("gw.example.com".into()));
         let groups = read("Unauthorized proxyuser [gw] for user [carol], not in proxyuser groups");
         assert_eq!(
-            (groups.gateway.as_deref(), groups.lacks),
+            (groups.gateway.as_deref(), groups.missing),
             (Some("gw"), MissingRule::User)
         );
         assert_eq!(read("x").gateway, None);
         assert_eq!(
-            answer(401)
+            response(401)
                 .with("oozie-error-code", "E0604")
                 .denial("oozie"),
             None
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn oozie_says_its_mode() {
+    fn the_system_mode_is_the_health() {
         for (mode, health) in [
             ("NORMAL", Health::Active),
             ("SAFEMODE", Health::Standby),
@@ -246,6 +246,6 @@ mod tests {
             let probe = json(200, &format!(r#"{{"systemMode":"{mode}"}}"#));
             assert_eq!(probe.health("oozie"), health, "{mode}");
         }
-        assert_eq!(answer(503).health("oozie"), Health::Down);
+        assert_eq!(response(503).health("oozie"), Health::Down);
     }
 }

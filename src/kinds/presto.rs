@@ -2,10 +2,10 @@
 
 use super::coordinator::{
     Coordinator,
-    paths::{DELETE, Entry, GET},
+    paths::{DELETE, GET, PathRule},
 };
 
-/// `X-Presto-Internal-Bearer` is how servers of a cluster log in to each other.
+/// With `X-Presto-Internal-Bearer` the servers of a cluster log in to each other.
 pub(super) static PRESTO: Coordinator = Coordinator {
     name: "presto",
     services: &["HTTP", "presto"],
@@ -13,14 +13,14 @@ pub(super) static PRESTO: Coordinator = Coordinator {
     identity: &["x-presto-user", "x-presto-internal-bearer"],
     published: &[
         // `partialCancelUri`
-        Entry(DELETE, "/v1/stage/*"),
-        // the pages of 0.287 and 0.296
-        Entry(GET, "/tableau/**"),
-        Entry(GET, "/v1/cluster"),
-        Entry(GET, "/v1/resourceGroupState/**"),
-        Entry(GET, "/v1/taskInfo/*"),
-        Entry(GET, "/v1/worker/*/status"),
-        Entry(GET, "/v1/worker/*/thread"),
+        PathRule(DELETE, "/v1/stage/*"),
+        // the pages of versions 0.287 and 0.296
+        PathRule(GET, "/tableau/**"),
+        PathRule(GET, "/v1/cluster"),
+        PathRule(GET, "/v1/resourceGroupState/**"),
+        PathRule(GET, "/v1/taskInfo/*"),
+        PathRule(GET, "/v1/worker/*/status"),
+        PathRule(GET, "/v1/worker/*/thread"),
     ],
     forms: &[],
     transaction: "x-presto-transaction-id",

@@ -12,23 +12,23 @@ use super::{
 };
 use crate::rewrite::url;
 
-/// Answered locally by active and standby (`RMWebAppFilter.shouldRedirect`).
+/// Served by active and standby without a redirect (`RMWebAppFilter.shouldRedirect`).
 const INFO: &str = "/ws/v1/cluster/info";
 
-/// How the bodies of `RMWebAppFilter` begin; the last comes without `Refresh`, when it gives up.
+/// How the bodies of `RMWebAppFilter` begin. The last one, when it gives up, has no `Refresh`.
 const STANDBY_TEXTS: [&[u8]; 3] = [
     b"This is standby RM",
     b"Can not find any active RM",
     b"There is no active RM right now",
 ];
 
-/// The texts of a standby are short; what is longer is a page.
+/// The texts of a standby are short; a longer body is a page.
 const LONGEST_STANDBY_TEXT: u64 = 2048;
 
 /// YARN's `ResourceManager`.
 ///
-/// A standby answers before any servlet: 307 to the active one or, about to take over, to itself;
-/// 307 or, in old versions, 200 with `Refresh` and without `Location` where there is no active.
+/// A standby responds before any servlet: with 307 to the active one or, about to take over, to itself.
+/// If there is no active one it is 307, in old versions 200, with `Refresh` and without `Location`.
 #[derive(Debug)]
 pub(super) struct ResourceManager;
 
@@ -148,8 +148,8 @@ impl Kind for ResourceManager {
                 Some(location) => says_standby(body) || ours(Some(location)),
                 None => refresh.is_some(),
             },
-            // Pages that reload themselves have a Refresh too: what counts is the text, or, where
-            // there is none (HEAD), that it leads to a ResourceManager.
+            // Pages that reload themselves have a Refresh too. So the text decides, or, without one
+            // (HEAD), whether the Refresh leads to a ResourceManager.
             StatusCode::OK if body.is_empty() => ours(refresh.and_then(url::refresh_target)),
             StatusCode::OK => says_standby(body),
             _ => false,
@@ -162,7 +162,8 @@ impl Kind for ResourceManager {
     }
 }
 
-/// There an application's own pages answer, on a standby too: they may say anything.
+/// Below `/proxy/` an application's own pages respond, on a standby too. They may contain anything, so
+/// nothing is read from them.
 fn is_below_proxy(request: &RequestInfo<'_>) -> bool {
     request.path == "/proxy" || request.path.starts_with("/proxy/")
 }
@@ -178,25 +179,25 @@ fn says_standby(body: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kinds::tests::{answer, json};
+    use crate::kinds::tests::{json, response};
 
     #[test]
-    fn a_standby_resourcemanager_is_known_by_each_of_its_answers() {
-        let text = |status| answer(status).with("content-type", "text/plain;charset=utf-8");
+    fn a_standby_is_recognised_by_each_of_its_responses() {
+        let text = |status| response(status).with("content-type", "text/plain;charset=utf-8");
         for standby in [
-            answer(307).with("location", "http://rm2.example.com:8088/cluster?doAs=alice"),
-            answer(307).with("location", "http://rm1.example.com:8088/cluster"),
+            response(307).with("location", "http://rm2.example.com:8088/cluster?doAs=alice"),
+            response(307).with("location", "http://rm1.example.com:8088/cluster"),
             text(307)
                 .with("location", "http://10.0.0.9:8088/cluster")
                 .body("This is standby RM. The redirect url is: /cluster\n"),
-            answer(307).with("refresh", "4;url=http://rm2.example.com:8088/cluster"),
+            response(307).with("refresh", "4;url=http://rm2.example.com:8088/cluster"),
             text(307)
                 .with("refresh", "4;url=http://10.0.0.9:8088/cluster")
                 .body("Can not find any active RM. Will retry in next 4 seconds.\n"),
             text(200)
                 .with("refresh", "3; url=http://rm2.example.com:8088/cluster")
                 .body("This is standby RM. Redirecting to the current active RM: http://rm2…"),
-            answer(200).with("refresh", "3; url=http://rm2.example.com:8088/cluster"),
+            response(200).with("refresh", "3; url=http://rm2.example.com:8088/cluster"),
             text(200).with("content-length", "80").body(
                 "There is no active RM right now.\nHA Zookeeper Connection State: CONNECTED\n",
             ),
@@ -215,18 +216,18 @@ mod tests {
     }
 
     #[test]
-    fn pages_that_redirect_or_reload_are_answers() {
+    fn pages_that_redirect_or_reload_are_for_the_client() {
         for page in [
-            answer(302).with("location", "http://rm1.example.com:8088/cluster"),
-            answer(307).with("location", "http://jhs.example.com:19888/jobhistory"),
-            answer(307).with("location", "/cluster/x"),
-            answer(307),
-            answer(200).with("refresh", "10").body("<html>"),
-            answer(200)
+            response(302).with("location", "http://rm1.example.com:8088/cluster"),
+            response(307).with("location", "http://jhs.example.com:19888/jobhistory"),
+            response(307).with("location", "/cluster/x"),
+            response(307),
+            response(200).with("refresh", "10").body("<html>"),
+            response(200)
                 .with("refresh", "10;url=http://rm1.example.com:8088/cluster")
                 .body("<html>"),
-            answer(200).with("refresh", "10;url=/cluster"),
-            answer(200)
+            response(200).with("refresh", "10;url=/cluster"),
+            response(200)
                 .with("content-type", "text/html")
                 .body("This is standby RM"),
         ] {
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resourcemanager_says_its_state() {
+    fn the_ha_state_is_the_health() {
         let state = |state: &str| {
             json(
                 200,
@@ -251,9 +252,9 @@ mod tests {
             (state("ACTIVE"), Health::Active),
             (state("STANDBY"), Health::Standby),
             (state("INITIALIZING"), Health::Down),
-            (answer(307), Health::Standby),
-            (answer(200).body("This is standby RM."), Health::Standby),
-            (answer(500), Health::Down),
+            (response(307), Health::Standby),
+            (response(200).body("This is standby RM."), Health::Standby),
+            (response(500), Health::Down),
         ] {
             assert_eq!(
                 probe.health("resourcemanager"),

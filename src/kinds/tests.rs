@@ -1,34 +1,35 @@
-//! Answers for the tests of every kind, and a Presto-shaped kind that shows that the trait is enough
-//! for a server of another world.
+//! Responses for the tests of every kind, and a kind outside Hadoop that shows that the trait is enough
+//! for any server.
+
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
 
-/// An answer, built fluently.
 #[derive(Default)]
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: StatusCode,
     reason: &'static str,
     pub(super) headers: HeaderMap,
     pub(super) body: String,
 }
 
-pub(super) fn answer(status: u16) -> Answer {
+pub(super) fn response(status: u16) -> Response {
     let status = StatusCode::from_u16(status).unwrap();
-    Answer {
+    Response {
         status,
-        ..Answer::default()
+        ..Response::default()
     }
 }
 
-pub(super) fn json(status: u16, body: &str) -> Answer {
-    answer(status)
+pub(super) fn json(status: u16, body: &str) -> Response {
+    response(status)
         .with("content-type", "application/json;charset=utf-8")
         .body(body)
 }
 
-impl Answer {
+impl Response {
     pub(super) fn reason(mut self, reason: &'static str) -> Self {
         self.reason = reason;
         self
@@ -55,7 +56,7 @@ impl Answer {
         }
     }
 
-    /// The verdict, with the body only where the kind wants it.
+    /// The verdict. The kind gets the body only if it needs it, as in the attempt loop.
     pub(super) fn verdict(&self, kind: &str, path: &str) -> Verdict {
         let kind = named(kind).unwrap();
         let body = if kind.needs_body(&self.head()) {
@@ -73,7 +74,6 @@ impl Answer {
         kind.verdict(&request, &self.head(), body, &backends)
     }
 
-    /// What the kind reads as a refusal to let the gateway act for a user.
     pub(super) fn denial(&self, kind: &str) -> Option<ImpersonationDenial> {
         let kind = named(kind).unwrap();
         let body = if kind.needs_body(&self.head()) {
@@ -102,7 +102,7 @@ impl Answer {
     }
 }
 
-pub(super) fn remote(status: u16, exception: &str, message: &str) -> Answer {
+pub(super) fn remote(status: u16, exception: &str, message: &str) -> Response {
     json(
         status,
         &format!(
@@ -112,7 +112,7 @@ pub(super) fn remote(status: u16, exception: &str, message: &str) -> Answer {
 }
 
 #[test]
-fn names_are_unique_and_found() {
+fn names_are_unique() {
     for kind in ALL {
         assert_eq!(named(kind.name()).unwrap().name(), kind.name());
         assert_eq!(
@@ -126,27 +126,30 @@ fn names_are_unique_and_found() {
 }
 
 #[test]
-fn a_failed_login_is_told_from_a_refused_user() {
-    // Hadoop's 403 for a token is `AuthenticationFilter`'s, which these do not have
+fn a_failed_login_is_distinguished_from_a_refused_user() {
+    // these do not have Hadoop's `AuthenticationFilter`, which responds with 403 to a token
     let without = ["hiveserver2", "impala", "presto", "trino"];
     for kind in ALL {
-        assert_eq!(answer(401).verdict(kind.name(), "/x"), Verdict::LoginFailed);
+        assert_eq!(
+            response(401).verdict(kind.name(), "/x"),
+            Verdict::LoginFailed
+        );
         for failed in [
-            answer(401)
+            response(401)
                 .reason("Authentication required")
                 .with("www-authenticate", "Negotiate"),
-            answer(401),
-            answer(403).reason("GSSException: Failure unspecified at GSS-API level"),
-            answer(403).reason("java.nio.BufferUnderflowException"),
-            answer(403).reason("org.ietf.jgss.GSSException: x"),
+            response(401),
+            response(403).reason("GSSException: Failure unspecified at GSS-API level"),
+            response(403).reason("java.nio.BufferUnderflowException"),
+            response(403).reason("org.ietf.jgss.GSSException: x"),
         ] {
             if !without.contains(&kind.name()) {
                 assert_eq!(failed.verdict(kind.name(), "/x"), Verdict::LoginFailed);
             }
         }
         for about_the_user in [
-            answer(403).reason("Forbidden"),
-            answer(403).reason("User: gw is not allowed to impersonate carol"),
+            response(403).reason("Forbidden"),
+            response(403).reason("User: gw is not allowed to impersonate carol"),
             remote(
                 403,
                 "AuthorizationException",
@@ -166,7 +169,7 @@ fn a_failed_login_is_told_from_a_refused_user() {
     }
 }
 
-/// What a Presto coordinator would be: nothing of Hadoop, and no change outside its own file.
+/// A kind that shares nothing with Hadoop and needs no change outside its own file.
 #[derive(Debug)]
 struct PrestoShaped;
 
@@ -183,7 +186,7 @@ impl Kind for PrestoShaped {
         Login::EveryRequest
     }
 
-    // a 403 is always about the user here
+    // a 403 is always about the user
     fn login_failed(&self, head: &ResponseInfo<'_>) -> bool {
         head.status == StatusCode::UNAUTHORIZED
     }
@@ -219,9 +222,9 @@ impl Kind for PrestoShaped {
 }
 
 #[test]
-fn a_kind_of_another_world_needs_one_file() {
+fn a_kind_outside_hadoop_needs_one_file() {
     let kind: &dyn Kind = &PrestoShaped;
-    let refused = answer(403).reason("java.lang.SecurityException");
+    let refused = response(403).reason("java.lang.SecurityException");
     let request = RequestInfo {
         method: &Method::POST,
         path: "/v1/statement",
@@ -232,15 +235,15 @@ fn a_kind_of_another_world_needs_one_file() {
         Verdict::Final
     );
     assert_eq!(
-        kind.verdict(&request, &answer(401).head(), b"", &[]),
+        kind.verdict(&request, &response(401).head(), b"", &[]),
         Verdict::LoginFailed
     );
     assert_eq!(
-        kind.health(&answer(200).head(), br#"{"starting":false}"#),
+        kind.health(&response(200).head(), br#"{"starting":false}"#),
         Health::Active
     );
     assert_eq!(
-        kind.health(&answer(200).head(), br#"{"starting":true}"#),
+        kind.health(&response(200).head(), br#"{"starting":true}"#),
         Health::Down
     );
 

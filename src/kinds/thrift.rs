@@ -1,13 +1,13 @@
-//! What servers of `HiveServer2`'s Thrift protocol over HTTP have in common.
+//! What servers of `HiveServer2`'s Thrift protocol over HTTP have in common: `hiveserver2` and `impala`.
 
 use http::StatusCode;
 
 use super::{Health, Kind, Login, ResponseInfo};
 
-/// Where calls are posted to.
+/// The path that clients post calls to.
 const PATH: &str = "/cliservice";
 
-/// What one of them calls itself, and what else sets it apart.
+/// What differs between them.
 #[derive(Debug)]
 pub(super) struct Thrift {
     pub(super) name: &'static str,
@@ -24,19 +24,19 @@ impl Kind for Thrift {
         self.services
     }
 
-    /// A GET there is an empty call: an error, but an authenticated one, and the cookie comes with it.
+    /// A GET is an empty call. The response is an error, but an authenticated one with the cookie.
     fn login(&self) -> Login {
         Login::Cookie { path: PATH }
     }
 
-    /// Bad tokens and cookies are 401, with a challenge or without; what a user may not do is a Thrift
-    /// error in a 200.
+    /// The response to a bad token or cookie is 401, with or without a challenge. What a user is not
+    /// allowed to do is a Thrift error in a 200.
     fn login_failed(&self, head: &ResponseInfo<'_>) -> bool {
         head.status == StatusCode::UNAUTHORIZED
     }
 
-    /// `doAs` is read with every request, and refused where no rule allows it. Every other way to name
-    /// a user is in the body, which is read: see [`Kind::speaks_thrift`].
+    /// `doAs` is read with every request, and refused unless a rule allows it. Everything else that can
+    /// name a user is in the body, which is checked: see [`Kind::speaks_thrift`].
     fn user_field_is_authoritative(&self) -> bool {
         true
     }
@@ -62,7 +62,7 @@ impl Kind for Thrift {
         PATH
     }
 
-    /// An empty call is answered by 500 (`HiveServer2`) or 400: whoever says that, serves.
+    /// The response to an empty call is 500 (`HiveServer2`) or 400, which only a running server sends.
     fn health(&self, head: &ResponseInfo<'_>, _body: &[u8]) -> Health {
         match head.status {
             StatusCode::NOT_FOUND
@@ -77,7 +77,7 @@ impl Kind for Thrift {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kinds::tests::answer;
+    use crate::kinds::tests::response;
 
     #[test]
     fn an_error_about_the_call_is_a_sign_of_life() {
@@ -88,7 +88,7 @@ mod tests {
             (404, Health::Down),
             (503, Health::Down),
         ] {
-            assert_eq!(answer(status).health("hiveserver2"), health, "{status}");
+            assert_eq!(response(status).health("hiveserver2"), health, "{status}");
         }
     }
 }

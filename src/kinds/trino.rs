@@ -2,11 +2,11 @@
 
 use super::coordinator::{
     Coordinator,
-    paths::{Entry, GET, POST, PUT},
+    paths::{GET, POST, PUT, PathRule},
 };
 
-/// `X-Trino-Original-User` goes before `X-Trino-User` where impersonation is judged, and older
-/// clients still say `X-Presto-User`.
+/// `X-Trino-Original-User` has precedence over `X-Trino-User` when impersonation is checked, and older
+/// clients still send `X-Presto-User`.
 pub(super) static TRINO: Coordinator = Coordinator {
     name: "trino",
     services: &["HTTP", "trino", "presto"],
@@ -20,15 +20,15 @@ pub(super) static TRINO: Coordinator = Coordinator {
     ],
     published: &[
         // spooled results
-        Entry(GET, "/v1/spooled/download/*"),
-        Entry(GET, "/v1/spooled/ack/*"),
-        // the pages of 476
-        Entry(PUT, "/ui/api/query/*/killed"),
-        Entry(PUT, "/ui/api/query/*/preempted"),
+        PathRule(GET, "/v1/spooled/download/*"),
+        PathRule(GET, "/v1/spooled/ack/*"),
+        // the pages of version 476
+        PathRule(PUT, "/ui/api/query/*/killed"),
+        PathRule(PUT, "/ui/api/query/*/preempted"),
     ],
     forms: &[
-        Entry(POST, "/ui/login"),
-        Entry(POST, "/ui/preview/auth/login"),
+        PathRule(POST, "/ui/login"),
+        PathRule(POST, "/ui/preview/auth/login"),
     ],
     transaction: "x-trino-transaction-id",
     started: "x-trino-started-transaction-id",

@@ -1,7 +1,8 @@
-//! The answer that tells a client of a refusal: HTML, JSON or plain text.
+//! The response for a refusal: an HTML page, JSON or plain text.
 //!
-//! Everything that came from the client (its `Host`, its name) is escaped, and a host that is no
-//! host name is not shown at all.
+//! Each says what happened, on whose side it is and what to do now. Everything that came from the
+//! client (its `Host`, its name) is escaped, and an invalid host name is not shown at all: the pages
+//! have commands to copy into a terminal.
 
 use std::fmt::Write as _;
 
@@ -18,7 +19,7 @@ pub(crate) mod instead;
 pub(crate) use context::{Format, PageContext};
 pub(crate) use impersonation::{ImpersonationAdvice, response as impersonation};
 
-/// The header that names the reason word, for programs that read no page.
+/// The header with the reason word, for programs that do not read the page.
 const REASON: HeaderName = HeaderName::from_static("x-spnegate-reason");
 
 const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
@@ -33,19 +34,23 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:46em;marg
     overflow-wrap:anywhere}dt{font-weight:600;margin-top:1em}dd{margin:0}footer{margin-top:2em;\
     color:#666;font-size:.85em}";
 
-/// The answer to a refused request, complete with `WWW-Authenticate: Negotiate` where the refusal
-/// challenges, `Retry-After` where waiting helps, and `Cache-Control: no-store`. The refusal itself
-/// is among its extensions, for logs.
+/// The complete response, with `WWW-Authenticate: Negotiate` where the refusal
+/// [challenges](Refusal::challenges), `Retry-After` where waiting helps, and `Cache-Control: no-store`.
+/// The refusal itself is put into the extensions, for logs.
 pub(crate) fn response<B: From<Bytes>>(refusal: Refusal, context: &PageContext<'_>) -> Response<B> {
     let body = if context.head {
         Bytes::new()
     } else {
         body(refusal, context)
     };
-    answer(refusal, context, body)
+    with_headers(refusal, context, body)
 }
 
-fn answer<B: From<Bytes>>(refusal: Refusal, context: &PageContext<'_>, body: Bytes) -> Response<B> {
+fn with_headers<B: From<Bytes>>(
+    refusal: Refusal,
+    context: &PageContext<'_>,
+    body: Bytes,
+) -> Response<B> {
     let mut response = Response::new(B::from(body));
     *response.status_mut() = refusal.status();
     response.extensions_mut().insert(refusal);
@@ -75,8 +80,8 @@ fn body(refusal: Refusal, context: &PageContext<'_>) -> Bytes {
     }
 }
 
-/// Whether words about tickets and browser settings help.
-fn wants_login(refusal: Refusal) -> bool {
+/// Whether instructions for tickets and browser settings help.
+fn needs_login_help(refusal: Refusal) -> bool {
     refusal.challenges() || refusal == Refusal::Ntlm
 }
 
@@ -90,6 +95,7 @@ fn json_value(refusal: Refusal, context: &PageContext<'_>) -> serde_json::Value 
             "reason": refusal.reason(),
             "status": refusal.status().as_u16(),
             "message": refusal.sentence(),
+            "advice": refusal.advice(),
             "console": context.console,
             "principal": context.principal,
             "detail": context.detail,
@@ -101,20 +107,20 @@ fn json_value(refusal: Refusal, context: &PageContext<'_>) -> serde_json::Value 
 }
 
 fn text(refusal: Refusal, context: &PageContext<'_>) -> String {
-    let mut text = format!("{}\n", refusal.sentence());
+    let mut text = format!("{}\n{}\n", refusal.sentence(), refusal.advice());
     if let Some(url) = context.address_instead() {
         let _ = writeln!(text, "Use {url} instead.");
     }
     if let Some(detail) = context.detail {
-        let _ = writeln!(text, "It is {}.", detail.escape_debug());
+        let _ = writeln!(text, "The gateway rejected {}.", detail.escape_debug());
     }
     if let Some(key) = refusal.setting() {
-        let _ = writeln!(text, "The gateway's limit is its setting {key}.");
+        let _ = writeln!(text, "The setting {key} of the gateway is the limit.");
     }
     if let Some(principal) = context.principal {
-        let _ = writeln!(text, "You are {}.", principal.escape_debug());
+        let _ = writeln!(text, "You are logged in as {}.", principal.escape_debug());
     }
-    if wants_login(refusal) {
+    if needs_login_help(refusal) {
         let authority = context
             .shown()
             .map_or("<this host>", |(authority, _)| authority);
@@ -129,7 +135,7 @@ fn text(refusal: Refusal, context: &PageContext<'_>) -> String {
     text
 }
 
-/// The last line of a text: who says it, and the reason word.
+/// The last line of a text: the console, the reason word and the request id.
 fn signature(text: &mut String, refusal: Refusal, context: &PageContext<'_>) {
     let _ = write!(text, "spnegate: {} {}", context.speaker(), refusal.reason());
     if let Some(id) = context.request_id {
@@ -140,24 +146,25 @@ fn signature(text: &mut String, refusal: Refusal, context: &PageContext<'_>) {
 
 fn page(refusal: Refusal, context: &PageContext<'_>) -> Markup {
     let middle = html! {
+        p { (refusal.advice()) }
         @if let Some(url) = context.address_instead() {
             p { "Use " a href=(url) { (url) } " instead." }
         }
         @if let Some(detail) = context.detail {
-            p { "It is " (detail) "." }
+            p { "The gateway rejected " (detail) "." }
         }
         @if let Some(key) = refusal.setting() {
-            p { "The gateway's limit is its setting " code { (key) } "." }
+            p { "The setting " code { (key) } " of the gateway is the limit." }
         }
         @if let Some(principal) = context.principal {
-            p { "You are " code { (principal) } "." }
+            p { "You are logged in as " code { (principal) } "." }
         }
-        @if wants_login(refusal) { (settings(context)) }
+        @if needs_login_help(refusal) { (login_help(context)) }
     };
     framed(refusal, context, &middle)
 }
 
-/// A page with this between its headline and its last line.
+/// A page with `middle` between the headline and the footer.
 fn framed(refusal: Refusal, context: &PageContext<'_>, middle: &Markup) -> Markup {
     html! {
         (DOCTYPE)
@@ -180,21 +187,21 @@ fn framed(refusal: Refusal, context: &PageContext<'_>, middle: &Markup) -> Marku
     }
 }
 
-/// How to make each client log in to this very host.
-fn settings(context: &PageContext<'_>) -> Markup {
+/// How to configure each client for a login to this host.
+fn login_help(context: &PageContext<'_>) -> Markup {
     let (authority, name) = context.shown().unwrap_or(("<this host>", "<this host>"));
     let url = format!("{}://{authority}/", context.scheme);
     html! {
         p {
             code { (name) } " is a gateway to " code { (context.console) }
-            ". It lets you in by your Kerberos ticket, without a password, once you have a ticket and "
-            "your browser may show it to this host. Use the host's full name in the address."
+            ". It accepts your Kerberos ticket instead of a password. You need a ticket, and your browser "
+            "has to be allowed to use it for this host. Use the full host name in the address."
         }
         dl {
             dt { "A ticket" }
             dd {
-                "Run " code { "kinit" } " (" code { "klist" } " shows it). On Windows in the domain you "
-                "have one since you logged on."
+                "Run " code { "kinit" } " (" code { "klist" } " shows it). A member of a Windows domain "
+                "has one from logging on."
             }
             dt { "Chrome, Edge" }
             dd {
@@ -204,8 +211,8 @@ fn settings(context: &PageContext<'_>) -> Markup {
                 code { "/etc/opt/chrome/policies/managed/spnegate.json" } " with "
                 code { "{\"AuthServerAllowlist\": \"" (name) "\"}" }
                 "; on macOS " code { "defaults write com.google.Chrome AuthServerAllowlist " (name) }
-                ". On Linux a new profile looks for Kerberos only after it has met a page like this "
-                "one: load it again, and if it stays, restart the browser."
+                ". On Linux a new profile tries Kerberos only after it has received a page like this "
+                "one: reload it, and if that does not help, restart the browser."
             }
             dt { "Firefox" }
             dd {
@@ -213,7 +220,7 @@ fn settings(context: &PageContext<'_>) -> Markup {
                 " to " code { (name) } "."
             }
             dt { "Safari" }
-            dd { "Needs no setting, only the ticket." }
+            dd { "No setting is needed, only the ticket." }
             dt { "curl" }
             dd { code { "kinit; curl --negotiate -u : " (url) } }
         }
@@ -249,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_login_page_has_the_settings_of_this_very_host() {
+    fn the_login_page_has_the_settings_for_this_host() {
         let (headers, body) = rendered(Refusal::LoginRequired, &context(Format::Html));
         assert_eq!(headers[header::WWW_AUTHENTICATE], "Negotiate");
         for part in [
@@ -265,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn ntlm_gets_words_and_no_challenge() {
+    fn ntlm_gets_an_explanation_and_no_challenge() {
         for format in [Format::Html, Format::Text] {
             let (headers, body) = rendered(Refusal::Ntlm, &context(format));
             assert!(!headers.contains_key(header::WWW_AUTHENTICATE));
@@ -274,11 +281,13 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_has_its_word_in_every_format_and_is_never_stored() {
+    fn every_refusal_has_its_reason_word_and_advice_in_every_format_and_is_never_stored() {
         for refusal in Refusal::ALL {
             for format in [Format::Html, Format::Json, Format::Text] {
                 let (headers, body) = rendered(*refusal, &context(format));
                 assert!(body.contains(refusal.reason()) && body.contains("7f"));
+                let advice = maud::html! { (refusal.advice()) }.into_string();
+                assert!(body.contains(refusal.advice()) || body.contains(&advice));
                 assert_eq!(headers[header::CACHE_CONTROL], "no-store");
                 assert_eq!(
                     headers.contains_key(header::WWW_AUTHENTICATE),
@@ -289,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_told_with_its_key_and_what_is_refused_with_its_bytes() {
+    fn a_limit_is_shown_with_its_key_and_a_bad_request_with_its_bytes() {
         for format in [Format::Html, Format::Json, Format::Text] {
             let (_, body) = rendered(Refusal::BackendTimeout, &context(format));
             assert!(body.contains("timeouts.first_byte"), "{body}");
@@ -303,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_json() {
+    fn the_json_is_valid() {
         let (_, body) = rendered(Refusal::UserDenied, &context(Format::Json));
         let value: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert_eq!(value["refusal"]["reason"], "user_denied");
@@ -311,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_names_the_address_that_would_work() {
+    fn a_page_shows_the_address_that_would_work() {
         for format in [Format::Html, Format::Json, Format::Text] {
             let context = PageContext {
                 authority: "proxy:50070",
@@ -329,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn head_has_no_body() {
+    fn a_head_request_gets_no_body() {
         let context = PageContext {
             head: true,
             ..context(Format::Html)
@@ -339,7 +348,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_of_the_client_becomes_markup(host in ".*", principal in ".*", tls: bool) {
+        fn no_input_of_the_client_becomes_markup(host in ".*", principal in ".*", tls: bool) {
             let context = PageContext {
                 authority: &host,
                 scheme: if tls { "https" } else { "http" },
@@ -367,7 +376,7 @@ mod tests {
             };
             let (_, body) = rendered(Refusal::LoginRequired, &context);
             prop_assert!(!body.contains(|c: char| c.is_control() && c != '\n'));
-            prop_assert_eq!(body.lines().count(), 8);
+            prop_assert_eq!(body.lines().count(), 9);
         }
     }
 }

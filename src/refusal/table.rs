@@ -1,377 +1,403 @@
-//! What each refusal says: one row a variant.
+//! What each refusal says: one row per variant.
 
 use http::StatusCode;
 
 use super::Refusal;
 
-/// The limits that operators set, by the refusals of what is beyond them.
-pub(super) const SETTINGS: &[(Refusal, &str)] = &[
-    (Refusal::LoginTimeout, "timeouts.gss"),
-    (Refusal::HeadTimeout, "timeouts.head"),
-    (Refusal::BodyTimeout, "timeouts.body_idle"),
-    (Refusal::BackendTimeout, "timeouts.first_byte"),
-    (Refusal::BackendStalled, "timeouts.body_idle"),
-    (Refusal::NoActive, "timeouts.hold"),
-    (Refusal::QueueFull, "console.queue.length"),
-    (Refusal::QueueTimeout, "console.queue.timeout"),
-    (Refusal::NotReplayable, "console.retry.buffer"),
-    (
-        Refusal::RateLimited,
-        "server.requests_per_second_per_address",
-    ),
-    (
-        Refusal::TooManyConnections,
-        "server.max_connections_per_address",
-    ),
-];
+/// Status and texts of a refusal.
+pub(super) struct Row {
+    pub(super) status: StatusCode,
+    /// What happened. The headline of the page, and the message of the JSON.
+    pub(super) sentence: &'static str,
+    /// On whose side it is, and what to do now.
+    pub(super) advice: &'static str,
+    /// The configuration key of the limit that was reached.
+    pub(super) setting: Option<&'static str>,
+}
+
+const fn row(status: StatusCode, sentence: &'static str, advice: &'static str) -> Row {
+    Row {
+        status,
+        sentence,
+        advice,
+        setting: None,
+    }
+}
+
+impl Row {
+    const fn limit(self, key: &'static str) -> Self {
+        Self {
+            setting: Some(key),
+            ..self
+        }
+    }
+}
 
 impl Refusal {
-    /// Status, reason word, and one sentence for people.
-    #[expect(clippy::too_many_lines, reason = "a table, one row a variant")]
-    pub(super) const fn parts(self) -> (StatusCode, &'static str, &'static str) {
+    #[expect(clippy::too_many_lines, reason = "a table, one row per variant")]
+    pub(super) const fn row(self) -> Row {
         use StatusCode as S;
         match self {
-            Self::LoginRequired => (
+            Self::LoginRequired => row(
                 S::UNAUTHORIZED,
-                "login_required",
-                "This service wants a Kerberos login.",
+                "This service requires a Kerberos login.",
+                "Get a ticket with kinit and configure the client to use it for this host.",
             ),
-            Self::SessionEnded => (
+            Self::SessionEnded => row(
                 S::UNAUTHORIZED,
-                "session_ended",
-                "Your session has ended; please log in again.",
+                "Your session has ended.",
+                "Log in again: reload the page or repeat the command.",
             ),
-            Self::BadAuthorization => (
+            Self::BadAuthorization => row(
                 S::UNAUTHORIZED,
-                "bad_authorization",
-                "The Authorization header is not a Negotiate token.",
+                "The Authorization header does not hold a Negotiate token.",
+                "Configure the client for Kerberos (SPNEGO); this service accepts no other scheme.",
             ),
-            Self::DuplicateAuthorization => (
+            Self::DuplicateAuthorization => row(
                 S::BAD_REQUEST,
-                "duplicate_authorization",
-                "More than one Authorization header came with the request.",
+                "The request has more than one Authorization header.",
+                "The fault is in the client or in a proxy between it and the gateway.",
             ),
-            Self::TokenTooLarge => (
+            Self::TokenTooLarge => row(
                 S::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "token_too_large",
-                "The login token is too large.",
+                "The login token is larger than the gateway accepts.",
+                "A ticket grows with the groups of its user: report this to the administrator of the realm.",
             ),
-            Self::Ntlm => (
+            Self::Ntlm => row(
                 S::UNAUTHORIZED,
-                "ntlm",
                 "The client offered NTLM because it found no Kerberos ticket for this host.",
+                "Get a ticket with kinit, use the full host name, and allow the client to use Kerberos for it.",
             ),
-            Self::TokenMalformed => (
+            Self::TokenMalformed => row(
                 S::UNAUTHORIZED,
-                "token_malformed",
                 "The login token cannot be read.",
+                "The fault is in the client: what it sent is not a Kerberos token.",
             ),
-            Self::TokenKrbError => (
+            Self::TokenKrbError => row(
                 S::UNAUTHORIZED,
-                "token_krb_error",
-                "The client sent a Kerberos error message in place of a ticket.",
+                "The client sent a Kerberos error message instead of a ticket.",
+                "The client could not get a ticket for this host: run kinit and try again.",
             ),
-            Self::TokenApRep => (
+            Self::TokenApRep => row(
                 S::UNAUTHORIZED,
-                "token_ap_rep",
-                "The client sent a server's Kerberos answer in place of a ticket.",
+                "The client sent a Kerberos reply of a server instead of a ticket.",
+                "The fault is in the client.",
             ),
-            Self::TokenReplayed => (
+            Self::TokenReplayed => row(
                 S::UNAUTHORIZED,
-                "token_replayed",
                 "The login token has been used before.",
+                "A token is valid once: send the request again with a new one.",
             ),
-            Self::TicketExpired => (
+            Self::TicketExpired => row(
                 S::UNAUTHORIZED,
-                "ticket_expired",
-                "The Kerberos ticket has expired; run kinit again.",
+                "The Kerberos ticket has expired.",
+                "Run kinit and try again.",
             ),
-            Self::ClockSkew => (
+            Self::ClockSkew => row(
                 S::UNAUTHORIZED,
-                "clock_skew",
                 "The clocks of this client and the gateway differ too much.",
+                "Synchronise the clock of the client with that of the KDC (NTP) and try again.",
             ),
-            Self::KeytabOutOfDate => (
+            Self::KeytabOutOfDate => row(
                 S::UNAUTHORIZED,
-                "keytab_out_of_date",
                 "The gateway's keytab lacks the newest key of this service.",
+                "Your ticket is valid. The administrator of the gateway has to update the keytab.",
             ),
-            Self::TicketOutOfDate => (
+            Self::TicketOutOfDate => row(
                 S::UNAUTHORIZED,
-                "ticket_out_of_date",
-                "The ticket was made with an old key; run kinit again.",
+                "The ticket was issued with an old key of this service.",
+                "Run kinit to get a new ticket and try again.",
             ),
-            Self::WrongKey => (
+            Self::WrongKey => row(
                 S::UNAUTHORIZED,
-                "wrong_key",
-                "The gateway's keytab has no key that opens this ticket.",
+                "The gateway's keytab has no key that decrypts this ticket.",
+                "The administrator of the gateway has to compare the keytab with the KDC.",
             ),
-            Self::NoKeyForService => (
+            Self::NoKeyForService => row(
                 S::UNAUTHORIZED,
-                "no_key_for_service",
                 "The gateway's keytab has no key of the service that this ticket is for.",
+                "Use another host name of this gateway, or ask its administrator to add a key for this one.",
             ),
-            Self::NoKeyOfEnctype => (
+            Self::NoKeyOfEnctype => row(
                 S::UNAUTHORIZED,
-                "no_key_of_enctype",
                 "The gateway's keytab has no key of this ticket's encryption type.",
+                "The administrator of the gateway has to add one.",
             ),
-            Self::TokenRejected => (
+            Self::TokenRejected => row(
                 S::UNAUTHORIZED,
-                "token_rejected",
-                "The login token was refused.",
+                "The login token was rejected.",
+                "Run kinit to get a new ticket and try again. The log of the gateway has the cause.",
             ),
-            Self::WrongService => (
+            Self::WrongService => row(
                 S::FORBIDDEN,
-                "wrong_service",
                 "The ticket is for another service or host than this console.",
+                "Use the host name of this console in the address.",
             ),
-            Self::LoginInterrupted => (
+            Self::LoginInterrupted => row(
                 S::UNAUTHORIZED,
-                "login_interrupted",
-                "The login was interrupted; please try again.",
+                "The login was interrupted.",
+                "Try again. A login of several steps needs one HTTP/1.1 connection.",
             ),
-            Self::LoginBusy => (
+            Self::LoginBusy => row(
                 S::SERVICE_UNAVAILABLE,
-                "login_busy",
-                "Too many logins are waiting.",
+                "Too many logins are waiting at the gateway.",
+                "Try again in a few seconds.",
             ),
-            Self::LoginFlood => (
+            Self::LoginFlood => row(
                 S::TOO_MANY_REQUESTS,
-                "login_flood",
-                "Too many logins from your address are waiting.",
+                "Too many logins from your address are waiting at the gateway.",
+                "Try again in a few seconds.",
             ),
-            Self::LoginTimeout => (
+            Self::LoginTimeout => row(
                 S::SERVICE_UNAVAILABLE,
-                "login_timeout",
-                "The login took too long.",
-            ),
-            Self::ReplayCache => (
+                "The gateway did not verify the login in time.",
+                "Try again in a few seconds.",
+            )
+            .limit("timeouts.gss"),
+            Self::ReplayCache => row(
                 S::SERVICE_UNAVAILABLE,
-                "replay_cache",
-                "The gateway cannot remember logins, so it accepts none.",
+                "The gateway cannot record logins, so it accepts none.",
+                "The administrator of the gateway has to make its replay cache readable and writable.",
             ),
-            Self::NameUnmapped => (
+            Self::NameUnmapped => row(
                 S::FORBIDDEN,
-                "name_unmapped",
-                "No auth_to_local rule gives this principal a user name.",
+                "No auth_to_local rule maps this principal to a user name.",
+                "You are logged in. The administrator of the gateway can add a rule for it.",
             ),
-            Self::UserDenied => (
+            Self::UserDenied => row(
                 S::FORBIDDEN,
-                "user_denied",
-                "You are logged in, but may not use this console.",
+                "You are logged in, but not allowed to use this console.",
+                "Ask the administrator of the gateway for access.",
             ),
-            Self::GroupsUnavailable => (
+            Self::GroupsUnavailable => row(
                 S::SERVICE_UNAVAILABLE,
-                "groups_unavailable",
-                "The gateway cannot find out which groups you are in.",
+                "The gateway cannot look up the groups that you are in.",
+                "Try again in a few seconds. If it persists, tell the administrator of the gateway.",
             ),
-            Self::CrossSite => (
+            Self::CrossSite => row(
                 S::FORBIDDEN,
-                "cross_site",
-                "Another web site made the browser send this request.",
+                "Another web site caused this request.",
+                "The gateway rejected it to protect you: open this service directly.",
             ),
-            Self::SourceDenied => (
+            Self::SourceDenied => row(
                 S::FORBIDDEN,
-                "source_denied",
-                "This service is not open to your network address.",
+                "This service does not accept requests from your network address.",
+                "Connect from another network, or ask the administrator of the gateway.",
             ),
-            Self::TooManyConnections => (
+            Self::TooManyConnections => row(
                 S::SERVICE_UNAVAILABLE,
-                "too_many_connections",
                 "Too many connections come from this address.",
-            ),
-            Self::RateLimited => (
+                "Close some of them, or try again later.",
+            )
+            .limit("server.max_connections_per_address"),
+            Self::RateLimited => row(
                 S::TOO_MANY_REQUESTS,
-                "rate_limited",
-                "Too many requests a second come from this address.",
-            ),
-            Self::ProxyHeader => (
+                "Too many requests per second come from this address.",
+                "Send requests more slowly.",
+            )
+            .limit("server.requests_per_second_per_address"),
+            Self::ProxyHeader => row(
                 S::BAD_REQUEST,
-                "proxy_header",
-                "The connection did not begin with a PROXY protocol header.",
+                "The connection does not begin with a PROXY protocol header.",
+                "The load balancer in front of the gateway has to send one.",
             ),
-            Self::UnknownHost => (
+            Self::UnknownHost => row(
                 S::MISDIRECTED_REQUEST,
-                "unknown_host",
                 "This gateway does not serve that host name.",
+                "Check the host name in the address.",
             ),
-            Self::BadHost => (
+            Self::BadHost => row(
                 S::BAD_REQUEST,
-                "bad_host",
-                "The request's host is missing, doubled or malformed.",
+                "The host of the request is missing, repeated or malformed.",
+                "The fault is in the client or in a proxy between it and the gateway.",
             ),
-            Self::BadPath => (
+            Self::BadPath => row(
                 S::BAD_REQUEST,
-                "bad_path",
-                "The request's path is ambiguous.",
+                "The path of the request is ambiguous.",
+                "Servers could read it in different ways, so the gateway does not forward it: correct the address.",
             ),
-            Self::BadQuery => (
+            Self::BadQuery => row(
                 S::BAD_REQUEST,
-                "bad_query",
-                "The request's query is ambiguous.",
+                "The query of the request is ambiguous.",
+                "Servers could read it in different ways, so the gateway does not forward it: correct the address.",
             ),
-            Self::BadForm => (
+            Self::BadForm => row(
                 S::BAD_REQUEST,
-                "bad_form",
-                "The form names an identity, or is too odd to be checked for one.",
+                "The form contains an identity parameter, or cannot be checked for one.",
+                "The gateway itself names the user to the service: remove the parameter.",
             ),
-            Self::BadThrift => (
+            Self::BadThrift => row(
                 S::BAD_REQUEST,
-                "bad_thrift",
-                "The request's body is not a Thrift call, or is too odd to be checked for an identity.",
+                "The request body is not a Thrift call, or cannot be checked for an identity.",
+                "Configure the client for HiveServer2 over HTTP (transportMode=http).",
             ),
-            Self::ThriftIdentity => (
+            Self::ThriftIdentity => row(
                 S::FORBIDDEN,
-                "thrift_identity",
                 "The Thrift call names another user than the one who is logged in.",
+                "Remove the user name from the settings of the client, or log in as that user.",
             ),
-            Self::BadMethod => (
+            Self::BadMethod => row(
                 S::METHOD_NOT_ALLOWED,
-                "bad_method",
-                "This method is not allowed here.",
+                "The gateway does not forward this method.",
+                "CONNECT and TRACE are never forwarded.",
             ),
-            Self::BadRequest => (S::BAD_REQUEST, "bad_request", "The request cannot be read."),
-            Self::PlainHttp => (
+            Self::BadRequest => row(
                 S::BAD_REQUEST,
-                "plain_http",
-                "This address speaks TLS: use https instead of http.",
+                "The request is not valid HTTP.",
+                "The fault is in the client or in a proxy between it and the gateway.",
             ),
-            Self::HeadTooLarge => (
+            Self::PlainHttp => row(
+                S::BAD_REQUEST,
+                "This address speaks TLS.",
+                "Use https instead of http.",
+            ),
+            Self::HeadTooLarge => row(
                 S::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "head_too_large",
-                "The request's head is too large.",
+                "The head of the request is too large.",
+                "Shorten the address, or delete the cookies of this site.",
             ),
-            Self::HeadTimeout => (
+            Self::HeadTimeout => row(
                 S::REQUEST_TIMEOUT,
-                "head_timeout",
-                "The request's head did not arrive in time.",
-            ),
-            Self::BodyTimeout => (
+                "The head of the request did not arrive in time.",
+                "Check the network between the client and the gateway.",
+            )
+            .limit("timeouts.head"),
+            Self::BodyTimeout => row(
                 S::REQUEST_TIMEOUT,
-                "body_timeout",
-                "The transfer made no progress.",
+                "The body of the request made no progress.",
+                "Check the network between the client and the gateway.",
+            )
+            .limit("timeouts.body_idle"),
+            Self::NotFound => row(
+                S::NOT_FOUND,
+                "The gateway has no page at this address.",
+                "Check the address.",
             ),
-            Self::NotFound => (S::NOT_FOUND, "not_found", "There is no such page here."),
-            Self::CredentialDenied => (
+            Self::CredentialDenied => row(
                 S::FORBIDDEN,
-                "credential_denied",
-                "This would hand out a credential of the gateway itself.",
+                "The response would hold a credential of the gateway itself.",
+                "The gateway never hands out its own credentials.",
             ),
-            Self::NotPublished => (
+            Self::NotPublished => row(
                 S::FORBIDDEN,
-                "not_published",
-                "Neither clients nor pages make such a request, so the gateway does not pass it on.",
+                "The gateway does not publish this part of the service.",
+                "Only servers of the cluster use it: clients and pages do not need it.",
             ),
-            Self::NodeDenied => (
+            Self::NodeDenied => row(
                 S::FORBIDDEN,
-                "node_denied",
-                "This node or port is not allow-listed.",
+                "This node or port is not on the allow-list of the console.",
+                "The administrator of the gateway can add it to `nodes`.",
             ),
-            Self::NodeLink => (
+            Self::NodeLink => row(
                 S::FORBIDDEN,
-                "node_link",
                 "This link is not valid: the gateway did not sign it, or it was changed.",
+                "Start again from the page or command that gave you the link.",
             ),
-            Self::NodeLinkUser => (
+            Self::NodeLinkUser => row(
                 S::FORBIDDEN,
-                "node_link_user",
                 "This link was made for another user.",
+                "Start again from the page or command that gives you a link of your own.",
             ),
-            Self::NodeLinkExpired => (
+            Self::NodeLinkExpired => row(
                 S::FORBIDDEN,
-                "node_link_expired",
                 "This link has expired, or the session it belongs to has ended.",
+                "Start again from the page or command that gave you the link.",
             ),
-            Self::BackendDown => (
+            Self::BackendDown => row(
                 S::SERVICE_UNAVAILABLE,
-                "backend_down",
                 "The service behind the gateway cannot be reached.",
+                "The gateway works. Try again later, or tell the administrator of the service.",
             ),
-            Self::NoActive => (
+            Self::NoActive => row(
                 S::SERVICE_UNAVAILABLE,
-                "no_active",
-                "No server of this service is active at the moment.",
+                "No server of this service is active.",
+                "The gateway works. Try again in a few seconds, or tell the administrator of the service.",
+            )
+            .limit("timeouts.hold"),
+            Self::HoldFull => row(
+                S::SERVICE_UNAVAILABLE,
+                "Too many requests are waiting for the service to become active.",
+                "Try again in a few seconds.",
             ),
-            Self::HoldFull => (
+            Self::QueueFull => row(
                 S::SERVICE_UNAVAILABLE,
-                "hold_full",
-                "Too many requests wait for the service to become active.",
-            ),
-            Self::QueueFull => (
+                "The service is busy, and too many requests are waiting already.",
+                "Try again in a few seconds.",
+            )
+            .limit("console.queue.length"),
+            Self::QueueTimeout => row(
                 S::SERVICE_UNAVAILABLE,
-                "queue_full",
-                "The service is busy, and too many requests wait already.",
-            ),
-            Self::QueueTimeout => (
-                S::SERVICE_UNAVAILABLE,
-                "queue_timeout",
                 "The service was too busy to take the request in time.",
-            ),
-            Self::OwnerGone => (
+                "Try again in a few seconds.",
+            )
+            .limit("console.queue.timeout"),
+            Self::OwnerGone => row(
                 S::SERVICE_UNAVAILABLE,
-                "owner_gone",
                 "The server that this request belongs to is gone, and its work with it.",
+                "Start the query again.",
             ),
-            Self::NotReplayable => (
+            Self::NotReplayable => row(
                 S::SERVICE_UNAVAILABLE,
-                "not_replayable",
                 "The request must go to another server, but its body cannot be sent again.",
-            ),
-            Self::BackendBroken => (
+                "Send the request again.",
+            )
+            .limit("console.retry.buffer"),
+            Self::BackendBroken => row(
                 S::BAD_GATEWAY,
-                "backend_broken",
-                "The service behind the gateway broke off its answer.",
+                "The service behind the gateway sent an incomplete or invalid response.",
+                "The fault is on the side of the service. It may have carried out the request: check before you repeat it.",
             ),
-            Self::BackendTimeout => (
+            Self::BackendTimeout => row(
                 S::GATEWAY_TIMEOUT,
-                "backend_timeout",
-                "The service behind the gateway did not answer in time.",
-            ),
-            Self::BackendStalled => (
+                "The service behind the gateway did not respond in time.",
+                "The fault is on the side of the service. It may still carry out the request: check before you repeat it.",
+            )
+            .limit("timeouts.first_byte"),
+            Self::BackendStalled => row(
                 S::GATEWAY_TIMEOUT,
-                "backend_stalled",
                 "The service behind the gateway stopped in the middle of a transfer.",
-            ),
-            Self::BackendTls => (
+                "The fault is on the side of the service: try again, or tell its administrator.",
+            )
+            .limit("timeouts.body_idle"),
+            Self::BackendTls => row(
                 S::BAD_GATEWAY,
-                "backend_tls",
-                "The gateway could not speak TLS to the service behind it, or did not believe its certificate.",
+                "The TLS connection to the service behind the gateway failed, or its certificate is not trusted.",
+                "Your request is fine. The administrator of the gateway finds the cause in its log.",
             ),
-            Self::BackendLogin => (
+            Self::BackendLogin => row(
                 S::BAD_GATEWAY,
-                "backend_login",
-                "The gateway could not log in to the service behind it.",
+                "The gateway cannot log in to the service behind it.",
+                "Your login is fine. The administrator of the gateway finds the cause in its log.",
             ),
-            Self::BackendMutual => (
+            Self::BackendMutual => row(
                 S::BAD_GATEWAY,
-                "backend_mutual",
-                "The service behind the gateway did not prove who it is.",
+                "The service behind the gateway did not prove its identity.",
+                "Your login is fine. The administrator of the gateway finds the cause in its log.",
             ),
-            Self::KdcUnavailable => (
+            Self::KdcUnavailable => row(
                 S::SERVICE_UNAVAILABLE,
-                "kdc_unavailable",
-                "The gateway waits for the Kerberos KDC.",
+                "The gateway is waiting for the Kerberos KDC.",
+                "Your login is fine. Try again in a few seconds.",
             ),
-            Self::IdentityIgnored => (
+            Self::IdentityIgnored => row(
                 S::BAD_GATEWAY,
-                "identity_ignored",
-                "The service behind the gateway ignores who the user is, so it stays closed.",
+                "The service behind the gateway ignores the identity of users, so this console is closed.",
+                "The administrator of the service has to enable impersonation there.",
             ),
-            Self::IdentityUnproven => (
+            Self::IdentityUnproven => row(
                 S::SERVICE_UNAVAILABLE,
-                "identity_unproven",
-                "The gateway has not yet seen that the service obeys who the user is.",
+                "The gateway has not yet verified that the service honours the identity of users.",
+                "Try again in a few seconds.",
             ),
-            Self::ImpersonationDenied => (
+            Self::ImpersonationDenied => row(
                 S::FORBIDDEN,
-                "impersonation_denied",
-                "The service behind the gateway does not let the gateway act for you.",
+                "The service behind the gateway does not allow the gateway to act for you.",
+                "You are logged in. The administrator of the service has to allow it.",
             ),
-            Self::Draining => (
+            Self::Draining => row(
                 S::SERVICE_UNAVAILABLE,
-                "draining",
                 "The gateway is shutting down.",
+                "Try again in a few seconds.",
             ),
         }
     }

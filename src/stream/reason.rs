@@ -1,86 +1,56 @@
-//! Why a relayed connection or flow ended otherwise than by itself: the words of log and metrics.
+//! Why a relayed connection, flow or KDC exchange ended, unless client or server ended it normally.
 
-/// The end of a connection, flow or exchange.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+use strum::{IntoStaticStr, VariantArray};
+
+/// The reason in the access log and in `spnegate_stream_ends_total{reason}`.
+///
+/// The word is the variant's name in `snake_case`. The words are a promise to operators, so a variant is
+/// never renamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Reason {
-    /// The source address is in none of the networks of `allow`.
+    /// The source address is not in `allow`.
     SourceDenied,
-    /// `max_connections` are there.
+    /// The stream has `max_connections`.
     ConnectionLimit,
-    /// `max_connections_per_source` are there.
+    /// The source address has `max_connections_per_source`.
     SourceLimit,
-    /// A peer of `accept_proxy` began with something else than a PROXY header, or not in time.
+    /// A peer in `accept_proxy` did not send a PROXY header, or not in time.
     ProxyHeader,
-    /// No server could be connected to, or none answered.
+    /// No server accepted the connection or replied.
     BackendDown,
     /// Every server has its `max_connections`.
     BackendFull,
-    /// A name of a server has not been found yet.
+    /// The host name of no server has been resolved yet.
     BackendUnresolved,
-    /// Nothing passed for `idle`.
+    /// No bytes in either direction for `idle`.
     IdleTimeout,
-    /// The client broke the connection off.
+    /// The client reset the connection.
     ClientReset,
-    /// The server broke the connection off.
+    /// The server reset the connection.
     BackendReset,
     /// The gateway was shut down before the connection ended.
     Drained,
-    /// A message to a KDC that is longer than any may be.
+    /// A message to a KDC that is longer than the limit.
     MessageTooLong,
-    /// A message to a KDC that is none.
+    /// A message to a KDC that is not a Kerberos request.
     MessageMalformed,
     /// The gateway has no file descriptor or port left.
     OutOfResources,
-    /// A KDC proxy was asked for a realm that is not in its list.
+    /// A request to the KDC proxy for a realm that it does not serve.
     RealmDenied,
-    /// A KDC proxy was asked in a way that is not MS-KKDCP.
+    /// A request to the KDC proxy that is not MS-KKDCP.
     RequestMalformed,
-    /// The message for a KDC proxy did not arrive within `timeouts.head`.
+    /// The body of a request to the KDC proxy did not arrive within `timeouts.head`.
     RequestTimeout,
 }
 
 impl Reason {
-    /// Every reason, for tables and tests.
-    pub const ALL: &'static [Self] = &[
-        Self::SourceDenied,
-        Self::ConnectionLimit,
-        Self::SourceLimit,
-        Self::ProxyHeader,
-        Self::BackendDown,
-        Self::BackendFull,
-        Self::BackendUnresolved,
-        Self::IdleTimeout,
-        Self::ClientReset,
-        Self::BackendReset,
-        Self::Drained,
-        Self::MessageTooLong,
-        Self::MessageMalformed,
-        Self::OutOfResources,
-        Self::RealmDenied,
-        Self::RequestMalformed,
-        Self::RequestTimeout,
-    ];
+    /// Every reason.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
-    /// The word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::SourceDenied => "source_denied",
-            Self::ConnectionLimit => "connection_limit",
-            Self::SourceLimit => "source_limit",
-            Self::ProxyHeader => "proxy_header",
-            Self::BackendDown => "backend_down",
-            Self::BackendFull => "backend_full",
-            Self::BackendUnresolved => "backend_unresolved",
-            Self::IdleTimeout => "idle_timeout",
-            Self::ClientReset => "client_reset",
-            Self::BackendReset => "backend_reset",
-            Self::Drained => "drained",
-            Self::MessageTooLong => "message_too_long",
-            Self::MessageMalformed => "message_malformed",
-            Self::OutOfResources => "out_of_resources",
-            Self::RealmDenied => "realm_denied",
-            Self::RequestMalformed => "request_malformed",
-            Self::RequestTimeout => "request_timeout",
-        }
+    /// The word in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }

@@ -1,49 +1,46 @@
-//! What a refusal's page says beside the refusal.
+//! What a page says about the request, beside the refusal itself.
 
 use super::instead;
 use http::{HeaderMap, HeaderValue, Method, Request, Version, header};
 
-/// In which form a client reads best.
+/// The media type of the response, chosen by `Accept`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// Browsers.
     Html,
-    /// `Accept: application/json`.
     Json,
-    /// curl and whoever does not say.
+    /// Also for clients without a preference, such as curl.
     Text,
 }
 
-/// What a page says beside the refusal itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PageContext<'a> {
-    /// Host and port as the client named them.
+    /// Host and port as the client sent them.
     pub authority: &'a str,
-    /// `http` or `https`.
     pub scheme: &'static str,
-    /// The console's name.
+    /// Name of the console; empty where none was found.
     pub console: &'a str,
-    /// The form of the body.
     pub format: Format,
-    /// A HEAD request: no body.
+    /// A HEAD request: the response has no body.
     pub head: bool,
-    /// An HTTP/1 request whose body has not been read: the answer says `Connection: close`, so that
+    /// The body of an HTTP/1 request has not been read: the response has `Connection: close`, so that
     /// the client stops sending and does not reuse the connection.
     pub unread: bool,
-    /// As in the access log.
+    /// As in the access log, so that users can quote it.
     pub request_id: Option<&'a str>,
-    /// The principal, where the client has proven who it is.
+    /// The principal of a client that is logged in.
     pub principal: Option<&'a str>,
     /// The host name that would have worked.
     pub instead: Option<&'a str>,
-    /// What in the request was refused; holds bytes of the client.
+    /// Which part of the request was rejected. Contains bytes of the client.
     pub detail: Option<&'a str>,
 }
 
 // === impl Format ===
 
 impl Format {
-    /// The first of HTML and JSON that `Accept` names; plain text where it names neither.
+    /// The first of HTML and JSON in `Accept`; plain text if it has neither.
+    ///
+    /// Quality values are ignored.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut values = headers.get_all(header::ACCEPT).iter();
         values
@@ -70,7 +67,7 @@ impl Format {
 // === impl PageContext ===
 
 impl<'a> PageContext<'a> {
-    /// Of a request that says nothing of itself.
+    /// For a request of which nothing is known.
     pub(crate) const fn plain(console: &'a str) -> Self {
         Self {
             authority: "",
@@ -86,7 +83,7 @@ impl<'a> PageContext<'a> {
         }
     }
 
-    /// What a request says of itself; its body, if it has one, counts as unread.
+    /// Reads the head of a request. A body, if there is one, counts as unread.
     pub(crate) fn of<B>(request: &'a Request<B>, console: &'a str, scheme: &'static str) -> Self {
         let host = || {
             request
@@ -117,14 +114,13 @@ impl<'a> PageContext<'a> {
         }
     }
 
-    /// The address that would have worked.
     pub(super) fn address_instead(&self) -> Option<String> {
         let authority = self.shown().map_or("", |(authority, _)| authority);
         let url = |name| instead::url(self.scheme, name, authority);
         self.instead.map(url)
     }
 
-    /// The console, or the gateway where it is not known which.
+    /// The name that signs the page: the console, or the gateway if the console is unknown.
     pub(super) fn speaker(&self) -> &'a str {
         if self.console.is_empty() {
             "gateway"
@@ -133,7 +129,8 @@ impl<'a> PageContext<'a> {
         }
     }
 
-    /// The authority and its host name, if it is safe to be copied from a page into a terminal.
+    /// The authority and its host name, if they are safe to be copied into a terminal. A leading `-`
+    /// would be an option of curl.
     pub(super) fn shown(&self) -> Option<(&'a str, &'a str)> {
         let safe = |b: u8| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b);
         let fits = !self.authority.is_empty() && self.authority.len() <= 260;

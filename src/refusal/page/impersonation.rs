@@ -1,9 +1,9 @@
-//! The answer where the cluster does not let the gateway act for a user: whose side it is on, and
-//! which lines let it.
+//! The response if the cluster does not allow the gateway to act for a user: on whose side that is, and
+//! which configuration allows it.
 //!
-//! Hadoop's own clients, in Java as in Python, read errors of `WebHDFS` from a `RemoteException` JSON,
-//! and Oozie's from two headers: they get the server's own words in that form, with the explanation
-//! behind them.
+//! Clients of `WebHDFS`, in Java and in Python, read errors from a `RemoteException` JSON
+//! (`WebHdfsFileSystem.validateResponse`), Oozie's from two headers. They get the server's message in
+//! that form, followed by the explanation.
 
 use std::fmt::Write as _;
 
@@ -13,20 +13,19 @@ use maud::html;
 
 use super::{Format, PageContext, Refusal};
 
-/// What is known of such a refusal.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ImpersonationAdvice<'a> {
     /// Short name of the user.
     pub user: &'a str,
-    /// Short name of the gateway there.
+    /// Short name of the gateway at the server.
     pub gateway: &'a str,
-    /// Where the server's rules stand.
+    /// The file with the server's rules.
     pub file: &'a str,
-    /// What has to stand there.
+    /// What the file must contain.
     pub rules: &'a [String],
-    /// What makes the server read it.
+    /// How to make the server read the file.
     pub apply: &'a str,
-    /// The server's own words.
+    /// The server's error message.
     pub message: &'a str,
     /// Simple and full class name of Hadoop's exception.
     pub exception: Option<(&'a str, &'a str)>,
@@ -36,8 +35,8 @@ impl ImpersonationAdvice<'_> {
     /// The explanation in one line.
     pub(crate) fn sentence(&self) -> String {
         format!(
-            "You are logged in; the server behind the gateway does not let the gateway, {} there, act for \
-             {}. Its administrator can: in {} {}; then {}",
+            "You are logged in; the server behind the gateway does not allow the gateway, {} there, to act for \
+             {}. Its administrator can allow it: in {} {}; then {}",
             self.gateway,
             self.user,
             self.file,
@@ -47,7 +46,6 @@ impl ImpersonationAdvice<'_> {
     }
 }
 
-/// The answer to a request that was refused so.
 pub(crate) fn response<B: From<Bytes>>(
     advice: &ImpersonationAdvice<'_>,
     context: &PageContext<'_>,
@@ -59,7 +57,7 @@ pub(crate) fn response<B: From<Bytes>>(
         Format::Json => json(advice, context),
         Format::Text => text(advice, context),
     };
-    super::answer(refusal, context, body.into())
+    super::with_headers(refusal, context, body.into())
 }
 
 fn json(advice: &ImpersonationAdvice<'_>, context: &PageContext<'_>) -> String {
@@ -87,8 +85,8 @@ fn text(advice: &ImpersonationAdvice<'_>, context: &PageContext<'_>) -> String {
     let mut text = String::new();
     let _ = writeln!(
         text,
-        "{}\n\nYou are logged in, and the gateway works. The server does not let the gateway, {} there, act \
-         for {}.\nIts administrator can allow it, in {}:\n",
+        "{}\n\nYou are logged in, and the gateway works. The server does not allow the gateway, {} there, to \
+         act for {}.\nIts administrator can allow it, in {}:\n",
         Refusal::ImpersonationDenied.sentence(),
         advice.gateway.escape_debug(),
         advice.user.escape_debug(),
@@ -99,7 +97,7 @@ fn text(advice: &ImpersonationAdvice<'_>, context: &PageContext<'_>) -> String {
     }
     let _ = writeln!(
         text,
-        "\nthen: {}\n\nIt said: {}\n",
+        "\nthen: {}\n\nMessage of the server: {}\n",
         advice.apply,
         advice.message.escape_debug()
     );
@@ -110,13 +108,13 @@ fn text(advice: &ImpersonationAdvice<'_>, context: &PageContext<'_>) -> String {
 fn html(advice: &ImpersonationAdvice<'_>, context: &PageContext<'_>) -> String {
     let middle = html! {
         p {
-            "You are logged in, and the gateway works. The server behind it does not let the gateway, "
-            code { (advice.gateway) } " there, act for " code { (advice.user) } "."
+            "You are logged in, and the gateway works. The server behind it does not allow the gateway, "
+            code { (advice.gateway) } " there, to act for " code { (advice.user) } "."
         }
         p { "Its administrator can allow it, in " (advice.file) ":" }
         ul { @for rule in advice.rules { li { code { (rule) } } } }
         p { "then: " (advice.apply) "." }
-        p { "It said: " code { (advice.message) } }
+        p { "Message of the server: " code { (advice.message) } }
     };
     super::framed(Refusal::ImpersonationDenied, context, &middle).into_string()
 }
@@ -150,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn each_form_says_whose_side_it_is_on_and_which_lines_cure_it() {
+    fn each_format_shows_on_whose_side_it_is_and_which_lines_allow_it() {
         for format in [Format::Html, Format::Json, Format::Text] {
             let (parts, body) = rendered("carol", "User: gw is not allowed", format);
             assert_eq!(parts.status, 403);
@@ -169,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn hadoops_clients_find_the_exception_that_they_read() {
+    fn clients_of_webhdfs_find_the_exception_they_read() {
         let (_, body) = rendered("carol", "User: gw is not allowed", Format::Json);
         let value: serde_json::Value = serde_json::from_str(&body).unwrap();
         let exception = &value["RemoteException"];
@@ -182,7 +180,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_of_a_server_or_user_becomes_markup_or_control(user in "\\PC{0,20}\\p{Cc}?", message in ".*") {
+        fn no_text_of_a_server_or_user_becomes_markup_or_control_characters(user in "\\PC{0,20}\\p{Cc}?", message in ".*") {
             let (_, page) = rendered(&user, &message, Format::Html);
             let (_, plain) = rendered("u", "m", Format::Html);
             prop_assert_eq!(page.matches('<').count(), plain.matches('<').count());

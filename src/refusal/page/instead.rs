@@ -1,9 +1,9 @@
-//! Which name to use instead of one that no console answers to.
+//! Suggests a host name to a client that used one the gateway does not serve.
 
 use std::net::IpAddr;
 
-/// The name of `names` that a client most likely means which asked for `authority`: the full name of
-/// a short one, or any where it used an address. A foreign name gets no hint.
+/// The one of `names` that a client most likely means by `authority`: the full name for a short one,
+/// the first for an IP address or `localhost`. There is none for a foreign name.
 pub fn name_for<'n>(
     authority: &str,
     names: impl Iterator<Item = &'n str> + Clone,
@@ -22,7 +22,7 @@ pub fn name_for<'n>(
     })
 }
 
-/// The host of an authority, if it is safe to be shown.
+/// The host of an authority, if it is safe to show.
 pub(crate) fn host_of(authority: &str) -> Option<&str> {
     let host = match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
@@ -33,7 +33,7 @@ pub(crate) fn host_of(authority: &str) -> Option<&str> {
     (fits && host.bytes().all(safe)).then_some(host)
 }
 
-/// The address of the page's own origin under another name, with the port that the client used.
+/// The origin of the page under another host name, with the port that the client used.
 pub(crate) fn url(scheme: &str, name: &str, authority: &str) -> String {
     let port = authority.rsplit_once(':').map(|(_, port)| port);
     let digits = |port: &&str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
@@ -52,7 +52,7 @@ mod tests {
     const NAMES: [&str; 3] = ["10.0.0.1", "proxy.example.com", "gw.corp.example.com"];
 
     #[test]
-    fn a_short_name_and_an_address_have_a_name_that_works() {
+    fn a_short_name_or_an_address_gets_a_name_that_works() {
         let name = |authority| name_for(authority, NAMES.into_iter());
         for authority in [
             "proxy",
@@ -75,7 +75,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_has_one_of_the_names_or_none(authority in ".*") {
+        fn any_text_gets_one_of_the_names_or_none(authority in ".*") {
             if let Some(name) = name_for(&authority, NAMES.into_iter()) {
                 prop_assert!(NAMES.contains(&name));
                 prop_assert!(!url("http", name, &authority).contains(char::is_whitespace));
