@@ -1,7 +1,7 @@
-//! The command line: one file per command, exit codes by `sysexits.h`.
+//! The command line: one file per command, with the exit codes of `sysexits.h`.
 //!
-//! A command reads its file, says everything that is wrong with it on standard error, and leaves
-//! the work to the modules below.
+//! A command reads its configuration file, prints every problem to standard error, and leaves the
+//! work to the modules below.
 
 use std::{
     error::Error,
@@ -24,7 +24,7 @@ mod serve;
 pub const USAGE: u8 = 64;
 /// `EX_CONFIG`: the configuration is wrong.
 pub const CONFIG: u8 = 78;
-/// The gateway could not start, or ended by itself.
+/// The command failed, or the gateway could not start.
 pub const FAILED: u8 = 1;
 
 #[derive(Debug, Parser)]
@@ -37,42 +37,42 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the gateway
-    Serve(File),
-    /// Say everything that is wrong with a configuration file
-    Check(File),
+    Serve(ConfigArguments),
+    /// Validate a configuration file and report every problem
+    Check(ConfigArguments),
     /// List, merge and verify keytab files
     #[command(subcommand)]
     Keytab(Keytab),
-    /// Take a backend of the running gateway out of service, or back in
+    /// Take a backend of the running gateway out of service, or put it back
     #[command(subcommand)]
     Backend(Backend),
-    /// Print the running gateway's state as JSON
-    Status(backend::Gateway),
+    /// Print the state of the running gateway as JSON
+    Status(backend::GatewayArguments),
 }
 
 #[derive(Debug, Subcommand)]
 enum Backend {
-    /// Send it nothing new; what it has begun goes on
-    Drain(backend::Which),
-    /// Send it nothing at all, and do not look after it
-    Maintenance(backend::Which),
-    /// Use it again
-    Ready(backend::Which),
+    /// Send no new requests to the backend; those in progress are finished
+    Drain(backend::BackendArguments),
+    /// Stop all traffic and health checks to the backend
+    Maintenance(backend::BackendArguments),
+    /// Put the backend back into service
+    Ready(backend::BackendArguments),
 }
 
 #[derive(Debug, Subcommand)]
 enum Keytab {
     /// Show principals, key versions, encryption types and dates
     List(keytab::ListArguments),
-    /// Write the keys of several files into one
+    /// Merge the keys of several files into one
     Merge(keytab::MergeArguments),
-    /// Ask the KDC whether versions and keys are its own
+    /// Check against the KDC that keys and key versions are current
     Verify(keytab::VerifyArguments),
 }
 
 #[derive(Debug, clap::Args)]
-struct File {
-    /// The configuration file
+struct ConfigArguments {
+    /// Path of the configuration file
     #[arg(
         long,
         short,
@@ -82,8 +82,8 @@ struct File {
     config: PathBuf,
 }
 
-/// Runs the command that `arguments` (with the program's name first) ask for. `serve` runs the
-/// gateway until it is told to stop.
+/// Runs the command that `arguments` select; the first of them is the name of the program. `serve`
+/// runs the gateway until a signal stops it.
 pub fn run<E: Error + 'static>(
     arguments: impl IntoIterator<Item = OsString>,
     serve: impl FnOnce(Config) -> Result<(), E>,
@@ -104,16 +104,20 @@ pub fn run<E: Error + 'static>(
         Command::Serve(file) => serve::run(&file.config, serve),
         Command::Check(file) => check::run(&file.config),
         Command::Keytab(command) => keytab_command(&command),
-        Command::Backend(Backend::Drain(which)) => backend::assign(&which, AdminState::Drain),
-        Command::Backend(Backend::Maintenance(which)) => {
-            backend::assign(&which, AdminState::Maintenance)
+        Command::Backend(Backend::Drain(backend)) => {
+            backend::set_state(&backend, AdminState::Drain)
         }
-        Command::Backend(Backend::Ready(which)) => backend::assign(&which, AdminState::Ready),
+        Command::Backend(Backend::Maintenance(backend)) => {
+            backend::set_state(&backend, AdminState::Maintenance)
+        }
+        Command::Backend(Backend::Ready(backend)) => {
+            backend::set_state(&backend, AdminState::Ready)
+        }
         Command::Status(gateway) => backend::status(&gateway),
     }
 }
 
-/// 1 when `verify` finds a problem or a file cannot be used.
+/// Fails if `verify` finds a problem, or if a file cannot be used.
 fn keytab_command(command: &Keytab) -> ExitCode {
     let out = &mut io::stdout().lock();
     let good = match command {
@@ -125,19 +129,29 @@ fn keytab_command(command: &Keytab) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(FAILED),
         Err(error) => {
-            let mut source = error.source();
-            let mut text = error.to_string();
-            while let Some(cause) = source {
-                text = format!("{text}: {cause}");
-                source = cause.source();
-            }
-            say(text);
+            print_with_causes(&error);
             ExitCode::from(FAILED)
         }
     }
 }
 
-/// Writes a line to standard error; nobody can be told if that fails.
-fn say(line: impl std::fmt::Display) {
+/// Prints an error and its causes in one line.
+fn print_with_causes(error: &(dyn Error + 'static)) {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        // some errors have the text of their cause in their own
+        if !line.contains(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+        }
+        cause = error.source();
+    }
+    print_error(format_args!("error: {line}"));
+}
+
+/// Writes a line to standard error. A failure to write there cannot be reported anywhere.
+fn print_error(line: impl std::fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }

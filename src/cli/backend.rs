@@ -1,5 +1,4 @@
-//! `spnegate backend` and `spnegate status`: what an operator asks of, and says to, a running
-//! gateway, by its admin listener.
+//! `spnegate backend` and `spnegate status`: talk to the admin listener of a running gateway.
 
 use std::{
     io::{self, Read, Write},
@@ -9,19 +8,18 @@ use std::{
     time::Duration,
 };
 
-use super::{CONFIG, FAILED, USAGE, check, say};
+use super::{CONFIG, FAILED, USAGE, check, print_error};
 use crate::{admin::control::HEADER, balance::AdminState};
 
-/// For each step of the exchange with the gateway.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// For connecting, and for each read and write.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Which gateway.
 #[derive(Debug, clap::Args)]
-pub(super) struct Gateway {
-    /// Its admin listener; default: `admin.listen` of the configuration file
+pub(super) struct GatewayArguments {
+    /// Address of the gateway's admin listener; default: admin.listen of the configuration file
     #[arg(long, value_name = "ADDRESS:PORT")]
     admin: Option<SocketAddr>,
-    /// The configuration file
+    /// Path of the configuration file
     #[arg(
         long,
         short,
@@ -31,40 +29,43 @@ pub(super) struct Gateway {
     config: PathBuf,
 }
 
-/// Which backend.
 #[derive(Debug, clap::Args)]
-pub(super) struct Which {
-    /// The name of a console or stream
+pub(super) struct BackendArguments {
+    /// Name of the console or stream
     console: String,
-    /// The backend, as host:port or by its URL as in the configuration file
+    /// The backend, as host:port or as its URL in the configuration file
     backend: String,
     #[command(flatten)]
-    gateway: Gateway,
+    gateway: GatewayArguments,
 }
 
-/// Says what a backend is to do.
-pub(super) fn assign(which: &Which, duty: AdminState) -> ExitCode {
+/// Changes the administrative state of a backend.
+pub(super) fn set_state(arguments: &BackendArguments, state: AdminState) -> ExitCode {
     let plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
     let is_word = |text: &str| plain(text) && !text.contains(['/', '?', '#', '%']);
-    if !is_word(&which.console) {
-        say(format_args!(
-            "`{}` is not the name of a console or stream: write it as in the configuration file",
-            which.console.escape_debug()
+    if !is_word(&arguments.console) {
+        print_error(format_args!(
+            "error: invalid console or stream name `{}`: write it as in the configuration file",
+            arguments.console.escape_debug()
         ));
         return ExitCode::from(USAGE);
     }
-    let Some(backend) = authority(&which.backend).filter(|backend| is_word(backend)) else {
-        say(format_args!(
-            "`{}` is not a backend: write host:port, or its URL as in the configuration file",
-            which.backend.escape_debug()
+    let Some(backend) = authority(&arguments.backend).filter(|backend| is_word(backend)) else {
+        print_error(format_args!(
+            "error: invalid backend `{}`: write host:port, or the URL as in the configuration file",
+            arguments.backend.escape_debug()
         ));
         return ExitCode::from(USAGE);
     };
-    let Some(admin) = admin(&which.gateway) else {
+    let Some(admin) = admin(&arguments.gateway) else {
         return ExitCode::from(CONFIG);
     };
-    let path = format!("/backends/{}/{backend}/{}", which.console, duty.as_str());
-    finish(admin, ask(admin, "POST", &path))
+    let path = format!(
+        "/backends/{}/{backend}/{}",
+        arguments.console,
+        state.as_str()
+    );
+    finish(admin, request(admin, "POST", &path))
 }
 
 /// `host:port` of a backend that may be written as a URL.
@@ -88,27 +89,27 @@ fn authority(text: &str) -> Option<String> {
     })
 }
 
-/// Prints what the gateway says of itself, as JSON.
-pub(super) fn status(gateway: &Gateway) -> ExitCode {
+/// Prints the status of the gateway as JSON.
+pub(super) fn status(gateway: &GatewayArguments) -> ExitCode {
     let Some(admin) = admin(gateway) else {
         return ExitCode::from(CONFIG);
     };
-    finish(admin, ask(admin, "GET", "/?format=json"))
+    finish(admin, request(admin, "GET", "/?format=json"))
 }
 
-fn admin(gateway: &Gateway) -> Option<SocketAddr> {
+fn admin(gateway: &GatewayArguments) -> Option<SocketAddr> {
     if gateway.admin.is_some() {
         return gateway.admin;
     }
     let file: &Path = &gateway.config;
-    // what `check` warns of has no bearing on where the listener is
+    // warnings are for `check`; here they would only hide the result
     let (config, _warnings) = check::read(file);
     let config = config?;
     let mut address = config.admin.map(|admin| admin.listen);
     if address.is_none() {
-        say(format_args!(
-            "{}: there is no [admin] listener. Write admin.listen = \"127.0.0.1:9095\" and start \
-             the gateway again, or name it with --admin.",
+        print_error(format_args!(
+            "error: {}: no admin listener is configured; set admin.listen = \"127.0.0.1:9095\" and \
+             restart the gateway, or use --admin ADDRESS:PORT",
             file.display()
         ));
     }
@@ -122,38 +123,42 @@ fn admin(gateway: &Gateway) -> Option<SocketAddr> {
     address
 }
 
-/// The answer's status and body. HTTP/1.0, so that the body ends with the connection.
-fn ask(admin: SocketAddr, method: &str, path: &str) -> io::Result<(u16, String)> {
-    let mut tcp = TcpStream::connect_timeout(&admin, PATIENCE)?;
-    tcp.set_read_timeout(Some(PATIENCE))?;
-    tcp.set_write_timeout(Some(PATIENCE))?;
+/// Status and body of the response. With HTTP/1.0, the body ends with the connection, so that no HTTP
+/// client is needed.
+fn request(admin: SocketAddr, method: &str, path: &str) -> io::Result<(u16, String)> {
+    let mut tcp = TcpStream::connect_timeout(&admin, TIMEOUT)?;
+    tcp.set_read_timeout(Some(TIMEOUT))?;
+    tcp.set_write_timeout(Some(TIMEOUT))?;
     write!(
         tcp,
         "{method} {path} HTTP/1.0\r\nHost: {admin}\r\n{HEADER}: yes\r\nContent-Length: 0\r\n\r\n"
     )?;
-    let mut answer = String::new();
-    tcp.read_to_string(&mut answer)?;
-    let status = answer.split(' ').nth(1).and_then(|word| word.parse().ok());
-    match (status, answer.split_once("\r\n\r\n")) {
+    let mut response = String::new();
+    tcp.read_to_string(&mut response)?;
+    let status = response
+        .split(' ')
+        .nth(1)
+        .and_then(|word| word.parse().ok());
+    match (status, response.split_once("\r\n\r\n")) {
         (Some(status), Some((_, body))) => Ok((status, body.to_owned())),
-        _ => Err(io::Error::other("that is no HTTP")),
+        _ => Err(io::Error::other("the response is not HTTP")),
     }
 }
 
-fn finish(admin: SocketAddr, answer: io::Result<(u16, String)>) -> ExitCode {
-    match answer {
+fn finish(admin: SocketAddr, response: io::Result<(u16, String)>) -> ExitCode {
+    match response {
         Ok((200, body)) => {
             let _ = writeln!(io::stdout().lock(), "{}", body.trim_end());
             ExitCode::SUCCESS
         }
         Ok((_, body)) => {
-            say(body.trim_end());
+            print_error(format_args!("error: {}", body.trim_end()));
             ExitCode::from(FAILED)
         }
         Err(error) => {
-            say(format_args!(
-                "cannot ask the gateway at {admin}: {error}. Is it running, and is that its \
-                 admin.listen?"
+            print_error(format_args!(
+                "error: cannot reach the gateway at {admin}: {error}; make sure that it is running and \
+                 that this is its admin.listen"
             ));
             ExitCode::from(FAILED)
         }

@@ -1,4 +1,4 @@
-//! `spnegate check`: everything that is wrong with a file, without serving it.
+//! `spnegate check`: validates a configuration file and reports every problem.
 
 use std::{
     collections::BTreeSet,
@@ -9,14 +9,14 @@ use std::{
     process::ExitCode,
 };
 
-use super::{CONFIG, say};
+use super::{CONFIG, print_error};
 use crate::config::{self, Config, Warning};
 
 pub(super) fn run(file: &Path) -> ExitCode {
     let Some(config) = load(file) else {
         return ExitCode::from(CONFIG);
     };
-    warn_of_names(file, &config);
+    warn_of_unresolvable_names(file, &config);
     let counts = [
         (config.consoles.len(), "console"),
         (config.streams.len(), "stream"),
@@ -39,29 +39,30 @@ pub(super) fn run(file: &Path) -> ExitCode {
 pub(super) fn load(file: &Path) -> Option<Config> {
     let (config, warnings) = read(file);
     for warning in warnings {
-        say(format_args!("{}:{warning}", file.display()));
+        print_error(format_args!("{warning}\n"));
     }
     config
 }
 
-/// The same for commands that only look something up in the file: problems go to standard error.
+/// Reads and checks a file without printing its warnings, for commands that need a single value of it.
+/// Problems go to standard error.
 pub(super) fn read(file: &Path) -> (Option<Config>, Vec<Warning>) {
     let text = match fs::read(file) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
                 let line = count_lines(error.as_bytes(), error.utf8_error().valid_up_to());
-                say(format_args!(
-                    "{}:{line}:1: not UTF-8 text. Save the file as UTF-8.",
+                print_error(format_args!(
+                    "error: {}:{line}:1: the file is not valid UTF-8; save it as UTF-8",
                     file.display()
                 ));
                 return (None, Vec::new());
             }
         },
         Err(error) => {
-            say(format_args!(
-                "{}: cannot read the configuration: {error}. Name it with --config FILE, or let \
-                 the gateway's user read it.",
+            print_error(format_args!(
+                "error: {}: cannot read the configuration: {error}; use --config FILE to name another \
+                 file, or let the gateway's user read this one",
                 file.display()
             ));
             return (None, Vec::new());
@@ -70,7 +71,7 @@ pub(super) fn read(file: &Path) -> (Option<Config>, Vec<Warning>) {
     match config::parse(&text, file) {
         Ok((config, warnings)) => (Some(config), warnings),
         Err(problems) => {
-            say(&problems);
+            print_error(&problems);
             (None, problems.warnings)
         }
     }
@@ -84,8 +85,9 @@ fn count_lines(bytes: &[u8], end: usize) -> usize {
         .count()
 }
 
-/// Names heal by themselves and are no problem of the file, but a typing error shows here.
-fn warn_of_names(file: &Path, config: &Config) {
+/// A name that cannot be resolved now is not a problem of the file, because DNS may recover, but it
+/// is often a typing error.
+fn warn_of_unresolvable_names(file: &Path, config: &Config) {
     let backends = config.consoles.iter().flat_map(|console| &console.backends);
     let relayed = config.streams.iter().flat_map(|stream| &stream.backends);
     let proxied = config
@@ -102,9 +104,9 @@ fn warn_of_names(file: &Path, config: &Config) {
         .collect();
     for (address, host) in names {
         if let Err(error) = address.to_socket_addrs() {
-            say(format_args!(
-                "{}: warning: the backend's name {host} cannot be resolved now ({error}); the \
-                 gateway starts and tries again",
+            print_error(format_args!(
+                "warning: {}: the host name {host} of a backend cannot be resolved now ({error}); the \
+                 gateway will start and try again",
                 file.display()
             ));
         }
@@ -116,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_of_a_byte_is_counted_from_one() {
+    fn lines_are_counted_from_one() {
         assert_eq!(count_lines(b"a\nb\nc", 0), 1);
         assert_eq!(count_lines(b"a\nb\nc", 4), 3);
     }

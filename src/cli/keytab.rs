@@ -1,4 +1,5 @@
-//! `spnegate keytab`: list, merge and verify keytab files, without ktutil.
+//! `spnegate keytab`: lists, merges and verifies keytab files. MIT's ktutil can merge too, but shows
+//! neither conflicts nor whether the KDC has the same keys.
 
 use std::{
     io,
@@ -16,47 +17,47 @@ pub use list::list;
 pub use merge::merge;
 pub use verify::verify;
 
-/// The arguments of `keytab list`.
+/// Arguments of `keytab list`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ListArguments {
-    /// The keytab file
+    /// Path of the keytab file
     pub file: PathBuf,
-    /// One JSON array, for programs
+    /// Print a JSON array
     #[arg(long)]
     pub json: bool,
 }
 
-/// The arguments of `keytab merge`.
+/// Arguments of `keytab merge`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct MergeArguments {
-    /// The file to write; replaced in one step if it exists, keeping its mode and owner
+    /// The file to write; an existing one is replaced atomically and keeps its mode and owner
     #[arg(long, short, value_name = "OUT")]
     pub output: PathBuf,
     /// The files to read
     #[arg(required = true, value_name = "IN")]
     pub inputs: Vec<PathBuf>,
-    /// Which key to take where two files have different ones under one version number
+    /// Which key to keep if two files have different keys with the same version number
     #[arg(long, value_enum)]
     pub prefer: Option<Prefer>,
 }
 
-/// Which of two different keys of one principal, version and type wins.
+/// Which of two different keys with the same principal, version and encryption type is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Prefer {
-    /// That of the file named first
+    /// The key of the file that is named first
     First,
-    /// That of the file named last
+    /// The key of the file that is named last
     Last,
-    /// The one with the later date
+    /// The key with the later date
     Newest,
 }
 
-/// The arguments of `keytab verify`.
+/// Arguments of `keytab verify`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct VerifyArguments {
-    /// The keytab file
+    /// Path of the keytab file
     pub file: PathBuf,
-    /// Only this principal
+    /// Verify this principal only
     #[arg(long)]
     pub principal: Option<Principal>,
 }
@@ -64,55 +65,36 @@ pub struct VerifyArguments {
 /// Why a keytab command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeytabCommandError {
-    /// A file cannot be used.
     #[error(transparent)]
     Keytab(#[from] KeytabError),
-    /// Two files have different keys under one version number.
+    /// Two files have different keys with the same principal, version and encryption type.
     #[error(
-        "{} different keys under one version number, the first of {principal} kvno {kvno} \
-         {enctype} in {} and {}; nothing was written. Leave the outdated file out, or choose with \
+        "{} keys differ although their version numbers are equal, the first of them {principal} kvno \
+         {kvno} {enctype} in {} and {}; nothing was written. Leave out the outdated file, or choose with \
          --prefer",
         count, first.display(), second.display()
     )]
     Conflict {
-        /// How many there are.
         count: usize,
-        /// Whose.
         principal: Principal,
-        /// Its version.
         kvno: u32,
-        /// Its type.
         enctype: Enctype,
-        /// The file that has the one.
         first: PathBuf,
-        /// The file that has the other.
         second: PathBuf,
     },
-    /// The merged file cannot be written.
-    #[error("{} cannot be written; nothing was changed", path.display())]
+    #[error("cannot write {}; nothing was changed", path.display())]
     Write {
-        /// The file.
         path: PathBuf,
-        /// The system's reason.
         #[source]
         source: io::Error,
     },
-    /// The file has no such principal.
-    #[error("{} has no key of {principal}; see: spnegate keytab list", path.display())]
-    NoPrincipal {
-        /// The file.
-        path: PathBuf,
-        /// The one asked for.
-        principal: Principal,
-    },
-    /// The GSSAPI cannot be used.
-    #[error("GSSAPI cannot be used: {}", .0.text)]
+    #[error("{} contains no key of {principal}; `spnegate keytab list` shows its principals", path.display())]
+    NoPrincipal { path: PathBuf, principal: Principal },
+    #[error("cannot use GSSAPI: {}", .0.text)]
     Gss(Failure),
-    /// A thread or the runtime cannot be started.
-    #[error("a thread cannot be started; raise the limit on processes")]
+    #[error("cannot start a thread; raise the limit on processes (ulimit -u)")]
     Start(#[source] io::Error),
-    /// The result cannot be written out.
-    #[error("the result cannot be written out")]
+    #[error("cannot write the result")]
     Output(#[from] io::Error),
 }
 

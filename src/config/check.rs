@@ -1,46 +1,40 @@
-//! From text to [`Config`]: one file per section, each of which reports what is wrong and goes on.
+//! From text to [`Config`]: one file per section. Each reports what is wrong and goes on with
+//! defaults.
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use toml::de::DeTable;
 
-use self::keytab::ReadKeytab;
+use self::{console::allow, kerberos::keytab};
 use super::{
     Config, ServerConfig, Timeouts,
-    problem::{Fault, Problems, ValueFault, Warning},
+    problem::{Problem, ProblemKind, Problems, Source, ValueProblem, Warning},
     schema,
-    tree::{Report, Table},
+    tree::{Findings, Table},
 };
 
 mod admin;
-mod allow;
-mod backend;
-mod backend_tls;
-mod balance;
 mod console;
 mod files;
-mod hosts;
-mod identity;
 mod kdc_proxy;
 mod kerberos;
-mod keytab;
 mod listeners;
 mod log;
 mod name;
-mod nodes;
+mod networks;
 mod session;
-mod sources;
 mod stream;
-mod stream_backend;
 mod tls;
 
 /// Reads and checks the text of a configuration file.
 ///
-/// Files that it names (keytab, certificates, secret) are read too; relative paths are looked up
-/// beside `file`. Nothing is opened on the network: what can heal is not a problem of the file.
+/// Files that it names (keytab, certificates, secret) are read too; relative paths start at the
+/// directory of `file`. The network is not used: a KDC or a name server that is down now is not a
+/// problem of the file.
 ///
 /// # Errors
 ///
@@ -49,16 +43,17 @@ pub fn parse(text: &str, file: &Path) -> Result<(Config, Vec<Warning>), Problems
     parse_with(text, file, &keytab::read)
 }
 
-/// What a check may ask of the world outside of the text.
-pub(super) struct Surroundings<'r> {
+/// What the checks need from outside the text; tests replace it.
+struct Environment<'r> {
+    /// The directory of the file.
     directory: PathBuf,
-    read_keytab: ReadKeytab<'r>,
-    /// Whether there is a group of this name; `None` where that cannot be said.
+    read_keytab: keytab::ReadKeytab<'r>,
+    /// Whether the group exists; `None` if the operating system cannot say.
     find_group: &'r dyn Fn(&str) -> Option<bool>,
 }
 
-impl Surroundings<'_> {
-    /// A path of the file, seen from the file's own directory.
+impl Environment<'_> {
+    /// Relative paths start at the directory of the configuration file.
     fn path(&self, text: &str) -> PathBuf {
         self.directory.join(text)
     }
@@ -67,83 +62,98 @@ impl Surroundings<'_> {
 fn parse_with(
     text: &str,
     file: &Path,
-    read_keytab: ReadKeytab<'_>,
+    read_keytab: keytab::ReadKeytab<'_>,
 ) -> Result<(Config, Vec<Warning>), Problems> {
     let directory = file.parent().map(Path::to_path_buf).unwrap_or_default();
-    let surroundings = Surroundings {
+    let environment = Environment {
         directory,
         read_keytab,
         find_group: &allow::find_group,
     };
+    let source = Arc::new(Source {
+        path: file.to_path_buf(),
+        text: text.to_owned(),
+    });
     let (tree, errors) = DeTable::parse_recoverable(text);
-    let report = Report::new(text);
-    let broken = !errors.is_empty();
-    let config = check(&report.top(tree.get_ref(), &schema::FILE), &surroundings);
-    let (mut problems, warnings) = report.into_findings();
-    if broken {
-        // the rest of a file with a hole in it: only what does not depend on what fell into it
-        problems.retain(|problem| stands_alone(&problem.fault));
-        let report = Report::new(text);
-        for source in errors {
-            let offset = source.span().map_or(0, |span| span.start);
-            report.problem("", offset, ValueFault::Syntax { source });
-        }
-        let (mut syntax, _) = report.into_findings();
-        // an open bracket makes the parser complain of all that follows on its line
-        syntax.dedup_by_key(|problem| problem.place.line);
-        problems.retain(|p| syntax.iter().all(|s| s.place.line != p.place.line));
-        problems.extend(syntax);
-        problems.sort_by(|a, b| a.place.cmp(&b.place));
+    let findings = Findings::new(Arc::clone(&source));
+    let is_toml = errors.is_empty();
+    let config = check(&findings.top(tree.get_ref(), &schema::FILE), &environment);
+    let (mut problems, warnings) = findings.into_lists();
+    if !is_toml {
+        problems = with_syntax_errors(problems, errors, source);
     }
     match config {
-        Some(config) if problems.is_empty() && !broken => Ok((config, warnings)),
+        Some(config) if problems.is_empty() && is_toml => Ok((config, warnings)),
         Some(_) | None => Err(Problems {
-            file: file.to_path_buf(),
             list: problems,
             warnings,
         }),
     }
 }
 
-/// Whether a fault is one of a value alone, whatever stands elsewhere in the file.
-fn stands_alone(fault: &Fault) -> bool {
-    match fault {
-        Fault::Value(fault) => match fault {
-            ValueFault::Missing { .. }
-            | ValueFault::UnknownKey { .. }
-            | ValueFault::WrongType { .. } => false,
-            ValueFault::Syntax { .. }
-            | ValueFault::NotInThisVersion { .. }
-            | ValueFault::WordLater { .. }
-            | ValueFault::UnknownWord { .. }
-            | ValueFault::Empty { .. }
-            | ValueFault::Twice { .. }
-            | ValueFault::Duration { .. }
-            | ValueFault::Size { .. }
-            | ValueFault::OutOfRange { .. }
-            | ValueFault::Address { .. }
-            | ValueFault::Network { .. }
-            | ValueFault::LogFilter { .. }
-            | ValueFault::Unreadable { .. }
-            | ValueFault::Unwritable { .. }
-            | ValueFault::WorldWritable { .. }
-            | ValueFault::ShortSecret { .. } => true,
+/// The parser recovers from syntax errors by leaving something out. Problems that may be mere
+/// consequences of that are not reported.
+fn with_syntax_errors(
+    mut problems: Vec<Problem>,
+    errors: Vec<toml::de::Error>,
+    source: Arc<Source>,
+) -> Vec<Problem> {
+    let findings = Findings::new(source);
+    for source in errors {
+        let span = source.span().unwrap_or(0..0);
+        findings.problem("", span, ValueProblem::Syntax { source });
+    }
+    let (mut syntax, _) = findings.into_lists();
+    // after an open bracket, the parser reports everything that follows on the line
+    syntax.dedup_by_key(|problem| problem.position.line());
+    problems.retain(|problem| {
+        let line = problem.position.line();
+        is_independent(&problem.kind) && syntax.iter().all(|s| s.position.line() != line)
+    });
+    problems.extend(syntax);
+    problems.sort_by(|a, b| a.position.order().cmp(&b.position.order()));
+    problems
+}
+
+/// Whether a problem concerns one value only and does not depend on other keys.
+fn is_independent(problem: &ProblemKind) -> bool {
+    match problem {
+        ProblemKind::Value(problem) => match problem {
+            ValueProblem::Missing { .. }
+            | ValueProblem::UnknownKey { .. }
+            | ValueProblem::WrongType { .. } => false,
+            ValueProblem::Syntax { .. }
+            | ValueProblem::KeyNotYet { .. }
+            | ValueProblem::WordNotYet { .. }
+            | ValueProblem::UnknownWord { .. }
+            | ValueProblem::Empty { .. }
+            | ValueProblem::Twice { .. }
+            | ValueProblem::Duration { .. }
+            | ValueProblem::Size { .. }
+            | ValueProblem::OutOfRange { .. }
+            | ValueProblem::Address { .. }
+            | ValueProblem::Network { .. }
+            | ValueProblem::LogFilter { .. }
+            | ValueProblem::Unreadable { .. }
+            | ValueProblem::Unwritable { .. }
+            | ValueProblem::WorldWritable { .. }
+            | ValueProblem::ShortSecret { .. } => true,
         },
-        Fault::Kerberos(_) | Fault::Console(_) | Fault::Stream(_) => false,
+        ProblemKind::Kerberos(_) | ProblemKind::Console(_) | ProblemKind::Stream(_) => false,
     }
 }
 
 /// `None` only if a problem was reported.
-fn check(top: &Table<'_>, surroundings: &Surroundings<'_>) -> Option<Config> {
+fn check(top: &Table<'_>, environment: &Environment<'_>) -> Option<Config> {
     let server = server(top);
     let timeouts = timeouts(top);
-    let kerberos = kerberos::check(top, surroundings);
-    let session = session::check(top, surroundings);
+    let kerberos = kerberos::check(top, environment);
+    let session = session::check(top, environment);
     let admin = admin::check(top);
-    let log = log::check(top, surroundings);
-    let consoles = console::check_all(top, &kerberos, surroundings);
+    let log = log::check(top, environment);
+    let consoles = console::check_all(top, &kerberos, environment);
     let streams = stream::check_all(top);
-    let kdc_proxies = kdc_proxy::check_all(top, surroundings);
+    let kdc_proxies = kdc_proxy::check_all(top, environment);
     listeners::check(&consoles, &streams, &kdc_proxies, admin.as_ref());
     Some(Config {
         server,
@@ -181,11 +191,11 @@ fn server(top: &Table<'_>) -> ServerConfig {
         values.max_connections = count("max_connections", values.max_connections, 10_000_000);
         let per_address = table.get("max_connections_per_address");
         values.max_connections_per_address = per_address
-            .and_then(|node| node.integer(1..=10_000_000))
+            .and_then(|value| value.integer(1..=10_000_000))
             .and_then(|count| usize::try_from(count).ok());
         let rate = table.get("requests_per_second_per_address");
         values.requests_per_second_per_address = rate
-            .and_then(|node| node.integer(1..=1_000_000))
+            .and_then(|value| value.integer(1..=1_000_000))
             .and_then(|count| u32::try_from(count).ok());
     }
     values
@@ -214,15 +224,17 @@ fn timeouts(top: &Table<'_>) -> Timeouts {
     values.idle = read("idle", values.idle);
     values.body_idle = read("body_idle", values.body_idle);
     let rate = table.get("min_upload_rate");
-    values.min_upload_rate = rate.and_then(|node| node.size(1 << 30)).unwrap_or_default();
+    values.min_upload_rate = rate
+        .and_then(|value| value.size(1 << 30))
+        .unwrap_or_default();
     values.connect = read("connect", values.connect);
     values.first_byte = read("first_byte", values.first_byte);
     values.tunnel = read("tunnel", values.tunnel);
     values.gss = read("gss", values.gss);
-    // these two may be nought: do not wait at all
-    let or_nought = |name, default| table.duration(name, default, Duration::ZERO..=most);
-    values.hold = or_nought("hold", values.hold);
-    values.drain = or_nought("drain", values.drain);
+    // zero means not to wait at all
+    let or_zero = |name, default| table.duration(name, default, Duration::ZERO..=most);
+    values.hold = or_zero("hold", values.hold);
+    values.drain = or_zero("drain", values.drain);
     values
 }
 

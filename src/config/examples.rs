@@ -219,7 +219,7 @@ proptest! {
         if let Err(problems) = parse(&text, Path::new("mutilated.toml")) {
             let lines = text.lines().count() + 1;
             prop_assert!(!problems.list.is_empty());
-            prop_assert!(problems.list.iter().all(|p| p.place.line <= lines));
+            prop_assert!(problems.list.iter().all(|p| p.position.line() <= lines));
         }
     }
 }

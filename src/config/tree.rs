@@ -1,24 +1,26 @@
-//! A cursor over the spanned TOML tree: it knows its key path and position, reads values, and
-//! reports what does not read. Reading goes on after a problem with a stand-in value, so that every
-//! problem of a file is found in one run.
+//! The TOML tree with positions: tables and values that know their key path, read themselves, and
+//! report what is wrong with them.
+//!
+//! `serde` stops at the first error. Here, reading goes on after a problem with a default value, so
+//! that one run finds every problem of a file.
 
-use std::{cell::RefCell, ops::RangeInclusive, time::Duration};
+use std::{cell::RefCell, ops::Range, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    problem::{Concern, Fault, Place, Problem, ValueFault, Warning},
+    problem::{Position, Problem, ProblemKind, Source, ValueProblem, Warning, WarningKind},
     schema::Section,
 };
 
-mod node;
+mod value;
 
-pub(super) use node::Node;
+pub(super) use value::Value;
 
 /// What the checks have found so far in one file.
 #[derive(Debug)]
-pub(super) struct Report<'a> {
-    text: &'a str,
+pub(super) struct Findings {
+    source: Arc<Source>,
     problems: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<Warning>>,
 }
@@ -26,67 +28,57 @@ pub(super) struct Report<'a> {
 /// A table whose keys are those of a [`Section`].
 #[derive(Clone, Debug)]
 pub(super) struct Table<'a> {
-    report: &'a Report<'a>,
+    findings: &'a Findings,
     key: String,
-    offset: usize,
+    span: Range<usize>,
     section: &'static Section,
     entries: &'a DeTable<'a>,
 }
 
-// === impl Report ===
+// === impl Findings ===
 
-impl<'a> Report<'a> {
-    /// Begins a report on `text`.
-    pub(super) fn new(text: &'a str) -> Self {
+impl Findings {
+    pub(super) fn new(source: Arc<Source>) -> Self {
         Self {
-            text,
+            source,
             problems: RefCell::default(),
             warnings: RefCell::default(),
         }
     }
 
     /// The file's top table.
-    pub(super) fn top(&'a self, entries: &'a DeTable<'a>, section: &'static Section) -> Table<'a> {
-        Table::open(self, String::new(), 0, section, entries)
+    pub(super) fn top<'a>(
+        &'a self,
+        entries: &'a DeTable<'a>,
+        section: &'static Section,
+    ) -> Table<'a> {
+        Table::open(self, String::new(), 0..0, section, entries)
     }
 
-    /// Adds a problem at a byte of the text.
-    pub(super) fn problem(&self, key: &str, offset: usize, fault: impl Into<Fault>) {
+    /// Adds a problem; `span` is in bytes of the text.
+    pub(super) fn problem(&self, key: &str, span: Range<usize>, kind: impl Into<ProblemKind>) {
         let problem = Problem {
-            place: self.place(key, offset),
-            fault: fault.into(),
+            position: Position::new(Arc::clone(&self.source), key, span),
+            kind: kind.into(),
         };
         self.problems.borrow_mut().push(problem);
     }
 
-    /// Adds a warning at a byte of the text.
-    pub(super) fn warning(&self, key: &str, offset: usize, concern: Concern) {
+    /// Adds a warning; `span` is in bytes of the text.
+    pub(super) fn warning(&self, key: &str, span: Range<usize>, kind: WarningKind) {
         let warning = Warning {
-            place: self.place(key, offset),
-            concern,
+            position: Position::new(Arc::clone(&self.source), key, span),
+            kind,
         };
         self.warnings.borrow_mut().push(warning);
     }
 
-    /// What was found, in the order of the lines.
-    pub(super) fn into_findings(self) -> (Vec<Problem>, Vec<Warning>) {
+    /// Everything that was found, in the order of the file.
+    pub(super) fn into_lists(self) -> (Vec<Problem>, Vec<Warning>) {
         let (mut problems, mut warnings) = (self.problems.into_inner(), self.warnings.into_inner());
-        problems.sort_by(|a, b| a.place.cmp(&b.place));
-        warnings.sort_by(|a, b| a.place.cmp(&b.place));
+        problems.sort_by(|a, b| a.position.order().cmp(&b.position.order()));
+        warnings.sort_by(|a, b| a.position.order().cmp(&b.position.order()));
         (problems, warnings)
-    }
-
-    fn place(&self, key: &str, offset: usize) -> Place {
-        let before = self
-            .text
-            .get(..offset.min(self.text.len()))
-            .unwrap_or_default();
-        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Place {
-            line: before.matches('\n').count() + 1,
-            column: before.get(start..).unwrap_or_default().chars().count() + 1,
-            key: key.to_owned(),
-        }
     }
 }
 
@@ -94,16 +86,16 @@ impl<'a> Report<'a> {
 
 impl<'a> Table<'a> {
     fn open(
-        report: &'a Report<'a>,
+        findings: &'a Findings,
         key: String,
-        offset: usize,
+        span: Range<usize>,
         section: &'static Section,
         entries: &'a DeTable<'a>,
     ) -> Self {
         let table = Self {
-            report,
+            findings,
             key,
-            offset,
+            span,
             section,
             entries,
         };
@@ -112,28 +104,28 @@ impl<'a> Table<'a> {
             if section.keys.contains(&word) {
                 continue;
             }
-            let unknown = || ValueFault::UnknownKey {
+            let unknown = || ValueProblem::UnknownKey {
                 near: nearest(word, section.keys),
                 known: section.keys,
             };
             let later = section.later.iter().find(|(key, _)| *key == word);
-            let fault = later.map_or_else(unknown, |(_, instead)| ValueFault::NotInThisVersion {
-                instead,
-            });
-            report.problem(&table.path(word), name.span().start, fault);
+            let problem =
+                later.map_or_else(unknown, |(_, instead)| ValueProblem::KeyNotYet { instead });
+            findings.problem(&table.path(word), name.span(), problem);
         }
         table
     }
 
     /// The value of a key of the section.
-    pub(super) fn get(&self, name: &'static str) -> Option<Node<'a>> {
+    pub(super) fn get(&self, name: &'static str) -> Option<Value<'a>> {
         debug_assert!(
             self.section.keys.contains(&name),
             "{name} is not in the schema"
         );
         let (key, value) = self.entries.get_key_value(name)?;
         let span = match value.get_ref() {
-            // the span of `[table]` headers and dotted keys is the key's business
+            // Tables and lists can be long, and the span of a table with dotted keys is not what
+            // the reader sees as the table: the key is the better place to point at.
             DeValue::Table(_) | DeValue::Array(_) => key.span(),
             DeValue::String(_)
             | DeValue::Integer(_)
@@ -141,21 +133,21 @@ impl<'a> Table<'a> {
             | DeValue::Boolean(_)
             | DeValue::Datetime(_) => value.span(),
         };
-        Some(Node {
-            report: self.report,
+        Some(Value {
+            findings: self.findings,
             key: self.path(name),
-            offset: span.start,
+            span,
             value: value.get_ref(),
         })
     }
 
-    /// The value of a key that must be there.
-    pub(super) fn require(&self, name: &'static str, cure: &'static str) -> Option<Node<'a>> {
-        let node = self.get(name);
-        if node.is_none() {
-            self.problem_at(name, ValueFault::Missing { cure });
+    /// The value of a required key; reports the key if it is missing.
+    pub(super) fn require(&self, name: &'static str, cure: &'static str) -> Option<Value<'a>> {
+        let value = self.get(name);
+        if value.is_none() {
+            self.problem_at(name, ValueProblem::Missing { cure });
         }
-        node
+        value
     }
 
     /// A table below this one.
@@ -171,7 +163,7 @@ impl<'a> Table<'a> {
         bounds: RangeInclusive<Duration>,
     ) -> Duration {
         self.get(name)
-            .and_then(|node| node.duration(bounds))
+            .and_then(|value| value.duration(bounds))
             .unwrap_or(default)
     }
 
@@ -183,23 +175,27 @@ impl<'a> Table<'a> {
         bounds: RangeInclusive<u64>,
     ) -> u64 {
         self.get(name)
-            .and_then(|node| node.integer(bounds))
+            .and_then(|value| value.integer(bounds))
             .unwrap_or(default)
     }
 
-    /// Reports something that concerns a key of this table that may not be there.
-    pub(super) fn problem_at(&self, name: &'static str, fault: impl Into<Fault>) {
+    /// Reports a problem at a key, or at the table's header if the key is missing.
+    pub(super) fn problem_at(&self, name: &'static str, kind: impl Into<ProblemKind>) {
         match self.get(name) {
-            Some(node) => node.problem(fault),
-            None => self.report.problem(&self.path(name), self.offset, fault),
+            Some(value) => value.problem(kind),
+            None => self
+                .findings
+                .problem(&self.path(name), self.span.clone(), kind),
         }
     }
 
-    /// Warns of something that concerns a key of this table that may not be there.
-    pub(super) fn warning_at(&self, name: &'static str, concern: Concern) {
+    /// Warns at a key, or at the table's header if the key is missing.
+    pub(super) fn warning_at(&self, name: &'static str, kind: WarningKind) {
         match self.get(name) {
-            Some(node) => node.warning(concern),
-            None => self.report.warning(&self.path(name), self.offset, concern),
+            Some(value) => value.warning(kind),
+            None => self
+                .findings
+                .warning(&self.path(name), self.span.clone(), kind),
         }
     }
 
@@ -212,13 +208,14 @@ impl<'a> Table<'a> {
     }
 }
 
-/// The known word that was probably meant, if one is near enough.
+/// The known word that was probably meant, if one is similar enough.
 pub(super) fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str> {
     let word: String = word.chars().take(64).collect::<String>().to_lowercase();
     known
         .iter()
         .map(|k| (strsim::damerau_levenshtein(&word, k), *k))
         .min()
+        // one error for each four letters: `workres` is `workers`, but `foo` is not `pool`
         .filter(|(distance, known)| *distance <= 1 + known.len() / 4)
         .map(|(_, known)| known)
 }

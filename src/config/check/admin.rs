@@ -2,17 +2,17 @@
 
 use super::super::{
     AdminConfig,
-    problem::Concern,
+    problem::WarningKind,
     schema,
-    tree::{Node, Table},
+    tree::{Table, Value},
 };
 
-pub(super) fn check<'a>(top: &Table<'a>) -> Option<(Node<'a>, AdminConfig)> {
+pub(super) fn check<'a>(top: &Table<'a>) -> Option<(Value<'a>, AdminConfig)> {
     let table = top.table("admin", &schema::ADMIN)?;
-    let node = table.require("listen", "Write listen = \"127.0.0.1:9095\"")?;
-    let listen = node.address()?;
+    let value = table.require("listen", "Write listen = \"127.0.0.1:9095\"")?;
+    let listen = value.address()?;
     if !listen.ip().is_loopback() {
-        node.warning(Concern::AdminExposed { listen });
+        value.warning(WarningKind::AdminExposed { listen });
     }
-    Some((node, AdminConfig { listen }))
+    Some((value, AdminConfig { listen }))
 }

@@ -1,4 +1,4 @@
-//! Files that the configuration names: whether they can be read and written, and by whom.
+//! Files that the configuration refers to: whether they can be read or written, and by which users.
 
 use std::{
     fs, io,
@@ -9,19 +9,19 @@ use std::{
 use rustix::fs::Access;
 
 use super::super::{
-    problem::{Concern, ValueFault},
-    tree::Node,
+    problem::{ValueProblem, WarningKind},
+    tree::Value,
 };
 
-/// More than any key, certificate or secret has, in bytes.
+/// Bytes; no keytab, certificate or secret is larger.
 const LARGEST: u64 = 16 << 20;
 
-/// Reads a file that a value names, or reports why not.
-pub(super) fn read(node: &Node<'_>, file: &Path) -> Option<Vec<u8>> {
+/// The content of a file; reports at `value` if it cannot be read.
+pub(super) fn read(value: &Value<'_>, file: &Path) -> Option<Vec<u8>> {
     match regular(file).and_then(|()| fs::read(file)) {
         Ok(bytes) => Some(bytes),
         Err(source) => {
-            node.problem(ValueFault::Unreadable {
+            value.problem(ValueProblem::Unreadable {
                 file: file.to_path_buf(),
                 source,
             });
@@ -30,7 +30,7 @@ pub(super) fn read(node: &Node<'_>, file: &Path) -> Option<Vec<u8>> {
     }
 }
 
-/// Refuses devices, pipes and directories (`/dev/urandom` as a secret would never end).
+/// Refuses devices, pipes and directories: reading `/dev/urandom` as a secret would never end.
 pub(super) fn regular(file: &Path) -> io::Result<()> {
     let found = fs::metadata(file)?;
     if !found.is_file() {
@@ -45,23 +45,21 @@ pub(super) fn regular(file: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Warns if every user of the machine may read a secret.
-pub(super) fn warn_if_world_readable(node: &Node<'_>, file: &Path) {
+pub(super) fn warn_if_world_readable(value: &Value<'_>, file: &Path) {
     let readable = fs::metadata(file).is_ok_and(|m| m.permissions().mode() & 0o004 != 0);
     if readable {
-        node.warning(Concern::WorldReadable {
+        value.warning(WarningKind::WorldReadable {
             file: file.to_path_buf(),
         });
     }
 }
 
-/// Whether every user of the machine may write a secret, and so choose it.
 pub(super) fn is_world_writable(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|m| m.permissions().mode() & 0o002 != 0)
 }
 
-/// Whether a file could be written; nothing is created, for `check` may run as another user than
-/// the gateway.
+/// Whether a file could be written. Nothing is created, because `check` may run as another user than
+/// the gateway, which could then not open the file.
 pub(super) fn writable(file: &Path) -> io::Result<()> {
     match fs::metadata(file) {
         Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),

@@ -5,43 +5,48 @@ use std::sync::Arc;
 use super::{
     super::{
         KdcProxy,
-        problem::StreamFault,
+        problem::StreamProblem,
         schema,
-        tree::{Node, Table},
+        tree::{Table, Value},
     },
-    Surroundings,
+    Environment,
     console::addresses,
-    sources, stream_backend, tls,
+    networks,
+    stream::backend,
+    tls,
 };
 
-/// A table, and the places of what others may collide with.
-pub(super) struct Checked<'a> {
+/// A table, and the positions of what may conflict with others.
+pub(super) struct CheckedKdcProxy<'a> {
     pub(super) proxy: KdcProxy,
-    /// One place for each of `proxy.listen`.
-    pub(super) listen: Vec<Node<'a>>,
-    /// The place of its realm.
-    pub(super) realm: Option<Node<'a>>,
+    /// The position of each of `proxy.listen`.
+    pub(super) listen: Vec<Value<'a>>,
+    /// The position of its realm.
+    pub(super) realm: Option<Value<'a>>,
     /// Whether it has a `tls` of its own.
     pub(super) has_tls: bool,
 }
 
 const NEED_LISTEN: &str = "Write listen = \"0.0.0.0:443\", alone or shared with consoles";
-const NEED_REALM: &str = "Write realm = \"EXAMPLE.COM\"; no realm is looked up in the DNS";
+const NEED_REALM: &str = "Write realm = \"EXAMPLE.COM\"; realms are not looked up in DNS";
 
-pub(super) fn check_all<'a>(top: &Table<'a>, surroundings: &Surroundings<'_>) -> Vec<Checked<'a>> {
-    let list = top.get("kdc_proxy").and_then(|node| node.list());
+pub(super) fn check_all<'a>(
+    top: &Table<'a>,
+    environment: &Environment<'_>,
+) -> Vec<CheckedKdcProxy<'a>> {
+    let list = top.get("kdc_proxy").and_then(|value| value.list());
     let tables = list.unwrap_or_default();
     let checked: Vec<_> = tables
         .iter()
-        .filter_map(|node| Some(check(&node.table(&schema::KDC_PROXY)?, surroundings)))
+        .filter_map(|value| Some(check(&value.table(&schema::KDC_PROXY)?, environment)))
         .collect();
     for (index, one) in checked.iter().enumerate() {
         for (other, earlier) in checked.iter().take(index).enumerate() {
             let same = one.proxy.realm.eq_ignore_ascii_case(&earlier.proxy.realm);
             let mut shared = one.proxy.listen.iter();
             let listener = shared.find(|address| earlier.proxy.listen.contains(address));
-            if let (true, Some(listener), Some(node)) = (same, listener, &one.realm) {
-                node.problem(StreamFault::RealmTwice {
+            if let (true, Some(listener), Some(value)) = (same, listener, &one.realm) {
+                value.problem(StreamProblem::RealmTwice {
                     realm: one.proxy.realm.to_string(),
                     other,
                     listener: *listener,
@@ -52,29 +57,29 @@ pub(super) fn check_all<'a>(top: &Table<'a>, surroundings: &Surroundings<'_>) ->
     checked
 }
 
-fn check<'a>(table: &Table<'a>, surroundings: &Surroundings<'_>) -> Checked<'a> {
-    let (listen_at, listen) = table
+fn check<'a>(table: &Table<'a>, environment: &Environment<'_>) -> CheckedKdcProxy<'a> {
+    let (listen_values, listen) = table
         .require("listen", NEED_LISTEN)
-        .map(|node| addresses(&node, NEED_LISTEN))
+        .map(|value| addresses(&value, NEED_LISTEN))
         .unwrap_or_default()
         .into_iter()
         .unzip();
-    let (node, realm) = realm(table).unzip();
+    let (value, realm) = realm(table).unzip();
     let servers = |key| -> Vec<_> {
-        let list = stream_backend::list(table, key);
+        let list = backend::list(table, key);
         list.into_iter()
-            .map(|(node, backend)| {
-                if let Some(node) = stream_backend::send_proxy(&node) {
-                    node.problem(StreamFault::TcpOnly { key: "send_proxy" });
+            .map(|(value, server)| {
+                if let Some(value) = backend::send_proxy(&value) {
+                    value.problem(StreamProblem::TcpOnly { key: "send_proxy" });
                 }
-                backend
+                server
             })
             .collect()
     };
-    Checked {
+    CheckedKdcProxy {
         proxy: KdcProxy {
             listen,
-            tls: tls::check(table, &[], surroundings),
+            tls: tls::check(table, &[], environment),
             realm: realm.unwrap_or_default(),
             backends: servers("backends"),
             kpasswd: if table.get("kpasswd").is_some() {
@@ -82,24 +87,24 @@ fn check<'a>(table: &Table<'a>, surroundings: &Surroundings<'_>) -> Checked<'a> 
             } else {
                 Vec::new()
             },
-            allow_from: sources::networks(table, "allow_from"),
+            allow_from: networks::list(table, "allow_from"),
         },
-        listen: listen_at,
-        realm: node,
+        listen: listen_values,
+        realm: value,
         has_tls: table.get("tls").is_some(),
     }
 }
 
-/// RFC 4120 section 6.1: a realm in domain style, as every KDC of this field has it.
-fn realm<'a>(table: &Table<'a>) -> Option<(Node<'a>, Arc<str>)> {
-    let node = table.require("realm", NEED_REALM)?;
-    let text = node.text()?;
+/// A realm in domain style (RFC 4120 section 6.1), the only style that KDCs in use have.
+fn realm<'a>(table: &Table<'a>) -> Option<(Value<'a>, Arc<str>)> {
+    let value = table.require("realm", NEED_REALM)?;
+    let text = value.text()?;
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     if text.len() > 255 || !text.bytes().all(plain) {
-        node.problem(StreamFault::Realm {
+        value.problem(StreamProblem::Realm {
             text: text.to_owned(),
         });
         return None;
     }
-    Some((node, text.into()))
+    Some((value, text.into()))
 }

@@ -2,41 +2,42 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use self::keytab::KeytabPrincipals;
 use super::{
     super::{
         Kerberos, ReplayCache,
-        problem::{Concern, KerberosFault, ValueFault},
+        problem::{KerberosProblem, ValueProblem, WarningKind},
         schema,
-        tree::{Node, Table},
+        tree::{Table, Value},
     },
-    Surroundings, files,
-    keytab::{self, Keytab},
+    Environment, files,
 };
 use crate::{
     auth::names::{AuthToLocal, Mechanism, RuleError},
     gss::{Principal, PrincipalError},
 };
 
-/// What the consoles need to know of `[kerberos]`.
-pub(super) struct Checked {
-    /// The values; `None` if a problem was reported.
+pub(super) mod keytab;
+
+/// What the checks of consoles need from `[kerberos]`.
+pub(super) struct CheckedKerberos {
+    /// `None` if a problem was reported.
     pub(super) values: Option<Kerberos>,
-    /// Whose keys there are; `None` if that is unknown and was reported.
-    pub(super) keytab: Option<Keytab>,
-    /// `kerberos.principal` is set, rightly or wrongly.
+    /// `None` if the keytab could not be read, which was reported.
+    pub(super) keytab: Option<KeytabPrincipals>,
+    /// `kerberos.principal` is set, valid or not.
     pub(super) has_principal: bool,
-    /// `kerberos.principal`.
     pub(super) principal: Option<Principal>,
-    /// `kerberos.default_realm`, where it was written.
+    /// `kerberos.default_realm`, if it is set.
     pub(super) realm: Option<String>,
 }
 
-const NEED_SECTION: &str = "Add [kerberos] with keytab = \"/etc/spnegate/merged.keytab\"";
-const NEED_KEYTAB: &str = "Write keytab = \"/etc/spnegate/merged.keytab\": the keys of every \
-                           HTTP/host that clients ask for; make it with `spnegate keytab merge`";
+const NEED_SECTION: &str = "Add a [kerberos] section with keytab = \"/etc/spnegate/merged.keytab\"";
+const NEED_KEYTAB: &str = "Write keytab = \"/etc/spnegate/merged.keytab\": a file with the keys of every \
+                           HTTP/host that clients use; create it with `spnegate keytab merge`";
 
-pub(super) fn check(top: &Table<'_>, surroundings: &Surroundings<'_>) -> Checked {
-    let mut checked = Checked {
+pub(super) fn check(top: &Table<'_>, environment: &Environment<'_>) -> CheckedKerberos {
+    let mut checked = CheckedKerberos {
         values: None,
         keytab: None,
         has_principal: false,
@@ -45,29 +46,29 @@ pub(super) fn check(top: &Table<'_>, surroundings: &Surroundings<'_>) -> Checked
     };
     let relays = top.get("stream").is_some() || top.get("kdc_proxy").is_some();
     if relays && top.get("kerberos").is_none() && top.get("console").is_none() {
-        checked.values = nobody_logs_in();
+        checked.values = without_login();
         return checked;
     }
     let Some(table) = top
         .require("kerberos", NEED_SECTION)
         .and_then(|n| n.table(&schema::KERBEROS))
     else {
-        // whether consoles could log in is then not worth a second problem
+        // the section is missing, which is reported; do not report each backend as well
         checked.has_principal = true;
         return checked;
     };
-    let node = table.require("keytab", NEED_KEYTAB);
-    checked.keytab = node.and_then(|node| keytab::check(&node, surroundings));
+    let value = table.require("keytab", NEED_KEYTAB);
+    checked.keytab = value.and_then(|value| keytab::check(&value, environment));
     let principal = table.get("principal");
     checked.has_principal = principal.is_some();
-    checked.principal = principal.and_then(|node| keytab_principal(&node, checked.keytab.as_ref()));
+    checked.principal =
+        principal.and_then(|value| keytab_principal(&value, checked.keytab.as_ref()));
     checked.realm = table
         .get("default_realm")
-        .and_then(|node| node.text().map(str::to_owned));
-    let replay_cache = replay_cache(&table, surroundings);
-    // `default_realm`, that of `principal`, or the only one of the keytab's `HTTP/…` keys
+        .and_then(|value| value.text().map(str::to_owned));
+    let replay_cache = replay_cache(&table, environment);
     let realm = default_realm(&table, &checked);
-    // without a realm there is a problem already; the rules are looked at all the same
+    // a missing realm is reported already; the rules are checked all the same
     let auth_to_local = auth_to_local(&table, realm.as_deref().unwrap_or_default());
     checked.values =
         realm
@@ -82,8 +83,8 @@ pub(super) fn check(top: &Table<'_>, surroundings: &Surroundings<'_>) -> Checked
     checked
 }
 
-/// A gateway that relays and nothing else has no keys.
-fn nobody_logs_in() -> Option<Kerberos> {
+/// A gateway with streams only has no keys.
+fn without_login() -> Option<Kerberos> {
     let none: [&str; 0] = [];
     let auth_to_local = AuthToLocal::compile(&none, Mechanism::default(), "").ok()?;
     Some(Kerberos {
@@ -94,13 +95,16 @@ fn nobody_logs_in() -> Option<Kerberos> {
     })
 }
 
-/// A principal that the gateway logs in as: it must be in the keytab.
-pub(super) fn keytab_principal(node: &Node<'_>, keytab: Option<&Keytab>) -> Option<Principal> {
-    let text = node.text()?;
+/// A principal that the gateway logs in as; the keytab must have a key of it.
+pub(super) fn keytab_principal(
+    value: &Value<'_>,
+    keytab: Option<&KeytabPrincipals>,
+) -> Option<Principal> {
+    let text = value.text()?;
     let principal = match text.parse::<Principal>() {
         Ok(principal) => principal,
         Err(source) => {
-            node.problem(KerberosFault::Principal {
+            value.problem(KerberosProblem::Principal {
                 text: text.to_owned(),
                 source,
             });
@@ -109,7 +113,7 @@ pub(super) fn keytab_principal(node: &Node<'_>, keytab: Option<&Keytab>) -> Opti
     };
     if let Some(keytab) = keytab.filter(|keytab| !keytab.holds(&principal)) {
         let file = keytab.file.clone();
-        node.problem(KerberosFault::NotInKeytab {
+        value.problem(KerberosProblem::NotInKeytab {
             file,
             principal: principal.clone(),
         });
@@ -117,28 +121,29 @@ pub(super) fn keytab_principal(node: &Node<'_>, keytab: Option<&Keytab>) -> Opti
     Some(principal)
 }
 
-/// An SPN; without realm it gets `realm`.
-pub(super) fn service_principal(node: &Node<'_>, realm: Option<&str>) -> Option<Principal> {
-    let text = node.text()?;
+/// An SPN; if it has no realm, `realm` is added.
+pub(super) fn service_principal(value: &Value<'_>, realm: Option<&str>) -> Option<Principal> {
+    let text = value.text()?;
     let parsed = match (text.parse::<Principal>(), realm) {
         (Err(PrincipalError::NoRealm), Some(realm)) => format!("{text}@?")
             .parse::<Principal>()
             .and_then(|p| Principal::new(p.components().iter().cloned(), realm)),
-        // an unknown realm was reported elsewhere
+        // that no realm is known is reported elsewhere
         (Err(PrincipalError::NoRealm), None) => return None,
         (parsed, _) => parsed,
     };
     let spn = parsed.ok().filter(|p| p.service().is_some());
     if spn.is_none() {
-        node.problem(KerberosFault::Spn {
+        value.problem(KerberosProblem::Spn {
             text: text.to_owned(),
         });
     }
     spn
 }
 
-/// As written, else the realm of the principal, else the only realm of the keytab's `HTTP/…` keys.
-fn default_realm(table: &Table<'_>, checked: &Checked) -> Option<String> {
+/// `default_realm` if it is set, else the realm of `principal`, else the only realm of the keytab's
+/// `HTTP/…` keys.
+fn default_realm(table: &Table<'_>, checked: &CheckedKerberos) -> Option<String> {
     if table.get("default_realm").is_some() {
         return checked.realm.clone();
     }
@@ -154,25 +159,25 @@ fn default_realm(table: &Table<'_>, checked: &Checked) -> Option<String> {
         let file = keytab.file.clone();
         table.problem_at(
             "default_realm",
-            KerberosFault::RealmUnclear { file, realms },
+            KerberosProblem::RealmUnclear { file, realms },
         );
     }
     None
 }
 
-fn replay_cache(table: &Table<'_>, surroundings: &Surroundings<'_>) -> ReplayCache {
+fn replay_cache(table: &Table<'_>, environment: &Environment<'_>) -> ReplayCache {
     let user = rustix::process::geteuid().as_raw();
     let default = PathBuf::from(format!("/var/tmp/krb5_{user}.rcache2"));
-    let node = table.get("replay_cache");
-    let file = match node.as_ref().map(Node::text) {
+    let value = table.get("replay_cache");
+    let file = match value.as_ref().map(Value::text) {
         None => default,
         Some(Some("none")) => {
-            table.warning_at("replay_cache", Concern::NoReplayCache);
+            table.warning_at("replay_cache", WarningKind::NoReplayCache);
             return ReplayCache::None;
         }
-        Some(Some(text)) if text.contains('/') => surroundings.path(text),
+        Some(Some(text)) if text.contains('/') => environment.path(text),
         Some(Some(_)) => {
-            let _ = node.and_then(|node| node.word(&[("none", ())], &[]));
+            let _ = value.and_then(|value| value.keyword(&[("none", ())], &[]));
             return ReplayCache::None;
         }
         Some(None) => return ReplayCache::None,
@@ -180,7 +185,7 @@ fn replay_cache(table: &Table<'_>, surroundings: &Surroundings<'_>) -> ReplayCac
     if let Err(source) = files::writable(&file) {
         table.problem_at(
             "replay_cache",
-            ValueFault::Unwritable {
+            ValueProblem::Unwritable {
                 file: file.clone(),
                 source,
             },
@@ -193,23 +198,23 @@ fn auth_to_local(table: &Table<'_>, realm: &str) -> Option<Arc<AuthToLocal>> {
     let mechanisms = [("hadoop", Mechanism::Hadoop), ("mit", Mechanism::Mit)];
     let mechanism = table
         .get("auth_to_local_mechanism")
-        // as Hadoop reads it
-        .and_then(|node| node.word_in_any_case(&mechanisms))
+        // Hadoop compares it with equalsIgnoreCase (KerberosName.setRuleMechanism)
+        .and_then(|value| value.keyword_ignoring_case(&mechanisms))
         .unwrap_or_default();
     let nodes = table
         .get("auth_to_local")
-        .and_then(|node| node.list())
+        .and_then(|value| value.list())
         .unwrap_or_default();
     let rules: Vec<&str> = nodes
         .iter()
-        .map(|node| node.text().unwrap_or_default())
+        .map(|value| value.text().unwrap_or_default())
         .collect();
     match AuthToLocal::compile(&rules, mechanism, realm) {
         Ok(compiled) => {
             for (entry, number, text, remark) in compiled.review() {
-                if let Some(node) = nodes.get(entry) {
+                if let Some(value) = nodes.get(entry) {
                     let rule = text.into();
-                    node.warning(Concern::Rule {
+                    value.warning(WarningKind::Rule {
                         number,
                         rule,
                         remark,
@@ -226,8 +231,8 @@ fn auth_to_local(table: &Table<'_>, realm: &str) -> Option<Arc<AuthToLocal>> {
                     text,
                     kind: source,
                 } = error;
-                if let Some(node) = nodes.get(entry) {
-                    node.problem(KerberosFault::Rule {
+                if let Some(value) = nodes.get(entry) {
+                    value.problem(KerberosProblem::Rule {
                         number,
                         text,
                         source,

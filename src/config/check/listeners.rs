@@ -1,284 +1,305 @@
-//! What consoles do to each other: shared addresses, taken addresses, requests in a circle.
+//! Conflicts between consoles, streams and `[admin]`: addresses that cannot be opened together,
+//! consoles that cannot be told apart, and backends that are the gateway itself.
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::{
     super::{
         AdminConfig, BackendConfig, Console, ServerTls, Stream,
-        problem::{Concern, ConsoleFault, Fault, StreamFault},
-        tree::Node,
+        problem::{ConsoleProblem, ProblemKind, StreamProblem, WarningKind},
+        tree::Value,
     },
-    console::Checked,
+    console::CheckedConsole,
     kdc_proxy, stream,
 };
 
-/// An address that somebody wants to open.
-struct Claim<'c, 'a> {
+/// An address that the gateway will open, and the section that it is for.
+struct BoundAddress<'c, 'a> {
     address: SocketAddr,
-    node: &'c Node<'a>,
-    by: Claimant<'c>,
+    value: &'c Value<'a>,
+    owner: AddressOwner<'c>,
 }
 
 #[derive(Clone, Copy)]
-enum Claimant<'c> {
-    Serves(&'c Console),
-    Redirects(&'c Console),
-    Relays(&'c Stream),
-    ProxiesKdc(&'c kdc_proxy::Checked<'c>),
+enum AddressOwner<'c> {
+    Console(&'c Console),
+    Redirect(&'c Console),
+    Stream(&'c Stream),
+    KdcProxy(&'c kdc_proxy::CheckedKdcProxy<'c>),
     Admin,
 }
 
-impl Claimant<'_> {
+impl AddressOwner<'_> {
     fn name(&self) -> String {
         match self {
-            Self::Serves(console) | Self::Redirects(console) => {
+            Self::Console(console) | Self::Redirect(console) => {
                 format!("console `{}`", console.name)
             }
-            Self::Relays(stream) => format!("stream `{}`", stream.name),
-            Self::ProxiesKdc(checked) => format!("the kdc_proxy of {}", checked.proxy.realm),
+            Self::Stream(stream) => format!("stream `{}`", stream.name),
+            Self::KdcProxy(checked) => format!("the kdc_proxy of {}", checked.proxy.realm),
             Self::Admin => "[admin]".to_owned(),
         }
     }
 
-    /// Whether it wants a TCP port, and a UDP port.
+    /// Whether it opens a TCP port, and a UDP port.
     const fn protocols(&self) -> (bool, bool) {
         match self {
-            Self::Relays(stream) => (stream.tcp, stream.udp),
-            Self::Serves(_) | Self::Redirects(_) | Self::ProxiesKdc(_) | Self::Admin => {
-                (true, false)
-            }
+            Self::Stream(stream) => (stream.tcp, stream.udp),
+            Self::Console(_) | Self::Redirect(_) | Self::KdcProxy(_) | Self::Admin => (true, false),
         }
     }
 }
 
-/// Reports every pair of addresses that cannot be had together, and every backend that is one of
-/// them.
+/// Reports every pair of addresses that cannot be opened together, and every backend that is one of
+/// the gateway's own addresses.
 pub(super) fn check<'c, 'a: 'c>(
-    consoles: &'c [Checked<'a>],
-    streams: &'c [stream::Checked<'a>],
-    kdc_proxies: &'c [kdc_proxy::Checked<'a>],
-    admin: Option<&'c (Node<'a>, AdminConfig)>,
+    consoles: &'c [CheckedConsole<'a>],
+    streams: &'c [stream::CheckedStream<'a>],
+    kdc_proxies: &'c [kdc_proxy::CheckedKdcProxy<'a>],
+    admin: Option<&'c (Value<'a>, AdminConfig)>,
 ) {
-    let claims = claims(consoles, streams, kdc_proxies, admin);
-    for (i, claim) in claims.iter().enumerate() {
-        for earlier in claims.iter().take(i) {
-            if let Some(fault) = collision(claim, earlier) {
-                claim.node.problem(fault);
+    let addresses = addresses(consoles, streams, kdc_proxies, admin);
+    for (i, bound) in addresses.iter().enumerate() {
+        for earlier in addresses.iter().take(i) {
+            if let Some(problem) = conflict(bound, earlier) {
+                bound.value.problem(problem);
             }
         }
     }
-    circles(consoles, streams, &claims);
-    strangers(&claims);
-    for claim in &claims {
-        if let Claimant::ProxiesKdc(checked) = claim.by
+    loops(consoles, streams, &addresses);
+    shared_origins(&addresses);
+    for bound in &addresses {
+        if let AddressOwner::KdcProxy(checked) = bound.owner
             && !checked.has_tls
-            && !claims.iter().any(|other| has_tls_at(other, claim.address))
+            && !addresses
+                .iter()
+                .any(|other| has_tls_at(other, bound.address))
         {
-            let listen = claim.address;
-            claim.node.warning(Concern::KdcProxyPlain { listen });
+            let listen = bound.address;
+            bound.value.warning(WarningKind::KdcProxyPlain { listen });
         }
     }
 }
 
-fn has_tls_at(claim: &Claim<'_, '_>, address: SocketAddr) -> bool {
-    claim.address == address
-        && match claim.by {
-            Claimant::Serves(console) => console.tls.is_some(),
-            Claimant::ProxiesKdc(checked) => checked.has_tls,
-            Claimant::Redirects(_) | Claimant::Relays(_) | Claimant::Admin => false,
+fn has_tls_at(bound: &BoundAddress<'_, '_>, address: SocketAddr) -> bool {
+    bound.address == address
+        && match bound.owner {
+            AddressOwner::Console(console) => console.tls.is_some(),
+            AddressOwner::KdcProxy(checked) => checked.has_tls,
+            AddressOwner::Redirect(_) | AddressOwner::Stream(_) | AddressOwner::Admin => false,
         }
 }
 
-fn claims<'c, 'a: 'c>(
-    consoles: &'c [Checked<'a>],
-    streams: &'c [stream::Checked<'a>],
-    kdc_proxies: &'c [kdc_proxy::Checked<'a>],
-    admin: Option<&'c (Node<'a>, AdminConfig)>,
-) -> Vec<Claim<'c, 'a>> {
-    let mut claims: Vec<Claim<'c, 'a>> = Vec::new();
+fn addresses<'c, 'a: 'c>(
+    consoles: &'c [CheckedConsole<'a>],
+    streams: &'c [stream::CheckedStream<'a>],
+    kdc_proxies: &'c [kdc_proxy::CheckedKdcProxy<'a>],
+    admin: Option<&'c (Value<'a>, AdminConfig)>,
+) -> Vec<BoundAddress<'c, 'a>> {
+    let mut addresses: Vec<BoundAddress<'c, 'a>> = Vec::new();
     for checked in consoles {
         let console = &checked.console;
-        for (node, address) in checked.listen.iter().zip(&console.listen) {
-            claims.push(Claim {
+        for (value, address) in checked.listen.iter().zip(&console.listen) {
+            addresses.push(BoundAddress {
                 address: *address,
-                node,
-                by: Claimant::Serves(console),
+                value,
+                owner: AddressOwner::Console(console),
             });
         }
-        for (node, address) in checked.redirect_from.iter().zip(&console.redirect_from) {
-            claims.push(Claim {
+        for (value, address) in checked.redirect_from.iter().zip(&console.redirect_from) {
+            addresses.push(BoundAddress {
                 address: *address,
-                node,
-                by: Claimant::Redirects(console),
+                value,
+                owner: AddressOwner::Redirect(console),
             });
         }
     }
-    if let Some((node, admin)) = admin {
-        claims.push(Claim {
+    if let Some((value, admin)) = admin {
+        addresses.push(BoundAddress {
             address: admin.listen,
-            node,
-            by: Claimant::Admin,
+            value,
+            owner: AddressOwner::Admin,
         });
     }
     for checked in streams {
-        for (node, address) in checked.listen.iter().zip(&checked.stream.listen) {
-            claims.push(Claim {
+        for (value, address) in checked.listen.iter().zip(&checked.stream.listen) {
+            addresses.push(BoundAddress {
                 address: *address,
-                node,
-                by: Claimant::Relays(&checked.stream),
+                value,
+                owner: AddressOwner::Stream(&checked.stream),
             });
         }
     }
     for checked in kdc_proxies {
-        for (node, address) in checked.listen.iter().zip(&checked.proxy.listen) {
-            claims.push(Claim {
+        for (value, address) in checked.listen.iter().zip(&checked.proxy.listen) {
+            addresses.push(BoundAddress {
                 address: *address,
-                node,
-                by: Claimant::ProxiesKdc(checked),
+                value,
+                owner: AddressOwner::KdcProxy(checked),
             });
         }
     }
-    claims
+    addresses
 }
 
-/// Reports every server that is one of the gateway's own listeners.
-fn circles(consoles: &[Checked<'_>], streams: &[stream::Checked<'_>], claims: &[Claim<'_, '_>]) {
+/// Reports every server that is one of the gateway's own listeners: requests would loop until
+/// connections run out.
+fn loops(
+    consoles: &[CheckedConsole<'_>],
+    streams: &[stream::CheckedStream<'_>],
+    addresses: &[BoundAddress<'_, '_>],
+) {
     for checked in streams {
-        for (node, backend) in checked.backends.iter().zip(&checked.stream.backends) {
-            let itself = |claim: &&Claim<'_, '_>| {
-                claim.address.port() == backend.port && is_own(&backend.host, claim)
+        for (value, backend) in checked.backends.iter().zip(&checked.stream.backends) {
+            let itself = |bound: &&BoundAddress<'_, '_>| {
+                bound.address.port() == backend.port && is_own(&backend.host, bound)
             };
-            if let Some(claim) = claims.iter().find(itself) {
-                node.problem(StreamFault::BackendIsSelf {
+            if let Some(bound) = addresses.iter().find(itself) {
+                value.problem(StreamProblem::BackendIsSelf {
                     address: backend.address.to_string(),
-                    listener: claim.address,
+                    listener: bound.address,
                 });
             }
         }
     }
     for checked in consoles {
-        for (node, backend) in checked.backends.iter().zip(&checked.console.backends) {
+        for (value, backend) in checked.backends.iter().zip(&checked.console.backends) {
             let url = || backend.url.to_string();
-            let beside = |claim: &&Claim<'_, '_>| claim.address.port() == backend.port;
-            if let Some(claim) = claims.iter().filter(beside).find(|c| is_self(backend, c)) {
-                let listener = claim.address;
-                node.problem(ConsoleFault::BackendIsSelf {
+            let beside = |bound: &&BoundAddress<'_, '_>| bound.address.port() == backend.port;
+            if let Some(bound) = addresses
+                .iter()
+                .filter(beside)
+                .find(|c| is_own_backend(backend, c))
+            {
+                let listener = bound.address;
+                value.problem(ConsoleProblem::BackendIsSelf {
                     url: url(),
                     listener,
                 });
-            } else if claims
+            } else if addresses
                 .iter()
                 .filter(beside)
-                .any(|claim| is_named(backend, claim))
+                .any(|bound| is_named(backend, bound))
             {
-                node.warning(Concern::BackendMayBeSelf { url: url() });
+                value.warning(WarningKind::BackendMayBeSelf { url: url() });
             }
         }
     }
 }
 
-/// Warns where pages of any user's applications share an origin with another console.
-fn strangers(claims: &[Claim<'_, '_>]) {
-    for claim in claims {
-        let Claimant::Serves(console) = claim.by else {
+/// Warns of a console that shows pages of users' applications (below `/proxy/` of a
+/// `ResourceManager`) in one origin with another console: browsers let scripts of one origin use
+/// everything of that origin, with the viewer's session.
+fn shared_origins(addresses: &[BoundAddress<'_, '_>]) {
+    for bound in addresses {
+        let AddressOwner::Console(console) = bound.owner else {
             continue;
         };
         if !console.kind.hosts_foreign_pages() {
             continue;
         }
-        let beside = claims.iter().find_map(|other| match other.by {
-            Claimant::Serves(other_one) if other.address == claim.address => {
+        let beside = addresses.iter().find_map(|other| match other.owner {
+            AddressOwner::Console(other_one) if other.address == bound.address => {
                 let shares = console.hosts.iter().any(|h| other_one.hosts.contains(h));
                 (shares && !std::ptr::eq(console, other_one)).then_some(other_one)
             }
-            Claimant::Serves(_)
-            | Claimant::Redirects(_)
-            | Claimant::Relays(_)
-            | Claimant::ProxiesKdc(_)
-            | Claimant::Admin => None,
+            AddressOwner::Console(_)
+            | AddressOwner::Redirect(_)
+            | AddressOwner::Stream(_)
+            | AddressOwner::KdcProxy(_)
+            | AddressOwner::Admin => None,
         });
         if let Some(other) = beside {
-            claim.node.warning(Concern::StrangersShareOrigin {
+            bound.value.warning(WarningKind::StrangersShareOrigin {
                 console: console.name.to_string(),
                 other: other.name.to_string(),
-                listen: claim.address,
+                listen: bound.address,
             });
         }
     }
 }
 
-fn collision(claim: &Claim<'_, '_>, earlier: &Claim<'_, '_>) -> Option<Fault> {
-    let (a, b) = (claim.address, earlier.address);
+fn conflict(bound: &BoundAddress<'_, '_>, earlier: &BoundAddress<'_, '_>) -> Option<ProblemKind> {
+    let (a, b) = (bound.address, earlier.address);
     if a.port() == 0 || a.port() != b.port() || a.is_ipv4() != b.is_ipv4() {
         return None;
     }
-    let ((tcp, udp), (other_tcp, other_udp)) = (claim.by.protocols(), earlier.by.protocols());
+    let ((tcp, udp), (other_tcp, other_udp)) = (bound.owner.protocols(), earlier.owner.protocols());
     if !(tcp && other_tcp || udp && other_udp) {
         return None;
     }
     let wildcard = a.ip().is_unspecified() || b.ip().is_unspecified();
-    let taken = ConsoleFault::AddressTaken {
+    let taken = ConsoleProblem::AddressTaken {
         listener: a,
         with: b,
-        owner: earlier.by.name(),
+        owner: earlier.owner.name(),
     };
     if a.ip() != b.ip() {
         return wildcard.then(|| taken.into());
     }
-    match (claim.by, earlier.by) {
-        (Claimant::Serves(one), Claimant::Serves(other)) => shared(a, one, other).map(Fault::from),
-        (Claimant::Redirects(one), Claimant::Redirects(other)) => {
+    match (bound.owner, earlier.owner) {
+        (AddressOwner::Console(one), AddressOwner::Console(other)) => {
+            shared(a, one, other).map(ProblemKind::from)
+        }
+        (AddressOwner::Redirect(one), AddressOwner::Redirect(other)) => {
             let port = |console: &Console| console.listen.first().map(SocketAddr::port);
-            if let Some(fault) = proxy_differs(a, one, other) {
-                Some(fault.into())
+            if let Some(problem) = proxy_differs(a, one, other) {
+                Some(problem.into())
             } else if port(one) == port(other) {
                 None
             } else {
-                overlap(a, one, other).map(Fault::from)
+                overlap(a, one, other).map(ProblemKind::from)
             }
         }
-        (Claimant::ProxiesKdc(one), other) => match other {
-            Claimant::Serves(console) => same_tls(a, one, console.tls.as_ref(), &earlier.by),
-            Claimant::ProxiesKdc(earlier_one) if earlier_one.has_tls => {
-                same_tls(a, one, earlier_one.proxy.tls.as_ref(), &earlier.by)
+        (AddressOwner::KdcProxy(one), other) => match other {
+            AddressOwner::Console(console) => {
+                same_tls(a, one, console.tls.as_ref(), &earlier.owner)
             }
-            Claimant::ProxiesKdc(_) => None,
-            Claimant::Redirects(_) | Claimant::Relays(_) | Claimant::Admin => Some(taken.into()),
+            AddressOwner::KdcProxy(earlier_one) if earlier_one.has_tls => {
+                same_tls(a, one, earlier_one.proxy.tls.as_ref(), &earlier.owner)
+            }
+            AddressOwner::KdcProxy(_) => None,
+            AddressOwner::Redirect(_) | AddressOwner::Stream(_) | AddressOwner::Admin => {
+                Some(taken.into())
+            }
         },
         (
-            Claimant::Serves(_) | Claimant::Redirects(_) | Claimant::Relays(_) | Claimant::Admin,
+            AddressOwner::Console(_)
+            | AddressOwner::Redirect(_)
+            | AddressOwner::Stream(_)
+            | AddressOwner::Admin,
             _,
         ) => Some(taken.into()),
     }
 }
 
-/// A `[[kdc_proxy]]` on somebody's listener: the same TLS, or none written.
+/// A `[[kdc_proxy]]` on a listener of another section: the same `tls`, or none.
 fn same_tls(
     listener: SocketAddr,
-    one: &kdc_proxy::Checked<'_>,
+    one: &kdc_proxy::CheckedKdcProxy<'_>,
     other: Option<&ServerTls>,
-    owner: &Claimant<'_>,
-) -> Option<Fault> {
+    owner: &AddressOwner<'_>,
+) -> Option<ProblemKind> {
     let differs = one.has_tls && one.proxy.tls.as_ref() != other;
     differs.then(|| {
         let owner = owner.name();
-        StreamFault::TlsDiffers { listener, owner }.into()
+        StreamProblem::TlsDiffers { listener, owner }.into()
     })
 }
 
-/// Two consoles on one address: the same TLS, and hosts or path to tell them apart.
-fn shared(listener: SocketAddr, one: &Console, other: &Console) -> Option<ConsoleFault> {
+/// Two consoles on one address need the same TLS, and different hosts or paths.
+fn shared(listener: SocketAddr, one: &Console, other: &Console) -> Option<ConsoleProblem> {
     if std::ptr::eq(one, other) {
         return None;
     }
     if one.tls != other.tls {
-        return Some(ConsoleFault::TlsDiffers {
+        return Some(ConsoleProblem::TlsDiffers {
             listener,
             other: other.name.to_string(),
         });
     }
-    if let Some(fault) = proxy_differs(listener, one, other) {
-        return Some(fault);
+    if let Some(problem) = proxy_differs(listener, one, other) {
+        return Some(problem);
     }
     if one.path == other.path {
         overlap(listener, one, other)
@@ -287,8 +308,9 @@ fn shared(listener: SocketAddr, one: &Console, other: &Console) -> Option<Consol
     }
 }
 
-/// Who speaks for clients is known before the console is.
-fn proxy_differs(listener: SocketAddr, one: &Console, other: &Console) -> Option<ConsoleFault> {
+/// The PROXY header comes before the request that selects a console, so all consoles of a listener
+/// need the same trusted peers.
+fn proxy_differs(listener: SocketAddr, one: &Console, other: &Console) -> Option<ConsoleProblem> {
     let key = if one.accept_proxy != other.accept_proxy {
         "accept_proxy"
     } else if one.trusted_proxies != other.trusted_proxies {
@@ -297,32 +319,32 @@ fn proxy_differs(listener: SocketAddr, one: &Console, other: &Console) -> Option
         return None;
     };
     let other = other.name.to_string();
-    Some(ConsoleFault::ProxyDiffers {
+    Some(ConsoleProblem::ProxyDiffers {
         key,
         listener,
         other,
     })
 }
 
-fn overlap(listener: SocketAddr, one: &Console, other: &Console) -> Option<ConsoleFault> {
+fn overlap(listener: SocketAddr, one: &Console, other: &Console) -> Option<ConsoleProblem> {
     let host = one.hosts.iter().find(|host| other.hosts.contains(host))?;
     let (host, other) = (host.to_string(), other.name.to_string());
-    Some(ConsoleFault::Overlap {
+    Some(ConsoleProblem::Overlap {
         listener,
         host,
         other,
     })
 }
 
-/// Whether the backend's host, on the same port, is the gateway's own address.
-fn is_self(backend: &BackendConfig, claim: &Claim<'_, '_>) -> bool {
+/// Whether the backend's host is the gateway's own address; the ports are equal already.
+fn is_own_backend(backend: &BackendConfig, bound: &BoundAddress<'_, '_>) -> bool {
     let host = backend.host.trim_start_matches('[').trim_end_matches(']');
-    is_own(host, claim)
+    is_own(host, bound)
 }
 
-/// Whether a host (an address without brackets) is the gateway's own address.
-fn is_own(host: &str, claim: &Claim<'_, '_>) -> bool {
-    let listener = claim.address.ip();
+/// Whether a host (an IPv6 address without brackets) is the gateway's own address.
+fn is_own(host: &str, bound: &BoundAddress<'_, '_>) -> bool {
+    let listener = bound.address.ip();
     match host.parse::<IpAddr>() {
         Ok(address) => {
             let local = address.is_loopback() || address.is_unspecified();
@@ -333,14 +355,14 @@ fn is_own(host: &str, claim: &Claim<'_, '_>) -> bool {
     }
 }
 
-/// Whether the backend's host, on the same port, is one that clients use for the gateway. Where the
-/// gateway has taken over a server's name, that name leads elsewhere from here.
-fn is_named(backend: &BackendConfig, claim: &Claim<'_, '_>) -> bool {
-    match claim.by {
-        Claimant::Serves(console) => console.hosts.contains(&backend.host),
-        Claimant::Redirects(_)
-        | Claimant::Relays(_)
-        | Claimant::ProxiesKdc(_)
-        | Claimant::Admin => false,
+/// Whether clients use the backend's host name for the gateway. This is not always a loop: where the
+/// gateway has taken over a server's name, the name may resolve to the server on this host.
+fn is_named(backend: &BackendConfig, bound: &BoundAddress<'_, '_>) -> bool {
+    match bound.owner {
+        AddressOwner::Console(console) => console.hosts.contains(&backend.host),
+        AddressOwner::Redirect(_)
+        | AddressOwner::Stream(_)
+        | AddressOwner::KdcProxy(_)
+        | AddressOwner::Admin => false,
     }
 }

@@ -5,16 +5,16 @@ use tracing_subscriber::EnvFilter;
 use super::{
     super::{
         AccessLogTarget, LogConfig, LogFormat,
-        problem::ValueFault,
+        problem::ValueProblem,
         schema,
-        tree::{Node, Table, nearest},
+        tree::{Table, Value, nearest},
     },
-    Surroundings, files,
+    Environment, files,
 };
 
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
-pub(super) fn check(top: &Table<'_>, surroundings: &Surroundings<'_>) -> LogConfig {
+pub(super) fn check(top: &Table<'_>, environment: &Environment<'_>) -> LogConfig {
     let mut values = LogConfig {
         level: "info".into(),
         format: LogFormat::Text,
@@ -23,29 +23,29 @@ pub(super) fn check(top: &Table<'_>, surroundings: &Surroundings<'_>) -> LogConf
     let Some(table) = top.table("log", &schema::LOG) else {
         return values;
     };
-    if let Some(level) = table.get("level").and_then(|node| level(&node)) {
+    if let Some(level) = table.get("level").and_then(|value| level(&value)) {
         values.level = level;
     }
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
     if let Some(format) = table
         .get("format")
-        .and_then(|node| node.word(&formats, &[]))
+        .and_then(|value| value.keyword(&formats, &[]))
     {
         values.format = format;
     }
     if let Some(access) = table
         .get("access")
-        .and_then(|node| access(&node, surroundings))
+        .and_then(|value| access(&value, environment))
     {
         values.access = access;
     }
     values
 }
 
-/// A `tracing` filter. A bare word is a level: `tracing` would read a misspelt `inof` as the name of
-/// a module and log nothing else.
-fn level(node: &Node<'_>) -> Option<String> {
-    let text = node.text()?;
+/// A `tracing` filter in which a bare word has to be a level: `tracing` would take a misspelt `inof`
+/// for the name of a module and log nothing else.
+fn level(value: &Value<'_>) -> Option<String> {
+    let text = value.text()?;
     for word in text
         .split(',')
         .map(str::trim)
@@ -53,14 +53,14 @@ fn level(node: &Node<'_>) -> Option<String> {
     {
         if !LEVELS.contains(&word) {
             let (word, near, known) = (word.to_owned(), nearest(word, &LEVELS), LEVELS.to_vec());
-            node.problem(ValueFault::UnknownWord { word, near, known });
+            value.problem(ValueProblem::UnknownWord { word, near, known });
             return None;
         }
     }
     match EnvFilter::builder().parse(text) {
         Ok(_) => Some(text.to_owned()),
         Err(source) => {
-            node.problem(ValueFault::LogFilter {
+            value.problem(ValueProblem::LogFilter {
                 text: text.to_owned(),
                 source,
             });
@@ -69,21 +69,21 @@ fn level(node: &Node<'_>) -> Option<String> {
     }
 }
 
-/// A word without a slash is a word, so that a misspelt `"of"` does not become a file.
-fn access(node: &Node<'_>, surroundings: &Surroundings<'_>) -> Option<AccessLogTarget> {
-    let text = node.text()?;
+/// A file needs a slash, so that a misspelt `"of"` does not become one.
+fn access(value: &Value<'_>, environment: &Environment<'_>) -> Option<AccessLogTarget> {
+    let text = value.text()?;
     if !text.contains('/') {
         let words = [("stdout", true), ("off", false)];
-        let stdout = node.word(&words, &[])?;
+        let stdout = value.keyword(&words, &[])?;
         return Some(if stdout {
             AccessLogTarget::Stdout
         } else {
             AccessLogTarget::Off
         });
     }
-    let file = surroundings.path(text);
+    let file = environment.path(text);
     if let Err(source) = files::writable(&file) {
-        node.problem(ValueFault::Unwritable {
+        value.problem(ValueProblem::Unwritable {
             file: file.clone(),
             source,
         });
@@ -100,17 +100,14 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_word_does_not_become_a_module_or_a_file() {
+    fn a_misspelt_level_or_target_is_refused() {
         let only = |lines, expected: &str| assert_eq!(problems(&section(lines)), [expected]);
-        only("level = \"inof\"", "7: log.level: `inof` is not known here");
-        only("access = \"of\"", "7: log.access: `of` is not known here");
-        only(
-            "format = \"JSON\"",
-            "7: log.format: `JSON` is not known here",
-        );
+        only("level = \"inof\"", "7: log.level: invalid value `inof`");
+        only("access = \"of\"", "7: log.access: invalid value `of`");
+        only("format = \"JSON\"", "7: log.format: invalid value `JSON`");
         let found = problems(&section("level = \"info,a=b=c\""));
         assert!(
-            found[0].starts_with("7: log.level: `info,a=b=c` is no log filter"),
+            found[0].starts_with("7: log.level: invalid log filter `info,a=b=c`"),
             "{found:?}"
         );
         let found = problems(&section("access = \"/nonexistent/access.log\""));
@@ -121,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_of_modules_are_taken() {
+    fn filters_by_module_are_accepted() {
         let text = section("level = \"info,spnegate::auth=debug\"\naccess = \"off\"");
         assert_eq!(
             check(&text).unwrap().0.log.level,

@@ -1,12 +1,12 @@
 //! Names of consoles and streams.
 
-/// Whether it may stand in logs, metrics and cookies: lower-case letters, digits and `-`.
+/// Lower-case letters, digits and `-`: names are used in logs, metrics and cookie names.
 pub(super) fn is_name(text: &str) -> bool {
     text.bytes()
         .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
 }
 
-/// The place of an earlier one of the same name.
+/// The index of an earlier section of the same name.
 pub(super) fn earlier<S: AsRef<str>>(names: &[Option<S>], name: &str) -> Option<usize> {
     names
         .iter()

@@ -7,15 +7,15 @@ use zeroize::Zeroizing;
 use super::{
     super::{
         SessionConfig,
-        problem::{Concern, ValueFault},
+        problem::{ValueProblem, WarningKind},
         schema,
-        tree::{Node, Table},
+        tree::{Table, Value},
     },
-    Surroundings, files,
+    Environment, files,
 };
 use crate::auth::secret::MIN_SECRET;
 
-pub(super) fn check(top: &Table<'_>, surroundings: &Surroundings<'_>) -> SessionConfig {
+pub(super) fn check(top: &Table<'_>, environment: &Environment<'_>) -> SessionConfig {
     let mut values = SessionConfig {
         lifetime: Duration::from_secs(36_000),
         idle: Duration::from_secs(3_600),
@@ -30,28 +30,28 @@ pub(super) fn check(top: &Table<'_>, surroundings: &Surroundings<'_>) -> Session
         values.capacity = table.integer("capacity", values.capacity, 1..=1_000_000_000);
         values.secret_file = table
             .get("secret_file")
-            .and_then(|node| secret(&node, surroundings));
+            .and_then(|value| secret(&value, environment));
     }
-    let written = |table: &Table<'_>| table.get("secret_file").is_some();
-    // who only relays has no sessions
-    if top.get("console").is_some() && !table.as_ref().is_some_and(written) {
+    let is_set = |table: &Table<'_>| table.get("secret_file").is_some();
+    // a gateway with streams only has no sessions
+    if top.get("console").is_some() && !table.as_ref().is_some_and(is_set) {
         table.as_ref().map_or_else(
-            || top.warning_at("session", Concern::RandomSecret),
-            |table| table.warning_at("secret_file", Concern::RandomSecret),
+            || top.warning_at("session", WarningKind::RandomSecret),
+            |table| table.warning_at("secret_file", WarningKind::RandomSecret),
         );
     }
     values
 }
 
-fn secret(node: &Node<'_>, surroundings: &Surroundings<'_>) -> Option<PathBuf> {
-    let file = surroundings.path(node.text()?);
-    let secret = Zeroizing::new(files::read(node, &file)?);
-    files::warn_if_world_readable(node, &file);
+fn secret(value: &Value<'_>, environment: &Environment<'_>) -> Option<PathBuf> {
+    let file = environment.path(value.text()?);
+    let secret = Zeroizing::new(files::read(value, &file)?);
+    files::warn_if_world_readable(value, &file);
     if files::is_world_writable(&file) {
-        node.problem(ValueFault::WorldWritable { file: file.clone() });
+        value.problem(ValueProblem::WorldWritable { file: file.clone() });
     }
     if secret.len() < MIN_SECRET {
-        node.problem(ValueFault::ShortSecret {
+        value.problem(ValueProblem::ShortSecret {
             file: file.clone(),
             found: secret.len(),
             least: MIN_SECRET,
@@ -79,15 +79,15 @@ mod tests {
     }
 
     #[test]
-    fn a_short_secret_is_refused_and_a_public_one_warned_of() {
+    fn a_short_secret_is_refused_and_a_readable_one_is_a_warning() {
         let (_guard, text) = secret(&[1; 31], 0o600);
         let found = problems(&text);
         assert!(
-            found[0].ends_with("secret has 31 bytes; a secret has at least 32"),
+            found[0].ends_with("secret has only 31 bytes; a secret needs at least 32"),
             "{found:?}"
         );
         let (_guard, text) = secret(&[1; 32], 0o602);
-        assert!(problems(&text)[0].ends_with("secret can be written by every user"));
+        assert!(problems(&text)[0].ends_with("secret is writable by every user"));
         let (_guard, text) = secret(&[1; 32], 0o640);
         assert!(check(&text).unwrap().1.is_empty());
         let (_guard, text) = secret(&[1; 32], 0o644);
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_is_missing_or_never_ends_is_refused() {
+    fn a_missing_or_endless_secret_file_is_refused() {
         for file in ["/nonexistent/secret", "/dev/urandom"] {
             let section = format!("[session]\nsecret_file = \"{file}\"\n[[console]]");
             let found = problems(&with("[[console]]", &section));

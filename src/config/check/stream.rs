@@ -1,31 +1,35 @@
-//! `[[stream]]`: one relayed service by itself.
+//! `[[stream]]`: one stream by itself. [`listeners`](super::listeners) compares it with the others.
 
 use std::{sync::Arc, time::Duration};
 
 use super::{
     super::{
         Stream,
-        problem::{Concern, StreamFault, ValueFault},
+        problem::{StreamProblem, ValueProblem, WarningKind},
         schema,
-        tree::{Node, Table},
+        tree::{Table, Value},
     },
     console::addresses,
-    name, sources, stream_backend,
+    name, networks,
 };
-use crate::balance::Algorithm;
-use crate::stream::options::{Check, StreamKind};
+use crate::{
+    balance::Algorithm,
+    stream::options::{Check, StreamKind},
+};
 
-/// A stream, with stand-ins where a problem was reported, and the places of what others may collide
-/// with.
-pub(super) struct Checked<'a> {
+pub(super) mod backend;
+
+/// A stream, with defaults where a problem was reported, and the positions of what may conflict with
+/// others.
+pub(super) struct CheckedStream<'a> {
     pub(super) stream: Stream,
-    /// One place for each of `stream.listen`.
-    pub(super) listen: Vec<Node<'a>>,
-    /// One place for each of `stream.backends`.
-    pub(super) backends: Vec<Node<'a>>,
+    /// The position of each of `stream.listen`.
+    pub(super) listen: Vec<Value<'a>>,
+    /// The position of each of `stream.backends`.
+    pub(super) backends: Vec<Value<'a>>,
 }
 
-const NEED_NAME: &str = "Write name = \"presto\": it stands in logs and metrics";
+const NEED_NAME: &str = "Write name = \"presto\"; the name is used in logs and metrics";
 const NEED_LISTEN: &str = "Write listen = \"0.0.0.0:9090\"";
 const NEED_PROTOCOL: &str = "Write protocols = [\"tcp\"], [\"udp\"] or both";
 
@@ -33,42 +37,44 @@ const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 const MOST_CONNECTIONS: u64 = 1_000_000;
 
-pub(super) fn check_all<'a>(top: &Table<'a>) -> Vec<Checked<'a>> {
-    let list = top.get("stream").and_then(|node| node.list());
+pub(super) fn check_all<'a>(top: &Table<'a>) -> Vec<CheckedStream<'a>> {
+    let list = top.get("stream").and_then(|value| value.list());
     let mut names: Vec<Option<Arc<str>>> = Vec::new();
     let mut streams = Vec::new();
-    for node in list.unwrap_or_default() {
-        let Some(table) = node.table(&schema::STREAM) else {
+    for value in list.unwrap_or_default() {
+        let Some(table) = value.table(&schema::STREAM) else {
             names.push(None);
             continue;
         };
         let name = name(&table, &names);
         names.push(name.clone());
-        streams.push(check(&table, name.unwrap_or_else(|| node.key().into())));
+        streams.push(check(&table, name.unwrap_or_else(|| value.key().into())));
     }
     streams
 }
 
-fn check<'a>(table: &Table<'a>, name: Arc<str>) -> Checked<'a> {
+fn check<'a>(table: &Table<'a>, name: Arc<str>) -> CheckedStream<'a> {
     let words = [("relay", StreamKind::Relay), ("kdc", StreamKind::Kdc)];
-    let kind = table.get("kind").and_then(|node| node.word(&words, &[]));
+    let kind = table
+        .get("kind")
+        .and_then(|value| value.keyword(&words, &[]));
     let kind = kind.unwrap_or(StreamKind::Relay);
     let (tcp, udp) = protocols(table, kind);
-    let (listen_at, listen) = table
+    let (listen_values, listen) = table
         .require("listen", NEED_LISTEN)
-        .map(|node| addresses(&node, NEED_LISTEN))
+        .map(|value| addresses(&value, NEED_LISTEN))
         .unwrap_or_default()
         .into_iter()
         .unzip();
-    let (backends_at, backends): (Vec<_>, Vec<_>) =
-        stream_backend::list(table, "backends").into_iter().unzip();
+    let (backend_values, backends): (Vec<_>, Vec<_>) =
+        backend::list(table, "backends").into_iter().unzip();
     if !backends.is_empty() && backends.iter().all(|backend| backend.weight == 0) {
-        table.problem_at("backends", StreamFault::NoWeight);
+        table.problem_at("backends", StreamProblem::NoWeight);
     }
-    tcp_only(table, kind, udp, &backends_at);
+    tcp_only(table, kind, udp, &backend_values);
     let count = |name| {
-        let node: Option<Node<'_>> = table.get(name);
-        let number = node.and_then(|node| node.integer(1..=MOST_CONNECTIONS));
+        let value: Option<Value<'_>> = table.get(name);
+        let number = value.and_then(|value| value.integer(1..=MOST_CONNECTIONS));
         number.and_then(|number| usize::try_from(number).ok())
     };
     let stream = Stream {
@@ -79,13 +85,13 @@ fn check<'a>(table: &Table<'a>, name: Arc<str>) -> Checked<'a> {
         udp,
         backends,
         balance: balance(table),
-        allow: sources::networks(table, "allow"),
-        accept_proxy: sources::networks(table, "accept_proxy"),
+        allow: networks::list(table, "allow"),
+        accept_proxy: networks::list(table, "accept_proxy"),
         idle: table.duration("idle", 600 * SECOND, SECOND / 10..=30 * DAY),
         udp_idle: table.duration("udp_idle", 30 * SECOND, SECOND / 10..=DAY),
         udp_responses: table
             .get("udp_responses")
-            .and_then(|node| node.integer(1..=65_535))
+            .and_then(|value| value.integer(1..=65_535))
             .and_then(|number| u32::try_from(number).ok()),
         max_connections: count("max_connections").unwrap_or(4_096),
         max_connections_per_source: count("max_connections_per_source"),
@@ -95,25 +101,25 @@ fn check<'a>(table: &Table<'a>, name: Arc<str>) -> Checked<'a> {
     };
     for key in ["udp_idle", "udp_responses"] {
         if !udp && table.get(key).is_some() {
-            table.problem_at(key, StreamFault::NoUdp);
+            table.problem_at(key, StreamProblem::NoUdp);
         }
     }
-    Checked {
+    CheckedStream {
         stream,
-        listen: listen_at,
-        backends: backends_at,
+        listen: listen_values,
+        backends: backend_values,
     }
 }
 
 fn name(table: &Table<'_>, names: &[Option<Arc<str>>]) -> Option<Arc<str>> {
-    let node = table.require("name", NEED_NAME)?;
-    let name = node.text()?;
+    let value = table.require("name", NEED_NAME)?;
+    let name = value.text()?;
     if !name::is_name(name) {
-        node.problem(StreamFault::Name {
+        value.problem(StreamProblem::Name {
             name: name.to_owned(),
         });
     } else if let Some(other) = name::earlier(names, name) {
-        node.problem(StreamFault::NameTwice {
+        value.problem(StreamProblem::NameTwice {
             name: name.to_owned(),
             other,
         });
@@ -123,31 +129,30 @@ fn name(table: &Table<'_>, names: &[Option<Arc<str>>]) -> Option<Arc<str>> {
 
 /// Whether TCP and UDP; by default TCP, and for a KDC both.
 fn protocols(table: &Table<'_>, kind: StreamKind) -> (bool, bool) {
-    let Some(node) = table.get("protocols") else {
+    let Some(value) = table.get("protocols") else {
         return (true, kind == StreamKind::Kdc);
     };
-    let list = node.one_or_more();
+    let list = value.one_or_more();
     if list.is_empty() {
-        node.problem(ValueFault::Empty {
+        value.problem(ValueProblem::Empty {
             cure: NEED_PROTOCOL,
         });
     }
     let words = [("tcp", true), ("udp", false)];
     let mut found: Vec<bool> = Vec::new();
     for element in list {
-        let Some(is_tcp) = element.word(&words, &[]) else {
+        let Some(is_tcp) = element.keyword(&words, &[]) else {
             continue;
         };
         if found.contains(&is_tcp) {
-            element.problem(ValueFault::Twice {
+            element.problem(ValueProblem::Twice {
                 value: if is_tcp { "tcp" } else { "udp" }.to_owned(),
             });
         }
         found.push(is_tcp);
     }
     if kind == StreamKind::Kdc && !found.is_empty() && !found.contains(&true) {
-        // large answers come by TCP only
-        node.warning(Concern::KdcWithoutTcp);
+        value.warning(WarningKind::KdcWithoutTcp);
     }
     (
         found.contains(&true) || found.is_empty(),
@@ -155,12 +160,13 @@ fn protocols(table: &Table<'_>, kind: StreamKind) -> (bool, bool) {
     )
 }
 
-/// PROXY headers belong to TCP connections whose bytes are passed on as they are.
-fn tcp_only(table: &Table<'_>, kind: StreamKind, udp: bool, backends: &[Node<'_>]) {
+/// A PROXY header begins a TCP connection. There is none with UDP, and a KDC's connections are not
+/// passed on as they are.
+fn tcp_only(table: &Table<'_>, kind: StreamKind, udp: bool, backends: &[Value<'_>]) {
     if udp && kind == StreamKind::Relay && table.get("accept_proxy").is_some() {
         table.problem_at(
             "accept_proxy",
-            StreamFault::TcpOnly {
+            StreamProblem::TcpOnly {
                 key: "accept_proxy",
             },
         );
@@ -168,9 +174,9 @@ fn tcp_only(table: &Table<'_>, kind: StreamKind, udp: bool, backends: &[Node<'_>
     if !udp && kind == StreamKind::Relay {
         return;
     }
-    for backend in backends {
-        if let Some(node) = stream_backend::send_proxy(backend) {
-            node.problem(StreamFault::TcpOnly { key: "send_proxy" });
+    for server in backends {
+        if let Some(value) = backend::send_proxy(server) {
+            value.problem(StreamProblem::TcpOnly { key: "send_proxy" });
         }
     }
 }
@@ -182,8 +188,9 @@ fn balance(table: &Table<'_>) -> Algorithm {
         ("leastconn", Algorithm::LeastConn),
         ("source", Algorithm::Source),
     ];
-    let node = table.get("balance");
-    node.and_then(|node| node.word(&words, &[]))
+    let value = table.get("balance");
+    value
+        .and_then(|value| value.keyword(&words, &[]))
         .unwrap_or(Algorithm::First)
 }
 

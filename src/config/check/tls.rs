@@ -1,4 +1,4 @@
-//! `tls` of a console: keys and certificates, read once to see that they will work.
+//! `tls` of a console: keys and certificates, which are read to make sure that they work.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,71 +11,73 @@ use x509_parser::time::ASN1Time;
 use super::{
     super::{
         ServerTls,
-        problem::{Concern, ConsoleFault, ValueFault},
+        problem::{ConsoleProblem, ValueProblem, WarningKind},
         schema,
-        tree::{Node, Table},
+        tree::{Table, Value},
     },
-    Surroundings, files,
+    Environment, files,
 };
 use crate::tls::{KeySource, MinVersion, StoreError, StoreFault, facts::Facts};
 
-const NEED_KEY: &str = "Write key = \"/etc/spnegate/tls.key\": the PEM key of the certificate";
-const NEED_CERT: &str = "Write cert = \"/etc/spnegate/tls.crt\": a PEM chain, leaf first";
+const NEED_KEY: &str =
+    "Write key = \"/etc/spnegate/tls.key\": the private key of the certificate in PEM";
+const NEED_CERT: &str =
+    "Write cert = \"/etc/spnegate/tls.crt\": the certificate chain in PEM, the server's first";
 const NEED_ONE: &str = "Write cert = \"/etc/spnegate/tls.crt\" and key = \"/etc/spnegate/tls.key\", or \
                         keystore = \"/etc/spnegate/server.p12\" and password_file";
 
 pub(super) fn check<'a>(
     console: &Table<'a>,
     hosts: &[Arc<str>],
-    surroundings: &Surroundings<'_>,
+    environment: &Environment<'_>,
 ) -> Option<ServerTls> {
     let table = console.table("tls", &schema::TLS)?;
     let min_version = min_version(&table);
-    let mut of_hosts = Leaves::default();
+    let mut leaves = LeafCertificates::default();
     let certificates = match table.get("certificates") {
         None => {
-            let source = key_source(&table, &SERVER_KEYS, surroundings, &mut of_hosts);
+            let source = key_source(&table, &SERVER_KEYS, environment, &mut leaves);
             Vec::from_iter(source)
         }
         Some(list) => {
             let both = ["cert", "key", "keystore", "password_file", "alias"];
             if both.iter().any(|name| table.get(name).is_some()) {
-                list.problem(ConsoleFault::TlsForm(
-                    "certificates stand here beside a certificate of their table",
+                list.problem(ConsoleProblem::TlsForm(
+                    "`certificates` cannot be combined with `cert`, `key` or `keystore`",
                 ));
             }
             let nodes = list.list()?;
             if nodes.is_empty() {
-                list.problem(ValueFault::Empty { cure: NEED_ONE });
+                list.problem(ValueProblem::Empty { cure: NEED_ONE });
             }
-            let one = |node: &Node<'a>| {
-                let table = node.table(&schema::CERTIFICATE)?;
-                key_source(&table, &SERVER_KEYS, surroundings, &mut of_hosts)
+            let one = |value: &Value<'a>| {
+                let table = value.table(&schema::CERTIFICATE)?;
+                key_source(&table, &SERVER_KEYS, environment, &mut leaves)
             };
             nodes.iter().filter_map(one).collect()
         }
     };
-    of_hosts.check(hosts);
+    leaves.check(hosts);
     (!certificates.is_empty()).then_some(ServerTls {
         certificates,
         min_version,
         http2: table
             .get("http2")
-            .and_then(|node| node.boolean())
+            .and_then(|value| value.boolean())
             .unwrap_or(true),
     })
 }
 
-/// `min_version` of a table.
 pub(super) fn min_version(table: &Table<'_>) -> MinVersion {
     let words = [("1.2", MinVersion::Tls12), ("1.3", MinVersion::Tls13)];
-    let node = table.get("min_version");
-    node.and_then(|node| node.word(&words, &[]))
+    let value = table.get("min_version");
+    value
+        .and_then(|value| value.keyword(&words, &[]))
         .unwrap_or_default()
 }
 
-/// The keys under which a table names a certificate with its key.
-pub(super) struct Names {
+/// The names of the keys that describe a certificate: those of clients have a prefix.
+pub(super) struct KeyNames {
     pub(super) cert: &'static str,
     pub(super) key: &'static str,
     pub(super) keystore: &'static str,
@@ -83,7 +85,7 @@ pub(super) struct Names {
     pub(super) alias: &'static str,
 }
 
-const SERVER_KEYS: Names = Names {
+const SERVER_KEYS: KeyNames = KeyNames {
     cert: "cert",
     key: "key",
     keystore: "keystore",
@@ -91,25 +93,25 @@ const SERVER_KEYS: Names = Names {
     alias: "alias",
 };
 
-/// The leaf certificates that were read, and where.
+/// The leaf certificates that were read, with their files and positions.
 #[derive(Default)]
-pub(super) struct Leaves<'a>(Vec<Leaf<'a>>);
+pub(super) struct LeafCertificates<'a>(Vec<LeafCertificate<'a>>);
 
-struct Leaf<'a> {
-    node: Node<'a>,
+struct LeafCertificate<'a> {
+    value: Value<'a>,
     file: PathBuf,
     facts: Facts,
 }
 
-impl Leaves<'_> {
-    /// Warns of hosts that none of them names.
+impl LeafCertificates<'_> {
+    /// Warns of hosts that no certificate names.
     fn check(&self, hosts: &[Arc<str>]) {
         let Some(first) = self.0.first() else {
             return;
         };
         let unnamed = |host: &&Arc<str>| !self.0.iter().any(|leaf| leaf.facts.names(host));
         for host in hosts.iter().filter(unnamed) {
-            first.node.warning(Concern::CertificateHost {
+            first.value.warning(WarningKind::CertificateHost {
                 files: self.0.iter().map(|leaf| leaf.file.clone()).collect(),
                 host: host.to_string(),
             });
@@ -117,25 +119,25 @@ impl Leaves<'_> {
     }
 }
 
-/// Where a table says that a certificate and its key are; both have been read.
+/// The files of a certificate and its key; both are read, and problems with them reported.
 pub(super) fn key_source<'a>(
     table: &Table<'a>,
-    names: &Names,
-    surroundings: &Surroundings<'_>,
-    leaves: &mut Leaves<'a>,
+    names: &KeyNames,
+    environment: &Environment<'_>,
+    leaves: &mut LeafCertificates<'a>,
 ) -> Option<KeySource> {
     let (cert, key) = (table.get(names.cert), table.get(names.key));
     let keystore = table.get(names.keystore);
     let (password, alias) = (table.get(names.password_file), table.get(names.alias));
-    let path = |node: &Node<'_>| node.text().map(|text| surroundings.path(text));
+    let path = |value: &Value<'_>| value.text().map(|text| environment.path(text));
     let (main, source) = match (keystore, cert, key) {
         (None, None, None) => {
-            table.problem_at(names.cert, ValueFault::Missing { cure: NEED_ONE });
+            table.problem_at(names.cert, ValueProblem::Missing { cure: NEED_ONE });
             return None;
         }
-        (Some(node), None, None) => {
+        (Some(value), None, None) => {
             let source = KeySource::Keystore {
-                file: path(&node)?,
+                file: path(&value)?,
                 password_file: match &password {
                     Some(password) => Some(path(password)?),
                     None => None,
@@ -145,17 +147,17 @@ pub(super) fn key_source<'a>(
                     None => None,
                 },
             };
-            (node, source)
+            (value, source)
         }
-        (Some(node), _, _) => {
-            node.problem(ConsoleFault::TlsForm(
-                "a keystore stands here beside PEM files",
+        (Some(value), _, _) => {
+            value.problem(ConsoleProblem::TlsForm(
+                "`keystore` cannot be combined with `cert` and `key`",
             ));
             return None;
         }
         (None, Some(cert), Some(key)) => {
-            if let Some(node) = password.as_ref().or(alias.as_ref()) {
-                node.problem(ConsoleFault::TlsForm("this is for a keystore only"));
+            if let Some(value) = password.as_ref().or(alias.as_ref()) {
+                value.problem(ConsoleProblem::TlsForm("this key needs `keystore`"));
             }
             let source = KeySource::Pem {
                 cert: path(&cert)?,
@@ -164,71 +166,70 @@ pub(super) fn key_source<'a>(
             (cert, source)
         }
         (None, None, Some(_)) => {
-            table.problem_at(names.cert, ValueFault::Missing { cure: NEED_CERT });
+            table.problem_at(names.cert, ValueProblem::Missing { cure: NEED_CERT });
             return None;
         }
         (None, Some(_), None) => {
-            table.problem_at(names.key, ValueFault::Missing { cure: NEED_KEY });
+            table.problem_at(names.key, ValueProblem::Missing { cure: NEED_KEY });
             return None;
         }
     };
-    // what is wrong with a file is said where that file is named
-    let place = |file: &Path| {
+    // a problem with a file is reported at the key that names this file
+    let position = |file: &Path| {
         let secrets = [names.key, names.password_file].into_iter();
         secrets
             .filter_map(|name| table.get(name))
-            .find(|node| path(node).is_some_and(|path| path == file))
+            .find(|value| path(value).is_some_and(|path| path == file))
             .unwrap_or_else(|| main.clone())
     };
     for file in source.files() {
-        let node = place(&file);
+        let value = position(&file);
         let holds_secret = !matches!(&source, KeySource::Pem { cert, .. } if *cert == file);
         if holds_secret && file.exists() {
-            files::warn_if_world_readable(&node, &file);
+            files::warn_if_world_readable(&value, &file);
         }
     }
     match source.load() {
         Ok(pair) => {
             let file = source.file().clone();
             if let Some(facts) = inspect(&main, &file, &pair.chain) {
-                leaves.0.push(Leaf {
-                    node: main,
+                leaves.0.push(LeafCertificate {
+                    value: main,
                     file,
                     facts,
                 });
             }
         }
-        Err(error) => report(&place(&error.path), error),
+        Err(error) => report(&position(&error.path), error),
     }
     Some(source)
 }
 
-/// Reports what is wrong with a file.
-pub(super) fn report(node: &Node<'_>, error: StoreError) {
+pub(super) fn report(value: &Value<'_>, error: StoreError) {
     match error.fault {
-        StoreFault::Read(source) => node.problem(ValueFault::Unreadable {
+        StoreFault::Read(source) => value.problem(ValueProblem::Unreadable {
             file: error.path,
             source,
         }),
-        fault => node.problem(ConsoleFault::Tls(StoreError {
+        fault => value.problem(ConsoleProblem::Tls(StoreError {
             path: error.path,
             fault,
         })),
     }
 }
 
-/// Warns of a chain that clients will not like, and says what its leaf says.
-fn inspect(node: &Node<'_>, file: &Path, chain: &[CertificateDer<'_>]) -> Option<Facts> {
+/// Warns of a chain that clients may refuse; returns the facts of its leaf.
+fn inspect(value: &Value<'_>, file: &Path, chain: &[CertificateDer<'_>]) -> Option<Facts> {
     let mut chain: Vec<Facts> = chain.iter().filter_map(|der| Facts::of(der)).collect();
     for facts in &chain {
-        warn_of_time(node, file, facts);
+        warn_of_time(value, file, facts);
     }
     let file = file.to_path_buf();
     let broken = chain
         .windows(2)
         .find(|pair| pair[0].issuer != pair[1].subject);
     if let Some([last, _]) = broken {
-        node.warning(Concern::ChainBroken {
+        value.warning(WarningKind::ChainBroken {
             file,
             subject: last.subject.clone(),
             issuer: last.issuer.clone(),
@@ -236,7 +237,7 @@ fn inspect(node: &Node<'_>, file: &Path, chain: &[CertificateDer<'_>]) -> Option
     } else if let [only] = &*chain
         && !only.is_self_signed()
     {
-        node.warning(Concern::ChainMissing {
+        value.warning(WarningKind::ChainMissing {
             file,
             issuer: only.issuer.clone(),
         });
@@ -245,17 +246,17 @@ fn inspect(node: &Node<'_>, file: &Path, chain: &[CertificateDer<'_>]) -> Option
     chain.pop()
 }
 
-/// Warns of a certificate that is past its time or before it: the file may be replaced while the
-/// gateway runs.
-pub(super) fn warn_of_time(node: &Node<'_>, file: &Path, facts: &Facts) {
+/// A certificate that has expired or is not valid yet is a warning only: the file may be replaced
+/// while the gateway runs.
+pub(super) fn warn_of_time(value: &Value<'_>, file: &Path, facts: &Facts) {
     let now = ASN1Time::now();
     let time = |when, date: ASN1Time| {
-        let concern = Concern::CertificateTime {
+        let concern = WarningKind::CertificateTime {
             file: file.to_path_buf(),
             when,
             date: date.to_string(),
         };
-        node.warning(concern);
+        value.warning(concern);
     };
     if now > facts.not_after {
         time("after", facts.not_after);

@@ -1,4 +1,4 @@
-//! What can be wrong with `[kerberos]`, the keytab and principals.
+//! Problems of `[kerberos]`, the keytab and principals.
 
 use std::path::PathBuf;
 
@@ -7,108 +7,79 @@ use crate::{
     gss::{Principal, PrincipalError, keytab::FormatError},
 };
 
-/// What is wrong with the keytab or a name in it.
 #[derive(Debug, thiserror::Error)]
-pub enum KerberosFault {
-    /// Not a principal.
-    #[error("`{text}` is no principal: {source}")]
+pub(in crate::config) enum KerberosProblem {
+    #[error("invalid principal `{text}`: {source}")]
     Principal {
-        /// As written.
         text: String,
-        /// Why.
         source: PrincipalError,
     },
     /// An SPN that is not `service/host`.
-    #[error("`{text}` is no service principal")]
-    Spn {
-        /// As written.
-        text: String,
-    },
+    #[error("invalid service principal `{text}`")]
+    Spn { text: String },
     /// A rule of `auth_to_local` that does not compile.
     #[error("rule {number} `{text}`: {source}")]
     Rule {
-        /// Which of all rules, from 1.
+        /// Number among all rules, from 1.
         number: usize,
         /// The rule, shortened.
         text: Box<str>,
-        /// What is wrong with it.
         source: RuleErrorKind,
     },
-    /// The keytab's bytes are not a keytab.
-    #[error("{} is no keytab: {source}", file.display())]
-    KeytabMalformed {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with its bytes.
-        source: FormatError,
-    },
-    /// The keytab holds no key.
-    #[error("{} holds no keys", file.display())]
-    KeytabEmpty {
-        /// The file.
-        file: PathBuf,
-    },
-    /// The keytab does not hold the gateway's own key.
-    #[error("{principal} is not in {}", file.display())]
-    NotInKeytab {
-        /// The file.
-        file: PathBuf,
-        /// Who is missing.
-        principal: Principal,
-    },
-    /// The keytab holds no key that a browser could ask for.
-    #[error("{} holds no HTTP/… key: no client could log in", file.display())]
-    NoHttpKey {
-        /// The file.
-        file: PathBuf,
-    },
-    /// The keytab holds no key for a console's host.
-    #[error("{} holds no key for {}", file.display(), spns.join(" or "))]
+    #[error("{} is not a valid keytab: {source}", file.display())]
+    KeytabMalformed { file: PathBuf, source: FormatError },
+    #[error("{} contains no keys", file.display())]
+    KeytabEmpty { file: PathBuf },
+    /// A principal that the gateway logs in as.
+    #[error("{} contains no key of {principal}", file.display())]
+    NotInKeytab { file: PathBuf, principal: Principal },
+    #[error("{} contains no key of an HTTP/… principal, so no client could log in", file.display())]
+    NoHttpKey { file: PathBuf },
+    #[error("{} contains no key of {}", file.display(), spns.join(" or "))]
     NoKeyForHost {
-        /// The file.
         file: PathBuf,
-        /// What a client's ticket would name, without realm.
+        /// The SPNs that a client's ticket may be for, without realm.
         spns: Vec<String>,
     },
-    /// Keys of several realms, and none said to be ours.
-    #[error("which realm is the gateway's? {} holds keys of {}", file.display(), realms.join(", "))]
-    RealmUnclear {
-        /// The file.
-        file: PathBuf,
-        /// Realms found.
-        realms: Vec<String>,
-    },
+    #[error(
+        "the gateway's realm is ambiguous: {} contains keys of {}",
+        file.display(),
+        realms.join(", ")
+    )]
+    RealmUnclear { file: PathBuf, realms: Vec<String> },
 }
 
-impl KerberosFault {
-    /// What to do about it.
-    pub fn cure(&self) -> String {
+impl KerberosProblem {
+    pub(super) fn cure(&self) -> String {
         match self {
             Self::Principal { .. } => {
-                "Write it as the KDC does, such as \"spnegate/proxy.example.com@EXAMPLE.COM\""
+                "Write the principal as the KDC does, such as \
+                 \"spnegate/proxy.example.com@EXAMPLE.COM\""
                     .into()
             }
-            Self::Spn { .. } => "Write service/host, with or without @REALM, such as \
-                 \"HTTP/nn1.example.com\""
-                .into(),
+            Self::Spn { .. } => {
+                "Write service/host, with or without @REALM, such as \"HTTP/nn1.example.com\""
+                    .into()
+            }
             Self::Rule { .. } => {
                 "Write DEFAULT or RULE:[n:format](match)s/from/to/g/L as in Hadoop's \
-                 hadoop.security.auth_to_local, one rule or several with white space between"
+                 hadoop.security.auth_to_local; one string may have several rules, separated by white \
+                 space"
                     .into()
             }
             Self::KeytabMalformed { file, .. } => format!(
-                "Look at it with `klist -kt {0}`; make it anew with `spnegate keytab merge -o {0} \
-                 FILE…`",
+                "Inspect it with `klist -kt {0}`, or create it again with `spnegate keytab merge -o \
+                 {0} FILE…`",
                 file.display()
             ),
             Self::KeytabEmpty { file } | Self::NoHttpKey { file } => format!(
-                "Export HTTP/<host clients use> from the KDC (`kadmin ktadd -k http.keytab \
-                 HTTP/…`) and merge: `spnegate keytab merge -o {} …`",
+                "Export HTTP/<host name that clients use> from the KDC (`kadmin ktadd -k http.keytab \
+                 HTTP/…`) and merge it: `spnegate keytab merge -o {} …`",
                 file.display()
             ),
             Self::NotInKeytab { file, principal } => format!(
-                "Merge the keytab that holds {principal}: `spnegate keytab merge -o {0} {0} \
-                 OTHER.keytab`, or name one of `spnegate keytab list {0}`",
+                "Merge a keytab that contains {principal}: `spnegate keytab merge -o {0} {0} \
+                 OTHER.keytab`, or use a principal listed by `spnegate keytab list {0}`",
                 file.display()
             ),
             Self::NoKeyForHost { file, spns } => format!(
@@ -118,7 +89,7 @@ impl KerberosFault {
                 file.display()
             ),
             Self::RealmUnclear { .. } => {
-                "Set kerberos.principal, or kerberos.default_realm to one of them".into()
+                "Set kerberos.principal, or set kerberos.default_realm to one of them".into()
             }
         }
     }

@@ -1,108 +1,66 @@
-//! What can be wrong with a `[[stream]]` or `[[kdc_proxy]]`.
+//! Problems of a `[[stream]]` or `[[kdc_proxy]]`.
 
 use std::net::SocketAddr;
 
-/// What is wrong with a stream.
 #[derive(Debug, thiserror::Error)]
-pub enum StreamFault {
-    /// A name with other characters than `[a-z0-9-]`.
-    #[error("`{name}` is no stream name")]
-    Name {
-        /// As written.
-        name: String,
-    },
-    /// Two streams of one name.
-    #[error("`{name}` is also the name of stream[{other}]")]
-    NameTwice {
-        /// The name.
-        name: String,
-        /// Index of the other.
-        other: usize,
-    },
-    /// Not a `host:port`.
-    #[error("`{text}` is no server of a stream")]
-    Backend {
-        /// As written.
-        text: String,
-    },
-    /// One server twice.
-    #[error("{address} stands here twice")]
-    BackendTwice {
-        /// The server.
-        address: String,
-    },
-    /// A server that is the gateway itself.
+pub(in crate::config) enum StreamProblem {
+    #[error("invalid stream name `{name}`")]
+    Name { name: String },
+    /// `other` is the index of the earlier stream.
+    #[error("duplicate stream name `{name}`: stream[{other}] has it already")]
+    NameTwice { name: String, other: usize },
+    #[error("invalid server address `{text}`")]
+    Backend { text: String },
+    #[error("duplicate server {address}")]
+    BackendTwice { address: String },
     #[error(
-        "{address} is the gateway's own listener {listener}: connections would run in a circle"
+        "the server {address} is the gateway's own listener {listener}, which would be an endless loop"
     )]
     BackendIsSelf {
-        /// The server.
         address: String,
-        /// The listener.
         listener: SocketAddr,
     },
-    /// A key that means nothing for UDP alone, or for a KDC.
-    #[error("{key} works for relayed TCP connections only")]
-    TcpOnly {
-        /// The key.
-        key: &'static str,
-    },
-    /// A key about UDP of a stream that has none.
-    #[error("this stream has no udp in its `protocols`")]
+    /// PROXY protocol headers with UDP or a KDC.
+    #[error("`{key}` is only supported for TCP streams of kind \"relay\"")]
+    TcpOnly { key: &'static str },
+    #[error("this key needs \"udp\" in `protocols`")]
     NoUdp,
-    /// Every server has weight 0.
-    #[error("every backend has weight 0: nobody would be served")]
+    #[error("every backend has weight 0, so no connection could be served")]
     NoWeight,
-    /// Not a realm.
-    #[error("`{text}` is no Kerberos realm")]
-    Realm {
-        /// As written.
-        text: String,
-    },
-    /// A realm twice on one listener.
-    #[error("the realm {realm} has its KDCs in kdc_proxy[{other}] already, on {listener} too")]
+    #[error("invalid Kerberos realm `{text}`")]
+    Realm { text: String },
+    /// `other` is the index of the earlier table.
+    #[error("duplicate realm {realm} on {listener}: kdc_proxy[{other}] has it already")]
     RealmTwice {
-        /// The realm.
         realm: String,
-        /// Index of the other.
         other: usize,
-        /// The listener of both.
         listener: SocketAddr,
     },
-    /// TLS of its own, different from the console's on the same listener.
-    #[error("{listener} is shared with {owner}, whose `tls` differs")]
-    TlsDiffers {
-        /// The address.
-        listener: SocketAddr,
-        /// The other one.
-        owner: String,
-    },
+    #[error("{owner} shares the listener {listener} but has different `tls`")]
+    TlsDiffers { listener: SocketAddr, owner: String },
 }
 
-impl StreamFault {
-    /// What to do about it.
-    pub fn cure(&self) -> String {
-        match self {
-            Self::Name { .. } => {
-                "Use lower-case letters, digits and `-`, such as \"presto\"".into()
-            }
-            Self::NameTwice { .. } => "Give each stream its own name".into(),
+impl StreamProblem {
+    pub(super) fn cure(&self) -> String {
+        let cure = match self {
+            Self::Name { .. } => "Use lower-case letters, digits and `-`, such as \"presto\"",
+            Self::NameTwice { .. } => "Give each stream a name of its own",
             Self::Backend { .. } => {
                 "Write host:port, such as \"presto.example.com:9090\" or \"[2001:db8::1]:88\""
-                    .into()
             }
-            Self::BackendTwice { .. } => "Remove one".into(),
+            Self::BackendTwice { .. } => "Remove one of them",
             Self::BackendIsSelf { .. } => {
-                "Name the server behind the gateway, or listen on another address".into()
+                "Write the address of the server behind the gateway, or change `listen`"
             }
             Self::TcpOnly { .. } => {
-                "Remove it, or write a stream of its own with protocols = [\"tcp\"]".into()
+                "Remove it, or write a separate stream with protocols = [\"tcp\"]"
             }
-            Self::NoUdp => "Remove the key, or add \"udp\" to `protocols`".into(),
-            Self::NoWeight => "Give one of them a weight of 1 or more".into(),
-            Self::Realm { .. } => "Write it as the KDC does, such as \"EXAMPLE.COM\"".into(),
-            Self::RealmTwice { .. } => "Write all KDCs of a realm into one table".into(),
-            Self::TlsDiffers { .. } => "Leave `tls` out here, or write the same as there".into(),
-        }
+            Self::NoUdp => "Remove the key, or add \"udp\" to `protocols`",
+            Self::NoWeight => "Give at least one of them a weight of 1 or more",
+            Self::Realm { .. } => "Write the realm as the KDC does, such as \"EXAMPLE.COM\"",
+            Self::RealmTwice { .. } => "List all KDCs of a realm in one table",
+            Self::TlsDiffers { .. } => "Remove `tls` here, or use the same one in both places",
+        };
+        cure.to_owned()
     }
 }

@@ -1,189 +1,161 @@
-//! What works, but may not be meant.
+//! What works, but is probably not intended.
 
 use std::{net::SocketAddr, path::PathBuf};
 
 use crate::auth::names::Remark;
 
-/// A warning: what, why it matters, what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Concern {
-    /// No secret for the cookies.
+pub(in crate::config) enum WarningKind {
     #[error(
-        "sessions end at restart and are not shared by replicas, because the secret is random; \
-         set session.secret_file to keep them"
+        "the session secret is random: sessions end when the gateway restarts, and replicas do not \
+         share them"
     )]
     RandomSecret,
-    /// Others may read a secret.
-    #[error("{} can be read by every user of this machine; `chmod 640 {}`", file.display(), file.display())]
-    WorldReadable {
-        /// The file.
-        file: PathBuf,
-    },
-    /// No replay cache.
+    /// A secret, key or keytab.
+    #[error("{} is readable by every user of this machine", file.display())]
+    WorldReadable { file: PathBuf },
     #[error(
-        "without a replay cache, a login that was overheard on a plain connection can be used \
-         again within the clock skew"
+        "without a replay cache, a login that was intercepted on a plain connection can be used again \
+         within the clock skew"
     )]
     NoReplayCache,
-    /// Metrics are open to the network.
-    #[error("{listen} is no loopback address: metrics and status are served without login")]
-    AdminExposed {
-        /// Address.
-        listen: SocketAddr,
-    },
-    /// A certificate that is past its time or before it.
+    #[error("{listen} is not a loopback address: metrics and status are served without login")]
+    AdminExposed { listen: SocketAddr },
+    /// Expired, or not valid yet.
     #[error("the certificate in {} is not valid {when} {date}", file.display())]
     CertificateTime {
-        /// The file.
         file: PathBuf,
         /// `after` or `before`.
         when: &'static str,
-        /// The date.
         date: String,
     },
-    /// The certificate does not name a host of the console.
     #[error(
-        "the certificate in {} does not name {host}: browsers will warn",
+        "the certificate in {} does not name {host}, so browsers will show a warning",
         listed(files)
     )]
-    CertificateHost {
-        /// The file, or all of them.
-        files: Vec<PathBuf>,
-        /// The host.
-        host: String,
-    },
-    /// Only the leaf of a chain.
+    CertificateHost { files: Vec<PathBuf>, host: String },
+    /// A chain of one certificate that is not self-signed.
     #[error(
-        "{} holds the server's own certificate only, which {issuer} signed: unless clients know that \
-         CA itself, add its certificate behind it",
+        "{} contains only the server's own certificate, which {issuer} signed",
         file.display()
     )]
-    ChainMissing {
-        /// The file.
-        file: PathBuf,
-        /// Who signed it.
-        issuer: String,
-    },
-    /// A chain in which a certificate is not followed by the one that signed it.
-    #[error("the chain in {} breaks off at {subject}: {issuer} should follow", file.display())]
+    ChainMissing { file: PathBuf, issuer: String },
+    /// A certificate that is not followed by the one that signed it.
+    #[error(
+        "the certificate chain in {} is incomplete: {subject} should be followed by {issuer}",
+        file.display()
+    )]
     ChainBroken {
-        /// The file.
         file: PathBuf,
-        /// The last that is in its place.
         subject: String,
-        /// Who signed that.
         issuer: String,
     },
-    /// A backend given by address, whose SPN will hardly exist.
-    #[error("the ticket will be for HTTP/{host}; set `spn` if the server's principal has a name")]
-    BackendByAddress {
-        /// The address.
-        host: String,
-    },
-    /// A backend that may be the gateway itself.
+    /// A backend that is given by address: a KDC rarely has an SPN with an IP address.
+    #[error("the gateway will ask for a ticket for HTTP/{host}, which rarely exists")]
+    BackendByAddress { host: String },
+    /// A backend whose name is one of the gateway's own; it may resolve differently on this host.
     #[error(
-        "clients reach the gateway itself as {url}; if that name leads back here from this host \
-         too, requests run in a circle: then name the server behind the gateway"
+        "clients use {url} for the gateway itself; if that name resolves to the gateway on this host \
+         too, requests loop"
     )]
-    BackendMayBeSelf {
-        /// The URL.
-        url: String,
-    },
-    /// `doas` under a name that all consoles share.
+    BackendMayBeSelf { url: String },
+    /// `doas` by a principal whose short name every console with an `HTTP/…` principal has.
     #[error(
-        "on the cluster {principal} is the short name HTTP, as every other console is: \
-         hadoop.proxyuser.HTTP lets each of them act as any user; better give the gateway a \
-         principal of its own"
+        "on the cluster, {principal} has the short name HTTP like every other web service, so \
+         hadoop.proxyuser.HTTP lets each of them act as any user"
     )]
-    SharedProxyUser {
-        /// The principal.
-        principal: String,
-    },
-    /// A console with pages of any user's applications, in one origin with another.
+    SharedProxyUser { principal: String },
+    /// A console that shows applications of other users, in one origin with another console.
     #[error(
-        "console `{console}` shares {listen} with console `{other}`: below /proxy/ it shows pages of \
-         any user's applications, whose scripts may then use `{other}` as the user who looks at them; \
-         give console `{console}` an address of its own"
+        "console `{console}` shares {listen} with console `{other}`: pages below /proxy/ come from any \
+         user's application, and their scripts can use `{other}` as the user who views them"
     )]
     StrangersShareOrigin {
-        /// The console that shows them.
         console: String,
-        /// Another one.
         other: String,
-        /// Where both are served.
         listen: SocketAddr,
     },
-    /// A rule of `auth_to_local` that may not do what was meant.
     #[error("rule {number} `{rule}` {remark}")]
     Rule {
-        /// Which of all rules, from 1.
+        /// Number among all rules, from 1.
         number: usize,
-        /// The rule.
         rule: Box<str>,
-        /// What may be wrong with it.
         remark: Remark,
     },
-    /// A name in `allow` or `become` that nobody has.
+    /// In `allow` or `become`.
+    #[error("no user can have the name `{name}`")]
+    ImpossibleName { name: String },
+    #[error("this machine has no group `{group}`, so the entry admits no user")]
+    NoSuchGroup { group: String },
     #[error(
-        "`{name}` is never a user's name here: write the short name that auth_to_local makes, without \
-         realm, host and blanks"
-    )]
-    NobodysName {
-        /// The name.
-        name: String,
-    },
-    /// A group in `allow` that the operating system does not know.
-    #[error(
-        "this machine knows no group `{group}`, so it admits nobody; `getent group {group}` has to \
-         show it"
-    )]
-    NoSuchGroup {
-        /// The group.
-        group: String,
-    },
-    /// A NameNode without `nodes`.
-    #[error(
-        "without `nodes`, files are neither read nor written through the gateway: clients are sent \
-         to DataNodes, which they have to reach themselves; write nodes = {{ hosts = \
-         [\"*.example.com\"], ports = [50075, 9864] }}"
+        "without `nodes`, files are neither read nor written through the gateway: clients are \
+         redirected to DataNodes, which they have to reach themselves"
     )]
     NoNodes,
-    /// `service` as a principal that may act for users.
+    /// `identity = "service"` with a principal that may impersonate users at another console.
     #[error(
-        "everybody who may use this console is {principal} there, which may act for any user at \
-         console `{console}` (hadoop.proxyuser): give this console's servers a `principal` of their \
-         own that has no such rights"
+        "every user of this console acts as {principal}, which may impersonate any user at console \
+         `{console}` (hadoop.proxyuser)"
     )]
-    SharedPower {
-        /// The principal.
-        principal: String,
-        /// A console with `doas`.
-        console: String,
-    },
-    /// A KDC whose large answers cannot pass.
-    #[error("a KDC by UDP alone fails for large answers (many groups): add \"tcp\"")]
+    SharedPower { principal: String, console: String },
+    /// RFC 4120 section 7.2.1: a response that is too large for a datagram is asked for by TCP.
+    #[error("a KDC reached by UDP only fails for large responses (users with many groups)")]
     KdcWithoutTcp,
-    /// Kerberos over HTTP without TLS.
+    #[error("{listen} is served without TLS, but MS-KKDCP clients ask for https://…/KdcProxy")]
+    KdcProxyPlain { listen: SocketAddr },
     #[error(
-        "{listen} is served without TLS: clients ask for https://…/KdcProxy, so let something in \
-         front of the gateway end TLS, or write `tls`"
+        "`nodes` has no effect: links of a {kind} carry no credential for a node, so the gateway does \
+         not rewrite them"
     )]
-    KdcProxyPlain {
-        /// The address.
-        listen: SocketAddr,
-    },
-    /// Nodes of a kind whose links carry no credential.
-    #[error(
-        "links of a {kind} carry no credential for a node, so none leads there; what other servers its \
-         pages lead to are reached where they are consoles of their own (kind = \"jobhistory\")"
-    )]
-    NodesUnused {
-        /// The kind.
-        kind: &'static str,
-    },
-    /// A random port.
+    NodesUnused { kind: &'static str },
     #[error("port 0: the system chooses another port at every start")]
     RandomPort,
+}
+
+impl WarningKind {
+    pub(super) fn cure(&self) -> Option<String> {
+        let cure = match self {
+            Self::RandomSecret => "Set session.secret_file to a file that all replicas share",
+            Self::WorldReadable { file } => {
+                return Some(format!("Run `chmod 640 {}`", file.display()));
+            }
+            Self::ChainMissing { .. } => {
+                "Append the certificate of that CA, unless all clients have it already"
+            }
+            Self::ChainBroken { .. } => "Append the missing certificate",
+            Self::BackendByAddress { .. } => "Set `spn` if the server's principal has a host name",
+            Self::BackendMayBeSelf { .. } => "Write the address of the server behind the gateway",
+            Self::SharedProxyUser { .. } => "Give the gateway a principal of its own",
+            Self::StrangersShareOrigin { console, .. } => {
+                return Some(format!("Give console `{console}` an address of its own"));
+            }
+            Self::ImpossibleName { .. } => {
+                "Write the short name that auth_to_local returns, without realm, host and spaces"
+            }
+            Self::NoSuchGroup { group } => {
+                return Some(format!(
+                    "Correct the name, or create the group: `getent group {group}` has to show it"
+                ));
+            }
+            Self::NoNodes => "Write nodes = { hosts = [\"*.example.com\"], ports = [50075, 9864] }",
+            Self::SharedPower { .. } => {
+                "Set `principal` of these backends to one without proxy-user rights"
+            }
+            Self::KdcWithoutTcp => "Add \"tcp\" to `protocols`",
+            Self::KdcProxyPlain { .. } => "Write `tls`, or terminate TLS in front of the gateway",
+            Self::NodesUnused { .. } => {
+                "Remove `nodes`; publish other servers that pages link to as consoles of their own \
+                 (kind = \"jobhistory\")"
+            }
+            Self::NoReplayCache
+            | Self::AdminExposed { .. }
+            | Self::CertificateTime { .. }
+            | Self::CertificateHost { .. }
+            | Self::Rule { .. }
+            | Self::RandomPort => return None,
+        };
+        Some(cure.to_owned())
+    }
 }
 
 fn listed(files: &[PathBuf]) -> String {

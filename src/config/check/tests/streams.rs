@@ -1,7 +1,9 @@
+//! `[[stream]]` and `[[kdc_proxy]]`.
+
 use super::*;
 
 #[test]
-fn a_gateway_may_relay_and_nothing_else() {
+fn a_gateway_may_have_streams_only() {
     let text = r#"
 [[stream]]
 name = "kdc"
@@ -33,7 +35,8 @@ fn tcp_and_udp_of_one_port_may_be_different_streams() {
     assert_eq!(
         problems(&same),
         [
-            "9: stream[1].listen: 127.0.0.1:514 and 127.0.0.1:514 of stream `a` cannot both be opened"
+            "9: stream[1].listen: cannot listen on 127.0.0.1:514: it conflicts with 127.0.0.1:514 of \
+             stream `a`"
         ]
     );
 }
@@ -58,8 +61,8 @@ fn a_kdc_proxy_shares_the_listener_of_a_console() {
     assert_eq!(
         problems(&twice),
         [
-            "18: kdc_proxy[1].realm: the realm a.example.com has its KDCs in kdc_proxy[0] already, on \
-          127.0.0.1:50070 too"
+            "18: kdc_proxy[1].realm: duplicate realm a.example.com on 127.0.0.1:50070: kdc_proxy[0] has it \
+          already"
         ]
     );
 }

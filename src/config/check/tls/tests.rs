@@ -45,7 +45,7 @@ impl Pair {
 
     fn warnings(&self) -> Vec<String> {
         let (_, warnings) = check(&self.text()).unwrap();
-        let of_tls = |w: &&super::super::super::Warning| w.place.key.ends_with("tls.cert");
+        let of_tls = |w: &&super::super::super::Warning| w.position.key.ends_with("tls.cert");
         warnings
             .iter()
             .filter(of_tls)
@@ -55,7 +55,7 @@ impl Pair {
 }
 
 #[test]
-fn a_pair_that_fits_is_taken_without_a_word() {
+fn a_matching_pair_gives_no_warnings() {
     let good = pair(&["*.example.com"], 2000, 4000);
     assert!(good.warnings().is_empty(), "{:?}", good.warnings());
     let (config, _) = check(&good.text()).unwrap();
@@ -64,7 +64,7 @@ fn a_pair_that_fits_is_taken_without_a_word() {
 }
 
 #[test]
-fn an_expired_certificate_or_one_for_other_hosts_is_warned_of() {
+fn an_expired_certificate_or_one_for_other_hosts_is_a_warning() {
     let warnings = pair(&["proxy.example.com"], 2000, 2001).warnings();
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(
@@ -81,7 +81,7 @@ fn an_expired_certificate_or_one_for_other_hosts_is_warned_of() {
 }
 
 #[test]
-fn files_that_do_not_belong_together_are_named() {
+fn a_problem_names_the_file_that_does_not_match() {
     let one = pair(&["*.example.com"], 2000, 4000);
     let only = |expected: &str| {
         let found = problems(&one.text());
@@ -107,8 +107,8 @@ fn files_that_do_not_belong_together_are_named() {
     only("cannot read");
 }
 
-/// What is said of a console with that `tls`, beside the files of the pair.
-fn said(pair: &Pair, tls: &str) -> Vec<String> {
+/// Warnings or problems of a console with that `tls`; `DIR` is the directory of the pair.
+fn findings(pair: &Pair, tls: &str) -> Vec<String> {
     let directory = pair.directory.path().display().to_string();
     let line = format!("tls = {tls}\nidentity").replace("DIR", &directory);
     match check(&with("identity", &line)) {
@@ -118,33 +118,30 @@ fn said(pair: &Pair, tls: &str) -> Vec<String> {
 }
 
 #[test]
-fn one_certificate_is_given_in_one_way() {
+fn a_certificate_is_configured_in_exactly_one_way() {
     let pair = pair(&["*.example.com"], 2000, 4000);
     for (tls, expected) in [
-        ("{ }", "tls.cert: missing. Write cert ="),
+        ("{ }", "tls.cert: missing"),
         ("{ key = \"DIR/k.pem\" }", "tls.cert: missing"),
         ("{ cert = \"DIR/c.pem\" }", "tls.key: missing"),
         (
             "{ keystore = \"DIR/c.pem\", key = \"DIR/k.pem\" }",
-            "tls.keystore: a keystore stands here beside",
+            "tls.keystore: `keystore` cannot be combined with",
         ),
         (
             "{ cert = \"DIR/c.pem\", key = \"DIR/k.pem\", alias = \"a\" }",
-            "tls.alias: this is for a keystore only",
+            "tls.alias: this key needs `keystore`",
         ),
         ("{ certificates = [] }", "tls.certificates: empty"),
         (
             "{ certificates = [{ cert = \"DIR/c.pem\", key = \"DIR/k.pem\" }], alias = \"a\" }",
-            "tls.certificates: certificates stand here beside",
+            "tls.certificates: `certificates` cannot be combined with",
         ),
         (
             "{ cert = \"DIR/c.pem\", key = \"DIR/k.pem\", min_version = \"1.1\" }",
-            "tls.min_version: `1.1` is not known here",
+            "tls.min_version: invalid value `1.1`",
         ),
-        (
-            "{ keystore = \"DIR/c.pem\" }",
-            "c.pem holds no private key. Name a file with",
-        ),
+        ("{ keystore = \"DIR/c.pem\" }", "c.pem holds no private key"),
         (
             "{ keystore = \"DIR/none.p12\" }",
             "tls.keystore: cannot read",
@@ -154,7 +151,7 @@ fn one_certificate_is_given_in_one_way() {
             "tls.password_file: cannot read",
         ),
     ] {
-        let found = said(&pair, tls);
+        let found = findings(&pair, tls);
         assert!(
             found.iter().any(|p| p.contains(expected)),
             "{tls}: {found:?}"
@@ -163,10 +160,10 @@ fn one_certificate_is_given_in_one_way() {
 }
 
 #[test]
-fn several_certificates_may_share_the_hosts() {
+fn each_host_needs_a_name_in_one_of_several_certificates() {
     let pair = pair(&["other.example.org"], 2000, 4000);
     let one = "{ cert = \"DIR/c.pem\", key = \"DIR/k.pem\" }";
-    let found = said(
+    let found = findings(
         &pair,
         &format!("{{ certificates = [{one}], min_version = \"1.3\" }}"),
     );
@@ -179,7 +176,7 @@ fn several_certificates_may_share_the_hosts() {
     let both = super::tests::pair(&["*.example.com"], 2000, 4000);
     let there = both.directory.path().display();
     let two = format!("{{ cert = \"{there}/c.pem\", key = \"{there}/k.pem\" }}");
-    let found = said(&pair, &format!("{{ certificates = [{one}, {two}] }}"));
+    let found = findings(&pair, &format!("{{ certificates = [{one}, {two}] }}"));
     assert!(
         !found.iter().any(|w| w.contains("does not name")),
         "{found:?}"
@@ -187,7 +184,7 @@ fn several_certificates_may_share_the_hosts() {
 }
 
 #[test]
-fn a_leaf_without_its_chain_is_warned_of() {
+fn a_leaf_without_its_chain_is_a_warning() {
     let pair = pair(&["*.example.com"], 2000, 4000);
     let mut ca = CertificateParams::new(Vec::new()).unwrap();
     ca.distinguished_name
@@ -202,20 +199,22 @@ fn a_leaf_without_its_chain_is_warned_of() {
         .unwrap()
         .pem();
     let one = "{ cert = \"DIR/c.pem\", key = \"DIR/k.pem\" }";
-    let told = |chain: &str, expected: &str| {
+    let expect = |chain: &str, expected: &str| {
         pair.write(chain, &key.serialize_pem());
-        let found = said(&pair, one);
+        let found = findings(&pair, one);
         assert!(found.iter().any(|w| w.contains(expected)), "{found:?}");
     };
-    told(
+    expect(
         &leaf,
-        "holds the server's own certificate only, which CN=Our CA signed",
+        "contains only the server's own certificate, which CN=Our CA signed",
     );
-    told(&(leaf.clone() + &pair.cert), "breaks off at");
+    expect(&(leaf.clone() + &pair.cert), "is incomplete: CN");
     pair.write(&(leaf + &ca_cert), &key.serialize_pem());
     assert!(
-        !said(&pair, one).iter().any(|w| w.contains("c.pem")),
+        !findings(&pair, one)
+            .iter()
+            .any(|w| w.contains("certificate")),
         "{:?}",
-        said(&pair, one)
+        findings(&pair, one)
     );
 }

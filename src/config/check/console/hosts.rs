@@ -1,13 +1,13 @@
-//! `hosts` and `path` of a console: what it answers to.
+//! `hosts` and `path` of a console: the requests that it serves.
 
 use std::{net::Ipv4Addr, sync::Arc};
 
-use super::{
+use super::super::{
     super::{
-        problem::{ConsoleFault, KerberosFault, ValueFault},
-        tree::{Node, Table},
+        problem::{ConsoleProblem, KerberosProblem, ValueProblem},
+        tree::{Table, Value},
     },
-    keytab::Keytab,
+    kerberos::keytab::KeytabPrincipals,
 };
 use crate::kinds::Kind;
 
@@ -15,58 +15,59 @@ use crate::kinds::Kind;
 pub(super) fn check(
     table: &Table<'_>,
     kind: Option<&dyn Kind>,
-    keytab: Option<&Keytab>,
+    keytab: Option<&KeytabPrincipals>,
 ) -> Vec<Arc<str>> {
     let services = kind.map_or(&["HTTP"] as &[_], Kind::services);
-    let Some(node) = table.get("hosts") else {
+    let Some(value) = table.get("hosts") else {
         let hosts = keytab
             .map(|keytab| keytab.hosts(services))
             .unwrap_or_default();
         return hosts.into_iter().map(Arc::from).collect();
     };
     let mut hosts: Vec<Arc<str>> = Vec::new();
-    for node in node.list().unwrap_or_default() {
-        let Some(host) = host(&node) else { continue };
+    for value in value.list().unwrap_or_default() {
+        let Some(host) = host(&value) else { continue };
         if let Some(keytab) = keytab.filter(|keytab| !keytab.serves(services, &host)) {
             let spns = services
                 .iter()
                 .map(|service| format!("{service}/{host}"))
                 .collect();
-            node.problem(KerberosFault::NoKeyForHost {
+            value.problem(KerberosProblem::NoKeyForHost {
                 file: keytab.file.clone(),
                 spns,
             });
         }
         if hosts.contains(&host) {
-            node.problem(ValueFault::Twice {
+            value.problem(ValueProblem::Twice {
                 value: host.to_string(),
             });
         } else {
             hosts.push(host);
         }
     }
-    if node.list().is_some_and(|list| list.is_empty()) {
-        node.problem(ValueFault::Empty {
-            cure: "Name a host, or leave `hosts` out: then it is every HTTP/… host of the keytab",
+    if value.list().is_some_and(|list| list.is_empty()) {
+        value.problem(ValueProblem::Empty {
+            cure: "List host names, or remove `hosts` to use every HTTP/… host of the keytab",
         });
     }
     hosts
 }
 
-fn host(node: &Node<'_>) -> Option<Arc<str>> {
-    let text = node.text()?;
+fn host(value: &Value<'_>) -> Option<Arc<str>> {
+    let text = value.text()?;
     let host = text.to_ascii_lowercase();
     if is_host_name(&host) {
         return Some(host.into());
     }
-    node.problem(ConsoleFault::Host {
+    value.problem(ConsoleProblem::Host {
         text: text.to_owned(),
     });
     None
 }
 
-/// A lower-case DNS name (RFC 1123 section 2.1; `_` as Active Directory has it) or an IPv4 address.
-pub(super) fn is_host_name(text: &str) -> bool {
+/// A lower-case DNS name (RFC 1123 section 2.1; with `_`, which Active Directory allows) or an IPv4
+/// address.
+pub(in crate::config::check) fn is_host_name(text: &str) -> bool {
     let label = |label: &str| {
         !label.is_empty()
             && label.len() <= 63
@@ -80,14 +81,14 @@ pub(super) fn is_host_name(text: &str) -> bool {
     let numeric = !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit());
     text.len() <= 253
         && text.split('.').all(label)
-        // what ends in a number is an address or nothing: 10.0.0.256 is no name
+        // a name whose last label is a number would be a mistyped address: 10.0.0.256
         && (!numeric || text.parse::<Ipv4Addr>().is_ok())
 }
 
 /// `path`: `None` for all paths.
 pub(super) fn path(table: &Table<'_>) -> Option<Arc<str>> {
-    let node = table.get("path")?;
-    let text = node.text()?;
+    let value = table.get("path")?;
+    let text = value.text()?;
     if text == "/" {
         return None;
     }
@@ -103,13 +104,13 @@ pub(super) fn path(table: &Table<'_>) -> Option<Arc<str>> {
         .strip_prefix('/')
         .is_some_and(|rest| rest.split('/').all(segment));
     if !good {
-        node.problem(ConsoleFault::Path {
+        value.problem(ConsoleProblem::Path {
             text: text.to_owned(),
         });
         return None;
     }
     if text == "/.spnegate" || text.starts_with("/.spnegate/") {
-        node.problem(ConsoleFault::PathReserved);
+        value.problem(ConsoleProblem::PathReserved);
         return None;
     }
     Some(text.into())
@@ -122,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_addresses_are_told_from_what_is_neither() {
+    fn host_names_and_addresses_are_accepted_and_all_else_is_not() {
         for good in [
             "proxy",
             "proxy.example.com",
@@ -151,7 +152,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_a_host_name_or_not(text in ".*") {
+        fn any_text_is_accepted_or_refused_without_panic(text in ".*") {
             let _ = is_host_name(&text);
         }
     }

@@ -1,20 +1,22 @@
-//! `backend_tls` of a console and `tls` of a backend: whom the gateway believes there.
+//! `backend_tls` of a console and `tls` of a backend: the certificates that the gateway trusts and
+//! presents.
 
 use std::sync::Arc;
 
-use super::{
+use super::super::{
     super::{
         BackendTls,
-        problem::{ConsoleFault, ValueFault},
+        problem::{ConsoleProblem, ValueProblem},
         schema,
-        tree::{Node, Table},
+        tree::{Table, Value},
     },
-    Surroundings,
-    tls::{self, Leaves, Names},
+    Environment,
+    tls::{self, KeyNames, LeafCertificates},
 };
+use super::hosts;
 use crate::tls::{KeySource, MinVersion, TrustSource, client, facts::Facts, store};
 
-const CLIENT_KEYS: Names = Names {
+const CLIENT_KEYS: KeyNames = KeyNames {
     cert: "client_cert",
     key: "client_key",
     keystore: "client_keystore",
@@ -22,9 +24,9 @@ const CLIENT_KEYS: Names = Names {
     alias: "client_alias",
 };
 
-/// What one table says; what it does not say, the console's default may.
+/// The keys of one table. Those that a backend does not set are taken from the console.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Said {
+pub(super) struct TlsSettings {
     truststore: Option<Truststore>,
     client: Option<KeySource>,
     min_version: Option<MinVersion>,
@@ -37,18 +39,24 @@ struct Truststore {
     password_file: Option<std::path::PathBuf>,
 }
 
-/// The console's default.
-pub(super) fn of_console(console: &Table<'_>, surroundings: &Surroundings<'_>) -> Option<Said> {
+/// `backend_tls` of the console.
+pub(super) fn of_console(
+    console: &Table<'_>,
+    environment: &Environment<'_>,
+) -> Option<TlsSettings> {
     let table = console.table("backend_tls", &schema::BACKEND_TLS)?;
-    Some(said(&table, surroundings))
+    Some(settings(&table, environment))
 }
 
-/// What a backend's own table says.
-pub(super) fn of_backend(node: &Node<'_>, surroundings: &Surroundings<'_>) -> Option<Said> {
-    Some(said(&node.table(&schema::OWN_BACKEND_TLS)?, surroundings))
+/// `tls` of one backend.
+pub(super) fn of_backend(value: &Value<'_>, environment: &Environment<'_>) -> Option<TlsSettings> {
+    Some(settings(
+        &value.table(&schema::OWN_BACKEND_TLS)?,
+        environment,
+    ))
 }
 
-fn said(table: &Table<'_>, surroundings: &Surroundings<'_>) -> Said {
+fn settings(table: &Table<'_>, environment: &Environment<'_>) -> TlsSettings {
     let names = &CLIENT_KEYS;
     let of_client = [
         names.cert,
@@ -58,56 +66,58 @@ fn said(table: &Table<'_>, surroundings: &Surroundings<'_>) -> Said {
         names.alias,
     ];
     let has_client = of_client.iter().any(|name| table.get(name).is_some());
-    Said {
-        truststore: truststore(table, surroundings),
+    TlsSettings {
+        truststore: truststore(table, environment),
         client: has_client
-            .then(|| tls::key_source(table, names, surroundings, &mut Leaves::default()))
+            .then(|| tls::key_source(table, names, environment, &mut LeafCertificates::default()))
             .flatten(),
         min_version: table.get("min_version").map(|_| tls::min_version(table)),
-        server_name: table.get("server_name").and_then(|node| server_name(&node)),
+        server_name: table
+            .get("server_name")
+            .and_then(|value| server_name(&value)),
     }
 }
 
-fn server_name(node: &Node<'_>) -> Option<Arc<str>> {
-    let text = node.text()?;
+fn server_name(value: &Value<'_>) -> Option<Arc<str>> {
+    let text = value.text()?;
     let name = text.to_ascii_lowercase();
-    if super::hosts::is_host_name(&name) && client::server_name(&name).is_some() {
+    if hosts::is_host_name(&name) && client::server_name(&name).is_some() {
         return Some(name.into());
     }
-    node.problem(ConsoleFault::Host {
+    value.problem(ConsoleProblem::Host {
         text: text.to_owned(),
     });
     None
 }
 
-fn truststore(table: &Table<'_>, surroundings: &Surroundings<'_>) -> Option<Truststore> {
+fn truststore(table: &Table<'_>, environment: &Environment<'_>) -> Option<Truststore> {
     let password = table.get("password_file");
-    let Some(node) = table.get("truststore") else {
+    let Some(value) = table.get("truststore") else {
         if let Some(password) = password {
-            password.problem(ValueFault::Missing {
-                cure: "Write truststore: this is its password; that of a client_keystore is \
+            password.problem(ValueProblem::Missing {
+                cure: "Write truststore: this is its password; the password of client_keystore is \
                        client_password_file",
             });
         }
         return None;
     };
-    let file = surroundings.path(node.text()?);
+    let file = environment.path(value.text()?);
     let password_file = match &password {
-        Some(password) => Some(surroundings.path(password.text()?)),
+        Some(password) => Some(environment.path(password.text()?)),
         None => None,
     };
     match store::trusted(&file, password_file.as_deref()) {
         Ok(certificates) => {
-            // the others may be old and unused
+            // a bundle of CAs often contains expired ones that no server uses
             if let [only] = &*certificates
                 && let Some(facts) = Facts::of(only)
             {
-                tls::warn_of_time(&node, &file, &facts);
+                tls::warn_of_time(&value, &file, &facts);
             }
         }
         Err(error) => {
             let of_password = password.filter(|_| Some(&error.path) == password_file.as_ref());
-            tls::report(&of_password.unwrap_or(node), error);
+            tls::report(&of_password.unwrap_or(value), error);
         }
     }
     Some(Truststore {
@@ -116,32 +126,38 @@ fn truststore(table: &Table<'_>, surroundings: &Surroundings<'_>) -> Option<Trus
     })
 }
 
-/// What holds for an `https` backend; reports at `node` where there is nobody to believe.
-pub(super) fn resolve(node: &Node<'_>, own: Option<&Said>, default: Option<&Said>) -> BackendTls {
-    let said = || own.into_iter().chain(default);
-    let truststore = said().find_map(|said| said.truststore.clone());
+/// The settings of one `https` backend; reports at `value` if it has no trusted CAs at all.
+pub(super) fn resolve(
+    value: &Value<'_>,
+    own: Option<&TlsSettings>,
+    default: Option<&TlsSettings>,
+) -> BackendTls {
+    let settings = || own.into_iter().chain(default);
+    let truststore = settings().find_map(|table| table.truststore.clone());
     if truststore.is_none() && client::system().is_err() {
-        node.problem(ConsoleFault::NoSystemRoots);
+        value.problem(ConsoleProblem::NoSystemRoots);
     }
     BackendTls {
         trust: TrustSource {
             password_file: truststore.as_ref().and_then(|t| t.password_file.clone()),
             truststore: truststore.map(|t| t.file),
-            client: said().find_map(|said| said.client.clone()),
-            min_version: said().find_map(|said| said.min_version).unwrap_or_default(),
+            client: settings().find_map(|table| table.client.clone()),
+            min_version: settings()
+                .find_map(|table| table.min_version)
+                .unwrap_or_default(),
         },
-        server_name: said().find_map(|said| said.server_name.clone()),
+        server_name: settings().find_map(|table| table.server_name.clone()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{check, problems, with};
+    use crate::config::check::tests::{check, problems, with};
 
     const URL: &str = "backends = [\"http://NN1.example.com:50070\", { url = \"http://[::1]:50071\", spn = \"HTTP/nn2.example.com\" }]";
 
     #[test]
-    fn a_backends_own_word_goes_before_the_consoles() {
+    fn the_settings_of_a_backend_override_those_of_its_console() {
         let directory = tempfile::tempdir().unwrap();
         let made = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
         let ca = directory.path().join("ca.pem");
@@ -165,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused() {
+    fn contradictory_settings_are_refused() {
         let only = |text: &str, expected: &str| {
             let found = problems(&with(URL, text));
             assert!(
@@ -174,7 +190,10 @@ mod tests {
             );
         };
         let plain = "backends = [{ url = \"http://a:1\", tls = { server_name = \"a\" } }]";
-        only(plain, "tls: http://a:1 is spoken to in plain HTTP");
+        only(
+            plain,
+            "tls: `tls` is set, but the URL http://a:1 is plain HTTP",
+        );
         let file = |table: &str| format!("backend_tls = {table}\nbackends = [\"https://a\"]");
         only(
             &file("{ truststore = \"none.jks\" }"),
@@ -183,7 +202,7 @@ mod tests {
         only(&file("{ password_file = \"p\" }"), "password_file: missing");
         only(
             &file("{ server_name = \"a:b\" }"),
-            "server_name: `a:b` is no host name",
+            "server_name: invalid host name `a:b`",
         );
         only(&file("{ client_cert = \"c\" }"), "client_key: missing");
         only(&file("{ client_alias = \"c\" }"), "client_cert: missing");

@@ -2,64 +2,66 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{
+use super::super::{
     super::{
         BackendConfig, IdentityMode,
-        problem::{Concern, ConsoleFault, ValueFault},
+        problem::{ConsoleProblem, ValueProblem, WarningKind},
         schema,
-        tree::{Node, Table},
+        tree::{Table, Value},
     },
-    Surroundings,
-    backend_tls::{self, Said},
-    hosts::is_host_name,
+    Environment,
     kerberos::{self, keytab_principal, service_principal},
-    stream_backend,
+    stream::backend::PROXY_WORDS,
+};
+use super::{
+    backend_tls::{self, TlsSettings},
+    hosts::is_host_name,
 };
 use crate::{gss::Principal, tls::client};
 
 const NEED_BACKENDS: &str = "Write backends = [\"http://nn1.example.com:50070\", …]";
 const NEED_URL: &str = "Write url = \"http://nn1.example.com:50070\"";
 
-/// The backends of a console with the places of their URLs.
+/// The backends of a console with the positions of their URLs.
 pub(super) fn check<'a>(
     console: &Table<'a>,
     identity: Option<IdentityMode>,
-    kerberos: &kerberos::Checked,
-    default_tls: Option<&Said>,
-    surroundings: &Surroundings<'_>,
-) -> Vec<(Node<'a>, BackendConfig)> {
-    let Some(node) = console.require("backends", NEED_BACKENDS) else {
+    kerberos: &kerberos::CheckedKerberos,
+    default_tls: Option<&TlsSettings>,
+    environment: &Environment<'_>,
+) -> Vec<(Value<'a>, BackendConfig)> {
+    let Some(value) = console.require("backends", NEED_BACKENDS) else {
         return Vec::new();
     };
-    let list = node.list();
+    let list = value.list();
     if list.as_ref().is_some_and(Vec::is_empty) {
-        node.problem(ValueFault::Empty {
+        value.problem(ValueProblem::Empty {
             cure: NEED_BACKENDS,
         });
     }
-    let mut backends: Vec<(Node<'a>, BackendConfig)> = Vec::new();
+    let mut backends: Vec<(Value<'a>, BackendConfig)> = Vec::new();
     for element in list.unwrap_or_default() {
-        let Some((node, backend)) = one(&element, identity, kerberos, default_tls, surroundings)
+        let Some((value, backend)) = one(&element, identity, kerberos, default_tls, environment)
         else {
             continue;
         };
         if backends.iter().any(|(_, other)| other.url == backend.url) {
-            node.problem(ConsoleFault::BackendTwice {
+            value.problem(ConsoleProblem::BackendTwice {
                 url: backend.url.to_string(),
             });
         }
-        backends.push((node, backend));
+        backends.push((value, backend));
     }
     backends
 }
 
 fn one<'a>(
-    element: &Node<'a>,
+    element: &Value<'a>,
     identity: Option<IdentityMode>,
-    kerberos: &kerberos::Checked,
-    default_tls: Option<&Said>,
-    surroundings: &Surroundings<'_>,
-) -> Option<(Node<'a>, BackendConfig)> {
+    kerberos: &kerberos::CheckedKerberos,
+    default_tls: Option<&TlsSettings>,
+    environment: &Environment<'_>,
+) -> Option<(Value<'a>, BackendConfig)> {
     let table = if element.is_table() {
         Some(element.table(&schema::BACKEND)?)
     } else {
@@ -68,28 +70,28 @@ fn one<'a>(
     let own = |name| table.as_ref().and_then(|table| table.get(name));
     let principal = own("principal").and_then(|n| keytab_principal(&n, kerberos.keytab.as_ref()));
     let realm = realm(principal.as_ref(), kerberos);
-    let spn = own("spn").and_then(|node| service_principal(&node, realm));
-    let node = match &table {
+    let spn = own("spn").and_then(|value| service_principal(&value, realm));
+    let value = match &table {
         Some(table) => table.require("url", NEED_URL)?,
         None => element.clone(),
     };
-    let Address { tls, host, port } = url(&node)?;
+    let BackendUrl { tls, host, port } = url(&value)?;
     let scheme = if tls { "https" } else { "http" };
     let url: Arc<str> = format!("{scheme}://{host}:{port}").into();
     let own_tls = own("tls");
     if let (Some(own), false) = (&own_tls, tls) {
-        own.problem(ConsoleFault::TlsOfPlain {
+        own.problem(ConsoleProblem::TlsOfPlain {
             url: url.to_string(),
         });
     }
-    let own_tls = own_tls.and_then(|node| backend_tls::of_backend(&node, surroundings));
-    let tls = tls.then(|| backend_tls::resolve(&node, own_tls.as_ref(), default_tls));
+    let own_tls = own_tls.and_then(|value| backend_tls::of_backend(&value, environment));
+    let tls = tls.then(|| backend_tls::resolve(&value, own_tls.as_ref(), default_tls));
     let logs_in = match identity {
         Some(IdentityMode::Service | IdentityMode::DoAs) => true,
         Some(IdentityMode::Simple | IdentityMode::None) | None => false,
     };
     if logs_in && !kerberos.has_principal && own("principal").is_none() {
-        node.problem(ConsoleFault::NoPrincipal {
+        value.problem(ConsoleProblem::NoPrincipal {
             url: url.to_string(),
         });
     }
@@ -97,13 +99,13 @@ fn one<'a>(
         && identity == Some(IdentityMode::DoAs)
         && shared.service() == Some("HTTP")
     {
-        node.warning(Concern::SharedProxyUser {
+        value.warning(WarningKind::SharedProxyUser {
             principal: shared.to_string(),
         });
     }
     let by_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
     if logs_in && by_address && own("spn").is_none() {
-        node.warning(Concern::BackendByAddress { host: host.clone() });
+        value.warning(WarningKind::BackendByAddress { host: host.clone() });
     }
     let default_spn = || Principal::new(["HTTP", host.as_str()], realm?).ok();
     let spn = if logs_in {
@@ -112,7 +114,7 @@ fn one<'a>(
         spn
     };
     Some((
-        node,
+        value,
         BackendConfig {
             url,
             host: host.into(),
@@ -121,21 +123,23 @@ fn one<'a>(
             principal,
             tls,
             weight: own("weight")
-                .and_then(|node| node.integer(0..=256))
+                .and_then(|value| value.integer(0..=256))
                 .and_then(|weight| u32::try_from(weight).ok())
                 .unwrap_or(1),
-            send_proxy: own("send_proxy")
-                .and_then(|node| node.word(&stream_backend::PROXY_WORDS, &[])),
+            send_proxy: own("send_proxy").and_then(|value| value.keyword(&PROXY_WORDS, &[])),
             max_connections: own("max_connections")
-                .and_then(|node| node.integer(1..=1_000_000))
+                .and_then(|value| value.integer(1..=1_000_000))
                 .and_then(|most| usize::try_from(most).ok()),
         },
     ))
 }
 
-/// The realm of an SPN that is written without: `kerberos.default_realm` where it is written (the
+/// The realm of an SPN that is written without one: `kerberos.default_realm` if it is set (the
 /// cluster's realm may differ from the gateway's), else that of the principal that logs in.
-fn realm<'k>(own: Option<&'k Principal>, kerberos: &'k kerberos::Checked) -> Option<&'k str> {
+fn realm<'k>(
+    own: Option<&'k Principal>,
+    kerberos: &'k kerberos::CheckedKerberos,
+) -> Option<&'k str> {
     let principal = own.or(kerberos.principal.as_ref());
     kerberos
         .realm
@@ -143,28 +147,26 @@ fn realm<'k>(own: Option<&'k Principal>, kerberos: &'k kerberos::Checked) -> Opt
         .or_else(|| principal.map(Principal::realm))
 }
 
-/// What a backend's URL says.
 #[derive(Debug, PartialEq, Eq)]
-struct Address {
+struct BackendUrl {
     tls: bool,
-    /// Lower case, IPv6 in brackets.
+    /// Lower case; an IPv6 address in brackets.
     host: String,
     port: u16,
 }
 
-/// Reads a backend's URL; reports what it is not.
-fn url(node: &Node<'_>) -> Option<Address> {
-    let text = node.text()?;
+fn url(value: &Value<'_>) -> Option<BackendUrl> {
+    let text = value.text()?;
     let address = split_url(text);
     if address.is_none() {
-        node.problem(ConsoleFault::Url {
+        value.problem(ConsoleProblem::Url {
             text: text.to_owned(),
         });
     }
     address
 }
 
-fn split_url(text: &str) -> Option<Address> {
+fn split_url(text: &str) -> Option<BackendUrl> {
     let (scheme, rest) = text.split_once("://")?;
     let tls = scheme.eq_ignore_ascii_case("https");
     if !tls && !scheme.eq_ignore_ascii_case("http") {
@@ -186,10 +188,10 @@ fn split_url(text: &str) -> Option<Address> {
     {
         let address = inner.parse::<std::net::Ipv6Addr>().ok()?;
         let host = format!("[{address}]");
-        return Some(Address { tls, host, port });
+        return Some(BackendUrl { tls, host, port });
     }
     let named = is_host_name(&host) && (!tls || client::server_name(&host).is_some());
-    named.then_some(Address { tls, host, port })
+    named.then_some(BackendUrl { tls, host, port })
 }
 
 #[cfg(test)]

@@ -1,24 +1,24 @@
-//! Who the backends are told: `identity` and `become`.
+//! The user that backends see: `identity` and `become`.
 
 use std::sync::Arc;
 
-use super::super::{
+use super::super::super::{
     Becomes, IdentityMode,
-    problem::ConsoleFault,
+    problem::ConsoleProblem,
     schema,
-    tree::{Node, Table},
+    tree::{Table, Value},
 };
-use super::{allow, kerberos::Checked};
+use super::{super::kerberos::CheckedKerberos, allow};
 use crate::{
     identity::becomes::Become,
     kinds::{Kind, UserField},
 };
 
-const NEED_IDENTITY: &str = "Say who the backends see: \"service\" (the gateway; nothing changes on the cluster), \"doas\" \
-     (the user; two hadoop.proxyuser lines on the cluster), \"simple\" (the user, for a console \
-     without Kerberos) or \"none\" (nobody logs in)";
+const NEED_IDENTITY: &str = "Choose whom the backends see: \"service\" (the gateway; no change on the cluster), \"doas\" (the \
+     user; needs two hadoop.proxyuser lines on the cluster), \"simple\" (the user, for a server \
+     without Kerberos) or \"none\" (no login at all)";
 const NEED_USER: &str =
-    "Write { user = \"hue\", as = [\"alice\", \"bob\"] }, or as = [\"*\"] for anybody";
+    "Write { user = \"hue\", as = [\"alice\", \"bob\"] }, or as = [\"*\"] for every user";
 
 /// `console.identity`
 pub(super) fn identity(table: &Table<'_>, kind: Option<&'static dyn Kind>) -> Option<IdentityMode> {
@@ -29,23 +29,23 @@ pub(super) fn identity(table: &Table<'_>, kind: Option<&'static dyn Kind>) -> Op
         ("none", IdentityMode::None),
     ];
     let later = ["hadoop-cookie", "s4u2proxy", "delegated", "forward"];
-    let node = table.require("identity", NEED_IDENTITY)?;
-    let identity = node.word(&words, &later)?;
+    let value = table.require("identity", NEED_IDENTITY)?;
+    let identity = value.keyword(&words, &later)?;
     if let Some(kind) = kind {
-        suits(&node, identity, kind);
+        check_support(&value, identity, kind);
     }
     if identity == IdentityMode::None && table.get("allow").is_some() {
-        node.problem(ConsoleFault::AllowWithoutLogin);
+        value.problem(ConsoleProblem::AllowWithoutLogin);
     }
     Some(identity)
 }
 
-fn suits(node: &Node<'_>, identity: IdentityMode, kind: &dyn Kind) {
+fn check_support(value: &Value<'_>, identity: IdentityMode, kind: &dyn Kind) {
     let kind_name = kind.name();
     if identity == IdentityMode::Simple
         && let Some(reason) = kind.simple_identity_obstacle()
     {
-        node.problem(ConsoleFault::SimpleUnsupported {
+        value.problem(ConsoleProblem::SimpleUnsupported {
             kind: kind_name,
             reason,
         });
@@ -54,10 +54,10 @@ fn suits(node: &Node<'_>, identity: IdentityMode, kind: &dyn Kind) {
         (IdentityMode::DoAs, UserField::Query(_) | UserField::Header(_))
             if kind.impersonation_probe().is_none() && !kind.user_field_is_authoritative() =>
         {
-            node.problem(ConsoleFault::DoAsUnproven { kind: kind_name });
+            value.problem(ConsoleProblem::DoAsUnproven { kind: kind_name });
         }
         (IdentityMode::Service, UserField::Header(_)) => {
-            node.problem(ConsoleFault::WantsUser { kind: kind_name });
+            value.problem(ConsoleProblem::WantsUser { kind: kind_name });
         }
         (
             IdentityMode::DoAs | IdentityMode::Service | IdentityMode::Simple | IdentityMode::None,
@@ -70,22 +70,22 @@ fn suits(node: &Node<'_>, identity: IdentityMode, kind: &dyn Kind) {
 pub(super) fn becomes(
     table: &Table<'_>,
     kind: Option<&'static dyn Kind>,
-    kerberos: &Checked,
+    kerberos: &CheckedKerberos,
 ) -> Becomes {
-    let Some(node) = table.get("become") else {
+    let Some(value) = table.get("become") else {
         return Becomes::default();
     };
     let by_header = |kind: &dyn Kind| matches!(kind.user_field(), UserField::Header(_));
     if kind.is_some_and(|kind| !by_header(kind)) {
-        node.problem(ConsoleFault::BecomeUnsupported);
+        value.problem(ConsoleProblem::BecomeUnsupported);
     }
-    let entries = node.list().unwrap_or_default();
-    let entry = |node: &Node<'_>| entry(node, kerberos);
+    let entries = value.list().unwrap_or_default();
+    let entry = |value: &Value<'_>| entry(value, kerberos);
     Becomes(entries.iter().filter_map(entry).collect())
 }
 
-fn entry(node: &Node<'_>, kerberos: &Checked) -> Option<Become> {
-    let table = node.table(&schema::BECOME)?;
+fn entry(value: &Value<'_>, kerberos: &CheckedKerberos) -> Option<Become> {
+    let table = value.table(&schema::BECOME)?;
     let user = table.require("user", NEED_USER)?;
     allow::user(&user, kerberos);
     let user = user.text()?.into();

@@ -1,38 +1,41 @@
-//! `backends` of a stream, and the KDCs of a `[[kdc_proxy]]`.
+//! The servers of a stream or of a `[[kdc_proxy]]`.
 
-use super::{
+use super::super::{
     super::{
         StreamBackend,
-        problem::{StreamFault, ValueFault},
+        problem::{StreamProblem, ValueProblem},
         schema,
-        tree::{Node, Table},
+        tree::{Table, Value},
     },
-    hosts::is_host_name,
+    console::hosts::is_host_name,
 };
 use crate::net::proxy_protocol::Version;
 
 const NEED_BACKENDS: &str = "Write backends = [\"presto.example.com:9090\", …]";
 const NEED_ADDRESS: &str = "Write address = \"presto.example.com:9090\"";
 
-/// The servers that a key names, with their places; the key is required.
-pub(super) fn list<'a>(table: &Table<'a>, key: &'static str) -> Vec<(Node<'a>, StreamBackend)> {
-    let Some(node) = table.require(key, NEED_BACKENDS) else {
+/// The servers that a required key lists, with their positions.
+pub(in crate::config::check) fn list<'a>(
+    table: &Table<'a>,
+    key: &'static str,
+) -> Vec<(Value<'a>, StreamBackend)> {
+    let Some(value) = table.require(key, NEED_BACKENDS) else {
         return Vec::new();
     };
-    let list = node.list();
+    let list = value.list();
     if list.as_ref().is_some_and(Vec::is_empty) {
-        node.problem(ValueFault::Empty {
+        value.problem(ValueProblem::Empty {
             cure: NEED_BACKENDS,
         });
     }
-    let mut backends: Vec<(Node<'a>, StreamBackend)> = Vec::new();
+    let mut backends: Vec<(Value<'a>, StreamBackend)> = Vec::new();
     for element in list.unwrap_or_default() {
         let Some(backend) = one(&element) else {
             continue;
         };
-        let same = |(_, other): &(Node<'a>, StreamBackend)| other.address == backend.address;
+        let same = |(_, other): &(Value<'a>, StreamBackend)| other.address == backend.address;
         if backends.iter().any(same) {
-            element.problem(StreamFault::BackendTwice {
+            element.problem(StreamProblem::BackendTwice {
                 address: backend.address.to_string(),
             });
         }
@@ -41,34 +44,35 @@ pub(super) fn list<'a>(table: &Table<'a>, key: &'static str) -> Vec<(Node<'a>, S
     backends
 }
 
-/// The `send_proxy` of one of these servers, if it has one.
-pub(super) fn send_proxy<'a>(backend: &Node<'a>) -> Option<Node<'a>> {
+/// The position of a server's `send_proxy`, if it is set.
+pub(in crate::config::check) fn send_proxy<'a>(backend: &Value<'a>) -> Option<Value<'a>> {
     if !backend.is_table() {
         return None;
     }
     backend.table(&schema::STREAM_BACKEND)?.get("send_proxy")
 }
 
-/// `send_proxy`
-pub(super) const PROXY_WORDS: [(&str, Version); 2] = [("v1", Version::V1), ("v2", Version::V2)];
+/// `send_proxy`, also of a console's backends.
+pub(in crate::config::check) const PROXY_WORDS: [(&str, Version); 2] =
+    [("v1", Version::V1), ("v2", Version::V2)];
 
-fn one(element: &Node<'_>) -> Option<StreamBackend> {
+fn one(element: &Value<'_>) -> Option<StreamBackend> {
     let table = if element.is_table() {
         Some(element.table(&schema::STREAM_BACKEND)?)
     } else {
         None
     };
     let own = |name| table.as_ref().and_then(|table| table.get(name));
-    let weight = own("weight").and_then(|node| node.integer(0..=256));
-    let most = own("max_connections").and_then(|node| node.integer(1..=1_000_000));
-    let send_proxy = own("send_proxy").and_then(|node| node.word(&PROXY_WORDS, &[]));
-    let node = match &table {
+    let weight = own("weight").and_then(|value| value.integer(0..=256));
+    let most = own("max_connections").and_then(|value| value.integer(1..=1_000_000));
+    let send_proxy = own("send_proxy").and_then(|value| value.keyword(&PROXY_WORDS, &[]));
+    let value = match &table {
         Some(table) => table.require("address", NEED_ADDRESS)?,
         None => element.clone(),
     };
-    let text = node.text()?;
+    let text = value.text()?;
     let Some((host, port)) = split(text) else {
-        node.problem(StreamFault::Backend {
+        value.problem(StreamProblem::Backend {
             text: text.to_owned(),
         });
         return None;
@@ -133,7 +137,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_a_server_or_not(text in "[\\[\\]:0-9a-z./ ]*") {
+        fn any_text_is_accepted_or_refused_without_panic(text in "[\\[\\]:0-9a-z./ ]*") {
             let _ = split(&text);
         }
     }

@@ -1,38 +1,38 @@
-//! `accept_proxy`, `allow_from` and their like: networks.
+//! Lists of networks: `accept_proxy`, `allow_from`, `trusted_proxies`, `stream.allow`.
 
 use std::{net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 
 use super::super::{
-    problem::ValueFault,
-    tree::{Node, Table},
+    problem::ValueProblem,
+    tree::{Table, Value},
 };
 
-/// A list of networks; `None` where the key is absent.
-pub(super) fn networks(table: &Table<'_>, name: &'static str) -> Option<Arc<[IpNet]>> {
-    let node = table.get(name)?;
-    let list = node.one_or_more();
+/// `None` if the key is missing.
+pub(super) fn list(table: &Table<'_>, name: &'static str) -> Option<Arc<[IpNet]>> {
+    let value = table.get(name)?;
+    let list = value.one_or_more();
     if list.is_empty() {
-        node.problem(ValueFault::Empty {
-            cure: "Write networks, such as [\"10.0.0.0/8\"], or remove the key",
+        value.problem(ValueProblem::Empty {
+            cure: "List networks, such as [\"10.0.0.0/8\"], or remove the key",
         });
     }
     Some(list.iter().filter_map(network).collect())
 }
 
-fn network(node: &Node<'_>) -> Option<IpNet> {
-    let text = node.text()?;
+fn network(value: &Value<'_>) -> Option<IpNet> {
+    let text = value.text()?;
     let parsed = parse(text);
     if parsed.is_none() {
-        node.problem(ValueFault::Network {
+        value.problem(ValueProblem::Network {
             text: text.to_owned(),
         });
     }
     parsed
 }
 
-/// A network, whose host bits do not matter, or one address.
+/// A network, whose host bits are ignored, or a single address.
 fn parse(text: &str) -> Option<IpNet> {
     let address = || text.parse::<IpAddr>().map(IpNet::from);
     text.parse::<IpNet>()

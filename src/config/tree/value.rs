@@ -1,73 +1,73 @@
-//! A value of the tree: what it reads as.
+//! A value of the tree, and the types that it can be read as.
 
-use std::{fmt, net::SocketAddr, ops::RangeInclusive, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    ops::{Range, RangeInclusive},
+    time::Duration,
+};
 
 use toml::de::DeValue;
 
 use super::{
     super::{
-        problem::{Concern, Fault, ValueFault},
+        problem::{ProblemKind, ValueProblem, WarningKind},
         schema::Section,
         units,
     },
-    Report, Table, nearest,
+    Findings, Table, nearest,
 };
 
-/// A value at its place.
 #[derive(Clone, Debug)]
-pub(in crate::config) struct Node<'a> {
-    pub(super) report: &'a Report<'a>,
+pub(in crate::config) struct Value<'a> {
+    pub(super) findings: &'a Findings,
     pub(super) key: String,
-    pub(super) offset: usize,
+    pub(super) span: Range<usize>,
     pub(super) value: &'a DeValue<'a>,
 }
 
-impl<'a> Node<'a> {
-    /// Its key path.
+impl<'a> Value<'a> {
     pub(in crate::config) fn key(&self) -> &str {
         &self.key
     }
 
-    /// Reports something that concerns this value.
-    pub(in crate::config) fn problem(&self, fault: impl Into<Fault>) {
-        self.report.problem(&self.key, self.offset, fault);
+    pub(in crate::config) fn problem(&self, kind: impl Into<ProblemKind>) {
+        self.findings.problem(&self.key, self.span.clone(), kind);
     }
 
-    /// Warns of something that concerns this value.
-    pub(in crate::config) fn warning(&self, concern: Concern) {
-        self.report.warning(&self.key, self.offset, concern);
+    pub(in crate::config) fn warning(&self, kind: WarningKind) {
+        self.findings.warning(&self.key, self.span.clone(), kind);
     }
 
-    /// A table.
     pub(in crate::config) fn table(&self, section: &'static Section) -> Option<Table<'a>> {
         let DeValue::Table(entries) = self.value else {
             return self.wrong("a table");
         };
         Some(Table::open(
-            self.report,
+            self.findings,
             self.key.clone(),
-            self.offset,
+            self.span.clone(),
             section,
             entries,
         ))
     }
 
     /// The elements of a list.
-    pub(in crate::config) fn list(&self) -> Option<Vec<Node<'a>>> {
+    pub(in crate::config) fn list(&self) -> Option<Vec<Value<'a>>> {
         let DeValue::Array(items) = self.value else {
             return self.wrong("a list");
         };
-        let element = |(i, item): (usize, &'a toml::Spanned<DeValue<'a>>)| Node {
-            report: self.report,
+        let element = |(i, item): (usize, &'a toml::Spanned<DeValue<'a>>)| Value {
+            findings: self.findings,
             key: format!("{}[{i}]", self.key),
-            offset: item.span().start,
+            span: item.span(),
             value: item.get_ref(),
         };
         Some(items.iter().enumerate().map(element).collect())
     }
 
-    /// The elements of a list, or the one value that stands for a list of one.
-    pub(in crate::config) fn one_or_more(&self) -> Vec<Node<'a>> {
+    /// The elements of a list, or the value itself: most lists may be written as a single value.
+    pub(in crate::config) fn one_or_more(&self) -> Vec<Value<'a>> {
         match self.value {
             DeValue::Array(_) => self.list().unwrap_or_default(),
             DeValue::String(_)
@@ -79,23 +79,21 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Whether it is a table (a backend may be one or a string).
     pub(in crate::config) fn is_table(&self) -> bool {
         self.value.is_table()
     }
 
-    /// Whether it is a list without elements.
     pub(in crate::config) fn is_empty_list(&self) -> bool {
         self.value.as_array().is_some_and(|list| list.is_empty())
     }
 
-    /// A string that is not empty.
+    /// A string; an empty one is a problem.
     pub(in crate::config) fn text(&self) -> Option<&'a str> {
         let DeValue::String(text) = self.value else {
             return self.wrong("a string");
         };
         if text.trim().is_empty() {
-            self.problem(ValueFault::Empty {
+            self.problem(ValueProblem::Empty {
                 cure: "Write a value, or remove the key",
             });
             return None;
@@ -103,12 +101,10 @@ impl<'a> Node<'a> {
         Some(text)
     }
 
-    /// `true` or `false`.
     pub(in crate::config) fn boolean(&self) -> Option<bool> {
         self.value.as_bool().or_else(|| self.wrong("true or false"))
     }
 
-    /// A whole number.
     pub(in crate::config) fn integer(&self, bounds: RangeInclusive<u64>) -> Option<u64> {
         let DeValue::Integer(number) = self.value else {
             return self.wrong("a whole number");
@@ -121,13 +117,12 @@ impl<'a> Node<'a> {
         number
     }
 
-    /// A duration.
     pub(in crate::config) fn duration(&self, bounds: RangeInclusive<Duration>) -> Option<Duration> {
         let DeValue::String(text) = self.value else {
             return self.wrong("a duration in quotes, such as \"8s\"");
         };
         let Some(duration) = units::duration(text) else {
-            self.problem(ValueFault::Duration {
+            self.problem(ValueProblem::Duration {
                 text: text.to_string(),
             });
             return None;
@@ -142,13 +137,13 @@ impl<'a> Node<'a> {
         None
     }
 
-    /// A size in bytes, at most `most`.
+    /// A size of at most `most` bytes.
     pub(in crate::config) fn size(&self, most: u64) -> Option<u64> {
         let DeValue::String(text) = self.value else {
             return self.wrong("a size in quotes, such as \"64KiB\"");
         };
         let Some(size) = units::size(text) else {
-            self.problem(ValueFault::Size {
+            self.problem(ValueProblem::Size {
                 text: text.to_string(),
             });
             return None;
@@ -160,40 +155,39 @@ impl<'a> Node<'a> {
         Some(size)
     }
 
-    /// An IP address with port; port 0 is taken with a warning.
+    /// An IP address with port; port 0 is accepted with a warning, for tests.
     pub(in crate::config) fn address(&self) -> Option<SocketAddr> {
         let text = self.text()?;
-        let address = text.parse().ok();
-        match address {
-            None => self.problem(ValueFault::Address {
+        let Ok(address) = text.parse::<SocketAddr>() else {
+            self.problem(ValueProblem::Address {
                 text: text.to_owned(),
-            }),
-            Some(SocketAddr::V4(_) | SocketAddr::V6(_)) => {}
+            });
+            return None;
+        };
+        if address.port() == 0 {
+            self.warning(WarningKind::RandomPort);
         }
-        if address.is_some_and(|a| a.port() == 0) {
-            self.warning(Concern::RandomPort);
-        }
-        address
+        Some(address)
     }
 
-    /// One of a closed list of words.
-    pub(in crate::config) fn word<T: Copy>(
+    /// One of a closed list of words; those of `later` are reported as not supported yet.
+    pub(in crate::config) fn keyword<T: Copy>(
         &self,
         words: &[(&'static str, T)],
         later: &[&'static str],
     ) -> Option<T> {
-        self.find_word(words, later, |word, text| word == text)
+        self.find_keyword(words, later, |word, text| word == text)
     }
 
-    /// One of a closed list of words, in capitals or not.
-    pub(in crate::config) fn word_in_any_case<T: Copy>(
+    /// One of a closed list of words, in any case.
+    pub(in crate::config) fn keyword_ignoring_case<T: Copy>(
         &self,
         words: &[(&'static str, T)],
     ) -> Option<T> {
-        self.find_word(words, &[], str::eq_ignore_ascii_case)
+        self.find_keyword(words, &[], str::eq_ignore_ascii_case)
     }
 
-    fn find_word<T: Copy>(
+    fn find_keyword<T: Copy>(
         &self,
         words: &[(&'static str, T)],
         later: &[&'static str],
@@ -205,12 +199,12 @@ impl<'a> Node<'a> {
         }
         let known: Vec<&'static str> = words.iter().map(|(word, _)| *word).collect();
         self.problem(if later.contains(&text) {
-            ValueFault::WordLater {
+            ValueProblem::WordNotYet {
                 word: text.to_owned(),
                 known,
             }
         } else {
-            ValueFault::UnknownWord {
+            ValueProblem::UnknownWord {
                 word: text.to_owned(),
                 near: nearest(text, &known),
                 known,
@@ -220,7 +214,7 @@ impl<'a> Node<'a> {
     }
 
     fn out_of_range(&self, least: impl fmt::Display, most: impl fmt::Display) {
-        self.problem(ValueFault::OutOfRange {
+        self.problem(ValueProblem::OutOfRange {
             least: least.to_string(),
             most: most.to_string(),
         });
@@ -236,7 +230,7 @@ impl<'a> Node<'a> {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        self.problem(ValueFault::WrongType { expected, found });
+        self.problem(ValueProblem::WrongType { expected, found });
         None
     }
 }

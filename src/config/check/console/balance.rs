@@ -1,12 +1,12 @@
-//! How a console's servers are chosen, looked after and limited: `balance`, `slow_start`, `queue`,
+//! Load balancing, health checks and the queue of a console: `balance`, `slow_start`, `queue`,
 //! `probe`.
 
 use std::time::Duration;
 
-use super::super::{Balance, ProbeConfig, QueueConfig, schema, tree::Table};
+use super::super::super::{Balance, ProbeConfig, QueueConfig, schema, tree::Table};
 use crate::kinds::Kind;
 
-/// An operator who wants more waits for an answer that nobody waits for any more.
+/// Clients give up long before: a larger value is a mistake.
 const LONGEST: Duration = Duration::from_secs(3_600);
 
 /// `console.balance`
@@ -26,7 +26,7 @@ pub(super) fn balance(table: &Table<'_>, kind: Option<&'static dyn Kind>) -> Bal
     };
     table
         .get("balance")
-        .and_then(|node| node.word(&words, &[]))
+        .and_then(|value| value.keyword(&words, &[]))
         .unwrap_or(default)
 }
 
