@@ -76,8 +76,13 @@ pub struct Problems {
 impl Position {
     pub(super) fn new(source: Arc<Source>, key: &str, span: Range<usize>) -> Self {
         // the TOML parser may report an error behind the end of the text
-        let start = source.text.floor_char_boundary(span.start);
-        let end = source.text.ceil_char_boundary(span.end).max(start);
+        let boundary = |at: usize| {
+            (0..=at.min(source.text.len()))
+                .rev()
+                .find(|at| source.text.is_char_boundary(*at))
+                .unwrap_or_default()
+        };
+        let (start, end) = (boundary(span.start), boundary(span.end.max(span.start)));
         // one line is enough to find a value that has several
         let line = source.text.get(start..end).unwrap_or_default();
         let end = start + line.find('\n').unwrap_or(line.len());

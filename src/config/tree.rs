@@ -137,7 +137,7 @@ impl<'a> Table<'a> {
             findings: self.findings,
             key: self.path(name),
             span,
-            value: value.get_ref(),
+            toml: value.get_ref(),
         })
     }
 

@@ -23,7 +23,7 @@ pub(in crate::config) struct Value<'a> {
     pub(super) findings: &'a Findings,
     pub(super) key: String,
     pub(super) span: Range<usize>,
-    pub(super) value: &'a DeValue<'a>,
+    pub(super) toml: &'a DeValue<'a>,
 }
 
 impl<'a> Value<'a> {
@@ -40,7 +40,7 @@ impl<'a> Value<'a> {
     }
 
     pub(in crate::config) fn table(&self, section: &'static Section) -> Option<Table<'a>> {
-        let DeValue::Table(entries) = self.value else {
+        let DeValue::Table(entries) = self.toml else {
             return self.wrong("a table");
         };
         Some(Table::open(
@@ -54,21 +54,21 @@ impl<'a> Value<'a> {
 
     /// The elements of a list.
     pub(in crate::config) fn list(&self) -> Option<Vec<Value<'a>>> {
-        let DeValue::Array(items) = self.value else {
+        let DeValue::Array(items) = self.toml else {
             return self.wrong("a list");
         };
         let element = |(i, item): (usize, &'a toml::Spanned<DeValue<'a>>)| Value {
             findings: self.findings,
             key: format!("{}[{i}]", self.key),
             span: item.span(),
-            value: item.get_ref(),
+            toml: item.get_ref(),
         };
         Some(items.iter().enumerate().map(element).collect())
     }
 
     /// The elements of a list, or the value itself: most lists may be written as a single value.
     pub(in crate::config) fn one_or_more(&self) -> Vec<Value<'a>> {
-        match self.value {
+        match self.toml {
             DeValue::Array(_) => self.list().unwrap_or_default(),
             DeValue::String(_)
             | DeValue::Integer(_)
@@ -80,16 +80,16 @@ impl<'a> Value<'a> {
     }
 
     pub(in crate::config) fn is_table(&self) -> bool {
-        self.value.is_table()
+        self.toml.is_table()
     }
 
     pub(in crate::config) fn is_empty_list(&self) -> bool {
-        self.value.as_array().is_some_and(|list| list.is_empty())
+        self.toml.as_array().is_some_and(|list| list.is_empty())
     }
 
     /// A string; an empty one is a problem.
     pub(in crate::config) fn text(&self) -> Option<&'a str> {
-        let DeValue::String(text) = self.value else {
+        let DeValue::String(text) = self.toml else {
             return self.wrong("a string");
         };
         if text.trim().is_empty() {
@@ -102,11 +102,11 @@ impl<'a> Value<'a> {
     }
 
     pub(in crate::config) fn boolean(&self) -> Option<bool> {
-        self.value.as_bool().or_else(|| self.wrong("true or false"))
+        self.toml.as_bool().or_else(|| self.wrong("true or false"))
     }
 
     pub(in crate::config) fn integer(&self, bounds: RangeInclusive<u64>) -> Option<u64> {
-        let DeValue::Integer(number) = self.value else {
+        let DeValue::Integer(number) = self.toml else {
             return self.wrong("a whole number");
         };
         let number = i128::from_str_radix(number.as_str(), number.radix()).unwrap_or(i128::MAX);
@@ -118,7 +118,7 @@ impl<'a> Value<'a> {
     }
 
     pub(in crate::config) fn duration(&self, bounds: RangeInclusive<Duration>) -> Option<Duration> {
-        let DeValue::String(text) = self.value else {
+        let DeValue::String(text) = self.toml else {
             return self.wrong("a duration in quotes, such as \"8s\"");
         };
         let Some(duration) = units::duration(text) else {
@@ -139,7 +139,7 @@ impl<'a> Value<'a> {
 
     /// A size of at most `most` bytes.
     pub(in crate::config) fn size(&self, most: u64) -> Option<u64> {
-        let DeValue::String(text) = self.value else {
+        let DeValue::String(text) = self.toml else {
             return self.wrong("a size in quotes, such as \"64KiB\"");
         };
         let Some(size) = units::size(text) else {
@@ -221,7 +221,7 @@ impl<'a> Value<'a> {
     }
 
     fn wrong<T>(&self, expected: &'static str) -> Option<T> {
-        let found = match self.value {
+        let found = match self.toml {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "a whole number",
             DeValue::Float(_) => "a number with a fraction",

@@ -1,4 +1,4 @@
-//! `nodes` of a console: the DataNodes and NodeManagers that its links may lead to.
+//! `nodes` of a console: the `DataNodes` and `NodeManagers` that its links may lead to.
 
 use std::sync::Arc;
 
