@@ -37,8 +37,8 @@ use crate::{
         url::Link,
     },
     upstream::{
-        attempt::Outgoing,
         backend::{Backend, BackendHealth},
+        dispatch::Outgoing,
         group::BackendGroup,
     },
 };

@@ -1,9 +1,9 @@
 //! A backend's answer on its way to the client: nothing of the gateway's own login is left in it,
 //! and what leads to the backend leads to the gateway.
 
-use std::{future::poll_fn, sync::Arc};
+use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use tokio::time::timeout;
 
@@ -23,8 +23,9 @@ use crate::{
         node::NodeLogin,
     },
     upstream::{
-        attempt::{BackendResponse, Outgoing},
+        attempt,
         body::UpstreamBody,
+        dispatch::{BackendResponse, Outgoing},
         group::BackendGroup,
         pool::Lease,
         rewritten::{Learner, LearningAddresses, RewrittenBody},
@@ -240,16 +241,16 @@ pub(crate) async fn read_start(
 }
 
 async fn read(known: Option<Bytes>, lease: &mut Lease) -> Result<Bytes, Refusal> {
-    let mut start = BytesMut::from(known.unwrap_or_default());
-    while json::may_be_location(&start) {
-        let Some(data) = poll_fn(|cx| lease.connection.poll_data(cx)).await else {
-            break;
-        };
-        start.extend_from_slice(&data.map_err(|_| Refusal::BackendBroken)?);
-        // whatever begins like a link and is none: it must not go out unread
-        if start.len() > PREFIX {
-            return Err(Refusal::BackendBroken);
-        }
+    let before = known.as_ref().map_or(0, Bytes::len);
+    let wanted = |start: &[u8]| {
+        json::may_be_location(start) && (start.len() <= PREFIX || start.len() == before)
+    };
+    let start = attempt::read_start(&mut lease.connection, known, wanted)
+        .await
+        .map_err(|_| Refusal::BackendBroken)?;
+    // It begins like a link but is longer than any link: it must not be forwarded unread.
+    if start.len() > PREFIX && start.len() > before {
+        return Err(Refusal::BackendBroken);
     }
-    Ok(start.freeze())
+    Ok(start)
 }

@@ -39,7 +39,7 @@ use crate::{
     },
     server::{ConnInfo, RequestBody},
     upstream::{
-        attempt::{Outgoing, Upstream},
+        dispatch::{Outgoing, Upstream},
         next::BodyState,
         upload::Upload,
     },

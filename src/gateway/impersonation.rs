@@ -15,7 +15,7 @@ use crate::{
         Refusal,
         page::{self, Format, ImpersonationAdvice, PageContext},
     },
-    upstream::attempt::{BackendResponse, Outgoing},
+    upstream::dispatch::{BackendResponse, Outgoing},
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -37,7 +37,7 @@ pub(crate) fn denial(
         reason: &[],
         headers: &answer.parts.headers,
     };
-    let body = answer.prefix.as_deref().unwrap_or_default();
+    let body = answer.visible_start();
     console.kind.impersonation_denial(&out.asked(), &head, body)
 }
 

@@ -1,13 +1,12 @@
-//! Requests to a DataNode by a signed node path (`WebHDFS`' second step).
+//! Requests to a DataNode by a signed node path (the second step of `WebHDFS`).
 //!
-//! The link carries its own credential, a delegation token that the NameNode gave this user; the
-//! gateway adds none, and follows only links that it has signed for this very user. There and only
-//! there `delegation` and `namenoderpcaddress` pass.
+//! The link carries its own credential, a delegation token that the NameNode has issued for this
+//! user. The gateway adds none, and follows only links that it has signed for this user. `delegation`
+//! and `namenoderpcaddress` are forwarded nowhere else.
 
 use std::{pin::pin, rc::Rc, time::Instant};
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header, request::Parts};
-use tokio::time::timeout_at;
 
 use super::{console::Console, link, record::AnsweredBy};
 use crate::{
@@ -17,7 +16,7 @@ use crate::{
     },
     gateway::body::Body,
     identity::headers,
-    kinds,
+    kinds::{self, Verdict},
     refusal::Refusal,
     rewrite::{
         location::{self, LinkRewrite},
@@ -25,19 +24,19 @@ use crate::{
     },
     server::RequestBody,
     upstream::{
+        attempt::{Attempt, HeadTimeout, Received, await_head},
         body::UpstreamBody,
-        http1::{Head, RequestHead},
+        login::LoginHeader,
         pool::Pool,
         wire::ConnectError,
     },
 };
 
-/// Whether a path leads to a node.
 pub(crate) fn is_node_path(path: &str) -> bool {
     path.starts_with(node::PREFIX)
 }
 
-/// Sends a request to the node that its path names.
+/// Sends a request to the node named by its path.
 pub(crate) async fn forward(
     console: &Console,
     session: &Session,
@@ -57,7 +56,7 @@ pub(crate) async fn forward(
     link::check(console, &target.grant, session.user())?;
     let tls = match target.scheme {
         Scheme::Plain => None,
-        // a console that says nothing of TLS has nobody to believe
+        // without `backend_tls` there is no certificate to trust
         Scheme::Tls => {
             let trust = console.node_trust.as_ref().ok_or(Refusal::NodeDenied)?;
             Some(trust.to(target.host).ok_or(Refusal::NodeDenied)?)
@@ -73,7 +72,7 @@ pub(crate) async fn forward(
     let host_header = HeaderValue::from_str(&authority).map_err(|_| Refusal::NotFound)?;
     let by_tls = super::is_tls(&parts.extensions);
     own_page::for_node(&mut headers, by_tls, tls.is_some(), &authority);
-    headers.insert(header::HOST, host_header);
+    headers.remove(header::HOST);
     let host = target.host.trim_start_matches('[').trim_end_matches(']');
     let addresses: Vec<_> = tokio::net::lookup_host((host, target.port))
         .await
@@ -82,7 +81,8 @@ pub(crate) async fn forward(
             Refusal::BackendDown
         })?
         .collect();
-    // a DataNode closes after each answer, so nothing is pooled
+    // DataNodes close the connection after each response (`WebHdfsHandler`), so a pool
+    // would stay empty
     let pool: Rc<Pool> = Rc::default();
     let mut lease = pool
         .connect(&addresses, tls.as_ref(), None, console.timeouts.connect)
@@ -96,32 +96,31 @@ pub(crate) async fn forward(
         })?;
     let upload = console.upload(body, 0);
     let path: Uri = path.parse().map_err(|_| Refusal::BadQuery)?;
-    let head = RequestHead::new(&parts.method, &path).lines(&headers);
-    let mut sent = pin!(lease.connection.exchange(head, upload.reader()));
+    let exchange = Attempt::new(&mut lease.connection, &parts.method, &path, &host_header)
+        .authenticate(LoginHeader::None, None)
+        .headers(|head| head.lines(&headers))
+        .send(upload.reader());
     let first_byte = console.timeouts.first_byte;
-    let end = upload.due(first_byte);
-    let mut end = end.unwrap_or_else(|| tokio::time::Instant::now() + first_byte);
-    let Head { mut parts, .. } = loop {
-        match timeout_at(end, sent.as_mut()).await {
-            Ok(Ok(head)) => break head,
-            Ok(Err(_)) if upload.broken().is_some() => return Err(Refusal::BadRequest),
-            Ok(Err(_)) => return Err(Refusal::BackendBroken),
-            // the time runs from the end of the request: files are large
-            Err(_elapsed) => match upload.due(first_byte) {
-                Some(later) if later > tokio::time::Instant::now() => end = later,
-                Some(_) | None => return Err(upload.late().unwrap_or(Refusal::BackendTimeout)),
-            },
-        }
+    // the time runs from the end of the request: files are large
+    let due = || upload.due(first_byte);
+    let latest = tokio::time::Instant::now() + first_byte;
+    let received = match await_head(pin!(exchange), due, latest).await {
+        Ok(Ok(head)) => Received::from(head),
+        Ok(Err(_)) if upload.broken().is_some() => return Err(Refusal::BadRequest),
+        Ok(Err(_)) => return Err(Refusal::BackendBroken),
+        Err(HeadTimeout) => return Err(upload.late().unwrap_or(Refusal::BackendTimeout)),
     };
     let waited = asked.elapsed();
-    // nobody asked for another protocol
-    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Refusal::BackendBroken);
-    }
-    // it wants a login that the link does not carry: never the client's business
-    if parts.status == StatusCode::UNAUTHORIZED {
+    // A node that asks for a login cannot be satisfied: the link carries none, and the client's own
+    // credentials are for the gateway.
+    let verdict = received.classify(false, |info, _| match info.status {
+        StatusCode::UNAUTHORIZED => Verdict::LoginFailed,
+        _ => Verdict::Final,
+    })?;
+    if verdict == Verdict::LoginFailed {
         return Err(Refusal::BackendLogin);
     }
+    let mut parts = received.parts;
     headers_for_client(&mut parts.headers);
     location::apply(
         &mut parts.headers,
@@ -140,7 +139,7 @@ pub(crate) async fn forward(
     Ok(Response::from_parts(parts, body))
 }
 
-/// The client's headers without what names it or the gateway.
+/// The client's headers without those that carry its identity or the gateway's.
 fn headers_for_node(mut headers: HeaderMap) -> HeaderMap {
     headers::strip(&mut headers, kinds::identity_headers());
     for name in [header::COOKIE, header::AUTHORIZATION, header::EXPECT] {
@@ -149,7 +148,8 @@ fn headers_for_node(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
-/// A user's file is shown under the console's own origin: as data, never as a page.
+/// A user's file has the console's own origin here: `sandbox` and `nosniff` keep browsers from
+/// running it as a page of the console.
 fn headers_for_client(headers: &mut HeaderMap) {
     headers::strip_answer(headers);
     headers.remove(header::WWW_AUTHENTICATE);

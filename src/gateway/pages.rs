@@ -19,7 +19,7 @@ use crate::{
         location::{self, LinkRewrite},
         pages::{LinkMapper, Pages},
     },
-    upstream::{attempt::Outgoing, rewritten::RewrittenBody},
+    upstream::{dispatch::Outgoing, rewritten::RewrittenBody},
 };
 
 /// The body of an answer; of a page whose links are to be led, with that done.

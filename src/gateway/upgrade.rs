@@ -15,7 +15,7 @@ use crate::{
     identity::headers,
     refusal::Refusal,
     server::{Far, Tunnel},
-    upstream::attempt::{BackendResponse, Outgoing},
+    upstream::dispatch::{BackendResponse, Outgoing},
 };
 
 /// The protocol that a request wants to go on with, if it may: one, named by a GET without a body

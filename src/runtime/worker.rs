@@ -38,7 +38,7 @@ use crate::{
         node::NodePolicy,
     },
     server::RequestBody,
-    upstream::{Timeouts, attempt::Upstream, group::BackendGroup, pool},
+    upstream::{Timeouts, dispatch::Upstream, group::BackendGroup, pool},
 };
 
 /// How often a worker's pools are swept.

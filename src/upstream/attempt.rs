@@ -1,389 +1,239 @@
-//! The one loop for everything that is tried again: a renewed login, a standby server, waiting for
-//! an active one, a pooled connection that was closed, a broken answer.
+//! One attempt: one request on one connection to a server, in four steps.
 //!
-//! [`super::next`] decides; this module carries out.
+//! Requests of consoles ([`super::dispatch`]), requests to nodes ([`crate::gateway::node`]) and the
+//! gateway's own requests ([`super::client`]: probes, logins, impersonation checks) take the same
+//! steps. Only their policies differ:
+//!
+//! | step | console | node | own request |
+//! |---|---|---|---|
+//! | [`Attempt::authenticate`] | login cookie or token | nothing: the link carries its token | login cookie or token |
+//! | [`Attempt::send`] | the client's body | the client's body | no body |
+//! | [`await_head`] | until `first_byte`, or the backend is found dead | until `first_byte` | one timeout for all steps |
+//! | [`Received::classify`] | `Kind::verdict` | 401 is a failed login | `Kind::login_failed` |
 
-use std::{pin::pin, rc::Rc, sync::Arc, time::Duration};
+use std::{future::poll_fn, pin::Pin};
 
-use bytes::Bytes;
-use http::response::Parts;
-use tokio::time::{Instant, timeout};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Method, StatusCode, Uri, header, response::Parts};
+use http_body::Body;
+use tokio::time::{Instant, timeout_at};
 
-use super::Timeouts;
 use super::{
-    backend::{Backend, BackendHealth, InFlight},
-    body::look_ahead,
-    group::{self, BackendGroup, BackendPermit, Pick, PickCriteria},
-    http1,
-    login::Credential,
-    next::{AttemptOutcome, RetriesUsed, Step, next},
-    pool::{Lease, Pool},
-    upload::Upload,
-    wire::ConnectError,
+    http1::{Connection, Exchange, Head, Http1Error, RequestHead},
+    login::LoginHeader,
 };
-use crate::{gss::Initiator, kinds::ResponseInfo, refusal::Refusal};
+use crate::{
+    kinds::{PREFIX, ResponseInfo, Verdict},
+    refusal::Refusal,
+};
 
-mod compose;
-mod credential;
-mod judge;
-mod moment;
-mod patience;
-mod wait;
-
-pub(crate) use compose::Outgoing;
-use judge::Unread;
-use moment::Moment;
-use patience::Patience;
-
-/// A wait shorter than this is not worth watching the backend's state meanwhile.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// In ticks of [`super::pool::TICK`]: 1 s to 1.5 s.
-const PATIENCE_TICKS: u32 = 3;
-
-/// A console's servers as one worker reaches them.
+/// A request that has not been sent yet, and the connection for it.
 #[derive(Debug)]
-pub(crate) struct Upstream {
-    group: Arc<BackendGroup>,
-    pools: Vec<Rc<Pool>>,
-    initiator: Option<Initiator>,
-    control: tokio::runtime::Handle,
-    timeouts: Timeouts,
-    patience: Patience,
-    moment: Moment,
-    pass_cookies: Arc<[Arc<str>]>,
+pub(crate) struct Attempt<'c, B> {
+    connection: &'c mut Connection<B>,
+    head: RequestHead,
 }
 
-/// An answer for the client.
+/// The head of a response, and the start of its body where that has been read.
 #[derive(Debug)]
-pub(crate) struct BackendResponse {
-    /// Status and headers as the backend sent them.
+pub(crate) struct Received {
     pub parts: Parts,
-    /// The start of the body, where it had to be looked at.
-    pub prefix: Option<Bytes>,
-    /// The connection that the rest comes on.
-    pub lease: Lease,
-    /// Who answered.
-    pub backend: Arc<Backend>,
-    /// Its place in the group.
-    pub index: usize,
-    /// Whether the request carried a token of the gateway's: what the answer sets may be its login.
-    pub by_token: bool,
+    /// The reason phrase as sent: Hadoop puts the Java exception there.
+    pub reason: Bytes,
+    /// Everything that has been read of the body. It may be longer than [`PREFIX`].
+    pub start: Option<Bytes>,
 }
 
-/// Where one try goes, and how.
-struct AttemptPlan {
-    index: usize,
-    place: Option<BackendPermit>,
-    /// The login cookie that was refused the last time.
-    stale: Option<u64>,
-    /// Whether the request may be sent elsewhere when the probe finds the backend dead.
-    may_abandon: bool,
-}
+/// The response has not begun in time.
+#[derive(Debug)]
+pub(crate) struct HeadTimeout;
 
-/// One try: how it ended, the cookie it used, the answer if there is one.
-struct AttemptReport {
-    outcome: AttemptOutcome,
-    serial: Option<u64>,
-    answer: Option<BackendResponse>,
-}
+// === impl Attempt ===
 
-impl AttemptReport {
-    fn without_answer(outcome: AttemptOutcome) -> Self {
-        Self {
-            outcome,
-            serial: None,
-            answer: None,
-        }
-    }
-}
-
-impl Upstream {
-    /// A worker's way to a console's servers. Of the clients' cookies only `pass_cookies` go along with
-    /// a token of the gateway's.
+impl<'c, B> Attempt<'c, B>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
+{
+    /// Begins a request; `target` is in origin form.
     pub(crate) fn new(
-        group: Arc<BackendGroup>,
-        initiator: Option<Initiator>,
-        control: tokio::runtime::Handle,
-        timeouts: Timeouts,
-        pass_cookies: Arc<[Arc<str>]>,
+        connection: &'c mut Connection<B>,
+        method: &Method,
+        target: &Uri,
+        host: &HeaderValue,
     ) -> Self {
-        let pools = group.backends.iter().map(|_| Rc::default()).collect();
-        Self {
-            group,
-            pools,
-            initiator,
-            moment: Moment::new(control.clone()),
-            control,
-            timeouts,
-            patience: Patience::of(PATIENCE_TICKS),
-            pass_cookies,
-        }
+        let mut head = RequestHead::new(method, target);
+        head.line(&header::HOST, host);
+        Self { connection, head }
     }
 
-    /// The servers.
-    pub(crate) fn group(&self) -> &Arc<BackendGroup> {
-        &self.group
-    }
-
-    /// Drops what has been idle for too long; called by the worker at every [`super::pool::TICK`].
-    pub(crate) fn sweep(&self) {
-        self.patience.tick();
-        for (pool, backend) in self.pools.iter().zip(&self.group.backends) {
-            pool.sweep(&backend.addresses());
-        }
-    }
-
-    /// Gets a request answered, or says why not.
-    pub(crate) async fn run(
-        &self,
-        out: &Outgoing,
-        upload: &Upload,
-    ) -> Result<BackendResponse, Refusal> {
-        let mut spent = RetriesUsed::default();
-        let mut deadline = None;
-        let mut stale = None;
-        let mut again = None;
-        let mut wanted = PickCriteria {
-            client: out.client.0.ip(),
-            owner: out
-                .server
-                .or_else(|| self.group.owners.find(out.owner.as_deref()?)),
-            tried: group::TriedBackends::default(),
+    /// Step 1: adds what the gateway logs in with, and the client's `cookies` behind the login cookie.
+    pub(crate) fn authenticate(
+        mut self,
+        login: LoginHeader<'_>,
+        cookies: Option<&HeaderValue>,
+    ) -> Self {
+        let login = match login {
+            LoginHeader::None => None,
+            LoginHeader::Cookie(value) => Some(value),
+            LoginHeader::Authorization(value) => {
+                self.head.line(&header::AUTHORIZATION, value);
+                None
+            }
         };
-        loop {
-            let pick = match again.take() {
-                Some(index) => self.group.pick_again(index),
-                None => self.group.pick(&wanted),
-            };
-            let (index, place) = match pick {
-                Pick::Backend(index, place) => (index, place),
-                Pick::Refuse(refusal) => return Err(refusal),
-                // boxed, as all that is rare here: the common way's future stays small
-                Pick::AtCapacity(owner) => Box::pin(self.group.queue(&wanted, owner)).await?,
-                Pick::NoneActive => {
-                    let end = *deadline.get_or_insert_with(|| Instant::now() + self.timeouts.hold);
-                    Box::pin(self.group.pick_or_wait(&wanted, end)).await?
-                }
-            };
-            let plan = AttemptPlan {
-                index,
-                place,
-                stale,
-                may_abandon: out.method.is_safe() && !spent.repeat,
-            };
-            let mut tried = self.try_once(plan, out, upload).await?;
-            if tried.outcome == AttemptOutcome::NotOwner {
-                tried.outcome = self.here_or_elsewhere(wanted.tried, index);
-            }
-            if let Some(refusal) = upload.broken()
-                && tried.answer.is_none()
-            {
-                return Err(refusal);
-            }
-            if tried.answer.is_none()
-                && let Some(refusal) = upload.late()
-            {
-                return Err(refusal);
-            }
-            let step = next(tried.outcome, upload.state(), &out.method, spent);
-            spent.book(tried.outcome, step);
-            self.learn(index, tried.outcome);
-            match (step, tried.answer) {
-                (Step::Deliver, Some(answer)) => {
-                    self.note_owner(&answer);
-                    return Ok(answer);
-                }
-                (Step::Deliver, None) => return Err(Refusal::BackendBroken),
-                (Step::Relogin, _) => {
-                    stale = tried.serial;
-                    again = Some(index);
-                }
-                (Step::Reconnect, _) => again = Some(index),
-                (Step::Elsewhere, _) => {
-                    wanted.tried.add(index);
-                    if tried.outcome == AttemptOutcome::NotOwner {
-                        again = self.group.another(wanted.tried);
-                    }
-                    self.second_look(index, tried.outcome).await;
-                }
-                (Step::Refuse(refusal), _) => return Err(refusal),
-            }
-        }
+        // One line: RFC 6265 section 5.4 allows only one `Cookie` header, so the two cannot be two lines.
+        let cookies = [login, cookies].into_iter().flatten();
+        self.head.joined(&header::COOKIE, "; ", cookies);
+        self
     }
 
-    /// What a server does not know, another may, also where the gateway took this one for its owner:
-    /// after a restart of coordinators it may be wrong.
-    fn here_or_elsewhere(&self, mut tried: group::TriedBackends, index: usize) -> AttemptOutcome {
-        tried.add(index);
-        if self.group.another(tried).is_some() {
-            AttemptOutcome::NotOwner
-        } else {
-            AttemptOutcome::Response
-        }
+    /// Adds the other headers.
+    pub(crate) fn headers(mut self, write: impl FnOnce(&mut RequestHead)) -> Self {
+        write(&mut self.head);
+        self
     }
 
-    /// Remembers what the server says that it has begun.
-    ///
-    /// Nothing is learnt from what a *request* names: a page, and whatever a coordinator passes on to
-    /// another or does not look at, is answered by the wrong one too, and a transaction's id is what
-    /// the client chooses. The ids of queries are learnt from the JSON (`CoordinatorBody`).
-    fn note_owner(&self, answer: &BackendResponse) {
-        if let Some(name) = answer.backend.kind.owner_header()
-            && let Some(word) = answer.parts.headers.get(name)
-            && let Ok(word) = word.to_str()
-        {
-            self.group.owners.learn(word, answer.index);
-        }
+    /// Step 2: the future sends the request and resolves to the head of the response.
+    pub(crate) fn send(self, body: B) -> Exchange<'c, B> {
+        self.connection.exchange(self.head, body)
     }
+}
 
-    fn learn(&self, index: usize, outcome: AttemptOutcome) {
-        match outcome {
-            AttemptOutcome::Standby => self.group.learn(index, BackendHealth::Standby),
-            AttemptOutcome::Unreachable => self.group.learn(index, BackendHealth::Down),
-            AttemptOutcome::Untrusted => {
-                self.group.learn(index, BackendHealth::TlsFailed);
-            }
-            AttemptOutcome::Broken | AttemptOutcome::Abandoned | AttemptOutcome::TimedOut => {
-                // a killed server breaks off all its connections, of which those in the pool may
-                // not have heard yet: the one repetition must not meet another of them
-                self.pools[index].clear();
-                self.group.backends[index].wake_probe.notify_one();
-            }
-            AttemptOutcome::Response
-            | AttemptOutcome::NotOwner
-            | AttemptOutcome::LoginFailed
-            | AttemptOutcome::Unsent => {}
-        }
-    }
-
-    /// A server that broke off may be dying, and still count as active: the repetition waits for
-    /// what the probe finds, so that it is not spent on the same one.
-    async fn second_look(&self, index: usize, outcome: AttemptOutcome) {
-        if outcome.leaves_in_doubt() {
-            let backend = &self.group.backends[index];
-            let next = backend.probe_epoch.next();
-            backend.wake_probe.notify_one();
-            // a probe that finds nothing out is no reason to wait for longer
-            let _ = timeout(2 * PATIENCE, next).await;
-        }
-    }
-
-    async fn try_once(
-        &self,
-        plan: AttemptPlan,
-        out: &Outgoing,
-        upload: &Upload,
-    ) -> Result<AttemptReport, Refusal> {
-        let AttemptPlan {
-            index,
-            place,
-            stale,
-            may_abandon,
-        } = plan;
-        let backend = &self.group.backends[index];
-        let credential = self.credential(backend, stale).await?;
-        let serial = credential.serial();
-        let pooled = match backend.key.send_proxy {
-            None => self.pools[index].take(out.method.is_safe()),
-            Some(_) => None,
-        };
-        let mut lease = match pooled {
-            Some(lease) => lease,
-            None => match Box::pin(self.connect(index, backend, out)).await {
-                Ok(lease) => lease,
-                Err(error) => {
-                    tracing::debug!(backend = %backend.key.authority, "{error}");
-                    return Ok(AttemptReport::without_answer(match error {
-                        ConnectError::Tcp(_) => AttemptOutcome::Unreachable,
-                        ConnectError::Tls(_) => AttemptOutcome::Untrusted,
-                    }));
-                }
+/// Step 3: waits for the head of the response until `due`, which is asked again when it has passed.
+///
+/// The time for a response runs from the end of the request, and an upload may take hours: as long
+/// as it makes progress, `due` moves on.
+pub(crate) async fn await_head<T>(
+    mut exchange: Pin<&mut impl Future<Output = T>>,
+    due: impl Fn() -> Option<Instant>,
+    first: Instant,
+) -> Result<T, HeadTimeout> {
+    let mut end = due().unwrap_or(first);
+    loop {
+        match timeout_at(end, exchange.as_mut()).await {
+            Ok(head) => return Ok(head),
+            Err(_elapsed) => match due() {
+                Some(later) if later > Instant::now() => end = later,
+                Some(_) | None => return Err(HeadTimeout),
             },
-        };
-        lease.in_flight = Some(InFlight::at(backend, place));
-        let by_token = matches!(credential, Credential::Token(..));
-        let head = out.to(backend, &credential, &self.pass_cookies);
-        let mut exchange = pin!(lease.connection.exchange(head, upload.reader()));
-        let http1::Head { parts, reason, .. } = match self
-            .wait(exchange.as_mut(), backend, upload, may_abandon)
-            .await
-        {
-            Ok(Ok(head)) => head,
-            Ok(Err(failed)) => {
-                tracing::debug!(backend = %backend.key.authority, "{}", failed.fault);
-                return Ok(AttemptReport::without_answer(
-                    if failed.unsent && lease.reused {
-                        AttemptOutcome::Unsent
-                    } else {
-                        AttemptOutcome::Broken
-                    },
-                ));
-            }
-            Err(outcome) => return Ok(AttemptReport::without_answer(outcome)),
-        };
-        let head = ResponseInfo {
-            status: parts.status,
-            reason: &reason,
-            headers: &parts.headers,
-        };
-        let mut prefix = if backend.kind.needs_body(&head) {
-            match Box::pin(self.prefix(&mut lease.connection)).await {
-                Ok(prefix) => Some(prefix),
-                Err(Unread::Broken) => {
-                    return Ok(AttemptReport::without_answer(AttemptOutcome::Broken));
-                }
-                Err(Unread::TimedOut) => return Err(Refusal::BackendStalled),
-            }
-        } else {
-            None
-        };
-        let seen = prefix.as_deref().unwrap_or_default();
-        let mut outcome = self.judge(backend, out, &parts, &reason, seen)?;
-        if by_token || outcome == AttemptOutcome::LoginFailed {
-            let concluded = self.conclude(outcome, backend, &parts.headers, credential);
-            outcome = Box::pin(concluded).await?;
         }
-        let delivered = matches!(outcome, AttemptOutcome::Response | AttemptOutcome::NotOwner);
-        if delivered && lease.connection.size_hint().exact().is_none() {
-            let end = pin!(look_ahead(&mut prefix, &mut lease.connection));
-            if let Some(Err(_)) = self.moment.try_wait(end).await {
-                return Ok(AttemptReport::without_answer(AttemptOutcome::Broken));
-            }
+    }
+}
+
+/// Reads a body, after the `known` bytes of it, for as long as `wanted` says so.
+///
+/// Data comes in pieces of any size, so the result may be longer than what was wanted. Nothing of it
+/// can be given back to the connection: whoever forwards the response has to forward all of it.
+pub(crate) async fn read_start<B>(
+    connection: &mut Connection<B>,
+    known: Option<Bytes>,
+    wanted: impl Fn(&[u8]) -> bool,
+) -> Result<Bytes, Http1Error>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
+{
+    let mut start = BytesMut::from(known.unwrap_or_default());
+    while wanted(&start) {
+        match poll_fn(|cx| connection.poll_data(cx)).await {
+            None => break,
+            Some(data) => start.extend_from_slice(&data?),
         }
-        Ok(AttemptReport {
-            outcome,
-            serial,
-            answer: delivered.then(|| BackendResponse {
-                parts,
-                prefix,
-                lease,
-                backend: Arc::clone(backend),
-                index,
-                by_token,
-            }),
-        })
+    }
+    Ok(start.freeze())
+}
+
+/// What of the `start` of a body kinds may see: at most [`PREFIX`] bytes. A kind that saw more would
+/// read the same response differently, depending on how the network cut it into pieces.
+pub(crate) fn visible(start: &[u8]) -> &[u8] {
+    &start[..start.len().min(PREFIX)]
+}
+
+// === impl Received ===
+
+impl From<Head> for Received {
+    fn from(head: Head) -> Self {
+        Self {
+            parts: head.parts,
+            reason: head.reason,
+            start: None,
+        }
+    }
+}
+
+impl Received {
+    /// The head, as kinds read it.
+    pub(crate) fn info(&self) -> ResponseInfo<'_> {
+        ResponseInfo {
+            status: self.parts.status,
+            reason: &self.reason,
+            headers: &self.parts.headers,
+        }
     }
 
-    async fn connect(
+    /// Reads as much of the body as kinds may see.
+    pub(crate) async fn read_start<B>(
+        &mut self,
+        connection: &mut Connection<B>,
+    ) -> Result<(), Http1Error>
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
+    {
+        let start = read_start(connection, self.start.take(), |start| start.len() < PREFIX);
+        self.start = Some(start.await?);
+        Ok(())
+    }
+
+    /// Step 4: what the response means. `verdict` reads it; `may_upgrade` says whether the request
+    /// asked for another protocol.
+    pub(crate) fn classify(
         &self,
-        index: usize,
-        backend: &Arc<Backend>,
-        out: &Outgoing,
-    ) -> Result<Lease, ConnectError> {
-        if backend.addresses().is_empty() {
-            backend.resolve().await?;
+        may_upgrade: bool,
+        verdict: impl FnOnce(&ResponseInfo<'_>, &[u8]) -> Verdict,
+    ) -> Result<Verdict, Refusal> {
+        if self.parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            // What follows an unrequested 101 is not HTTP, but the client would read it as such.
+            return may_upgrade
+                .then_some(Verdict::Final)
+                .ok_or(Refusal::BackendBroken);
         }
-        let addresses = backend.addresses_in_turn();
-        self.pools[index]
-            .connect(
-                &addresses,
-                backend.tls.as_ref(),
-                backend
-                    .key
-                    .send_proxy
-                    .map(|version| (version, Some(out.client))),
-                self.timeouts.connect,
-            )
-            .await
+        Ok(verdict(
+            &self.info(),
+            visible(self.start.as_deref().unwrap_or_default()),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The loop that read the start of a response showed a kind everything that had come with it.
+    #[test]
+    fn a_kind_sees_no_more_than_the_start_of_a_body() {
+        let (parts, ()) = http::Response::new(()).into_parts();
+        let received = Received {
+            parts,
+            reason: Bytes::new(),
+            start: Some(vec![b'x'; 3 * PREFIX].into()),
+        };
+        let seen = received.classify(false, |_, body| {
+            assert_eq!(body.len(), PREFIX);
+            Verdict::Standby
+        });
+        assert_eq!(seen, Ok(Verdict::Standby));
+        assert_eq!(received.start.map(|start| start.len()), Some(3 * PREFIX));
+    }
+
+    #[test]
+    fn an_unrequested_change_of_protocol_is_refused() {
+        let (mut parts, ()) = http::Response::new(()).into_parts();
+        parts.status = StatusCode::SWITCHING_PROTOCOLS;
+        let received = Received {
+            parts,
+            reason: Bytes::new(),
+            start: None,
+        };
+        let classify = |may_upgrade| received.classify(may_upgrade, |_, _| Verdict::Standby);
+        assert_eq!(classify(false), Err(Refusal::BackendBroken));
+        assert_eq!(classify(true), Ok(Verdict::Final));
     }
 }

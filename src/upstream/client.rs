@@ -1,15 +1,17 @@
-//! One request on a connection of its own: how probes, proofs and logins talk to a backend, off
-//! the workers.
+//! The gateway's own requests to a backend (probes, logins, impersonation checks): each on a
+//! connection of its own, on the control runtime instead of a worker.
 
-use std::{future::poll_fn, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, pin::pin, time::Duration};
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, StatusCode, Uri, header};
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, Uri};
 use http_body_util::Empty;
 
 use super::{
+    attempt::{Attempt, Received},
     backend::Backend,
-    http1::{Connection, Head as Answered, Http1Error, RequestHead},
+    http1::{Connection, Http1Error},
+    login::LoginHeader,
     wire::{self, ConnectError},
 };
 use crate::{
@@ -17,22 +19,22 @@ use crate::{
     tls::TlsFault,
 };
 
-/// A backend's answer: its head and the start of its body.
+/// A backend's response to a request of the gateway's own.
 #[derive(Clone, Debug)]
 pub(crate) struct ControlResponse {
-    /// Status code.
     pub status: StatusCode,
-    /// Reason phrase as sent.
+    /// The reason phrase as sent.
     pub reason: Bytes,
-    /// Headers.
     pub headers: HeaderMap,
     /// At most [`PREFIX`] bytes of the body.
     pub body: Bytes,
+    /// Whether it says that the gateway's login failed.
+    pub login_failed: bool,
 }
 
 impl ControlResponse {
     /// The head, as kinds read it.
-    pub(crate) fn head(&self) -> ResponseInfo<'_> {
+    pub(crate) fn info(&self) -> ResponseInfo<'_> {
         ResponseInfo {
             status: self.status,
             reason: &self.reason,
@@ -41,83 +43,89 @@ impl ControlResponse {
     }
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug, thiserror::Error)]
 pub enum ExchangeError {
     /// No connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// Connected, but no whole answer in time.
-    #[error("no answer in time")]
+    /// Connected, but no complete response in time.
+    #[error("no response in time")]
     TimedOut,
-    /// Not HTTP, or broken off.
-    #[error("broken answer: {0}")]
+    /// The response is not HTTP, or ended early.
+    #[error("broken response: {0}")]
     Broken(#[source] Http1Error),
 }
 
 impl ExchangeError {
-    /// Whether it is TLS that fails.
+    /// Whether TLS is what failed.
     pub const fn is_tls(&self) -> bool {
         matches!(self, Self::Connect(ConnectError::Tls(_)))
     }
 }
 
-/// With TLS 1.3 a server may refuse the gateway's certificate, or its absence, only after the
-/// handshake.
-fn broken(fault: Http1Error) -> ExchangeError {
-    let alert = match &fault {
+/// With TLS 1.3 the client's part of the handshake ends before the server has read the client
+/// certificate (RFC 8446 section 2), so a server that refuses it, or misses it, says so only with an
+/// alert in place of the response.
+fn broken(error: Http1Error) -> ExchangeError {
+    let alert = match &error {
         Http1Error::Io(error) => TlsFault::alert(error),
         _ => None,
     };
     match alert {
         Some(alert) => ConnectError::Tls(alert).into(),
-        None => ExchangeError::Broken(fault),
+        None => ExchangeError::Broken(error),
     }
 }
 
-/// Sends a GET with these headers; everything within `timeout`.
+/// Sends a GET that logs in with `login`; everything has to be done within `timeout`.
 pub(crate) async fn get(
     backend: &Backend,
     addresses: &[SocketAddr],
     target: &str,
-    headers: HeaderMap,
+    login: LoginHeader<'_>,
+    headers: &HeaderMap,
     timeout: Duration,
 ) -> Result<ControlResponse, ExchangeError> {
-    tokio::time::timeout(
-        timeout,
-        exchange(backend, addresses, target, headers, timeout),
-    )
-    .await
-    .unwrap_or(Err(ExchangeError::TimedOut))
+    let exchange = exchange(backend, addresses, target, login, headers, timeout);
+    tokio::time::timeout(timeout, exchange)
+        .await
+        .unwrap_or(Err(ExchangeError::TimedOut))
 }
 
 async fn exchange(
     backend: &Backend,
     addresses: &[SocketAddr],
     target: &str,
-    headers: HeaderMap,
+    login: LoginHeader<'_>,
+    headers: &HeaderMap,
     timeout: Duration,
 ) -> Result<ControlResponse, ExchangeError> {
-    let announced = backend.key.send_proxy.map(|version| (version, None));
-    let stream = wire::connect(addresses, backend.tls.as_ref(), announced, timeout).await?;
+    let proxy_header = backend.key.send_proxy.map(|version| (version, None));
+    let stream = wire::connect(addresses, backend.tls.as_ref(), proxy_header, timeout).await?;
     let mut connection = Connection::new(stream);
-    let uri: Uri = target.parse().unwrap_or_default();
-    let mut head = RequestHead::new(&Method::GET, &uri);
-    head.line(&header::HOST, &backend.host_header);
-    let sent = connection.exchange(head.lines(&headers), Empty::<Bytes>::new());
-    let Answered { parts, reason, .. } = sent.await.map_err(|failed| broken(failed.fault))?;
-    let mut body = BytesMut::new();
-    while body.len() < PREFIX {
-        match poll_fn(|cx| connection.poll_data(cx)).await {
-            None => break,
-            Some(data) => body.extend_from_slice(&data.map_err(broken)?),
-        }
-    }
+    let target: Uri = target.parse().unwrap_or_default();
+    let sent = Attempt::new(&mut connection, &Method::GET, &target, &backend.host_header)
+        .authenticate(login, None)
+        .headers(|head| head.lines(headers))
+        .send(Empty::<Bytes>::new());
+    // no `await_head`: one timeout limits the connection, the login and the body as well
+    let head = pin!(sent).await.map_err(|failed| broken(failed.error))?;
+    let mut received = Received::from(head);
+    received.read_start(&mut connection).await.map_err(broken)?;
+    let login_failed = backend.kind.login_failed(&received.info());
+    let Received {
+        parts,
+        reason,
+        start,
+    } = received;
+    let mut body = start.unwrap_or_default();
     body.truncate(PREFIX);
     Ok(ControlResponse {
         status: parts.status,
         reason,
         headers: parts.headers,
-        body: body.freeze(),
+        body,
+        login_failed,
     })
 }

@@ -12,7 +12,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use connection::Connection;
+pub(crate) use connection::{Connection, Exchange};
 pub(crate) use decoder::Decoder;
 pub(crate) use head::Head;
 pub use heads::Heads;

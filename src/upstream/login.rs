@@ -209,7 +209,24 @@ pub(crate) enum Credential {
     Token(HeaderValue, Box<crate::gss::ClientToken>),
 }
 
+/// What [`super::attempt::Attempt::authenticate`] adds to a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LoginHeader<'c> {
+    None,
+    Cookie(&'c HeaderValue),
+    Authorization(&'c HeaderValue),
+}
+
 impl Credential {
+    /// The header that carries it.
+    pub(crate) fn header(&self) -> LoginHeader<'_> {
+        match self {
+            Self::None => LoginHeader::None,
+            Self::Cookie(cookie) => LoginHeader::Cookie(&cookie.value),
+            Self::Token(value, _) => LoginHeader::Authorization(value),
+        }
+    }
+
     /// The serial of the cookie, to name it when it is refused.
     pub(crate) fn serial(&self) -> Option<u64> {
         match self {
@@ -269,7 +286,7 @@ async fn log_in(
         Login::EveryRequest => return Err(LoginError::NoCookie),
     };
     let (mut reply, mut context) = present(backend, initiator, path).await?;
-    if backend.kind.login_failed(&reply.head()) && initiator.refused(&context) {
+    if reply.login_failed && initiator.refused(&context) {
         tracing::info!(
             backend = %backend.key.authority,
             "the backend refused a service ticket of before: its key may have changed; trying a new one"
@@ -279,7 +296,7 @@ async fn log_in(
             (reply, context) = again;
         }
     }
-    if backend.kind.login_failed(&reply.head()) {
+    if reply.login_failed {
         return Err(LoginError::Refused {
             status: reply.status.as_u16(),
             reason: printable(&reply.reason),
@@ -300,11 +317,17 @@ async fn present(
         .resolve()
         .await
         .map_err(|error| LoginError::Unreachable(Arc::new(ExchangeError::Connect(error.into()))))?;
-    let mut headers = HeaderMap::new();
-    headers.insert(header::AUTHORIZATION, authorization);
-    let reply = client::get(backend, &addresses, path, headers, EXCHANGE)
-        .await
-        .map_err(|error| LoginError::Unreachable(Arc::new(error)))?;
+    let login = LoginHeader::Authorization(&authorization);
+    let reply = client::get(
+        backend,
+        &addresses,
+        path,
+        login,
+        &HeaderMap::new(),
+        EXCHANGE,
+    )
+    .await
+    .map_err(|error| LoginError::Unreachable(Arc::new(error)))?;
     Ok((reply, context))
 }
 
@@ -317,10 +340,18 @@ pub(crate) async fn is_good(backend: &Backend, cookie: &LoginCookie) -> bool {
     let Ok(addresses) = backend.resolve().await else {
         return false;
     };
-    let mut headers = HeaderMap::new();
-    headers.insert(header::COOKIE, cookie.value.clone());
-    match client::get(backend, &addresses, path, headers, EXCHANGE).await {
-        Ok(reply) => !backend.kind.login_failed(&reply.head()),
+    let login = LoginHeader::Cookie(&cookie.value);
+    match client::get(
+        backend,
+        &addresses,
+        path,
+        login,
+        &HeaderMap::new(),
+        EXCHANGE,
+    )
+    .await
+    {
+        Ok(reply) => !reply.login_failed,
         Err(_) => false,
     }
 }

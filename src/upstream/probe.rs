@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue};
 
 use super::{
     backend::{Backend, BackendHealth, ImpersonationStatus},
@@ -149,12 +149,12 @@ impl Probe {
         }
         let reply = self.ask(backend.kind.probe()).await?;
         match (
-            backend.kind.health(&reply.head(), &reply.body),
+            backend.kind.health(&reply.info(), &reply.body),
             backend.kind.probe_fallback(),
         ) {
             (Health::NoSuchProbe, Some(fallback)) => {
                 let reply = self.ask(fallback).await?;
-                Ok(backend.kind.health(&reply.head(), &reply.body))
+                Ok(backend.kind.health(&reply.info(), &reply.body))
             }
             (health, _) => Ok(health),
         }
@@ -167,10 +167,17 @@ impl Probe {
         loop {
             let credential = login::credential(backend, self.initiator.as_ref(), stale).await?;
             let addresses = backend.addresses();
-            let headers = carried(&credential);
-            let reply =
-                client::get(backend, &addresses, target, headers, self.config.timeout).await?;
-            if self.initiator.is_none() || !backend.kind.login_failed(&reply.head()) {
+            let (login, headers) = (credential.header(), HeaderMap::new());
+            let reply = client::get(
+                backend,
+                &addresses,
+                target,
+                login,
+                &headers,
+                self.config.timeout,
+            )
+            .await?;
+            if self.initiator.is_none() || !reply.login_failed {
                 return Ok(reply);
             }
             let curable = match (&credential, &self.initiator) {
@@ -205,12 +212,12 @@ impl Probe {
                     return;
                 }
             };
-            if backend.kind.login_failed(&reply.head()) {
+            if reply.login_failed {
                 return;
             }
             match backend
                 .kind
-                .check_impersonation(&reply.head(), &reply.body, user)
+                .check_impersonation(&reply.info(), &reply.body, user)
             {
                 ImpersonationCheck::Honoured => {
                     tracing::info!(
@@ -248,7 +255,7 @@ impl Probe {
             return Err(ProbeError::Login(LoginError::NoCookie));
         };
         let credential = login::credential(backend, self.initiator.as_ref(), None).await?;
-        let mut headers = carried(&credential);
+        let mut headers = HeaderMap::new();
         let mut target = String::from(proof.path);
         let mut separator = '?';
         let mut add = |piece: &str| {
@@ -268,21 +275,8 @@ impl Probe {
         }
         add(proof.query);
         let addresses = backend.addresses();
-        Ok(client::get(backend, &addresses, &target, headers, self.config.timeout).await?)
+        let login = credential.header();
+        let timeout = self.config.timeout;
+        Ok(client::get(backend, &addresses, &target, login, &headers, timeout).await?)
     }
-}
-
-/// What a question carries for the gateway.
-fn carried(credential: &Credential) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    match credential {
-        Credential::None => {}
-        Credential::Cookie(cookie) => {
-            headers.insert(header::COOKIE, cookie.value.clone());
-        }
-        Credential::Token(value, _) => {
-            headers.insert(header::AUTHORIZATION, value.clone());
-        }
-    }
-    headers
 }

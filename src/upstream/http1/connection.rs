@@ -59,7 +59,7 @@ pub(crate) struct ExchangeFailure {
     /// The server has seen nothing of the request.
     pub unsent: bool,
     /// Why.
-    pub fault: Http1Error,
+    pub error: Http1Error,
 }
 
 // === impl Connection ===
@@ -126,8 +126,8 @@ where
         match self.poll_send(cx) {
             Poll::Pending | Poll::Ready(Ok(())) => {}
             // who hangs up while it is still being sent to may have answered before
-            Poll::Ready(Err(fault @ Http1Error::Io(_))) if self.begun => self.lost = Some(fault),
-            Poll::Ready(Err(fault)) => return Poll::Ready(Err(self.failed(fault))),
+            Poll::Ready(Err(error @ Http1Error::Io(_))) if self.begun => self.lost = Some(error),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(self.failed(error))),
         }
         loop {
             match self.heads.take(&mut self.input, self.to_head) {
@@ -137,23 +137,23 @@ where
                     return Poll::Ready(Ok(head));
                 }
                 Ok(None) => {}
-                Err(fault) => return Poll::Ready(Err(self.failed(fault))),
+                Err(error) => return Poll::Ready(Err(self.failed(error))),
             }
-            let fault = match ready!(self.poll_read(cx)) {
+            let error = match ready!(self.poll_read(cx)) {
                 Ok(0) => Http1Error::Closed,
                 Ok(_) => continue,
                 Err(error) => error.into(),
             };
-            let fault = self.lost.take().unwrap_or(fault);
-            return Poll::Ready(Err(self.failed(fault)));
+            let error = self.lost.take().unwrap_or(error);
+            return Poll::Ready(Err(self.failed(error)));
         }
     }
 
-    fn failed(&mut self, fault: Http1Error) -> ExchangeFailure {
+    fn failed(&mut self, error: Http1Error) -> ExchangeFailure {
         self.keep_alive = false;
         ExchangeFailure {
             unsent: !self.begun,
-            fault,
+            error,
         }
     }
 
@@ -169,15 +169,15 @@ where
                 Ok(Some(data)) => return Poll::Ready(Some(Ok(data))),
                 Ok(None) if self.decoder.has_ended() => return Poll::Ready(None),
                 Ok(None) => {}
-                Err(fault) => return Poll::Ready(Some(Err(self.failed(fault).fault))),
+                Err(error) => return Poll::Ready(Some(Err(self.failed(error).error))),
             }
             let read = match ready!(self.poll_read(cx)) {
                 Ok(0) => self.decoder.close(),
                 Ok(_) => Ok(()),
                 Err(error) => Err(error.into()),
             };
-            if let Err(fault) = read {
-                return Poll::Ready(Some(Err(self.failed(fault).fault)));
+            if let Err(error) = read {
+                return Poll::Ready(Some(Err(self.failed(error).error)));
             }
         }
     }
@@ -210,7 +210,7 @@ where
         Poll::Ready(Ok(read))
     }
 
-    /// Sends as much as goes; after a fault nothing more is sent.
+    /// Sends as much as goes; after an error nothing more is sent.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Http1Error>> {
         let Some(sending) = &mut self.sending else {
             return Poll::Ready(Ok(()));

@@ -100,11 +100,10 @@ impl RequestHead {
     }
 
     /// Adds all lines.
-    pub(crate) fn lines(mut self, headers: &HeaderMap) -> Self {
+    pub(crate) fn lines(&mut self, headers: &HeaderMap) {
         for (name, value) in headers {
             self.line(name, value);
         }
-        self
     }
 
     /// Says where the body ends, and so does the head.

@@ -105,6 +105,7 @@ mod tests {
             reason: Bytes::new(),
             headers,
             body: Bytes::new(),
+            login_failed: false,
         }
     }
 

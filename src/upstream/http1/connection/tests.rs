@@ -144,7 +144,7 @@ async fn a_body_is_neither_longer_nor_shorter_than_was_said() {
             .exchange(head(&Method::PUT), talk)
             .await
             .unwrap_err();
-        assert!(matches!(failed.fault, Http1Error::Upload(_)), "{failed:?}");
+        assert!(matches!(failed.error, Http1Error::Upload(_)), "{failed:?}");
         assert!(connection.is_closed());
     }
 }

@@ -1,4 +1,4 @@
-//! The gateway's own login in a try: what is sent, and what the answer says of it.
+//! The gateway's own login in an attempt: the credential to send, and whether it was accepted.
 
 use std::sync::Arc;
 
@@ -16,15 +16,14 @@ use crate::{
 };
 
 impl Upstream {
-    /// What the answer says of the gateway's login, and whose refusal it is where it reads like one of
-    /// the login.
+    /// Whether a response that reads like a refusal of the gateway's login is one.
     ///
-    /// An application behind the server's own filter may answer 401 too (below the
-    /// `ResourceManager`'s `/proxy/`, `HttpFS` about a `SecurityException`), and may copy every header of
-    /// the filter's refusal. To log in again and repeat the request would then carry a `POST` out twice.
-    /// So the login itself is asked for: a cookie that still opens the page that logins ask for was not
-    /// refused, nor was a token that the response proves to have been read.
-    pub(super) async fn conclude(
+    /// An application behind the server's own filter may respond with 401 too (below the
+    /// `ResourceManager`'s `/proxy/`, `HttpFS` for a `SecurityException`), and may copy every header
+    /// of the filter's refusal. To log in again and repeat the request would then execute a `POST`
+    /// twice. So the login itself is checked: a cookie that still opens the page used for logins has
+    /// not been refused, nor has a token that the response proves to have been read.
+    pub(super) async fn check_login(
         &self,
         outcome: AttemptOutcome,
         backend: &Arc<Backend>,
@@ -73,8 +72,8 @@ impl Upstream {
         }
     }
 
-    /// What the request carries for the gateway. The shared cookie is at hand; anything else is
-    /// fetched on the control runtime, so that a client which hangs up ends no login.
+    /// Step 1 of an attempt. The shared cookie is read here; anything else is fetched on the control
+    /// runtime, so that a client that hangs up does not interrupt a login that others wait for.
     pub(super) async fn credential(
         &self,
         backend: &Arc<Backend>,

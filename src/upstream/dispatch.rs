@@ -1,0 +1,396 @@
+//! The one loop for everything that is tried again: a renewed login, a standby server, waiting for
+//! an active one, a pooled connection that was closed, a broken answer.
+//!
+//! [`super::next`] decides; this module carries out.
+
+use std::{pin::pin, rc::Rc, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::response::Parts;
+use tokio::time::{Instant, timeout};
+
+use super::Timeouts;
+use super::{
+    attempt::{Attempt, Received, visible},
+    backend::{Backend, BackendHealth, InFlight},
+    body::look_ahead,
+    group::{self, BackendGroup, BackendPermit, Pick, PickCriteria},
+    login::Credential,
+    next::{AttemptOutcome, RetriesUsed, Step, next},
+    pool::{Lease, Pool},
+    upload::Upload,
+    wire::ConnectError,
+};
+use crate::{gss::Initiator, refusal::Refusal};
+
+mod classify;
+mod coarse_timeout;
+mod login;
+mod outgoing;
+mod wait;
+
+use coarse_timeout::CoarseTimeout;
+pub(crate) use outgoing::Outgoing;
+
+/// A response that takes longer than this is waited for with an eye on the backend's health.
+const WATCH_AFTER: Duration = Duration::from_secs(1);
+/// The same in ticks of [`super::pool::TICK`]: 1 s to 1.5 s.
+const WATCH_TICKS: u32 = 3;
+/// How long the end of a short chunked response is waited for.
+///
+/// Hadoop's servers send the last chunk in a segment of its own, some ten microseconds after the
+/// rest. Forwarded as they come, the two would cost the gateway and the client a second write and a
+/// second wake-up. A shared 10 ms tick in place of this timer was measured and removed: it executed
+/// 1.0 % *more* instructions for each such response.
+const LOOK_AHEAD: Duration = Duration::from_millis(10);
+
+/// A console's servers as one worker reaches them.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    group: Arc<BackendGroup>,
+    pools: Vec<Rc<Pool>>,
+    initiator: Option<Initiator>,
+    control: tokio::runtime::Handle,
+    timeouts: Timeouts,
+    coarse_timeout: CoarseTimeout,
+    pass_cookies: Arc<[Arc<str>]>,
+}
+
+/// An answer for the client.
+#[derive(Debug)]
+pub(crate) struct BackendResponse {
+    /// Status and headers as the backend sent them.
+    pub parts: Parts,
+    /// The start of the body, where it had to be looked at.
+    pub prefix: Option<Bytes>,
+    /// The connection that the rest comes on.
+    pub lease: Lease,
+    /// Who answered.
+    pub backend: Arc<Backend>,
+    /// Its place in the group.
+    pub index: usize,
+    /// Whether the request carried a token of the gateway's: what the answer sets may be its login.
+    pub by_token: bool,
+}
+
+impl BackendResponse {
+    /// What of the body kinds may see.
+    pub(crate) fn visible_start(&self) -> &[u8] {
+        visible(self.prefix.as_deref().unwrap_or_default())
+    }
+}
+
+/// Where one try goes, and how.
+struct AttemptPlan {
+    index: usize,
+    place: Option<BackendPermit>,
+    /// The login cookie that was refused the last time.
+    stale: Option<u64>,
+    /// Whether the request may be sent elsewhere when the probe finds the backend dead.
+    may_abandon: bool,
+}
+
+/// One try: how it ended, the cookie it used, the answer if there is one.
+struct AttemptReport {
+    outcome: AttemptOutcome,
+    serial: Option<u64>,
+    response: Option<BackendResponse>,
+}
+
+impl AttemptReport {
+    fn without_response(outcome: AttemptOutcome) -> Self {
+        Self {
+            outcome,
+            serial: None,
+            response: None,
+        }
+    }
+}
+
+impl Upstream {
+    /// A worker's way to a console's servers. Of the clients' cookies only `pass_cookies` go along with
+    /// a token of the gateway's.
+    pub(crate) fn new(
+        group: Arc<BackendGroup>,
+        initiator: Option<Initiator>,
+        control: tokio::runtime::Handle,
+        timeouts: Timeouts,
+        pass_cookies: Arc<[Arc<str>]>,
+    ) -> Self {
+        let pools = group.backends.iter().map(|_| Rc::default()).collect();
+        Self {
+            group,
+            pools,
+            initiator,
+            control,
+            timeouts,
+            coarse_timeout: CoarseTimeout::new(WATCH_TICKS),
+            pass_cookies,
+        }
+    }
+
+    /// The servers.
+    pub(crate) fn group(&self) -> &Arc<BackendGroup> {
+        &self.group
+    }
+
+    /// Drops what has been idle for too long; called by the worker at every [`super::pool::TICK`].
+    pub(crate) fn sweep(&self) {
+        self.coarse_timeout.tick();
+        for (pool, backend) in self.pools.iter().zip(&self.group.backends) {
+            pool.sweep(&backend.addresses());
+        }
+    }
+
+    /// Gets a request answered, or says why not.
+    pub(crate) async fn run(
+        &self,
+        out: &Outgoing,
+        upload: &Upload,
+    ) -> Result<BackendResponse, Refusal> {
+        let mut spent = RetriesUsed::default();
+        let mut deadline = None;
+        let mut stale = None;
+        let mut again = None;
+        let mut wanted = PickCriteria {
+            client: out.client.0.ip(),
+            owner: out
+                .server
+                .or_else(|| self.group.owners.find(out.owner.as_deref()?)),
+            tried: group::TriedBackends::default(),
+        };
+        loop {
+            let pick = match again.take() {
+                Some(index) => self.group.pick_again(index),
+                None => self.group.pick(&wanted),
+            };
+            let (index, place) = match pick {
+                Pick::Backend(index, place) => (index, place),
+                Pick::Refuse(refusal) => return Err(refusal),
+                // boxed, as all that is rare here: the common way's future stays small
+                Pick::AtCapacity(owner) => Box::pin(self.group.queue(&wanted, owner)).await?,
+                Pick::NoneActive => {
+                    let end = *deadline.get_or_insert_with(|| Instant::now() + self.timeouts.hold);
+                    Box::pin(self.group.pick_or_wait(&wanted, end)).await?
+                }
+            };
+            let plan = AttemptPlan {
+                index,
+                place,
+                stale,
+                may_abandon: out.method.is_safe() && !spent.repeat,
+            };
+            let mut report = self.attempt(plan, out, upload).await?;
+            if report.outcome == AttemptOutcome::NotOwner {
+                report.outcome = self.here_or_elsewhere(wanted.tried, index);
+            }
+            if let Some(refusal) = upload.broken()
+                && report.response.is_none()
+            {
+                return Err(refusal);
+            }
+            if report.response.is_none()
+                && let Some(refusal) = upload.late()
+            {
+                return Err(refusal);
+            }
+            let step = next(report.outcome, upload.state(), &out.method, spent);
+            spent.book(report.outcome, step);
+            self.learn(index, report.outcome);
+            match (step, report.response) {
+                (Step::Deliver, Some(response)) => {
+                    self.learn_owner(&response);
+                    return Ok(response);
+                }
+                (Step::Deliver, None) => return Err(Refusal::BackendBroken),
+                (Step::Relogin, _) => {
+                    stale = report.serial;
+                    again = Some(index);
+                }
+                (Step::Reconnect, _) => again = Some(index),
+                (Step::Elsewhere, _) => {
+                    wanted.tried.add(index);
+                    if report.outcome == AttemptOutcome::NotOwner {
+                        again = self.group.another(wanted.tried);
+                    }
+                    self.second_look(index, report.outcome).await;
+                }
+                (Step::Refuse(refusal), _) => return Err(refusal),
+            }
+        }
+    }
+
+    /// What a server does not know, another may, also where the gateway took this one for its owner:
+    /// after a restart of coordinators it may be wrong.
+    fn here_or_elsewhere(&self, mut tried: group::TriedBackends, index: usize) -> AttemptOutcome {
+        tried.add(index);
+        if self.group.another(tried).is_some() {
+            AttemptOutcome::NotOwner
+        } else {
+            AttemptOutcome::Response
+        }
+    }
+
+    /// Remembers what the server says that it has begun.
+    ///
+    /// Nothing is learnt from what a *request* names: a page, and whatever a coordinator passes on to
+    /// another or does not look at, is answered by the wrong one too, and a transaction's id is what
+    /// the client chooses. The ids of queries are learnt from the JSON (`CoordinatorBody`).
+    fn learn_owner(&self, response: &BackendResponse) {
+        if let Some(name) = response.backend.kind.owner_header()
+            && let Some(word) = response.parts.headers.get(name)
+            && let Ok(word) = word.to_str()
+        {
+            self.group.owners.learn(word, response.index);
+        }
+    }
+
+    fn learn(&self, index: usize, outcome: AttemptOutcome) {
+        match outcome {
+            AttemptOutcome::Standby => self.group.learn(index, BackendHealth::Standby),
+            AttemptOutcome::Unreachable => self.group.learn(index, BackendHealth::Down),
+            AttemptOutcome::Untrusted => {
+                self.group.learn(index, BackendHealth::TlsFailed);
+            }
+            AttemptOutcome::Broken | AttemptOutcome::Abandoned | AttemptOutcome::TimedOut => {
+                // a killed server breaks off all its connections, of which those in the pool may
+                // not have heard yet: the one repetition must not meet another of them
+                self.pools[index].clear();
+                self.group.backends[index].wake_probe.notify_one();
+            }
+            AttemptOutcome::Response
+            | AttemptOutcome::NotOwner
+            | AttemptOutcome::LoginFailed
+            | AttemptOutcome::Unsent => {}
+        }
+    }
+
+    /// A server that broke off may be dying, and still count as active: the repetition waits for
+    /// what the probe finds, so that it is not spent on the same one.
+    async fn second_look(&self, index: usize, outcome: AttemptOutcome) {
+        if outcome.leaves_in_doubt() {
+            let backend = &self.group.backends[index];
+            let next = backend.probe_epoch.next();
+            backend.wake_probe.notify_one();
+            // a probe that finds nothing out is no reason to wait for longer
+            let _ = timeout(2 * WATCH_AFTER, next).await;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        plan: AttemptPlan,
+        out: &Outgoing,
+        upload: &Upload,
+    ) -> Result<AttemptReport, Refusal> {
+        let AttemptPlan {
+            index,
+            place,
+            stale,
+            may_abandon,
+        } = plan;
+        let backend = &self.group.backends[index];
+        let credential = self.credential(backend, stale).await?;
+        let serial = credential.serial();
+        let pooled = match backend.key.send_proxy {
+            None => self.pools[index].take(out.method.is_safe()),
+            Some(_) => None,
+        };
+        let mut lease = match pooled {
+            Some(lease) => lease,
+            None => match Box::pin(self.connect(index, backend, out)).await {
+                Ok(lease) => lease,
+                Err(error) => {
+                    tracing::debug!(backend = %backend.key.authority, "{error}");
+                    return Ok(AttemptReport::without_response(match error {
+                        ConnectError::Tcp(_) => AttemptOutcome::Unreachable,
+                        ConnectError::Tls(_) => AttemptOutcome::Untrusted,
+                    }));
+                }
+            },
+        };
+        lease.in_flight = Some(InFlight::at(backend, place));
+        let login = credential.header();
+        let by_token = matches!(credential, Credential::Token(..));
+        let cookies = out.cookies_beside(login, &self.pass_cookies);
+        let attempt = Attempt::new(
+            &mut lease.connection,
+            &out.method,
+            &out.target,
+            &backend.host_header,
+        )
+        .authenticate(login, cookies.as_deref())
+        .headers(|head| out.write_headers(backend, head));
+        let mut exchange = pin!(attempt.send(upload.reader()));
+        let waited = self.await_head(exchange.as_mut(), backend, upload, may_abandon);
+        let mut received = match waited.await {
+            Ok(Ok(head)) => Received::from(head),
+            Ok(Err(failed)) => {
+                tracing::debug!(backend = %backend.key.authority, "{}", failed.error);
+                return Ok(AttemptReport::without_response(
+                    if failed.unsent && lease.reused {
+                        AttemptOutcome::Unsent
+                    } else {
+                        AttemptOutcome::Broken
+                    },
+                ));
+            }
+            Err(outcome) => return Ok(AttemptReport::without_response(outcome)),
+        };
+        if backend.kind.needs_body(&received.info()) {
+            let reading = received.read_start(&mut lease.connection);
+            match Box::pin(timeout(self.timeouts.body_idle, reading)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Ok(AttemptReport::without_response(AttemptOutcome::Broken)),
+                Err(_elapsed) => return Err(Refusal::BackendStalled),
+            }
+        }
+        let mut outcome = self.classify(backend, out, &received)?;
+        if by_token || outcome == AttemptOutcome::LoginFailed {
+            let checked = self.check_login(outcome, backend, &received.parts.headers, credential);
+            outcome = Box::pin(checked).await?;
+        }
+        let delivered = matches!(outcome, AttemptOutcome::Response | AttemptOutcome::NotOwner);
+        if delivered && lease.connection.size_hint().exact().is_none() {
+            let end = look_ahead(&mut received.start, &mut lease.connection);
+            if let Ok(Err(_)) = timeout(LOOK_AHEAD, end).await {
+                return Ok(AttemptReport::without_response(AttemptOutcome::Broken));
+            }
+        }
+        Ok(AttemptReport {
+            outcome,
+            serial,
+            response: delivered.then(|| BackendResponse {
+                parts: received.parts,
+                prefix: received.start,
+                lease,
+                backend: Arc::clone(backend),
+                index,
+                by_token,
+            }),
+        })
+    }
+
+    async fn connect(
+        &self,
+        index: usize,
+        backend: &Arc<Backend>,
+        out: &Outgoing,
+    ) -> Result<Lease, ConnectError> {
+        if backend.addresses().is_empty() {
+            backend.resolve().await?;
+        }
+        let addresses = backend.addresses_in_turn();
+        self.pools[index]
+            .connect(
+                &addresses,
+                backend.tls.as_ref(),
+                backend
+                    .key
+                    .send_proxy
+                    .map(|version| (version, Some(out.client))),
+                self.timeouts.connect,
+            )
+            .await
+    }
+}
