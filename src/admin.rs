@@ -1,8 +1,8 @@
-//! The operators' listener: `/metrics`, `/health` and a status page, without login; and, from this
-//! machine alone, [what backends are to do](control).
+//! The admin listener: `/metrics`, `/health` and a status page, without login; and, from this machine
+//! only, [changes of backends' administrative states](control).
 //!
-//! It has a thread and a runtime of its own, so that it answers while the workers are busy, and
-//! nothing that it shows is secret. It is meant for `127.0.0.1` or a management network.
+//! It has its own thread and runtime, so that it responds while the workers are busy. Nothing that it
+//! shows is secret, but it is meant for `127.0.0.1` or a management network.
 
 use std::{
     convert::Infallible,
@@ -35,23 +35,20 @@ pub(crate) mod status;
 use self::control::{Assign, Assignment};
 pub(crate) use self::status::Status;
 
-/// Connections at once; scrapers need one each.
+/// Concurrent connections; each scraper needs one.
 const CONNECTIONS: usize = 64;
 /// For a request's head, and between requests.
-const PATIENCE: Duration = Duration::from_secs(10);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The media type of the Prometheus text format.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What the admin listener shows.
 #[derive(Clone)]
 pub(crate) struct AdminOptions {
-    /// Where it listens.
     pub listen: SocketAddr,
-    /// The metrics.
     pub metrics: PrometheusHandle,
-    /// Looks at everything; called for each request of `/` and `/health`.
+    /// Called for each request of `/` and `/health`.
     pub status: Arc<dyn Fn() -> Status + Send + Sync>,
-    /// Carries out what an operator wants of a backend.
+    /// Changes the administrative state of a backend.
     pub assign: Assign,
 }
 
@@ -63,7 +60,7 @@ impl fmt::Debug for AdminOptions {
     }
 }
 
-/// The running admin listener; it ends when this is dropped.
+/// The running admin listener; it stops when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Admin {
     address: SocketAddr,
@@ -71,7 +68,7 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// The address, with the port it got.
+    /// The bound address; with port 0, the port that the system chose.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
     }
@@ -96,7 +93,7 @@ pub(crate) fn start(options: AdminOptions) -> Result<Admin, BindError> {
                 .build_local(LocalOptions::default())
                 .and_then(|runtime| runtime.block_on(serve(socket, options, ended)));
             if let Err(error) = served {
-                tracing::error!(%error, "the admin listener has ended");
+                tracing::error!(%error, "the admin listener has stopped");
             }
         })
         .map_err(BindError::Worker)?;
@@ -113,41 +110,41 @@ async fn serve(
 ) -> io::Result<()> {
     let socket = tokio::net::TcpListener::from_std(socket)?;
     let options = Arc::new(options);
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
     let mut upkeep = time::interval(metrics::UPKEEP);
     loop {
         tokio::select! {
-            // an error: the handle was dropped
+            // returns an error when the handle is dropped
             _ = ended.changed() => return Ok(()),
             _ = upkeep.tick() => options.metrics.run_upkeep(),
             accepted = socket.accept() => {
                 let Ok((tcp, peer)) = accepted else {
-                    // out of files: the next tick is soon enough
+                    // out of file descriptors: try again at the next tick instead of spinning
                     upkeep.tick().await;
                     continue;
                 };
-                let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+                let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { continue };
                 let options = Arc::clone(&options);
                 let service = service_fn(move |request: Request<Incoming>| {
-                    let answer = answer(&request, peer.ip(), &options);
-                    async move { Ok::<_, Infallible>(answer) }
+                    let response = respond(&request, peer.ip(), &options);
+                    async move { Ok::<_, Infallible>(response) }
                 });
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
-                    .header_read_timeout(PATIENCE)
+                    .header_read_timeout(HEAD_TIMEOUT)
                     .serve_connection(TokioIo::new(tcp), service);
                 spawn_local(async move {
                     if let Err(error) = connection.await {
                         tracing::debug!(%error, "admin connection failed");
                     }
-                    drop(place);
+                    drop(permit);
                 });
             }
         }
     }
 }
 
-fn answer<B>(request: &Request<B>, peer: IpAddr, options: &AdminOptions) -> Response<Full<Bytes>> {
+fn respond<B>(request: &Request<B>, peer: IpAddr, options: &AdminOptions) -> Response<Full<Bytes>> {
     let json = request.uri().query() == Some("format=json");
     let (status, media, body) = match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, path) => match path {
@@ -161,7 +158,10 @@ fn answer<B>(request: &Request<B>, peer: IpAddr, options: &AdminOptions) -> Resp
                 let page = page::render(&(options.status)());
                 (StatusCode::OK, "text/html; charset=utf-8", page)
             }
-            _ => text(StatusCode::NOT_FOUND, "There is /, /metrics and /health."),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "Not found. Available: /, /metrics and /health.",
+            ),
         },
         (&Method::POST, path) if path.starts_with("/backends/") => {
             let read = control::read(peer, request.headers(), path);
@@ -178,7 +178,10 @@ fn answer<B>(request: &Request<B>, peer: IpAddr, options: &AdminOptions) -> Resp
                 Err(error) => text(error.status(), &error.to_string()),
             }
         }
-        _ => text(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only."),
+        _ => text(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "Only GET and HEAD are allowed.",
+        ),
     };
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
@@ -199,7 +202,7 @@ fn answer<B>(request: &Request<B>, peer: IpAddr, options: &AdminOptions) -> Resp
     response
 }
 
-/// 200 while requests are welcome, 503 while draining: what a balancer in front asks.
+/// 200 while requests are accepted, 503 while draining: for a load balancer in front.
 fn health(status: &Status) -> (StatusCode, &'static str, String) {
     if status.draining {
         text(StatusCode::SERVICE_UNAVAILABLE, "draining")
@@ -234,7 +237,7 @@ mod tests {
     fn get(uri: &str, draining: bool) -> (Response<()>, String) {
         let request = Request::get(uri).body(()).unwrap();
         let (head, body) =
-            answer(&request, IpAddr::from([127, 0, 0, 1]), &options(draining)).into_parts();
+            respond(&request, IpAddr::from([127, 0, 0, 1]), &options(draining)).into_parts();
         let runtime = Builder::new_current_thread().build().unwrap();
         let body = runtime.block_on(body.collect()).unwrap().to_bytes();
         let body = String::from_utf8(body.to_vec()).unwrap();
@@ -242,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn health_turns_while_draining() {
+    fn health_is_unavailable_while_draining() {
         assert_eq!(get("/health", false).0.status(), StatusCode::OK);
         let (head, body) = get("/health", true);
         assert_eq!(head.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -260,14 +263,14 @@ mod tests {
     }
 
     #[test]
-    fn the_same_is_there_in_json() {
+    fn the_status_is_available_as_json() {
         let (_, body) = get("/?format=json", false);
         let json: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert_eq!(json["consoles"][0]["backends"][0]["state"], "active");
     }
 
     #[test]
-    fn it_is_served_and_ends_with_its_handle() {
+    fn the_listener_stops_when_its_handle_is_dropped() {
         let admin = start(options(false)).unwrap();
         let get = |address| -> io::Result<String> {
             use std::io::{Read, Write};
@@ -286,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_in_use_is_named() {
+    fn a_port_in_use_is_a_bind_error() {
         let other = TcpListener::bind("127.0.0.1:0").unwrap();
         let listen = other.local_addr().unwrap();
         let error = start(AdminOptions {

@@ -1,7 +1,9 @@
-//! The configuration: plain, checked values.
+//! The configuration file: TOML with positions, then all problems at once or plain values.
 //!
-//! `parse` walks a spanned TOML tree and collects **all** problems, each with its key path, line and
-//! cure; only a file without problems becomes a [`Config`]. Nothing downstream re-parses a string.
+//! [`parse`] reads the file into a tree with positions and collects **all** problems, each with its key
+//! path, line and cure. Only a file without problems becomes a [`Config`]. The values are those of the
+//! modules that use them (`upstream`, `auth`, …), which know nothing of the file; `runtime` hands them
+//! out.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -9,7 +11,7 @@ use ipnet::IpNet;
 
 use crate::{
     auth::names::AuthToLocal,
-    gss::Principal,
+    gss::{Principal, ReplayCache},
     identity::{IdentityMode, becomes::Becomes, forwarded::Forwarded},
     kinds::Kind,
     net::proxy_protocol::Version,
@@ -60,73 +62,64 @@ pub struct Config {
 pub(crate) struct ServerConfig {
     /// Worker threads; default: one per core.
     pub workers: usize,
-    /// Client connections in all; one more is closed at once. Default 20,000.
+    /// Client connections in total; further ones are closed immediately. Default 20,000.
     pub max_connections: usize,
-    /// Of each client address; none by default.
+    /// Connections per client address; no limit by default.
     pub max_connections_per_address: Option<usize>,
-    /// Requests of each client address in a second; none by default.
+    /// Requests per client address and second; no limit by default.
     pub requests_per_second_per_address: Option<u32>,
 }
 
 /// `[timeouts]`
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
-    /// From a request's first byte to the end of its head, and of a connection that has not sent one
-    /// yet; 8 s.
+    /// From the first byte of a request to the end of its head, and from the start of a connection to
+    /// its first request; 8 s.
     pub head: Duration,
     /// A kept-alive connection without a request; 60 s.
     pub idle: Duration,
-    /// A body, either way, that makes no progress; 60 s.
+    /// A body, in either direction, that makes no progress; 60 s.
     pub body_idle: Duration,
-    /// Bytes a second that a client has to send of a body, over each `body_idle`; 0, the default:
-    /// any are enough.
+    /// Bytes per second that a client has to send of a body, averaged over each `body_idle`; 0, the
+    /// default: any progress is enough.
     pub min_upload_rate: u64,
     /// TCP connect to a backend; 2 s.
     pub connect: Duration,
-    /// From the end of a request to the head of the backend's answer; 5 min.
+    /// From the end of a request to the head of the backend's response; 5 min.
     pub first_byte: Duration,
     /// Waiting for an active backend; 15 s.
     pub hold: Duration,
-    /// Without a byte either way, of an upgraded connection (WebSocket); 1 h.
+    /// An upgraded connection (WebSocket) without a byte in either direction; 1 h.
     pub tunnel: Duration,
-    /// From SIGTERM to the end; 30 s.
+    /// From SIGTERM to the end of the process; 30 s.
     pub drain: Duration,
-    /// One GSSAPI step, queueing included; 5 s.
+    /// One GSSAPI call, including the wait in the queue; 5 s.
     pub gss: Duration,
 }
 
 /// `[kerberos]`
 #[derive(Clone, Debug)]
 pub(crate) struct Kerberos {
-    /// The merged keytab; `None` where there is no console to log in to.
+    /// The merged keytab; `None` if there are no consoles.
     pub keytab: Option<PathBuf>,
-    /// Who the gateway is to the backends; any principal of the keytab.
+    /// The principal that the gateway logs in to backends with; any principal of the keytab.
     pub principal: Option<Principal>,
     /// The compiled rules of `auth_to_local` and `auth_to_local_mechanism`.
     pub auth_to_local: Arc<AuthToLocal>,
-    /// `replay_cache`: where accepted authenticators are remembered.
+    /// `replay_cache`: where accepted authenticators are recorded.
     pub replay_cache: ReplayCache,
-}
-
-/// `kerberos.replay_cache`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ReplayCache {
-    /// A file (`file2:` of MIT krb5); default `/var/tmp/krb5_<uid>.rcache2`, as MIT's own default.
-    File(PathBuf),
-    /// `"none"`: replays within the clock skew are accepted. A decision to be made knowingly.
-    None,
 }
 
 /// `[session]`
 #[derive(Clone, Debug)]
 pub(crate) struct SessionConfig {
-    /// The longest session; never longer than the ticket. 10 h.
+    /// Maximum duration of a session, which also ends with the ticket; 10 h.
     pub lifetime: Duration,
-    /// A session that is not used for so long ends. 1 h.
+    /// A session ends after this time without requests; 1 h.
     pub idle: Duration,
-    /// File whose bytes sign the cookies, shared by replicas; none: random at start.
+    /// File with the secret that signs cookies, shared by replicas; `None`: random at every start.
     pub secret_file: Option<PathBuf>,
-    /// Sessions that the cache holds; 100,000.
+    /// Sessions in the cache; 100,000.
     pub capacity: u64,
 }
 
@@ -151,55 +144,53 @@ pub(crate) struct LogConfig {
 /// `[[console]]`: one published service.
 #[derive(Clone, Debug)]
 pub(crate) struct Console {
-    /// Its name, in logs and metrics, and the prefix of its backends' cookies.
+    /// Used in logs and metrics, and as the prefix of its backends' cookies.
     pub name: Arc<str>,
-    /// What it is.
     pub kind: &'static dyn Kind,
     /// Addresses clients connect to.
     pub listen: Vec<SocketAddr>,
-    /// Lower-case host names (no port) it answers to; never empty.
+    /// Lower-case host names, without port, that it serves; never empty.
     pub hosts: Vec<Arc<str>>,
-    /// Path prefix it is limited to (`/oozie`), without a final slash; `None`: all paths.
+    /// The path prefix that it serves (`/oozie`), without a trailing slash; `None`: all paths.
     pub path: Option<Arc<str>>,
-    /// TLS towards clients.
+    /// TLS with clients.
     pub tls: Option<ServerTls>,
-    /// Plain addresses that answer with a redirect to the first `listen`.
+    /// Plain addresses that respond with a redirect to the first `listen`.
     pub redirect_from: Vec<SocketAddr>,
-    /// `accept_proxy`: peers that begin with a PROXY protocol header.
+    /// `accept_proxy`: peers whose connections begin with a PROXY protocol header.
     pub accept_proxy: Arc<[IpNet]>,
-    /// `trusted_proxies`: peers that name the client in `X-Forwarded-For`.
+    /// `trusted_proxies`: peers whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Arc<[IpNet]>,
-    /// `allow_from`: addresses that clients may have; `None`: all.
+    /// `allow_from`: permitted client addresses; `None`: all.
     pub allow_from: Option<Arc<[IpNet]>>,
-    /// The servers; never empty.
+    /// Never empty.
     pub backends: Vec<BackendConfig>,
-    /// How one of them is chosen.
     pub balance: Balance,
-    /// How a backend is told who the user is.
+    /// How the user is named to backends.
     pub identity: IdentityMode,
-    /// `become`: who may name another user.
+    /// `become`: which users may act as which others.
     pub becomes: Becomes,
-    /// Who may use it; `None`: every mapped user.
+    /// Users and groups that may use it; `None`: every user that `auth_to_local` maps.
     pub allow: Option<Allow>,
-    /// Nodes that may be reached through its links.
+    /// Nodes that clients may reach through its links.
     pub nodes: Option<Nodes>,
     /// `nodes.login`: whether a signed link of the console is a credential.
     pub node_login: NodeLogin,
-    /// Whom to believe of nodes that speak TLS; `None`: nothing says anything of TLS to servers.
+    /// Trusted CAs for nodes with TLS; `None`: neither the console nor a backend uses TLS.
     pub node_trust: Option<TrustSource>,
-    /// `forwarded`: which headers tell backends where a request comes from.
+    /// `forwarded`: headers that give backends the client's address.
     pub forwarded: Forwarded,
-    /// `pass_cookies`: cookies that pass although the gateway logs in with each request.
+    /// `pass_cookies`: cookies that are passed on although the gateway logs in with each request.
     pub pass_cookies: Arc<[Arc<str>]>,
     /// `retry.buffer` in bytes: bodies up to this size can be sent again; 64 KiB.
     pub retry_buffer: usize,
-    /// `allow_encoded_slash`: `%2F` in paths passes (`HBase` REST row keys).
+    /// `allow_encoded_slash`: paths may contain `%2F` (row keys of `HBase` REST).
     pub allow_encoded_slash: bool,
-    /// `probe`: how servers are looked after.
+    /// `probe`: health checks.
     pub probe: ProbeConfig,
-    /// `slow_start`: for so long a server's share grows after it came up; 0 s.
+    /// `slow_start`: how long a server's share of requests grows after it came up; 0 s.
     pub slow_start: Duration,
-    /// `queue`: before servers with `max_connections`.
+    /// `queue`: requests that wait for backends at `max_connections`.
     pub queue: QueueConfig,
 }
 
@@ -208,57 +199,56 @@ pub(crate) struct Console {
 pub(crate) struct QueueConfig {
     /// Requests that may wait; 1024.
     pub length: usize,
-    /// How long; 10 s.
+    /// How long one may wait; 10 s.
     pub timeout: Duration,
 }
 
 /// One server of a console.
 #[derive(Clone, Debug)]
 pub(crate) struct BackendConfig {
-    /// `http://host:port` or `https://host:port`: lower case, always with port, without final slash.
+    /// `http://host:port` or `https://host:port`: lower case, always with port, no trailing slash.
     pub url: Arc<str>,
     /// Host name, lower case, as it goes into `Host` and the SPN; an IPv6 address in brackets.
     pub host: Arc<str>,
-    /// Port.
     pub port: u16,
-    /// `HTTP/host@REALM` unless set, with the realm of `kerberos.default_realm` where that is
-    /// written, else of the principal that logs in. `None` only where nobody logs in.
+    /// Default: `HTTP/host@REALM`, with the realm of `kerberos.default_realm` if that is set, else of the
+    /// principal that logs in. `None` only if the gateway does not log in.
     pub spn: Option<Principal>,
-    /// The gateway's principal towards this backend, if not `kerberos.principal`.
+    /// The gateway's principal for this backend, if not `kerberos.principal`.
     pub principal: Option<Principal>,
-    /// TLS to it: its URL is `https://`.
+    /// Set if the URL is `https://`.
     pub tls: Option<BackendTls>,
-    /// `send_proxy`: connections to it begin with a PROXY protocol header that names the client, and
-    /// serve that one request.
+    /// `send_proxy`: connections begin with a PROXY protocol header that names the client. Each serves a
+    /// single request, because the header holds for a whole connection.
     pub send_proxy: Option<Version>,
-    /// `weight`: its share of new requests, against the others'; 0: nothing new. 1.
+    /// `weight`: share of new requests relative to the other backends; 0: none. Default 1.
     pub weight: u32,
-    /// `max_connections`: requests that it may have at once.
+    /// `max_connections`: concurrent requests.
     pub max_connections: Option<usize>,
 }
 
-/// `console.allow`: users OR groups, short names.
+/// `console.allow`: a user needs to be in one of the two lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Allow {
-    /// Short names.
+    /// Short names, as `auth_to_local` returns them.
     pub users: Vec<Arc<str>>,
-    /// Group names, as the operating system knows them.
+    /// Names of the operating system's groups.
     pub groups: Vec<Arc<str>>,
 }
 
-/// `[[kdc_proxy]]`: one realm whose KDCs are reached through HTTPS (MS-KKDCP).
+/// `[[kdc_proxy]]`: one realm whose KDCs clients reach through HTTPS (MS-KKDCP).
 #[derive(Clone, Debug)]
 pub(crate) struct KdcProxy {
-    /// Addresses, alone or shared with consoles.
+    /// Addresses, which consoles may share.
     pub listen: Vec<SocketAddr>,
-    /// TLS towards clients, where no console says it.
+    /// TLS with clients, unless a console on the same address has it.
     pub tls: Option<ServerTls>,
     /// The realm, as its KDCs spell it.
     pub realm: Arc<str>,
     /// Its KDCs; never empty.
     pub backends: Vec<StreamBackend>,
-    /// Its servers for changes of passwords; may be empty.
+    /// Its password-change servers (kpasswd); may be empty.
     pub kpasswd: Vec<StreamBackend>,
-    /// Networks that may use it; `None`: all.
+    /// Permitted client networks; `None`: all.
     pub allow_from: Option<Arc<[IpNet]>>,
 }

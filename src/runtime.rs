@@ -1,8 +1,8 @@
-//! From a [`Config`] to a running gateway, and to its end.
+//! Builds a running gateway from a [`Config`], and drains it at the end.
 //!
-//! Nothing here waits for the world: a KDC, a name server or a backend that does not answer heals
-//! later and is the probes' business. What cannot heal by itself (a keytab, a replay cache, a port)
-//! ends the start with an error that names it.
+//! The start does not wait for the network: a KDC, a name server or a backend that does not respond may
+//! recover later, and health checks notice. What cannot recover without an operator (a keytab, a replay
+//! cache, a port in use) fails the start with an error that names it.
 
 use std::{
     io,
@@ -24,7 +24,7 @@ use crate::{
     },
     config::{self, Config},
     gateway::{health::Health, rates::Rates},
-    gss::{Acceptor, AcceptorOptions, GssStartError, Initiator, InitiatorOptions, ReplayCache},
+    gss::{Acceptor, AcceptorOptions, GssStartError, Initiator, InitiatorOptions},
     net::{BindError, Drained},
     rewrite::link::LinkKey,
     server::{self, Server, ServerOptions, ServerTimeouts},
@@ -47,14 +47,14 @@ mod streams;
 mod trust;
 mod worker;
 
-/// Logins that may wait for an accept thread.
+/// Logins that may wait for an acceptor thread.
 const LOGIN_QUEUE: usize = 1024;
-/// Tokens that may wait for an initiator thread.
+/// Requests for tokens that may wait for an initiator thread.
 const TOKEN_QUEUE: usize = 1024;
-/// Threads that make tokens for backends.
+/// Initiator threads. Two, so that one login that waits for a KDC does not hold up all others.
 const TOKEN_THREADS: usize = 2;
 
-/// Why the gateway does not start.
+/// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// `[log]`
@@ -79,21 +79,21 @@ pub enum StartError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// A thread or runtime.
-    #[error("the system gives no more threads or descriptors: raise its limits (ulimit -u, -n)")]
+    #[error("cannot start a thread or open a descriptor: raise the limits (ulimit -u, -n)")]
     System(#[source] io::Error),
 }
 
-/// What all workers share.
+/// The parts of the gateway that all workers share.
 #[derive(Clone, Debug)]
 struct Shared {
     config: Arc<Config>,
-    /// Only with a keytab, and so with every console.
+    /// `None` without a keytab, which means without consoles.
     login: Option<Login>,
     sessions: Sessions,
     link_key: Arc<LinkKey>,
     groups: Option<Groups>,
     upstreams: Arc<[Arc<BackendGroup>]>,
-    /// Whom each console believes of its nodes.
+    /// The trusted CAs of each console's nodes.
     node_trusts: Arc<[Option<Trust>]>,
     streams: streams::Groups,
     health: Health,
@@ -102,7 +102,7 @@ struct Shared {
     control: tokio::runtime::Handle,
 }
 
-/// What logs clients in, and the gateway in to the backends.
+/// GSSAPI for the logins of clients (acceptor) and at backends (initiator).
 #[derive(Clone, Debug)]
 struct Login {
     acceptor: Acceptor,
@@ -117,15 +117,15 @@ pub struct Running {
     health: Health,
     access: AccessLogControl,
     drain: Duration,
-    // the probes, logins and admin pages end with it
+    // runs the health checks and backend logins, which end when it is dropped
     control: tokio::runtime::Runtime,
     admin: Option<Admin>,
 }
 
-/// Starts a gateway; it serves when this returns.
+/// Starts a gateway, which serves requests when this returns.
 ///
 /// # Errors
-/// [`StartError`], naming what is wrong and the cure; nothing is left running.
+/// [`StartError`], which says what to do; nothing is left running.
 pub fn start(config: Config) -> Result<Running, StartError> {
     let config = Arc::new(config);
     let prometheus = prometheus()?;
@@ -181,8 +181,8 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         control: control.handle().clone(),
         config: Arc::clone(&config),
     };
-    let layout = listeners::lay_out(&config)?;
-    let (listeners, sites) = (layout.listeners, Arc::new(layout.sites));
+    let plan = listeners::plan(&config)?;
+    let (listeners, sites) = (plan.listeners, Arc::new(plan.sites));
     let server = server::start(
         ServerOptions {
             workers: config.server.workers,
@@ -199,7 +199,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     )?;
     let streams = stream::start(&streams::options(&shared))?;
     watch_backends(&shared);
-    let watches = layout.watches.into_iter().chain(trusts.watches);
+    let watches = plan.watches.into_iter().chain(trusts.watches);
     control.spawn(tls::watch::run(watches.collect()));
     shared.streams.watch(&config, &shared.control);
     control.spawn(status::keep_metrics(shared.clone(), prometheus.clone()));
@@ -227,10 +227,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
 fn start_logins(config: &Config, keytab: &Path) -> Result<Login, StartError> {
     let acceptor = Acceptor::start(AcceptorOptions {
         keytab: keytab.to_path_buf(),
-        replay_cache: match &config.kerberos.replay_cache {
-            config::ReplayCache::File(path) => ReplayCache::File(path.clone()),
-            config::ReplayCache::None => ReplayCache::None,
-        },
+        replay_cache: config.kerberos.replay_cache.clone(),
         threads: config.server.workers,
         queue: LOGIN_QUEUE,
         deadline: config.timeouts.gss,
@@ -248,7 +245,7 @@ fn start_logins(config: &Config, keytab: &Path) -> Result<Login, StartError> {
     })
 }
 
-/// One recorder serves a process; tests start many gateways in one, at the same time.
+/// The process has one metrics recorder. Tests start many gateways in one process, concurrently.
 fn prometheus() -> Result<PrometheusHandle, StartError> {
     static HANDLE: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
     let mut handle = HANDLE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -323,7 +320,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
 }
 
 impl Running {
-    /// The addresses of the listeners, in the order of the configuration, each once.
+    /// The addresses of the listeners in the order of the configuration, without duplicates.
     pub fn addresses(&self) -> &[SocketAddr] {
         self.server.addresses()
     }
@@ -338,7 +335,8 @@ impl Running {
         self.admin.as_ref().map(Admin::address)
     }
 
-    /// Drains: requests under way are finished within `timeouts.drain`, then all ends. Blocks.
+    /// Drains: requests in progress may finish within `timeouts.drain`, then all connections are closed.
+    /// Blocks until then.
     pub fn stop(self) -> Drained {
         self.health.drain();
         self.server.drain(self.drain);
@@ -348,7 +346,7 @@ impl Running {
         drained.finished += streams.finished;
         drained.cut += streams.cut;
         self.access.close();
-        // GSSAPI's threads end with the last handle, before the process does
+        // GSSAPI threads end with the last handle, which must happen before the process exits
         self.control.shutdown_timeout(Duration::from_secs(1));
         drained
     }

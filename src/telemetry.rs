@@ -1,4 +1,4 @@
-//! What the gateway tells its operators: metrics, the access log, the structured log.
+//! Metrics, the access log and the structured log.
 
 pub(crate) mod access;
 pub(crate) mod log;

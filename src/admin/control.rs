@@ -1,9 +1,10 @@
-//! `POST /backends/<console>/<host:port>/<duty>`: takes a backend out of service, or back in.
+//! `POST /backends/<console>/<host:port>/<state>`: takes a backend out of service, or puts it
+//! back.
 //!
-//! The admin listener has no login, so what changes something is for this machine alone: the client
-//! must be on a loopback address, send a header that no other site's page can send without asking
-//! first (CORS), and name this machine by an address, which a page that turned its own name into
-//! `127.0.0.1` does not.
+//! The admin listener has no login, so only this machine may change something. The client needs a
+//! loopback address; it has to send a header, which pages of other sites cannot do without a CORS
+//! preflight; and `Host` has to name this machine, which it does not after DNS rebinding (a site that
+//! resolves its own name to `127.0.0.1`).
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -11,52 +12,43 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::balance::AdminState;
 
-/// The header that says that this is no browser.
+/// A request header that pages of other sites cannot send.
 pub(crate) const HEADER: &str = "x-spnegate-admin";
 
-/// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Assignment {
-    /// The name of a console or stream.
+    /// Name of a console or stream.
     pub console: String,
     /// `host:port` of its backend.
     pub backend: String,
-    /// What it is to do.
     pub duty: AdminState,
 }
 
-/// Carries out what is asked for.
+/// Changes the administrative state of a backend.
 pub(crate) type Assign = Arc<dyn Fn(&Assignment) -> Result<(), ControlError> + Send + Sync>;
 
-/// Why nothing was done.
+/// Why nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ControlError {
-    /// It comes from elsewhere.
+    /// The client is not on this machine, or may be a browser.
     #[error(
-        "only from this machine, with the header X-Spnegate-Admin: use `spnegate backend` on the \
-         gateway's host"
+        "only allowed from this machine with the header X-Spnegate-Admin; use `spnegate backend` on \
+         the gateway's host"
     )]
     Foreign,
-    /// Not such a path.
-    #[error("POST /backends/CONSOLE/HOST:PORT/drain, …/maintenance or …/ready")]
+    #[error("not found; use POST /backends/CONSOLE/HOST:PORT/drain, …/maintenance or …/ready")]
     Path,
-    /// No such console.
-    #[error("there is no console or stream `{0}`; the status page has their names")]
+    #[error("no console or stream has the name `{0}`; the status page lists them")]
     Console(String),
-    /// No such backend.
-    #[error("`{console}` has no backend `{backend}`; it has {known}")]
+    #[error("`{console}` has no backend `{backend}`; its backends are {known}")]
     Backend {
-        /// The console.
         console: String,
-        /// What was asked for.
         backend: String,
-        /// What there is.
         known: String,
     },
 }
 
 impl ControlError {
-    /// As an answer.
     pub(crate) const fn status(&self) -> StatusCode {
         match self {
             Self::Foreign => StatusCode::FORBIDDEN,
@@ -65,7 +57,7 @@ impl ControlError {
     }
 }
 
-/// Reads a request to change something.
+/// Reads a request to change a state.
 ///
 /// # Errors
 /// [`ControlError`]
@@ -125,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_names_console_backend_and_duty() {
+    fn a_path_names_console_backend_and_state() {
         let path = "/backends/nn/nn1.example.com:50070/drain";
         let read = read(HERE, &headers("127.0.0.1:9095", true), path);
         let wanted = Assignment {
@@ -137,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn other_machines_and_pages_of_browsers_change_nothing() {
+    fn other_machines_and_browsers_are_refused() {
         let path = "/backends/nn/nn1:1/ready";
         let far: IpAddr = "192.0.2.1".parse().unwrap();
         for (peer, host, said) in [
@@ -152,7 +144,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_path_is_read_or_refused(path in ".*", tail in "[a-z0-9:./-]*") {
+        fn any_path_is_read_or_refused_without_panic(path in ".*", tail in "[a-z0-9:./-]*") {
             let headers = headers("[::1]:9095", true);
             for path in [path, format!("/backends/{tail}")] {
                 let _ = read(HERE, &headers, &path);

@@ -1,4 +1,4 @@
-//! The status page.
+//! The status page in HTML.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -12,7 +12,7 @@ h1{font-size:1.4em}h2{font-size:1.1em;margin:1.6em 0 .4em}table{border-collapse:
 td,th{text-align:left;padding:.3em .8em .3em 0;border-bottom:1px solid #ddd;vertical-align:top}\
 .good{color:#176b2c}.bad{color:#a51d1d}.quiet{color:#666}code{font-size:.95em}";
 
-/// The page in HTML; everything that is not ours is escaped.
+/// `maud` escapes all values: names, errors and addresses may come from outside.
 pub(super) fn render(status: &Status) -> String {
     html! {
         (DOCTYPE)
@@ -39,7 +39,7 @@ fn summary(status: &Status) -> Markup {
     html! {
         @if status.draining { p.bad { "Shutting down: no new connections." } }
         table {
-            tr { th { "Up for" } td { (span(status.uptime_seconds)) } }
+            tr { th { "Uptime" } td { (span(status.uptime_seconds)) } }
             tr { th { "Connections" } td { (status.connections) " on " (status.workers) " workers" } }
             tr { th { "Sessions" } td { (status.sessions) } }
             @if let Some(keytab) = &status.keytab {
@@ -61,14 +61,14 @@ fn summary(status: &Status) -> Markup {
 fn own_login(login: &OwnLoginStatus) -> Markup {
     html! {
         tr {
-            th { "Own login" }
+            th { "Gateway login" }
             td {
                 code { (login.principal) } " "
                 @if let Some(name) = &login.known_as { "as " code { (name) } " " }
                 @if login.logged_in { span.good { "ok" } } @else { span.bad { "no ticket" } }
                 @if let Some(problem) = &login.problem { br; span.bad { (problem) } }
                 @if login.next_try_seconds > 0 {
-                    br; span.quiet { "asked again in " (span(login.next_try_seconds)) ", or when the keytab has another key" }
+                    br; span.quiet { "next attempt in " (span(login.next_try_seconds)) ", or when the keytab has a new key" }
                 }
             }
         }
@@ -79,11 +79,11 @@ fn table(console: &ConsoleStatus) -> Markup {
     html! {
         h2 { (console.name) span.quiet {
             " · " (console.kind) " · identity " (console.identity) " · balance " (console.balance)
-            @if console.queued > 0 { " · " (console.queued) " waiting" }
+            @if console.queued > 0 { " · " (console.queued) " queued" }
         } }
         p.quiet { @for listen in &console.listen { code { (listen) } " " } }
         table {
-            tr { th { "Backend" } th { "State" } th { "Duty" } th { "Since" } th { "Login" } th { "In flight" } th { "Last error" } }
+            tr { th { "Backend" } th { "State" } th { "Admin state" } th { "Since" } th { "Login" } th { "In progress" } th { "Last error" } }
             @for backend in &console.backends { (row(backend)) }
         }
     }
@@ -103,10 +103,10 @@ fn row(backend: &BackendStatus) -> Markup {
     html! {
         tr {
             td { code { (backend.url) } }
-            td class=(state) { (backend.state.word()) }
+            td class=(state) { (backend.state.as_str()) }
             td { (backend.duty) }
             td { (span(backend.since_seconds)) }
-            td class=(login) { (backend.login.word()) }
+            td class=(login) { (backend.login.as_str()) }
             td { (backend.in_flight) }
             td { (backend.last_error.as_deref().unwrap_or_default()) }
         }
@@ -145,7 +145,7 @@ fn stream_row(backend: &StreamBackendStatus) -> Markup {
     }
 }
 
-/// A span of time as people say it: its two largest units.
+/// A duration in its two largest units.
 fn span(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_show_their_two_largest_units() {
+    fn durations_are_shown_in_their_two_largest_units() {
         for (seconds, text) in [
             (59, "59 s"),
             (61, "1 min 1 s"),

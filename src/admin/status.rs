@@ -1,147 +1,120 @@
-//! What the status page shows: plain values, filled by the runtime. Nothing here is secret.
+//! The content of the status page: plain values, filled by `runtime`. Nothing here is secret. The field
+//! names are those of the JSON and do not change.
 
 use serde::Serialize;
 
-/// The gateway at a moment.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Status {
-    /// The gateway's version.
     pub version: String,
-    /// Seconds since the start.
     pub uptime_seconds: u64,
-    /// Whether it is shutting down.
     pub draining: bool,
-    /// Worker threads.
     pub workers: usize,
-    /// Client connections.
     pub connections: usize,
-    /// Cached sessions.
+    /// Sessions in the cache.
     pub sessions: u64,
-    /// The keytab, where anybody logs in.
+    /// `None` without consoles.
     pub keytab: Option<KeytabStatus>,
-    /// The gateway's own principals, as far as tickets were wanted for them.
+    /// The gateway's principals that have been used to log in.
     pub own_logins: Vec<OwnLoginStatus>,
     /// The consoles, in file order.
     pub consoles: Vec<ConsoleStatus>,
-    /// The streams, in file order, then the realms of KDC proxies.
+    /// The streams, then the realms of KDC proxies, in file order.
     pub streams: Vec<StreamStatus>,
 }
 
-/// The keytab.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct KeytabStatus {
-    /// Its path.
     pub path: String,
-    /// Whether it is readable and holds what the configuration needs.
+    /// Whether it is readable and has the keys that the configuration needs.
     pub valid: bool,
-    /// What is wrong with it.
     pub problem: Option<String>,
-    /// Its principals, with key versions; never keys.
+    /// With key versions, but without keys.
     pub principals: Vec<String>,
 }
 
-/// One of the gateway's own principals, by which it logs in to backends.
+/// A principal that the gateway logs in to backends with.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct OwnLoginStatus {
     /// The principal of the configuration.
     pub principal: String,
-    /// The principal's name at the KDC, where that is another one: what backends see.
+    /// The name that the KDC uses, if it differs (an alias): backends see this one.
     pub known_as: Option<String>,
     /// Whether it has a ticket-granting ticket.
     pub logged_in: bool,
-    /// Why the KDC gave no ticket at the last try, with what to do.
+    /// Why the last attempt to get a ticket failed, and what to do.
     pub problem: Option<String>,
-    /// Seconds until the KDC is asked again, where it refused the key or the account; immediately when
-    /// the keytab has another key.
+    /// Seconds until the next attempt after the KDC refused the key or the account. A new key in the
+    /// keytab is tried immediately. The pause keeps the account from being locked.
     pub next_try_seconds: u64,
 }
 
-/// A console.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ConsoleStatus {
-    /// Name.
     pub name: String,
-    /// Kind.
     pub kind: String,
-    /// How a backend is told who the user is.
     pub identity: String,
-    /// How a backend is chosen.
     pub balance: String,
-    /// Requests that wait for a place at a backend.
+    /// Requests that wait because the backends are at `max_connections`.
     pub queued: usize,
     /// Addresses, as `http://host:port` or `https://host:port`.
     pub listen: Vec<String>,
-    /// The backends, in file order.
     pub backends: Vec<BackendStatus>,
 }
 
-/// A backend.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct BackendStatus {
-    /// URL, as configured.
     pub url: String,
-    /// Its state.
     pub state: BackendState,
-    /// What an operator wants of it: `ready`, `drain` or `maintenance`.
+    /// The administrative state: `ready`, `drain` or `maintenance`.
     pub duty: &'static str,
     /// Seconds in this state.
     pub since_seconds: u64,
-    /// The gateway's login there.
     pub login: LoginState,
-    /// Requests in flight there.
     pub in_flight: usize,
-    /// The last error, with what to do.
+    /// With what to do.
     pub last_error: Option<String>,
 }
 
 /// A stream, or a realm of a KDC proxy.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct StreamStatus {
-    /// Name.
     pub name: String,
     /// `relay`, `kdc` or `kdc_proxy`.
     pub kind: String,
     /// Addresses, as `tcp://host:port` or `udp://host:port`.
     pub listen: Vec<String>,
-    /// TCP connections.
     pub connections: usize,
-    /// UDP flows.
     pub flows: usize,
-    /// The addresses of its servers.
     pub backends: Vec<StreamBackendStatus>,
 }
 
-/// One address of a stream's server.
+/// One address of a stream's server; a name may have several.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct StreamBackendStatus {
     /// `host:port` as configured.
     pub backend: String,
-    /// Where that is now.
+    /// The address that it resolved to.
     pub address: String,
-    /// `up`, `suspect` (left something without an answer), `down`, or taken out: `drain`,
+    /// `up`, `suspect` (did not respond to something), `down`, or the administrative state `drain` or
     /// `maintenance`.
     pub state: &'static str,
     /// Seconds since it last came up or went down.
     pub since_seconds: u64,
-    /// Connections and flows there.
     pub connections: usize,
-    /// The last error.
     pub last_error: Option<String>,
 }
 
-/// A backend's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum BackendState {
-    /// Not probed yet.
+    /// Not checked yet.
     Unknown,
-    /// Serves.
+    /// Serves requests.
     Active,
-    /// Alive, but the other one is active.
+    /// Healthy, but another backend is the active one.
     Standby,
-    /// Does not serve.
     Down,
-    /// Ignores who the user is: closed.
+    /// Ignores the user that the gateway names, so the gateway sends it no requests.
     IdentityIgnored,
 }
 
@@ -155,13 +128,12 @@ pub(crate) enum LoginState {
     None,
     /// Logged in.
     Ok,
-    /// The last try failed.
+    /// The last attempt failed.
     Failed,
 }
 
 impl BackendState {
-    /// The word of page and JSON.
-    pub(crate) const fn word(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
             Self::Active => "active",
@@ -173,8 +145,7 @@ impl BackendState {
 }
 
 impl LoginState {
-    /// The word of page and JSON.
-    pub(crate) const fn word(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::NotNeeded => "not_needed",
             Self::None => "none",
@@ -245,7 +216,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_words_of_page_and_json_are_the_same() {
+    fn the_page_and_the_json_use_the_same_words() {
         use BackendState as B;
         use LoginState as L;
         for state in [
@@ -255,10 +226,10 @@ pub(super) mod tests {
             B::Down,
             B::IdentityIgnored,
         ] {
-            assert_eq!(serde_json::to_value(state).unwrap(), state.word());
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
         }
         for login in [L::NotNeeded, L::None, L::Ok, L::Failed] {
-            assert_eq!(serde_json::to_value(login).unwrap(), login.word());
+            assert_eq!(serde_json::to_value(login).unwrap(), login.as_str());
         }
     }
 }

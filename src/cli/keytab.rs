@@ -8,7 +8,6 @@ use std::{
 
 use crate::gss::{Failure, KeytabError, Principal, keytab::Enctype};
 
-mod date;
 mod list;
 mod merge;
 mod verify;

@@ -1,16 +1,16 @@
-//! Every key of the configuration file, by section: what is known, and what a later version knows.
+//! Every key of the configuration file, by section.
 //!
-//! The checks may ask only for keys that stand here, and a test holds `conf/reference.toml` against
-//! this list, so that a key cannot be added without being documented.
+//! The checks can only read keys that are listed here, and a test compares the list with
+//! `conf/reference.toml`, so that no key can be added without documentation.
 
 /// One table of the file.
 #[derive(Debug)]
 pub struct Section {
-    /// Its path, as problems write it.
+    /// Its path, as in problems.
     pub name: &'static str,
     /// Keys of this version.
     pub keys: &'static [&'static str],
-    /// Keys that are promised but refused with "not in this version", and what to do meanwhile.
+    /// Keys that are documented for a later version, each with what to do until then.
     pub later: &'static [(&'static str, &'static str)],
 }
 

@@ -27,7 +27,7 @@ use crate::{
     refusal::Refusal,
     server::{ConnInfo, Cut},
     telemetry::{
-        access::{AccessLog, Ending, Entry},
+        access::{AccessEntry, AccessLog, Ending},
         metrics::ConsoleMetrics,
     },
     upstream::http1::Http1Error,
@@ -222,7 +222,7 @@ impl Line {
         let Inner { console, log, .. } = &*self.recorder.0;
         let answered = self.answered.as_ref();
         let request_id = self.asked.request_id.as_ref();
-        log.write(&Entry {
+        log.write(&AccessEntry {
             request_id: request_id
                 .and_then(|id| id.to_str().ok())
                 .unwrap_or_default(),

@@ -1,11 +1,10 @@
-//! Carries out what an operator wants of a backend.
+//! Changes the administrative state of backends, for the admin listener.
 
 use std::sync::Arc;
 
 use super::Shared;
 use crate::admin::control::{Assign, ControlError};
 
-/// For the admin listener.
 pub(super) fn assign(shared: &Shared) -> Assign {
     let (groups, streams) = (Arc::clone(&shared.upstreams), shared.streams.clone());
     Arc::new(move |wanted| {
@@ -14,7 +13,7 @@ pub(super) fn assign(shared: &Shared) -> Assign {
             if stream.assign(&wanted.backend, wanted.duty) {
                 return Ok(());
             }
-            // a console may have the same name
+            // a console may have the same name as a stream, and its backends are tried next
             if groups.iter().all(|group| *group.console != *stream.name) {
                 let known: Vec<&str> = stream.backends.iter().map(|b| &*b.address).collect();
                 return Err(ControlError::Backend {

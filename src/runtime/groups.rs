@@ -1,4 +1,4 @@
-//! Each console's servers, from its configuration.
+//! Builds the backend groups of the consoles.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -14,8 +14,8 @@ use crate::{
     },
 };
 
-/// The groups in the order of the consoles. A server of several consoles is looked after once per
-/// console: kinds ask different questions.
+/// The groups in the order of the consoles. Consoles with the same server share its state only if
+/// they are of the same kind, because each kind probes in its own way.
 pub(super) fn build(
     config: &Config,
     trusts: &mut Trusts,
@@ -83,13 +83,13 @@ fn start(
         return Ok(backend);
     };
     let name = tls.server_name.as_deref();
-    let connector = trusts.of(&tls.trust)?.to(name.unwrap_or(&config.host));
-    // the check has made sure that it is a name
+    let connector = trusts.load(&tls.trust)?.to(name.unwrap_or(&config.host));
+    // `config` has checked that it is a valid name
     let connector = connector.ok_or(rustls::Error::General("no server name".to_owned()))?;
     Ok(backend.with_tls(connector, name))
 }
 
-/// What makes tokens for a console's servers; `None` where the gateway does not log in.
+/// The initiator for a console's backends; `None` if the gateway does not log in to them.
 pub(super) fn initiator(console: &Console, initiator: &Initiator) -> Option<Initiator> {
     logs_in(console).then(|| initiator.clone())
 }

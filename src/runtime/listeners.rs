@@ -1,4 +1,4 @@
-//! Consoles to listeners: several consoles may share an address.
+//! Assigns consoles and KDC proxies to listeners; several may share an address.
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
@@ -11,26 +11,25 @@ use crate::{
     tls::{KeySource, TlsError, watch::Watch},
 };
 
-/// Addresses, and which consoles each serves.
 #[derive(Debug)]
-pub(super) struct Layout {
-    /// Each address once.
+pub(super) struct ListenerPlan {
+    /// One for each address.
     pub(super) listeners: Vec<Listener>,
-    /// For each listener what is served there.
+    /// What each listener serves, in the same order.
     pub(super) sites: Vec<SitePlan>,
-    /// Files to be read again when they change.
+    /// Certificate files to reload when they change.
     pub(super) watches: Vec<Watch>,
 }
 
-/// What one listener serves, as indices of the configuration's.
+/// What one listener serves, as indices into the configuration.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SitePlan {
     pub(super) consoles: Vec<usize>,
     pub(super) kdc_proxies: Vec<usize>,
 }
 
-pub(super) fn lay_out(config: &Config) -> Result<Layout, TlsError> {
-    let mut layout = Layout {
+pub(super) fn plan(config: &Config) -> Result<ListenerPlan, TlsError> {
+    let mut plan = ListenerPlan {
         listeners: Vec::new(),
         sites: Vec::new(),
         watches: Vec::new(),
@@ -39,22 +38,22 @@ pub(super) fn lay_out(config: &Config) -> Result<Layout, TlsError> {
     let mut at: HashMap<SocketAddr, usize> = HashMap::new();
     for (index, console) in config.consoles.iter().enumerate() {
         for address in &console.listen {
-            let place = if let Some(place) = at.get(address) {
-                *place
+            let slot = if let Some(slot) = at.get(address) {
+                *slot
             } else {
                 let role = match &console.tls {
                     None => Role::Plain,
-                    Some(config) => Role::Tls(layout.certificate(&mut certificates, config)?),
+                    Some(config) => Role::Tls(plan.certificate(&mut certificates, config)?),
                 };
-                layout.add(*address, role, sources(console))
+                plan.add(*address, role, sources(console))
             };
-            layout.widen(place, console.allow_from.as_ref());
-            at.insert(*address, place);
-            layout.sites[place].consoles.push(index);
+            plan.extend_allowed(slot, console.allow_from.as_ref());
+            at.insert(*address, slot);
+            plan.sites[slot].consoles.push(index);
         }
         for address in &console.redirect_from {
-            if let Some(place) = at.get(address) {
-                layout.widen(*place, console.allow_from.as_ref());
+            if let Some(slot) = at.get(address) {
+                plan.extend_allowed(*slot, console.allow_from.as_ref());
                 continue;
             }
             let sharing = config.consoles.iter();
@@ -67,13 +66,13 @@ pub(super) fn lay_out(config: &Config) -> Result<Layout, TlsError> {
                 .collect();
             let ports = Arc::new(ports);
             let role = Role::Redirect(Redirect { ports });
-            at.insert(*address, layout.add(*address, role, sources(console)));
+            at.insert(*address, plan.add(*address, role, sources(console)));
         }
     }
     for (index, proxy) in config.kdc_proxies.iter().enumerate() {
         for address in &proxy.listen {
-            let place = if let Some(place) = at.get(address) {
-                *place
+            let slot = if let Some(slot) = at.get(address) {
+                *slot
             } else {
                 let mut tls = config
                     .kdc_proxies
@@ -81,20 +80,20 @@ pub(super) fn lay_out(config: &Config) -> Result<Layout, TlsError> {
                     .filter(|other| other.listen.contains(address));
                 let role = match tls.find_map(|other| other.tls.as_ref()) {
                     None => Role::Plain,
-                    Some(files) => Role::Tls(layout.certificate(&mut certificates, files)?),
+                    Some(files) => Role::Tls(plan.certificate(&mut certificates, files)?),
                 };
                 let sources = Sources {
                     allow: proxy.allow_from.clone(),
                     ..Sources::default()
                 };
-                layout.add(*address, role, sources)
+                plan.add(*address, role, sources)
             };
-            layout.widen(place, proxy.allow_from.as_ref());
-            at.insert(*address, place);
-            layout.sites[place].kdc_proxies.push(index);
+            plan.extend_allowed(slot, proxy.allow_from.as_ref());
+            at.insert(*address, slot);
+            plan.sites[slot].kdc_proxies.push(index);
         }
     }
-    Ok(layout)
+    Ok(plan)
 }
 
 fn sources(console: &Console) -> Sources {
@@ -105,7 +104,7 @@ fn sources(console: &Console) -> Sources {
     }
 }
 
-impl Layout {
+impl ListenerPlan {
     fn add(&mut self, address: SocketAddr, role: Role, sources: Sources) -> usize {
         self.listeners.push(Listener {
             address,
@@ -116,17 +115,17 @@ impl Layout {
         self.sites.len() - 1
     }
 
-    /// A listener is open to everybody whom a console or realm of it is open to; they look at their
-    /// own clients themselves.
-    fn widen(&mut self, place: usize, theirs: Option<&Arc<[IpNet]>>) {
-        let allow = &mut self.listeners[place].sources.allow;
+    /// Extends `allow_from` of a listener. It admits the clients of all its consoles and realms, because
+    /// the one that a request is for is not known yet; each checks its own `allow_from` again.
+    fn extend_allowed(&mut self, index: usize, theirs: Option<&Arc<[IpNet]>>) {
+        let allow = &mut self.listeners[index].sources.allow;
         *allow = match (allow.take(), theirs) {
             (Some(mine), Some(theirs)) => Some(mine.iter().chain(&**theirs).copied().collect()),
             (None, _) | (_, None) => None,
         };
     }
 
-    /// Consoles with the same files share what was read from them.
+    /// Consoles with the same files share one set of loaded certificates.
     fn certificate(
         &mut self,
         known: &mut HashMap<ServerTls, Tls>,

@@ -1,4 +1,4 @@
-//! What the status page and the gauges say of the running gateway.
+//! Collects the status page and the gauges from the running gateway.
 
 use std::{path::Path, sync::Arc, time::Instant};
 
@@ -24,7 +24,7 @@ use crate::{
     upstream::backend::{Backend, BackendHealth, ImpersonationStatus, now_ms},
 };
 
-/// What the status page shows, looked at when it is asked for.
+/// The source of the status page; evaluated for each request of the page.
 pub(super) fn source(
     shared: &Shared,
     connections: impl Fn() -> usize + Send + Sync + 'static,
@@ -167,7 +167,7 @@ fn backend_status(console: &Console, config: &BackendConfig, backend: &Backend) 
     let login = match (
         console.identity,
         backend.login.current(),
-        // where TLS fails, no login has been tried
+        // if TLS fails, no login has been tried
         status
             .health
             .login_refusal()
@@ -198,7 +198,7 @@ fn backend_status(console: &Console, config: &BackendConfig, backend: &Backend) 
     }
 }
 
-/// New keys are for the backend logins too.
+/// Makes the initiator use a new keytab: the acceptor watches the file.
 pub(super) async fn follow_keytab(shared: Shared) {
     let Some(Login {
         acceptor,
@@ -218,7 +218,7 @@ pub(super) async fn follow_keytab(shared: Shared) {
     }
 }
 
-/// Keeps the gauges that nobody sets by the way.
+/// Updates gauges whose values are only counted elsewhere.
 pub(super) async fn keep_metrics(shared: Shared, prometheus: PrometheusHandle) {
     let sessions = metrics::sessions();
     let keytab = shared
@@ -240,7 +240,7 @@ pub(super) async fn keep_metrics(shared: Shared, prometheus: PrometheusHandle) {
         {
             metrics::own_login(&client.principal.to_string(), client.error.is_none());
         }
-        // the admin listener does it too, where there is one
+        // also needed without an admin listener, which runs the upkeep too: samples fill memory
         prometheus.run_upkeep();
     }
 }

@@ -1,4 +1,4 @@
-//! Streams and KDC proxies, from their configuration.
+//! Builds streams and KDC proxies.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,29 +14,29 @@ use crate::{
     },
 };
 
-/// How the KDCs of a proxy are looked after; streams have keys for it.
+/// Health checks of a proxy's KDCs, with the defaults of a stream: a proxy has no keys for them.
 const CHECK: Check = Check {
     interval: Duration::from_secs(2),
     rise: 2,
     fall: 3,
     timeout: Duration::from_secs(1),
 };
-/// How often their names are looked up.
+/// How often their names are resolved.
 const RESOLVE: Duration = Duration::from_secs(10);
 
-/// The servers of all of them.
+/// The servers of all streams and proxies.
 #[derive(Clone, Debug)]
 pub(super) struct Groups {
     /// In the order of the configuration.
     pub(super) streams: Arc<[Arc<StreamGroup>]>,
-    /// KDCs and, where there are any, servers for passwords; in the order of the configuration.
-    pub(super) proxies: Arc<[Proxied]>,
-    /// The requests to the proxies.
+    /// In the order of the configuration.
+    pub(super) proxies: Arc<[RealmServers]>,
+    /// Limits of concurrent requests, for all proxies together.
     pub(super) limits: Arc<StreamLimits>,
 }
 
-/// The KDCs of a realm, and where its passwords are changed.
-type Proxied = (Arc<StreamGroup>, Option<Arc<StreamGroup>>);
+/// The KDCs of a realm, and its password-change servers if there are any.
+type RealmServers = (Arc<StreamGroup>, Option<Arc<StreamGroup>>);
 
 impl Groups {
     pub(super) fn new(config: &Config) -> Self {
@@ -66,11 +66,11 @@ impl Groups {
         }
     }
 
-    /// Starts to look after them.
+    /// Starts health checks and name resolution.
     pub(super) fn watch(&self, config: &Config, control: &tokio::runtime::Handle) {
         for (stream, group) in config.streams.iter().zip(self.streams.iter()) {
             control.spawn(resolve::follow_names(Arc::clone(group), stream.resolve));
-            // a server that is asked by UDP alone need not listen on TCP
+            // health checks connect by TCP, on which a server of a UDP stream need not listen
             if stream.tcp {
                 control.spawn(health_check::run(Arc::clone(group)));
             }
@@ -84,7 +84,6 @@ impl Groups {
     }
 }
 
-/// What the relays need to start.
 pub(super) fn options(shared: &Shared) -> StreamOptions {
     let config = &shared.config;
     StreamOptions {
@@ -101,7 +100,7 @@ pub(super) fn options(shared: &Shared) -> StreamOptions {
     }
 }
 
-/// The KDC proxy of a listener, for one worker.
+/// The KDC proxy of one listener; called by each worker.
 pub(super) fn kdc_proxy(shared: &Shared, realms: &[usize]) -> Option<KdcProxy> {
     if realms.is_empty() {
         return None;

@@ -1,4 +1,4 @@
-//! Truststores: each is read once, shared by who names it, and read again when it changes.
+//! Truststores: each is loaded once, shared by all backends that use it, and reloaded when it changes.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -7,17 +7,16 @@ use crate::{
     tls::{TlsError, Trust, TrustSource, watch::Watch},
 };
 
-/// What has been read.
+/// The truststores that have been loaded.
 #[derive(Debug, Default)]
 pub(super) struct Trusts {
     known: HashMap<TrustSource, Trust>,
-    /// Files to be read again when they change.
+    /// Files to reload when they change.
     pub(super) watches: Vec<Watch>,
 }
 
 impl Trusts {
-    /// What that source amounts to.
-    pub(super) fn of(&mut self, source: &TrustSource) -> Result<Trust, TlsError> {
+    pub(super) fn load(&mut self, source: &TrustSource) -> Result<Trust, TlsError> {
         if let Some(trust) = self.known.get(source) {
             return Ok(trust.clone());
         }
@@ -31,11 +30,11 @@ impl Trusts {
         Ok(trust)
     }
 
-    /// Whom each console believes of its nodes.
+    /// The truststore for the nodes of each console.
     pub(super) fn of_nodes(&mut self, config: &Config) -> Result<Arc<[Option<Trust>]>, TlsError> {
         let of = |console: &Console| {
             let source = console.node_trust.as_ref();
-            source.map(|source| self.of(source)).transpose()
+            source.map(|source| self.load(source)).transpose()
         };
         config.consoles.iter().map(of).collect()
     }

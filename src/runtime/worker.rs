@@ -82,7 +82,7 @@ pub(super) fn service(shared: &Shared, sites: &[SitePlan]) -> Service {
             header::PROXY_AUTHORIZATION,
         ]))
         // one id from the log to the backend; a balancer in front may have given it
-        .map_request(request_id::judge as JudgeRequestId)
+        .map_request(request_id::remove_unacceptable as JudgeRequestId)
         .layer(SetRequestIdLayer::new(REQUEST_ID, Ids::new()))
         .service(gateway)
 }

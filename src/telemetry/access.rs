@@ -1,8 +1,8 @@
-//! The access log: one line a request or relayed connection, written where it ends.
+//! The access log: one line per request or relayed connection, written when it ends.
 //!
-//! A worker formats the line into its own scratch buffer and appends it to a shared one; a thread of
-//! its own writes that out. A slow disk or pipe therefore never holds a worker up: beyond
-//! four mebibytes lines are dropped and counted. Times are UTC.
+//! A worker formats the line in its own buffer and appends it to a shared one, which a separate
+//! thread writes out. A slow disk or pipe therefore never blocks a worker: beyond 4 MiB, lines are
+//! dropped and counted. Times are UTC.
 
 use std::{cell::RefCell, fmt, net::IpAddr, sync::Arc, time::Duration};
 
@@ -21,67 +21,66 @@ pub use self::sink::AccessLogTarget;
 use self::{clock::Clock, sink::Sink};
 pub(crate) use self::{sink::AccessLogError, stream::StreamEntry};
 
-/// What a line says of a request.
+/// The fields of a request's line.
 ///
-/// Query and `Referer` are scrubbed of secrets here; cookies and tokens have no place in it.
+/// Secrets are removed from the query and from `Referer` when the line is written; cookies and tokens
+/// are never part of it.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry<'a> {
-    /// The request id, where there is one.
+pub struct AccessEntry<'a> {
+    /// Empty if the request has no id.
     pub request_id: &'a str,
     /// The client's address.
     pub client: IpAddr,
     /// Short name of the user; empty before a login.
     pub user: &'a str,
-    /// Name of the console; empty where none was found.
+    /// Name of the console; empty if no console matched.
     pub console: &'a str,
-    /// `host:port` of the backend that answered; empty where none did.
+    /// `host:port` of the backend that responded; empty if none did.
     pub backend: &'a str,
-    /// Method; `None` where what came was no whole request.
+    /// `None` if the client did not send a complete request.
     pub method: Option<&'a Method>,
-    /// Path as the client sent it; empty where there is no method.
+    /// Path as the client sent it; empty if there is no method.
     pub path: &'a str,
     /// Query as the client sent it, without `?`.
     pub query: Option<&'a str>,
-    /// HTTP version.
     pub version: Version,
     /// The request's headers, for `Referer` and `User-Agent` (text format only).
     pub headers: &'a HeaderMap,
-    /// Status of the answer; 499 where the client went away before it.
+    /// Status of the response; 499 if the client closed the connection before it.
     pub status: StatusCode,
-    /// Body bytes sent.
+    /// Bytes of the body that were sent.
     pub bytes: u64,
-    /// From the request's head to the end of the answer.
+    /// From the request's head to the end of the response.
     pub duration: Duration,
-    /// Of it, until the head of the answer.
+    /// The part of `duration` until the head of the response.
     pub head: Duration,
-    /// Of it, finding out who the user is.
+    /// The part of `duration` for authentication.
     pub auth: Duration,
-    /// Of it, waiting for the backend's head.
+    /// The part of `duration` spent waiting for the head of the backend's response.
     pub backend_wait: Duration,
-    /// Reason word of a refusal.
+    /// Reason word, if the gateway refused the request.
     pub reason: Option<&'static str>,
-    /// How it ended, if not as a whole answer.
+    /// How the response was cut short, if it was.
     pub end: Option<Ending>,
 }
 
-/// How an answer ended that was cut short, and on whose side.
+/// How a response was cut short, and by which side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// The client closed or reset its connection or stream.
     ClientClosed,
-    /// The client sent or took nothing for `timeouts.body_idle`, or less than
+    /// The client sent or received nothing for `timeouts.body_idle`, or sent less than
     /// `timeouts.min_upload_rate`.
     ClientStalled,
-    /// The backend closed the connection, or broke HTTP, before the end of its answer.
+    /// The backend closed the connection or violated HTTP before the end of its response.
     BackendBroken,
     /// The backend sent nothing for `timeouts.body_idle`.
     BackendStalled,
-    /// The gateway stopped.
+    /// The gateway stopped before the response was complete.
     Drained,
 }
 
 impl Ending {
-    /// Every one, for tables and tests.
     pub const ALL: &'static [Self] = &[
         Self::ClientClosed,
         Self::ClientStalled,
@@ -90,7 +89,6 @@ impl Ending {
         Self::Drained,
     ];
 
-    /// The word of the log.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ClientClosed => "client_closed",
@@ -102,7 +100,8 @@ impl Ending {
     }
 }
 
-/// A handle on the access log; every worker has its own clone. Off, it costs a branch.
+/// A handle to the access log; every worker has its own clone. If the log is off, a handle costs one
+/// branch.
 pub struct AccessLog {
     on: Option<On>,
 }
@@ -114,7 +113,7 @@ struct On {
 }
 
 impl AccessLog {
-    /// No log.
+    /// A handle that writes nothing.
     pub const fn off() -> Self {
         Self { on: None }
     }
@@ -129,13 +128,13 @@ impl AccessLog {
         })
     }
 
-    /// Whether lines are written; what only the log needs can be left out otherwise.
+    /// Whether lines are written; callers skip work that only the log needs.
     pub const fn is_on(&self) -> bool {
         self.on.is_some()
     }
 
     /// Logs a request.
-    pub fn write(&self, entry: &Entry<'_>) {
+    pub fn write(&self, entry: &AccessEntry<'_>) {
         let Some(on) = &self.on else { return };
         on.append(|line, clock| match on.format {
             LogFormat::Text => combined::write(line, entry, clock.combined()),
@@ -148,7 +147,7 @@ impl AccessLog {
         let Some(on) = &self.on else { return };
         on.append(|line, clock| match on.format {
             LogFormat::Text => stream::write_text(line, entry, clock.combined()),
-            LogFormat::Json => stream::write_json(line, entry, clock),
+            LogFormat::Json => json::write_stream(line, entry, clock),
         });
     }
 
@@ -204,15 +203,15 @@ pub struct AccessLogControl {
 }
 
 impl AccessLogControl {
-    /// Opens the file anew before the next line (log rotation, SIGHUP); if that fails, the old file
-    /// stays and an error is logged.
+    /// Reopens the file before the next line (log rotation, SIGHUP). If that fails, the old file stays
+    /// open and an error is logged.
     pub fn reopen(&self) {
         if let Some(sink) = &self.sink {
             sink.reopen();
         }
     }
 
-    /// Writes what is left and ends the thread; lines that come later are dropped.
+    /// Writes the remaining lines and ends the thread; later lines are dropped.
     pub fn close(&self) {
         if let Some(sink) = &self.sink {
             sink.close();
@@ -226,8 +225,8 @@ mod tests {
 
     use super::*;
 
-    fn entry(headers: &HeaderMap) -> Entry<'_> {
-        Entry {
+    fn entry(headers: &HeaderMap) -> AccessEntry<'_> {
+        AccessEntry {
             request_id: "7f",
             client: IpAddr::from([192, 0, 2, 7]),
             user: "alice",
@@ -249,7 +248,7 @@ mod tests {
         }
     }
 
-    fn logged(format: LogFormat, entries: &[Entry<'_>]) -> String {
+    fn logged(format: LogFormat, entries: &[AccessEntry<'_>]) -> String {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("access.log");
         let log = AccessLog::open(&AccessLogTarget::File(path.clone()), format).unwrap();
@@ -261,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_text_is_combined_format_and_what_we_know_besides() {
+    fn a_line_of_text_is_combined_format_with_further_fields() {
         let mut headers = HeaderMap::new();
         headers.insert("referer", "http://a/?token=SECRET&b".parse().unwrap());
         headers.insert("user-agent", "curl \"8\"".parse().unwrap());
@@ -280,7 +279,7 @@ mod tests {
     #[test]
     fn a_line_of_json_is_one_object() {
         let headers = HeaderMap::new();
-        let refused = Entry {
+        let refused = AccessEntry {
             user: "",
             backend: "",
             path: "/a\"\n",
@@ -294,6 +293,12 @@ mod tests {
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();
+        assert!(
+            text.starts_with("{\"time\":\"20")
+                && text.contains("Z\",\"request_id\":\"7f\",\"client\":"),
+            "{text}"
+        );
+        assert_eq!(lines[0]["client"], "192.0.2.7");
         assert_eq!(lines[0]["user"], "alice");
         assert_eq!(
             lines[0]["path"],
@@ -313,9 +318,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_no_request_has_a_line_too() {
+    fn an_incomplete_request_is_logged_too() {
         let headers = HeaderMap::new();
-        let none = Entry {
+        let none = AccessEntry {
             method: None,
             path: "",
             query: None,
@@ -332,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_secret_is_written_in_either_format() {
+    fn no_secret_is_written_in_either_format() {
         let mut headers = HeaderMap::new();
         headers.insert("referer", "http://a/?delegation=SECRET".parse().unwrap());
         headers.insert("authorization", "Negotiate SECRET".parse().unwrap());
@@ -343,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotated_file_is_opened_anew() {
+    fn a_rotated_file_is_reopened() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("access.log");
         let target = AccessLogTarget::File(path.clone());
@@ -364,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_opened_is_named() {
+    fn the_error_names_a_file_that_cannot_be_opened() {
         let target = AccessLogTarget::File("/nonexistent/access.log".into());
         let error = AccessLog::open(&target, LogFormat::Text).unwrap_err();
         assert!(
@@ -376,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn off_is_off() {
+    fn a_log_that_is_off_accepts_entries() {
         assert!(
             !AccessLog::open(&AccessLogTarget::Off, LogFormat::Text)
                 .unwrap()

@@ -8,23 +8,23 @@ use tracing_subscriber::{EnvFilter, filter, util::SubscriberInitExt};
 /// `log.format`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One line for people; the access log in the combined format.
+    /// Human-readable lines; the access log in the combined format.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Why the log could not be set up.
+/// Why the structured log could not be set up.
 #[derive(Debug, Error)]
 pub enum LogError {
-    /// `log.level` is no filter.
+    /// `log.level` is not a valid filter.
     #[error(
-        "log.level: {level:?} is not a filter; write a level such as \"info\" or a list such as \"info,spnegate::auth=debug\""
+        "log.level: invalid filter {level:?}; write a level such as \"info\" or a list such as \"info,spnegate::auth=debug\""
     )]
     Level {
         /// The value.
         level: String,
-        /// What is wrong with it.
+        /// The parser's error.
         #[source]
         source: filter::ParseError,
     },
@@ -33,7 +33,7 @@ pub enum LogError {
     Twice(#[source] tracing_subscriber::util::TryInitError),
 }
 
-/// Sets up the process's log; called once, before anything that may log.
+/// Sets up the log of the process. Called once, before anything is logged.
 ///
 /// # Errors
 /// [`LogError`], naming the key.
@@ -49,9 +49,9 @@ pub(crate) fn init(level: &str, format: LogFormat) -> Result<(), LogError> {
     .map_err(LogError::Twice)
 }
 
-/// rustls warns of every alert that a client sends. Java's clients end each connection with one
-/// (`UserCanceled`), hundreds an hour, so these are for `debug`. What fails is logged by the
-/// gateway itself.
+/// Silences rustls' warnings about alerts unless a level of `debug` is configured. Java clients end each
+/// connection with an alert (`UserCanceled`), which would be hundreds of warnings per hour. The gateway
+/// logs failed handshakes itself.
 fn with_quiet_alerts(level: &str) -> String {
     let asked_for = level.split(',').map(str::trim).any(|directive| {
         let whole = ["debug", "trace", "4", "5"];
@@ -77,13 +77,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_and_lists_are_filters() {
+    fn levels_and_lists_are_accepted() {
         assert!(parse("info").is_ok());
         assert!(parse("warn,spnegate::auth=debug").is_ok());
     }
 
     #[test]
-    fn alerts_of_clients_are_for_debug() {
+    fn alerts_of_clients_are_logged_at_debug_only() {
         let quiet = |level: &str| parse(&with_quiet_alerts(level)).unwrap().to_string();
         for level in ["info", "warn,spnegate::auth=debug", ""] {
             assert!(
@@ -105,12 +105,12 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_level_is_named_with_its_key() {
+    fn the_error_names_the_key_and_the_level() {
         let error = parse("spnegate=loud").unwrap_err();
         assert!(
             error
                 .to_string()
-                .starts_with("log.level: \"spnegate=loud\"")
+                .starts_with("log.level: invalid filter \"spnegate=loud\"")
         );
     }
 }

@@ -1,13 +1,14 @@
-//! `spnegate keytab list`
+//! `spnegate keytab list`: shows the entries of a keytab file.
 
 use std::io::Write;
 
 use serde_json::json;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{KeytabCommandError, ListArguments, date::utc};
+use super::{KeytabCommandError, ListArguments};
 use crate::gss::Keytab;
 
-/// Writes principals, versions, encryption types and dates, in file order; never a key.
+/// Writes principals, versions, encryption types and dates in the order of the file, but no keys.
 pub fn list(arguments: &ListArguments, out: &mut dyn Write) -> Result<(), KeytabCommandError> {
     let keytab = Keytab::load(&arguments.file)?;
     if arguments.json {
@@ -40,7 +41,7 @@ pub fn list(arguments: &ListArguments, out: &mut dyn Write) -> Result<(), Keytab
             ""
         };
         let enctype = format!("{}{weak}", entry.enctype);
-        let (kvno, written) = (entry.kvno, utc(entry.timestamp));
+        let (kvno, written) = (entry.kvno, date(entry.timestamp));
         writeln!(
             out,
             "{kvno:>5}  {written:20}  {enctype:24}  {}",
@@ -48,4 +49,30 @@ pub fn list(arguments: &ListArguments, out: &mut dyn Write) -> Result<(), Keytab
         )?;
     }
     Ok(())
+}
+
+/// Seconds since 1970 as `2026-11-23T01:09:22Z`, or `-` for 0, which some tools write.
+fn date(seconds: u32) -> String {
+    OffsetDateTime::from_unix_timestamp(seconds.into())
+        .ok()
+        .filter(|_| seconds != 0)
+        .and_then(|date| date.format(&Rfc3339).ok())
+        .unwrap_or_else(|| "-".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_in_utc_and_an_unknown_one_is_a_dash() {
+        for (seconds, text) in [
+            (0, "-"),
+            (1, "1970-01-01T00:00:01Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (u32::MAX, "2106-02-07T06:28:15Z"),
+        ] {
+            assert_eq!(date(seconds), text);
+        }
+    }
 }

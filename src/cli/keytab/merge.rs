@@ -1,4 +1,4 @@
-//! `spnegate keytab merge`
+//! `spnegate keytab merge`: merges several keytab files into one.
 
 use std::{
     fs::{self, OpenOptions, Permissions},
@@ -10,11 +10,11 @@ use std::{
 use super::{KeytabCommandError, MergeArguments, Prefer, cannot_write};
 use crate::gss::{Keytab, keytab::Entry};
 
-/// Writes the keys of all input files into one, every version kept, in the order of the inputs.
+/// Writes the keys of all input files into one, with all versions, in the order of the inputs.
 ///
-/// A key that several files have is written once. The output is replaced in one rename: readers see
-/// the old file or the new one. Its mode and owner stay; a new one is for its owner alone (0600).
-/// What it held is kept only if it is named among the inputs.
+/// A key that several files have is written once. The output is replaced by a rename: readers see
+/// either the old file or the new one. Its mode and owner stay; a new file has mode 0600. Its former
+/// keys are kept only if it is also one of the inputs.
 pub fn merge(arguments: &MergeArguments, out: &mut dyn Write) -> Result<(), KeytabCommandError> {
     let mut merged = Merged::default();
     for path in &arguments.inputs {
@@ -43,7 +43,7 @@ pub fn merge(arguments: &MergeArguments, out: &mut dyn Write) -> Result<(), Keyt
 
 #[derive(Default)]
 struct Merged {
-    /// The keys, and the file each comes from.
+    /// The keys, each with the file that it comes from.
     entries: Vec<(Entry, PathBuf)>,
     notes: Vec<String>,
     conflict: Option<KeytabCommandError>,
@@ -63,8 +63,9 @@ impl Merged {
         let shown = format!("{entry:?}");
         let (first, second) = (from.display(), path.display());
         if known.key == entry.key {
-            self.notes
-                .push(format!("twice, written once: {shown} ({first}, {second})"));
+            self.notes.push(format!(
+                "duplicate, written once: {shown} ({first}, {second})"
+            ));
             return;
         }
         let Some(prefer) = prefer else {
@@ -91,8 +92,9 @@ impl Merged {
             Prefer::Newest => entry.timestamp > known.timestamp,
         };
         let chosen = if replace { &second } else { &first };
-        self.notes
-            .push(format!("different keys, that of {chosen} taken: {shown}"));
+        self.notes.push(format!(
+            "different keys, using the one from {chosen}: {shown}"
+        ));
         if replace {
             *known = entry;
             path.clone_into(from);
@@ -100,9 +102,10 @@ impl Merged {
     }
 }
 
-/// Replaces a file in one rename, keeping its mode and owner.
+/// Replaces a file atomically and keeps its mode and owner: the gateway's user, who is often only in the
+/// group of the file, must still be able to read it.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // a link stays a link
+    // replace the target of a symbolic link, not the link
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let name = target
         .file_name()
@@ -128,7 +131,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         fs::rename(&new, &target)
     })();
     if written.is_err() {
-        // best effort: the error that is told is the first one
+        // best effort; the first error is the one to report
         let _ = fs::remove_file(&new);
     }
     written
@@ -195,20 +198,20 @@ mod tests {
     }
 
     #[test]
-    fn all_versions_are_kept_and_doubles_told() {
+    fn all_versions_are_kept_and_duplicates_reported() {
         let (keytab, said) = Files::new().merge(&["a", "b"], None).unwrap();
         let shown: Vec<String> = keytab.entries.iter().map(|e| format!("{e:?}")).collect();
         assert_eq!(shown.len(), 3);
         assert_eq!(keytab.newest(&"HTTP/b@R".parse().unwrap()), Some(7));
         assert!(
-            said.contains("twice, written once: HTTP/a@R kvno 2"),
+            said.contains("duplicate, written once: HTTP/a@R kvno 2"),
             "{said}"
         );
         assert!(said.contains("3 keys of 2 principals"), "{said}");
     }
 
     #[test]
-    fn different_keys_under_one_version_are_an_error_unless_chosen() {
+    fn different_keys_with_one_version_are_an_error_unless_one_is_preferred() {
         let files = Files::new();
         let error = files.merge(&["a", "c"], None).unwrap_err();
         assert!(
@@ -230,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn mode_stays_and_a_new_file_is_for_its_owner_alone() {
+    fn the_mode_is_kept_and_a_new_file_is_private() {
         let files = Files::new();
         let mode = || fs::metadata(files.path("out")).unwrap().mode() & 0o777;
         files.merge(&["a"], None).unwrap();

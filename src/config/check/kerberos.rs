@@ -1,11 +1,11 @@
 //! `[kerberos]`
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use self::keytab::KeytabPrincipals;
 use super::{
     super::{
-        Kerberos, ReplayCache,
+        Kerberos,
         problem::{KerberosProblem, ValueProblem, WarningKind},
         schema,
         tree::{Table, Value},
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     auth::names::{AuthToLocal, Mechanism, RuleError},
-    gss::{Principal, PrincipalError},
+    gss::{Principal, PrincipalError, ReplayCache},
 };
 
 pub(super) mod keytab;
@@ -166,23 +166,24 @@ fn default_realm(table: &Table<'_>, checked: &CheckedKerberos) -> Option<String>
 }
 
 fn replay_cache(table: &Table<'_>, environment: &Environment<'_>) -> ReplayCache {
-    let user = rustix::process::geteuid().as_raw();
-    let default = PathBuf::from(format!("/var/tmp/krb5_{user}.rcache2"));
     let value = table.get("replay_cache");
-    let file = match value.as_ref().map(Value::text) {
-        None => default,
+    let cache = match value.as_ref().map(Value::text) {
+        None => ReplayCache::default(),
         Some(Some("none")) => {
             table.warning_at("replay_cache", WarningKind::NoReplayCache);
-            return ReplayCache::None;
+            ReplayCache::None
         }
-        Some(Some(text)) if text.contains('/') => environment.path(text),
+        Some(Some(text)) if text.contains('/') => ReplayCache::File(environment.path(text)),
         Some(Some(_)) => {
+            // reports the unknown word
             let _ = value.and_then(|value| value.keyword(&[("none", ())], &[]));
-            return ReplayCache::None;
+            ReplayCache::None
         }
-        Some(None) => return ReplayCache::None,
+        Some(None) => ReplayCache::None,
     };
-    if let Err(source) = files::writable(&file) {
+    if let ReplayCache::File(file) = &cache
+        && let Err(source) = files::writable(file)
+    {
         table.problem_at(
             "replay_cache",
             ValueProblem::Unwritable {
@@ -191,7 +192,7 @@ fn replay_cache(table: &Table<'_>, environment: &Environment<'_>) -> ReplayCache
             },
         );
     }
-    ReplayCache::File(file)
+    cache
 }
 
 fn auth_to_local(table: &Table<'_>, realm: &str) -> Option<Arc<AuthToLocal>> {

@@ -9,11 +9,11 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    super::{Balance, Config, IdentityMode, Problems, ReplayCache, Warning},
+    super::{Balance, Config, IdentityMode, Problems, Warning},
     kerberos::keytab::KeytabReadError,
     parse_with,
 };
-use crate::gss::Principal;
+use crate::gss::{Principal, ReplayCache};
 
 mod kerberos;
 mod listeners;

@@ -14,7 +14,7 @@ use crate::{
         page::{self, PageContext},
     },
     server::{HttpService, stream::Stream, timers::Phase, tunnel::Tunnelling},
-    telemetry::access::{AccessLog, Entry},
+    telemetry::access::{AccessEntry, AccessLog},
 };
 
 impl<S: HttpService> Connection<S> {
@@ -123,7 +123,7 @@ fn log(
     if !access.is_on() {
         return;
     }
-    access.write(&Entry {
+    access.write(&AccessEntry {
         request_id: "",
         client,
         user: "",

@@ -1,12 +1,12 @@
-//! The text format: Apache's combined one, then console, backend, milliseconds, id, reason, how it
-//! ended, and the milliseconds until the head of the answer.
+//! The text format: Apache's combined log format, followed by console, backend, milliseconds, request
+//! id, reason, ending, and the milliseconds until the head of the response.
 
 use http::{HeaderMap, HeaderName, Version, header};
 
-use super::{Ending, Entry, scrub};
+use super::{AccessEntry, Ending, scrub};
 
 /// Appends a line, without its end.
-pub(super) fn write(line: &mut Vec<u8>, entry: &Entry<'_>, time: &str) {
+pub(super) fn write(line: &mut Vec<u8>, entry: &AccessEntry<'_>, time: &str) {
     use std::io::Write;
     // writing to a Vec cannot fail
     let _written = write!(line, "{}", entry.client);
@@ -39,8 +39,8 @@ pub(super) fn write(line: &mut Vec<u8>, entry: &Entry<'_>, time: &str) {
     millis(line, entry.head);
 }
 
-/// The request line, and the quote that ends it.
-fn request_line(line: &mut Vec<u8>, entry: &Entry<'_>) {
+/// The request line with its closing quote.
+fn request_line(line: &mut Vec<u8>, entry: &AccessEntry<'_>) {
     let Some(method) = entry.method else {
         line.extend_from_slice(b"-\" ");
         return;
@@ -59,7 +59,7 @@ fn version(version: Version) -> &'static [u8] {
     match version {
         Version::HTTP_10 => b" HTTP/1.0\" ",
         Version::HTTP_2 => b" HTTP/2.0\" ",
-        // nothing else comes from hyper
+        // hyper accepts no other version
         _ => b" HTTP/1.1\" ",
     }
 }
@@ -70,13 +70,13 @@ fn field(line: &mut Vec<u8>, headers: &HeaderMap, name: &HeaderName) {
         Some((_, Ok(text))) if *name == header::REFERER => {
             scrub::url(text, |piece| escape(line, piece.as_bytes()));
         }
-        // a Referer beyond ASCII cannot be scrubbed
+        // secrets cannot be removed reliably from a Referer that is not ASCII
         Some((_, Err(_))) if *name == header::REFERER => line.push(b'-'),
         Some((value, _)) => escape(line, value.as_bytes()),
     }
 }
 
-/// A field of its own: `-` for none, and no blanks in it.
+/// A field without quotes: `-` if it is empty, and with spaces escaped.
 pub(super) fn word(line: &mut Vec<u8>, word: &str) {
     if word.is_empty() {
         line.push(b'-');
@@ -92,7 +92,8 @@ pub(super) fn word(line: &mut Vec<u8>, word: &str) {
     }
 }
 
-/// Appends text so that a line stays a line and a quoted field one field.
+/// Escapes quotes, backslashes and everything that is not printable ASCII, as Apache does: a client
+/// must not be able to forge fields or lines.
 fn escape(line: &mut Vec<u8>, bytes: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'"' && *byte != b'\\';
@@ -110,8 +111,7 @@ fn escape(line: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Appends a number.
-pub(super) fn number(line: &mut Vec<u8>, number: u64) {
+fn number(line: &mut Vec<u8>, number: u64) {
     line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_forged_line_stays_in_its_field() {
+    fn a_field_cannot_forge_other_fields_or_lines() {
         let mut line = Vec::new();
         word(&mut line, "a b\"\n\\\u{e9}");
         assert_eq!(line, br"a\x20b\x22\x0a\x5c\xc3\xa9");

@@ -1,8 +1,9 @@
-//! Takes the secrets out of a query before it is logged.
+//! Removes secrets from paths and queries before they are logged.
 
 use percent_encoding::percent_decode_str;
 
-/// Parameters whose values open something (lower case).
+/// Lower-case names of parameters whose values are credentials: Hadoop's delegation tokens and cookies,
+/// OAuth codes, signatures, Trino's slugs.
 const SECRET: &[&str] = &[
     "access_token",
     "code",
@@ -15,12 +16,13 @@ const SECRET: &[&str] = &[
     "ticket",
     "token",
 ];
-/// Start of the names of our own parameters: signatures of node links.
+/// Prefix of the gateway's own parameters, which sign node links.
 const OWN: &str = ".spnegate";
 
 /// Appends a query with `-` in place of each secret value; `push` gets its pieces.
 ///
-/// `&` and `;` both separate, and names count decoded and in any case, as any backend may read them.
+/// `&` and `;` both separate parameters, and names are compared decoded and without case, because some
+/// backend may read them so.
 pub(super) fn query<'q>(query: &'q str, mut push: impl FnMut(&'q str)) {
     let mut rest = query;
     while !rest.is_empty() {
@@ -39,18 +41,18 @@ pub(super) fn query<'q>(query: &'q str, mut push: impl FnMut(&'q str)) {
     }
 }
 
-/// Appends a path; in that of a Trino query, which anybody may go on with who knows it, `-` stands in
-/// place of the slug: `/v1/statement/executing/<query>/<slug>/<n>`.
+/// Appends a path, with `-` in place of the slug of a Trino query:
+/// `/v1/statement/executing/<query>/<slug>/<n>`. Whoever knows the slug can fetch the query's results.
 pub(super) fn path<'p>(path: &'p str, mut push: impl FnMut(&'p str)) {
     let secret = path.strip_prefix("/v1/statement/").and_then(|rest| {
         let mut pieces = rest.split('/');
         let (_state, _query, slug) = (pieces.next()?, pieces.next()?, pieces.next()?);
-        // without a number behind it, it is Presto's number itself
+        // Presto has no slug: the third segment is then the number, and nothing follows
         pieces.next().map(|_number| slug)
     });
     match secret {
         Some(slug) => {
-            // a slice of the same text
+            // the slug is a slice of `path`, so the difference is its offset
             let at = slug.as_ptr() as usize - path.as_ptr() as usize;
             push(&path[..at]);
             push("-");
@@ -60,7 +62,7 @@ pub(super) fn path<'p>(path: &'p str, mut push: impl FnMut(&'p str)) {
     }
 }
 
-/// Appends a URL with its query scrubbed.
+/// Appends a URL without the secrets of its query.
 pub(super) fn url<'u>(url: &'u str, mut push: impl FnMut(&'u str)) {
     match url.find('?') {
         Some(at) => {
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn secret_values_are_replaced_however_their_names_are_spelt() {
+    fn secret_values_are_replaced_in_all_spellings_of_their_names() {
         for (raw, clean) in [
             (
                 "op=OPEN&delegation=abc&offset=0",
@@ -123,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slug_is_no_part_of_a_logged_path() {
+    fn a_slug_is_removed_from_a_path() {
         for (raw, clean) in [
             (
                 "/v1/statement/executing/20261126_1_2_abcde/y12af/7",
@@ -147,14 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_secret_stays() {
+    fn other_parameters_stay_unchanged() {
         let query = "op=LISTSTATUS&doAs=bob&destination=/a;b&x=%zz";
         assert_eq!(scrubbed(query), query);
     }
 
     proptest! {
         #[test]
-        fn no_secret_gets_through(before in "[a-z=&;%]{0,20}", after in "[a-z=&;%]{0,20}") {
+        fn secrets_are_removed_from_any_query(before in "[a-z=&;%]{0,20}", after in "[a-z=&;%]{0,20}") {
             let text = scrubbed(&format!("{before}&token=SECRET&{after}"));
             prop_assert!(!text.contains("SECRET"));
         }

@@ -1,4 +1,4 @@
-//! Where lines go: a bounded buffer, emptied by a thread of its own.
+//! A bounded buffer of lines, and the thread that writes it to a file or to standard output.
 
 use std::{
     fs::{File, OpenOptions},
@@ -26,27 +26,24 @@ pub enum AccessLogTarget {
     File(PathBuf),
 }
 
-/// Bytes of lines that wait to be written; beyond it lines are dropped.
+/// Bytes of lines that may wait to be written; further lines are dropped and counted.
 pub(super) const LIMIT: usize = 4 << 20;
-/// How long lines are gathered before they are written: at most twenty wake-ups a second.
+/// How long lines are collected before they are written: at most twenty writes per second, while the
+/// file is still current enough to be watched.
 const GATHER: Duration = Duration::from_millis(50);
 
 /// Why the access log could not be opened.
 #[derive(Debug, Error)]
 pub enum AccessLogError {
-    /// The file cannot be opened for append.
     #[error(
-        "log.access: {path}: cannot be opened for append; create its directory, writable by the gateway's user"
+        "log.access: {path}: cannot open the file for append; create its directory and let the gateway's user write to it"
     )]
     Open {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
-    /// The writer's thread cannot be started.
-    #[error("log.access: cannot start its thread")]
+    #[error("log.access: cannot start the writer thread")]
     Thread(#[source] io::Error),
 }
 
@@ -57,7 +54,7 @@ struct Waiting {
     closed: bool,
 }
 
-/// The shared end of the log.
+/// The end that workers and control handles share.
 pub(super) struct Sink {
     waiting: Mutex<Waiting>,
     filled: Condvar,
@@ -132,7 +129,8 @@ impl Sink {
         }
     }
 
-    /// The writer's thread: swaps the full buffer for its own empty one.
+    /// The writer thread: swaps the full buffer for its own empty one, so that workers wait for the lock
+    /// no longer than a swap.
     fn run(&self, mut output: Output) {
         let mut lines = Vec::new();
         let mut failing = false;
@@ -161,7 +159,7 @@ impl Sink {
             if let Err(error) = &written
                 && !failing
             {
-                tracing::error!(%error, "the access log cannot be written; its lines are lost");
+                tracing::error!(%error, "cannot write the access log; its lines are lost");
             }
             failing = written.is_err();
             lines.clear();
@@ -189,7 +187,7 @@ impl Output {
             match append(path) {
                 Ok(new) => *file = new,
                 Err(error) => {
-                    tracing::error!(path = %path.display(), %error, "the access log cannot be reopened; the old file is kept");
+                    tracing::error!(path = %path.display(), %error, "cannot reopen the access log; still writing to the old file");
                 }
             }
         }
@@ -208,7 +206,7 @@ impl Output {
 }
 
 fn append(path: &PathBuf) -> io::Result<File> {
-    // it names users: not for everyone's eyes
+    // not world-readable: the log has user names and paths
     OpenOptions::new()
         .create(true)
         .append(true)

@@ -1,32 +1,30 @@
-//! The lines of relayed connections, UDP flows and Kerberos exchanges.
+//! Lines of relayed connections, UDP flows and Kerberos exchanges.
 
 use std::{io::Write, net::IpAddr, time::Duration};
 
-use super::{clock::Clock, combined, json};
+use super::combined;
 
-/// What a line says of a relayed connection.
+/// The fields of a relayed connection's line.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamEntry<'a> {
-    /// The client's address.
     pub client: IpAddr,
     /// Name of the stream.
     pub stream: &'a str,
     /// `tcp`, `udp` or `kkdcp`.
     pub protocol: &'static str,
-    /// `host:port` of the server; empty where there was none.
+    /// `host:port` of the server; empty if there was none.
     pub backend: &'a str,
-    /// Bytes of the client.
+    /// Bytes from the client.
     pub bytes_in: u64,
-    /// Bytes of the server.
+    /// Bytes from the server.
     pub bytes_out: u64,
-    /// From its beginning to its end.
     pub duration: Duration,
-    /// Why it ended, if not by itself.
+    /// Why the gateway ended it, if it did.
     pub reason: Option<&'static str>,
 }
 
-/// Appends a line in the shape of the combined format: bytes from the client stand in the place of
-/// the status, those to it in theirs.
+/// Appends a line like those of the combined format, with the client's bytes in place of the status.
+/// Tools that read the combined format can then sum up the bytes.
 pub(super) fn write_text(line: &mut Vec<u8>, entry: &StreamEntry<'_>, time: &str) {
     // writing to a Vec cannot fail
     let _written = write!(
@@ -45,26 +43,12 @@ pub(super) fn write_text(line: &mut Vec<u8>, entry: &StreamEntry<'_>, time: &str
     combined::word(line, entry.reason.unwrap_or_default());
 }
 
-/// Appends a JSON object.
-pub(super) fn write_json(line: &mut Vec<u8>, entry: &StreamEntry<'_>, clock: &Clock) {
-    json::time(line, clock);
-    json::shown(line, "client", &entry.client);
-    json::text(line, "stream", entry.stream);
-    json::text(line, "protocol", entry.protocol);
-    json::text(line, "backend", entry.backend);
-    for (name, bytes) in [("bytes_in", entry.bytes_in), ("bytes_out", entry.bytes_out)] {
-        json::key(line, name);
-        combined::number(line, bytes);
-    }
-    json::key(line, "duration_ms");
-    combined::millis(line, entry.duration);
-    json::text(line, "reason", entry.reason.unwrap_or_default());
-    line.push(b'}');
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{clock::Clock, json},
+        *,
+    };
 
     const ENTRY: StreamEntry<'static> = StreamEntry {
         client: IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7)),
@@ -78,7 +62,7 @@ mod tests {
     };
 
     #[test]
-    fn a_relayed_connection_is_one_line_of_text() {
+    fn a_relayed_connection_is_a_line_of_text() {
         let mut line = Vec::new();
         write_text(&mut line, &ENTRY, "10/Oct/2000:13:55:36 +0000");
         assert_eq!(
@@ -89,14 +73,14 @@ mod tests {
     }
 
     #[test]
-    fn a_relayed_connection_is_one_object_of_json() {
+    fn a_relayed_connection_is_a_json_object() {
         let mut line = Vec::new();
         let refused = StreamEntry {
             backend: "",
             reason: None,
             ..ENTRY
         };
-        write_json(&mut line, &refused, Clock::default().now());
+        json::write_stream(&mut line, &refused, Clock::default().now());
         let json: serde_json::Value = serde_json::from_slice(&line).unwrap();
         assert_eq!(json["stream"], "presto");
         assert_eq!(json["bytes_out"], 4096);
