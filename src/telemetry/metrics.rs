@@ -7,7 +7,10 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use metrics::{Counter, Gauge, Histogram, SetRecorderError, Unit};
+use metrics::{
+    Counter, Gauge, Histogram, SetRecorderError, Unit, describe_counter, describe_gauge,
+    describe_histogram,
+};
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
@@ -104,7 +107,6 @@ fn recorder() -> Result<PrometheusRecorder, BuildError> {
 }
 
 fn describe() {
-    use metrics::{describe_counter, describe_gauge, describe_histogram};
     describe_counter!(
         REQUESTS,
         Unit::Count,
@@ -183,6 +185,15 @@ fn describe() {
         "Requests waiting because their backends are at max_connections."
     );
     describe_counter!(
+        ACCESS_LOG_DROPPED,
+        Unit::Count,
+        "Access log lines dropped because the disk or pipe was too slow."
+    );
+    describe_streams();
+}
+
+fn describe_streams() {
+    describe_counter!(
         STREAM_CONNECTIONS,
         Unit::Count,
         "Relayed connections, UDP flows and Kerberos exchanges."
@@ -208,11 +219,6 @@ fn describe() {
         KDC_REQUESTS,
         Unit::Count,
         "Kerberos requests, by the number of KDCs tried."
-    );
-    describe_counter!(
-        ACCESS_LOG_DROPPED,
-        Unit::Count,
-        "Access log lines dropped because the disk or pipe was too slow."
     );
 }
 
