@@ -3,6 +3,7 @@
 #   make test    everything: format, lints, docs, unit, in-process and integration tests
 #   make release the gateway as it is meant to be run, target/pgo/spnegate: optimised by a profile of its work
 #   make bench   side by side with HAProxy, nginx and Apache; writes a table to benches/ (BENCH: options)
+#   make docs    the book of docs/ as HTML in target/book, with mdbook
 #   make audit   cargo-deny: licences, bans, sources, then advisories, whose database wants a network
 #   make fuzz    each fuzz target for FUZZ_SECONDS (wants a nightly toolchain and cargo-fuzz)
 #   make docker-proof  carries out docker/Dockerfile without a container engine (wants root); with
@@ -11,6 +12,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 FUZZ_SECONDS ?= 60
+MDBOOK_VERSION := 0.4.52
 
 BUILD_PACKAGES := gcc libc6-dev make pkg-config libkrb5-dev libclang-dev
 KERBEROS_PACKAGES := krb5-kdc krb5-admin-server krb5-user
@@ -40,7 +42,7 @@ if [ $${#missing[@]} -gt 0 ]; then \
   || { echo "could not install $${missing[*]}: install them by hand, then run make again" >&2; exit 1; }; fi
 endef
 
-.PHONY: all build release demo test lint unit integration bench audit fuzz docker-proof deps deps-test deps-demo \
+.PHONY: all build release demo test lint unit integration bench docs audit fuzz docker-proof deps deps-test deps-demo \
   deps-release deps-bench deps-proof clean
 
 all: build
@@ -85,6 +87,14 @@ integration: deps-test
 
 bench: deps-bench $(PGO)/spnegate
 	$(CARGO) run --release -p spnegate-integration --bin bench -- --gateway $(PGO)/spnegate $(BENCH)
+
+# A warning of mdbook, such as an include that is not found, is an error here. The links are checked by
+# tests/docs, without mdbook.
+docs:
+	mdbook --version 2>/dev/null | grep -q 'v$(MDBOOK_VERSION)' || \
+	  $(CARGO) install --locked mdbook --version $(MDBOOK_VERSION)
+	PATH="$$PATH:$${CARGO_HOME:-$$HOME/.cargo}/bin" mdbook build docs 2>&1 | tee /dev/stderr \
+	  | (! grep -q 'WARN\|ERROR')
 
 audit:
 	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny
