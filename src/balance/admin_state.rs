@@ -1,25 +1,24 @@
-//! What operators want of a server.
+//! The administrative state of a server.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// What an operator wants of a backend.
+/// What an operator has set with `spnegate backend`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum AdminState {
-    /// It is used.
+    /// In use.
     #[default]
     Ready = 0,
-    /// It gets nothing new; what it has begun, and requests that it alone can answer, go on.
+    /// Gets no new requests, except those that only this server can serve. Requests in flight continue.
     Drain = 1,
-    /// It gets nothing at all.
+    /// Gets no requests and no health checks.
     Maintenance = 2,
 }
 
 impl AdminState {
-    /// All of them.
     pub(crate) const ALL: [Self; 3] = [Self::Ready, Self::Drain, Self::Maintenance];
 
-    /// What stands in an atomic number.
+    /// Reads a state that was stored with `as u8`.
     pub(crate) fn of(number: &AtomicU8) -> Self {
         match number.load(Ordering::Acquire) {
             1 => Self::Drain,
@@ -28,7 +27,7 @@ impl AdminState {
         }
     }
 
-    /// The word of command line, log and status page.
+    /// The value on the command line, in the log and on the status page.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready",

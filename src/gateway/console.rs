@@ -135,6 +135,6 @@ impl Console {
     pub(crate) fn upload(&self, body: RequestBody, limit: usize) -> Upload {
         let body_idle = self.timeouts.body_idle;
         let step = upload_step(self.timeouts.min_upload_rate, body_idle);
-        Upload::new(body, limit).patient(body_idle, step)
+        Upload::new(body, limit).limited(body_idle, step)
     }
 }

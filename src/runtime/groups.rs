@@ -48,8 +48,8 @@ fn policy(console: &Console) -> BalancePolicy {
         slow_start: console.slow_start,
         limits: ConcurrencyLimits {
             each: console.backends.iter().map(|b| b.max_connections).collect(),
-            queue: console.queue.length,
-            patience: console.queue.timeout,
+            queue_length: console.queue.length,
+            queue_timeout: console.queue.timeout,
         },
     }
 }

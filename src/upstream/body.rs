@@ -1,4 +1,4 @@
-//! The body of a backend's answer; its end gives the connection back to the pool.
+//! The body of a backend's response; at its end the connection returns to the pool.
 
 use std::{
     future::poll_fn,
@@ -15,12 +15,12 @@ use super::{
     upload::SendBody,
 };
 
-/// A body of no more than this is looked at for its end.
+/// In bytes: a body is read ahead up to this size.
 const SMALL: usize = 8 * 1024;
 
-/// Takes along what there is of a body without a length (chunked), up to its end, so that one write
-/// carries head and body and a length says where it ends. Waits for the end of a body that has
-/// begun; what was read before this is dropped stays.
+/// Reads what has arrived of a body without a length (chunked), up to its end. A short response can
+/// then be sent with one write and a `Content-Length`. Waits for the end of a body that has begun. If
+/// the future is dropped, what it has read stays in `prefix`.
 pub(super) async fn look_ahead(
     prefix: &mut Option<Bytes>,
     connection: &mut Connection<SendBody>,
@@ -28,7 +28,7 @@ pub(super) async fn look_ahead(
     while !connection.has_ended() {
         let begun = prefix.is_some();
         let data = poll_fn(|cx| match connection.poll_data(cx) {
-            // who sends nothing but a head has a reason to
+            // A server that has sent only a head streams events, or computes for longer.
             Poll::Pending if !begun => Poll::Ready(None),
             polled => polled,
         });
@@ -52,19 +52,17 @@ pub(super) async fn look_ahead(
     Ok(())
 }
 
-/// A backend's body, streamed.
 #[derive(Debug)]
 pub(crate) struct UpstreamBody {
-    /// The start of the body, where it has been looked at.
+    /// The start of the body, if it has been read.
     prefix: Option<Bytes>,
-    /// Until the body's end, or what broke it off.
+    /// `None` after the end of the body, or after an error.
     lease: Option<Lease>,
-    /// What broke it off, until it is told.
+    /// The error that ended it, until it is reported.
     fault: Option<Box<Http1Error>>,
 }
 
 impl UpstreamBody {
-    /// Takes over what is left of an answer, and the connection that it comes on.
     pub(crate) fn new(prefix: Option<Bytes>, lease: Lease) -> Self {
         let mut body = Self {
             prefix,
@@ -75,7 +73,7 @@ impl UpstreamBody {
         body
     }
 
-    /// All of it, where it is here up to its end; nothing is left then.
+    /// Takes all of the body, if it has arrived completely.
     pub(crate) fn take_whole(&mut self) -> Option<Bytes> {
         let here = self.lease.is_none() && self.fault.is_none();
         here.then(|| self.prefix.take().unwrap_or_default())
@@ -106,7 +104,7 @@ impl Body for UpstreamBody {
             Some(Err(fault)) => {
                 self.lease = None;
                 self.fault = Some(Box::new(fault));
-                // what came before it goes out first
+                // One more poll, so that hyper flushes what came before the error.
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }

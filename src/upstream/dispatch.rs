@@ -1,7 +1,8 @@
-//! The one loop for everything that is tried again: a renewed login, a standby server, waiting for
-//! an active one, a pooled connection that was closed, a broken answer.
+//! The loop of attempts for one request of a console.
 //!
-//! [`super::next`] decides; this module carries out.
+//! Everything that is tried again is tried again here: an expired login, a standby server, no active
+//! server, a pooled connection that was closed, a connection that broke. [`super::next`] decides, this
+//! module acts. One attempt is four steps, see [`super::attempt`].
 
 use std::{pin::pin, rc::Rc, sync::Arc, time::Duration};
 
@@ -44,7 +45,7 @@ const WATCH_TICKS: u32 = 3;
 /// 1.0 % *more* instructions for each such response.
 const LOOK_AHEAD: Duration = Duration::from_millis(10);
 
-/// A console's servers as one worker reaches them.
+/// The servers of a console, with one worker's connections to them.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     group: Arc<BackendGroup>,
@@ -56,20 +57,20 @@ pub(crate) struct Upstream {
     pass_cookies: Arc<[Arc<str>]>,
 }
 
-/// An answer for the client.
+/// A backend's response for the client.
 #[derive(Debug)]
 pub(crate) struct BackendResponse {
     /// Status and headers as the backend sent them.
     pub parts: Parts,
-    /// The start of the body, where it had to be looked at.
+    /// The start of the body, if it has been read.
     pub prefix: Option<Bytes>,
-    /// The connection that the rest comes on.
+    /// The connection with the rest of the body.
     pub lease: Lease,
-    /// Who answered.
     pub backend: Arc<Backend>,
-    /// Its place in the group.
+    /// The index of `backend` in the group.
     pub index: usize,
-    /// Whether the request carried a token of the gateway's: what the answer sets may be its login.
+    /// Whether the request carried a token of the gateway: a cookie in the response may then be the
+    /// gateway's login.
     pub by_token: bool,
 }
 
@@ -80,17 +81,17 @@ impl BackendResponse {
     }
 }
 
-/// Where one try goes, and how.
+/// The parameters of one attempt.
 struct AttemptPlan {
     index: usize,
-    place: Option<BackendPermit>,
-    /// The login cookie that was refused the last time.
+    permit: Option<BackendPermit>,
+    /// The serial of a login cookie that the backend has refused.
     stale: Option<u64>,
     /// Whether the request may be sent elsewhere when the probe finds the backend dead.
     may_abandon: bool,
 }
 
-/// One try: how it ended, the cookie it used, the answer if there is one.
+/// The result of one attempt; `serial` is that of its login cookie.
 struct AttemptReport {
     outcome: AttemptOutcome,
     serial: Option<u64>,
@@ -108,8 +109,7 @@ impl AttemptReport {
 }
 
 impl Upstream {
-    /// A worker's way to a console's servers. Of the clients' cookies only `pass_cookies` go along with
-    /// a token of the gateway's.
+    /// `pass_cookies` are the clients' cookies that may accompany a token of the gateway.
     pub(crate) fn new(
         group: Arc<BackendGroup>,
         initiator: Option<Initiator>,
@@ -129,12 +129,11 @@ impl Upstream {
         }
     }
 
-    /// The servers.
     pub(crate) fn group(&self) -> &Arc<BackendGroup> {
         &self.group
     }
 
-    /// Drops what has been idle for too long; called by the worker at every [`super::pool::TICK`].
+    /// Drops idle connections and wakes overdue requests; called by the worker at every [`super::pool::TICK`].
     pub(crate) fn sweep(&self) {
         self.coarse_timeout.tick();
         for (pool, backend) in self.pools.iter().zip(&self.group.backends) {
@@ -142,7 +141,7 @@ impl Upstream {
         }
     }
 
-    /// Gets a request answered, or says why not.
+    /// Sends a request to a backend until there is a response for the client, or a reason to refuse.
     pub(crate) async fn run(
         &self,
         out: &Outgoing,
@@ -164,10 +163,11 @@ impl Upstream {
                 Some(index) => self.group.pick_again(index),
                 None => self.group.pick(&wanted),
             };
-            let (index, place) = match pick {
-                Pick::Backend(index, place) => (index, place),
+            let (index, permit) = match pick {
+                Pick::Backend(index, permit) => (index, permit),
                 Pick::Refuse(refusal) => return Err(refusal),
-                // boxed, as all that is rare here: the common way's future stays small
+                // Boxed, like everything rare in this function: the future of the usual path stays
+                // small, and every request moves it.
                 Pick::AtCapacity(owner) => Box::pin(self.group.queue(&wanted, owner)).await?,
                 Pick::NoneActive => {
                     let end = *deadline.get_or_insert_with(|| Instant::now() + self.timeouts.hold);
@@ -176,13 +176,13 @@ impl Upstream {
             };
             let plan = AttemptPlan {
                 index,
-                place,
+                permit,
                 stale,
                 may_abandon: out.method.is_safe() && !spent.repeat,
             };
             let mut report = self.attempt(plan, out, upload).await?;
             if report.outcome == AttemptOutcome::NotOwner {
-                report.outcome = self.here_or_elsewhere(wanted.tried, index);
+                report.outcome = self.confirm_not_owner(wanted.tried, index);
             }
             if let Some(refusal) = upload.broken()
                 && report.response.is_none()
@@ -195,7 +195,7 @@ impl Upstream {
                 return Err(refusal);
             }
             let step = next(report.outcome, upload.state(), &out.method, spent);
-            spent.book(report.outcome, step);
+            spent.record(report.outcome, step);
             self.learn(index, report.outcome);
             match (step, report.response) {
                 (Step::Deliver, Some(response)) => {
@@ -213,16 +213,16 @@ impl Upstream {
                     if report.outcome == AttemptOutcome::NotOwner {
                         again = self.group.another(wanted.tried);
                     }
-                    self.second_look(index, report.outcome).await;
+                    self.await_next_probe(index, report.outcome).await;
                 }
                 (Step::Refuse(refusal), _) => return Err(refusal),
             }
         }
     }
 
-    /// What a server does not know, another may, also where the gateway took this one for its owner:
-    /// after a restart of coordinators it may be wrong.
-    fn here_or_elsewhere(&self, mut tried: group::TriedBackends, index: usize) -> AttemptOutcome {
+    /// On a 404, another server is tried, even if this one was taken to be the owner: the cache of
+    /// owners may be outdated after a restart. The last server's response goes to the client.
+    fn confirm_not_owner(&self, mut tried: group::TriedBackends, index: usize) -> AttemptOutcome {
         tried.add(index);
         if self.group.another(tried).is_some() {
             AttemptOutcome::NotOwner
@@ -231,11 +231,11 @@ impl Upstream {
         }
     }
 
-    /// Remembers what the server says that it has begun.
+    /// Remembers that the server owns the transaction named in its response.
     ///
-    /// Nothing is learnt from what a *request* names: a page, and whatever a coordinator passes on to
-    /// another or does not look at, is answered by the wrong one too, and a transaction's id is what
-    /// the client chooses. The ids of queries are learnt from the JSON (`CoordinatorBody`).
+    /// Nothing is learned from ids in a *request*: a coordinator may serve a page about another one's
+    /// query, and clients choose the ids of transactions. The ids of queries are learned from the JSON
+    /// of responses (`Learner`).
     fn learn_owner(&self, response: &BackendResponse) {
         if let Some(name) = response.backend.kind.owner_header()
             && let Some(word) = response.parts.headers.get(name)
@@ -253,8 +253,8 @@ impl Upstream {
                 self.group.learn(index, BackendHealth::TlsFailed);
             }
             AttemptOutcome::Broken | AttemptOutcome::Abandoned | AttemptOutcome::TimedOut => {
-                // a killed server breaks off all its connections, of which those in the pool may
-                // not have heard yet: the one repetition must not meet another of them
+                // A server that is killed closes all its connections, but the pool may not have
+                // noticed yet. The only repetition must not use one of those.
                 self.pools[index].clear();
                 self.group.backends[index].wake_probe.notify_one();
             }
@@ -265,14 +265,14 @@ impl Upstream {
         }
     }
 
-    /// A server that broke off may be dying, and still count as active: the repetition waits for
-    /// what the probe finds, so that it is not spent on the same one.
-    async fn second_look(&self, index: usize, outcome: AttemptOutcome) {
+    /// A server that broke the connection may be dying while it still counts as active. The repetition
+    /// waits for the next probe, so that it is not sent to the same server again.
+    async fn await_next_probe(&self, index: usize, outcome: AttemptOutcome) {
         if outcome.leaves_in_doubt() {
             let backend = &self.group.backends[index];
             let next = backend.probe_epoch.next();
             backend.wake_probe.notify_one();
-            // a probe that finds nothing out is no reason to wait for longer
+            // the probe may be inconclusive: the request is then repeated anyway
             let _ = timeout(2 * WATCH_AFTER, next).await;
         }
     }
@@ -285,7 +285,7 @@ impl Upstream {
     ) -> Result<AttemptReport, Refusal> {
         let AttemptPlan {
             index,
-            place,
+            permit,
             stale,
             may_abandon,
         } = plan;
@@ -309,7 +309,7 @@ impl Upstream {
                 }
             },
         };
-        lease.in_flight = Some(InFlight::at(backend, place));
+        lease.in_flight = Some(InFlight::at(backend, permit));
         let login = credential.header();
         let by_token = matches!(credential, Credential::Token(..));
         let cookies = out.cookies_beside(login, &self.pass_cookies);

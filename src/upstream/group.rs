@@ -1,12 +1,8 @@
-//! The servers of one console: which of them is asked now, and waiting while there is none.
+//! The backends of one console: choosing one for a request, and waiting while there is none.
 
-use std::{
-    net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use tokio::{
@@ -14,114 +10,52 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::backend::{Backend, BackendHealth, now_ms};
-use crate::{
-    balance::{AdminState, Algorithm, Candidate, choose, effective_weight, stable_hash},
-    refusal::Refusal,
-    telemetry::metrics,
-};
+use super::backend::{Backend, BackendHealth};
+use crate::{balance::AdminState, refusal::Refusal, telemetry::metrics};
 
+mod criteria;
 mod limiter;
 mod owners;
-mod wanted;
+mod policy;
 
+pub(crate) use criteria::{PickCriteria, TriedBackends};
 use limiter::ConcurrencyLimiter;
 pub(crate) use limiter::{Assignment, BackendPermit, ConcurrencyLimits};
 pub(crate) use owners::OwnerCache;
-pub(crate) use wanted::{PickCriteria, TriedBackends};
+pub(crate) use policy::{Balance, BalancePolicy};
 
-/// `console.balance`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Balance {
-    /// The one that says it is active (HA pairs).
-    Active,
-    /// The first that is healthy, in file order.
-    First,
-    /// In turn, by weight.
-    RoundRobin,
-    /// The one with the fewest requests for its weight.
-    LeastConn,
-    /// By the client's address: consistent hashing.
-    Source,
-}
-
-impl Balance {
-    /// The word of the configuration.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::First => "first",
-            Self::RoundRobin => "roundrobin",
-            Self::LeastConn => "leastconn",
-            Self::Source => "source",
-        }
-    }
-}
-
-/// Requests that may wait for an active backend, per console.
+/// Requests of one console that may wait for an active backend.
 const MAX_HELD: usize = 4096;
 
-/// The servers of a console.
 #[derive(Debug)]
 pub(crate) struct BackendGroup {
-    /// The console's name.
     pub console: Arc<str>,
     /// In file order.
     pub backends: Vec<Arc<Backend>>,
     /// The `host:port` of each.
     pub authorities: Vec<Arc<str>>,
-    /// How one is chosen.
     pub policy: BalancePolicy,
-    /// Woken at every change of a backend's state.
+    /// Notified at every change of a backend's health.
     pub changed: Notify,
-    /// What belongs to which.
     pub owners: OwnerCache,
-    /// Requests that each may have at once.
     limiter: ConcurrencyLimiter,
     held: AtomicUsize,
 }
 
-/// How one of a console's servers is chosen.
-#[derive(Clone, Debug)]
-pub(crate) struct BalancePolicy {
-    /// `balance`
-    pub balance: Balance,
-    /// `weight` of each backend.
-    pub weights: Vec<u32>,
-    /// For so long a server's share grows after it came up.
-    pub slow_start: Duration,
-    /// `max_connections` of each backend, and the queue before them.
-    pub limits: ConcurrencyLimits,
-}
-
-/// Whom to ask.
+/// The choice of a backend for a request.
 #[derive(Debug)]
 pub(crate) enum Pick {
-    /// This one, and a place there.
+    /// The index of the backend, and a permit if it has a limit.
     Backend(usize, Option<BackendPermit>),
-    /// All that could be asked have as many requests as they may, or the one that alone can be.
+    /// All suitable backends have reached `max_connections`, or the only suitable one has.
     AtCapacity(Option<usize>),
-    /// Nobody now; one may become active soon.
+    /// There is none at the moment, but one may become active.
     NoneActive,
-    /// Nobody, for a reason that waiting does not cure.
+    /// There is none, for a reason that waiting does not change.
     Refuse(Refusal),
 }
 
-impl BalancePolicy {
-    /// As consoles without a word of balancing have it: `balance` and nothing else.
-    #[cfg(test)]
-    pub(crate) fn plain(balance: Balance, backends: usize) -> Self {
-        Self {
-            balance,
-            weights: vec![1; backends],
-            slow_start: Duration::ZERO,
-            limits: ConcurrencyLimits::none(backends),
-        }
-    }
-}
-
 impl BackendGroup {
-    /// A group of servers.
     pub(crate) fn new(
         console: Arc<str>,
         backends: Vec<Arc<Backend>>,
@@ -143,7 +77,7 @@ impl BackendGroup {
         })
     }
 
-    /// Who is to be asked now.
+    /// Chooses a backend for a request.
     pub(crate) fn pick(&self, wanted: &PickCriteria) -> Pick {
         if let Some(owner) = wanted.owner {
             return self.pick_owner(owner);
@@ -151,27 +85,27 @@ impl BackendGroup {
         let mut tried = wanted.tried;
         loop {
             let chosen = self.choose(wanted, |index, backend| {
-                !tried.has(index) && may_be_asked(backend) && self.limiter.has_room(index)
+                !tried.has(index) && is_available(backend) && self.limiter.has_room(index)
             });
             let Some(index) = chosen else {
                 if std::mem::take(&mut tried) != TriedBackends::default() {
                     continue;
                 }
-                let full = |backend: &Arc<Backend>| may_be_asked(backend);
+                let full = |backend: &Arc<Backend>| is_available(backend);
                 if self.backends.iter().any(full) {
                     return Pick::AtCapacity(None);
                 }
-                return self.nobody();
+                return self.none_available();
             };
-            // another worker may have been faster
-            if let Ok(place) = self.limiter.take(index) {
-                return Pick::Backend(index, place);
+            // another worker may have taken the last permit
+            if let Ok(permit) = self.limiter.take(index) {
+                return Pick::Backend(index, permit);
             }
         }
     }
 
-    /// A server that this request has not been at, and that may know what it is about: one that is
-    /// drained goes on with what it has begun.
+    /// A server that has not been tried and may own what the request is about: a drained server still
+    /// owns its queries.
     pub(crate) fn another(&self, tried: TriedBackends) -> Option<usize> {
         let knows = |backend: &Backend| {
             let status = backend.status();
@@ -185,7 +119,7 @@ impl BackendGroup {
             .map(|(index, _)| index)
     }
 
-    /// A request that one server alone can answer, even while that takes no new ones.
+    /// Chooses the only server that can serve the request, even if it gets no new ones.
     fn pick_owner(&self, owner: usize) -> Pick {
         let backend = &self.backends[owner];
         if let Err(refusal) = backend.identity_gate() {
@@ -198,21 +132,21 @@ impl BackendGroup {
         }
         self.limiter
             .take(owner)
-            .map_or(Pick::AtCapacity(Some(owner)), |place| {
-                Pick::Backend(owner, place)
+            .map_or(Pick::AtCapacity(Some(owner)), |permit| {
+                Pick::Backend(owner, permit)
             })
     }
 
-    /// The same server once more, for a request that it has not done.
+    /// Chooses the same server again, for a request that it has not executed.
     pub(crate) fn pick_again(&self, index: usize) -> Pick {
         self.limiter
             .take(index)
-            .map_or(Pick::AtCapacity(Some(index)), |place| {
-                Pick::Backend(index, place)
+            .map_or(Pick::AtCapacity(Some(index)), |permit| {
+                Pick::Backend(index, permit)
             })
     }
 
-    /// Waits for a place, where [`BackendGroup::pick`] found none.
+    /// Waits for a permit, after [`BackendGroup::pick`] has found none.
     pub(crate) async fn queue(
         &self,
         wanted: &PickCriteria,
@@ -222,54 +156,11 @@ impl BackendGroup {
             Some(index) => self.pick_again(index),
             None => self.pick(wanted),
         };
-        let able = |index: usize| may_be_asked(&self.backends[index]);
+        let able = |index: usize| is_available(&self.backends[index]);
         self.limiter.queue(owner, look, able).await
     }
 
-    fn choose(
-        &self,
-        wanted: &PickCriteria,
-        able: impl Fn(usize, &Backend) -> bool + Copy,
-    ) -> Option<usize> {
-        let backends = self.backends.iter().enumerate();
-        let algorithm = match self.policy.balance {
-            // of two that claim to be active, the one that became so later
-            Balance::Active => {
-                return backends
-                    .filter(|(index, backend)| able(*index, backend))
-                    .max_by_key(|(index, b)| (b.status().active_since, std::cmp::Reverse(*index)))
-                    .map(|(index, _)| index);
-            }
-            Balance::First => {
-                return backends
-                    .filter(|(index, backend)| able(*index, backend))
-                    .map(|(index, _)| index)
-                    .next();
-            }
-            Balance::RoundRobin => Algorithm::RoundRobin,
-            Balance::LeastConn => Algorithm::LeastConn,
-            Balance::Source => Algorithm::Source,
-        };
-        let client = match algorithm {
-            Algorithm::Source => hash_of(wanted.client),
-            Algorithm::First | Algorithm::RoundRobin | Algorithm::LeastConn => 0,
-        };
-        let now = now_ms();
-        let candidates = backends.map(|(index, backend)| Candidate {
-            state: &backend.balance,
-            weight: self.weight(index, backend, now),
-            load: backend.in_flight(),
-            up: able(index, backend),
-        });
-        choose(algorithm, client, candidates)
-    }
-
-    fn weight(&self, index: usize, backend: &Backend, now: u64) -> u32 {
-        let up_for = Duration::from_millis(now.saturating_sub(backend.status().changed_at));
-        effective_weight(self.policy.weights[index], up_for, self.policy.slow_start)
-    }
-
-    fn nobody(&self) -> Pick {
+    fn none_available(&self) -> Pick {
         let ignored = |b: &Arc<Backend>| b.identity_gate() == Err(Refusal::IdentityIgnored);
         if self.backends.iter().any(ignored) {
             return Pick::Refuse(Refusal::IdentityIgnored);
@@ -298,7 +189,7 @@ impl BackendGroup {
         Pick::NoneActive
     }
 
-    /// Whom to ask, waiting until `deadline` for somebody, and in the queue where all are full.
+    /// Chooses a backend; waits until `deadline` for one, or in the queue if all are at their limit.
     pub(crate) async fn pick_or_wait(
         &self,
         wanted: &PickCriteria,
@@ -306,10 +197,10 @@ impl BackendGroup {
     ) -> Result<Assignment, Refusal> {
         let mut held = None;
         loop {
-            // armed before looking, so that no change is missed
+            // registered before the check, so that no change is missed
             let changed = self.changed.notified();
             match self.pick(wanted) {
-                Pick::Backend(index, place) => return Ok((index, place)),
+                Pick::Backend(index, permit) => return Ok((index, permit)),
                 Pick::Refuse(refusal) => return Err(refusal),
                 Pick::AtCapacity(owner) => return self.queue(wanted, owner).await,
                 Pick::NoneActive => {
@@ -317,19 +208,19 @@ impl BackendGroup {
                         held = Some(self.hold()?);
                     }
                     if timeout_at(deadline, changed).await.is_err() {
-                        return Err(self.verdict_of_waiting());
+                        return Err(self.refusal_after_waiting());
                     }
                 }
             }
         }
     }
 
-    /// Requests that wait for a place at a backend.
+    /// The number of requests that wait for a permit.
     pub(crate) fn queued(&self) -> usize {
         self.limiter.queued()
     }
 
-    fn verdict_of_waiting(&self) -> Refusal {
+    fn refusal_after_waiting(&self) -> Refusal {
         if self
             .backends
             .iter()
@@ -361,46 +252,46 @@ impl BackendGroup {
         Ok(Held(self))
     }
 
-    /// Books what a request or a probe learnt of a backend; wakes who waits and lets the probes
-    /// look again at once where something is wrong.
-    pub(crate) fn learn(&self, index: usize, state: BackendHealth) {
+    /// Records what a request or a probe has found out about a backend, and wakes waiting requests. If
+    /// the backend is not active, all backends are probed immediately: another one may take over.
+    pub(crate) fn learn(&self, index: usize, health: BackendHealth) {
         let backend = &self.backends[index];
-        if backend.set_health(state) {
+        if backend.set_health(health) {
             tracing::info!(
                 console = %self.console,
                 backend = %backend.key.authority,
-                state = state.as_str(),
+                state = health.as_str(),
                 "backend changed"
             );
-            if state != BackendHealth::Active {
+            if health != BackendHealth::Active {
                 for other in &self.backends {
                     other.wake_probe.notify_one();
                 }
             }
         }
-        // another console's look at the same server may have made the news: who waits here has not
-        // heard of it
-        let up = matches!(state, BackendHealth::Active | BackendHealth::Standby);
+        // Not only after a change: consoles share backends, and the requests waiting in this group have
+        // not been woken by a change that another console's probe recorded.
+        let up = matches!(health, BackendHealth::Active | BackendHealth::Standby);
         metrics::BackendMetrics::new(&self.console, &backend.key.authority)
-            .set(up, state == BackendHealth::Active);
+            .set(up, health == BackendHealth::Active);
         self.changed.notify_waiters();
         self.offer();
     }
 
-    /// Hands free places to those who wait for one.
+    /// Gives free permits to waiting requests.
     fn offer(&self) {
         self.limiter
-            .offer(|index| may_be_asked(&self.backends[index]));
+            .offer(|index| is_available(&self.backends[index]));
     }
 
-    /// Takes a server out of service, or back in.
-    pub(crate) fn assign(&self, index: usize, duty: AdminState) {
+    /// Takes a server out of service, or back into it.
+    pub(crate) fn assign(&self, index: usize, admin: AdminState) {
         let backend = &self.backends[index];
-        if backend.set_admin_state(duty) {
+        if backend.set_admin_state(admin) {
             tracing::warn!(
                 console = %self.console,
                 backend = %backend.key.authority,
-                duty = duty.as_str(),
+                duty = admin.as_str(),
                 "backend reassigned"
             );
             self.changed.notify_waiters();
@@ -410,22 +301,14 @@ impl BackendGroup {
     }
 }
 
-fn may_be_asked(backend: &Backend) -> bool {
+fn is_available(backend: &Backend) -> bool {
     let status = backend.status();
     status.health == BackendHealth::Active
         && status.admin == AdminState::Ready
         && backend.identity_gate_at(&status).is_ok()
 }
 
-/// What `source` knows a client by.
-fn hash_of(client: IpAddr) -> u64 {
-    match client.to_canonical() {
-        IpAddr::V4(address) => stable_hash(&address.octets()),
-        IpAddr::V6(address) => stable_hash(&address.octets()),
-    }
-}
-
-/// A place among the waiting requests.
+/// A request that waits for an active backend; counted until dropped.
 #[derive(Debug)]
 struct Held<'a>(&'a BackendGroup);
 

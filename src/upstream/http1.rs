@@ -1,8 +1,8 @@
 //! HTTP/1.1 towards a backend: one connection, one request at a time (RFC 9112).
 //!
-//! There is no task behind a connection: it is polled by whoever waits for its answer. A task of its
-//! own and the channels to it, as hyper's client has, were a fifth of the gateway's instructions for a
-//! small request and a tenth of its CPU time. Lines and fields are read by httparse, as in hyper.
+//! A connection has no task of its own: the future that waits for its response polls it. hyper's client
+//! has such a task and channels to it, which took a fifth of the gateway's instructions for a small
+//! request and a tenth of its CPU time. Heads are parsed by httparse, as in hyper.
 
 mod connection;
 mod decoder;
@@ -18,28 +18,28 @@ pub(crate) use head::Head;
 pub use heads::Heads;
 pub(crate) use request::{Length, RequestHead};
 
-/// The largest head of an answer, in bytes; as for clients.
+/// The largest head of a response, in bytes; the same as for clients.
 pub(crate) const MAX_HEAD: usize = 64 * 1024;
 
-/// What is wrong with a connection to a backend.
+/// Why an exchange with a backend failed. The texts continue a sentence about the backend.
 #[derive(Debug, thiserror::Error)]
 pub enum Http1Error {
     /// The socket failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// It ended too early.
-    #[error("it closed the connection before the end of its answer")]
+    /// The server closed the connection too early.
+    #[error("it closed the connection before the end of its response")]
     Closed,
     /// Not HTTP/1.
-    #[error("the head of its answer is not HTTP/1: {0}")]
+    #[error("the head of its response is not HTTP/1: {0}")]
     Syntax(#[from] httparse::Error),
     /// More than `MAX_HEAD`.
-    #[error("the head of its answer, or its trailers, are larger than {} KiB", MAX_HEAD / 1024)]
+    #[error("the head of its response, or its trailers, are larger than {} KiB", MAX_HEAD / 1024)]
     LargeHead,
-    /// Nobody can say where the body ends.
-    #[error("its answer's {0} makes no sense")]
+    /// The named part contradicts itself or another, so the end of the body is not known.
+    #[error("invalid {0} in its response")]
     Framing(&'static str),
-    /// The request's own body.
+    /// The request body failed.
     #[error(transparent)]
     Upload(Box<dyn std::error::Error + Send + Sync>),
 }

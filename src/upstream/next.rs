@@ -1,41 +1,41 @@
-//! The decision table of the attempt loop: what to do after each outcome of a try.
+//! What to do after each outcome of an attempt.
 //!
-//! A pure function, so that every rule of "what may be tried again" stands in one place and is
-//! tested as a table. A POST never reaches two backends unless the first proved that nothing was
-//! done; each cause is answered once, and waiting is bounded by one deadline elsewhere.
+//! This is a pure function, so that all rules about retries are in one place and tested as a table. A
+//! POST is never sent to two backends unless the first has proved that it did nothing. Each cause is
+//! retried once; the time spent waiting is limited by one deadline in [`super::dispatch`].
 
 use http::Method;
 
 use crate::refusal::Refusal;
 
-/// How one try ended.
+/// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AttemptOutcome {
-    /// An answer for the client.
+    /// A response for the client.
     Response,
     /// The backend says that the gateway's login failed.
     LoginFailed,
-    /// The backend says: not me, nothing was done.
+    /// The backend is a standby and did nothing.
     Standby,
-    /// The backend does not know what the request is about, and another one may.
+    /// The backend does not own what the request is about; another one may.
     NotOwner,
     /// No connection could be made: nothing was sent.
     Unreachable,
-    /// TLS could not be spoken, or the certificate not be believed: nothing was sent.
+    /// The TLS handshake failed or the certificate is not trusted: nothing was sent.
     Untrusted,
     /// A pooled connection was closed before the request was written.
     Unsent,
-    /// The connection ended after the request was written and before an answer came.
+    /// The connection ended after the request was written and before the response began.
     Broken,
-    /// No answer within `timeouts.first_byte`.
+    /// No response within `timeouts.first_byte`.
     TimedOut,
-    /// The probe found the backend dead while it kept us waiting.
+    /// The probe found that the backend is down while the request waited for its response.
     Abandoned,
 }
 
 impl AttemptOutcome {
-    /// Whether the backend may be dying and still count as active. One that was abandoned is known
-    /// to be down.
+    /// Whether the backend may be dying although it still counts as active. After `Abandoned` it is
+    /// known to be down.
     pub(crate) fn leaves_in_doubt(self) -> bool {
         match self {
             Self::Broken => true,
@@ -55,13 +55,13 @@ impl AttemptOutcome {
 /// What is left of the request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyState {
-    /// There never was one.
+    /// The request has none.
     None,
-    /// Not a byte of it was read.
+    /// Nothing of it has been read.
     Unsent,
-    /// All that was read is still here.
+    /// All that has been read is kept.
     Buffered,
-    /// Some of it is lost.
+    /// Some of it has been sent and not kept.
     Gone,
 }
 
@@ -74,36 +74,36 @@ impl BodyState {
     }
 }
 
-/// What this request has used up already.
+/// The retries that a request has used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RetriesUsed {
-    /// The login was renewed once.
+    /// The login has been renewed.
     pub relogin: bool,
-    /// A broken or abandoned try was repeated once.
+    /// A broken or abandoned attempt has been repeated.
     pub repeat: bool,
-    /// Pooled connections that were found closed, and unreachable or standby servers met.
+    /// The number of closed pooled connections, and of unreachable or standby servers.
     pub moves: u8,
 }
 
-/// Servers a request may be sent on to before it gives up.
+/// The limit of [`RetriesUsed::moves`].
 pub(crate) const MAX_MOVES: u8 = 16;
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Pass the answer on.
+    /// Forward the response.
     Deliver,
-    /// Log in again, then ask the same backend.
+    /// Log in again, then send the request to the same backend.
     Relogin,
-    /// Ask whichever backend is to be asked now; wait for one if there is none.
+    /// Choose a backend again; wait for one if there is none.
     Elsewhere,
-    /// Ask the same backend on a new connection.
+    /// Send the request to the same backend on another connection.
     Reconnect,
     /// Give up.
     Refuse(Refusal),
 }
 
-/// Decides what follows a try.
+/// Decides what follows an attempt.
 pub(crate) fn next(
     outcome: AttemptOutcome,
     body: BodyState,
@@ -130,8 +130,8 @@ pub(crate) fn next(
         AttemptOutcome::Untrusted => movable(Refusal::BackendTls),
         AttemptOutcome::Unsent if body.replayable() && spent.moves < MAX_MOVES => Step::Reconnect,
         AttemptOutcome::Unsent => Step::Refuse(Refusal::BackendBroken),
-        // the request may have been carried out: only a safe method (RFC 9110 section 9.2.1) goes
-        // again; a WebHDFS RENAME is a PUT and would answer `false` the second time
+        // The request may have been executed, so only a safe method is repeated (RFC 9110 section
+        // 9.2.1). PUT is idempotent in HTTP, but not in WebHDFS: a repeated RENAME returns `false`.
         AttemptOutcome::Broken if method.is_safe() && body.replayable() && !spent.repeat => {
             Step::Elsewhere
         }
@@ -146,8 +146,8 @@ pub(crate) fn next(
 }
 
 impl RetriesUsed {
-    /// Books a step.
-    pub(crate) fn book(&mut self, outcome: AttemptOutcome, step: Step) {
+    /// Records a step.
+    pub(crate) fn record(&mut self, outcome: AttemptOutcome, step: Step) {
         match (outcome, step) {
             (_, Step::Relogin) => self.relogin = true,
             (AttemptOutcome::Broken | AttemptOutcome::Abandoned, Step::Elsewhere) => {
@@ -168,21 +168,21 @@ mod tests {
         repeat: false,
         moves: 0,
     };
-    const TIRED: RetriesUsed = RetriesUsed {
+    const EXHAUSTED: RetriesUsed = RetriesUsed {
         relogin: true,
         repeat: true,
         moves: MAX_MOVES,
     };
 
     #[test]
-    fn the_table_of_what_may_be_tried_again() {
+    fn the_table_of_retries() {
         use AttemptOutcome as O;
         use BodyState as B;
         use Refusal as R;
         use Step as S;
         let (get, post, put) = (Method::GET, Method::POST, Method::PUT);
         let table = [
-            (O::Response, B::Gone, &post, TIRED, S::Deliver),
+            (O::Response, B::Gone, &post, EXHAUSTED, S::Deliver),
             (O::LoginFailed, B::None, &get, FRESH, S::Relogin),
             (O::LoginFailed, B::Buffered, &post, FRESH, S::Relogin),
             (
@@ -196,7 +196,7 @@ mod tests {
                 O::LoginFailed,
                 B::None,
                 &get,
-                TIRED,
+                EXHAUSTED,
                 S::Refuse(R::BackendLogin),
             ),
             (O::Standby, B::None, &get, FRESH, S::Elsewhere),
@@ -208,13 +208,13 @@ mod tests {
                 FRESH,
                 S::Refuse(R::NotReplayable),
             ),
-            (O::Standby, B::None, &get, TIRED, S::Refuse(R::NoActive)),
+            (O::Standby, B::None, &get, EXHAUSTED, S::Refuse(R::NoActive)),
             (O::Unreachable, B::Unsent, &post, FRESH, S::Elsewhere),
             (
                 O::Unreachable,
                 B::None,
                 &get,
-                TIRED,
+                EXHAUSTED,
                 S::Refuse(R::BackendDown),
             ),
             (O::Unsent, B::Unsent, &post, FRESH, S::Reconnect),
@@ -226,7 +226,13 @@ mod tests {
                 S::Refuse(R::BackendBroken),
             ),
             (O::Broken, B::None, &get, FRESH, S::Elsewhere),
-            (O::Broken, B::None, &get, TIRED, S::Refuse(R::BackendBroken)),
+            (
+                O::Broken,
+                B::None,
+                &get,
+                EXHAUSTED,
+                S::Refuse(R::BackendBroken),
+            ),
             (
                 O::Broken,
                 B::Buffered,
@@ -261,14 +267,14 @@ mod tests {
     }
 
     #[test]
-    fn a_read_given_up_by_the_probe_is_repeated_without_another_look() {
+    fn an_abandoned_request_is_repeated_without_another_probe() {
         assert!(AttemptOutcome::Broken.leaves_in_doubt());
         assert!(!AttemptOutcome::Abandoned.leaves_in_doubt());
         assert!(!AttemptOutcome::Unreachable.leaves_in_doubt());
     }
 
     #[test]
-    fn a_post_that_may_have_been_done_is_never_sent_again() {
+    fn a_post_that_may_have_been_executed_is_never_repeated() {
         for outcome in [
             AttemptOutcome::Broken,
             AttemptOutcome::TimedOut,
@@ -304,7 +310,7 @@ mod tests {
             let steps = (0..100)
                 .take_while(|_| {
                     let step = next(outcome, BodyState::None, &Method::GET, spent);
-                    spent.book(outcome, step);
+                    spent.record(outcome, step);
                     !matches!(step, Step::Refuse(_))
                 })
                 .count();

@@ -1,7 +1,7 @@
-//! A worker's connections to one backend: last in, first out, spoken to in HTTP/1.1.
+//! A worker's HTTP/1.1 connections to one backend, last in, first out.
 //!
-//! A connection comes back when the body of its answer has ended. Nothing here carries a user's
-//! identity: what says who the user is goes with each request.
+//! A connection returns to the pool when the body of its response has ended. Connections carry no
+//! user's identity: each request names its user.
 
 use std::{
     cell::{Cell, RefCell},
@@ -15,18 +15,18 @@ use super::{
     backend::InFlight,
     http1::Connection,
     upload::SendBody,
-    wire::{self, Announced, ConnectError},
+    wire::{self, ConnectError, ProxyHeader},
 };
 use crate::tls::Connector;
 
 /// Idle connections kept per worker and backend.
 const MAX_IDLE: usize = 256;
-/// How often [`Pool::sweep`] is to be called: a pool counts time by it.
+/// The interval of [`Pool::sweep`]: a pool counts time in these ticks, so that it needs no clock.
 pub(crate) const TICK: Duration = Duration::from_millis(500);
-/// In ticks: Jetty closes after 10 s (Hadoop 2) or more; 8 s is safe.
+/// In ticks. Jetty closes idle connections after 10 s (Hadoop 2) or more; 8 s is safe.
 const MAX_AGE: u32 = 16;
-/// In ticks, for methods that must not be sent twice, where the backend's closing would be a lost
-/// request.
+/// In ticks, for methods that must not be repeated: a request that meets the closing of its connection
+/// fails.
 const MAX_AGE_UNSAFE: u32 = 4;
 
 /// Idle connections to one backend.
@@ -34,9 +34,9 @@ const MAX_AGE_UNSAFE: u32 = 4;
 pub(crate) struct Pool {
     idle: RefCell<Vec<Idle>>,
     ticks: Cell<u32>,
-    /// Where the name led at the last sweep.
+    /// The backend's addresses at the last sweep.
     addresses: RefCell<Arc<Vec<SocketAddr>>>,
-    /// Counts how often it has come to lead elsewhere.
+    /// Counts the changes of `addresses`.
     moves: Cell<u32>,
 }
 
@@ -50,20 +50,18 @@ struct Idle {
 #[derive(Debug)]
 pub(crate) struct Lease {
     pool: Rc<Pool>,
-    /// The connection.
     pub connection: Box<Connection<SendBody>>,
-    /// It served an earlier request.
+    /// Whether it has served an earlier request.
     pub reused: bool,
-    /// It was announced as one client's, and is nobody else's afterwards.
+    /// Whether its PROXY protocol header names one client, so that it must not serve another.
     single: bool,
-    /// [`Pool::moves`] when it was opened.
+    /// The value of [`Pool::moves`] when it was opened.
     moves: u32,
-    /// Counts the request that it carries.
     pub in_flight: Option<InFlight>,
 }
 
 impl Pool {
-    /// The youngest idle connection that is still open.
+    /// The most recently used idle connection that is still open. `safe`: the method may be repeated.
     pub(crate) fn take(self: &Rc<Self>, safe: bool) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
         let max_age = if safe { MAX_AGE } else { MAX_AGE_UNSAFE };
@@ -72,7 +70,7 @@ impl Pool {
                 continue;
             }
             if self.ticks.get().wrapping_sub(top.since) > max_age {
-                // everything below is older still
+                // all others are older
                 if safe {
                     idle.clear();
                 } else {
@@ -92,28 +90,28 @@ impl Pool {
         None
     }
 
-    /// Opens a connection; the first address that answers within `timeout` in all, and TLS on it. One
-    /// that is `announced` as a client's does not come back.
+    /// Connects to the first address that accepts; see [`wire::connect`]. A connection with a
+    /// `proxy_header` does not return to the pool.
     pub(crate) async fn connect(
         self: &Rc<Self>,
         addresses: &[SocketAddr],
         tls: Option<&Connector>,
-        announced: Option<Announced>,
+        proxy_header: Option<ProxyHeader>,
         timeout: Duration,
     ) -> Result<Lease, ConnectError> {
-        let stream = wire::connect(addresses, tls, announced, timeout).await?;
+        let stream = wire::connect(addresses, tls, proxy_header, timeout).await?;
         Ok(Lease {
             pool: Rc::clone(self),
             connection: Box::new(Connection::new(stream)),
             reused: false,
-            single: announced.is_some(),
+            single: proxy_header.is_some(),
             moves: self.moves.get(),
             in_flight: None,
         })
     }
 
-    /// Counts time, and drops connections that have been idle for too long. Where the name has come
-    /// to lead to other `addresses` no connection is used again.
+    /// Counts a tick, and drops connections that have been idle for too long. If the backend's
+    /// `addresses` have changed, no connection is used again.
     pub(crate) fn sweep(&self, addresses: &Arc<Vec<SocketAddr>>) {
         if !Arc::ptr_eq(&self.addresses.borrow(), addresses) {
             self.addresses.replace(Arc::clone(addresses));
@@ -127,14 +125,13 @@ impl Pool {
         });
     }
 
-    /// Drops all idle connections.
     pub(crate) fn clear(&self) {
         self.idle.borrow_mut().clear();
     }
 }
 
 impl Lease {
-    /// Gives the connection back.
+    /// Returns the connection to the pool, if it can be used again.
     pub(crate) fn give_back(self) {
         if self.single || !self.connection.is_reusable() || self.moves != self.pool.moves.get() {
             return;

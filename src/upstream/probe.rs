@@ -1,5 +1,5 @@
-//! Looking after one backend, off the workers: is it alive, is it the active one, does it obey,
-//! is our login there fresh?
+//! Health checks of one backend, on the control runtime: whether it is alive and the active one,
+//! whether it honors the user that the gateway names, and renewing the gateway's login there.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,29 +23,27 @@ use crate::{
 pub(crate) struct ProbeConfig {
     /// Between two probes; 500 ms.
     pub interval: Duration,
-    /// A look without an answer for so long is a miss; 1 s.
+    /// A probe without a response for this long has failed; 1 s.
     pub timeout: Duration,
-    /// Good looks in a row after which a server that was down is used again; 1.
+    /// Successful probes in a row after which a server that was down is used again; 1.
     pub rise: u32,
-    /// Misses in a row after which a server that accepts connections is down; 2. One that refuses
-    /// connections is down at once.
+    /// Failed probes in a row after which a server that accepts connections is down; 2. One that
+    /// refuses connections is down immediately.
     pub fall: u32,
 }
 
-/// What a probe needs.
+/// The health check of one backend of one console.
 #[derive(Clone, Debug)]
 pub(crate) struct Probe {
-    /// The console's servers.
     pub group: Arc<BackendGroup>,
-    /// Which of them.
+    /// The backend's index in `group`.
     pub index: usize,
-    /// Tokens for the login; `None` where the gateway does not log in.
+    /// Creates the tokens for logins; `None` if the gateway does not log in.
     pub initiator: Option<Initiator>,
-    /// How often, how patiently, how soon believed.
     pub config: ProbeConfig,
 }
 
-/// Why a look failed.
+/// Why a probe failed.
 #[derive(Debug, thiserror::Error)]
 enum ProbeError {
     #[error(transparent)]
@@ -57,7 +55,7 @@ enum ProbeError {
 }
 
 impl ProbeError {
-    /// Whether it is TLS that fails.
+    /// Whether TLS is what failed.
     fn is_tls(&self) -> bool {
         match self {
             Self::Ask(error) => error.is_tls(),
@@ -73,12 +71,13 @@ impl Probe {
         loop {
             let backend = self.backend();
             if backend.admin_state() != AdminState::Maintenance {
-                self.look().await;
+                self.probe().await;
             }
             tokio::select! {
                 () = tokio::time::sleep(self.config.interval) => {}
                 () = backend.wake_probe.notified() => {
-                    // kicks come in crowds: one look serves them all
+                    // One failing server wakes the probes once for each of its requests. The
+                    // pause collects them, so that one probe serves all.
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             }
@@ -89,10 +88,10 @@ impl Probe {
         &self.group.backends[self.index]
     }
 
-    async fn look(&self) {
+    async fn probe(&self) {
         let backend = self.backend();
         let number = backend.probe_epoch.begin();
-        let result = self.examine().await;
+        let result = self.check_health().await;
         let state = match &result {
             Ok(Health::Active) => BackendHealth::Active,
             Ok(Health::Standby) => BackendHealth::Standby,
@@ -124,44 +123,44 @@ impl Probe {
             && backend.key.checks_impersonation
             && backend.impersonation() != ImpersonationStatus::Honored
         {
-            self.prove().await;
+            self.check_impersonation().await;
         }
         if state == BackendHealth::Down {
-            // it may come back with another filter, or repaired
+            // it may come back with another filter
             backend.set_impersonation(ImpersonationStatus::Unverified);
         }
-        // one that was down has to be well for a while
+        // `rise`: a server that was down has to pass several probes
         if risen || backend.health() != BackendHealth::Down {
             self.group.learn(self.index, state);
         }
         backend.probe_epoch.conclude(number);
     }
 
-    async fn examine(&self) -> Result<Health, ProbeError> {
+    async fn check_health(&self) -> Result<Health, ProbeError> {
         let backend = self.backend();
         backend.resolve().await.map_err(ProbeError::Resolve)?;
         if let Some(initiator) = &self.initiator
             && backend.login.current().is_some()
             && backend.login.wants_renewal()
         {
-            // a dead KDC must not end a login that still works
+            // Failing is fine: the cookie works for longer, and the KDC may be down.
             let _ = backend.login.renew(backend, initiator).await;
         }
-        let reply = self.ask(backend.kind.probe()).await?;
+        let reply = self.get(backend.kind.probe()).await?;
         match (
             backend.kind.health(&reply.info(), &reply.body),
             backend.kind.probe_fallback(),
         ) {
             (Health::NoSuchProbe, Some(fallback)) => {
-                let reply = self.ask(fallback).await?;
+                let reply = self.get(fallback).await?;
                 Ok(backend.kind.health(&reply.info(), &reply.body))
             }
             (health, _) => Ok(health),
         }
     }
 
-    /// Asks under the gateway's own identity, logging in again once.
-    async fn ask(&self, target: &str) -> Result<ControlResponse, ProbeError> {
+    /// Sends a GET as the gateway, and once more with a new login if that is refused.
+    async fn get(&self, target: &str) -> Result<ControlResponse, ProbeError> {
         let backend = self.backend();
         let (mut stale, mut again) = (None, true);
         loop {
@@ -182,7 +181,8 @@ impl Probe {
             }
             let curable = match (&credential, &self.initiator) {
                 (Credential::Cookie(cookie), _) => {
-                    // a new secret: it was restarted, perhaps with another filter
+                    // The cookie's signature is no longer valid, so the server was restarted, perhaps
+                    // with another filter.
                     backend.set_impersonation(ImpersonationStatus::Unverified);
                     stale = Some(cookie.serial);
                     true
@@ -199,16 +199,16 @@ impl Probe {
         }
     }
 
-    /// Proves that the backend obeys: a user that no rule can allow must be refused. Where rules
-    /// allow everybody, an empty name still is an error to who reads it and nothing to who does
-    /// not.
-    async fn prove(&self) {
+    /// Checks that the backend acts as the user that the gateway names: it must refuse a user whom no
+    /// proxy-user rule can allow. Where the rules allow everybody (`hadoop.proxyuser.*.users = *`), an
+    /// empty name is still an error to a server that reads it.
+    async fn check_impersonation(&self) {
         let backend = self.backend();
         for user in [IMPERSONATION_PROBE_USER, ""] {
-            let reply = match self.ask_as(user).await {
+            let reply = match self.get_as(user).await {
                 Ok(reply) => reply,
                 Err(error) => {
-                    tracing::debug!(backend = %backend.key.authority, "proof: {error}");
+                    tracing::debug!(backend = %backend.key.authority, "impersonation check: {error}");
                     return;
                 }
             };
@@ -223,7 +223,7 @@ impl Probe {
                     tracing::info!(
                         console = %self.group.console,
                         backend = %backend.key.authority,
-                        "the backend obeys the user's identity"
+                        "the backend acts as the user that the gateway names"
                     );
                     backend.set_impersonation(ImpersonationStatus::Honored);
                     self.group.changed.notify_waiters();
@@ -249,7 +249,7 @@ impl Probe {
         }
     }
 
-    async fn ask_as(&self, user: &str) -> Result<ControlResponse, ProbeError> {
+    async fn get_as(&self, user: &str) -> Result<ControlResponse, ProbeError> {
         let backend = self.backend();
         let Some(proof) = backend.kind.impersonation_probe() else {
             return Err(ProbeError::Login(LoginError::NoCookie));

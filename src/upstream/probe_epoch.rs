@@ -1,13 +1,14 @@
-//! Waiting for the probe's next word on a backend.
+//! Waiting for the next probe of a backend.
 //!
-//! In a request's way: between a try that a server broke off and its repetition. A dying server
-//! still counts as active, and a look that was under way when it broke off says nothing about it.
+//! A server that closes a connection in the middle of an exchange may be dying while it still counts
+//! as active. Before the request is repeated, the outcome of a probe is awaited that began *after* the
+//! failure: one that was running already may have seen the server alive.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
-/// The looks at one backend, counted.
+/// Counts the probes of one backend.
 #[derive(Debug, Default)]
 pub(crate) struct ProbeEpoch {
     begun: AtomicU64,
@@ -16,23 +17,23 @@ pub(crate) struct ProbeEpoch {
 }
 
 impl ProbeEpoch {
-    /// A look begins; returns its number.
+    /// Counts a probe that begins; returns its number.
     pub(crate) fn begin(&self) -> u64 {
         self.begun.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    /// A look has found out the backend's state, and that is booked.
+    /// Call when the probe of this number has determined the backend's health and recorded it.
     pub(crate) fn conclude(&self, number: u64) {
         self.concluded.fetch_max(number, Ordering::AcqRel);
         self.changed.notify_waiters();
     }
 
-    /// Waits until a look has concluded that begins after this call.
+    /// Waits until a probe that begins after this call has concluded.
     pub(crate) fn next(&self) -> impl Future<Output = ()> {
         let wanted = self.begun.load(Ordering::Acquire) + 1;
         async move {
             loop {
-                // armed before looking, so that no change is missed
+                // registered before the check, so that no change is missed
                 let changed = self.changed.notified();
                 if self.concluded.load(Ordering::Acquire) >= wanted {
                     return;
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_look_that_was_under_way_does_not_count() {
+    fn a_probe_that_had_begun_before_does_not_count() {
         let probe_epoch = ProbeEpoch::default();
         let early = probe_epoch.begin();
         let mut next = pin!(probe_epoch.next());

@@ -1,4 +1,4 @@
-//! A connection to a backend, plain or in TLS.
+//! The socket to a backend, plain or TLS.
 
 use std::{
     io,
@@ -24,15 +24,15 @@ use crate::{
 pub(crate) type Wire = Socket<TlsStream<TcpStream>>;
 
 impl Wire {
-    /// Whether the server has neither closed nor said anything; a byte that it said is lost. Asks the
-    /// kernel only where the socket is known to be readable.
+    /// Whether the server has neither closed nor sent anything; a byte that it has sent is lost. Makes a
+    /// system call only if the socket is known to be readable.
     pub(crate) fn is_silent(&mut self) -> bool {
         let mut byte = [0];
         match self {
             Self::Plain(tcp) => tcp
                 .try_read(&mut byte)
                 .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock),
-            // what is no data, as a session ticket, is rustls' own
+            // rustls consumes what is not application data, such as session tickets of TLS 1.3
             Self::Tls(tls) => {
                 let mut cx = Context::from_waker(Waker::noop());
                 let read = Pin::new(tls).poll_read(&mut cx, &mut ReadBuf::new(&mut byte));
@@ -48,30 +48,30 @@ pub enum ConnectError {
     /// No TCP connection.
     #[error("cannot connect: {0}")]
     Tcp(#[from] io::Error),
-    /// It cannot be spoken to, or not be believed.
+    /// The handshake failed, or the certificate is not trusted.
     #[error("TLS: {0}")]
     Tls(#[from] TlsFault),
 }
 
-/// A PROXY protocol header: its version, and the client with the address that it connected to; `None`
-/// where the gateway speaks for itself.
-pub(crate) type Announced = (Version, Option<(SocketAddr, SocketAddr)>);
+/// A PROXY protocol header: its version, and the client's address with the address that it connected
+/// to; `None` for the gateway's own requests.
+pub(crate) type ProxyHeader = (Version, Option<(SocketAddr, SocketAddr)>);
 
-/// Connects to the first address that answers, says who the client is where that is wanted, and shakes
-/// hands; each within `within`.
+/// Connects to the first address that accepts, sends the PROXY protocol header and makes the TLS
+/// handshake. TCP and TLS each take at most `within`.
 pub(crate) async fn connect(
     addresses: &[SocketAddr],
     tls: Option<&Connector>,
-    announced: Option<Announced>,
+    proxy_header: Option<ProxyHeader>,
     within: Duration,
 ) -> Result<Wire, ConnectError> {
     let mut tcp = tcp(addresses, within).await?;
-    if let Some((version, parties)) = announced {
+    if let Some((version, parties)) = proxy_header {
         let (client, here) = match parties {
             Some(parties) => parties,
             None => (tcp.local_addr()?, tcp.peer_addr()?),
         };
-        // a few bytes into an empty socket
+        // a few bytes always fit the send buffer of a new socket
         tcp.write_all(&proxy_protocol::header(version, client, here))
             .await?;
     }
@@ -80,7 +80,8 @@ pub(crate) async fn connect(
     };
     match timeout(within, Box::pin(tls.connect(tcp))).await {
         Ok(Ok(stream)) => Ok(Wire::Tls(Box::new(stream))),
-        // as a server that is killed does: it is no question of trust
+        // A server that is being stopped does so. It is down, not distrusted: the request may be
+        // sent to another one.
         Ok(Err(closed @ TlsFault::Closed)) => {
             Err(io::Error::new(io::ErrorKind::ConnectionReset, closed).into())
         }

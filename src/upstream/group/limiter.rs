@@ -1,9 +1,8 @@
-//! `max_connections` of a backend: how many requests it may have at once, and the queue of those
-//! that wait for a place.
+//! `max_connections` of a backend: permits for concurrent requests, and the queue for them.
 //!
-//! In a request's way: between the choice of a backend and the connection to it. The queue is first
-//! in, first out, over all workers; a place that becomes free is handed to the one who has waited
-//! longest, not to whoever comes by. A console without limits pays one look at a `None`.
+//! On the request path between the choice of a backend and the connection to it. The queue is first
+//! in, first out, over all workers: a permit that becomes free is given to the request that has waited
+//! longest, never to one that has just arrived. Without a limit the cost is one comparison.
 
 use std::{
     collections::VecDeque,
@@ -19,18 +18,18 @@ use tokio::{sync::oneshot, time::timeout};
 use super::{BackendGroup, Pick};
 use crate::{refusal::Refusal, telemetry::metrics};
 
-/// What the configuration says.
+/// `max_connections` and `queue` of a console.
 #[derive(Clone, Debug)]
 pub(crate) struct ConcurrencyLimits {
     /// `max_connections` of each backend.
     pub each: Vec<Option<usize>>,
     /// `queue.length`: requests that may wait.
-    pub queue: usize,
-    /// `queue.timeout`: how long.
-    pub patience: Duration,
+    pub queue_length: usize,
+    /// `queue.timeout`
+    pub queue_timeout: Duration,
 }
 
-/// The places of one console's backends.
+/// The permits of one console's backends.
 #[derive(Debug)]
 pub(super) struct ConcurrencyLimiter {
     limits: ConcurrencyLimits,
@@ -40,26 +39,26 @@ pub(super) struct ConcurrencyLimiter {
     group: Weak<BackendGroup>,
 }
 
-/// A backend, and the place there where it has a limit.
+/// The index of a backend, and a permit if it has a limit.
 pub(crate) type Assignment = (usize, Option<BackendPermit>);
 
 #[derive(Debug)]
 struct Waiter {
-    /// The one backend that it can use, if it is only one.
+    /// The only backend that can serve the request, if there is only one.
     owner: Option<usize>,
     grant: oneshot::Sender<Assignment>,
 }
 
-/// A request's place at a backend with a limit; given back when dropped.
+/// A request's permit at a backend with a limit; returned when dropped.
 #[derive(Debug)]
 pub(crate) struct BackendPermit {
     group: Weak<BackendGroup>,
     index: usize,
 }
 
-/// Somebody else was faster.
+/// There is no free permit.
 #[derive(Debug)]
-pub(super) struct Taken;
+pub(super) struct Exhausted;
 
 impl ConcurrencyLimits {
     /// No limits.
@@ -67,8 +66,8 @@ impl ConcurrencyLimits {
     pub(crate) fn none(backends: usize) -> Self {
         Self {
             each: vec![None; backends],
-            queue: 0,
-            patience: Duration::ZERO,
+            queue_length: 0,
+            queue_timeout: Duration::ZERO,
         }
     }
 }
@@ -84,7 +83,7 @@ impl ConcurrencyLimiter {
         }
     }
 
-    /// Whether somebody who comes by now may be let in there.
+    /// Whether a request that arrives now would get a permit.
     pub(super) fn has_room(&self, index: usize) -> bool {
         self.limits.each[index].is_none_or(|limit| {
             self.waiting.load(Ordering::Acquire) == 0
@@ -92,30 +91,30 @@ impl ConcurrencyLimiter {
         })
     }
 
-    /// A place; `None` where there is no limit.
-    pub(super) fn take(&self, index: usize) -> Result<Option<BackendPermit>, Taken> {
+    /// Takes a permit; `None` if there is no limit.
+    pub(super) fn take(&self, index: usize) -> Result<Option<BackendPermit>, Exhausted> {
         let Some(limit) = self.limits.each[index] else {
             return Ok(None);
         };
         if self.waiting.load(Ordering::Acquire) > 0 {
-            return Err(Taken);
+            return Err(Exhausted);
         }
         self.occupy(index, limit).map(Some)
     }
 
-    fn occupy(&self, index: usize, limit: usize) -> Result<BackendPermit, Taken> {
+    fn occupy(&self, index: usize, limit: usize) -> Result<BackendPermit, Exhausted> {
         let one_more = |used| (used < limit).then_some(used + 1);
         self.used[index]
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more)
-            .map_err(|_| Taken)?;
+            .map_err(|_| Exhausted)?;
         Ok(BackendPermit {
             group: self.group.clone(),
             index,
         })
     }
 
-    /// Waits for a place, in order; `look` sees whether there is one after all, `able` who may be
-    /// given something.
+    /// Waits for a permit, in order. `look` checks once more whether there is one, `able` whether a
+    /// backend may be given requests.
     pub(super) async fn queue(
         &self,
         owner: Option<usize>,
@@ -127,12 +126,12 @@ impl ConcurrencyLimiter {
             let mut queue = self.lock();
             if queue.is_empty() {
                 match look() {
-                    Pick::Backend(index, place) => return Ok((index, place)),
+                    Pick::Backend(index, permit) => return Ok((index, permit)),
                     Pick::Refuse(refusal) => return Err(refusal),
                     Pick::AtCapacity(_) | Pick::NoneActive => {}
                 }
             }
-            if queue.len() >= self.limits.queue {
+            if queue.len() >= self.limits.queue_length {
                 return Err(Refusal::QueueFull);
             }
             let grant = sender;
@@ -140,22 +139,21 @@ impl ConcurrencyLimiter {
             self.note(&queue);
         }
         let _queued = Queued::new(self);
-        // those in front may wait for one backend, and there is room at another
+        // those ahead in the queue may wait for one backend while another has free permits
         self.offer(able);
-        match timeout(self.limits.patience, granted).await {
+        match timeout(self.limits.queue_timeout, granted).await {
             Ok(Ok(grant)) => Ok(grant),
-            // the group is gone, and with it the gateway
+            // the group has been dropped: the gateway is shutting down
             Ok(Err(_)) => Err(Refusal::Draining),
             Err(_elapsed) => Err(Refusal::QueueTimeout),
         }
     }
 
-    /// Requests that wait.
     pub(super) fn queued(&self) -> usize {
         self.waiting.load(Ordering::Acquire)
     }
 
-    /// Hands out what is free to those who wait, the first first.
+    /// Gives free permits to waiting requests, in order.
     pub(super) fn offer(&self, able: impl Fn(usize) -> bool) {
         if self.waiting.load(Ordering::Acquire) == 0 {
             return;
@@ -165,19 +163,20 @@ impl ConcurrencyLimiter {
             let for_all = able(index);
             let suits = |waiter: &Waiter| waiter.owner.map_or(for_all, |owner| owner == index);
             while let Some(at) = queue.iter().position(suits) {
-                let place = match self.limits.each[index] {
+                let permit = match self.limits.each[index] {
                     None => None,
                     Some(limit) => match self.occupy(index, limit) {
-                        Ok(place) => Some(place),
-                        Err(Taken) => break,
+                        Ok(permit) => Some(permit),
+                        Err(Exhausted) => break,
                     },
                 };
                 let Some(waiter) = queue.remove(at) else {
                     break;
                 };
-                if let Err((_, Some(place))) = waiter.grant.send((index, place)) {
-                    // it has given up; its place is for the next of this very queue
-                    place.give_back_to(self);
+                if let Err((_, Some(permit))) = waiter.grant.send((index, permit)) {
+                    // The request has given up. Dropping the permit would offer it again and lock the
+                    // queue, which is locked here.
+                    permit.return_to(self);
                 }
             }
         }
@@ -189,7 +188,7 @@ impl ConcurrencyLimiter {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Waiter>> {
-        // whole at every moment
+        // no code that can panic leaves the queue half changed
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -197,8 +196,8 @@ impl ConcurrencyLimiter {
 // === impl BackendPermit ===
 
 impl BackendPermit {
-    /// Gives it back without offering it to anybody.
-    fn give_back_to(mut self, limiter: &ConcurrencyLimiter) {
+    /// Returns it without offering it to waiting requests.
+    fn return_to(mut self, limiter: &ConcurrencyLimiter) {
         self.group = Weak::new();
         limiter.used[self.index].fetch_sub(1, Ordering::AcqRel);
     }
@@ -213,7 +212,7 @@ impl Drop for BackendPermit {
     }
 }
 
-/// A request in the queue; leaves it when dropped, whether it got a place or not.
+/// A request in the queue; leaves the queue when dropped.
 struct Queued<'p>(&'p ConcurrencyLimiter);
 
 impl<'p> Queued<'p> {

@@ -1,20 +1,20 @@
-//! Which server began what: queries and transactions that one server alone can go on with.
+//! The owners of queries and transactions: only the coordinator that began one can continue it.
 //!
-//! In a request's way: before the choice of a backend. Learnt from answers; what this replica of the
-//! gateway has not seen begin is found by asking the servers one after the other.
+//! Looked up before the choice of a backend, learned from responses. An owner that this replica of the
+//! gateway has not learned is found by trying the servers one after the other.
 
 use std::{sync::Arc, time::Duration};
 
 use moka::sync::Cache;
 
-/// Transactions and coordinators' words remembered at once.
+/// Ids of transactions and prefixes of query ids that are remembered.
 const CAPACITY: u64 = 65_536;
-/// What nobody has asked about for so long is over.
-const MEMORY: Duration = Duration::from_secs(24 * 3600);
-/// Longer words are no ids of anybody.
+/// An id that has not been requested for this long has ended.
+const IDLE: Duration = Duration::from_secs(24 * 3600);
+/// In bytes. Longer values cannot be ids of queries or transactions.
 const LONGEST: usize = 64;
 
-/// The servers by what they began.
+/// Cache of backend indexes by the ids that they own.
 #[derive(Debug)]
 pub(crate) struct OwnerCache(Cache<Arc<str>, usize>);
 
@@ -23,22 +23,21 @@ impl Default for OwnerCache {
         Self(
             Cache::builder()
                 .max_capacity(CAPACITY)
-                .time_to_idle(MEMORY)
+                .time_to_idle(IDLE)
                 .build(),
         )
     }
 }
 
 impl OwnerCache {
-    /// The index of the server that this word stands for.
-    pub(crate) fn find(&self, word: &str) -> Option<usize> {
-        self.0.get(word)
+    /// The index of the owner of `id`.
+    pub(crate) fn find(&self, id: &str) -> Option<usize> {
+        self.0.get(id)
     }
 
-    /// Remembers it.
-    pub(crate) fn learn(&self, word: &str, index: usize) {
-        if word.len() <= LONGEST && self.0.get(word) != Some(index) {
-            self.0.insert(Arc::from(word), index);
+    pub(crate) fn learn(&self, id: &str, index: usize) {
+        if id.len() <= LONGEST && self.0.get(id) != Some(index) {
+            self.0.insert(Arc::from(id), index);
         }
     }
 }
@@ -48,14 +47,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_one_counts_and_no_novels_are_kept() {
+    fn the_last_owner_counts_and_long_values_are_ignored() {
         let owners = OwnerCache::default();
         assert_eq!(owners.find("abcde"), None);
         owners.learn("abcde", 0);
         owners.learn("abcde", 1);
         assert_eq!(owners.find("abcde"), Some(1));
-        let novel = "x".repeat(LONGEST + 1);
-        owners.learn(&novel, 0);
-        assert_eq!(owners.find(&novel), None);
+        let long = "x".repeat(LONGEST + 1);
+        owners.learn(&long, 0);
+        assert_eq!(owners.find(&long), None);
     }
 }

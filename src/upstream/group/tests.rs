@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::{super::backend::BackendKey, *};
 use crate::gss::Principal;
 
@@ -8,8 +10,8 @@ fn group(balance: Balance) -> Arc<BackendGroup> {
 fn limited(balance: Balance, each: [Option<usize>; 2], queue: usize) -> Arc<BackendGroup> {
     let limits = ConcurrencyLimits {
         each: each.to_vec(),
-        queue,
-        patience: Duration::from_secs(10),
+        queue_length: queue,
+        queue_timeout: Duration::from_secs(10),
     };
     let group = with(BalancePolicy {
         limits,
@@ -53,22 +55,22 @@ fn from(client: &str) -> PickCriteria {
     }
 }
 
-fn anybody() -> PickCriteria {
+fn any_client() -> PickCriteria {
     from("192.0.2.1")
 }
 
-/// Where a request would go; nothing where it has to wait.
+/// The backend for a request; `None` if it has to wait.
 fn picked(group: &BackendGroup) -> Result<Option<usize>, Refusal> {
-    match group.pick(&anybody()) {
+    match group.pick(&any_client()) {
         Pick::Backend(index, _) => Ok(Some(index)),
         Pick::AtCapacity(_) | Pick::NoneActive => Ok(None),
         Pick::Refuse(refusal) => Err(refusal),
     }
 }
 
-fn place(group: &BackendGroup) -> BackendPermit {
-    match group.pick(&anybody()) {
-        Pick::Backend(_, Some(place)) => place,
+fn permit(group: &BackendGroup) -> BackendPermit {
+    match group.pick(&any_client()) {
+        Pick::Backend(_, Some(permit)) => permit,
         other => panic!("{other:?}"),
     }
 }
@@ -80,14 +82,14 @@ async fn until(condition: impl Fn() -> bool) {
 }
 
 #[test]
-fn of_two_that_claim_to_be_active_the_later_is_asked() {
+fn of_two_that_claim_to_be_active_the_later_is_chosen() {
     let group = group(Balance::Active);
     assert_eq!(picked(&group), Ok(None));
     group.learn(0, BackendHealth::Active);
     assert_eq!(picked(&group), Ok(Some(0)));
     let first = group.backends[0].status().active_since;
     while super::super::backend::now_ms() == first {}
-    // nn1 freezes, nn2 takes over, nn1 is thawed and still believes
+    // nn1 is suspended, nn2 takes over, nn1 is resumed and still says that it is active
     group.learn(0, BackendHealth::Down);
     group.learn(1, BackendHealth::Active);
     group.learn(0, BackendHealth::Active);
@@ -111,7 +113,7 @@ async fn a_held_request_goes_on_when_one_becomes_active() {
         let group = Arc::clone(&group);
         async move {
             group
-                .pick_or_wait(&anybody(), hold_until(Duration::from_secs(60)))
+                .pick_or_wait(&any_client(), hold_until(Duration::from_secs(60)))
                 .await
         }
     });
@@ -124,7 +126,7 @@ async fn a_held_request_goes_on_when_one_becomes_active() {
 }
 
 #[tokio::test]
-async fn a_held_request_hears_what_another_consoles_look_has_found() {
+async fn a_held_request_continues_after_another_consoles_probe() {
     let here = group(Balance::Active);
     let shared = here.backends.clone();
     let there = BackendGroup::new(
@@ -136,14 +138,14 @@ async fn a_held_request_hears_what_another_consoles_look_has_found() {
         let there = Arc::clone(&there);
         async move {
             let end = hold_until(Duration::from_secs(60));
-            there.pick_or_wait(&anybody(), end).await
+            there.pick_or_wait(&any_client(), end).await
         }
     });
     while there.held.load(Ordering::Acquire) == 0 {
         tokio::task::yield_now().await;
     }
     here.learn(0, BackendHealth::Active);
-    // its own look finds what the server is known to be by now
+    // the console's own probe finds a state that is known already
     there.learn(0, BackendHealth::Active);
     assert_eq!(waiting.await.unwrap().map(|(index, _)| index), Ok(0));
 }
@@ -153,13 +155,13 @@ async fn waiting_ends_at_the_deadline() {
     let group = group(Balance::Active);
     group.learn(0, BackendHealth::Standby);
     let end = group
-        .pick_or_wait(&anybody(), hold_until(Duration::from_secs(15)))
+        .pick_or_wait(&any_client(), hold_until(Duration::from_secs(15)))
         .await;
     assert_eq!(end.map(|_| ()), Err(Refusal::NoActive));
 }
 
 #[test]
-fn turns_go_round_by_weight() {
+fn round_robin_follows_the_weights() {
     let group = with(BalancePolicy {
         weights: vec![3, 1],
         ..BalancePolicy::plain(Balance::RoundRobin, 2)
@@ -171,7 +173,7 @@ fn turns_go_round_by_weight() {
 }
 
 #[test]
-fn the_one_with_fewer_requests_is_asked() {
+fn the_backend_with_fewer_requests_is_chosen() {
     let group = group(Balance::LeastConn);
     group.learn(0, BackendHealth::Active);
     group.learn(1, BackendHealth::Active);
@@ -202,11 +204,11 @@ fn a_client_keeps_its_server_until_that_is_gone() {
 }
 
 #[test]
-fn one_that_has_just_failed_is_asked_again_only_if_it_is_the_only_one() {
+fn a_backend_that_has_just_failed_is_chosen_again_only_if_it_is_the_only_one() {
     let group = group(Balance::First);
     group.learn(0, BackendHealth::Active);
     group.learn(1, BackendHealth::Active);
-    let mut wanted = anybody();
+    let mut wanted = any_client();
     wanted.tried.add(0);
     assert_eq!(group.another(wanted.tried), Some(1));
     group.assign(1, AdminState::Drain);
@@ -220,7 +222,7 @@ fn one_that_has_just_failed_is_asked_again_only_if_it_is_the_only_one() {
 }
 
 #[test]
-fn a_drained_server_gets_only_what_is_its_own() {
+fn a_drained_server_gets_only_requests_that_it_owns() {
     let group = group(Balance::First);
     group.learn(0, BackendHealth::Active);
     group.learn(1, BackendHealth::Active);
@@ -228,7 +230,7 @@ fn a_drained_server_gets_only_what_is_its_own() {
     assert_eq!(picked(&group), Ok(Some(1)));
     let owned = PickCriteria {
         owner: Some(0),
-        ..anybody()
+        ..any_client()
     };
     assert!(matches!(group.pick(&owned), Pick::Backend(0, _)));
     group.assign(0, AdminState::Maintenance);
@@ -243,9 +245,9 @@ fn a_drained_server_gets_only_what_is_its_own() {
 }
 
 #[tokio::test]
-async fn places_go_to_those_who_wait_in_order() {
+async fn permits_are_given_in_the_order_of_the_queue() {
     let group = limited(Balance::First, [Some(1), Some(1)], 8);
-    let (one, other) = (place(&group), place(&group));
+    let (one, other) = (permit(&group), permit(&group));
     let order = Arc::new(std::sync::Mutex::new(Vec::new()));
     let mut waiting = Vec::new();
     for number in 0..3 {
@@ -254,7 +256,7 @@ async fn places_go_to_those_who_wait_in_order() {
         let task = tokio::spawn({
             let group = Arc::clone(&group);
             async move {
-                let grant = group.queue(&anybody(), None).await.unwrap();
+                let grant = group.queue(&any_client(), None).await.unwrap();
                 order.lock().unwrap().push(number);
                 drop(grant);
             }
@@ -262,8 +264,8 @@ async fn places_go_to_those_who_wait_in_order() {
         until(|| group.queued() > before).await;
         waiting.push(task);
     }
-    // nobody overtakes
-    assert!(matches!(group.pick(&anybody()), Pick::AtCapacity(None)));
+    // a new request does not overtake the queue
+    assert!(matches!(group.pick(&any_client()), Pick::AtCapacity(None)));
     drop(one);
     for task in waiting {
         task.await.unwrap();
@@ -275,15 +277,15 @@ async fn places_go_to_those_who_wait_in_order() {
 }
 
 #[tokio::test]
-async fn a_full_queue_refuses_and_who_gives_up_leaves_it() {
+async fn a_full_queue_refuses_and_a_cancelled_request_leaves_it() {
     let group = limited(Balance::First, [Some(1), Some(1)], 1);
-    let (one, other) = (place(&group), place(&group));
+    let (one, other) = (permit(&group), permit(&group));
     let waiting = tokio::spawn({
         let group = Arc::clone(&group);
-        async move { group.queue(&anybody(), None).await.map(|_| ()) }
+        async move { group.queue(&any_client(), None).await.map(|_| ()) }
     });
     until(|| group.queued() == 1).await;
-    let refused = group.queue(&anybody(), None).await.map(|_| ());
+    let refused = group.queue(&any_client(), None).await.map(|_| ());
     assert_eq!(refused, Err(Refusal::QueueFull));
     waiting.abort();
     assert!(waiting.await.is_err());
@@ -293,42 +295,50 @@ async fn a_full_queue_refuses_and_who_gives_up_leaves_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_for_a_place_ends_in_time() {
+async fn waiting_for_a_permit_times_out() {
     let group = limited(Balance::First, [Some(1), Some(1)], 1);
-    let _places = (place(&group), place(&group));
-    let late = group.queue(&anybody(), None).await.map(|_| ());
+    let _places = (permit(&group), permit(&group));
+    let late = group.queue(&any_client(), None).await.map(|_| ());
     assert_eq!(late, Err(Refusal::QueueTimeout));
     assert_eq!(group.queued(), 0);
 }
 
 #[tokio::test]
-async fn who_waits_for_one_server_holds_up_nobody_at_another() {
+async fn a_request_that_waits_for_one_server_does_not_block_another() {
     let group = limited(Balance::First, [Some(1), Some(1)], 8);
-    let first = place(&group);
+    let first = permit(&group);
     let owner = tokio::spawn({
         let group = Arc::clone(&group);
         async move {
             group
-                .queue(&anybody(), Some(0))
+                .queue(&any_client(), Some(0))
                 .await
                 .map(|(index, _)| index)
         }
     });
     until(|| group.queued() == 1).await;
-    let grant = group.queue(&anybody(), None).await.map(|(index, _)| index);
+    let grant = group
+        .queue(&any_client(), None)
+        .await
+        .map(|(index, _)| index);
     assert_eq!(grant, Ok(1));
     drop(first);
     assert_eq!(owner.await.unwrap(), Ok(0));
 }
 
 #[tokio::test]
-async fn a_server_that_comes_up_is_offered_to_those_who_wait() {
+async fn a_server_that_comes_up_serves_the_queue() {
     let group = limited(Balance::RoundRobin, [Some(1), None], 8);
     group.learn(1, BackendHealth::Down);
-    let _first = place(&group);
+    let _first = permit(&group);
     let waiting = tokio::spawn({
         let group = Arc::clone(&group);
-        async move { group.queue(&anybody(), None).await.map(|(index, _)| index) }
+        async move {
+            group
+                .queue(&any_client(), None)
+                .await
+                .map(|(index, _)| index)
+        }
     });
     until(|| group.queued() == 1).await;
     group.learn(1, BackendHealth::Active);

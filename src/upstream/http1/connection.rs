@@ -1,4 +1,4 @@
-//! A connection: sends a request and reads the answer to it, both at once where the body is long.
+//! One connection: sends a request and reads the response, concurrently if the body is long.
 
 use std::{
     fmt,
@@ -14,11 +14,11 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use super::{Decoder, Head, Heads, Http1Error, Length, RequestHead};
 use crate::upstream::wire::Wire;
 
-/// What is read at once, in bytes: at first, and at most, where the server fills it each time.
+/// The size of the read buffer in bytes: at first, and at most, if the server fills it each time.
 const WINDOW: usize = 8 * 1024;
 const MAX_WINDOW: usize = 64 * 1024;
 
-/// One connection to a backend; `B` are the bodies that it sends.
+/// One connection to a backend; `B` is the type of request bodies.
 pub(crate) struct Connection<B> {
     wire: Wire,
     input: BytesMut,
@@ -27,24 +27,24 @@ pub(crate) struct Connection<B> {
     sending: Option<Sending<B>>,
     decoder: Decoder,
     to_head: bool,
-    /// Something of the request has been written.
+    /// Whether some of the request has been written.
     begun: bool,
-    /// Why the rest of it was not.
+    /// Why the rest of it could not be written.
     lost: Option<Http1Error>,
     keep_alive: bool,
 }
 
 /// A request on its way out.
 struct Sending<B> {
-    /// Goes before the data: the head, or a chunk's size; so much of it is written.
+    /// Precedes the data: the head, or a chunk size. `written` bytes of it are written.
     front: Vec<u8>,
     written: usize,
     data: Bytes,
-    /// Until its end.
+    /// `None` once it has ended.
     body: Option<B>,
-    /// Bytes that the body has still to give; `None`: it goes in chunks.
+    /// Bytes of the body that are still to be sent; `None`: it is sent in chunks.
     left: Option<u64>,
-    /// No chunk has been sent yet.
+    /// Whether no chunk has been sent yet.
     first: bool,
 }
 
@@ -53,12 +53,11 @@ struct Sending<B> {
 #[must_use = "futures do nothing unless polled"]
 pub(crate) struct Exchange<'c, B>(&'c mut Connection<B>);
 
-/// There is no answer.
+/// There is no response.
 #[derive(Debug)]
 pub(crate) struct ExchangeFailure {
-    /// The server has seen nothing of the request.
+    /// Nothing of the request was written, so it can be sent again safely.
     pub unsent: bool,
-    /// Why.
     pub error: Http1Error,
 }
 
@@ -68,7 +67,6 @@ impl<B> Connection<B>
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
 {
-    /// A connection that nothing was said on yet.
     pub(crate) fn new(wire: Wire) -> Self {
         Self {
             wire,
@@ -84,12 +82,14 @@ where
         }
     }
 
-    /// Whether an idle connection is of no use any more: the server has closed it, or speaks unasked.
+    /// Whether an idle connection cannot be used again: the server has closed it, or has sent something
+    /// that no request asked for.
     pub(crate) fn is_closed(&mut self) -> bool {
         !self.is_reusable() || !self.wire.is_silent()
     }
 
-    /// Whether a request may be sent: what was asked before is answered, and more may be asked.
+    /// Whether another request may be sent: the last exchange is complete and the connection is kept
+    /// alive.
     pub(crate) fn is_reusable(&self) -> bool {
         self.keep_alive
             && self.decoder.has_ended()
@@ -97,7 +97,7 @@ where
             && self.input.is_empty()
     }
 
-    /// Sends a request and waits for the head of its answer.
+    /// Sends a request and waits for the head of the response.
     pub(crate) fn exchange(&mut self, head: RequestHead, body: B) -> Exchange<'_, B> {
         self.to_head = head.is_to_head();
         let length = Length::of(&body);
@@ -125,7 +125,8 @@ where
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, ExchangeFailure>> {
         match self.poll_send(cx) {
             Poll::Pending | Poll::Ready(Ok(())) => {}
-            // who hangs up while it is still being sent to may have answered before
+            // A server that closes while it is being sent to may have responded before: a 413, or a
+            // 401 to an upload.
             Poll::Ready(Err(error @ Http1Error::Io(_))) if self.begun => self.lost = Some(error),
             Poll::Ready(Err(error)) => return Poll::Ready(Err(self.failed(error))),
         }
@@ -157,12 +158,13 @@ where
         }
     }
 
-    /// The next piece of the answer's body; goes on sending the request meanwhile.
+    /// The next piece of the response body; the rest of the request is sent meanwhile.
     pub(crate) fn poll_data(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Http1Error>>> {
-        // an answer that comes before the end of its request counts, even if the rest cannot be sent
+        // A response that begins before the end of its request is complete in itself, even if the rest
+        // of the request cannot be sent.
         let _sent = self.poll_send(cx);
         loop {
             match self.decoder.decode(&mut self.input) {
@@ -182,17 +184,17 @@ where
         }
     }
 
-    /// Whether the answer's body has ended.
+    /// Whether the response body has ended.
     pub(crate) const fn has_ended(&self) -> bool {
         self.decoder.has_ended()
     }
 
-    /// What of the answer's body is to come.
+    /// The size of what has not been read of the response body.
     pub(crate) fn size_hint(&self) -> http_body::SizeHint {
         self.decoder.size_hint()
     }
 
-    /// The socket, and what has been read from it: after a 101 they speak another protocol.
+    /// The socket, and the bytes already read from it: after a 101 another protocol follows.
     pub(crate) fn into_parts(self) -> (Wire, Bytes) {
         (self.wire, self.input.freeze())
     }
@@ -210,7 +212,7 @@ where
         Poll::Ready(Ok(read))
     }
 
-    /// Sends as much as goes; after an error nothing more is sent.
+    /// Sends as much as the socket takes; after an error nothing more is sent.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Http1Error>> {
         let Some(sending) = &mut self.sending else {
             return Poll::Ready(Ok(()));
@@ -289,7 +291,7 @@ where
         }
     }
 
-    /// Fetches more of the body, if there is more by now.
+    /// Fetches more of the body, if there is more.
     fn gather(&mut self, cx: &mut Context<'_>) -> Result<(), Http1Error> {
         while let Some(body) = &mut self.body
             && let Poll::Ready(frame) = Pin::new(body).poll_frame(cx)
@@ -298,7 +300,8 @@ where
                 None => self.end()?,
                 Some(Err(error)) => return Err(Http1Error::Upload(error.into())),
                 Some(Ok(frame)) => {
-                    // trailers are nobody's to send
+                    // Trailers are not forwarded: a server may merge them into the headers (RFC 9110
+                    // section 6.5.1), which have been checked before.
                     let Ok(data) = frame.into_data() else {
                         continue;
                     };
@@ -317,12 +320,12 @@ where
         Ok(())
     }
 
-    /// A piece of the body is to follow.
+    /// Prepares for a piece of the body.
     fn announce(&mut self, size: usize) -> Result<(), Http1Error> {
         if let Some(left) = &mut self.left {
             *left = left
                 .checked_sub(size as u64)
-                .ok_or_else(|| Http1Error::Upload("the body is longer than was said".into()))?;
+                .ok_or_else(|| Http1Error::Upload("the body is longer than announced".into()))?;
             return Ok(());
         }
         self.say(if self.first { b"" } else { b"\r\n" });
@@ -330,14 +333,13 @@ where
         Ok(write!(self.front, "{size:X}\r\n")?)
     }
 
-    /// The body has ended.
     fn end(&mut self) -> Result<(), Http1Error> {
         self.body = None;
         match self.left {
             Some(0) => {}
             Some(_) => {
                 return Err(Http1Error::Upload(
-                    "the body is shorter than was said".into(),
+                    "the body is shorter than announced".into(),
                 ));
             }
             None if self.first => self.say(b"0\r\n\r\n"),

@@ -1,4 +1,4 @@
-//! Where an answer's body ends, and what of it is data (RFC 9112 sections 6.3 and 7.1).
+//! Decodes the body of a response (RFC 9112 sections 6.3 and 7.1).
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::SizeHint;
@@ -6,30 +6,29 @@ use httparse::Status;
 
 use super::{Http1Error, MAX_HEAD};
 
-/// The longest line that says a chunk's size, its extensions included.
+/// In bytes: the longest line with a chunk size, including chunk extensions.
 const MAX_SIZE_LINE: usize = 4096;
 
-/// Reads a body off the input.
+/// What is expected next of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoder {
-    /// Nothing comes any more.
+    /// Nothing: the body has ended.
     Ended,
-    /// So many bytes are to come; never none.
+    /// This many bytes, at least one.
     Length(u64),
-    /// All that comes until the server closes.
+    /// Everything until the server closes the connection.
     UntilClose,
-    /// A chunk's size is to come.
+    /// A chunk size.
     Size,
-    /// So many bytes of a chunk are to come; never none.
+    /// This many bytes of a chunk, at least one.
     Chunk(u64),
-    /// A chunk's own line end is to come.
+    /// The line end after a chunk.
     ChunkEnd,
-    /// Trailers, of which so many bytes have come, and the end.
+    /// Trailers, of which this many bytes have arrived, and then the end.
     Trailers(usize),
 }
 
 impl Decoder {
-    /// Of a body with a `Content-Length`.
     pub const fn length(bytes: u64) -> Self {
         match bytes {
             0 => Self::Ended,
@@ -37,17 +36,14 @@ impl Decoder {
         }
     }
 
-    /// Of a body in chunks.
     pub const fn chunked() -> Self {
         Self::Size
     }
 
-    /// Nothing comes any more.
     pub const fn has_ended(self) -> bool {
         matches!(self, Self::Ended)
     }
 
-    /// How much is to come.
     pub fn size_hint(self) -> SizeHint {
         match self {
             Self::Ended => SizeHint::with_exact(0),
@@ -58,7 +54,7 @@ impl Decoder {
         }
     }
 
-    /// Takes data off the input; `None`: it has ended, or more input is wanted.
+    /// Takes data off the input. `None`: the body has ended, or more input is needed.
     pub fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Bytes>, Http1Error> {
         self.step_over_frame(input)?;
         let data = match self {
@@ -81,13 +77,14 @@ impl Decoder {
             Self::Ended | Self::Size | Self::ChunkEnd | Self::Trailers(_) => None,
         };
         if data.is_some() {
-            // the end is often here already; what is wrong with it is found by the next call too
+            // The end has often arrived with the data; knowing it now saves a poll. An error in it is
+            // found again by the next call.
             let _ = self.step_over_frame(input);
         }
         Ok(data)
     }
 
-    /// The server has closed.
+    /// The server has closed the connection.
     pub fn close(&mut self) -> Result<(), Http1Error> {
         match self {
             Self::Ended | Self::UntilClose => {
@@ -98,7 +95,7 @@ impl Decoder {
         }
     }
 
-    /// Takes what is no data off the input.
+    /// Takes chunk sizes, line ends and trailers off the input.
     fn step_over_frame(&mut self, input: &mut BytesMut) -> Result<(), Http1Error> {
         loop {
             match self {

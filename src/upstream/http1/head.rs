@@ -1,4 +1,4 @@
-//! The head of an answer.
+//! Parses the head of a response.
 
 use std::mem::MaybeUninit;
 
@@ -9,23 +9,20 @@ use http::{
 
 use super::{Decoder, Http1Error, MAX_HEAD};
 
-/// The header lines that an answer may have.
+/// The most header lines of a response.
 const MAX_LINES: usize = 100;
 
-/// An answer's head.
 #[derive(Clone, Debug)]
 pub struct Head {
-    /// Status and headers.
     pub parts: Parts,
     /// Reason phrase as sent.
     pub reason: Bytes,
-    /// What reads the body.
     pub decoder: Decoder,
-    /// Another request may follow.
+    /// Whether another request may follow on the connection.
     pub keep_alive: bool,
 }
 
-/// Takes a head off the input, if all of it is there; its bytes come with it.
+/// Takes a head off the input, if all of it has arrived; returns its bytes too.
 pub(super) fn read(
     input: &mut BytesMut,
     to_head: bool,
@@ -55,7 +52,7 @@ pub(super) fn read(
         (reason, Some(usual)) if reason == usual => Bytes::from_static(usual.as_bytes()),
         (reason, _) => Bytes::copy_from_slice(reason.as_bytes()),
     };
-    // values are shares of what was read, not copies
+    // The values share the buffer that was read; they are not copied.
     let begin = input.as_ptr().addr();
     let span = |of: &[u8]| {
         let begin = of.as_ptr().addr() - begin;
@@ -76,7 +73,8 @@ pub(super) fn read(
             headers.append(name, value);
         }
     }
-    // of two framings the chunked one counts (RFC 9112 section 6.3) and the length is a lie
+    // With both framings the chunked one counts, and the connection is closed after the response:
+    // the message may be an attempt at response splitting (RFC 9112 section 6.3).
     let contradicts = framing.chunked && framing.length.is_some();
     if contradicts {
         headers.remove(header::CONTENT_LENGTH);
@@ -102,7 +100,7 @@ pub(super) fn read(
     Ok(Some((head, bytes)))
 }
 
-/// What an answer's lines say of where it ends.
+/// The headers that delimit the body and the connection.
 #[derive(Default)]
 struct Framing {
     length: Option<u64>,
@@ -111,7 +109,7 @@ struct Framing {
 }
 
 impl Framing {
-    /// Whether the line says more than that.
+    /// Reads one header line; whether it has a meaning for the client too.
     fn note(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<bool, Http1Error> {
         if *name == header::CONTENT_LENGTH {
             let length = length(value.as_bytes()).ok_or(Http1Error::Framing("Content-Length"))?;
@@ -120,7 +118,7 @@ impl Framing {
             }
             self.length = Some(length);
         } else if *name == header::TRANSFER_ENCODING {
-            // nobody asked for another coding (`TE`)
+            // No other coding was offered in `TE`.
             match value.as_bytes().trim_ascii() {
                 chunked if chunked.eq_ignore_ascii_case(b"chunked") => self.chunked = true,
                 identity if identity.eq_ignore_ascii_case(b"identity") => {}

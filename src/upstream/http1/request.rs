@@ -1,23 +1,22 @@
-//! The head of a request, as it is written.
+//! Writes the head of a request.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 
-/// How long a request's body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Length {
-    /// There is none.
+    /// No body.
     None,
     /// In bytes.
     Known(u64),
-    /// It is sent in chunks.
+    /// Sent in chunks.
     Unknown,
 }
 
-/// A request's head under way to the wire.
+/// The bytes of a request head.
 ///
-/// What is written here comes out of `http`'s types, which hold neither line ends nor, in a method
-/// or target, blanks: nothing can be said on a line that does not belong on it. Where the body ends
-/// is said by the connection alone.
+/// Names and values come from types of the `http` crate, which contain no line ends, and no blanks in
+/// a method or target, so that no header can be injected. Only the connection writes the headers that
+/// delimit the body: see [`RequestHead::end`].
 #[derive(Debug)]
 pub(crate) struct RequestHead {
     bytes: Vec<u8>,
@@ -27,7 +26,7 @@ pub(crate) struct RequestHead {
 // === impl Length ===
 
 impl Length {
-    /// Of a body that has not been read from yet.
+    /// The length of a body that has not been read from yet.
     pub(crate) fn of(body: &impl http_body::Body) -> Self {
         if body.is_end_stream() {
             return Self::None;
@@ -39,7 +38,7 @@ impl Length {
 // === impl RequestHead ===
 
 impl RequestHead {
-    /// Begins with the request line; `target` in origin form.
+    /// Writes the request line; `target` is in origin form.
     pub(crate) fn new(method: &Method, target: &Uri) -> Self {
         let target = target
             .path_and_query()
@@ -55,7 +54,7 @@ impl RequestHead {
         }
     }
 
-    /// Adds a line, unless it says where the body ends.
+    /// Adds a header, unless it delimits the body.
     pub(crate) fn line(&mut self, name: &HeaderName, value: &HeaderValue) {
         if [header::CONTENT_LENGTH, header::TRANSFER_ENCODING].contains(name) {
             return;
@@ -66,7 +65,7 @@ impl RequestHead {
         self.bytes.extend_from_slice(b"\r\n");
     }
 
-    /// Adds one line of several values; none where there are none.
+    /// Adds one header of several values; nothing if there are none.
     pub(crate) fn joined<'v>(
         &mut self,
         name: &HeaderName,
@@ -89,8 +88,7 @@ impl RequestHead {
         }
     }
 
-    /// Adds a line whose value is an address: `origin`, and what stood behind the origin of another
-    /// header's value.
+    /// Adds a header whose value is a URL: `origin`, and the `rest` of the original value.
     pub(crate) fn moved(&mut self, name: &HeaderName, origin: &HeaderValue, rest: &[u8]) {
         self.bytes.extend_from_slice(name.as_str().as_bytes());
         self.bytes.extend_from_slice(b": ");
@@ -99,14 +97,14 @@ impl RequestHead {
         self.bytes.extend_from_slice(b"\r\n");
     }
 
-    /// Adds all lines.
+    /// Adds all headers that do not delimit the body.
     pub(crate) fn lines(&mut self, headers: &HeaderMap) {
         for (name, value) in headers {
             self.line(name, value);
         }
     }
 
-    /// Says where the body ends, and so does the head.
+    /// Adds the headers that delimit the body, and ends the head.
     pub(super) fn end(mut self, length: Length) -> Vec<u8> {
         match length {
             // a method that gives a body a meaning says that there is none (RFC 9110 section 8.6)
@@ -129,12 +127,13 @@ impl RequestHead {
         self.bytes
     }
 
-    /// Whether it is a HEAD, whose answer has no body.
+    /// Whether it is a HEAD request, whose response has no body.
     pub(super) fn is_to_head(&self) -> bool {
         self.method == Method::HEAD
     }
 
-    /// Whether a server may take a body for the next request, as careless ones do with a GET's.
+    /// Whether a body has no defined meaning (RFC 9110 section 9.3.1). Some servers do not read it and
+    /// take it for the next request, so the connection must not be used again.
     pub(super) fn gives_no_meaning_to_a_body(&self) -> bool {
         [Method::GET, Method::HEAD].contains(&self.method)
     }

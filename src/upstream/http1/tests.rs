@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// An answer read from pieces: its status, headers as text, body, whether the connection may go on,
-/// what is left; an error's text.
+/// A response read from pieces: its status, headers as text, body, whether the connection is kept
+/// alive, the bytes that are left; or the text of an error.
 type Read = Result<(u16, String, Vec<u8>, bool, Vec<u8>), String>;
 
 fn read(pieces: &[&[u8]], to_head: bool) -> Read {
@@ -60,7 +60,7 @@ fn body_of(answer: &str) -> (String, bool) {
 }
 
 #[test]
-fn an_answer_ends_where_its_head_says() {
+fn a_response_ends_where_its_head_says() {
     for (answer, body, keep_alive) in [
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
@@ -124,7 +124,7 @@ fn an_answer_ends_where_its_head_says() {
 }
 
 #[test]
-fn what_only_the_connection_needs_is_not_handed_on() {
+fn hop_by_hop_headers_are_not_forwarded() {
     let (_, headers, ..) = whole(
         "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\
          Content-Length: 4\r\nServer: x\r\n\r\n0\r\n\r\n",
@@ -139,7 +139,7 @@ fn what_only_the_connection_needs_is_not_handed_on() {
 }
 
 #[test]
-fn an_answer_that_cannot_be_believed_is_a_fault() {
+fn a_response_with_contradicting_framing_is_an_error() {
     for (answer, fault) in [
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
@@ -222,7 +222,7 @@ fn head(method: &Method) -> RequestHead {
 }
 
 #[test]
-fn a_request_says_how_long_its_body_is() {
+fn a_request_announces_the_length_of_its_body() {
     for (method, length, last) in [
         (Method::GET, Length::None, ""),
         (Method::DELETE, Length::None, ""),
@@ -275,7 +275,7 @@ fn cut<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     pieces
 }
 
-/// Something like an answer.
+/// Bytes that resemble a response.
 fn answers() -> impl Strategy<Value = Vec<u8>> {
     let line = prop_oneof![
         Just("Content-Length: 5".to_owned()),
@@ -303,9 +303,9 @@ fn answers() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Blank lines before a head that is still to come once were parsed for ever.
+/// Blank lines before a head that had not arrived made the parser loop without end.
 #[test]
-fn blank_lines_are_waited_behind() {
+fn blank_lines_before_a_head_are_skipped() {
     for blanks in ["\n\n", "\r\n\r\n", "\n\r\n\n", "\r"] {
         let pieces = [
             blanks,
@@ -320,21 +320,22 @@ fn blank_lines_are_waited_behind() {
 
 proptest! {
     #[test]
-    fn an_answer_is_the_same_in_whatever_pieces_it_comes(
+    fn a_response_does_not_depend_on_how_it_is_cut_into_pieces(
         answer in answers(),
         cuts in prop::collection::vec(any::<usize>(), 0..12),
         to_head: bool,
     ) {
-        // of what is broken the fault may differ: a head is not read again before it may have ended
+        // The error of a broken response may differ: a head is not parsed again before it may have
+        // ended.
         let whole = read(&[&answer], to_head).map_err(drop);
         prop_assert_eq!(read(&cut(&answer, &cuts), to_head).map_err(drop), whole.clone());
         let single: Vec<_> = answer.chunks(1).collect();
         prop_assert_eq!(read(&single, to_head).map_err(drop), whole);
     }
 
-    /// A head that comes again and again is remembered; nobody can tell.
+    /// A head that is repeated is remembered, which must not change what it means.
     #[test]
-    fn an_answer_is_the_same_however_often_it_comes(
+    fn a_repeated_response_means_the_same_each_time(
         answers in prop::collection::vec(answers(), 1..3),
         order in prop::collection::vec((any::<prop::sample::Index>(), 1..6_usize, any::<bool>()), 1..6),
         cuts in prop::collection::vec(any::<usize>(), 0..3),
@@ -351,7 +352,7 @@ proptest! {
     }
 
     #[test]
-    fn junk_is_a_fault_or_an_answer(
+    fn any_bytes_are_an_error_or_a_response(
         junk in prop::collection::vec(any::<u8>(), 0..200),
         to_head: bool,
     ) {

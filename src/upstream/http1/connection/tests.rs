@@ -102,7 +102,7 @@ async fn one_request_follows_another() {
 }
 
 #[tokio::test]
-async fn who_speaks_unasked_is_not_asked_again() {
+async fn a_server_that_sends_an_unrequested_response_gets_no_other_request() {
     let (mut connection, mut server) = pair::<Empty<Bytes>>().await;
     let exchange = connection.exchange(head(&Method::GET), Empty::new());
     let (answered, ()) = tokio::join!(exchange, async {
@@ -136,7 +136,7 @@ async fn a_body_without_a_length_goes_in_chunks() {
 }
 
 #[tokio::test]
-async fn a_body_is_neither_longer_nor_shorter_than_was_said() {
+async fn a_body_of_another_length_than_announced_is_an_error() {
     for length in [7, 2] {
         let (mut connection, _server) = pair().await;
         let talk = Talk([Some("one"), None].into(), Some(length));
@@ -150,7 +150,7 @@ async fn a_body_is_neither_longer_nor_shorter_than_was_said() {
 }
 
 #[tokio::test]
-async fn an_answer_may_come_before_the_end_of_its_request() {
+async fn a_response_may_begin_before_the_end_of_its_request() {
     let (mut connection, mut server) = pair().await;
     let later = std::iter::repeat_n(None, 1000);
     let talk = Talk([Some("one")].into_iter().chain(later).collect(), Some(6));
@@ -171,7 +171,7 @@ async fn an_answer_may_come_before_the_end_of_its_request() {
 }
 
 #[tokio::test]
-async fn who_hangs_up_in_the_middle_of_a_request_may_have_answered() {
+async fn a_server_that_closes_during_a_request_may_have_responded() {
     let (mut connection, mut server) = pair().await;
     let large = Full::new(Bytes::from(vec![b'x'; 32 << 20]));
     let exchange = connection.exchange(head(&Method::PUT), large);
@@ -209,22 +209,19 @@ async fn a_get_with_a_body_is_the_last_request_of_its_connection() {
 }
 
 #[tokio::test]
-async fn a_close_is_told_from_a_request_that_was_never_sent() {
+async fn a_closed_connection_is_distinguished_from_an_unsent_request() {
     let (mut connection, server) = pair::<Empty<Bytes>>().await;
     drop(server);
     let exchange = connection.exchange(head(&Method::GET), Empty::new());
     let failed = exchange.await.unwrap_err();
-    assert!(
-        !failed.unsent,
-        "it was written, and nobody knows who has read it"
-    );
+    assert!(!failed.unsent, "it was written, and may have been read");
     // by now the kernel knows
     let failed = connection.exchange(head(&Method::GET), Empty::new()).await;
     assert!(failed.unwrap_err().unsent);
 }
 
 #[tokio::test]
-async fn a_large_answer_streams() {
+async fn a_large_response_is_streamed() {
     let (mut connection, mut server) = pair::<Empty<Bytes>>().await;
     let size = 5 << 20;
     let sent = vec![b'y'; size];

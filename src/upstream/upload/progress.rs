@@ -1,25 +1,25 @@
-//! Whose turn it is while a body is on its way, and how long that side may take.
+//! Which side has to act while a body is being sent, and how long it may take.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long either side may make no progress with a body. The time in which the backend does not
-/// take what has come is not held against the client.
+/// Limits how long either side may make no progress with a body. While the backend does not accept
+/// what has arrived, the client's time stands still: it cannot send more.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct ProgressLimit {
     limit: Duration,
-    /// Bytes that are progress.
+    /// This many bytes count as progress.
     step: u64,
-    /// Those since the last progress.
+    /// Bytes since the last progress.
     came: u64,
-    /// When the client made progress last, moved on by what the backend took since.
+    /// When the client last made progress, plus the time that the backend has taken since.
     since: Instant,
-    /// When the backend was given something last; `None` while the client is to send.
+    /// When the backend was last given data; `None` while the client has to send.
     given: Option<Instant>,
 }
 
-impl Patience {
+impl ProgressLimit {
     /// `step` bytes within `limit` are progress.
     pub(super) fn new(limit: Duration, step: u64) -> Self {
         Self {
@@ -31,12 +31,12 @@ impl Patience {
         }
     }
 
-    /// The client's time begins: a backend takes its body.
+    /// Starts the client's time: a backend accepts the body.
     pub(super) fn begin(&mut self) {
         self.since = Instant::now();
     }
 
-    /// The client has sent something.
+    /// The client has sent data.
     pub(super) fn came(&mut self, bytes: usize) {
         let now = Instant::now();
         self.took(now);
@@ -48,7 +48,7 @@ impl Patience {
         }
     }
 
-    /// The backend has taken all that came, and the client is to send.
+    /// The backend has accepted everything, and the client has to send.
     pub(super) fn awaits(&mut self) {
         if self.given.is_some() {
             self.took(Instant::now());
@@ -61,17 +61,17 @@ impl Patience {
         }
     }
 
-    /// When the side that is to do something is late.
+    /// When the side that has to act is late.
     pub(super) fn end(&self) -> Instant {
         self.given.unwrap_or(self.since) + self.limit
     }
 
-    /// Whether the client is to send; else the backend is to take what came.
+    /// Whether the client has to act; otherwise the backend has to.
     pub(super) fn is_clients(&self) -> bool {
         self.given.is_none()
     }
 
-    /// Whether the side that is to do something has used up its time.
+    /// Whether the side that has to act is late.
     pub(super) fn is_late(&self) -> bool {
         self.end() <= Instant::now()
     }
@@ -81,14 +81,14 @@ impl Patience {
 mod tests {
     use super::*;
 
-    fn patience(step: u64) -> Patience {
-        Patience::new(Duration::from_secs(60), step)
+    fn limit(step: u64) -> ProgressLimit {
+        ProgressLimit::new(Duration::from_secs(60), step)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_drips_makes_no_progress() {
+    async fn a_client_that_sends_too_slowly_makes_no_progress() {
         let second = Duration::from_secs(1);
-        let (mut any, mut some) = (patience(1), patience(600));
+        let (mut any, mut some) = (limit(1), limit(600));
         let begun = Instant::now();
         for _ in 0..59 {
             tokio::time::advance(second).await;
@@ -105,13 +105,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn time_in_which_the_backend_takes_nothing_is_its_own() {
+    async fn the_backends_time_does_not_count_for_the_client() {
         let second = Duration::from_secs(1);
-        let mut one = patience(600);
+        let mut one = limit(600);
         let begun = Instant::now();
         tokio::time::advance(10 * second).await;
         one.came(100);
-        assert_eq!(one.end(), begun + 70 * second, "the backend is to take it");
+        assert_eq!(
+            one.end(),
+            begun + 70 * second,
+            "the backend has to accept it"
+        );
         tokio::time::advance(60 * second).await;
         assert!(one.is_late() && !one.is_clients());
         one.awaits();
