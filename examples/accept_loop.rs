@@ -22,7 +22,7 @@ use libgssapi::{
     oid::{GSS_MECH_KRB5, GSS_MECH_SPNEGO, OidSet},
 };
 use spnegate::gss::{
-    Acceptor, AcceptorOptions, Initiator, InitiatorOptions, Principal, ReplayCache, Step,
+    Acceptor, AcceptorOptions, Initiator, InitiatorOptions, LoginStep, Principal, ReplayCache,
 };
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -159,8 +159,8 @@ async fn ours(acceptor: &Acceptor, tokens: Vec<Vec<u8>>) -> Result<(), Failure> 
                 return Ok::<(), Failure>(());
             };
             match acceptor.accept(token, None, None).await? {
-                Step::Done(_) => {}
-                Step::Continue { .. } => return Err("another leg".into()),
+                LoginStep::Done(_) => {}
+                LoginStep::Continue { .. } => return Err("another leg".into()),
             }
         }
     };

@@ -1,8 +1,17 @@
-//! DER (X.690), as much of it as Kerberos needs: a cursor that reads and a function that writes.
+//! The part of DER (X.690) that Kerberos needs: two readers and functions that write.
 //!
-//! Nothing is copied and nothing panics; what does not read is `None`.
+//! Nothing is copied and nothing panics; what cannot be read is `None`.
+//!
+//! [`Der`] is lenient, as the decoder of MIT krb5 is (`asn1_encode.c`): it takes lengths with more bytes
+//! than needed, elements with unknown tags, and integers that are padded or negative. The gateway has to
+//! see in a message what libkrb5 and a KDC will see in it, no less: a ticket that only they could read
+//! would be accepted without its service name. That is why this is not the crate `der`: its version 0.8
+//! refuses a length of `81 01`, an `INTEGER` of `00 01`, and tags such as `0f`; and as a `u32` it refuses
+//! the key version numbers above 2^31 that KDCs write as negative numbers (`02 04 ff 00 00 00`, the
+//! `enc_data (MSB-set kvno)` of MIT's reference encodings in `tests/asn.1`). [`Exact`] could be built on it,
+//! at the price of two readers with different tags and errors for the same messages.
 
-/// The rest of a DER encoding.
+/// The bytes that are not read yet, leniently.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Der<'a>(pub &'a [u8]);
 
@@ -27,14 +36,14 @@ impl<'a> Der<'a> {
         Some((tag, Der(value)))
     }
 
-    /// The next element, if it has this tag.
+    /// The contents of the next element, which must have this tag.
     pub(crate) fn expect(&mut self, tag: u8) -> Option<Der<'a>> {
         self.next()
             .filter(|(found, _)| *found == tag)
             .map(|(_, value)| value)
     }
 
-    /// The next element with this tag, passing over others.
+    /// The contents of the next element with this tag; others before it are skipped.
     pub(crate) fn field(&mut self, tag: u8) -> Option<Der<'a>> {
         loop {
             let (found, value) = self.next()?;
@@ -44,12 +53,12 @@ impl<'a> Der<'a> {
         }
     }
 
-    /// `KerberosString`: a `GeneralString`, in practice UTF-8.
+    /// A `KerberosString`: a `GeneralString` (RFC 4120 section 5.2.1), in practice UTF-8.
     pub(crate) fn string(&mut self) -> Option<&'a str> {
         std::str::from_utf8(self.expect(0x1b)?.0).ok()
     }
 
-    /// A number of 32 bits; kvnos above 2^31 are written as negative by some KDCs.
+    /// An integer of 32 bits, signed or not: some KDCs write kvnos above 2^31 as negative numbers.
     pub(crate) fn integer(&mut self) -> Option<u32> {
         let bytes = self.expect(0x02)?.0;
         let bytes = match bytes {
@@ -72,7 +81,7 @@ impl<'a> Der<'a> {
     }
 }
 
-/// The rest of an encoding that must be DER to the letter: lengths in as few bytes as they need.
+/// The bytes that are not read yet, strictly: lengths must have as few bytes as they need.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Exact<'a>(pub &'a [u8]);
 
@@ -93,13 +102,13 @@ impl<'a> Exact<'a> {
         (header == least).then_some(value)
     }
 
-    /// The same, where nothing may follow.
+    /// The same for the last element: nothing may follow it.
     pub(crate) fn only(mut self, tag: u8) -> Option<&'a [u8]> {
         self.take(tag).filter(|_| self.0.is_empty())
     }
 }
 
-/// An element: tag, length and the parts one after the other.
+/// Writes an element whose contents are `parts`, concatenated.
 pub fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     let mut out = Vec::with_capacity(length + 6);
@@ -110,7 +119,7 @@ pub fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
         let bytes = length.to_be_bytes();
         let digits = bytes.iter().position(|byte| *byte != 0).unwrap_or(7);
         let digits = bytes.get(digits..).unwrap_or_default();
-        // at most eight
+        // A length has at most eight bytes.
         out.push(0x80 | u8::try_from(digits.len()).unwrap_or(8));
         out.extend_from_slice(digits);
     }
@@ -120,12 +129,12 @@ pub fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-/// An `INTEGER` that is not negative.
+/// Writes a non-negative `INTEGER`.
 pub fn integer(number: u32) -> Vec<u8> {
     let bytes = number.to_be_bytes();
     let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(3);
     let digits = bytes.get(first..).unwrap_or_default();
-    // a leading bit that is set would make it negative
+    // A leading bit that is set would make the number negative.
     if digits.first().is_some_and(|byte| byte & 0x80 != 0) {
         element(0x02, &[&[0], digits])
     } else {
@@ -139,9 +148,23 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn padded_and_negative_integers_are_read_as_mit_reads_them() {
+        for (bytes, number) in [
+            (&b"\x02\x04\xff\0\0\0"[..], 0xff00_0000),
+            (b"\x02\x05\0\xff\0\0\0", 0xff00_0000),
+            (b"\x02\x01\xff", u32::MAX),
+            (b"\x02\x02\0\x01", 1),
+        ] {
+            assert_eq!(Der(bytes).integer(), Some(number));
+        }
+        assert_eq!(Der(b"\x02\0").integer(), None);
+        assert_eq!(Der(b"\x02\x05\x01\0\0\0\0").integer(), None);
+    }
+
     proptest! {
         #[test]
-        fn what_is_written_is_read(number: u32, value in prop::collection::vec(any::<u8>(), 0..70_000)) {
+        fn written_elements_are_read_by_both_readers(number: u32, value in prop::collection::vec(any::<u8>(), 0..70_000)) {
             let written = element(0x30, &[&integer(number), &element(0x04, &[&value])]);
             let mut read = Der(&written).expect(0x30).unwrap();
             prop_assert_eq!(read.integer(), Some(number));
@@ -151,7 +174,7 @@ mod tests {
         }
 
         #[test]
-        fn only_the_shortest_length_is_exact(value in prop::collection::vec(any::<u8>(), 0..70_000), more in 1usize..3) {
+        fn longer_lengths_are_read_by_the_lenient_reader_only(value in prop::collection::vec(any::<u8>(), 0..70_000), more in 1usize..3) {
             let written = element(0x04, &[&value]);
             prop_assert_eq!(Exact(&written).only(0x04), Some(&value[..]));
             let digits = [&[0; 4][..], &value.len().to_be_bytes()].concat();

@@ -12,7 +12,7 @@ pub use crate::{
         ap_req::ApReq,
         keytab::{Enctype, Entry},
         peek::{Peek, peek},
-        shell::Shell,
+        spnego_wrapper::SpnegoWrapper,
     },
     kinds::IMPERSONATION_PROBE_USER,
     net::{BindError, Drained, Sources},

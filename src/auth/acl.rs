@@ -22,7 +22,7 @@ use crate::refusal::{Refusal, page};
 
 mod groups;
 
-use groups::Asking;
+use groups::GroupLookup;
 pub use groups::{GroupNames, Groups, GroupsError};
 
 /// Who may use a console.
@@ -79,7 +79,7 @@ pin_project! {
         /// The layer answers by itself.
         Refused { response: Option<S::Response> },
         /// The system is asked for the user's groups.
-        Asking { #[pin] asking: Asking, waiting: Option<Waiting<S, B>> },
+        LookingUp { #[pin] lookup: GroupLookup, waiting: Option<Waiting<S, B>> },
         /// The inner service has the request.
         Calling { #[pin] inner: S::Future },
     }
@@ -96,7 +96,7 @@ struct Waiting<S, B> {
 enum Decision {
     Pass,
     Refuse(Refusal),
-    Ask(Asking),
+    LookUp(GroupLookup),
 }
 
 // === impl Allowed ===
@@ -109,9 +109,9 @@ impl Allowed {
         let Some((_, system)) = &self.groups else {
             return Decision::Refuse(Refusal::UserDenied);
         };
-        match system.known(user) {
+        match system.cached(user) {
             Some(names) => self.decide_by(&names),
-            None => Decision::Ask(system.ask(user)),
+            None => Decision::LookUp(system.look_up(user)),
         }
     }
 
@@ -210,13 +210,13 @@ where
             Decision::Refuse(refusal) => State::Refused {
                 response: Some(self.policy.refuse(&request, refusal)),
             },
-            Decision::Ask(asking) => {
+            Decision::LookUp(lookup) => {
                 // the service that was polled ready goes with the request
                 let next = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, next);
                 let policy = Arc::clone(&self.policy);
-                State::Asking {
-                    asking,
+                State::LookingUp {
+                    lookup,
                     waiting: Some(Waiting {
                         request,
                         inner,
@@ -258,8 +258,8 @@ where
                 StateProj::Refused { response } => {
                     return Poll::Ready(Ok(response.take().expect(AGAIN)));
                 }
-                StateProj::Asking { asking, waiting } => {
-                    let groups = ready!(asking.poll(cx));
+                StateProj::LookingUp { lookup, waiting } => {
+                    let groups = ready!(lookup.poll(cx));
                     let next = waiting.take().expect(AGAIN).finish(groups);
                     state.set(next);
                 }
@@ -296,7 +296,7 @@ where
                     };
                 }
                 Decision::Refuse(refusal) => refusal,
-                Decision::Ask(_) => Refusal::GroupsUnavailable,
+                Decision::LookUp(_) => Refusal::GroupsUnavailable,
             },
             (Ok(_), None) => Refusal::UserDenied,
             (Err(error), _) => {

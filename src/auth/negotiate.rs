@@ -100,7 +100,7 @@ pub(super) fn beside(headers: &HeaderMap) -> Beside {
         Ok(None) => Beside::Whole,
         Ok(Some(token)) => match peek(&token) {
             Peek::Ticket(_) => Beside::Whole,
-            Peek::Answer(_) => Beside::LaterLeg,
+            Peek::LaterToken(_) => Beside::LaterLeg,
             Peek::KerberosLater
             | Peek::Ntlm
             | Peek::NoKerberos

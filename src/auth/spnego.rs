@@ -10,8 +10,7 @@
 //!
 //! ```
 //! # use std::{convert::Infallible, future::{Ready, ready}, net::IpAddr, sync::Arc, time::{Duration, SystemTime}};
-//! # use spnegate::auth::spnego::{Accept, Leg};
-//! # use spnegate::{Refusal, gss::Accepted};
+//! # use spnegate::{Refusal, auth::spnego::Accept, gss::{Accepted, LoginStep}};
 //! use bytes::Bytes;
 //! use http::{Request, Response, header};
 //! use http_body_util::Full;
@@ -30,10 +29,10 @@
 //! # impl Accept for Acceptor {
 //! #     type Pending = ();
 //! #     type Error = std::io::Error;
-//! #     type Future = Ready<Result<Leg<()>, Self::Error>>;
+//! #     type Future = Ready<Result<LoginStep<()>, Self::Error>>;
 //! #     fn accept(&self, token: Vec<u8>, _: Option<()>, _: Option<IpAddr>) -> Self::Future {
 //! #         assert_eq!(token, b"open");
-//! #         ready(Ok(Leg::Done(Accepted {
+//! #         ready(Ok(LoginStep::Done(Accepted {
 //! #             client: "alice@EXAMPLE.COM".parse().unwrap(),
 //! #             service: "HTTP/gw.example.com@EXAMPLE.COM".parse().unwrap(),
 //! #             expires: SystemTime::now() + Duration::from_secs(3600),
@@ -115,7 +114,7 @@ mod future;
 mod refuse;
 mod slot;
 
-pub use accept::{Accept, Leg, Stepping};
+pub use accept::Accept;
 pub use future::SpnegoFuture;
 pub use slot::LoginSlot;
 

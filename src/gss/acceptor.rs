@@ -1,19 +1,19 @@
-//! Says whose token a client brought, on threads of its own.
+//! Verifies clients' tokens with `gss_accept_sec_context`, on threads of its own.
 //!
-//! In a login's way: the SPNEGO layer hands the token here and waits. A fixed set of threads accepts,
-//! each with credentials of its own (an accept holds its credential's lock), out of an in-memory
-//! copy of the keytab; a further thread, the keeper, follows the file and holds tickets that are
-//! newer than it.
+//! The SPNEGO layer passes a token in and awaits the result. A fixed set of threads accepts tokens, each
+//! with credentials of its own (an accept holds its credential's lock), from a copy of the keytab in
+//! memory. One more thread ([`keytab_watch`]) watches the file and holds logins whose tickets are newer
+//! than it.
 //!
-//! GSSAPI decides, always. Two things it is spared where the token can be read in one way only
-//! ([`ap_req`](super::ap_req)), as all of the usual clients are: to say the name of a client whose
-//! ticket it has seen, and to open the replay cache each time. Both cost it as much as the proof.
+//! GSSAPI verifies every token. Where a token can be read in one way only ([`ap_req`](super::ap_req)),
+//! as the tokens of all usual clients can, two parts of its work are done here instead: the name of a
+//! client whose ticket has been seen before is cached ([`client_cache`]), and the replay cache is kept
+//! open ([`replay_file`]). Together they cost GSSAPI as much as the verification itself.
 
-mod clients;
+mod client_cache;
 mod error;
-mod keeper;
-mod keyring;
-mod queue;
+mod key_set;
+mod keytab_watch;
 mod replay_cache;
 mod replay_file;
 mod status;
@@ -34,42 +34,41 @@ use tokio::sync::{oneshot, watch};
 
 use super::{
     Failure, KeytabError, Principal,
+    blocking::{PushError, Queue, Reply, ReplyError, Threads},
     peek::Ticket,
-    reply::{Lost, Reply},
     sys::{AcceptContext, clockskew},
-    threads::Threads,
 };
 use crate::net::source::{Shares, Source};
 
-pub use error::{AcceptError, KeyFacts};
+pub use error::{AcceptError, KeyDetails};
 pub use replay_cache::ReplayCache;
 pub use status::KeytabStatus;
 
-use clients::Clients;
-use keyring::Keyring;
-use queue::{Queue, Refused};
+use client_cache::ClientCache;
+use key_set::KeySet;
 use replay_file::ReplayFile;
 
-/// Logins that the keeper holds at most.
-const HELD: usize = 256;
+/// The most logins that are held until the keytab changes.
+const MAX_HELD: usize = 256;
 
-/// How to accept.
+/// Options of an [`Acceptor`].
 #[derive(Clone, Debug)]
 pub struct AcceptorOptions {
-    /// The merged keytab.
+    /// The keytab with a key for each service that clients may ask for.
     pub keytab: PathBuf,
     /// Where accepted authenticators are remembered.
     pub replay_cache: ReplayCache,
-    /// Accept threads; one per core is right. At least 1.
+    /// Accept threads; at least 1. An accept is computation, so more than one for each core gains
+    /// nothing.
     pub threads: usize,
-    /// Logins that may wait for a thread; one more is [`AcceptError::Busy`]. At least 1. One
-    /// address gets half of it at most.
+    /// Logins that may wait for a thread; at least 1. One more is [`AcceptError::Busy`]. One client
+    /// address may fill half of it.
     pub queue: usize,
-    /// The longest wait for one leg, queueing included.
+    /// The longest wait for one token, queueing included.
     pub deadline: Duration,
 }
 
-/// Why accepting cannot start.
+/// Why an [`Acceptor`] cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum GssStartError {
     /// The keytab cannot be used.
@@ -88,7 +87,7 @@ pub enum GssStartError {
         #[source]
         source: io::Error,
     },
-    /// GSSAPI gives no credential for the keytab.
+    /// GSSAPI cannot acquire a credential from the keytab.
     #[error("no GSSAPI credential for keytab {}: {}", keytab.display(), failure.text)]
     Credential {
         /// The file.
@@ -101,66 +100,86 @@ pub enum GssStartError {
     Thread(#[source] io::Error),
 }
 
-/// Accepts tokens; cheap to clone. Threads end when the last clone is dropped.
+/// Accepts tokens; cheap to clone. Its threads end when the last clone is dropped.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use spnegate::gss::{Acceptor, AcceptorOptions, LoginStep, ReplayCache};
+///
+/// # async fn login(token: Vec<u8>) -> Result<(), Box<dyn std::error::Error>> {
+/// let acceptor = Acceptor::start(AcceptorOptions {
+///     keytab: "/etc/spnegate.keytab".into(),
+///     replay_cache: ReplayCache::default(),
+///     threads: 2,
+///     queue: 1024,
+///     deadline: Duration::from_secs(5),
+/// })?;
+/// match acceptor.accept(token, None, None).await? {
+///     LoginStep::Done(accepted) => println!("{} logged in", accepted.client),
+///     LoginStep::Continue { .. } => println!("the client has to send another token"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Acceptor(Arc<Inner>);
 
-/// What the handles own.
 struct Inner {
-    shared: Arc<Shared>,
-    commands: mpsc::Sender<keeper::Command>,
+    core: Arc<AcceptorCore>,
+    commands: mpsc::Sender<keytab_watch::Command>,
     deadline: Duration,
-    /// Last: they end when the channels above are closed.
     _threads: Threads,
 }
 
-/// What handles, accept threads and keeper share.
-struct Shared {
+/// What the handles and the threads share.
+struct AcceptorCore {
     keytab: PathBuf,
     rcache: std::ffi::CString,
-    /// The same file; none where replays are allowed.
+    /// The same file; `None` where replays are allowed.
     replays: Option<ReplayFile>,
-    clients: Clients,
+    client_cache: ClientCache,
     /// How far clocks may be apart, in seconds.
     clockskew: u32,
-    jobs: Queue<Job>,
-    ring: ArcSwap<Keyring>,
-    loader: Mutex<keeper::Loader>,
+    jobs: Queue<AcceptJob>,
+    keys: ArcSwap<KeySet>,
+    loader: Mutex<keytab_watch::Loader>,
     status: watch::Sender<KeytabStatus>,
-    /// Logins that the keeper holds; tickets newer than the keytab beyond them fail at once.
+    /// Logins that are held until the keytab changes. Beyond [`MAX_HELD`], and beyond its share of one
+    /// address, a ticket newer than the keytab fails immediately.
     held: Mutex<Shares>,
 }
 
-/// One leg to be accepted.
-struct Job {
+/// One token to be accepted.
+struct AcceptJob {
     token: Vec<u8>,
     pending: Option<Pending>,
     source: Option<Source>,
-    reply: oneshot::Sender<Result<Step, AcceptError>>,
-    /// It has been with the keeper; a second failure is final.
-    again: bool,
+    reply: oneshot::Sender<Result<LoginStep, AcceptError>>,
+    /// It has been held once, or cannot be tried again; the next failure is final.
+    is_last_try: bool,
 }
 
-/// What one leg gave.
+/// The result of one token of a login. `P` is the state of a login between two tokens.
 #[derive(Debug)]
-pub enum Step {
-    /// The client is known.
+pub enum LoginStep<P = Pending> {
+    /// The login is complete.
     Done(Accepted),
     /// The client has to send another token on the same connection.
     Continue {
         /// For `WWW-Authenticate: Negotiate`.
         token: Vec<u8>,
-        /// To be handed in with the next token.
-        pending: Pending,
+        /// To be passed in with the client's next token.
+        pending: P,
     },
 }
 
-/// A finished login.
+/// A completed login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
     /// The client.
     pub client: Principal,
-    /// The service that its ticket is for, as the ticket spells it.
+    /// The service that its ticket is for, in the ticket's spelling.
     pub service: Principal,
     /// The end of its ticket.
     pub expires: SystemTime,
@@ -168,18 +187,23 @@ pub struct Accepted {
     pub reply: Option<Vec<u8>>,
 }
 
-/// A login of several legs between two of them; dropping it forgets the login.
+/// A login that needs several tokens, between two of them; dropping it abandons the login.
 #[derive(Debug, Default)]
 pub struct Pending {
     context: AcceptContext,
-    /// The ticket that a leg before has brought.
+    /// The ticket of an earlier token.
     ticket: Option<Ticket>,
 }
 
 // === impl Acceptor ===
 
 impl Acceptor {
-    /// Loads the keytab, tries the replay cache and starts the threads.
+    /// Loads the keytab, tests the replay cache and starts the threads.
+    ///
+    /// # Errors
+    ///
+    /// See [`GssStartError`]. A replay cache that cannot be written is an error here, because it would
+    /// fail every login.
     pub fn start(options: AcceptorOptions) -> Result<Self, GssStartError> {
         let AcceptorOptions {
             keytab,
@@ -198,129 +222,128 @@ impl Acceptor {
             ReplayCache::File(path) => Some(ReplayFile::new(path, clockskew)),
             ReplayCache::None => None,
         };
-        let (loader, ring) = keeper::Loader::start(&keytab)?;
-        thread::probe(&ring, &rcache).map_err(no_credential)?;
-        let (status, _) = watch::channel(KeytabStatus::first(&ring));
-        let shared = Arc::new(Shared {
+        let (loader, keys) = keytab_watch::Loader::start(&keytab)?;
+        thread::probe(&keys, &rcache).map_err(no_credential)?;
+        let (status, _) = watch::channel(KeytabStatus::first(&keys));
+        let core = Arc::new(AcceptorCore {
             keytab,
             rcache,
             replays,
-            clients: Clients::new(),
+            client_cache: ClientCache::new(),
             clockskew,
             jobs: Queue::new(queue.max(1)),
-            ring: ArcSwap::new(Arc::new(ring)),
+            keys: ArcSwap::new(Arc::new(keys)),
             loader: Mutex::new(loader),
             status,
-            held: Mutex::new(Shares::new(HELD)),
+            held: Mutex::new(Shares::new(MAX_HELD)),
         });
-        let (commands, orders) = mpsc::channel();
-        let mut threads = Threads::new();
-        let acceptor = |threads| {
-            Self(Arc::new(Inner {
-                shared: Arc::clone(&shared),
-                commands: commands.clone(),
-                deadline,
-                _threads: threads,
-            }))
-        };
+        let (commands, received) = mpsc::channel();
+        let mut threads = Threads::of_kerberos();
         let started = (|| {
             for number in 0..count.max(1) {
-                let (shared, commands) = (Arc::clone(&shared), commands.clone());
+                let (core, commands) = (Arc::clone(&core), commands.clone());
                 threads.spawn(format!("gss-accept-{number}"), move || {
-                    thread::run(&shared, &commands);
+                    thread::run(&core, &commands);
                 })?;
             }
-            let shared = Arc::clone(&shared);
-            threads.spawn("gss-keeper".to_owned(), move || {
-                keeper::run(&shared, &orders);
+            let core = Arc::clone(&core);
+            threads.spawn("gss-keytab".to_owned(), move || {
+                keytab_watch::run(&core, &received);
             })
         })();
-        // in any case: dropping it ends the threads that did start
-        let acceptor = acceptor(threads);
+        // Made before the error is returned: dropping it ends the threads that were started.
+        let acceptor = Self(Arc::new(Inner {
+            core,
+            commands,
+            deadline,
+            _threads: threads,
+        }));
         started.map_err(GssStartError::Thread)?;
         Ok(acceptor)
     }
 
-    /// Accepts one leg; `pending` is the login that it continues, `client` where it comes from.
+    /// Accepts one token. `pending` is the login that it continues, `client` the address that it was
+    /// received from.
     ///
-    /// The future must be polled in a tokio runtime with timers. It resolves at once to
-    /// [`AcceptError::Busy`] when the queue is full and to [`AcceptError::Flood`] when `client` has
-    /// as many logins waiting as places are left, and to [`AcceptError::Timeout`] after the
-    /// deadline; dropping it drops the work unless a thread has begun it.
+    /// The future must be polled in a tokio runtime with timers. It resolves immediately to
+    /// [`AcceptError::Busy`] when the queue is full and to [`AcceptError::Flood`] when `client` has as
+    /// many logins waiting as there is room left, and to [`AcceptError::Timeout`] after the deadline.
+    /// Dropping it drops the work unless a thread has begun it: a GSSAPI call cannot be cancelled.
     pub fn accept(
         &self,
         token: Vec<u8>,
         pending: Option<Pending>,
         client: Option<IpAddr>,
     ) -> Accepting {
-        let (reply, answer) = oneshot::channel();
-        self.0.shared.queue(Job {
+        let (reply, result) = oneshot::channel();
+        self.0.core.queue(AcceptJob {
             token,
             pending,
             source: client.map(Source::from),
             reply,
-            again: false,
+            is_last_try: false,
         });
-        Accepting(Reply::waiting(answer, self.0.deadline))
+        Accepting(Reply::waiting(result, self.0.deadline))
     }
 
     /// The principals of the keytab file as it was last loaded, in file order.
     pub fn principals(&self) -> Arc<[Principal]> {
-        self.0.shared.ring.load().principals()
+        self.0.core.keys.load().principals()
     }
 
-    /// Loads the file again now; a broken one is reported and the old keys stay.
+    /// Loads the keytab file again now. A broken file is reported, and the old keys stay in use.
     ///
-    /// Not needed in operation: the keeper follows the file by itself.
+    /// Not needed in operation: the file is watched.
     pub fn reload(&self) -> Result<(), Arc<KeytabError>> {
-        keeper::reload(&self.0.shared)
+        keytab_watch::reload(&self.0.core)
     }
 
-    /// How the keytab is, with a way to wait for changes.
+    /// The state of the keytab file; the receiver can await changes.
     pub fn status(&self) -> watch::Receiver<KeytabStatus> {
-        self.0.shared.status.subscribe()
+        self.0.core.status.subscribe()
     }
 
-    /// Logins that wait for a thread, and those held for a newer keytab.
+    /// The number of logins that wait for a thread, and of those held for a newer keytab.
     pub fn waiting(&self) -> (usize, usize) {
-        (self.0.shared.jobs.len(), self.0.shared.held().taken())
+        (self.0.core.jobs.len(), self.0.core.held().taken())
     }
 }
 
 impl fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Acceptor")
-            .field("keytab", &self.0.shared.keytab)
+            .field("keytab", &self.0.core.keytab)
             .finish_non_exhaustive()
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.shared.jobs.close();
-        // the keeper may be gone already, which is as good
-        let _ = self.commands.send(keeper::Command::Stop);
+        // The threads end when their queues are closed; `_threads` is dropped after this.
+        self.core.jobs.close();
+        // The watching thread may have ended already; ignore the closed channel.
+        let _ = self.commands.send(keytab_watch::Command::Stop);
     }
 }
 
-// === impl Shared ===
+// === impl AcceptorCore ===
 
-impl Shared {
+impl AcceptorCore {
     fn held(&self) -> MutexGuard<'_, Shares> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a job wait for a thread, or answers it at once.
-    fn queue(&self, job: Job) {
+    /// Queues a job for the accept threads, or replies to it with the reason why not.
+    fn queue(&self, job: AcceptJob) {
         let source = job.source;
         let (job, error) = match self.jobs.push(job, source) {
             Ok(()) => return,
-            Err(Refused::Full(job)) => (job, AcceptError::Busy),
-            Err(Refused::Flood(job)) => (job, AcceptError::Flood),
-            Err(Refused::Closed(job)) => (job, AcceptError::Stopped),
+            Err(PushError::Full(job)) => (job, AcceptError::Busy),
+            Err(PushError::Flood(job)) => (job, AcceptError::Flood),
+            Err(PushError::Closed(job)) => (job, AcceptError::Stopped),
         };
-        // nobody may wait any more, which is as good
-        drop(job.reply.send(Err(error)));
+        // The caller may have gone away; ignore the closed channel.
+        let _ = job.reply.send(Err(error));
     }
 }
 
@@ -328,19 +351,19 @@ impl Shared {
 
 /// The future of [`Acceptor::accept`].
 #[derive(Debug)]
-#[must_use = "a login is dropped with its future"]
-pub struct Accepting(Reply<Result<Step, AcceptError>>);
+#[must_use = "dropping the future drops the login"]
+pub struct Accepting(Reply<Result<LoginStep, AcceptError>>);
 
 impl Future for Accepting {
-    type Output = Result<Step, AcceptError>;
+    type Output = Result<LoginStep, AcceptError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0)
             .poll(context)
-            .map(|answer| match answer {
+            .map(|reply| match reply {
                 Ok(result) => result,
-                Err(Lost::Timeout) => Err(AcceptError::Timeout),
-                Err(Lost::Stopped) => Err(AcceptError::Stopped),
+                Err(ReplyError::Timeout) => Err(AcceptError::Timeout),
+                Err(ReplyError::Stopped) => Err(AcceptError::Stopped),
             })
     }
 }

@@ -19,11 +19,11 @@ const OID: u8 = 0x06;
 const STRING: u8 = 0x1b;
 const SEQUENCE: u8 = 0x30;
 
-/// Bytes of a [`Tag`].
-pub(crate) const TAG: usize = 12;
+/// Bytes of a [`AuthenticatorTag`].
+pub(crate) const TAG_LEN: usize = 12;
 
 /// What MIT's replay cache knows an authenticator by: the first bytes of its checksum.
-pub(crate) type Tag = [u8; TAG];
+pub(crate) type AuthenticatorTag = [u8; TAG_LEN];
 
 /// The parts of a token that tell it from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct ApReq<'a> {
     /// The whole `Ticket`; the same for all logins with it, and nobody else's.
     pub ticket: &'a [u8],
     /// The authenticator, which is a new one at each login.
-    pub tag: Tag,
+    pub tag: AuthenticatorTag,
 }
 
 impl<'a> ApReq<'a> {
@@ -87,7 +87,7 @@ fn encrypted(data: &[u8]) -> Option<(Enctype, &[u8])> {
 
 /// The checksum stands at the end of the ciphertext (RFC 3961 section 5.3), and where it does not, as
 /// in RC4's, MIT takes as many bytes from the end nevertheless.
-fn tag(enctype: Enctype, cipher: &[u8]) -> Option<Tag> {
+fn tag(enctype: Enctype, cipher: &[u8]) -> Option<AuthenticatorTag> {
     let length = match enctype.0 {
         // aes128-cts and aes256-cts with hmac-sha1-96
         17 | 18 => 12,

@@ -1,17 +1,20 @@
-//! Makes the gateway's tokens for backends, on threads of its own.
+//! Makes the gateway's own tokens for backends, on threads of its own.
 //!
-//! In a request's way: the backend login asks for a token. What needs no KDC (a service ticket that
-//! is in the cache) is made by the *near* threads; what does (a first ticket, a renewal) by the
-//! *far* ones, which a hung KDC can stop for half a minute. Per principal and per SPN one exchange
-//! is under way at a time, failures are remembered for a moment, and tickets are renewed before
-//! they end while the old ones serve on.
+//! The backend login (`upstream`) asks for a token. There are two groups of threads. The *cached*
+//! threads make tokens from service tickets that are held already and never wait. The *kdc* threads do
+//! everything that needs a KDC (a first ticket, a renewal) and may be blocked for half a minute by a
+//! KDC that does not respond; libkrb5 tries each KDC several times and cannot be interrupted.
+//!
+//! For each client principal and each SPN one exchange with the KDC is in flight at a time, failures
+//! are cached for a short time, and tickets are renewed before they end while the old ones stay in
+//! use.
 
-mod account;
+mod account_status;
 mod backoff;
+mod cached;
 mod error;
-mod far;
-mod near;
-mod state;
+mod kdc;
+mod tickets;
 
 use std::{
     fmt, io,
@@ -27,22 +30,22 @@ use tokio::sync::oneshot;
 
 use super::{
     Principal,
-    reply::{Lost, Reply},
-    threads::Threads,
+    blocking::{PushError, Queue, Reply, ReplyError, Threads},
 };
 
-pub use account::Account;
+pub use account_status::AccountStatus;
 pub use error::InitiateError;
-pub use state::ClientStatus;
+pub use tickets::ClientStatus;
 
-use state::{Decision, Key, Ready, State};
+use tickets::{ServiceTicket, TicketKey, Tickets, TokenPlan};
 
-/// How to initiate.
+/// Options of an [`Initiator`].
 #[derive(Clone, Debug)]
 pub struct InitiatorOptions {
-    /// The keytab with the client keys; the same file as the acceptor's will do.
+    /// The keytab with the client keys; it may be the acceptor's.
     pub keytab: PathBuf,
-    /// Threads that may wait for a KDC, and as many that never do. At least 1.
+    /// Threads for exchanges with the KDC, and the same number for tokens from cached tickets. At
+    /// least 1.
     pub threads: usize,
     /// Tokens that may wait. At least 1.
     pub queue: usize,
@@ -50,173 +53,210 @@ pub struct InitiatorOptions {
     pub deadline: Duration,
 }
 
-/// Makes tokens; cheap to clone. Threads end when the last clone is dropped.
+/// Makes tokens; cheap to clone. Its threads end when the last clone is dropped.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use spnegate::gss::{Initiator, InitiatorOptions};
+///
+/// # async fn token() -> Result<(), Box<dyn std::error::Error>> {
+/// let initiator = Initiator::start(InitiatorOptions {
+///     keytab: "/etc/spnegate.keytab".into(),
+///     threads: 2,
+///     queue: 64,
+///     deadline: Duration::from_secs(5),
+/// })?;
+/// let client = "spnegate/gw.example.com@EXAMPLE.COM".parse()?;
+/// let spn = "HTTP/nn1.example.com@EXAMPLE.COM".parse()?;
+/// let mut token = initiator.token(&client, &spn).await?;
+/// // send `token.token` in `Authorization: Negotiate`, then check the backend's proof:
+/// # let proof = [];
+/// token.verify(&proof)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Initiator(Arc<Inner>);
 
 struct Inner {
-    shared: Arc<Shared>,
-    near: async_channel::Sender<near::Job>,
-    far: async_channel::Sender<far::Job>,
+    core: Arc<InitiatorCore>,
     queue: usize,
     deadline: Duration,
-    /// Last: they end when the channels above are closed.
     _threads: Threads,
 }
 
-struct Shared {
+/// What the handles and the threads share.
+struct InitiatorCore {
     keytab: PathBuf,
-    state: Mutex<State>,
+    tickets: Mutex<Tickets>,
+    cached: Queue<cached::TokenJob>,
+    /// Unbounded: there is at most one job for each principal and SPN of the configuration.
+    kdc: Queue<kdc::KdcJob>,
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl InitiatorCore {
+    fn tickets(&self) -> MutexGuard<'_, Tickets> {
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-type Answer = Result<ClientToken, InitiateError>;
+type TokenResult = Result<ClientToken, InitiateError>;
 
 /// A token for one request to one backend.
 pub struct ClientToken {
-    /// The SPNEGO token; to be sent once, in one request.
+    /// The SPNEGO token. It must be sent in one request only: the backend's replay cache refuses it
+    /// the second time.
     pub token: Vec<u8>,
     /// The end of the service ticket that it was made with.
     pub expires: SystemTime,
     context: ClientCtx,
-    ticket: Weak<Ready>,
-    /// Whether the service ticket was there before the token was asked for.
+    ticket: Weak<ServiceTicket>,
+    /// Whether the service ticket was held before the token was requested.
     cached: bool,
 }
 
 // === impl Initiator ===
 
 impl Initiator {
-    /// Starts the threads; neither the keytab nor the KDC is needed yet.
+    /// Starts the threads. Neither the keytab nor the KDC is needed yet.
+    ///
+    /// # Errors
+    ///
+    /// A thread cannot be started.
     pub fn start(options: InitiatorOptions) -> Result<Self, io::Error> {
         let InitiatorOptions {
             keytab,
-            threads,
+            threads: count,
             queue,
             deadline,
         } = options;
-        let shared = Arc::new(Shared {
+        let core = Arc::new(InitiatorCore {
             keytab,
-            state: Mutex::new(State::default()),
+            tickets: Mutex::new(Tickets::default()),
+            cached: Queue::new(queue.max(1)),
+            kdc: Queue::unbounded(),
         });
-        let (near, near_jobs) = async_channel::bounded(queue.max(1));
-        // one exchange per principal and SPN at a time: bounded by the configuration
-        let (far, far_jobs) = async_channel::unbounded();
-        let mut running = Threads::new();
-        let started = (0..threads.max(1)).try_for_each(|number| {
-            let (jobs, owned) = (near_jobs.clone(), Arc::clone(&shared));
-            running.spawn(format!("gss-init-{number}"), move || {
-                near::run(&owned, &jobs);
-            })?;
-            let (jobs, near, again) = (far_jobs.clone(), near.downgrade(), far.downgrade());
-            let owned = Arc::clone(&shared);
-            running.spawn(format!("gss-kdc-{number}"), move || {
-                far::run(&owned, &jobs, &near, &again);
-            })
+        let mut threads = Threads::of_kerberos();
+        let started = (0..count.max(1)).try_for_each(|number| {
+            let shared = Arc::clone(&core);
+            threads.spawn(format!("gss-init-{number}"), move || cached::run(&shared))?;
+            let shared = Arc::clone(&core);
+            threads.spawn(format!("gss-kdc-{number}"), move || kdc::run(&shared))
         });
-        // in any case: dropping it ends the threads that did start
+        // Made before the error is returned: dropping it ends the threads that were started.
         let initiator = Self(Arc::new(Inner {
-            shared,
-            near,
-            far,
+            core,
             queue,
             deadline,
-            _threads: running,
+            _threads: threads,
         }));
         started.map(|()| initiator)
     }
 
-    /// Makes a token as `principal` for the service `spn`, both with their realms; nothing is
-    /// looked up in DNS.
+    /// Makes a token as `principal` for the service `spn`. Both have their realms, and nothing is
+    /// resolved in DNS: canonicalisation by DNS lets whoever controls DNS choose the service.
     ///
     /// The future must be polled in a tokio runtime with timers; it resolves to
     /// [`InitiateError::Timeout`] after the deadline.
     pub fn token(&self, principal: &Principal, spn: &Principal) -> Initiating {
-        let key = Key {
+        let key = TicketKey {
             client: principal.clone(),
             spn: spn.clone(),
         };
-        let inner = &self.0;
-        let (reply, answer) = oneshot::channel();
-        let decision =
-            inner
-                .shared
-                .state()
-                .ask(key, reply, Instant::now(), inner.deadline, inner.queue);
-        let refused = match decision {
-            Decision::Near { job, renew } => {
-                if let Some(work) = renew {
-                    // renewal is retried by the next token
-                    let _ = inner.far.try_send(work);
+        let Inner {
+            core,
+            queue,
+            deadline,
+            ..
+        } = &*self.0;
+        let (reply, result) = oneshot::channel();
+        let plan = core
+            .tickets()
+            .plan(key, reply, Instant::now(), *deadline, *queue);
+        let refused = match plan {
+            TokenPlan::Cached { job, renew } => {
+                if let Some(renewal) = renew {
+                    // It fails only when the initiator is dropped.
+                    let _ = core.kdc.push(renewal, None);
                 }
-                match inner.near.try_send(job) {
-                    Ok(()) => None,
-                    Err(async_channel::TrySendError::Full(_)) => Some(InitiateError::Busy),
-                    Err(async_channel::TrySendError::Closed(_)) => Some(InitiateError::Stopped),
-                }
+                let queued = core.cached.push(job, None);
+                queued.err().map(|error| refusal(error).1)
             }
-            Decision::Far(work) => inner
-                .far
-                .try_send(work)
+            TokenPlan::Kdc(job) => core
+                .kdc
+                .push(job, None)
                 .is_err()
                 .then_some(InitiateError::Stopped),
-            Decision::Wait => None,
-            Decision::Refuse(error) => Some(error),
+            TokenPlan::Wait => None,
+            TokenPlan::Refuse(error) => Some(error),
         };
         Initiating(match refused {
             Some(error) => Reply::ready(Err(error)),
-            None => Reply::waiting(answer, inner.deadline),
+            None => Reply::waiting(result, *deadline),
         })
     }
 
-    /// The backend has refused the login with this token. If the token came from a service ticket that
-    /// was held already, the backend's key may have changed since: the next token is then made with a
-    /// new ticket. True where that is so, and another try is worth it; at most every 10 s per service.
+    /// Reports that the backend has refused the login with this token.
+    ///
+    /// If the service ticket was held before the token was made, the backend's key may have changed
+    /// since: the next token is then made with a new ticket. Returns whether that is so and another
+    /// try makes sense; at most every 10 s for each service, so that a backend that refuses every
+    /// login does not cost a request to the KDC each time.
     pub fn refused(&self, token: &ClientToken) -> bool {
-        token.cached && self.0.shared.state().refused(&token.ticket, Instant::now())
+        let tickets = || self.0.core.tickets();
+        token.cached && tickets().refused(&token.ticket, Instant::now())
     }
 
-    /// The gateway's principals that tickets were wanted for, by name.
+    /// The gateway's principals that tickets were requested for, by name.
     pub fn clients(&self) -> Vec<ClientStatus> {
-        self.0.shared.state().clients(Instant::now())
+        self.0.core.tickets().clients(Instant::now())
     }
 
-    /// Forgets failures, and gets new tickets with the keytab as it is now; those held serve until
+    /// Forgets failures and gets new tickets with the present keytab; the old ones stay in use until
     /// then.
     pub fn reload(&self) {
-        self.0.shared.state().renew_all(Instant::now());
+        self.0.core.tickets().renew_all(Instant::now());
+    }
+}
+
+/// The job that was not queued, and the error for its caller.
+fn refusal<T>(error: PushError<T>) -> (T, InitiateError) {
+    match error {
+        PushError::Full(job) | PushError::Flood(job) => (job, InitiateError::Busy),
+        PushError::Closed(job) => (job, InitiateError::Stopped),
     }
 }
 
 impl fmt::Debug for Initiator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Initiator")
-            .field("keytab", &self.0.shared.keytab)
+            .field("keytab", &self.0.core.keytab)
             .finish_non_exhaustive()
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.near.close();
-        self.far.close();
+        // The threads end when their queues are closed; `_threads` is dropped after this.
+        self.core.cached.close();
+        self.core.kdc.close();
     }
 }
 
 // === impl ClientToken ===
 
 impl ClientToken {
-    /// Checks the backend's answer to this token (mutual authentication); no I/O.
+    /// Checks the backend's mutual authentication token for this token; no I/O.
+    ///
+    /// # Errors
+    ///
+    /// [`InitiateError::Mutual`]: the backend did not prove that it has the key of its SPN.
     pub fn verify(&mut self, reply: &[u8]) -> Result<(), InitiateError> {
         let rejected = |text: String| InitiateError::Mutual { text };
         match self.context.step(Some(reply), None) {
             Ok(_) if self.context.is_complete() => Ok(()),
-            Ok(_) => Err(rejected("the backend wants another leg".to_owned())),
+            Ok(_) => Err(rejected("the backend asks for another token".to_owned())),
             Err(error) => Err(rejected(error.to_string().trim().to_owned())),
         }
     }
@@ -235,19 +275,19 @@ impl fmt::Debug for ClientToken {
 
 /// The future of [`Initiator::token`].
 #[derive(Debug)]
-#[must_use = "a token is dropped with its future"]
-pub struct Initiating(Reply<Answer>);
+#[must_use = "dropping the future drops the request for a token"]
+pub struct Initiating(Reply<TokenResult>);
 
 impl Future for Initiating {
-    type Output = Answer;
+    type Output = TokenResult;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0)
             .poll(context)
-            .map(|answer| match answer {
+            .map(|reply| match reply {
                 Ok(result) => result,
-                Err(Lost::Timeout) => Err(InitiateError::Timeout),
-                Err(Lost::Stopped) => Err(InitiateError::Stopped),
+                Err(ReplyError::Timeout) => Err(InitiateError::Timeout),
+                Err(ReplyError::Stopped) => Err(InitiateError::Stopped),
             })
     }
 }

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::Principal;
 
-pub(crate) use read::FormatError;
+pub use read::FormatError;
 
 /// An encryption type (RFC 3961 section 8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -37,7 +37,7 @@ pub enum Peek {
     /// SPNEGO that offers neither.
     NoKerberos,
     /// A later leg of SPNEGO, with the ticket that it brings, if it brings one.
-    Answer(Option<Ticket>),
+    LaterToken(Option<Ticket>),
     /// A Kerberos error message in place of a ticket, with its code (RFC 4120 section 7.5.9).
     KrbError(Option<u32>),
     /// A server's answer (`AP-REP`) in place of a ticket.
@@ -56,7 +56,7 @@ pub fn peek(token: &[u8]) -> Peek {
     match token.first() {
         Some(0x60) => framed(token).unwrap_or(Peek::Unreadable),
         Some(0xa0) => negotiation(token).unwrap_or(Peek::Unreadable),
-        Some(0xa1) => Peek::Answer(answer(token)),
+        Some(0xa1) => Peek::LaterToken(answer(token)),
         Some(_) | None => bare(token).unwrap_or(Peek::Unreadable),
     }
 }
@@ -120,7 +120,7 @@ fn answer(token: &[u8]) -> Option<Ticket> {
         Peek::KerberosLater
         | Peek::Ntlm
         | Peek::NoKerberos
-        | Peek::Answer(_)
+        | Peek::LaterToken(_)
         | Peek::KrbError(_)
         | Peek::ApRep
         | Peek::NoTicket
@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(peek(&spnego(&[NTLMSSP], Some(b"NTLMSSP\0"))), Peek::Ntlm);
         assert_eq!(peek(&spnego(&[b"\x2a"], None)), Peek::NoKerberos);
         assert_eq!(peek(b"NTLMSSP\0\x01"), Peek::Ntlm);
-        assert_eq!(peek(b"\xa1\x00"), Peek::Answer(None));
+        assert_eq!(peek(b"\xa1\x00"), Peek::LaterToken(None));
         assert_eq!(peek(b""), Peek::Unreadable);
         assert_eq!(peek(b"junk"), Peek::Unreadable);
     }
@@ -322,13 +322,13 @@ mod tests {
         };
         for token in [krb5(&request), request.clone()] {
             match peek(&response(&token)) {
-                Peek::Answer(Some(ticket)) => {
+                Peek::LaterToken(Some(ticket)) => {
                     assert_eq!(ticket.service.to_string(), "HTTP/p@R");
                 }
                 other => panic!("{other:?}"),
             }
         }
-        assert_eq!(peek(&response(b"junk")), Peek::Answer(None));
+        assert_eq!(peek(&response(b"junk")), Peek::LaterToken(None));
     }
 
     #[test]

@@ -18,7 +18,9 @@ use spnegate::{
         secret::Secret,
         session::{Limits, Sessions, unix_now},
     },
-    gss::{Acceptor, AcceptorOptions, Initiator, InitiatorOptions, Principal, ReplayCache, Step},
+    gss::{
+        Acceptor, AcceptorOptions, Initiator, InitiatorOptions, LoginStep, Principal, ReplayCache,
+    },
 };
 
 use crate::realm::Realm;
@@ -167,8 +169,8 @@ impl World {
             .unwrap()
             .accept(token.to_vec(), None, None);
         match block_on(accepting) {
-            Ok(Step::Done(accepted)) => Some(accepted.reply.unwrap_or_default()),
-            Ok(Step::Continue { .. }) | Err(_) => None,
+            Ok(LoginStep::Done(accepted)) => Some(accepted.reply.unwrap_or_default()),
+            Ok(LoginStep::Continue { .. }) | Err(_) => None,
         }
     }
 

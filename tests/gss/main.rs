@@ -22,7 +22,7 @@ use libgssapi::{
 use realm::{Realm, eventually, with_clockskew};
 use spnegate::gss::{
     AcceptError, Accepted, Acceptor, AcceptorOptions, GssStartError, Initiator, InitiatorOptions,
-    Keytab, KeytabError, Principal, ReplayCache, Step,
+    Keytab, KeytabError, LoginStep, Principal, ReplayCache,
 };
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -54,8 +54,8 @@ fn initiator_within(keytab: &Path, deadline: Duration) -> Initiator {
 
 async fn login(acceptor: &Acceptor, token: &[u8]) -> Result<Accepted, AcceptError> {
     match acceptor.accept(token.to_vec(), None, None).await? {
-        Step::Done(accepted) => Ok(accepted),
-        Step::Continue { .. } => panic!("another leg"),
+        LoginStep::Done(accepted) => Ok(accepted),
+        LoginStep::Continue { .. } => panic!("another leg"),
     }
 }
 
@@ -194,7 +194,7 @@ async fn junk_is_refused_with_a_reason() {
         let mut damaged = good.clone();
         damaged[at] ^= 0x55;
         // the wrapper is malleable: some still authenticate, as alice and nobody else
-        if let Ok(Step::Done(accepted)) = world.acceptor.accept(damaged, None, None).await {
+        if let Ok(LoginStep::Done(accepted)) = world.acceptor.accept(damaged, None, None).await {
             assert_eq!(accepted.client, world.alice);
         }
     }
@@ -290,8 +290,8 @@ async fn ntlm_first_takes_two_legs() {
     let init = der(0xa0, &[&der(0x30, &[&der(0xa0, &[&mechanisms]), &message])]);
     let first = der(0x60, &[b"\x06\x06\x2b\x06\x01\x05\x05\x02", &init]);
     let (token, pending) = match world.acceptor.accept(first, None, None).await.unwrap() {
-        Step::Continue { token, pending } => (token, pending),
-        Step::Done(accepted) => panic!("{accepted:?}"),
+        LoginStep::Continue { token, pending } => (token, pending),
+        LoginStep::Done(accepted) => panic!("{accepted:?}"),
     };
     assert_eq!(token[0], 0xa1, "a NegTokenResp");
     let (mut context, ticket) = raw_token(&world.proxy);
@@ -305,11 +305,11 @@ async fn ntlm_first_takes_two_legs() {
         .await
         .unwrap()
     {
-        Step::Done(accepted) => {
+        LoginStep::Done(accepted) => {
             assert_eq!(accepted.client, world.alice);
             assert_eq!(accepted.service, world.proxy);
         }
-        Step::Continue { .. } => panic!("a third leg"),
+        LoginStep::Continue { .. } => panic!("a third leg"),
     }
 }
 
@@ -369,7 +369,7 @@ async fn an_address_that_floods_keeps_nobody_else_out() {
     assert_eq!(from(b"junk", 66).await.unwrap_err(), AcceptError::Flood);
     let other = from(&world.token().await, 1);
     drop(lock);
-    assert!(matches!(other.await, Ok(Step::Done(_))));
+    assert!(matches!(other.await, Ok(LoginStep::Done(_))));
 }
 
 #[tokio::test]

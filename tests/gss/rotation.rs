@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use spnegate::gss::{AcceptError, Keytab, KeytabError, KeytabStatus, Step};
+use spnegate::gss::{AcceptError, Keytab, KeytabError, KeytabStatus, LoginStep};
 
 use crate::{World, acceptor, edit, login};
 
@@ -86,7 +86,7 @@ async fn a_ticket_newer_than_the_file_waits_for_it_and_then_says_so() {
     }
     fs::rename(new, world.realm.path("proxy.keytab")).unwrap();
     let step = waiting.await.unwrap().unwrap();
-    assert!(matches!(step, Step::Done(accepted) if accepted.client == world.alice));
+    assert!(matches!(step, LoginStep::Done(accepted) if accepted.client == world.alice));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
-//! Which groups a user is in, by the operating system (`getgrouplist`, hence SSSD, LDAP …).
+//! The groups of a user, from the operating system (`getgrouplist`, which asks SSSD, LDAP and others).
 //!
-//! The look-up may hang with the directory behind it: it runs on threads of its own, few and with a
-//! bounded queue, and a worker only awaits it.
+//! The look-up blocks for as long as the directory behind it does not respond, so it runs on threads of
+//! its own with a bounded queue, and a worker only awaits the result.
 
 use std::{
     ffi::CString,
@@ -9,7 +9,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    thread,
     time::Duration,
 };
 
@@ -17,33 +16,39 @@ use nix::{
     errno::Errno,
     unistd::{Group, User, getgrouplist},
 };
-use tokio::{sync::oneshot, time::Timeout};
+use tokio::sync::oneshot;
 
-/// How long an answer of the system is believed.
-const FRESH: Duration = Duration::from_secs(60);
-/// How long a request waits for it.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Users whose groups are remembered.
+use crate::gss::blocking::{Queue, Reply, ReplyError, Threads};
+
+/// How long the groups of a user are cached: also how long a removed user keeps access.
+const TIME_TO_LIVE: Duration = Duration::from_secs(60);
+/// The longest wait of a request.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// The most users whose groups are cached.
 const USERS: u64 = 10_000;
-/// Look-ups that may wait.
+/// The most look-ups that wait for a thread.
 const QUEUE: usize = 256;
 const THREADS: usize = 2;
 
 /// The names of a user's groups.
 pub type GroupNames = Arc<[Box<str>]>;
 
-/// The system's groups; a cheap handle. Its threads end with the last one.
+/// Looks groups up and caches them; cheap to clone. Its threads end when the last clone is dropped.
 #[derive(Clone)]
-pub struct Groups {
-    cache: Cache,
-    jobs: async_channel::Sender<Job>,
+pub struct Groups(Arc<Inner>);
+
+struct Inner {
+    core: Arc<GroupsCore>,
+    _threads: Threads,
 }
 
-type Cache = moka::sync::Cache<Box<str>, GroupNames>;
+/// What the handles and the threads share.
+struct GroupsCore {
+    cache: moka::sync::Cache<Box<str>, GroupNames>,
+    jobs: Queue<GroupsJob>,
+}
 
-type Answer = oneshot::Receiver<Result<GroupNames, GroupsError>>;
-
-struct Job {
+struct GroupsJob {
     user: Box<str>,
     reply: oneshot::Sender<Result<GroupNames, GroupsError>>,
 }
@@ -54,27 +59,22 @@ pub enum GroupsError {
     /// Too many look-ups wait.
     #[error("too many group look-ups wait for the operating system")]
     Busy,
-    /// The system did not answer within 5 s.
-    #[error("the operating system took too long to say a user's groups")]
+    /// There was no result within 5 s.
+    #[error("the operating system took too long to look up the user's groups")]
     Timeout,
-    /// The system's answer was an error.
-    #[error("the operating system cannot say a user's groups")]
+    /// The look-up failed.
+    #[error("the operating system cannot look up the user's groups")]
     System(#[source] Errno),
 }
 
-/// A look-up under way.
+/// A look-up in flight.
 #[must_use = "futures do nothing unless polled"]
-pub(super) struct Asking(State);
-
-enum State {
-    Busy,
-    Waiting(Pin<Box<Timeout<Answer>>>),
-}
+pub(super) struct GroupLookup(Reply<Result<GroupNames, GroupsError>>);
 
 // === impl Groups ===
 
 impl Groups {
-    /// Starts the threads that ask the system.
+    /// Starts the threads.
     pub fn system() -> io::Result<Self> {
         Self::start(system_groups)
     }
@@ -83,50 +83,42 @@ impl Groups {
     where
         F: Fn(&str) -> Result<GroupNames, GroupsError> + Clone + Send + 'static,
     {
-        let cache = Cache::builder()
-            .max_capacity(USERS)
-            .time_to_live(FRESH)
-            .build();
-        let (jobs, waiting) = async_channel::bounded::<Job>(QUEUE);
-        for number in 0..THREADS {
-            let (cache, waiting, look_up) = (cache.clone(), waiting.clone(), look_up.clone());
-            thread::Builder::new()
-                .name(format!("groups-{number}"))
-                .spawn(move || {
-                    while let Ok(Job { user, reply }) = waiting.recv_blocking() {
-                        if reply.is_closed() {
-                            continue;
-                        }
-                        // many requests of one user may have waited
-                        let groups = cache.get(&user).map_or_else(|| look_up(&user), Ok);
-                        if let Ok(groups) = &groups {
-                            cache.insert(user, Arc::clone(groups));
-                        }
-                        // nobody waits any more: fine
-                        let _ = reply.send(groups);
-                    }
-                })?;
-        }
-        Ok(Self { cache, jobs })
+        let core = Arc::new(GroupsCore {
+            cache: moka::sync::Cache::builder()
+                .max_capacity(USERS)
+                .time_to_live(TIME_TO_LIVE)
+                .build(),
+            jobs: Queue::new(QUEUE),
+        });
+        let mut threads = Threads::detached();
+        let started = (0..THREADS).try_for_each(|number| {
+            let (core, look_up) = (Arc::clone(&core), look_up.clone());
+            threads.spawn(format!("groups-{number}"), move || core.run(look_up))
+        });
+        // Made before the error is returned: dropping it ends the threads that were started.
+        let groups = Self(Arc::new(Inner {
+            core,
+            _threads: threads,
+        }));
+        started.map(|()| groups)
     }
 
-    /// What is known without asking.
-    pub(super) fn known(&self, user: &str) -> Option<GroupNames> {
-        self.cache.get(user)
+    /// The groups of a user that are cached.
+    pub(super) fn cached(&self, user: &str) -> Option<GroupNames> {
+        self.0.core.cache.get(user)
     }
 
-    /// Asks; must be called in a tokio runtime with timers.
-    pub(super) fn ask(&self, user: &str) -> Asking {
-        let (reply, answer) = oneshot::channel();
-        Asking(
-            match self.jobs.try_send(Job {
-                user: user.into(),
-                reply,
-            }) {
-                Ok(()) => State::Waiting(Box::pin(tokio::time::timeout(PATIENCE, answer))),
-                Err(_) => State::Busy,
-            },
-        )
+    /// Looks the groups of a user up; the future must be polled in a tokio runtime with timers.
+    pub(super) fn look_up(&self, user: &str) -> GroupLookup {
+        let (reply, result) = oneshot::channel();
+        let job = GroupsJob {
+            user: user.into(),
+            reply,
+        };
+        GroupLookup(match self.0.core.jobs.push(job, None) {
+            Ok(()) => Reply::waiting(result, DEADLINE),
+            Err(_) => Reply::ready(Err(GroupsError::Busy)),
+        })
     }
 }
 
@@ -136,30 +128,53 @@ impl fmt::Debug for Groups {
     }
 }
 
-// === impl Asking ===
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.core.jobs.close();
+    }
+}
 
-impl Future for Asking {
-    type Output = Result<GroupNames, GroupsError>;
+// === impl GroupsCore ===
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
-            State::Busy => Poll::Ready(Err(GroupsError::Busy)),
-            State::Waiting(answer) => answer.as_mut().poll(cx).map(|answer| match answer {
-                Ok(Ok(groups)) => groups,
-                Ok(Err(_)) => Err(GroupsError::Busy),
-                Err(_) => Err(GroupsError::Timeout),
-            }),
+impl GroupsCore {
+    fn run(&self, look_up: impl Fn(&str) -> Result<GroupNames, GroupsError>) {
+        while let Some(GroupsJob { user, reply }) = self.jobs.pop() {
+            if reply.is_closed() {
+                continue;
+            }
+            // Several requests of one user may have been queued before the first result.
+            let cached = self.cache.get(&user);
+            let groups = cached.map_or_else(|| look_up(&user), Ok);
+            if let Ok(groups) = &groups {
+                self.cache.insert(user, Arc::clone(groups));
+            }
+            // The caller may have gone away; ignore the closed channel.
+            let _ = reply.send(groups);
         }
     }
 }
 
-/// The names of all groups of a user; none where the system does not know the user.
+// === impl GroupLookup ===
+
+impl Future for GroupLookup {
+    type Output = Result<GroupNames, GroupsError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|reply| match reply {
+            Ok(groups) => groups,
+            Err(ReplyError::Stopped) => Err(GroupsError::Busy),
+            Err(ReplyError::Timeout) => Err(GroupsError::Timeout),
+        })
+    }
+}
+
+/// The names of all groups of a user; none if the system does not know the user.
 fn system_groups(user: &str) -> Result<GroupNames, GroupsError> {
     let Ok(name) = CString::new(user) else {
         return Ok(Arc::default());
     };
-    // with a name service that is not running (winbind, sss) an unknown name is ENOENT; getpwnam(3)
-    // lists both numbers as "not found"
+    // With a name service that is configured and not running (winbind, sss) an unknown name is ENOENT;
+    // getpwnam(3) lists both numbers as "not found".
     let entry = match User::from_name(user) {
         Ok(Some(entry)) => entry,
         Ok(None) | Err(Errno::ENOENT | Errno::ESRCH) => return Ok(Arc::default()),
@@ -181,7 +196,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// alice is in ops, bob's look-up fails, carol's panics nobody and is in none.
+    /// alice is in ops, bob's look-up fails, everybody else is in no group.
     pub(in crate::auth::acl) fn scripted() -> Groups {
         Groups::start(|user| match user {
             "alice" => Ok(Arc::new(["users".into(), "ops".into()])),
@@ -192,7 +207,7 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn answers_are_remembered_and_failures_are_not() {
+    async fn groups_are_cached_and_failures_are_not() {
         static ASKED: AtomicUsize = AtomicUsize::new(0);
         let groups = Groups::start(|user| {
             ASKED.fetch_add(1, Ordering::Relaxed);
@@ -203,44 +218,45 @@ pub(super) mod tests {
             }
         })
         .unwrap();
-        assert!(groups.known("alice").is_none());
-        assert!(groups.ask("alice").await.is_ok());
-        assert!(groups.known("alice").is_some());
-        assert!(groups.ask("alice").await.is_ok());
+        assert!(groups.cached("alice").is_none());
+        assert!(groups.look_up("alice").await.is_ok());
+        assert!(groups.cached("alice").is_some());
+        assert!(groups.look_up("alice").await.is_ok());
         assert_eq!(ASKED.load(Ordering::Relaxed), 1);
         assert_eq!(
-            groups.ask("bob").await,
+            groups.look_up("bob").await,
             Err(GroupsError::System(Errno::EIO))
         );
-        assert!(groups.known("bob").is_none());
+        assert!(groups.cached("bob").is_none());
     }
 
     #[tokio::test]
-    async fn a_hanging_system_fills_a_queue_and_no_more() {
-        let (release, held) = async_channel::bounded::<()>(1);
+    async fn a_look_up_that_hangs_fills_the_bounded_queue() {
+        let (release, blocked) = std::sync::mpsc::channel::<()>();
+        let blocked = Arc::new(std::sync::Mutex::new(blocked));
         let groups = Groups::start(move |_| {
-            let _ = held.recv_blocking();
+            let _ = blocked.lock().unwrap().recv();
             Ok(Arc::default())
         })
         .unwrap();
         let mut waiting = Vec::new();
         loop {
-            let asking = groups.ask("alice");
-            if matches!(asking.0, State::Busy) {
-                assert_eq!(asking.await, Err(GroupsError::Busy));
+            let lookup = groups.look_up("alice");
+            if matches!(lookup.0, Reply::Ready(_)) {
+                assert_eq!(lookup.await, Err(GroupsError::Busy));
                 break;
             }
-            waiting.push(asking);
+            waiting.push(lookup);
         }
         assert!((QUEUE..=QUEUE + THREADS).contains(&waiting.len()));
         drop(release);
-        for asking in waiting {
-            assert!(asking.await.is_ok());
+        for lookup in waiting {
+            assert!(lookup.await.is_ok());
         }
     }
 
     #[test]
-    fn the_system_knows_root_and_not_nobody_at_all() {
+    fn the_system_s_groups_are_read() {
         assert!(
             system_groups("root")
                 .unwrap()

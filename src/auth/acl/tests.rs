@@ -116,7 +116,7 @@ async fn groups_that_cannot_be_had_close_the_door_but_not_to_listed_users() {
 async fn known_groups_need_no_waiting() {
     let allow = allowed(&[], Some(&["ops"]));
     let (_, system) = allow.groups.as_ref().unwrap();
-    system.ask("alice").await.unwrap();
+    system.look_up("alice").await.unwrap();
     assert!(matches!(allow.decide("alice"), Decision::Pass));
 }
 

@@ -1,28 +1,23 @@
-//! The seam between the layer and GSSAPI.
+//! The interface between the layer and GSSAPI; tests put a scripted acceptor behind it.
 
-use std::{
-    error::Error,
-    net::IpAddr,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::{error::Error, net::IpAddr};
 
 use crate::{
-    gss::{AcceptError, Accepted, Accepting, Acceptor, Pending, Step},
+    gss::{AcceptError, Accepting, Acceptor, LoginStep, Pending},
     refusal::Refusal,
 };
 
-/// Says whose token it is; [`Acceptor`] asks GSSAPI.
+/// Verifies a client's token. [`Acceptor`] does it with GSSAPI.
 pub trait Accept {
-    /// A login between two of its legs.
+    /// The state of a login between two tokens.
     type Pending: Send + 'static;
-    /// Why a token is refused.
+    /// Why a token is not accepted.
     type Error: Error + 'static;
-    /// One leg under way.
-    type Future: Future<Output = Result<Leg<Self::Pending>, Self::Error>>;
+    /// The future of [`accept`](Self::accept).
+    type Future: Future<Output = Result<LoginStep<Self::Pending>, Self::Error>>;
 
-    /// Takes one token; `pending` is the login that it goes on with, `client` the address that it
-    /// comes from, where it is known.
+    /// Verifies one token. `pending` is the login that it continues, `client` the address that it was
+    /// received from, where it is known.
     fn accept(
         &self,
         token: Vec<u8>,
@@ -30,47 +25,22 @@ pub trait Accept {
         client: Option<IpAddr>,
     ) -> Self::Future;
 
-    /// What the client is told of an error.
+    /// The refusal that the client gets for an error.
     fn refusal(error: &Self::Error) -> Refusal;
-}
-
-/// What one token has led to.
-#[derive(Debug)]
-pub enum Leg<P> {
-    /// The client is known.
-    Done(Accepted),
-    /// The client has to answer `token` on the same connection.
-    Continue {
-        /// For `WWW-Authenticate: Negotiate`.
-        token: Vec<u8>,
-        /// To be handed in with the answer.
-        pending: P,
-    },
-}
-
-/// [`Acceptor`]'s future, as a [`Leg`].
-#[derive(Debug)]
-#[must_use = "futures do nothing unless polled"]
-pub struct Stepping(Accepting);
-
-impl Future for Stepping {
-    type Output = Result<Leg<Pending>, AcceptError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx).map_ok(|step| match step {
-            Step::Done(accepted) => Leg::Done(accepted),
-            Step::Continue { token, pending } => Leg::Continue { token, pending },
-        })
-    }
 }
 
 impl Accept for Acceptor {
     type Pending = Pending;
     type Error = AcceptError;
-    type Future = Stepping;
+    type Future = Accepting;
 
-    fn accept(&self, token: Vec<u8>, pending: Option<Pending>, client: Option<IpAddr>) -> Stepping {
-        Stepping(self.accept(token, pending, client))
+    fn accept(
+        &self,
+        token: Vec<u8>,
+        pending: Option<Pending>,
+        client: Option<IpAddr>,
+    ) -> Accepting {
+        self.accept(token, pending, client)
     }
 
     fn refusal(error: &AcceptError) -> Refusal {

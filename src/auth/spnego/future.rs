@@ -13,10 +13,10 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{Accept, Leg, LoginSlot, SpnegoPolicy, refuse, refuse::Why};
+use super::{Accept, LoginSlot, SpnegoPolicy, refuse, refuse::Why};
 use crate::{
     auth::session::{BeginError, Begun, Session, unix_now},
-    gss::Accepted,
+    gss::{Accepted, LoginStep},
     refusal::Refusal,
 };
 
@@ -158,7 +158,10 @@ where
 
 impl<S, B, P> Login<S, B, P> {
     /// Goes on to the inner service, or answers.
-    fn finish<A, R>(self, leg: Result<Leg<P>, A::Error>) -> Result<(S::Future, Answer), Response<R>>
+    fn finish<A, R>(
+        self,
+        leg: Result<LoginStep<P>, A::Error>,
+    ) -> Result<(S::Future, Answer), Response<R>>
     where
         S: Service<Request<B>, Response = Response<R>>,
         A: Accept<Pending = P>,
@@ -173,8 +176,8 @@ impl<S, B, P> Login<S, B, P> {
         let refuse =
             |refusal, why: &Why<'_>, mutual| refuse::login(&policy, &request, refusal, why, mutual);
         let accepted = match leg {
-            Ok(Leg::Done(accepted)) => accepted,
-            Ok(Leg::Continue { token, pending }) => {
+            Ok(LoginStep::Done(accepted)) => accepted,
+            Ok(LoginStep::Continue { token, pending }) => {
                 let kept = slot.map_or(Err(Refusal::LoginInterrupted), |slot| slot.put(pending));
                 return Err(match kept {
                     Ok(()) => refuse::go_on(&policy, &request, negotiate(&token)),

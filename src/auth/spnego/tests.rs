@@ -21,7 +21,7 @@ use crate::{
         secret::Secret,
         session::{Limits, cookie_name},
     },
-    gss::Accepted,
+    gss::{Accepted, LoginStep},
 };
 
 const ALICE: &str = "alice@EXAMPLE.COM HTTP/gw.example.com@EXAMPLE.COM";
@@ -39,7 +39,7 @@ struct Scripted(Refusal);
 impl Accept for Script {
     type Pending = &'static str;
     type Error = Scripted;
-    type Future = Ready<Result<Leg<&'static str>, Scripted>>;
+    type Future = Ready<Result<LoginStep<&'static str>, Scripted>>;
 
     fn accept(
         &self,
@@ -57,13 +57,13 @@ impl Accept for Script {
             None => text,
         };
         ready(match text.split_once(' ') {
-            Some((client, service)) => Ok(Leg::Done(Accepted {
+            Some((client, service)) => Ok(LoginStep::Done(Accepted {
                 client: client.parse().unwrap(),
                 service: service.parse().unwrap(),
                 expires: SystemTime::now() + Duration::from_secs(3600),
                 reply: Some(b"mutual".to_vec()),
             })),
-            None if text == "more" => Ok(Leg::Continue {
+            None if text == "more" => Ok(LoginStep::Continue {
                 token: b"go on".to_vec(),
                 pending: "first leg",
             }),

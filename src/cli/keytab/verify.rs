@@ -10,7 +10,7 @@ use std::{
 use super::{KeytabCommandError, VerifyArguments};
 use crate::gss::{
     AcceptError, Acceptor, AcceptorOptions, ClientToken, GssStartError, InitiateError, Initiator,
-    InitiatorOptions, Keytab, Principal, ReplayCache, Step,
+    InitiatorOptions, Keytab, LoginStep, Principal, ReplayCache,
     keytab::Enctype,
     peek::{Peek, peek},
 };
@@ -196,7 +196,7 @@ impl Verifier {
             Peek::KerberosLater
             | Peek::Ntlm
             | Peek::NoKerberos
-            | Peek::Answer(_)
+            | Peek::LaterToken(_)
             | Peek::KrbError(_)
             | Peek::ApRep
             | Peek::NoTicket
@@ -205,10 +205,10 @@ impl Verifier {
         let opened = self.acceptor.accept(token.token, None, None).await;
         let held = self.enctypes(principal, file);
         match opened {
-            Ok(Step::Done(_)) if kdc == file => Finding::Good { kvno: kdc },
-            Ok(Step::Done(_)) if self.has(principal, kdc) => Finding::Ahead { file, kdc },
-            Ok(Step::Done(_)) => Finding::OtherNumber { file, kdc },
-            Ok(Step::Continue { .. }) => Finding::Other {
+            Ok(LoginStep::Done(_)) if kdc == file => Finding::Good { kvno: kdc },
+            Ok(LoginStep::Done(_)) if self.has(principal, kdc) => Finding::Ahead { file, kdc },
+            Ok(LoginStep::Done(_)) => Finding::OtherNumber { file, kdc },
+            Ok(LoginStep::Continue { .. }) => Finding::Other {
                 text: "GSSAPI wants another leg".to_owned(),
             },
             Err(_) if kdc > file => Finding::Behind { file, kdc },

@@ -6,7 +6,7 @@ use crate::gss::{Failure, Principal, PrincipalError, keytab::Enctype, peek::Tick
 
 /// Why a token was not accepted.
 ///
-/// The library's words are kept for the log, in `failure`.
+/// `failure` has the text of the Kerberos library, for the log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AcceptError {
     /// The queue is full.
@@ -76,7 +76,7 @@ pub enum AcceptError {
     #[error("the keytab lacks the newest key of this service; export it again: {keys}: {}", failure.text)]
     KeytabOutOfDate {
         /// What the ticket asked for.
-        keys: Box<KeyFacts>,
+        keys: Box<KeyDetails>,
         /// The library's reason.
         failure: Failure,
     },
@@ -84,7 +84,7 @@ pub enum AcceptError {
     #[error("the keytab no longer has the key of this ticket: {keys}: {}", failure.text)]
     TicketOutOfDate {
         /// What the ticket asked for.
-        keys: Box<KeyFacts>,
+        keys: Box<KeyDetails>,
         /// The library's reason.
         failure: Failure,
     },
@@ -92,7 +92,7 @@ pub enum AcceptError {
     #[error("the keytab has no key of this service: {keys}: {}", failure.text)]
     NoKey {
         /// What the ticket asked for.
-        keys: Box<KeyFacts>,
+        keys: Box<KeyDetails>,
         /// The library's reason.
         failure: Failure,
     },
@@ -104,7 +104,7 @@ pub enum AcceptError {
     )]
     NoEnctype {
         /// What the ticket asked for.
-        keys: Box<KeyFacts>,
+        keys: Box<KeyDetails>,
         /// The library's reason.
         failure: Failure,
     },
@@ -112,7 +112,7 @@ pub enum AcceptError {
     #[error("no key of the keytab opens the ticket{}: {}", of(keys.as_deref()), failure.text)]
     WrongKey {
         /// What the ticket asked for, where it could be read.
-        keys: Option<Box<KeyFacts>>,
+        keys: Option<Box<KeyDetails>>,
         /// The library's reason.
         failure: Failure,
     },
@@ -122,7 +122,7 @@ pub enum AcceptError {
     )]
     OtherService {
         /// What the ticket asked for.
-        keys: Box<KeyFacts>,
+        keys: Box<KeyDetails>,
         /// Whose key opens it.
         opener: Principal,
     },
@@ -144,7 +144,7 @@ pub enum AcceptError {
 ///
 /// The ticket's fields are what its sender wrote, so they are escaped and cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyFacts {
+pub struct KeyDetails {
     /// The ticket's outer fields.
     pub ticket: Ticket,
     /// Versions and types of the service's keys.
@@ -159,7 +159,7 @@ const LISTED: usize = 12;
 /// Characters of a client's principal in a line of the log.
 const SHOWN: usize = 200;
 
-impl fmt::Display for KeyFacts {
+impl fmt::Display for KeyDetails {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Ticket {
             service,
@@ -189,7 +189,7 @@ impl fmt::Display for KeyFacts {
     }
 }
 
-fn of(keys: Option<&KeyFacts>) -> String {
+fn of(keys: Option<&KeyDetails>) -> String {
     keys.map_or_else(String::new, |keys| format!(" ({keys})"))
 }
 
@@ -197,13 +197,13 @@ fn code(code: Option<u32>) -> String {
     code.map_or_else(String::new, |code| format!(" {code}"))
 }
 
-/// What may still make a failed token good.
+/// How a failed token may still be accepted after a change of the keytab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cure {
-    /// The key of this version will soon be in the file.
+pub(super) enum KeytabRetry {
+    /// Wait: the KDC has a newer key, which is about to be written to the file.
     Wait,
-    /// The file has changed already and was not yet loaded.
-    Look,
+    /// Try once more if the file has changed already and was not loaded yet.
+    Once,
 }
 
 // krb5 error codes (krb5.h), as minor statuses of the krb5 mechanism
@@ -262,14 +262,14 @@ impl AcceptError {
         }
     }
 
-    /// Whether a newer keytab may cure it.
-    pub(super) fn heals(&self) -> Option<Cure> {
+    /// Whether the token may be accepted with a newer keytab.
+    pub(super) fn keytab_retry(&self) -> Option<KeytabRetry> {
         match self {
-            Self::KeytabOutOfDate { .. } => Some(Cure::Wait),
+            Self::KeytabOutOfDate { .. } => Some(KeytabRetry::Wait),
             Self::WrongKey { .. }
             | Self::NoKey { .. }
             | Self::NoEnctype { .. }
-            | Self::TicketOutOfDate { .. } => Some(Cure::Look),
+            | Self::TicketOutOfDate { .. } => Some(KeytabRetry::Once),
             Self::Busy
             | Self::Flood
             | Self::Timeout
@@ -281,7 +281,7 @@ impl AcceptError {
             | Self::ApRep
             | Self::NoTicket
             | Self::Interrupted
-            // accepted once: the replay cache would know it
+            // GSSAPI has accepted it once, so the replay cache would refuse it.
             | Self::OtherService { .. }
             | Self::Unnamed
             | Self::Malformed { .. }
@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn a_line_of_the_log_has_what_was_asked_and_what_is_held_in_a_bounded_length() {
-        let mut keys = KeyFacts {
+        let mut keys = KeyDetails {
             ticket: Ticket {
                 service: "HTTP/p@R".parse().unwrap(),
                 kvno: Some(3),

@@ -1,4 +1,5 @@
-//! The replay cache, which is always named: MIT's default could be changed by the environment.
+//! Where replays are recorded. It is always named to GSSAPI: the environment (`KRB5RCACHENAME`) could
+//! change MIT's default, even to none.
 
 use std::{ffi::CString, io, os::unix::ffi::OsStrExt, path::PathBuf};
 
@@ -6,24 +7,25 @@ use rustix::process::geteuid;
 
 use super::{GssStartError, replay_file};
 
-/// Where accepted authenticators are remembered.
+/// Where accepted authenticators are recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReplayCache {
-    /// A file (`file2:` of MIT krb5), shared by all processes of this host that name it.
+    /// A file (`file2:` of MIT krb5), shared by all processes of this host that use it.
     File(PathBuf),
-    /// None: a replay within the clock skew is accepted. A decision to be made knowingly.
+    /// No replay cache: a token that is sent again within the clock skew is accepted. Only for networks
+    /// where nobody can read the traffic.
     None,
 }
 
 impl Default for ReplayCache {
-    /// The file that MIT itself uses: `/var/tmp/krb5_<uid>.rcache2`.
+    /// MIT's default file: `/var/tmp/krb5_<uid>.rcache2`.
     fn default() -> Self {
         Self::File(format!("/var/tmp/krb5_{}.rcache2", geteuid().as_raw()).into())
     }
 }
 
 impl ReplayCache {
-    /// Its name in a credential store; a file is tried first, since an unwritable one fails every
+    /// Its name in a credential store. A file is opened first: one that cannot be written would fail every
     /// login.
     pub(super) fn prepare(&self) -> Result<CString, GssStartError> {
         match self {
@@ -46,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unwritable_replay_cache_is_named_with_a_cure() {
+    fn the_error_of_an_unwritable_file_names_the_configuration_key() {
         let dir = tempfile::tempdir().unwrap();
         let cache = ReplayCache::File(dir.path().join("none/rcache2"));
         let text = cache.prepare().unwrap_err().to_string();
@@ -55,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_in_place_of_the_file_is_refused() {
+    fn a_symbolic_link_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let link = dir.path().join("rcache2");
         std::os::unix::fs::symlink(dir.path().join("target"), &link).unwrap();
@@ -63,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_usable_file_and_none_give_their_names() {
+    fn file_and_none_have_mit_s_names() {
         let dir = tempfile::tempdir().unwrap();
         let name = ReplayCache::File(dir.path().join("r")).prepare().unwrap();
         assert!(name.to_bytes().starts_with(b"file2:/"));

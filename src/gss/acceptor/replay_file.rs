@@ -1,9 +1,13 @@
 //! MIT's replay cache file (`file2:`), kept open.
 //!
-//! The format is MIT krb5's (its documentation, "Replay cache file format"), so that the file is shared
-//! with every program of this host that names it, GSSAPI in this process among them. MIT opens, locks,
-//! searches by two system calls a table, unlocks and closes it for each login, which is a sixth of
-//! what a login takes; this keeps it open, and reads by one call a table.
+//! The format is that of MIT krb5
+//! (<https://web.mit.edu/kerberos/krb5-devel/doc/formats/rcache_file_format.html>), so the file is shared
+//! with every program of this host that uses it, GSSAPI in this process included.
+//!
+//! MIT opens, locks, searches (two system calls for each table), unlocks and closes the file for each
+//! login. Measured with `examples/accept_loop.rs`, that is a sixth of the time of a login. This module
+//! keeps the file open and reads with one call for each table. Tokens outside the direct path of
+//! `thread.rs` use MIT's own code on the same file.
 
 use std::{
     fs::{File, Metadata, OpenOptions},
@@ -19,38 +23,37 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use rustix::{fs::OFlags, process::geteuid};
 use siphasher::sip::SipHasher24;
 
-use crate::gss::ap_req::{TAG, Tag};
+use crate::gss::ap_req::{AuthenticatorTag, TAG_LEN};
 
 /// Bytes of the hash seed at the beginning of the file.
 const SEED: usize = 16;
 /// Bytes of a record: tag and time.
-const RECORD: usize = TAG + 4;
+const RECORD: usize = TAG_LEN + 4;
 /// Records of the first table; it ends where the file has 16 KiB, the next has 32 KiB, and so on.
 const FIRST: u64 = 1023;
 /// MIT's limit on the size of the file.
 const MAX_SIZE: u64 = i32::MAX as u64;
-/// How often it is seen whether the name still means the open file.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the path is compared with the open file.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The open file.
 #[derive(Debug)]
 pub(super) struct ReplayFile {
     path: PathBuf,
-    /// How long a record is kept at least, in seconds.
+    /// The least time that a record is kept, in seconds.
     keep: i32,
-    state: Mutex<Option<Open>>,
+    state: Mutex<Option<OpenFile>>,
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenFile {
     file: File,
     seed: [u8; SEED],
-    looked: Instant,
+    checked: Instant,
 }
 
 impl ReplayFile {
-    /// `clockskew` is how far clocks may be apart, in seconds: an authenticator can be used from so
-    /// much before its time until so much after it, so a record is kept for twice as long.
+    /// `clockskew` is the largest accepted difference of clocks, in seconds. An authenticator is accepted
+    /// from that much before its time until that much after it, so a record is kept for twice as long.
     pub(super) fn new(path: &Path, clockskew: u32) -> Self {
         Self {
             path: path.to_owned(),
@@ -63,29 +66,31 @@ impl ReplayFile {
         &self.path
     }
 
-    /// Enters an authenticator; `false` if it is known.
-    pub(super) fn enter(&self, tag: &Tag, now: SystemTime) -> io::Result<bool> {
+    /// Records an authenticator; `false` if it is recorded already.
+    pub(super) fn insert(&self, tag: &AuthenticatorTag, now: SystemTime) -> io::Result<bool> {
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        // as MIT writes it
+        // MIT stores the low 32 bits of the time.
         #[expect(clippy::cast_possible_truncation, reason = "modulo 2^32")]
         let now = now as u32;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let gone = |open: &mut Open| open.looked.elapsed() >= LOOK && !open.is_at(&self.path);
+        let gone = |open: &mut OpenFile| {
+            open.checked.elapsed() >= CHECK_INTERVAL && !open.is_at(&self.path)
+        };
         if state.as_mut().is_some_and(gone) {
             *state = None;
         }
         let open = match &mut *state {
             Some(open) => open,
-            none @ None => none.insert(Open::new(&self.path)?),
+            none @ None => none.insert(OpenFile::new(&self.path)?),
         };
         let _locked = Lock::take(&open.file)?;
-        open.enter(tag, now, self.keep)
+        open.insert(tag, now, self.keep)
     }
 }
 
-// === impl Open ===
+// === impl OpenFile ===
 
-impl Open {
+impl OpenFile {
     fn new(path: &Path) -> io::Result<Self> {
         let file = open(path)?;
         let locked = Lock::take(&file)?;
@@ -99,24 +104,25 @@ impl Open {
         Ok(Self {
             file,
             seed,
-            looked: Instant::now(),
+            checked: Instant::now(),
         })
     }
 
-    /// Whether this is still what the path names, with the seed that others read in it.
+    /// Whether the path still leads to this file, and the seed is still the one that other programs
+    /// read in it: `systemd-tmpfiles` removes old files of `/var/tmp`, and an administrator may empty it.
     fn is_at(&mut self, path: &Path) -> bool {
-        self.looked = Instant::now();
-        let place = |metadata: &Metadata| (metadata.dev(), metadata.ino());
+        self.checked = Instant::now();
+        let identity = |metadata: &Metadata| (metadata.dev(), metadata.ino());
         let mut seed = [0; SEED];
         path.symlink_metadata().is_ok_and(|there| {
             self.file
                 .metadata()
-                .is_ok_and(|here| place(&here) == place(&there))
+                .is_ok_and(|here| identity(&here) == identity(&there))
         }) && self.file.read_exact_at(&mut seed, 0).is_ok()
             && seed == self.seed
     }
 
-    fn enter(&self, tag: &Tag, now: u32, keep: i32) -> io::Result<bool> {
+    fn insert(&self, tag: &AuthenticatorTag, now: u32, keep: i32) -> io::Result<bool> {
         let (mut offset, mut records) = (SEED as u64, FIRST);
         let mut seed = self.seed;
         let mut free = None;
@@ -127,22 +133,22 @@ impl Open {
             let read = read_up_to(&self.file, &mut both, slot)?;
             let mut last = false;
             for (number, record) in both.chunks_exact(RECORD).enumerate() {
-                let time = record[TAG..]
+                let time = record[TAG_LEN..]
                     .first_chunk()
                     .copied()
                     .map_or(0, u32::from_be_bytes);
                 let written = read >= (number + 1) * RECORD && time != 0;
-                if written && record[..TAG] == tag[..] {
+                if written && record[..TAG_LEN] == tag[..] {
                     return Ok(false);
                 }
-                // clocks go round; a time ahead of ours is not old
+                // The 32-bit time wraps around. A time ahead of ours is not old: the clock was set back.
                 let old = now.wrapping_sub(time).cast_signed() > keep;
                 if !written || old {
                     free.get_or_insert(slot + (number * RECORD) as u64);
                 }
                 last |= !written;
             }
-            // where nothing was ever written, a later table has no record of it
+            // MIT writes to the first free slot: behind one that was never written there is no record.
             if last {
                 break;
             }
@@ -159,14 +165,14 @@ impl Open {
         }
         let free = free.ok_or_else(|| io::Error::other("it is full"))?;
         let mut record = [0; RECORD];
-        record[..TAG].copy_from_slice(tag);
-        record[TAG..].copy_from_slice(&now.to_be_bytes());
+        record[..TAG_LEN].copy_from_slice(tag);
+        record[TAG_LEN..].copy_from_slice(&now.to_be_bytes());
         self.file.write_all_at(&record, free)?;
         Ok(true)
     }
 }
 
-/// Opens it, or makes one that only this user can read.
+/// Opens the file, or creates one that only this user can read.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     let flags = (OFlags::NOFOLLOW | OFlags::CLOEXEC).bits();
     let file = OpenOptions::new()
@@ -182,7 +188,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
         return Err(io::Error::other("it is not a regular file"));
     }
     if metadata.uid() != geteuid().as_raw() {
-        // in a directory for all, another user could empty it
+        // In `/var/tmp`, another user could create the file first and empty it later to allow replays.
         return Err(io::Error::other("it belongs to another user"));
     }
     Ok(file)
@@ -202,8 +208,9 @@ fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> 
     Ok(filled)
 }
 
-/// An exclusive lock on the whole file, of this open file alone: MIT's own locks, in this process too,
-/// exclude it and are excluded.
+/// An exclusive lock on the whole file that belongs to this open file description (`F_OFD_SETLKW`), as
+/// MIT's locks do. A lock that belongs to the process (`F_SETLKW`) would not exclude MIT's code in this
+/// process, and would be released when any descriptor of the file is closed.
 struct Lock<'a>(&'a File);
 
 impl<'a> Lock<'a> {
@@ -219,7 +226,7 @@ impl<'a> Lock<'a> {
 
 impl Drop for Lock<'_> {
     fn drop(&mut self) {
-        // closing the file would do it as well
+        // On failure the lock is released when the file is closed.
         let _ = lock(self.0, nix::libc::F_UNLCK);
     }
 }
@@ -249,20 +256,20 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
-    fn tag(number: u32) -> Tag {
-        let mut tag = [7; TAG];
+    fn tag(number: u32) -> AuthenticatorTag {
+        let mut tag = [7; TAG_LEN];
         tag[..4].copy_from_slice(&number.to_be_bytes());
         tag
     }
 
     #[test]
-    fn a_record_stands_where_mit_looks_for_it() {
+    fn a_record_is_written_where_mit_looks_for_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("rcache2");
-        // so that every program finds the same seed
+        // A seed of our own, so that the offset is known.
         fs::write(&path, [1; SEED]).unwrap();
         let cache = ReplayFile::new(&path, 300);
-        assert!(cache.enter(&tag(1), at(0x0102_0304)).unwrap());
+        assert!(cache.insert(&tag(1), at(0x0102_0304)).unwrap());
         let content = fs::read(&path).unwrap();
         let slot = SipHasher24::new_with_key(&[1; SEED]).hash(&tag(1)) % 1023;
         let offset = SEED + usize::try_from(slot).unwrap() * RECORD;
@@ -271,98 +278,98 @@ mod tests {
     }
 
     #[test]
-    fn thousands_are_known_to_everybody_who_has_the_file_open() {
+    fn thousands_of_records_are_shared_by_all_users_of_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("rcache2");
         let (one, other) = (ReplayFile::new(&path, 300), ReplayFile::new(&path, 300));
         // more than the first two tables hold
         for number in 0..5000 {
             let cache = if number % 2 == 0 { &one } else { &other };
-            assert!(cache.enter(&tag(number), at(1000)).unwrap(), "{number}");
+            assert!(cache.insert(&tag(number), at(1000)).unwrap(), "{number}");
         }
         for number in 0..5000 {
-            assert!(!one.enter(&tag(number), at(1001)).unwrap(), "{number}");
+            assert!(!one.insert(&tag(number), at(1001)).unwrap(), "{number}");
         }
-        // another process, after all have ended
+        // Another process, later.
         assert!(
             !ReplayFile::new(&path, 300)
-                .enter(&tag(4999), at(1002))
+                .insert(&tag(4999), at(1002))
                 .unwrap()
         );
     }
 
     #[test]
-    fn records_give_way_after_twice_the_clock_skew_and_not_before() {
+    fn records_are_replaced_after_twice_the_clock_skew_and_not_before() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("rcache2");
         let cache = ReplayFile::new(&path, 300);
         let fill = |numbers: std::ops::Range<u32>, time| {
             for number in numbers {
-                cache.enter(&tag(number), at(time)).unwrap();
+                cache.insert(&tag(number), at(time)).unwrap();
             }
             fs::metadata(&path).unwrap().len()
         };
         let before = fill(0..3000, 1000);
         let early = fill(3000..6000, 1600);
         assert!(early > before, "{early}");
-        assert_eq!(fill(6000..9000, 2201), early, "nothing but old places");
-        // a clock that was put back forgets nothing
-        assert!(!cache.enter(&tag(8000), at(100)).unwrap());
+        assert_eq!(fill(6000..9000, 2201), early, "only old slots");
+        // A clock that was set back forgets nothing.
+        assert!(!cache.insert(&tag(8000), at(100)).unwrap());
         assert_eq!(fill(9000..9001, 100), early);
-        assert!(!cache.enter(&tag(9000), at(101)).unwrap());
+        assert!(!cache.insert(&tag(9000), at(101)).unwrap());
     }
 
     #[test]
-    fn a_file_that_was_taken_away_is_made_anew() {
+    fn a_file_that_was_removed_is_created_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("rcache2");
         let cache = ReplayFile::new(&path, 300);
-        assert!(cache.enter(&tag(1), at(1000)).unwrap());
+        assert!(cache.insert(&tag(1), at(1000)).unwrap());
         fs::remove_file(&path).unwrap();
-        cache.look_now();
-        assert!(cache.enter(&tag(2), at(1000)).unwrap());
+        cache.check_now();
+        assert!(cache.insert(&tag(2), at(1000)).unwrap());
         assert!(
             !ReplayFile::new(&path, 300)
-                .enter(&tag(2), at(1000))
+                .insert(&tag(2), at(1000))
                 .unwrap()
         );
-        // emptied in place: another program gives it another seed
+        // Emptied in place: another program writes another seed.
         File::create(&path).unwrap();
         assert!(
             ReplayFile::new(&path, 300)
-                .enter(&tag(3), at(1000))
+                .insert(&tag(3), at(1000))
                 .unwrap()
         );
-        cache.look_now();
-        assert!(!cache.enter(&tag(3), at(1000)).unwrap());
+        cache.check_now();
+        assert!(!cache.insert(&tag(3), at(1000)).unwrap());
     }
 
     #[test]
-    fn what_cannot_be_written_is_an_error() {
+    fn a_file_that_cannot_be_created_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let cache = ReplayFile::new(&dir.path().join("no/rcache2"), 300);
-        assert!(cache.enter(&tag(1), at(1000)).is_err());
+        assert!(cache.insert(&tag(1), at(1000)).is_err());
     }
 
     impl ReplayFile {
-        fn look_now(&self) {
+        fn check_now(&self) {
             if let Some(open) = &mut *self.state.lock().unwrap() {
-                open.looked -= LOOK;
+                open.checked -= CHECK_INTERVAL;
             }
         }
     }
 
     proptest! {
-        // whatever the file holds, it is read without a fault, and remembers
+        // Whatever the file contains, authenticators are recorded in it.
         #[test]
-        fn any_content_is_endured(content in prop::collection::vec(any::<u8>(), 0..40_000), numbers in prop::collection::vec(any::<u32>(), 1..50)) {
+        fn any_content_is_read_without_a_panic(content in prop::collection::vec(any::<u8>(), 0..40_000), numbers in prop::collection::vec(any::<u32>(), 1..50)) {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("rcache2");
             fs::write(&path, content).unwrap();
             let cache = ReplayFile::new(&path, 300);
             for number in numbers {
-                let _ = cache.enter(&tag(number), at(1000)).unwrap();
-                prop_assert!(!cache.enter(&tag(number), at(1000)).unwrap());
+                let _ = cache.insert(&tag(number), at(1000)).unwrap();
+                prop_assert!(!cache.insert(&tag(number), at(1000)).unwrap());
             }
         }
     }

@@ -8,33 +8,34 @@ use std::{
 };
 
 use super::{
-    AcceptError, Accepted, Job, Pending, Shared, Step,
-    clients::Clients,
-    error::KeyFacts,
-    keeper::Command,
-    keyring::{Found, Keyring},
+    AcceptError, AcceptJob, Accepted, AcceptorCore, LoginStep, Pending,
+    client_cache::ClientCache,
+    error::KeyDetails,
+    key_set::{KeyMatch, KeySet},
+    keytab_watch::Command,
 };
 use crate::gss::{
     Failure, Principal,
-    ap_req::{ApReq, Tag},
+    ap_req::{ApReq, AuthenticatorTag},
     peek::{Peek, Ticket, peek},
-    shell::Shell,
-    sys::{AcceptContext, AcceptCred, Leg},
+    spnego_wrapper::SpnegoWrapper,
+    sys::{AcceptContext, AcceptCred, ContextStep},
 };
 
 /// The credentials of one thread for one set of keys.
 struct Credentials {
-    ring: Arc<Keyring>,
-    /// Tries every key, with MIT's own replay cache.
+    keys: Arc<KeySet>,
+    /// Without a name: GSSAPI tries every key, and checks for replays in MIT's replay cache.
     any: Option<AcceptCred>,
-    /// Look their key up by principal, version and type, and leave replays to the caller.
+    /// By principal: GSSAPI looks the key up by principal, version and type. They have no replay
+    /// cache; see [`AcceptorCore::check_replay`].
     named: HashMap<Principal, AcceptCred>,
 }
 
 impl Credentials {
-    fn new(ring: Arc<Keyring>) -> Self {
+    fn new(keys: Arc<KeySet>) -> Self {
         Self {
-            ring,
+            keys,
             any: None,
             named: HashMap::new(),
         }
@@ -42,7 +43,7 @@ impl Credentials {
 
     fn named(&mut self, name: &Principal) -> Result<&AcceptCred, Failure> {
         if !self.named.contains_key(name) {
-            let cred = AcceptCred::acquire(Some(name), self.ring.name(), c"none:")?;
+            let cred = AcceptCred::acquire(Some(name), self.keys.name(), c"none:")?;
             self.named.insert(name.clone(), cred);
         }
         self.named.get(name).ok_or_else(Failure::none)
@@ -51,43 +52,45 @@ impl Credentials {
     fn any(&mut self, rcache: &CStr) -> Result<&AcceptCred, Failure> {
         match &mut self.any {
             Some(cred) => Ok(cred),
-            none @ None => Ok(none.insert(AcceptCred::acquire(None, self.ring.name(), rcache)?)),
+            none @ None => Ok(none.insert(AcceptCred::acquire(None, self.keys.name(), rcache)?)),
         }
     }
 }
 
-/// Whether GSSAPI gives credentials for these keys at all.
-pub(super) fn probe(ring: &Keyring, rcache: &CStr) -> Result<(), Failure> {
-    AcceptCred::acquire(None, ring.name(), rcache).map(drop)
+/// Checks that GSSAPI can acquire a credential for these keys.
+pub(super) fn probe(keys: &KeySet, rcache: &CStr) -> Result<(), Failure> {
+    AcceptCred::acquire(None, keys.name(), rcache).map(drop)
 }
 
-pub(super) fn run(shared: &Shared, keeper: &mpsc::Sender<Command>) {
-    let mut credentials = Credentials::new(shared.ring.load_full());
-    while let Some(mut job) = shared.jobs.pop() {
+pub(super) fn run(core: &AcceptorCore, keytab_watch: &mpsc::Sender<Command>) {
+    let mut credentials = Credentials::new(core.keys.load_full());
+    while let Some(mut job) = core.jobs.pop() {
         if job.reply.is_closed() {
             continue;
         }
-        let ring = shared.ring.load();
-        if !Arc::ptr_eq(&ring, &credentials.ring) {
-            credentials = Credentials::new(Arc::clone(&ring));
+        let keys = core.keys.load();
+        if !Arc::ptr_eq(&keys, &credentials.keys) {
+            credentials = Credentials::new(Arc::clone(&keys));
         }
-        drop(ring);
-        let result = accept(&mut credentials, shared, &mut job);
-        let heals = result.as_ref().err().and_then(AcceptError::heals);
-        match (result, heals) {
-            (Err(error), Some(cure)) if !job.again && shared.held().take(job.source).is_ok() => {
-                job.again = true;
-                let order = Command::Held {
+        drop(keys);
+        let result = accept(&mut credentials, core, &mut job);
+        let retry = result.as_ref().err().and_then(AcceptError::keytab_retry);
+        match (result, retry) {
+            (Err(error), Some(retry))
+                if !job.is_last_try && core.held().take(job.source).is_ok() =>
+            {
+                job.is_last_try = true;
+                let command = Command::Hold {
                     job,
                     error,
-                    cure,
-                    ring: Arc::clone(&credentials.ring),
+                    retry,
+                    keys: Arc::clone(&credentials.keys),
                 };
-                if let Err(mpsc::SendError(order)) = keeper.send(order) {
-                    order.give_up(shared);
+                if let Err(mpsc::SendError(command)) = keytab_watch.send(command) {
+                    command.give_up(core);
                 }
             }
-            // nobody may wait any more, which is as good
+            // The caller may have gone away; ignore the closed channel.
             (result, _) => drop(job.reply.send(result)),
         }
     }
@@ -95,13 +98,13 @@ pub(super) fn run(shared: &Shared, keeper: &mpsc::Sender<Command>) {
 
 fn accept(
     credentials: &mut Credentials,
-    shared: &Shared,
-    job: &mut Job,
-) -> Result<Step, AcceptError> {
+    acceptor: &AcceptorCore,
+    job: &mut AcceptJob,
+) -> Result<LoginStep, AcceptError> {
     let mut pending = job.pending.take();
     let ticket = match peek(&job.token) {
         Peek::Ticket(ticket) => {
-            // a client that begins anew has forgotten its first leg
+            // A client that begins another login has abandoned the one before.
             pending = None;
             Some(ticket)
         }
@@ -109,10 +112,10 @@ fn accept(
             return Err(AcceptError::Empty);
         }
         Peek::KerberosLater | Peek::Unreadable => None,
-        Peek::Answer(ticket) => {
+        Peek::LaterToken(ticket) => {
             let known = pending.as_ref().ok_or(AcceptError::Interrupted)?;
-            // its first leg is spent: this one cannot be tried again
-            job.again = true;
+            // GSSAPI has changed the context with the first token: this one cannot be tried again.
+            job.is_last_try = true;
             ticket.or_else(|| known.ticket.clone())
         }
         Peek::Ntlm => return Err(AcceptError::Ntlm),
@@ -121,30 +124,31 @@ fn accept(
         Peek::ApRep => return Err(AcceptError::ApRep),
         Peek::NoTicket => return Err(AcceptError::NoTicket),
     };
-    let ring = Arc::clone(&credentials.ring);
-    let found = ticket.as_ref().map(|ticket| ring.find(ticket));
-    let explain = |failure| explain(failure, ticket.as_ref(), found.as_ref(), &ring);
+    let keys = Arc::clone(&credentials.keys);
+    let found = ticket.as_ref().map(|ticket| keys.find(ticket));
+    let explain = |failure| explain(failure, ticket.as_ref(), found.as_ref(), &keys);
     if let (Some(ticket), Some(found), None) = (&ticket, &found, &pending)
         && let Some(key) = found.key(ticket)
     {
-        let shell = Shell::open(&job.token);
-        let token = shell.map_or(&*job.token, |shell| shell.token);
+        let wrapper = SpnegoWrapper::read(&job.token);
+        let token = wrapper.map_or(&*job.token, |wrapper| wrapper.token);
         if let Some(request) = ApReq::read(token) {
             let cred = credentials.named(key).map_err(explain)?;
-            match direct(cred, shared, token, &request, explain) {
+            match accept_named(cred, acceptor, token, &request, explain) {
                 Ok((client, lifetime, reply)) => {
-                    return Ok(Step::Done(Accepted {
+                    return Ok(LoginStep::Done(Accepted {
                         client,
-                        // a named credential opens tickets with a key of its own principal only
+                        // The key was a key of this principal: a named credential uses no other.
                         service: ticket.service.clone(),
-                        expires: shared.end(lifetime),
-                        reply: match shell {
-                            Some(shell) => Some(shell.close(reply.as_deref())),
+                        expires: acceptor.ticket_end(lifetime),
+                        reply: match wrapper {
+                            Some(wrapper) => Some(wrapper.response(reply.as_deref())),
                             None => reply,
                         },
                     }));
                 }
-                // a spelling may be a principal of its own: all keys are tried below
+                // The other spelling may be a different principal of the KDC with a key of its own, so
+                // all keys are tried below.
                 Err(AcceptError::WrongKey { .. }) if *key != ticket.service => {}
                 Err(error) => return Err(error),
             }
@@ -154,73 +158,74 @@ fn accept(
         mut context,
         ticket: _,
     } = pending.unwrap_or_default();
-    let cred = credentials.any(&shared.rcache).map_err(explain)?;
+    let cred = credentials.any(&acceptor.rcache).map_err(explain)?;
     let mut client = String::new();
-    let leg = context.step(cred, &job.token, Some(&mut client));
-    match leg.map_err(explain)? {
-        Leg::Continue(token) => Ok(Step::Continue {
+    let step = context.step(cred, &job.token, Some(&mut client));
+    match step.map_err(explain)? {
+        ContextStep::Continue(token) => Ok(LoginStep::Continue {
             token,
             pending: Pending { context, ticket },
         }),
-        Leg::Done { lifetime, reply } => {
+        ContextStep::Done { lifetime, reply } => {
             let opener = name(&context.target().map_err(explain)?)?;
             let ticket = ticket.ok_or(AcceptError::Unnamed)?;
-            if !ring.speaks_for(&opener, &ticket.service, ticket.enctype) {
-                let keys = Box::new(facts(&ticket, &ring));
+            if !keys.is_valid_for(&opener, &ticket.service, ticket.enctype) {
+                let keys = Box::new(key_details(&ticket, &keys));
                 return Err(AcceptError::OtherService { keys, opener });
             }
-            Ok(Step::Done(Accepted {
+            Ok(LoginStep::Done(Accepted {
                 client: name(&client)?,
-                // GSSAPI tells the first entry of the keytab that has the key, whichever that is
+                // Not `opener`: where several entries have the same key, GSSAPI gives the first one.
                 service: ticket.service,
-                expires: shared.end(lifetime),
+                expires: acceptor.ticket_end(lifetime),
                 reply,
             }))
         }
     }
 }
 
-/// A login whose token can be read in one way only, with the key that its ticket names: client,
-/// seconds that the context lives, and the answer.
-fn direct(
+/// Accepts a token that can be read in one way only, with the key that its ticket names. Returns the
+/// client, the context's lifetime in seconds, and the reply.
+fn accept_named(
     cred: &AcceptCred,
-    shared: &Shared,
+    core: &AcceptorCore,
     token: &[u8],
     request: &ApReq<'_>,
     explain: impl Fn(Failure) -> AcceptError,
 ) -> Result<(Principal, u32, Option<Vec<u8>>), AcceptError> {
-    let key = Clients::key(request.ticket);
-    let known = shared.clients.find(&key);
+    let key = ClientCache::key(request.ticket);
+    let known = core.client_cache.find(&key);
     let mut text = String::new();
-    let asked = known.is_none().then_some(&mut text);
-    let leg = AcceptContext::new().step(cred, token, asked);
-    let Leg::Done { lifetime, reply } = leg.map_err(explain)? else {
-        // DCE style, which is not for HTTP
+    let name_out = known.is_none().then_some(&mut text);
+    let step = AcceptContext::new().step(cred, token, name_out);
+    let ContextStep::Done { lifetime, reply } = step.map_err(explain)? else {
+        // Only DCE-style contexts continue after an AP-REQ; no HTTP client uses them.
         return Err(AcceptError::Interrupted);
     };
-    shared.enter(&request.tag)?;
+    // After GSSAPI, so that only authenticators that it has verified are recorded.
+    core.check_replay(&request.tag)?;
     if let Some(client) = known {
         return Ok((client, lifetime, reply));
     }
     let client = name(&text)?;
-    shared.clients.learn(key, &client);
+    core.client_cache.insert(key, &client);
     Ok((client, lifetime, reply))
 }
 
-impl Shared {
-    /// When a ticket ends whose context lives for so many seconds more: GSSAPI adds `clockskew`, a
-    /// session must not.
-    fn end(&self, lifetime: u32) -> SystemTime {
+impl AcceptorCore {
+    /// When a ticket ends whose context lives for this many seconds. GSSAPI adds `clockskew` to the
+    /// lifetime of a context; a session must not be longer than its ticket.
+    fn ticket_end(&self, lifetime: u32) -> SystemTime {
         let rest = lifetime.saturating_sub(self.clockskew);
         SystemTime::now() + Duration::from_secs(rest.into())
     }
 
-    /// Remembers an authenticator that GSSAPI has accepted, unless it was used before.
-    fn enter(&self, tag: &Tag) -> Result<(), AcceptError> {
+    /// Records an authenticator that GSSAPI has verified; an error if it was recorded before.
+    fn check_replay(&self, tag: &AuthenticatorTag) -> Result<(), AcceptError> {
         let Some(replays) = &self.replays else {
             return Ok(());
         };
-        match replays.enter(tag, SystemTime::now()) {
+        match replays.insert(tag, SystemTime::now()) {
             Ok(true) => Ok(()),
             Ok(false) => Err(AcceptError::Replay),
             Err(error) => Err(AcceptError::ReplayCache {
@@ -235,12 +240,12 @@ fn name(text: &str) -> Result<Principal, AcceptError> {
     text.parse().map_err(AcceptError::Name)
 }
 
-/// A failure in the light of what the ticket says of itself.
+/// Refines a failure by comparing the ticket's unencrypted fields with the keys.
 fn explain(
     failure: Failure,
     ticket: Option<&Ticket>,
-    found: Option<&Found>,
-    ring: &Keyring,
+    found: Option<&KeyMatch>,
+    keys: &KeySet,
 ) -> AcceptError {
     let error = AcceptError::classify(failure);
     let (AcceptError::WrongKey { failure, .. }, Some(ticket), Some(found)) =
@@ -248,24 +253,26 @@ fn explain(
     else {
         return error;
     };
-    let keys = Box::new(facts(ticket, ring));
+    let keys = Box::new(key_details(ticket, keys));
     let failure = failure.clone();
     match found {
-        Found::Newer => AcceptError::KeytabOutOfDate { keys, failure },
-        Found::Older => AcceptError::TicketOutOfDate { keys, failure },
-        Found::NoPrincipal => AcceptError::NoKey { keys, failure },
-        Found::OtherEnctype => AcceptError::NoEnctype { keys, failure },
-        Found::Exact | Found::Spelled(_) | Found::NoVersion => AcceptError::WrongKey {
-            keys: Some(keys),
-            failure,
-        },
+        KeyMatch::Newer => AcceptError::KeytabOutOfDate { keys, failure },
+        KeyMatch::Older => AcceptError::TicketOutOfDate { keys, failure },
+        KeyMatch::NoPrincipal => AcceptError::NoKey { keys, failure },
+        KeyMatch::OtherEnctype => AcceptError::NoEnctype { keys, failure },
+        KeyMatch::Exact | KeyMatch::OtherSpelling(_) | KeyMatch::NoVersion => {
+            AcceptError::WrongKey {
+                keys: Some(keys),
+                failure,
+            }
+        }
     }
 }
 
-fn facts(ticket: &Ticket, ring: &Keyring) -> KeyFacts {
-    KeyFacts {
+fn key_details(ticket: &Ticket, keys: &KeySet) -> KeyDetails {
+    KeyDetails {
         ticket: ticket.clone(),
-        held: ring.versions(&ticket.service),
-        others: ring.principals(),
+        held: keys.versions(&ticket.service),
+        others: keys.principals(),
     }
 }

@@ -110,7 +110,7 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gss::initiator::Account;
+    use crate::gss::initiator::AccountStatus;
     use crate::gss::keytab::{Enctype, Entry};
 
     fn client() -> Principal {
@@ -143,7 +143,7 @@ mod tests {
     fn revoked() -> InitiateError {
         InitiateError::ClientRevoked {
             client: client(),
-            account: Account::Locked,
+            account: AccountStatus::Locked,
             text: String::new(),
         }
     }

@@ -1,6 +1,6 @@
 //! Why there is no token for a backend.
 
-use super::Account;
+use super::AccountStatus;
 use crate::gss::{Failure, Principal};
 
 /// Why there is no token for a backend, or why its answer is not trusted.
@@ -44,7 +44,7 @@ pub enum InitiateError {
         /// The gateway's principal.
         client: Principal,
         /// What is wrong with it.
-        account: Account,
+        account: AccountStatus,
         /// The library's words.
         text: String,
     },
@@ -183,12 +183,12 @@ impl InitiateError {
             },
             CLIENT_REVOKED => Self::ClientRevoked {
                 client: client(),
-                account: Account::Refused,
+                account: AccountStatus::Refused,
                 text,
             },
             NAME_EXP => Self::ClientRevoked {
                 client: client(),
-                account: Account::Expired,
+                account: AccountStatus::Expired,
                 text,
             },
             KEY_EXP => Self::PasswordExpired {

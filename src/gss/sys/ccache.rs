@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Failure,
-    krb5::{Context, unique},
+    krb5::{Krb5Context, unique},
 };
 
 #[link(name = "krb5")]
@@ -49,7 +49,7 @@ impl MemoryCcache {
     /// A second cache of the same client with the same tickets. Tickets that are fetched later go
     /// into the one that they are fetched with.
     pub(crate) fn copy(&self) -> Result<Self, Failure> {
-        let context = Context::new()?;
+        let context = Krb5Context::new()?;
         let (from, copy) = (OpenCcache::new(&context, &self.0)?, Self::new());
         let client = from.client()?;
         let to = OpenCcache::new(&context, &copy.0)?;
@@ -63,7 +63,7 @@ impl MemoryCcache {
     /// The client whose tickets these are, in MIT's text form: the name that the KDC has for it,
     /// where `canonicalize` is set in `krb5.conf`.
     pub(crate) fn client(&self) -> Result<String, Failure> {
-        let context = Context::new()?;
+        let context = Krb5Context::new()?;
         let ccache = OpenCcache::new(&context, &self.0)?;
         let client = ccache.client()?;
         let mut raw = ptr::null_mut();
@@ -81,18 +81,18 @@ impl MemoryCcache {
 
 /// A handle to a credential cache, closed with this.
 struct OpenCcache<'a> {
-    context: &'a Context,
+    context: &'a Krb5Context,
     handle: *mut c_void,
 }
 
 /// A principal of krb5, freed with this.
 struct OwnedPrincipal<'a> {
-    context: &'a Context,
+    context: &'a Krb5Context,
     principal: *mut c_void,
 }
 
 impl<'a> OpenCcache<'a> {
-    fn new(context: &'a Context, name: &CStr) -> Result<Self, Failure> {
+    fn new(context: &'a Krb5Context, name: &CStr) -> Result<Self, Failure> {
         let mut handle = ptr::null_mut();
         // SAFETY: live context and C string; the out pointer is a live local.
         context.check(unsafe { krb5_cc_resolve(context.0, name.as_ptr(), &raw mut handle) })?;
@@ -124,7 +124,9 @@ impl Drop for OwnedPrincipal<'_> {
 
 impl Drop for MemoryCcache {
     fn drop(&mut self) {
-        let Ok(context) = Context::new() else { return };
+        let Ok(context) = Krb5Context::new() else {
+            return;
+        };
         let mut ccache = ptr::null_mut();
         // SAFETY: live context and C string; destroy also closes the handle that resolve opened.
         unsafe {

@@ -7,18 +7,17 @@ use libgssapi_sys::{
     gss_inquire_context,
 };
 
-use super::gssapi::{AcceptCred, Buffer, ERROR_MASK, Failure, KRB5, Name, borrowed};
+use super::gssapi::{AcceptCred, ERROR_MASK, Failure, GssBuffer, GssName, KRB5, borrowed};
 
-/// What one leg of an accept gave.
-pub(crate) enum Leg {
-    /// The client is known.
+/// The result of one `gss_accept_sec_context`.
+pub(crate) enum ContextStep {
     Done {
-        /// Seconds that the context lives.
+        /// Of the context, in seconds.
         lifetime: u32,
-        /// Token for the client.
+        /// The mutual authentication token for the client.
         reply: Option<Vec<u8>>,
     },
-    /// Another leg is needed.
+    /// The token for the client, which has to send another one.
     Continue(Vec<u8>),
 }
 
@@ -41,18 +40,18 @@ impl AcceptContext {
         Self(ptr::null_mut())
     }
 
-    /// Feeds one token; at the end, writes the client's principal in MIT's text form where it is asked
-    /// for, which takes as long as everything else.
+    /// Processes one token. Once the context is complete, writes the client's principal in MIT's text
+    /// form to `name_out`, if there is one: that takes as long as everything else.
     pub(crate) fn step(
         &mut self,
         cred: &AcceptCred,
         token: &[u8],
-        asked: Option<&mut String>,
-    ) -> Result<Leg, Failure> {
+        name_out: Option<&mut String>,
+    ) -> Result<ContextStep, Failure> {
         let (mut minor, mut lifetime) = (0, 0);
         let mut token = borrowed(token);
-        let (mut client, mut reply) = (Name(ptr::null_mut()), Buffer::empty());
-        let source = match asked {
+        let (mut client, mut reply) = (GssName(ptr::null_mut()), GssBuffer::empty());
+        let source = match name_out {
             Some(_) => &raw mut client.0,
             None => ptr::null_mut(),
         };
@@ -79,7 +78,7 @@ impl AcceptContext {
         }
         let token = reply.bytes().to_vec();
         if major & _GSS_S_CONTINUE_NEEDED != 0 {
-            return Ok(Leg::Continue(token));
+            return Ok(ContextStep::Continue(token));
         }
         // SAFETY: null or a static mechanism OID (RFC 2744 section 5.1).
         if !unsafe { is_oid(mechanism, KRB5) } {
@@ -89,18 +88,18 @@ impl AcceptContext {
                 text: "the negotiated mechanism is not Kerberos".to_owned(),
             });
         }
-        if let Some(text) = asked {
+        if let Some(text) = name_out {
             *text = client.text()?;
         }
-        Ok(Leg::Done {
+        Ok(ContextStep::Done {
             lifetime,
             reply: (!token.is_empty()).then_some(token),
         })
     }
 
-    /// The service that an established context was made for, in MIT's text form.
+    /// The principal of the key that an established context was made with, in MIT's text form.
     pub(crate) fn target(&mut self) -> Result<String, Failure> {
-        let (mut minor, mut name) = (0, Name(ptr::null_mut()));
+        let (mut minor, mut name) = (0, GssName(ptr::null_mut()));
         // SAFETY: the context is ours; null out pointers are allowed.
         let major = unsafe {
             gss_inquire_context(

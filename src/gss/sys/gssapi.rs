@@ -73,7 +73,7 @@ impl Failure {
 
 fn status_text(code: u32, kind: u32) -> Option<String> {
     let (mut minor, mut more) = (0, 0);
-    let mut buffer = Buffer::empty();
+    let mut buffer = GssBuffer::empty();
     // SAFETY: every out pointer is a live local; a null mechanism asks for the code's own.
     let major = unsafe {
         gss_display_status(
@@ -90,9 +90,9 @@ fn status_text(code: u32, kind: u32) -> Option<String> {
 }
 
 /// A buffer that GSSAPI allocates.
-pub(super) struct Buffer(pub(super) gss_buffer_desc);
+pub(super) struct GssBuffer(pub(super) gss_buffer_desc);
 
-impl Buffer {
+impl GssBuffer {
     pub(super) const fn empty() -> Self {
         Self(gss_buffer_desc {
             length: 0,
@@ -109,7 +109,7 @@ impl Buffer {
     }
 }
 
-impl Drop for Buffer {
+impl Drop for GssBuffer {
     fn drop(&mut self) {
         let mut minor = 0;
         // SAFETY: empty, or allocated by GSSAPI and not yet released.
@@ -126,9 +126,9 @@ pub(super) fn borrowed(bytes: &[u8]) -> gss_buffer_desc {
 }
 
 /// A GSSAPI name.
-pub(super) struct Name(pub(super) gss_name_t);
+pub(super) struct GssName(pub(super) gss_name_t);
 
-impl Name {
+impl GssName {
     fn principal(text: &str) -> Result<Self, Failure> {
         let (mut minor, mut name) = (0, ptr::null_mut());
         let (mut buffer, mut kind) = (borrowed(text.as_bytes()), oid(KRB5_PRINCIPAL_NAME));
@@ -148,7 +148,7 @@ impl Name {
     }
 
     pub(super) fn text(&self) -> Result<String, Failure> {
-        let (mut minor, mut buffer) = (0, Buffer::empty());
+        let (mut minor, mut buffer) = (0, GssBuffer::empty());
         // SAFETY: `self.0` is a name of GSSAPI; a null type pointer is allowed.
         let major =
             unsafe { gss_display_name(&raw mut minor, self.0, &raw mut buffer.0, ptr::null_mut()) };
@@ -159,7 +159,7 @@ impl Name {
     }
 }
 
-impl Drop for Name {
+impl Drop for GssName {
     fn drop(&mut self) {
         let mut minor = 0;
         // SAFETY: null, or a name of GSSAPI that is released once.
@@ -197,7 +197,7 @@ impl RawCred {
         store: &[(&CStr, &CStr)],
     ) -> Result<Self, Failure> {
         let name = name
-            .map(|name| Name::principal(&name.to_string()))
+            .map(|name| GssName::principal(&name.to_string()))
             .transpose()?;
         let mut elements: Vec<gss_key_value_element_desc> = store
             .iter()

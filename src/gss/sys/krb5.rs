@@ -60,7 +60,7 @@ const CLOCKSKEW: u32 = 300;
 
 /// How far clocks may be apart, in seconds: `clockskew` of `krb5.conf`.
 pub(crate) fn clockskew() -> Result<u32, Failure> {
-    let context = Context::new()?;
+    let context = Krb5Context::new()?;
     let (mut profile, mut seconds) = (ptr::null_mut(), 0);
     // SAFETY: live context; the out pointer is a live local.
     context.check(unsafe { krb5_get_profile(context.0, &raw mut profile) })?;
@@ -86,9 +86,9 @@ pub(crate) fn clockskew() -> Result<u32, Failure> {
 }
 
 /// A krb5 library context.
-pub(super) struct Context(pub(super) *mut c_void);
+pub(super) struct Krb5Context(pub(super) *mut c_void);
 
-impl Context {
+impl Krb5Context {
     pub(super) fn new() -> Result<Self, Failure> {
         let mut context = ptr::null_mut();
         // SAFETY: the out pointer is a live local.
@@ -122,7 +122,7 @@ impl Context {
     }
 }
 
-impl Drop for Context {
+impl Drop for Krb5Context {
     fn drop(&mut self) {
         // SAFETY: made by krb5_init_context, freed once.
         unsafe { krb5_free_context(self.0) };
@@ -139,7 +139,7 @@ pub(super) fn unique() -> CString {
 
 /// A keytab in memory; it ends, keys and all, when this and the last credential of it are dropped.
 pub(crate) struct MemoryKeytab {
-    context: Context,
+    context: Krb5Context,
     keytab: *mut c_void,
     name: CString,
 }
@@ -152,7 +152,7 @@ unsafe impl Sync for MemoryKeytab {}
 impl MemoryKeytab {
     /// Makes one of these entries.
     pub(crate) fn new<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<Self, Failure> {
-        let context = Context::new()?;
+        let context = Krb5Context::new()?;
         let name = unique();
         let mut keytab = ptr::null_mut();
         // SAFETY: live context and C string; the out pointer is a live local.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::gss::{Account, InitiateError, Principal, keytab::Enctype};
+use crate::gss::{AccountStatus, InitiateError, Principal, keytab::Enctype};
 
 /// What the KDC says of a principal's newest key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(super) enum Finding {
     /// The principal is no client, and the KDC refuses the file's only one that could ask.
     ClientRefused { client: Principal, why: Why },
     /// The principal's account is refused.
-    Account(Account),
+    Account(AccountStatus),
     /// Its password has expired.
     PasswordExpired,
     /// The KDC gives no tickets for the service, whose account is locked, disabled or expired.
@@ -51,7 +51,7 @@ pub(super) enum Why {
     /// The KDC does not know it.
     Unknown,
     /// Its account.
-    Account(Account),
+    Account(AccountStatus),
     /// Its password has expired.
     PasswordExpired,
     /// Something else.
@@ -161,10 +161,10 @@ impl fmt::Display for Finding {
                 }
             }
             Self::Account(account) => match account {
-                Account::Locked => write!(f, "LOCKED: the account {account}"),
-                Account::Disabled => write!(f, "DISABLED: the account {account}"),
-                Account::Expired => write!(f, "EXPIRED: the account {account}"),
-                Account::Refused => write!(f, "ACCOUNT REFUSED: it {account}"),
+                AccountStatus::Locked => write!(f, "LOCKED: the account {account}"),
+                AccountStatus::Disabled => write!(f, "DISABLED: the account {account}"),
+                AccountStatus::Expired => write!(f, "EXPIRED: the account {account}"),
+                AccountStatus::Refused => write!(f, "ACCOUNT REFUSED: it {account}"),
             },
             Self::PasswordExpired => write!(f, "PASSWORD EXPIRED: {PASSWORD}"),
             Self::ServiceRefused => f.write_str(

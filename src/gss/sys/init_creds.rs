@@ -1,11 +1,11 @@
-//! `krb5_init_creds_*`: what a KDC says when it refuses a client. GSSAPI passes on the error code alone.
+//! `krb5_init_creds_*`: the details of a KDC's error for a client. GSSAPI passes on the error code alone.
 
 use std::{
     ffi::{CStr, CString, c_char, c_void},
     ptr, slice,
 };
 
-use super::{Failure, krb5::Context};
+use super::{Failure, krb5::Krb5Context};
 use crate::gss::Principal;
 
 /// `krb5_data`
@@ -61,22 +61,25 @@ unsafe extern "C" {
     fn krb5_free_error(context: *mut c_void, error: *mut KrbError);
 }
 
-/// `e-text` and `e-data` of a KRB-ERROR; nothing proves that a KDC sent them.
+/// `e-text` and `e-data` of a KRB-ERROR. The message is not authenticated: use it for texts only.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct KdcWords {
+pub(crate) struct KdcErrorDetails {
     pub(crate) text: Vec<u8>,
     pub(crate) data: Vec<u8>,
 }
 
-/// Asks the KDC for a ticket-granting ticket, and gives the words of its refusal; `None` where there
-/// is none. The ticket is dropped.
+/// Requests a ticket-granting ticket and returns the details of the KDC's error, `None` if there is none.
+/// The ticket is dropped.
 ///
-/// For a client whose account has just been refused: the KDC says so before it looks at a key, so that
-/// no wrong key is counted.
-pub(crate) fn refusal(client: &Principal, keytab: &CStr) -> Result<Option<KdcWords>, Failure> {
-    let context = Context::new()?;
+/// For a client whose account has just been refused: the KDC checks the account before the key, so this
+/// does not count as a login with a wrong key.
+pub(crate) fn kdc_error_details(
+    client: &Principal,
+    keytab: &CStr,
+) -> Result<Option<KdcErrorDetails>, Failure> {
+    let context = Krb5Context::new()?;
     let name = CString::new(client.to_string()).unwrap_or_default();
-    let mut exchange = Exchange::new(&context);
+    let mut exchange = InitCreds::new(&context);
     // SAFETY: live context and C strings; the out pointers are live fields, released by `exchange`.
     unsafe {
         context.check(krb5_parse_name(
@@ -117,7 +120,7 @@ pub(crate) fn refusal(client: &Principal, keytab: &CStr) -> Result<Option<KdcWor
     }
     // SAFETY: made by the call above and freed by `exchange` only.
     let error = unsafe { &*exchange.error };
-    Ok(Some(KdcWords {
+    Ok(Some(KdcErrorDetails {
         text: bytes(&error.text),
         data: bytes(&error.e_data),
     }))
@@ -131,17 +134,17 @@ fn bytes(data: &Data) -> Vec<u8> {
     unsafe { slice::from_raw_parts(data.bytes, data.length as usize) }.to_vec()
 }
 
-/// What an exchange has allocated; null until it is.
-struct Exchange<'a> {
-    context: &'a Context,
+/// The objects of an exchange, freed with it; null until they are made.
+struct InitCreds<'a> {
+    context: &'a Krb5Context,
     client: *mut c_void,
     keytab: *mut c_void,
     handle: *mut c_void,
     error: *mut KrbError,
 }
 
-impl<'a> Exchange<'a> {
-    const fn new(context: &'a Context) -> Self {
+impl<'a> InitCreds<'a> {
+    const fn new(context: &'a Krb5Context) -> Self {
         Self {
             context,
             client: ptr::null_mut(),
@@ -152,7 +155,7 @@ impl<'a> Exchange<'a> {
     }
 }
 
-impl Drop for Exchange<'_> {
+impl Drop for InitCreds<'_> {
     fn drop(&mut self) {
         let context = self.context.0;
         // SAFETY: each is null or made by krb5 and freed once; the exchange before what it refers to.

@@ -10,7 +10,7 @@ use crate::der::Der;
 
 /// What is wrong with an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Account {
+pub enum AccountStatus {
     /// Too many wrong keys or passwords.
     Locked,
     /// An administrator has disabled it.
@@ -24,7 +24,7 @@ pub enum Account {
 /// Data type of a `KERB_EXT_ERROR`, which is also that of the PA-DATA it comes in.
 const EXTENDED: u32 = 3;
 
-impl Account {
+impl AccountStatus {
     /// Reads `e-text` and `e-data` of a KRB-ERROR.
     pub fn read(text: &[u8], data: &[u8]) -> Self {
         match (text, status(data)) {
@@ -60,7 +60,7 @@ fn extended(mut data: Der<'_>) -> Option<u32> {
     value.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
 }
 
-impl fmt::Display for Account {
+impl fmt::Display for AccountStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Locked => {
@@ -104,22 +104,22 @@ mod tests {
     #[test]
     fn the_same_code_is_told_apart_by_text_and_data() {
         for (status, account) in [
-            (0xc000_0234, Account::Locked),
-            (0xc000_0072, Account::Disabled),
-            (0xc000_0193, Account::Expired),
-            (0xc000_006e, Account::Refused),
+            (0xc000_0234, AccountStatus::Locked),
+            (0xc000_0072, AccountStatus::Disabled),
+            (0xc000_0193, AccountStatus::Expired),
+            (0xc000_006e, AccountStatus::Refused),
         ] {
             for data in data(status) {
-                assert_eq!(Account::read(b"", &data), account);
+                assert_eq!(AccountStatus::read(b"", &data), account);
             }
         }
         for (text, account) in [
-            ("LOCKED_OUT", Account::Locked),
-            ("CLIENT LOCKED OUT", Account::Disabled),
-            ("CLIENT EXPIRED", Account::Expired),
-            ("", Account::Refused),
+            ("LOCKED_OUT", AccountStatus::Locked),
+            ("CLIENT LOCKED OUT", AccountStatus::Disabled),
+            ("CLIENT EXPIRED", AccountStatus::Expired),
+            ("", AccountStatus::Refused),
         ] {
-            assert_eq!(Account::read(text.as_bytes(), b""), account);
+            assert_eq!(AccountStatus::read(text.as_bytes(), b""), account);
         }
     }
 
@@ -129,7 +129,7 @@ mod tests {
             text in prop::collection::vec(any::<u8>(), 0..40),
             data in prop::collection::vec(any::<u8>(), 0..60),
         ) {
-            let _ = Account::read(&text, &data);
+            let _ = AccountStatus::read(&text, &data);
         }
 
         #[test]

@@ -14,59 +14,59 @@ use crate::gss::{
     sys::MemoryKeytab,
 };
 
-/// How long a key version that the file no longer holds stays in use: tickets made with it live up
-/// to a ticket lifetime (10 h in Active Directory, 24 h in MIT). A restart forgets it at once.
-pub(super) const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a key version that the file no longer holds stays in use: tickets encrypted with it are
+/// valid for up to a ticket lifetime (10 h in Active Directory, 24 h in MIT). A restart forgets it.
+pub(super) const RETAIN: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long all keys of a principal that left the file stay: the file may be half rewritten, key
-/// by key, without being broken.
+/// How long the keys of a principal that is no longer in the file stay in use: tools that write key by
+/// key (`kadmin ktadd`) leave a file that is well-formed and incomplete for a moment.
 pub(super) const SETTLE: Duration = Duration::from_secs(2);
 
 /// An immutable set of keys; a reload makes a new one.
 #[derive(Debug)]
-pub(super) struct Keyring {
+pub(super) struct KeySet {
     memory: MemoryKeytab,
     versions: HashMap<Principal, Vec<(u32, Enctype)>>,
     /// The principals of `versions` by their [folded](Principal::folded) names, in file order.
     spellings: HashMap<Principal, Vec<Principal>>,
     file: Keytab,
-    kept: Vec<Kept>,
+    retained: Vec<RetainedKey>,
     principals: Arc<[Principal]>,
 }
 
 /// A key that the file no longer holds.
 #[derive(Clone, Debug)]
-struct Kept {
+struct RetainedKey {
     entry: Entry,
     until: Instant,
 }
 
-/// How the keys stand to a ticket.
+/// How a ticket's key compares with the keys that are held.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// There is a key of this principal, version and type.
+pub(super) enum KeyMatch {
+    /// There is a key of the ticket's principal, version and encryption type.
     Exact,
-    /// There is one, of this service and host in another spelling.
-    Spelled(Principal),
-    /// The version is there, but no key of this type; or the ticket tells no version, and no key has
-    /// this type.
+    /// There is one of the same service and host in another spelling.
+    OtherSpelling(Principal),
+    /// The version is held, but no key of this type; or the ticket has no version, and no key has this
+    /// type.
     OtherEnctype,
     /// The ticket's version is newer than all keys of the principal.
     Newer,
     /// The ticket's version is older than a key of the principal, and missing.
     Older,
-    /// The ticket does not tell its version.
+    /// The ticket has no version.
     NoVersion,
-    /// No key of the principal at all.
+    /// No key of the principal in any version.
     NoPrincipal,
 }
 
-impl Found {
-    /// The principal whose key of the ticket's version and type is to be tried first.
+impl KeyMatch {
+    /// The principal whose key of the ticket's version and type is tried first.
     pub(super) fn key<'k>(&'k self, ticket: &'k Ticket) -> Option<&'k Principal> {
         match self {
             Self::Exact => Some(&ticket.service),
-            Self::Spelled(name) => Some(name),
+            Self::OtherSpelling(name) => Some(name),
             Self::OtherEnctype
             | Self::Newer
             | Self::Older
@@ -76,7 +76,7 @@ impl Found {
     }
 }
 
-impl Keyring {
+impl KeySet {
     /// The keys of the file alone.
     pub(super) fn new(file: Keytab) -> Result<Self, Failure> {
         Self::with(file, Vec::new())
@@ -85,35 +85,35 @@ impl Keyring {
     /// The keys of the file, and those of `self` that it no longer holds.
     pub(super) fn next(&self, file: Keytab, now: Instant) -> Result<Self, Failure> {
         let named = file.principals();
-        let mut kept: Vec<Kept> = Vec::new();
-        let was = self.file.entries.iter().map(|entry| Kept {
+        let mut retained: Vec<RetainedKey> = Vec::new();
+        let was = self.file.entries.iter().map(|entry| RetainedKey {
             entry: entry.clone(),
             until: now
                 + if named.contains(&entry.principal) {
-                    KEEP
+                    RETAIN
                 } else {
                     SETTLE
                 },
         });
-        for old in was.chain(self.kept.iter().cloned()) {
+        for old in was.chain(self.retained.iter().cloned()) {
             if old.until > now && !holds(&file.entries, &old.entry) {
-                kept.push(old);
+                retained.push(old);
             }
         }
-        Self::with(file, kept)
+        Self::with(file, retained)
     }
 
-    /// The same file without the keys whose time is over.
+    /// The same without the retained keys that have expired.
     pub(super) fn pruned(&self, now: Instant) -> Result<Self, Failure> {
-        let kept = self.kept.iter().filter(|kept| kept.until > now);
-        Self::with(self.file.clone(), kept.cloned().collect())
+        let retained = self.retained.iter().filter(|retained| retained.until > now);
+        Self::with(self.file.clone(), retained.cloned().collect())
     }
 
-    fn with(file: Keytab, kept: Vec<Kept>) -> Result<Self, Failure> {
+    fn with(file: Keytab, retained: Vec<RetainedKey>) -> Result<Self, Failure> {
         let entries = || {
             file.entries
                 .iter()
-                .chain(kept.iter().map(|kept| &kept.entry))
+                .chain(retained.iter().map(|retained| &retained.entry))
         };
         let memory = MemoryKeytab::new(entries())?;
         let mut versions: HashMap<Principal, Vec<(u32, Enctype)>> = HashMap::new();
@@ -134,16 +134,16 @@ impl Keyring {
             spellings,
             principals: file.principals().into(),
             file,
-            kept,
+            retained,
         })
     }
 
-    /// When the first kept key ends.
+    /// When the first retained key expires.
     pub(super) fn next_end(&self) -> Option<Instant> {
-        self.kept.iter().map(|kept| kept.until).min()
+        self.retained.iter().map(|retained| retained.until).min()
     }
 
-    /// Whether this file's content is the one in use.
+    /// Whether the keys are those of this content of the file.
     pub(super) fn is_of(&self, file: &Keytab) -> bool {
         self.file == *file
     }
@@ -157,30 +157,32 @@ impl Keyring {
         self.memory.name()
     }
 
-    /// Whether a key for this ticket is here: by its name as it is written, then by its service and
-    /// host in any spelling. Active Directory makes tickets for `HTTP/PROXY` as for `HTTP/proxy`.
-    pub(super) fn find(&self, ticket: &Ticket) -> Found {
+    /// Looks for a key of this ticket: by its name as it is written, then by its service and host in any
+    /// spelling. Active Directory issues tickets for `HTTP/PROXY` and for `HTTP/proxy` with one key.
+    pub(super) fn find(&self, ticket: &Ticket) -> KeyMatch {
         let asked = ticket.kvno.map(|kvno| (kvno, ticket.enctype));
         let has = |name: &Principal| {
             let versions = self.versions.get(name);
             versions.is_some_and(|have| asked.is_some_and(|asked| have.contains(&asked)))
         };
         if has(&ticket.service) {
-            return Found::Exact;
+            return KeyMatch::Exact;
         }
         if let Some(spelled) = self.spelled(&ticket.service).find(|name| has(name)) {
-            return Found::Spelled(spelled.clone());
+            return KeyMatch::OtherSpelling(spelled.clone());
         }
         let versions = self.versions(&ticket.service);
         let Some(newest) = versions.iter().map(|(have, _)| *have).max() else {
-            return Found::NoPrincipal;
+            return KeyMatch::NoPrincipal;
         };
         match ticket.kvno {
-            Some(kvno) if versions.iter().any(|(have, _)| *have == kvno) => Found::OtherEnctype,
-            Some(kvno) if newest > kvno => Found::Older,
-            Some(_) => Found::Newer,
-            None if versions.iter().all(|(_, have)| *have != ticket.enctype) => Found::OtherEnctype,
-            None => Found::NoVersion,
+            Some(kvno) if versions.iter().any(|(have, _)| *have == kvno) => KeyMatch::OtherEnctype,
+            Some(kvno) if newest > kvno => KeyMatch::Older,
+            Some(_) => KeyMatch::Newer,
+            None if versions.iter().all(|(_, have)| *have != ticket.enctype) => {
+                KeyMatch::OtherEnctype
+            }
+            None => KeyMatch::NoVersion,
         }
     }
 
@@ -192,14 +194,13 @@ impl Keyring {
         versions.flatten().copied().collect()
     }
 
-    /// Whether the key of `opener`, with which a ticket was opened though it is not the one that the
-    /// ticket names, is good for the name in the ticket. That name is not encrypted: its sender could
-    /// have written it.
+    /// Whether a ticket that was decrypted with the key of `opener` may count as one for `named`, the
+    /// service in the ticket. That name is not encrypted: the sender could have changed it.
     ///
-    /// An account of Active Directory has one key for all of its SPNs, so the account's own entry and
-    /// equal keys are good. Keys that differ are those of services that differ: a ticket for one must
-    /// not become one for the other by its name alone.
-    pub(super) fn speaks_for(
+    /// An account of Active Directory has one key for all of its SPNs, so the entry of the account itself
+    /// and entries with an equal key are valid. Different keys belong to different services: a ticket
+    /// for one must not become a ticket for the other by its name alone.
+    pub(super) fn is_valid_for(
         &self,
         opener: &Principal,
         named: &Principal,
@@ -211,8 +212,8 @@ impl Keyring {
         }
         let keys = |name: &Principal| {
             let name = name.clone();
-            let kept = self.kept.iter().map(|kept| &kept.entry);
-            let entries = self.file.entries.iter().chain(kept);
+            let retained = self.retained.iter().map(|retained| &retained.entry);
+            let entries = self.file.entries.iter().chain(retained);
             entries.filter(move |entry| entry.enctype == enctype && entry.principal == name)
         };
         let opening: Vec<&Entry> = keys(opener).collect();
@@ -262,64 +263,64 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_is_placed_by_its_version() {
-        let ring = Keyring::new(keytab(&[("HTTP/a@R", 2, 1), ("HTTP/a@R", 4, 1)])).unwrap();
+    fn a_ticket_s_version_is_compared_with_the_keys() {
+        let keys = KeySet::new(keytab(&[("HTTP/a@R", 2, 1), ("HTTP/a@R", 4, 1)])).unwrap();
         for (kvno, enctype, found) in [
-            (Some(4), 18, Found::Exact),
-            (Some(4), 23, Found::OtherEnctype),
-            (Some(5), 23, Found::Newer),
-            (None, 23, Found::OtherEnctype),
-            (Some(5), 18, Found::Newer),
-            (Some(3), 18, Found::Older),
-            (None, 18, Found::NoVersion),
+            (Some(4), 18, KeyMatch::Exact),
+            (Some(4), 23, KeyMatch::OtherEnctype),
+            (Some(5), 23, KeyMatch::Newer),
+            (None, 23, KeyMatch::OtherEnctype),
+            (Some(5), 18, KeyMatch::Newer),
+            (Some(3), 18, KeyMatch::Older),
+            (None, 18, KeyMatch::NoVersion),
         ] {
-            assert_eq!(ring.find(&ticket("HTTP/a@R", kvno, enctype)), found);
+            assert_eq!(keys.find(&ticket("HTTP/a@R", kvno, enctype)), found);
         }
         assert_eq!(
-            ring.find(&ticket("HTTP/b@R", Some(4), 18)),
-            Found::NoPrincipal
+            keys.find(&ticket("HTTP/b@R", Some(4), 18)),
+            KeyMatch::NoPrincipal
         );
     }
 
     #[test]
-    fn a_ticket_finds_its_service_and_host_in_any_spelling_and_the_same_one_first() {
+    fn a_key_is_found_in_any_spelling_and_in_the_ticket_s_own_first() {
         let found = |entries: &[(&str, u32, u8)], service: &str, kvno| {
-            let ring = Keyring::new(keytab(entries)).unwrap();
-            ring.find(&ticket(service, Some(kvno), 18))
+            let keys = KeySet::new(keytab(entries)).unwrap();
+            keys.find(&ticket(service, Some(kvno), 18))
         };
         let both = [
             ("HTTP/a@R", 2, 1),
             ("HTTP/A@R", 2, 1),
             ("http/a:80@R", 3, 1),
         ];
-        let spelled = |name: &str| Found::Spelled(name.parse().unwrap());
-        assert_eq!(found(&both, "HTTP/a@R", 2), Found::Exact);
-        assert_eq!(found(&both, "HTTP/A@R", 2), Found::Exact);
+        let spelled = |name: &str| KeyMatch::OtherSpelling(name.parse().unwrap());
+        assert_eq!(found(&both, "HTTP/a@R", 2), KeyMatch::Exact);
+        assert_eq!(found(&both, "HTTP/A@R", 2), KeyMatch::Exact);
         assert_eq!(found(&both, "http/A:8080@R", 2), spelled("HTTP/a@R"));
         assert_eq!(found(&both, "HTTP/a@R", 3), spelled("http/a:80@R"));
-        assert_eq!(found(&both, "HTTP/A@R", 4), Found::Newer);
-        // realms and accounts are what they are
-        assert_eq!(found(&both, "HTTP/a@r", 2), Found::NoPrincipal);
-        assert_eq!(found(&[("a@R", 2, 1)], "A@R", 2), Found::NoPrincipal);
+        assert_eq!(found(&both, "HTTP/A@R", 4), KeyMatch::Newer);
+        // Realms and names of one component are compared exactly.
+        assert_eq!(found(&both, "HTTP/a@r", 2), KeyMatch::NoPrincipal);
+        assert_eq!(found(&[("a@R", 2, 1)], "A@R", 2), KeyMatch::NoPrincipal);
     }
 
     #[test]
-    fn a_key_is_good_for_another_name_of_its_account_only() {
+    fn a_key_is_valid_for_other_names_of_its_account_only() {
         let entries = [
             ("HTTP/a@R", 1, 1),
             ("HTTP/b@R", 1, 1),
             ("presto/a@R", 1, 2),
             ("svc@R", 1, 1),
         ];
-        let ring = Keyring::new(keytab(&entries)).unwrap();
+        let keys = KeySet::new(keytab(&entries)).unwrap();
         let good = |opener: &str, named: &str| {
-            ring.speaks_for(
+            keys.is_valid_for(
                 &opener.parse().unwrap(),
                 &named.parse().unwrap(),
                 Enctype(18),
             )
         };
-        // the account, the same service, an equal key, a name that no console has
+        // The account itself, another spelling, an equal key, a name that has no key at all.
         assert!(good("svc@R", "HTTP/a@R") && good("HTTP/a@R", "HTTP/A@R"));
         assert!(good("HTTP/b@R", "HTTP/a@R") && good("presto/a@R", "HTTP/unknown@R"));
         assert!(!good("presto/a@R", "HTTP/a@R") && !good("HTTP/a@R", "presto/A@R"));
@@ -328,41 +329,41 @@ mod tests {
     #[test]
     fn the_previous_version_stays_for_a_ticket_lifetime() {
         let now = Instant::now();
-        let ring = Keyring::new(keytab(&[("HTTP/a@R", 1, 1)])).unwrap();
-        let ring = ring.next(keytab(&[("HTTP/a@R", 2, 2)]), now).unwrap();
-        assert_eq!(ring.find(&ticket("HTTP/a@R", Some(1), 18)), Found::Exact);
-        assert_eq!(ring.next_end(), Some(now + KEEP));
-        let later = now + KEEP / 2;
-        let ring = ring.next(keytab(&[("HTTP/a@R", 3, 3)]), later).unwrap();
-        assert_eq!(ring.find(&ticket("HTTP/a@R", Some(1), 18)), Found::Exact);
-        let ring = ring.pruned(now + KEEP).unwrap();
-        assert_eq!(ring.find(&ticket("HTTP/a@R", Some(1), 18)), Found::Older);
-        assert_eq!(ring.find(&ticket("HTTP/a@R", Some(2), 18)), Found::Exact);
+        let keys = KeySet::new(keytab(&[("HTTP/a@R", 1, 1)])).unwrap();
+        let keys = keys.next(keytab(&[("HTTP/a@R", 2, 2)]), now).unwrap();
+        assert_eq!(keys.find(&ticket("HTTP/a@R", Some(1), 18)), KeyMatch::Exact);
+        assert_eq!(keys.next_end(), Some(now + RETAIN));
+        let later = now + RETAIN / 2;
+        let keys = keys.next(keytab(&[("HTTP/a@R", 3, 3)]), later).unwrap();
+        assert_eq!(keys.find(&ticket("HTTP/a@R", Some(1), 18)), KeyMatch::Exact);
+        let keys = keys.pruned(now + RETAIN).unwrap();
+        assert_eq!(keys.find(&ticket("HTTP/a@R", Some(1), 18)), KeyMatch::Older);
+        assert_eq!(keys.find(&ticket("HTTP/a@R", Some(2), 18)), KeyMatch::Exact);
     }
 
     #[test]
-    fn a_principal_that_left_the_file_stays_until_it_has_settled() {
+    fn keys_of_a_principal_missing_from_the_file_stay_for_two_seconds() {
         let now = Instant::now();
         let both = keytab(&[("HTTP/a@R", 1, 1), ("HTTP/b@R", 1, 1)]);
-        let ring = Keyring::new(both.clone()).unwrap();
-        let half = ring.next(keytab(&[("HTTP/a@R", 1, 1)]), now).unwrap();
-        assert_eq!(half.find(&ticket("HTTP/b@R", Some(1), 18)), Found::Exact);
+        let keys = KeySet::new(both.clone()).unwrap();
+        let half = keys.next(keytab(&[("HTTP/a@R", 1, 1)]), now).unwrap();
+        assert_eq!(half.find(&ticket("HTTP/b@R", Some(1), 18)), KeyMatch::Exact);
         assert_eq!(half.principals().len(), 1);
         let whole = half.next(both, now).unwrap();
         assert_eq!(whole.next_end(), None);
         let gone = half.pruned(now + SETTLE).unwrap();
         assert_eq!(
             gone.find(&ticket("HTTP/b@R", Some(1), 18)),
-            Found::NoPrincipal
+            KeyMatch::NoPrincipal
         );
     }
 
     #[test]
     fn a_new_key_under_an_old_version_replaces_it() {
         let now = Instant::now();
-        let ring = Keyring::new(keytab(&[("HTTP/a@R", 1, 1)])).unwrap();
-        let ring = ring.next(keytab(&[("HTTP/a@R", 1, 2)]), now).unwrap();
-        assert_eq!(ring.next_end(), None);
-        assert!(ring.is_of(&keytab(&[("HTTP/a@R", 1, 2)])));
+        let keys = KeySet::new(keytab(&[("HTTP/a@R", 1, 1)])).unwrap();
+        let keys = keys.next(keytab(&[("HTTP/a@R", 1, 2)]), now).unwrap();
+        assert_eq!(keys.next_end(), None);
+        assert!(keys.is_of(&keytab(&[("HTTP/a@R", 1, 2)])));
     }
 }

@@ -1,4 +1,4 @@
-//! Logins that wait for an accept thread: bounded in all, and for each client address.
+//! A bounded queue of jobs for threads, with a limit for each client address.
 
 use std::{
     collections::VecDeque,
@@ -7,20 +7,21 @@ use std::{
 
 use crate::net::source::{Shares, Source, Spent};
 
-/// Why a job was not taken; it is handed back.
+/// Why a job was not queued; it is handed back.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refused<T> {
-    /// The queue is full.
+pub(crate) enum PushError<T> {
     Full(T),
-    /// Its address has more waiting than is left for others.
+    /// The job's source has as many jobs waiting as there is room left for others.
     Flood(T),
-    /// Nobody works any more.
     Closed(T),
 }
 
-/// The queue.
+/// First in, first out.
+///
+/// Not a channel: a channel cannot count its waiting jobs by source, so one address that sends
+/// tokens as fast as it can would fill it and lock out all others.
 #[derive(Debug)]
-pub(super) struct Queue<T> {
+pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
     filled: Condvar,
 }
@@ -28,9 +29,10 @@ pub(super) struct Queue<T> {
 #[derive(Debug)]
 struct State<T> {
     jobs: VecDeque<(T, Option<Source>)>,
-    /// Places of the queue: as many are taken as there are jobs.
-    places: Shares,
-    /// Threads that sleep in [`Queue::pop`]: waking nobody would be a system call too.
+    /// One share is taken for each waiting job.
+    shares: Shares,
+    /// Threads that sleep in [`Queue::pop`]. `notify_one` is a system call even when no thread
+    /// sleeps, and under load none does.
     idle: usize,
     closed: bool,
 }
@@ -38,11 +40,11 @@ struct State<T> {
 // === impl Queue ===
 
 impl<T> Queue<T> {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Self {
             state: Mutex::new(State {
                 jobs: VecDeque::new(),
-                places: Shares::new(capacity),
+                shares: Shares::new(capacity),
                 idle: 0,
                 closed: false,
             }),
@@ -50,35 +52,40 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Adds a job at the end; never blocks.
-    pub(super) fn push(&self, job: T, source: Option<Source>) -> Result<(), Refused<T>> {
+    /// For jobs whose number is limited elsewhere.
+    pub(crate) fn unbounded() -> Self {
+        Self::new(usize::MAX)
+    }
+
+    /// Adds a job at the end; never blocks. Without a `source` only the capacity limits it.
+    pub(crate) fn push(&self, job: T, source: Option<Source>) -> Result<(), PushError<T>> {
         let mut state = self.lock();
         if state.closed {
-            return Err(Refused::Closed(job));
+            return Err(PushError::Closed(job));
         }
-        match state.places.take(source) {
+        match state.shares.take(source) {
             Ok(()) => {}
-            Err(Spent::All) => return Err(Refused::Full(job)),
-            Err(Spent::Share) => return Err(Refused::Flood(job)),
+            Err(Spent::All) => return Err(PushError::Full(job)),
+            Err(Spent::Share) => return Err(PushError::Flood(job)),
         }
         state.jobs.push_back((job, source));
-        let sleeps = state.idle > 0;
+        let wake = state.idle > 0;
         drop(state);
-        if sleeps {
+        if wake {
             self.filled.notify_one();
         }
         Ok(())
     }
 
-    /// The next job, waiting for one; `None` once the queue is closed.
-    pub(super) fn pop(&self) -> Option<T> {
+    /// Waits for the next job; `None` once the queue is closed.
+    pub(crate) fn pop(&self) -> Option<T> {
         let mut state = self.lock();
         loop {
             if state.closed {
                 return None;
             }
             if let Some((job, source)) = state.jobs.pop_front() {
-                state.places.give_back(source);
+                state.shares.give_back(source);
                 return Some(job);
             }
             state.idle += 1;
@@ -88,18 +95,18 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Drops what waits and sends every thread home.
-    pub(super) fn close(&self) {
+    /// Drops the waiting jobs and lets every [`pop`](Self::pop) return `None`.
+    pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
         let waiting = std::mem::take(&mut state.jobs);
+        // Dropping a job wakes its caller, which may take other locks.
         drop(state);
         drop(waiting);
         self.filled.notify_all();
     }
 
-    /// How many jobs wait.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.lock().jobs.len()
     }
 
@@ -127,14 +134,17 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_floods_leaves_room_for_others() {
+    fn a_source_that_floods_leaves_room_for_others() {
         let queue = Queue::new(1024);
         assert_eq!(fill(&queue, source("192.0.2.1")), 512);
-        assert_eq!(queue.push((), source("192.0.2.1")), Err(Refused::Flood(())));
+        assert_eq!(
+            queue.push((), source("192.0.2.1")),
+            Err(PushError::Flood(()))
+        );
         assert_eq!(queue.push((), source("192.0.2.2")), Ok(()));
         assert_eq!(fill(&queue, source("192.0.2.3")), 256);
         assert_eq!(queue.push((), source("192.0.2.2")), Ok(()));
-        // its own logins, once begun, make room for it again
+        // jobs of this source that were started no longer count
         for _ in 0..3 {
             assert_eq!(queue.pop(), Some(()));
         }
@@ -142,20 +152,23 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_is_full_for_everybody() {
+    fn a_full_queue_takes_no_job_of_any_source() {
         let queue = Queue::new(4);
         assert_eq!(fill(&queue, None), 4);
-        assert_eq!(queue.push((), source("192.0.2.1")), Err(Refused::Full(())));
+        assert_eq!(
+            queue.push((), source("192.0.2.1")),
+            Err(PushError::Full(()))
+        );
     }
 
     #[test]
-    fn the_smallest_queue_takes_one() {
+    fn a_queue_of_one_takes_one_job_of_a_known_source() {
         let queue = Queue::new(1);
         assert_eq!(fill(&queue, source("192.0.2.1")), 1);
     }
 
     #[test]
-    fn a_closed_queue_sends_home_who_waits() {
+    fn closing_the_queue_ends_the_threads_that_wait() {
         let queue = Arc::new(Queue::<()>::new(1));
         let threads: Vec<_> = (0..3)
             .map(|_| {
@@ -167,12 +180,12 @@ mod tests {
         for thread in threads {
             assert_eq!(thread.join().unwrap(), None);
         }
-        assert_eq!(queue.push((), None), Err(Refused::Closed(())));
+        assert_eq!(queue.push((), None), Err(PushError::Closed(())));
     }
 
     proptest! {
         #[test]
-        fn as_many_places_are_taken_as_jobs_wait(steps in prop::collection::vec((any::<bool>(), 0u8..4), 0..200)) {
+        fn one_share_is_taken_per_waiting_job(steps in prop::collection::vec((any::<bool>(), 0u8..4), 0..200)) {
             let queue = Queue::new(8);
             for (push, address) in steps {
                 if push {
@@ -183,7 +196,7 @@ mod tests {
                 }
                 let state = queue.lock();
                 prop_assert!(state.jobs.len() <= 8);
-                prop_assert_eq!(state.places.taken(), state.jobs.len());
+                prop_assert_eq!(state.shares.taken(), state.jobs.len());
             }
         }
     }

@@ -1,4 +1,4 @@
-//! An answer that a GSS thread will give, or not in time.
+//! The result of a job on another thread, awaited until a deadline.
 
 use std::{
     fmt,
@@ -12,35 +12,37 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// Why no answer came.
+/// Why there is no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lost {
+pub(crate) enum ReplyError {
     /// The deadline passed first.
     Timeout,
-    /// The thread is gone.
+    /// The job was dropped without a result.
     Stopped,
 }
 
-/// The waiting side; dropping it tells the thread that nobody waits any more.
-pub(super) enum Reply<T> {
-    /// Known at once; `None` after it was taken.
+/// A future of the result. Dropping it closes the channel, by which the thread sees that the job
+/// need not be started any more.
+pub(crate) enum Reply<T> {
+    /// The result was known when the future was made; `None` after it was taken.
     Ready(Option<T>),
-    /// On its way. The timer is armed on the first poll that has to wait.
+    /// The timer is armed on the first poll that has to wait: most jobs end within the same tick of
+    /// the runtime, and registering a timer costs more than such a wait.
     Waiting {
-        answer: oneshot::Receiver<T>,
+        result: oneshot::Receiver<T>,
         deadline: Duration,
         timer: Option<Pin<Box<Sleep>>>,
     },
 }
 
 impl<T> Reply<T> {
-    pub(super) const fn ready(value: T) -> Self {
+    pub(crate) const fn ready(value: T) -> Self {
         Self::Ready(Some(value))
     }
 
-    pub(super) const fn waiting(answer: oneshot::Receiver<T>, deadline: Duration) -> Self {
+    pub(crate) const fn waiting(result: oneshot::Receiver<T>, deadline: Duration) -> Self {
         Self::Waiting {
-            answer,
+            result,
             deadline,
             timer: None,
         }
@@ -48,24 +50,24 @@ impl<T> Reply<T> {
 }
 
 impl<T: Unpin> Future for Reply<T> {
-    type Output = Result<T, Lost>;
+    type Output = Result<T, ReplyError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
-            Self::Ready(value) => Poll::Ready(value.take().ok_or(Lost::Stopped)),
+            Self::Ready(value) => Poll::Ready(value.take().ok_or(ReplyError::Stopped)),
             Self::Waiting {
-                answer,
+                result,
                 deadline,
                 timer,
             } => {
-                if let Poll::Ready(value) = Pin::new(answer).poll(context) {
-                    return Poll::Ready(value.map_err(|_| Lost::Stopped));
+                if let Poll::Ready(value) = Pin::new(result).poll(context) {
+                    return Poll::Ready(value.map_err(|_| ReplyError::Stopped));
                 }
                 timer
                     .get_or_insert_with(|| Box::pin(sleep(*deadline)))
                     .as_mut()
                     .poll(context)
-                    .map(|()| Err(Lost::Timeout))
+                    .map(|()| Err(ReplyError::Timeout))
             }
         }
     }
