@@ -1,8 +1,11 @@
-//! Who is this? From `Authorization` and `Cookie` to a named, allowed user.
+//! Authentication and access control: from `Authorization` and `Cookie` to a named, allowed user.
 //!
-//! In a request's way these modules stand before everything that talks to a backend:
-//! [`spnego`] asks [`session`] (through `cookie`) and then GSSAPI (through `negotiate`), gets a
-//! short name from [`names`], and [`acl`] checks `origin`, users and groups. [`secret`] signs.
+//! These modules run before everything that talks to a backend. The layer of [`spnego`] looks for a
+//! session cookie ([`session`]), then for a token, which it passes to an acceptor of [`crate::gss`], and
+//! maps the client's principal to a short name ([`names`]). The layer of [`acl`] checks the request's
+//! origin, and the user and its groups. [`secret`] is the key material that cookies are signed with.
+//!
+//! To put a login before a service of your own, begin with the example in [`spnego`].
 
 pub mod acl;
 pub(crate) mod cookie;
@@ -13,7 +16,7 @@ pub mod secret;
 pub mod session;
 pub mod spnego;
 
-/// How the client reached the gateway; sessions of one are worth nothing on the other.
+/// How the client reached the gateway. A session of one scheme is not accepted on the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// `http`
@@ -23,7 +26,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// As in a URL.
+    /// The scheme as in a URL.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Plain => "http",

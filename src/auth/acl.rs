@@ -1,7 +1,7 @@
-//! Who may: `allow.users` or `allow.groups`, and no other site's requests.
+//! Access control: `allow.users` or `allow.groups`, and no requests from other sites.
 //!
-//! In a request's way it stands right behind the SPNEGO layer, whose `Arc<`[`Session`]`>` it needs,
-//! and before everything that talks to a backend.
+//! The layer goes right behind the SPNEGO layer, whose `Arc<`[`Session`]`>` it needs, and before
+//! everything that talks to a backend.
 
 use std::{
     collections::HashSet,
@@ -25,7 +25,7 @@ mod groups;
 use groups::GroupLookup;
 pub use groups::{GroupNames, Groups, GroupsError};
 
-/// Who may use a console.
+/// The access rules of a console.
 #[derive(Clone, Debug)]
 pub struct AclPolicy {
     /// The console's name, for pages and logs.
@@ -51,7 +51,7 @@ pub struct Allowed {
 #[derive(Clone, Debug)]
 pub struct AclLayer(Arc<AclPolicy>);
 
-/// Lets through who may; see the [module](self).
+/// Passes requests of allowed users on; see the [module](self).
 #[derive(Clone)]
 pub struct AclService<S> {
     inner: S,
@@ -76,9 +76,9 @@ pin_project! {
     where
         S: Service<Request<B>>,
     {
-        /// The layer answers by itself.
+        /// The layer itself responds.
         Refused { response: Option<S::Response> },
-        /// The system is asked for the user's groups.
+        /// The user's groups are looked up.
         LookingUp { #[pin] lookup: GroupLookup, waiting: Option<Waiting<S, B>> },
         /// The inner service has the request.
         Calling { #[pin] inner: S::Future },
@@ -92,8 +92,8 @@ struct Waiting<S, B> {
     policy: Arc<AclPolicy>,
 }
 
-/// What is known of a request at once.
-enum Decision {
+/// What can be decided without waiting.
+enum AccessDecision {
     Pass,
     Refuse(Refusal),
     LookUp(GroupLookup),
@@ -102,23 +102,25 @@ enum Decision {
 // === impl Allowed ===
 
 impl Allowed {
-    fn decide(&self, user: &str) -> Decision {
+    fn decide(&self, user: &str) -> AccessDecision {
         if self.users.contains(user) {
-            return Decision::Pass;
+            return AccessDecision::Pass;
         }
         let Some((_, system)) = &self.groups else {
-            return Decision::Refuse(Refusal::UserDenied);
+            return AccessDecision::Refuse(Refusal::UserDenied);
         };
         match system.cached(user) {
             Some(names) => self.decide_by(&names),
-            None => Decision::LookUp(system.look_up(user)),
+            None => AccessDecision::LookUp(system.look_up(user)),
         }
     }
 
-    fn decide_by(&self, names: &[Box<str>]) -> Decision {
+    fn decide_by(&self, names: &[Box<str>]) -> AccessDecision {
         match &self.groups {
-            Some((allowed, _)) if names.iter().any(|n| allowed.contains(&**n)) => Decision::Pass,
-            Some(_) | None => Decision::Refuse(Refusal::UserDenied),
+            Some((allowed, _)) if names.iter().any(|n| allowed.contains(&**n)) => {
+                AccessDecision::Pass
+            }
+            Some(_) | None => AccessDecision::Refuse(Refusal::UserDenied),
         }
     }
 }
@@ -126,9 +128,9 @@ impl Allowed {
 // === impl AclPolicy ===
 
 impl AclPolicy {
-    fn decide<B>(&self, request: &Request<B>) -> Decision {
+    fn decide<B>(&self, request: &Request<B>) -> AccessDecision {
         let Some(session) = request.extensions().get::<Arc<Session>>() else {
-            return Decision::Refuse(Refusal::LoginRequired);
+            return AccessDecision::Refuse(Refusal::LoginRequired);
         };
         let (method, headers) = (request.method(), request.headers());
         if !origin::is_safe(method, headers) {
@@ -136,12 +138,12 @@ impl AclPolicy {
             let host = || headers.get(header::HOST).and_then(|h| h.to_str().ok());
             let host = origin::host_name(authority.or_else(host).unwrap_or_default());
             if let Err(refusal) = origin::check(method, headers, host, &self.hosts, self.scheme) {
-                return Decision::Refuse(refusal);
+                return AccessDecision::Refuse(refusal);
             }
         }
         self.allow
             .as_ref()
-            .map_or(Decision::Pass, |allow| allow.decide(session.user()))
+            .map_or(AccessDecision::Pass, |allow| allow.decide(session.user()))
     }
 
     fn refuse<B, R: From<Bytes>>(&self, request: &Request<B>, refusal: Refusal) -> Response<R> {
@@ -204,14 +206,14 @@ where
 
     fn call(&mut self, request: Request<B>) -> AclFuture<S, B> {
         let state = match self.policy.decide(&request) {
-            Decision::Pass => State::Calling {
+            AccessDecision::Pass => State::Calling {
                 inner: self.inner.call(request),
             },
-            Decision::Refuse(refusal) => State::Refused {
+            AccessDecision::Refuse(refusal) => State::Refused {
                 response: Some(self.policy.refuse(&request, refusal)),
             },
-            Decision::LookUp(lookup) => {
-                // the service that was polled ready goes with the request
+            AccessDecision::LookUp(lookup) => {
+                // `call` must use the instance that was polled ready.
                 let next = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, next);
                 let policy = Arc::clone(&self.policy);
@@ -290,13 +292,13 @@ where
         } = self;
         let refusal = match (groups, &policy.allow) {
             (Ok(names), Some(allow)) => match allow.decide_by(&names) {
-                Decision::Pass => {
+                AccessDecision::Pass => {
                     return State::Calling {
                         inner: inner.call(request),
                     };
                 }
-                Decision::Refuse(refusal) => refusal,
-                Decision::LookUp(_) => Refusal::GroupsUnavailable,
+                AccessDecision::Refuse(refusal) => refusal,
+                AccessDecision::LookUp(_) => Refusal::GroupsUnavailable,
             },
             (Ok(_), None) => Refusal::UserDenied,
             (Err(error), _) => {

@@ -1,7 +1,6 @@
 //! The cookies of a request (RFC 6265 section 4.2), read in place.
 //!
-//! In a request's way this is the first look at a client's credentials; the hot path allocates
-//! nothing here.
+//! This runs for every request and allocates nothing.
 
 use http::{HeaderMap, HeaderValue, header};
 

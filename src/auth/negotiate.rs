@@ -1,7 +1,7 @@
 //! The grammar of `Authorization: Negotiate` (RFC 4559 section 4.2): from headers to a token.
 //!
-//! In a request's way this comes after the session cookie and before GSSAPI, so that nothing that
-//! is not a Kerberos or SPNEGO token costs an accept.
+//! This runs after the look-up of the session cookie and before GSSAPI, so that bytes that are not a
+//! token do not use an accept thread.
 
 use base64::{
     Engine as _,
@@ -27,8 +27,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// Reads the token of a request; `None` where it carries no Negotiate credentials.
 ///
-/// Other schemes (`Basic`, `Bearer`) count as none: the client is told what to do by the ordinary
-/// challenge. Hive's `Negotiate : <token>` is understood.
+/// Other schemes (`Basic`, `Bearer`) count as none: the client gets the ordinary challenge. Hive's form
+/// `Negotiate : <token>` is accepted.
 ///
 /// # Errors
 ///
@@ -83,35 +83,35 @@ pub(super) fn opens(token: &[u8]) -> bool {
     token.first() != Some(&0xa1)
 }
 
-/// What the credentials beside a session's cookie are.
+/// The kind of credentials that a request has beside a session cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Beside {
-    /// A whole login: a client repeats the token of its last one, or brings another. Or none of ours.
-    Whole,
-    /// The first leg of a login that is not over with it, or nothing that can be one.
-    FirstLeg,
-    /// A later leg.
-    LaterLeg,
+pub(super) enum Credential {
+    /// A token that completes a login by itself (clients repeat their last one), or no token.
+    Complete,
+    /// The first token of a login that needs more, or bytes that are not a token.
+    FirstToken,
+    /// A later token of a login.
+    LaterToken,
 }
 
-/// What a request's credentials would do, if there were no session.
-pub(super) fn beside(headers: &HeaderMap) -> Beside {
+/// Classifies the credentials of a request that has a session cookie.
+pub(super) fn beside(headers: &HeaderMap) -> Credential {
     match token(headers) {
-        Ok(None) => Beside::Whole,
+        Ok(None) => Credential::Complete,
         Ok(Some(token)) => match peek(&token) {
-            Peek::Ticket(_) => Beside::Whole,
-            Peek::LaterToken(_) => Beside::LaterLeg,
+            Peek::Ticket(_) => Credential::Complete,
+            Peek::LaterToken(_) => Credential::LaterToken,
             Peek::KerberosLater
             | Peek::Ntlm
             | Peek::NoKerberos
             | Peek::KrbError(_)
             | Peek::ApRep
             | Peek::NoTicket
-            | Peek::Unreadable => Beside::FirstLeg,
+            | Peek::Unreadable => Credential::FirstToken,
         },
-        Err(Refusal::Ntlm | Refusal::BadAuthorization) => Beside::FirstLeg,
-        // too large, or twice: no client begins a login so
-        Err(_) => Beside::Whole,
+        Err(Refusal::Ntlm | Refusal::BadAuthorization) => Credential::FirstToken,
+        // Too large or duplicate: no client begins a login in this way.
+        Err(_) => Credential::Complete,
     }
 }
 
@@ -245,9 +245,9 @@ mod tests {
             headers.insert(header::AUTHORIZATION, value.parse().unwrap());
             super::beside(&headers)
         };
-        assert_eq!(super::beside(&HeaderMap::new()), Beside::Whole);
-        assert_eq!(beside("Basic YTpi"), Beside::Whole);
-        assert_eq!(beside("Negotiate oQA="), Beside::LaterLeg);
+        assert_eq!(super::beside(&HeaderMap::new()), Credential::Complete);
+        assert_eq!(beside("Basic YTpi"), Credential::Complete);
+        assert_eq!(beside("Negotiate oQA="), Credential::LaterToken);
         for first in [
             "NTLM TlRMTVNTUAABAAAA",
             "Negotiate TlRMTVNTUAABAAAA",
@@ -257,7 +257,7 @@ mod tests {
             "Negotiate",
             "Negotiate YWJj",
         ] {
-            assert_eq!(beside(first), Beside::FirstLeg, "{first}");
+            assert_eq!(beside(first), Credential::FirstToken, "{first}");
         }
     }
 

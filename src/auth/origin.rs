@@ -1,7 +1,8 @@
-//! Did another web site make the browser send this? Ambient SPNEGO is as forgeable as a cookie.
+//! Protection against cross-site requests. A browser logs in with SPNEGO without asking the user, so
+//! another site's page can use it as it can use a cookie.
 //!
-//! In a request's way this is the first question after the login. Only browsers send `Origin` and
-//! `Sec-Fetch-Site`; a request without both passes (curl, JDBC).
+//! This is the first check after the login. Only browsers send `Origin` and `Sec-Fetch-Site`; a request
+//! without both passes (curl, JDBC).
 
 use std::sync::Arc;
 
@@ -10,11 +11,12 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use super::Scheme;
 use crate::refusal::Refusal;
 
-/// Checks an unsafe method, or an upgrade (WebSocket): its page must be of the same host.
+/// Checks a request with an unsafe method, or an upgrade (WebSocket): it must come from a page of the
+/// same host.
 ///
 /// `host` is the request's own host name, `hosts` the console's; ports do not matter, since all
 /// consoles of a gateway share one host name. On a plain listener the page may be `https`; on TLS it
-/// must be, since anybody on the network can be a plain page. GET, HEAD and OPTIONS always pass:
+/// must be, since anybody on the network path can serve a plain page. GET, HEAD and OPTIONS always pass:
 /// links from other sites have to work.
 ///
 /// # Errors
@@ -34,7 +36,7 @@ pub(crate) fn check(
     let site = sites.next().map(HeaderValue::as_bytes);
     let known = match site {
         Some(b"same-origin" | b"none") | None => true,
-        // another port, or a sub-domain: the origin decides
+        // Another port or a sub-domain: `Origin` decides.
         Some(b"same-site") => headers.contains_key(header::ORIGIN),
         Some(_) => false,
     };
@@ -49,7 +51,7 @@ pub(crate) fn check(
     }
 }
 
-/// Whether a request changes nothing, whoever made the browser send it.
+/// Whether a request changes nothing on the server, so that its origin does not matter.
 pub(super) fn is_safe(method: &Method, headers: &HeaderMap) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
         && !headers.contains_key(header::UPGRADE)

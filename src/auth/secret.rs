@@ -15,10 +15,11 @@ use zeroize::Zeroizing;
 /// The fewest bytes of a secret.
 pub const MIN_SECRET: usize = 32;
 
-/// Key material, wiped when dropped; keys for a purpose are derived from it, it is never one.
+/// Key material, zeroised when dropped. It is never used as a key itself: a key for each purpose is
+/// derived from it.
 pub struct Secret(Zeroizing<Vec<u8>>);
 
-/// Why a secret cannot be had.
+/// Why there is no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The file cannot be read.
@@ -41,7 +42,7 @@ pub enum SecretError {
         /// Its length in bytes.
         len: usize,
     },
-    /// Everybody may write it, and so choose it.
+    /// Every user of the host may write it, and so choose it.
     #[error("the session secret {path} is writable by everybody: chmod 0640", path = path.display())]
     Writable {
         /// The file.
@@ -85,7 +86,7 @@ impl Secret {
         Ok(Self(bytes))
     }
 
-    /// A random one: sessions end with the process, and replicas do not share them.
+    /// A random secret: sessions end with the process, and replicas do not share them.
     pub fn random() -> Result<Self, SecretError> {
         let mut bytes = Zeroizing::new(vec![0; MIN_SECRET]);
         SystemRandom::new()

@@ -1,12 +1,12 @@
-//! Sessions: who a cookie belongs to.
+//! Sessions and their cookies.
 //!
-//! In a request's way this is the first question asked, and on the hot path the only one: cookie →
-//! cache → [`Session`], without allocation or MAC. A cookie is complete and signed, so that a miss
-//! of the cache (a restart, another replica, eviction) costs one verification and never a login;
-//! eviction revokes nothing.
+//! This is the first look-up for a request, and on the hot path the only one: cookie → cache →
+//! [`Session`], without allocation or MAC. A cookie is complete and signed, so that a cache miss (after a
+//! restart, on another replica, after an eviction) costs one verification and never a login; eviction
+//! revokes nothing.
 //!
-//! The cookie has no `Max-Age`: browsers forget it when they close, and idle time and lifetime are
-//! enforced here, by what is signed.
+//! The cookie has no `Max-Age`: browsers delete it when they close. Idle time and lifetime are enforced
+//! here, with the signed times.
 
 use std::{fmt, sync::atomic::AtomicU32, time::SystemTime};
 
@@ -47,7 +47,7 @@ fn unix(time: SystemTime) -> u64 {
         .map_or(0, |d| d.as_secs())
 }
 
-/// Cookies hold 32 bits: the year 2106 is the end of time.
+/// Cookies have times of 32 bits, which end in the year 2106.
 fn short(seconds: u64) -> u32 {
     u32::try_from(seconds).unwrap_or(u32::MAX)
 }
@@ -84,7 +84,7 @@ fn set_cookie(scheme: Scheme, value: &str) -> Option<HeaderValue> {
 
 impl Session {
     fn new(claims: &Claims<'_>, value: &str, user: &str, generation: u64) -> Self {
-        // a value too long for a cookie is never sent, read or renewed
+        // A value that is too long for a cookie is never sent, read or renewed.
         let value = if value.len() <= seal::MAX_VALUE {
             value
         } else {
@@ -110,7 +110,7 @@ impl Session {
         }
     }
 
-    /// Whoever comes where nobody logs in: no name, no principal, no cookie.
+    /// The session of every request when `identity = "none"`: no name, no principal, no cookie.
     pub fn anonymous() -> Self {
         Self {
             id: [0; 16],
@@ -126,8 +126,8 @@ impl Session {
         }
     }
 
-    /// Whoever follows a signed link, for that one request: the user and the session that the link
-    /// was handed out to. No principal, no cookie.
+    /// The session of one request that follows a signed link: the user and the session that the link was
+    /// issued to. No principal, no cookie.
     pub fn of_link(user: &str, id: [u8; 16], expires: u64) -> Self {
         Self {
             id,

@@ -1,12 +1,12 @@
 //! The SPNEGO step as a Tower layer: session cookie, else token, else 401.
 //!
-//! In a request's way it stands before everything that needs to know the user; a request that carries
-//! a session among its extensions already passes. What follows finds
-//! an `Arc<`[`Session`]`>` in the request's extensions; the request is otherwise as it came (who
-//! forwards it strips `Authorization` and cookies). The answer gets the mutual authentication token
-//! and the session cookie, and where wanted the session among its extensions.
+//! The layer goes in front of everything that needs to know the user. It puts an `Arc<`[`Session`]`>` into
+//! the request's extensions and changes nothing else: a service that forwards the request has to remove
+//! `Authorization` and cookies itself. A request that already has a session in its extensions passes. The
+//! response gets the mutual authentication token and the session cookie, and on request the session in
+//! its extensions.
 //!
-//! It works before any Tower service whose response body can be made of [`Bytes`]:
+//! It works with any Tower service whose response body can be made of [`Bytes`]:
 //!
 //! ```
 //! # use std::{convert::Infallible, future::{Ready, ready}, net::IpAddr, sync::Arc, time::{Duration, SystemTime}};
@@ -101,7 +101,7 @@ use tower_service::Service;
 use super::{
     Scheme,
     names::AuthToLocal,
-    negotiate::{self, Beside},
+    negotiate::{self, Credential},
     session::{Found, Session, Sessions, unix_now},
 };
 use crate::{
@@ -118,31 +118,31 @@ pub use accept::Accept;
 pub use future::SpnegoFuture;
 pub use slot::LoginSlot;
 
-use future::{Answer, Login};
+use future::{PendingLogin, ResponseExtras};
 
-/// What a console asks of its clients.
+/// The rules of one console for its clients' logins.
 #[derive(Clone, Debug)]
 pub struct SpnegoPolicy {
     /// The console's name, for pages and logs.
     pub console: Arc<str>,
-    /// How clients reach it.
+    /// The scheme that clients use.
     pub scheme: Scheme,
     /// Services that a ticket may name (`HTTP`; `presto` …).
     pub services: Vec<Arc<str>>,
     /// Host names that a ticket may name; case does not matter. Need not equal `Host`: browsers may
     /// follow a CNAME.
     pub hosts: Vec<Arc<str>>,
-    /// Principals to users.
+    /// Maps principals to users.
     pub names: Arc<AuthToLocal>,
-    /// Where logins are remembered.
+    /// The sessions, shared by all consoles.
     pub sessions: Sessions,
-    /// Whether scripts (`X-Requested-With`, `Sec-Fetch-Mode: cors`) are challenged too; some
-    /// browsers answer by a password prompt. Normally yes.
+    /// Whether scripts (`X-Requested-With`, `Sec-Fetch-Mode: cors`) get a challenge too; some browsers
+    /// show a password prompt for it. Normally yes.
     pub challenge_scripts: bool,
-    /// Words, lower case, in the `User-Agent` of clients that are given no cookie: they want a mutual
-    /// authentication token in every answer.
+    /// Lower-case words in the `User-Agent` of clients that get no cookie, because they expect a mutual
+    /// authentication token in every response.
     pub cookieless: &'static [&'static str],
-    /// Whether answers carry the session among their extensions, for an access log further out.
+    /// Whether responses get the session in their extensions, for an access log in an outer layer.
     pub tell_session: bool,
 }
 
@@ -153,7 +153,7 @@ pub struct SpnegoLayer<A = Acceptor> {
     acceptor: A,
 }
 
-/// Lets through who is logged in; see the [module](self).
+/// Passes requests of logged-in clients on; see the [module](self).
 #[derive(Clone)]
 pub struct SpnegoService<S, A = Acceptor> {
     inner: S,
@@ -201,17 +201,17 @@ fn is_leg<B>(request: &Request<B>, awaits_leg: impl FnOnce() -> bool) -> bool {
     let (empty, awaited) = (negotiate::is_empty_write(request), awaits_leg());
     (empty || awaited)
         && match negotiate::beside(request.headers()) {
-            Beside::Whole => false,
-            Beside::FirstLeg => empty,
-            Beside::LaterLeg => true,
+            Credential::Complete => false,
+            Credential::FirstToken => empty,
+            Credential::LaterToken => true,
         }
 }
 
 // === impl SpnegoPolicy ===
 
 impl SpnegoPolicy {
-    /// Session cookie first: clients repeat old tokens beside it. But a client in the middle of a
-    /// login, cookie or not, may have kept its body for the next leg.
+    /// The session cookie comes first: clients repeat old tokens beside it (`PyHive`, browsers). But a client
+    /// in the middle of a login, with or without a cookie, may keep its body for the next token.
     fn credentials<B>(
         &self,
         request: &Request<B>,
@@ -277,10 +277,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        // somebody further out knows already
+        // An outer layer has made the session already (`identity = "none"`, a signed link).
         if let Some(known) = request.extensions().get::<Arc<Session>>() {
             let told = self.policy.tell_session.then(|| Arc::clone(known));
-            let answer = Answer::of(told, None);
+            let answer = ResponseExtras::of(told, None);
             return SpnegoFuture::calling(self.inner.call(request), answer);
         }
         let now = unix_now();
@@ -291,7 +291,7 @@ where
                 let cookie = self.policy.sessions.renew(&session, now);
                 let told = self.policy.tell_session.then(|| Arc::clone(&session));
                 request.extensions_mut().insert(session);
-                let answer = Answer::of(told, cookie);
+                let answer = ResponseExtras::of(told, cookie);
                 return SpnegoFuture::calling(self.inner.call(request), answer);
             }
             Credentials::Refused(refusal) => {
@@ -303,20 +303,21 @@ where
         let client = slot.as_ref().and_then(LoginSlot::client);
         let slot = slot.filter(LoginSlot::keeps);
         let unfinished = slot.as_ref().and_then(|slot| slot.take(Instant::now()));
-        // a first token starts anew: the unfinished login may be another user's of this connection
+        // A first token begins another login: the unfinished one may be of another user, since load
+        // balancers send requests of several users over one connection.
         let pending = unfinished.filter(|_| !negotiate::opens(&token));
         if pending.is_none() && !negotiate::opens(&token) {
             let refusal = Refusal::LoginInterrupted;
             return SpnegoFuture::refused(refuse::response(&self.policy, &request, refusal));
         }
         let accepting = self.acceptor.accept(token, pending, client);
-        // the service that was polled ready goes with the request
+        // `call` must use the instance that was polled ready; the clone stays for the next request.
         let next = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, next);
         let policy = Arc::clone(&self.policy);
         SpnegoFuture::accepting(
             accepting,
-            Login {
+            PendingLogin {
                 request,
                 inner,
                 policy,

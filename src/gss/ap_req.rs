@@ -1,10 +1,11 @@
 //! A Kerberos token that can be read in one way only.
 //!
-//! In a login's way between [`peek`](super::peek) and GSSAPI. What the gateway concludes from a token
-//! by itself (that its authenticator is new, whose ticket it is) must come from the very bytes that
-//! GSSAPI reads in it. So this reads nothing but the one way in which DER (X.690) writes an `AP-REQ`
-//! (RFC 4120 section 5.5.1, framed as RFC 4121 section 4.1): every field in its place, none twice,
-//! none more, no byte between or behind them. Whatever is written otherwise is left to GSSAPI alone.
+//! This runs between [`peek`](super::peek) and GSSAPI. What the gateway concludes from a token by itself
+//! (that its authenticator is new, which client the ticket belongs to) must be concluded from the same
+//! bytes that GSSAPI reads; otherwise an attacker could present one authenticator to the replay check
+//! and another one to GSSAPI. So only the canonical DER encoding (X.690) of an `AP-REQ` (RFC 4120 section
+//! 5.5.1, framed as in RFC 4121 section 4.1) is read: every field in its place and once, no other field,
+//! no byte between or after them. Every other encoding is left to GSSAPI and MIT's replay cache.
 
 use super::{
     keytab::Enctype,
@@ -22,20 +23,20 @@ const SEQUENCE: u8 = 0x30;
 /// Bytes of a [`AuthenticatorTag`].
 pub(crate) const TAG_LEN: usize = 12;
 
-/// What MIT's replay cache knows an authenticator by: the first bytes of its checksum.
+/// The key of an authenticator in MIT's replay cache: the first bytes of its checksum.
 pub(crate) type AuthenticatorTag = [u8; TAG_LEN];
 
-/// The parts of a token that tell it from others.
+/// The parts of a token by which logins are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApReq<'a> {
-    /// The whole `Ticket`; the same for all logins with it, and nobody else's.
+    /// The encoding of the whole `Ticket`; the same for all logins with it.
     pub ticket: &'a [u8],
-    /// The authenticator, which is a new one at each login.
+    /// Identifies the authenticator, which is a new one for each login.
     pub tag: AuthenticatorTag,
 }
 
 impl<'a> ApReq<'a> {
-    /// Reads a framed token; `None` for every other, and for one that could be read otherwise.
+    /// Reads a framed token; `None` for every other token, and for one that is not canonical.
     pub fn read(token: &'a [u8]) -> Option<Self> {
         let mut frame = Exact(Exact(token).only(0x60)?);
         let oid = frame.take(OID)?;
@@ -85,8 +86,8 @@ fn encrypted(data: &[u8]) -> Option<(Enctype, &[u8])> {
     Some((enctype, Exact(data.only(0xa2)?).only(OCTETS)?))
 }
 
-/// The checksum stands at the end of the ciphertext (RFC 3961 section 5.3), and where it does not, as
-/// in RC4's, MIT takes as many bytes from the end nevertheless.
+/// The checksum is at the end of the ciphertext (RFC 3961 section 5.3). RC4 has it at the beginning, but
+/// MIT takes the last bytes nevertheless (`k5_rc_tag_from_ciphertext`), and so must we.
 fn tag(enctype: Enctype, cipher: &[u8]) -> Option<AuthenticatorTag> {
     let length = match enctype.0 {
         // aes128-cts and aes256-cts with hmac-sha1-96
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_reader_might_read_otherwise_is_not_read() {
+    fn encodings_that_are_not_canonical_are_not_read() {
         let plain = example().token();
         assert!(ApReq::read(&plain).is_some());
         let behind = [&plain[..], &[0]].concat();
@@ -242,7 +243,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_der_writes_is_read(parts in parts()) {
+        fn canonical_encodings_are_read(parts in parts()) {
             let token = parts.token();
             let ticket = parts.ticket();
             prop_assert_eq!(ApReq::read(&token).map(|r| r.ticket), Some(&ticket[..]));
@@ -251,7 +252,7 @@ mod tests {
         // the ticket and the authenticator are integrity-protected by Kerberos as wholes; what
         // matters is that no other bytes around them are read as the same
         #[test]
-        fn what_is_read_is_what_der_writes(
+        fn only_canonical_encodings_are_read(
             parts in parts(),
             at: prop::sample::Index,
             cut in 0usize..3,
@@ -269,12 +270,12 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_looked_at_without_a_fault(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let _ = ApReq::read(&bytes);
         }
     }
 
-    /// The token read by the lenient reader and written anew.
+    /// The token, read by the lenient reader and written again.
     fn rewritten(token: &[u8]) -> Option<Vec<u8>> {
         use crate::der::Der;
         let mut frame = Der(token).expect(0x60)?;

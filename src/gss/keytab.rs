@@ -1,7 +1,7 @@
 //! Keytab files: MIT's format, read and written without a Kerberos library.
 //!
-//! Beside a request's way: the acceptor fills its in-memory keys from here, and `spnegate keytab`
-//! lists and merges with it. Format: MIT krb5's `doc/formats/keytab_file_format.rst`.
+//! Not on the request path: the acceptor loads its keys with it, and `spnegate keytab` lists and merges.
+//! Format: MIT krb5's `doc/formats/keytab_file_format.rst`.
 
 mod read;
 mod write;
@@ -46,11 +46,11 @@ impl fmt::Display for Enctype {
 /// One key of a keytab.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Whose key.
+    /// The principal that the key belongs to.
     pub principal: Principal,
     /// Name type (RFC 4120 section 6.2); 1 where the file has none.
     pub name_type: u32,
-    /// When it was written, in seconds since 1970.
+    /// When the entry was written, in seconds since 1970.
     pub timestamp: u32,
     /// Key version number.
     pub kvno: u32,
@@ -72,10 +72,19 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// The keys of a keytab file, in file order.
+/// The content of a keytab file.
+///
+/// ```
+/// use spnegate::gss::Keytab;
+///
+/// // an empty file of format 0x0502
+/// let keytab = Keytab::parse(b"\x05\x02").unwrap();
+/// assert!(keytab.entries.is_empty());
+/// assert_eq!(keytab.to_bytes()[..], [5, 2]);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keytab {
-    /// The keys.
+    /// The keys, in file order.
     pub entries: Vec<Entry>,
 }
 
@@ -130,7 +139,11 @@ impl Keytab {
         write::to_bytes(self)
     }
 
-    /// Reads a file; one without keys is an error.
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// [`KeytabError`]; a file without keys is an error too.
     pub fn load(path: &Path) -> Result<Self, KeytabError> {
         let owned = || path.to_path_buf();
         let bytes = match std::fs::read(path) {

@@ -1,9 +1,9 @@
-//! What a token says of itself before any key is tried: mechanisms and the ticket's outer fields.
+//! Reads the unencrypted part of a token: its mechanisms and the ticket's outer fields.
 //!
-//! In a login's way this stands before GSSAPI. Nothing here is proven: it chooses a credential (one
-//! direct key look-up instead of a search) and explains failures. Reads `NegTokenInit` and
+//! This runs before GSSAPI. Nothing that it reads is authenticated: it is used to choose a credential
+//! (a direct key look-up instead of a search) and to explain failures. Reads `NegTokenInit` and
 //! `NegTokenResp` (RFC 4178 section 4.2), `AP-REQ` (RFC 4120 section 5.5.1, framed as RFC 4121
-//! section 4.1), and recognises Kerberos' other messages by their tags (RFC 4120 section 5.10).
+//! section 4.1), and recognises the other Kerberos messages by their tags (RFC 4120 section 5.10).
 
 use super::{Principal, keytab::Enctype};
 use crate::der::Der;
@@ -14,41 +14,41 @@ pub(super) const KRB5: &[u8] = b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02";
 pub(super) const KRB5_WRONG: &[u8] = b"\x2a\x86\x48\x82\xf7\x12\x01\x02\x02";
 const NTLMSSP: &[u8] = b"\x2b\x06\x01\x04\x01\x82\x37\x02\x02\x0a";
 
-/// The outer, unproven fields of a ticket.
+/// The outer fields of a ticket, which are not encrypted and not authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     /// The service it is for.
     pub service: Principal,
-    /// Version of the key that it is encrypted with, if it says so.
+    /// The version of the key that it is encrypted with, if the ticket has one.
     pub kvno: Option<u32>,
     /// Encryption type.
     pub enctype: Enctype,
 }
 
-/// What a token offers.
+/// The kind of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peek {
     /// A Kerberos ticket, raw or as SPNEGO's first choice.
     Ticket(Ticket),
-    /// SPNEGO that offers Kerberos, but not as its first choice: another leg will follow.
+    /// SPNEGO that offers Kerberos, but not as its first choice: another token will follow.
     KerberosLater,
     /// SPNEGO that offers NTLM and no Kerberos, or a bare NTLM message.
     Ntlm,
     /// SPNEGO that offers neither.
     NoKerberos,
-    /// A later leg of SPNEGO, with the ticket that it brings, if it brings one.
+    /// A later token of SPNEGO (`NegTokenResp`), with its ticket if it has one.
     LaterToken(Option<Ticket>),
     /// A Kerberos error message in place of a ticket, with its code (RFC 4120 section 7.5.9).
     KrbError(Option<u32>),
-    /// A server's answer (`AP-REP`) in place of a ticket.
+    /// A server's reply (`AP-REP`) in place of a ticket.
     ApRep,
-    /// Another Kerberos message: no client sends one to a server.
+    /// Another Kerberos message, which no client sends to a server.
     NoTicket,
     /// None of these.
     Unreadable,
 }
 
-/// Looks into a token; never fails, never reads outside of it.
+/// Reads a token of any content; never fails.
 pub fn peek(token: &[u8]) -> Peek {
     if token.starts_with(b"NTLMSSP\0") {
         return Peek::Ntlm;
@@ -134,7 +134,8 @@ fn kerberos(body: Der<'_>) -> Option<Peek> {
         [1, 0, ref message @ ..] => ap_req(message).map(Peek::Ticket),
         [2, 0, ..] => Some(Peek::ApRep),
         [3, 0, ref message @ ..] => Some(Peek::KrbError(error_code(message))),
-        // GSSAPI would wait for more: MIT answers "continue" to every other number
+        // Refused here because MIT's GSSAPI returns GSS_S_CONTINUE_NEEDED for every other number, and the
+        // client would be asked for another token.
         [_, _, ..] => Some(Peek::NoTicket),
         [..] => None,
     }
@@ -148,7 +149,7 @@ fn bare(token: &[u8]) -> Option<Peek> {
         0x6e => ap_req(token).map(Peek::Ticket),
         0x6f => Some(Peek::ApRep),
         0x7e => Some(Peek::KrbError(error_code(token))),
-        // requests to a KDC and its answers, KRB-SAFE, KRB-PRIV, KRB-CRED
+        // Requests to a KDC and its replies, KRB-SAFE, KRB-PRIV, KRB-CRED.
         0x6a..=0x6d | 0x74..=0x76 => Some(Peek::NoTicket),
         _ => None,
     }
@@ -313,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_leg_tells_the_ticket_that_it_brings() {
+    fn the_ticket_of_a_later_token_is_read() {
         let request = request("R", &["HTTP", "p"], Some(3), 18);
         let response = |token: &[u8]| {
             let state = der(0xa0, &[&der(0x0a, &[&[1]])]);
@@ -332,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_that_are_no_ticket_are_recognised_bare_framed_and_in_spnego() {
+    fn other_kerberos_messages_are_recognised_bare_framed_and_in_spnego() {
         let framed =
             |number: u8, message: &[u8]| der(0x60, &[&der(0x06, &[KRB5]), &[number, 0], message]);
         let error = der(
@@ -362,12 +363,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_looked_at_without_a_fault(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let _ = peek(&bytes);
         }
 
         #[test]
-        fn a_damaged_token_is_looked_at_without_a_fault(at in 0usize..400, byte: u8, cut in 0usize..400) {
+        fn a_damaged_token_is_read_without_a_panic(at in 0usize..400, byte: u8, cut in 0usize..400) {
             let mut token = spnego(&[KRB5], Some(&krb5(&request("R", &["a", "b"], Some(1), 18))));
             let length = token.len();
             token[at % length] = byte;

@@ -11,10 +11,10 @@ pub struct Principal {
     realm: String,
 }
 
-/// Why a text is no principal.
+/// Why a text is not a principal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PrincipalError {
-    /// There is nothing before the realm, or an empty component.
+    /// There is no name before the realm, or a component is empty.
     #[error("a principal needs a name: name/host@REALM")]
     Empty,
     /// `@REALM` is missing.
@@ -26,7 +26,7 @@ pub enum PrincipalError {
 }
 
 impl Principal {
-    /// Builds one of its parts.
+    /// Builds a principal from its parts, which are not escaped.
     pub fn new(
         components: impl IntoIterator<Item = impl Into<String>>,
         realm: impl Into<String>,
@@ -80,8 +80,8 @@ impl Principal {
         })
     }
 
-    /// The name under which principals of the same service and host are found together: case and
-    /// port do not count, as Active Directory has it. Other principals stay as they are.
+    /// A form in which all spellings of one service and host are equal: case and port are ignored, as in
+    /// Active Directory. Other principals are returned unchanged.
     #[must_use]
     pub fn folded(&self) -> Self {
         let (Some(service), Some(host)) = (self.service(), self.host_name()) else {

@@ -117,7 +117,7 @@ async fn known_groups_need_no_waiting() {
     let allow = allowed(&[], Some(&["ops"]));
     let (_, system) = allow.groups.as_ref().unwrap();
     system.look_up("alice").await.unwrap();
-    assert!(matches!(allow.decide("alice"), Decision::Pass));
+    assert!(matches!(allow.decide("alice"), AccessDecision::Pass));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
-//! What can be a name at all, whichever rules there are.
+//! Which texts can be user names, independent of the rules.
 //!
-//! A name goes out in queries, headers and logs. Characters that servers trim, drop, show as nothing
-//! or write in two ways would make one user of two, so no name has them.
+//! Names are sent in queries and headers and written to logs. A character that a server trims, drops,
+//! does not show or writes in two ways could turn one user into another, so names have none of them.
 
 /// Whether a user can have this name. With `simple`, it may not hold `/` and `@` either.
 pub(super) fn is_name(text: &str, simple: bool) -> bool {

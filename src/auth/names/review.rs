@@ -1,7 +1,7 @@
-//! Rules that compile, and may not do what was meant.
+//! Warnings for rules that compile and probably do not do what was intended.
 //!
-//! For `spnegate check`: a rule is tried on examples that its own expression asks for, so that what is
-//! said here needs no list of known mistakes.
+//! For `spnegate check`. A rule is tried on examples that are generated from its own regular expression,
+//! so no list of known mistakes is needed.
 
 use super::{
     AuthToLocal, Mechanism, Placed,

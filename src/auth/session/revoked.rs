@@ -1,4 +1,4 @@
-//! Sessions that ended before their time.
+//! Sessions that were ended by a logout.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,7 @@ use std::{
 #[derive(Default)]
 pub(super) struct Revoked {
     ids: RwLock<HashMap<[u8; 16], u32>>,
-    /// So that the usual question costs one load.
+    /// The size of the map, so that the usual look-up (nothing is revoked) takes no lock.
     len: AtomicUsize,
 }
 

@@ -1,4 +1,4 @@
-//! All sessions: begun, found, renewed, ended.
+//! Begins, finds, renews and ends sessions.
 
 use std::{
     fmt,
@@ -31,7 +31,8 @@ use crate::{
     gss::Principal,
 };
 
-/// Copies of our cookie that are tried in one request; a browser sends one or two.
+/// The most copies of the session cookie that are tried in one request; browsers send one or two. Each
+/// copy may cost a MAC.
 const COPIES: usize = 8;
 
 /// How long sessions last and how many are cached.
@@ -58,14 +59,14 @@ struct Inner {
     revoked: Revoked,
 }
 
-/// What the cookies of a request say.
+/// The session of a request.
 #[derive(Debug)]
 pub enum Found {
     /// A valid session.
     Session(Arc<Session>),
-    /// Only expired, revoked or forged cookies: log in again.
+    /// All session cookies are expired, revoked or forged: the client has to log in again.
     Ended,
-    /// No cookie of ours.
+    /// No session cookie.
     None,
 }
 
@@ -74,11 +75,11 @@ pub enum Found {
 pub struct Begun {
     /// The session.
     pub session: Arc<Session>,
-    /// `Set-Cookie`; none where the ticket ends now, or the name is too long for a cookie.
+    /// `Set-Cookie`; `None` if the ticket ends now, or if the principal is too long for a cookie.
     pub cookie: Option<HeaderValue>,
 }
 
-/// Why a login begins no session.
+/// Why a session cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub enum BeginError {
     /// The principal has no short name.
@@ -92,7 +93,7 @@ pub enum BeginError {
 // === impl Sessions ===
 
 impl Sessions {
-    /// No sessions yet; cookies signed with the same secret are read.
+    /// An empty store; it accepts cookies signed with the same secret.
     pub fn new(limits: Limits, secret: &Secret) -> Self {
         Self(Arc::new(Inner {
             key: secret.key("spnegate-session-v1"),
@@ -164,7 +165,7 @@ impl Sessions {
         let value = seal::seal(&self.0.key, &claims);
         let fits = value.len() <= seal::MAX_VALUE && now < expires;
         let cookie = fits.then(|| set_cookie(scheme, &value)).flatten();
-        // not cached yet: clients that keep no cookies would only fill the cache
+        // Not cached yet: clients that do not store cookies would only fill the cache.
         let session = Arc::new(Session::new(&claims, &value, &user, names.generation()));
         Ok(Begun { session, cookie })
     }
@@ -176,7 +177,7 @@ impl Sessions {
         if now.saturating_sub(last) < self.0.idle.load(Ordering::Relaxed).div_ceil(4).max(1) {
             return None;
         }
-        // of many requests at once, one answer carries the cookie
+        // Of concurrent requests, one response gets the cookie.
         let was = session.reissued.swap(now, Ordering::Relaxed);
         if was >= now {
             return None;
@@ -240,7 +241,7 @@ impl Sessions {
         let claims = seal::open(&self.0.key, value, &mut buffer)?;
         let value = std::str::from_utf8(value).ok()?;
         let user = match &cached {
-            // another cookie of a known session
+            // Another cookie of a cached session.
             Some(known) if known.principal() == claims.principal => known.user().to_owned(),
             _ => names.map(&claims.principal.parse().ok()?).ok()?,
         };
@@ -248,7 +249,7 @@ impl Sessions {
         if session.scheme != scheme || !self.alive(&session, now) {
             return None;
         }
-        // one entry a session: its newest cookie
+        // The cache has one entry for each session: its newest cookie.
         if cached.is_none_or(|known| known.seen <= session.seen) {
             self.0.cache.insert(key, Arc::clone(&session));
         }
@@ -269,7 +270,7 @@ impl Sessions {
     }
 }
 
-/// Compares in constant time, eight bytes at a step: this runs for every request.
+/// Compares in constant time, eight bytes at a time, because this runs for every request.
 fn is_same(known: &[u8], given: &[u8]) -> bool {
     let ((words, rest), (others, other_rest)) = (known.as_chunks::<8>(), given.as_chunks::<8>());
     let word = |bytes: &[u8; 8]| u64::from_ne_bytes(*bytes);

@@ -1,4 +1,4 @@
-//! What any store of sessions has to withstand.
+//! The behaviour of the session store.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The way of one request through the layer.
+//! The future of one request in the layer.
 
 use std::{
     fmt,
@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{Accept, LoginSlot, SpnegoPolicy, refuse, refuse::Why};
+use super::{Accept, LoginSlot, SpnegoPolicy, refuse, refuse::LoginFailure};
 use crate::{
     auth::session::{BeginError, Begun, Session, unix_now},
     gss::{Accepted, LoginStep},
@@ -40,34 +40,34 @@ pin_project! {
         S: Service<Request<B>>,
         A: Accept,
     {
-        /// The layer answers by itself.
+        /// The layer itself responds.
         Refused { response: Option<S::Response> },
-        /// GSSAPI looks at the token.
+        /// The acceptor verifies the token.
         Accepting {
             #[pin]
             accepting: A::Future,
-            login: Option<Login<S, B, A::Pending>>,
+            login: Option<PendingLogin<S, B, A::Pending>>,
         },
         /// The inner service has the request.
         Calling {
             #[pin]
             inner: S::Future,
-            answer: Answer,
+            answer: ResponseExtras,
         },
     }
 }
 
 /// A request that waits for its token to be accepted.
-pub(super) struct Login<S, B, P> {
+pub(super) struct PendingLogin<S, B, P> {
     pub(super) request: Request<B>,
     pub(super) inner: S,
     pub(super) policy: Arc<SpnegoPolicy>,
     pub(super) slot: Option<LoginSlot<P>>,
 }
 
-/// What the answer of the inner service gets.
+/// What is added to the response of the inner service.
 #[derive(Default)]
-pub(super) struct Answer {
+pub(super) struct ResponseExtras {
     session: Option<Arc<Session>>,
     cookie: Option<HeaderValue>,
     mutual: Option<HeaderValue>,
@@ -88,7 +88,7 @@ where
         }
     }
 
-    pub(super) fn accepting(accepting: A::Future, login: Login<S, B, A::Pending>) -> Self {
+    pub(super) fn accepting(accepting: A::Future, login: PendingLogin<S, B, A::Pending>) -> Self {
         Self {
             state: State::Accepting {
                 accepting,
@@ -97,7 +97,7 @@ where
         }
     }
 
-    pub(super) fn calling(inner: S::Future, answer: Answer) -> Self {
+    pub(super) fn calling(inner: S::Future, answer: ResponseExtras) -> Self {
         Self {
             state: State::Calling { inner, answer },
         }
@@ -154,14 +154,14 @@ where
     }
 }
 
-// === impl Login ===
+// === impl PendingLogin ===
 
-impl<S, B, P> Login<S, B, P> {
-    /// Goes on to the inner service, or answers.
+impl<S, B, P> PendingLogin<S, B, P> {
+    /// Calls the inner service, or refuses the login.
     fn finish<A, R>(
         self,
         leg: Result<LoginStep<P>, A::Error>,
-    ) -> Result<(S::Future, Answer), Response<R>>
+    ) -> Result<(S::Future, ResponseExtras), Response<R>>
     where
         S: Service<Request<B>, Response = Response<R>>,
         A: Accept<Pending = P>,
@@ -173,8 +173,9 @@ impl<S, B, P> Login<S, B, P> {
             policy,
             slot,
         } = self;
-        let refuse =
-            |refusal, why: &Why<'_>, mutual| refuse::login(&policy, &request, refusal, why, mutual);
+        let refuse = |refusal, why: &LoginFailure<'_>, mutual| {
+            refuse::login(&policy, &request, refusal, why, mutual)
+        };
         let accepted = match leg {
             Ok(LoginStep::Done(accepted)) => accepted,
             Ok(LoginStep::Continue { token, pending }) => {
@@ -184,7 +185,13 @@ impl<S, B, P> Login<S, B, P> {
                     Err(refusal) => refuse::response(&policy, &request, refusal),
                 });
             }
-            Err(error) => return Err(refuse(A::refusal(&error), &Why::Accept(&error), None)),
+            Err(error) => {
+                return Err(refuse(
+                    A::refusal(&error),
+                    &LoginFailure::Accept(&error),
+                    None,
+                ));
+            }
         };
         let Accepted {
             client,
@@ -194,7 +201,7 @@ impl<S, B, P> Login<S, B, P> {
         } = &accepted;
         let mutual = reply.as_deref().map(negotiate);
         if !policy.serves(service) {
-            let why = Why::Service(&accepted);
+            let why = LoginFailure::Service(&accepted);
             return Err(refuse(Refusal::WrongService, &why, mutual));
         }
         let now = unix_now();
@@ -208,14 +215,18 @@ impl<S, B, P> Login<S, B, P> {
                     BeginError::Name(_) => Refusal::NameUnmapped,
                     BeginError::Random(_) => Refusal::LoginBusy,
                 };
-                return Err(refuse(refusal, &Why::Client(client, &error), mutual));
+                return Err(refuse(
+                    refusal,
+                    &LoginFailure::Client(client, &error),
+                    mutual,
+                ));
             }
         };
         refuse::count("ok");
         let cookie = cookie.filter(|_| policy.gives_cookie(request.headers()));
         let told = policy.tell_session.then(|| Arc::clone(&session));
         request.extensions_mut().insert(session);
-        let answer = Answer {
+        let answer = ResponseExtras {
             session: told,
             cookie,
             mutual,
@@ -224,9 +235,9 @@ impl<S, B, P> Login<S, B, P> {
     }
 }
 
-// === impl Answer ===
+// === impl ResponseExtras ===
 
-impl Answer {
+impl ResponseExtras {
     pub(super) fn of(session: Option<Arc<Session>>, cookie: Option<HeaderValue>) -> Self {
         Self {
             session,
@@ -250,8 +261,8 @@ impl Answer {
     }
 }
 
-/// No shared cache may keep what one user was shown: RFC 9111 forbids it by itself only for
-/// requests with `Authorization`, not for those with a cookie.
+/// Keeps shared caches from storing a user's pages: RFC 9111 section 3.5 forbids it only for requests
+/// with `Authorization`, not for those with a cookie.
 fn keep_private(headers: &mut HeaderMap) {
     let private = |value: &HeaderValue| {
         let has = |word: &[u8]| {

@@ -1,4 +1,4 @@
-//! From a refusal to its answer, its line in the log and its counts.
+//! Turns a refusal into its response, log line and counts.
 
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 
@@ -10,9 +10,9 @@ use crate::{
     telemetry::metrics::{self, Side},
 };
 
-/// Why a login did not succeed, as far as the log is concerned.
-pub(super) enum Why<'a> {
-    /// GSSAPI's words.
+/// Why a login failed, for the log.
+pub(super) enum LoginFailure<'a> {
+    /// The acceptor's error.
     Accept(&'a (dyn std::error::Error + 'static)),
     /// The ticket was for this service.
     Service(&'a Accepted),
@@ -20,14 +20,14 @@ pub(super) enum Why<'a> {
     Client(&'a Principal, &'a (dyn std::error::Error + 'static)),
 }
 
-/// The answer to a request that brought no usable credentials.
+/// The response to a request without usable credentials.
 pub(super) fn response<B, R: From<bytes::Bytes>>(
     policy: &SpnegoPolicy,
     request: &Request<B>,
     refusal: Refusal,
 ) -> Response<R> {
     match refusal {
-        // every client's first request: no login has failed
+        // The first request of every client: no login has failed, so it is neither counted nor logged.
         Refusal::LoginRequired | Refusal::SessionEnded => {
             tracing::debug!(
                 target: "spnegate::auth",
@@ -49,25 +49,25 @@ pub(super) fn response<B, R: From<bytes::Bytes>>(
     answer(policy, request, refusal, None)
 }
 
-/// The answer to a login that GSSAPI or the policy refuses; `mutual` proves the gateway to a client
-/// whose ticket GSSAPI has accepted.
+/// The response to a login that GSSAPI or the policy refuses. `mutual` authenticates the gateway to a
+/// client whose ticket GSSAPI has accepted: some clients discard a response without it.
 pub(super) fn login<B, R: From<bytes::Bytes>>(
     policy: &SpnegoPolicy,
     request: &Request<B>,
     refusal: Refusal,
-    why: &Why<'_>,
+    why: &LoginFailure<'_>,
     mutual: Option<HeaderValue>,
 ) -> Response<R> {
     let reason = refusal.reason();
     count(reason);
     let console = &*policy.console;
     let principal = match why {
-        Why::Accept(error) => {
+        LoginFailure::Accept(error) => {
             let error = *error;
             tracing::info!(target: "spnegate::auth", console, reason, error, "login refused");
             None
         }
-        Why::Service(Accepted {
+        LoginFailure::Service(Accepted {
             client, service, ..
         }) => {
             tracing::info!(
@@ -76,7 +76,7 @@ pub(super) fn login<B, R: From<bytes::Bytes>>(
             );
             Some(client)
         }
-        Why::Client(client, error) => {
+        LoginFailure::Client(client, error) => {
             let error = *error;
             tracing::info!(
                 target: "spnegate::auth",
@@ -95,14 +95,14 @@ pub(super) fn login<B, R: From<bytes::Bytes>>(
     response
 }
 
-/// The answer in the middle of a login: the challenge carries our token.
+/// The response in the middle of a login: the challenge has our token.
 pub(super) fn go_on<B, R: From<bytes::Bytes>>(
     policy: &SpnegoPolicy,
     request: &Request<B>,
     token: HeaderValue,
 ) -> Response<R> {
     let context = page::PageContext::of(request, &policy.console, policy.scheme.as_str());
-    // the login goes on on this very connection
+    // The login continues on this connection, which must therefore stay open.
     let context = page::PageContext {
         unread: false,
         ..context
@@ -135,7 +135,8 @@ fn answer<B, R: From<bytes::Bytes>>(
         },
     );
     if refusal == Refusal::Ntlm && has_session(policy, request.headers()) {
-        // it has logged in with a ticket before, and cannot loop: it waits to send its body
+        // The client has logged in with a ticket before and keeps its body until it is challenged; with
+        // a session it cannot loop.
         response.headers_mut().insert(
             header::WWW_AUTHENTICATE,
             HeaderValue::from_static("Negotiate"),

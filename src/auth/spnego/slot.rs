@@ -1,7 +1,7 @@
-//! Logins between two legs, kept with their HTTP/1.1 connection.
+//! Logins between two tokens, kept with their HTTP/1.1 connection.
 //!
-//! Only the *login* belongs to the connection, never an identity: load balancers send requests of
-//! many users over one connection.
+//! Only the unfinished *login* belongs to the connection, never an identity: load balancers send requests
+//! of many users over one connection.
 
 use std::{
     fmt,
@@ -16,19 +16,19 @@ use crate::{
     refusal::Refusal,
 };
 
-/// How long a client may take from one leg to the next.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Logins between two legs, in the whole process; each holds a GSSAPI context.
+/// The longest time from one token to the next.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
+/// The unfinished logins of the whole process; each holds a GSSAPI context.
 static UNDER_WAY: LazyLock<Mutex<Shares>> = LazyLock::new(|| Mutex::new(Shares::new(1024)));
 
-/// The place of a connection's unfinished login.
+/// Holds the unfinished login of a connection.
 ///
-/// The server makes one for each HTTP/1.1 connection and puts a clone into the extensions of each
-/// of its requests. Without it, or with one that keeps nothing (HTTP/2), logins of several legs are
+/// The server makes one for each HTTP/1.1 connection and puts a clone into the extensions of each of its
+/// requests. Without it, or with one that holds nothing (HTTP/2), logins that need several tokens are
 /// refused as [`LoginInterrupted`](crate::refusal::Refusal::LoginInterrupted).
 ///
-/// It also tells the client's address, so that one that floods the gateway with logins shuts
-/// nobody else out.
+/// It also has the client's address, so that a client that floods the gateway with logins does not lock
+/// out others.
 pub struct LoginSlot<P = Pending> {
     unfinished: Option<Kept<P>>,
     client: Option<IpAddr>,
@@ -42,7 +42,7 @@ struct Unfinished<P> {
     _permit: Permit,
 }
 
-/// One of the logins under way, of a client.
+/// Counts one unfinished login of a client.
 struct Permit {
     shares: &'static Mutex<Shares>,
     source: Option<Source>,
@@ -51,12 +51,12 @@ struct Permit {
 // === impl LoginSlot ===
 
 impl<P> LoginSlot<P> {
-    /// An empty one, of a few bytes.
+    /// An empty slot without a client address.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// One of a client with this address.
+    /// An empty slot of a client with this address.
     pub fn of(client: IpAddr) -> Self {
         Self {
             client: Some(client),
@@ -64,8 +64,8 @@ impl<P> LoginSlot<P> {
         }
     }
 
-    /// One of a client with this address whose requests may be several users' at the same time: it
-    /// keeps nothing.
+    /// A slot of a client with this address that holds nothing, for connections whose requests are
+    /// concurrent (HTTP/2).
     pub fn of_stream(client: IpAddr) -> Self {
         Self {
             unfinished: None,
@@ -103,10 +103,10 @@ impl<P> LoginSlot<P> {
             return Err(Refusal::LoginInterrupted);
         };
         let mut slot = unfinished.lock().unwrap_or_else(PoisonError::into_inner);
-        // a login that this one replaces gives its place back first
+        // The login that this one replaces releases its permit first.
         *slot = None;
         let permit = Permit::take(shares, self.client.map(Source::from))?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TOKEN_TIMEOUT;
         *slot = Some(Box::new(Unfinished {
             pending,
             deadline,
@@ -182,12 +182,12 @@ mod tests {
         assert_eq!(slot.clone().take(Instant::now()), Some(2));
         assert_eq!(slot.take(Instant::now()), None);
         assert_eq!(slot.put(3), Ok(()));
-        assert_eq!(slot.take(Instant::now() + PATIENCE), None);
+        assert_eq!(slot.take(Instant::now() + TOKEN_TIMEOUT), None);
         assert_eq!(slot.take(Instant::now()), None, "late is gone");
     }
 
     #[test]
-    fn their_number_is_bounded_for_each_client_and_places_come_back() {
+    fn unfinished_logins_are_limited_for_each_client() {
         static HELD: LazyLock<Mutex<Shares>> = LazyLock::new(|| Mutex::new(Shares::new(4)));
         let of = |n| LoginSlot::<()>::of(IpAddr::from([192, 0, 2, n]));
         let floods = [of(66), of(66), of(66)];

@@ -350,7 +350,7 @@ fn shared_caches_are_kept_out_without_touching_what_says_so() {
                 .headers_mut()
                 .insert(header::CACHE_CONTROL, HeaderValue::from_static(value));
         }
-        Answer::default().add_to(&mut response);
+        ResponseExtras::default().add_to(&mut response);
         let values = response.headers().get_all(header::CACHE_CONTROL).iter();
         values
             .map(|v| v.to_str().unwrap().to_owned())

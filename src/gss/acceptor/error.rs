@@ -12,7 +12,7 @@ pub enum AcceptError {
     /// The queue is full.
     #[error("too many logins wait")]
     Busy,
-    /// The client's address has as many logins waiting as there is room for others.
+    /// The client's address has as many logins waiting as there is room left for others.
     #[error("too many logins of this address wait")]
     Flood,
     /// The deadline passed.
@@ -21,7 +21,7 @@ pub enum AcceptError {
     /// The acceptor was shut down.
     #[error("the acceptor is stopped")]
     Stopped,
-    /// There are no bytes in the token; GSSAPI would ask for more.
+    /// The token is empty. GSSAPI would ask for another one instead of failing.
     #[error("the token is empty")]
     Empty,
     /// NTLM, and no Kerberos.
@@ -33,14 +33,14 @@ pub enum AcceptError {
     /// A Kerberos error message in place of a ticket.
     #[error("the client sent a Kerberos error message (KRB-ERROR{}) in place of a ticket", code(*.0))]
     KrbError(Option<u32>),
-    /// A server's answer in place of a ticket.
-    #[error("the client sent a server's answer (AP-REP) in place of a ticket")]
+    /// A server's reply in place of a ticket.
+    #[error("the client sent a server's reply (AP-REP) in place of a ticket")]
     ApRep,
     /// Another Kerberos message in place of a ticket.
     #[error("the client sent a Kerberos message that is not a ticket (AP-REQ)")]
     NoTicket,
-    /// A later leg without its first.
-    #[error("a later leg of a login whose first leg is not known here")]
+    /// A later token of a login without the first one.
+    #[error("a later token of a login whose first token is not known here")]
     Interrupted,
     /// GSSAPI cannot read it.
     #[error("the token cannot be read: {}", failure.text)]
@@ -129,7 +129,7 @@ pub enum AcceptError {
     /// The ticket was accepted, but the service that it names could not be read.
     #[error("the ticket does not say in a readable form which service it is for")]
     Unnamed,
-    /// GSSAPI named a client or service that is no principal.
+    /// GSSAPI gave a client or service name that is not a valid principal.
     #[error("the login's name is not usable")]
     Name(#[source] PrincipalError),
     /// GSSAPI refused it for another reason.
@@ -140,9 +140,9 @@ pub enum AcceptError {
     },
 }
 
-/// What a ticket asked for, and the keys that there are: for the log.
+/// The key that a ticket needs and the keys that are held, for the log.
 ///
-/// The ticket's fields are what its sender wrote, so they are escaped and cut.
+/// The ticket's fields are not authenticated, so they are escaped and shortened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyDetails {
     /// The ticket's outer fields.
@@ -219,7 +219,8 @@ const NOKEY: i32 = -1_765_328_339;
 /// `G_BAD_TOK_HEADER` of MIT's generic GSSAPI errors.
 const BAD_TOKEN_HEADER: i32 = -2_045_022_964;
 
-/// The words of the same errors: SPNEGO numbers them anew in every process.
+/// Texts of the same errors: for the SPNEGO mechanism, MIT's GSSAPI maps minor codes to numbers of its
+/// own, which differ in every process.
 const WORDS: &[(&str, i32)] = &[
     ("Token header is malformed", BAD_TOKEN_HEADER),
     ("ASN.1 ", BAD_TOKEN_HEADER),
@@ -308,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_told_by_words_and_by_krb5_codes() {
+    fn errors_are_classified_by_text_and_by_krb5_code() {
         let spnego = |text| AcceptError::classify(failure(0xd_0000, 100_001, text));
         let krb5 = |code| AcceptError::classify(failure(0xd_0000, code, "words of another tongue"));
         assert_eq!(spnego("Request is a replay"), AcceptError::Replay);
@@ -334,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_the_log_has_what_was_asked_and_what_is_held_in_a_bounded_length() {
+    fn a_log_line_has_the_ticket_and_the_keys_in_a_bounded_length() {
         let mut keys = KeyDetails {
             ticket: Ticket {
                 service: "HTTP/p@R".parse().unwrap(),

@@ -1,8 +1,8 @@
 //! Why a KDC refuses a client's account: locked, disabled or expired. The error code is the same.
 //!
-//! MIT's KDC says it in the text of its KRB-ERROR, Active Directory and Samba in the data: a
-//! `KERB_EXT_ERROR` ([MS-KILE] section 2.2.2) with an NTSTATUS. Nothing proves that they sent it, so it
-//! is for messages only.
+//! MIT's KDC gives the reason in the text of its KRB-ERROR, Active Directory and Samba in the data: a
+//! `KERB_EXT_ERROR` ([MS-KILE] section 2.2.2) with an NTSTATUS. The message is not authenticated, so the
+//! reason is for messages only.
 
 use std::fmt;
 
@@ -15,13 +15,13 @@ pub enum AccountStatus {
     Locked,
     /// An administrator has disabled it.
     Disabled,
-    /// It is past its date.
+    /// Its expiration date has passed.
     Expired,
-    /// The KDC does not say.
+    /// The KDC does not give the reason.
     Refused,
 }
 
-/// Data type of a `KERB_EXT_ERROR`, which is also that of the PA-DATA it comes in.
+/// The data type of a `KERB_EXT_ERROR`, and of the PA-DATA that it is sent in.
 const EXTENDED: u32 = 3;
 
 impl AccountStatus {
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_code_is_told_apart_by_text_and_data() {
+    fn the_reason_is_read_from_text_and_data() {
         for (status, account) in [
             (0xc000_0234, AccountStatus::Locked),
             (0xc000_0072, AccountStatus::Disabled),
@@ -125,7 +125,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_without_a_fault(
+        fn any_bytes_are_read_without_a_panic(
             text in prop::collection::vec(any::<u8>(), 0..40),
             data in prop::collection::vec(any::<u8>(), 0..60),
         ) {

@@ -1,10 +1,10 @@
 //! When a client whose key or account the KDC has refused may be tried again.
 //!
-//! Active Directory counts every first ticket that is asked for with a wrong key, and locks the
-//! account when the count reaches a limit; then nobody gets a ticket for the account's SPNs either,
-//! so that a gateway which goes on asking shuts its own users out. The count is forgotten only when
-//! no wrong key has come for a while (`lockoutObservationWindow`, 30 minutes by default). MIT's
-//! `-maxfailure` policies work in the same way.
+//! Active Directory counts every request for a first ticket with a wrong key, and locks the account when
+//! the count reaches a limit. No client gets a ticket for the account's SPNs then, so a gateway that
+//! continues to ask locks out its own users. The count is reset only when no wrong key was used for a
+//! while (`lockoutObservationWindow`, 30 minutes by default). MIT's `-maxfailure` policies work in the
+//! same way.
 
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 use super::InitiateError;
 use crate::gss::{Keytab, Principal};
 
-/// The pauses after the first refusals of a key. Four tries in half an hour stay below the usual
-/// limits, of which the lowest is 5; then each waits for the count to be forgotten.
+/// The pauses after the first refusals of a key. Four tries in half an hour stay below the usual limits,
+/// of which the lowest is 5; after that each pause is long enough for the count to be reset.
 const KEY: [Duration; 4] = [
     Duration::from_secs(2),
     Duration::from_secs(4),
@@ -26,12 +26,13 @@ const ACCOUNT: Duration = Duration::from_secs(2);
 /// The longest pause for an account.
 const ACCOUNT_MOST: Duration = Duration::from_secs(5 * 60);
 
-/// The keys of one principal: what the KDC is asked with.
+/// The keys of one principal that requests to the KDC are made with.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Keys(Vec<(u32, u16, Zeroizing<Vec<u8>>)>);
 
 impl Keys {
-    /// Those of `client`; equal as long as versions, types and keys are, whatever else the file has.
+    /// Equal as long as versions, types and keys are; the rest of the file and the timestamps do not
+    /// matter, so that exporting the same keys again does not end a pause.
     pub(super) fn of(keytab: &Keytab, client: &Principal) -> Self {
         let entries = keytab.entries.iter();
         let own = entries.filter(|entry| entry.principal == *client);
@@ -53,7 +54,7 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// Books a refusal; `None` where the KDC has not refused key or account.
+    /// Records a refusal; `None` if the KDC has refused neither key nor account.
     pub(super) fn after(
         earlier: Option<&Self>,
         keys: Keys,
@@ -96,12 +97,12 @@ impl Backoff {
         })
     }
 
-    /// The refusal of before, while the KDC is not to be asked again with these keys.
+    /// The last refusal, while the KDC must not be asked again with these keys.
     pub(super) fn refusal(&self, keys: &Keys, now: Instant) -> Option<&InitiateError> {
         (self.keys == *keys && self.until > now).then_some(&self.error)
     }
 
-    /// How long the KDC is not asked again with the same keys.
+    /// The time until the KDC may be asked again with the same keys.
     pub(super) fn pause(&self, now: Instant) -> Duration {
         self.until.saturating_duration_since(now)
     }
@@ -148,7 +149,7 @@ mod tests {
         }
     }
 
-    /// The seconds at which the KDC is asked, as early as it may be.
+    /// The seconds at which the KDC is asked, each as early as allowed.
     fn asked(error: &InitiateError, within: Duration) -> Vec<u64> {
         let start = Instant::now();
         let (mut now, mut backoff, mut asked) = (start, None::<Backoff>, Vec::new());
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kdc_that_does_not_answer_is_no_refusal() {
+    fn a_kdc_that_does_not_respond_is_not_a_refusal() {
         let silent = InitiateError::Timeout;
         assert!(Backoff::after(None, keys(1, 0), &silent, Instant::now()).is_none());
     }

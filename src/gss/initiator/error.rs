@@ -3,20 +3,20 @@
 use super::AccountStatus;
 use crate::gss::{Failure, Principal};
 
-/// Why there is no token for a backend, or why its answer is not trusted.
+/// Why there is no token for a backend, or why the backend's proof was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InitiateError {
     /// Too many tokens wait.
     #[error("too many backend logins wait")]
     Busy,
     /// The deadline passed.
-    #[error("the backend login took too long; does the KDC answer?")]
+    #[error("the backend login took too long; check that the KDC responds")]
     Timeout,
     /// The initiator was shut down.
     #[error("the initiator is stopped")]
     Stopped,
-    /// No KDC of the realm answers, or none is known.
-    #[error("no KDC of realm {realm} answers; check [realms] in krb5.conf and port 88: {text}")]
+    /// No KDC of the realm responds, or none is configured.
+    #[error("no KDC of realm {realm} responds; check [realms] in krb5.conf and port 88: {text}")]
     KdcUnreachable {
         /// The realm.
         realm: String,
@@ -31,8 +31,8 @@ pub enum InitiateError {
     },
     /// The KDC does not know the client principal (an SPN of Active Directory is no client).
     #[error(
-        "the KDC does not know {client} as a client; mind its spelling, and in Active Directory use \
-         the account, for an SPN is no client there"
+        "the KDC does not know {client} as a client; check its spelling, and in Active Directory use \
+         the account's name, because an SPN is not a client there"
     )]
     ClientUnknown {
         /// The gateway's principal.
@@ -59,7 +59,7 @@ pub enum InitiateError {
         /// The library's words.
         text: String,
     },
-    /// The backend's own account is locked, disabled or expired, so that nobody gets a ticket for it.
+    /// The backend's own account is locked, disabled or expired, so that no client gets a ticket for it.
     #[error(
         "the KDC gives no ticket for {spn}, whose account is locked, disabled or expired: {text}; \
          unlock or enable it"
@@ -70,7 +70,7 @@ pub enum InitiateError {
         /// The library's words.
         text: String,
     },
-    /// No encryption type suits both the KDC's keys and `krb5.conf`.
+    /// The KDC has no key of an encryption type that `krb5.conf` permits.
     #[error(
         "the KDC has no key for {spn} of a type that krb5.conf permits: {text}; in Active Directory \
          set msDS-SupportedEncryptionTypes of its account to 24, elsewhere see permitted_enctypes"
@@ -83,8 +83,8 @@ pub enum InitiateError {
     },
     /// The key of the keytab is not the KDC's.
     #[error(
-        "the keytab's key of {client} is not the KDC's; export the keytab again, for the KDC is asked \
-         rarely until the key changes, lest it lock the account: {text}"
+        "the keytab's key of {client} is not the KDC's; export the keytab again. Until the key changes, \
+         the KDC is asked rarely, so that it does not lock the account: {text}"
     )]
     KeyWrong {
         /// The gateway's principal.
@@ -140,7 +140,8 @@ const KDC_UNREACH: i32 = -1_765_328_228;
 const KT_NOTFOUND: i32 = -1_765_328_203;
 const REALM_CANT_RESOLVE: i32 = -1_765_328_164;
 
-/// The words of the same errors, where the mechanism glue numbers them anew.
+/// Texts of the same errors. MIT's mechanism glue maps minor codes to numbers of its own, per process;
+/// the texts are libkrb5's and are not translated in any distribution.
 const WORDS: &[(&str, i32)] = &[
     ("Cannot contact any KDC", KDC_UNREACH),
     ("Cannot find KDC for realm", REALM_UNKNOWN),
@@ -160,7 +161,7 @@ const WORDS: &[(&str, i32)] = &[
 ];
 
 impl InitiateError {
-    /// Names the cause of a failed exchange as `client`, for `spn` or (first ticket) for none.
+    /// Classifies a failed exchange of `client`; for a first ticket, `spn` is the client too.
     pub(super) fn classify(failure: &Failure, client: &Principal, spn: &Principal) -> Self {
         let text = failure.text.clone();
         let client = || client.clone();
@@ -232,10 +233,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn causes_are_told_by_words_and_by_krb5_codes() {
+    fn errors_are_classified_by_text_and_by_krb5_code() {
         let client: Principal = "spnegate/p@R".parse().unwrap();
         let spn: Principal = "HTTP/nn1@R".parse().unwrap();
-        let told = |minor, text: &str| {
+        let classified = |minor, text: &str| {
             let failure = Failure {
                 major: 0,
                 minor,
@@ -244,34 +245,46 @@ mod tests {
             InitiateError::classify(&failure, &client, &spn)
         };
         assert_eq!(
-            told(1, "Cannot contact any KDC for realm 'OTHER'"),
+            classified(1, "Cannot contact any KDC for realm 'OTHER'"),
             InitiateError::KdcUnreachable {
                 realm: "OTHER".to_owned(),
                 text: "Cannot contact any KDC for realm 'OTHER'".to_owned(),
             }
         );
         let text = "Client 'spnegate/p@R' not found in Kerberos database";
-        assert!(matches!(told(1, text), InitiateError::ClientUnknown { .. }));
-        let text = "Server HTTP/nn1@R not found in Kerberos database";
-        assert!(matches!(told(1, text), InitiateError::UnknownSpn { .. }));
         assert!(matches!(
-            told(PREAUTH_FAILED, "?"),
+            classified(1, text),
+            InitiateError::ClientUnknown { .. }
+        ));
+        let text = "Server HTTP/nn1@R not found in Kerberos database";
+        assert!(matches!(
+            classified(1, text),
+            InitiateError::UnknownSpn { .. }
+        ));
+        assert!(matches!(
+            classified(PREAUTH_FAILED, "?"),
             InitiateError::KeyWrong { .. }
         ));
         let text = "Client's credentials have been revoked";
-        assert!(matches!(told(1, text), InitiateError::ClientRevoked { .. }));
+        assert!(matches!(
+            classified(1, text),
+            InitiateError::ClientRevoked { .. }
+        ));
         let text = "Password has expired";
         assert!(matches!(
-            told(1, text),
+            classified(1, text),
             InitiateError::PasswordExpired { .. }
         ));
         let text = "Credentials for server have been revoked";
         assert!(matches!(
-            told(1, text),
+            classified(1, text),
             InitiateError::ServiceRevoked { .. }
         ));
         let text = "KDC has no support for encryption type";
-        assert!(matches!(told(1, text), InitiateError::NoEnctype { .. }));
-        assert!(matches!(told(1, "?"), InitiateError::Other { .. }));
+        assert!(matches!(
+            classified(1, text),
+            InitiateError::NoEnctype { .. }
+        ));
+        assert!(matches!(classified(1, "?"), InitiateError::Other { .. }));
     }
 }

@@ -1,4 +1,4 @@
-//! From bytes to keys.
+//! Parses the bytes of a keytab file.
 
 use zeroize::Zeroizing;
 
@@ -8,16 +8,16 @@ use crate::gss::{Principal, PrincipalError};
 /// What is wrong with the bytes of a keytab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
-    /// It does not begin with 0x0501 or 0x0502.
+    /// The first bytes are neither 0x0501 nor 0x0502.
     #[error("not a keytab: it does not begin with 05 01 or 05 02")]
     NotAKeytab,
-    /// It ends within an entry.
+    /// The file ends within an entry.
     #[error("it ends within the entry at byte {0}; only half of it was written")]
     Truncated(usize),
     /// An entry's inner lengths do not fit in its size.
     #[error("the entry at byte {0} contradicts itself")]
     Entry(usize),
-    /// An entry's principal is none.
+    /// An entry's principal is not valid.
     #[error("the entry at byte {offset} has no usable principal")]
     Principal {
         /// Where the entry begins.
@@ -91,12 +91,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Keytab, FormatError> {
         let truncated = FormatError::Truncated(offset);
         let size = file.u32().ok_or(truncated)?.cast_signed();
         if size == 0 {
-            // as MIT: the end, whatever follows
+            // A size of zero ends the file for MIT, whatever follows.
             break;
         }
         let body = file.take(size.unsigned_abs() as usize).ok_or(truncated)?;
         if size < 0 {
-            // a hole that ktremove left
+            // The space of a removed entry (`ktremove`) has a negative size.
             continue;
         }
         entries.push(entry(
@@ -158,7 +158,7 @@ fn fields<'a>(reader: &mut Reader<'a>) -> Option<Fields<'a>> {
     let short = u32::from(reader.u8()?);
     let enctype = reader.u16()?;
     let key = reader.counted()?;
-    // the 32-bit version number was added later; zero and absent mean the 8-bit one
+    // The 32-bit version number was added to the format later; zero and absent mean the 8-bit one.
     let kvno = match reader.u32() {
         Some(long) if long != 0 => long,
         Some(_) | None => short,
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_within_an_entry_is_told_as_half_written() {
+    fn a_file_that_ends_within_an_entry_is_truncated() {
         let file = sample(Some(3));
         for end in 3..file.len() {
             assert_eq!(Keytab::parse(&file[..end]), Err(FormatError::Truncated(2)));

@@ -1,11 +1,11 @@
-//! From keys to bytes.
+//! Writes the bytes of a keytab file.
 
 use zeroize::Zeroizing;
 
 use super::{Entry, Keytab};
 
 pub(super) fn to_bytes(keytab: &Keytab) -> Zeroizing<Vec<u8>> {
-    // room for all, so that no growth leaves copies of keys behind
+    // The exact capacity: a vector that grows leaves copies of keys in memory that is not zeroised.
     let room = keytab.entries.iter().map(size).sum::<usize>() + 2;
     let mut out = Zeroizing::new(Vec::with_capacity(room));
     out.extend_from_slice(&[5, 2]);

@@ -30,19 +30,20 @@ const fn oid(ber: &'static [u8]) -> gss_OID_desc {
     }
 }
 
-/// Why a GSSAPI or krb5 call failed; the text was made on the thread that called.
+/// Why a GSSAPI or krb5 call failed. The text is read at once, because the library keeps it for each
+/// thread and overwrites it with the next error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// Major status without its supplementary bits; 0 for a krb5 call.
     pub major: u32,
     /// Minor status: a krb5 code from the krb5 mechanism, a number of this process from SPNEGO.
     pub minor: i32,
-    /// The library's words.
+    /// The library's message.
     pub text: String,
 }
 
 impl Failure {
-    /// A credential that GSSAPI did not give.
+    /// No credential is available.
     pub(crate) fn none() -> Self {
         Self {
             major: libgssapi_sys::_GSS_S_NO_CRED,
@@ -167,7 +168,8 @@ impl Drop for GssName {
     }
 }
 
-/// A name in the text form of MIT. To replace what is not UTF-8 would give two clients one name.
+/// A name in MIT's text form. Names that are not UTF-8 are refused: replacing their bytes would give two
+/// clients the same name.
 fn name_text(bytes: &[u8]) -> Result<String, Failure> {
     let text = str::from_utf8(bytes).map_err(|_| Failure {
         major: _GSS_S_BAD_NAME,
@@ -291,7 +293,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_differ_in_what_is_not_utf8_are_no_names() {
+    fn names_that_are_not_utf8_are_refused() {
         assert_eq!(name_text("müller@R".as_bytes()).unwrap(), "müller@R");
         for name in [
             &b"al\xfeice@R"[..],

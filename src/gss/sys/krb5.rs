@@ -55,10 +55,10 @@ unsafe extern "C" {
     fn profile_release(profile: *mut c_void);
 }
 
-/// `clockskew` of a `krb5.conf` that does not say, in seconds.
+/// MIT's default of `clockskew`, in seconds.
 const CLOCKSKEW: u32 = 300;
 
-/// How far clocks may be apart, in seconds: `clockskew` of `krb5.conf`.
+/// The largest accepted difference of clocks in seconds: `clockskew` of `krb5.conf`.
 pub(crate) fn clockskew() -> Result<u32, Failure> {
     let context = Krb5Context::new()?;
     let (mut profile, mut seconds) = (ptr::null_mut(), 0);
@@ -78,7 +78,7 @@ pub(crate) fn clockskew() -> Result<u32, Failure> {
         profile_release(profile);
         code
     };
-    // what MIT cannot read is its default too
+    // MIT also uses its default for a value that it cannot parse.
     Ok(match code {
         0 => u32::try_from(seconds).unwrap_or(CLOCKSKEW),
         _ => CLOCKSKEW,
@@ -129,7 +129,7 @@ impl Drop for Krb5Context {
     }
 }
 
-/// A name that no other object of this process has had.
+/// A name that is unique in this process: libkrb5 shares MEMORY objects of one name.
 pub(super) fn unique() -> CString {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -137,7 +137,8 @@ pub(super) fn unique() -> CString {
     CString::new(name).unwrap_or_default()
 }
 
-/// A keytab in memory; it ends, keys and all, when this and the last credential of it are dropped.
+/// A keytab in memory. libkrb5 frees the keys when this and the last credential acquired from it are
+/// dropped.
 pub(crate) struct MemoryKeytab {
     context: Krb5Context,
     keytab: *mut c_void,
@@ -150,7 +151,7 @@ unsafe impl Send for MemoryKeytab {}
 unsafe impl Sync for MemoryKeytab {}
 
 impl MemoryKeytab {
-    /// Makes one of these entries.
+    /// Makes a keytab of these entries.
     pub(crate) fn new<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<Self, Failure> {
         let context = Krb5Context::new()?;
         let name = unique();
