@@ -1,12 +1,12 @@
-# spnegate: the commands of the README. Each installs what it needs and says so.
+# The commands of this repository. Each installs the packages that it needs and prints their names.
 #   make demo    a throwaway realm and a real HA cluster behind the gateway, until Ctrl-C
 #   make test    everything: format, lints, docs, unit, in-process and integration tests
-#   make release the gateway as it is meant to be run, target/pgo/spnegate: optimised by a profile of its work
+#   make release the gateway for production, target/pgo/spnegate: profile-guided optimisation
 #   make bench   side by side with HAProxy, nginx and Apache; writes a table to benches/ (BENCH: options)
 #   make docs    the book of docs/ as HTML in target/book, with mdbook
-#   make audit   cargo-deny: licences, bans, sources, then advisories, whose database wants a network
-#   make fuzz    each fuzz target for FUZZ_SECONDS (wants a nightly toolchain and cargo-fuzz)
-#   make docker-proof  carries out docker/Dockerfile without a container engine (wants root); with
+#   make audit   cargo-deny: licences, bans, sources, then advisories, whose database needs a network
+#   make fuzz    each fuzz target for FUZZ_SECONDS (needs a nightly toolchain and cargo-fuzz)
+#   make docker-proof  carries out docker/Dockerfile without a container engine (needs root); with
 #                PROOF="--build --compose" its build stages and both services of the demo too
 
 SHELL := /bin/bash
@@ -22,14 +22,14 @@ PROOF_PACKAGES := debootstrap python3 python3-yaml iproute2
 RELEASE_PACKAGES := $(KERBEROS_PACKAGES) curl nginx openssl procps iproute2
 BENCH_PACKAGES := $(LAB_PACKAGES) openssl haproxy nginx libnginx-mod-stream apache2 libapache2-mod-auth-gssapi
 
-# `make release` builds twice: one program that counts, and, after it has been kept busy, the one that
-# the counts make quicker. Its compiler's llvm-profdata comes as the component llvm-tools of rustup.
+# `make release` builds twice: first an instrumented program, which is run under load, then the final one with
+# the recorded profile. The compiler's llvm-profdata is in the component llvm-tools of rustup.
 PGO := $(CURDIR)/target/pgo
 TRIPLE = $(shell rustc -vV | sed -n 's/^host: //p')
 PROFDATA = $(shell rustc --print sysroot)/lib/rustlib/$(TRIPLE)/bin/llvm-profdata
 SOURCES = Cargo.toml Cargo.lock $(shell find src -type f)
 
-# $(call need,packages): installs those that are missing; nothing is asked of apt when none is
+# $(call need,packages): installs the missing ones; apt is not used if none is missing
 define need
 @missing=(); for p in $(1); do \
   dpkg-query -W -f='$${Status}' "$$p" 2>/dev/null | grep -q ' installed$$' || missing+=("$$p"); done; \
@@ -54,7 +54,7 @@ release: $(PGO)/spnegate
 
 $(PGO)/spnegate: $(SOURCES) | deps-release
 	@[ -x "$(PROFDATA)" ] || rustup component add llvm-tools || { \
-	  echo "make release wants llvm-profdata at $(PROFDATA): install the component llvm-tools of this" \
+	  echo "make release needs llvm-profdata at $(PROFDATA): install the component llvm-tools of this" \
 	    "toolchain, or build without a profile by make build" >&2; exit 1; }
 	rm -rf $(PGO)/raw
 	RUSTFLAGS="$(RUSTFLAGS) -Cprofile-generate=$(PGO)/raw" $(CARGO) build --release --bin spnegate \
@@ -93,7 +93,7 @@ bench: deps-bench $(PGO)/spnegate
 docs:
 	mdbook --version 2>/dev/null | grep -q 'v$(MDBOOK_VERSION)' || \
 	  $(CARGO) install --locked mdbook --version $(MDBOOK_VERSION)
-	PATH="$$PATH:$${CARGO_HOME:-$$HOME/.cargo}/bin" mdbook build docs 2>&1 | tee /dev/stderr \
+	set -o pipefail; PATH="$$PATH:$${CARGO_HOME:-$$HOME/.cargo}/bin" mdbook build docs 2>&1 | tee /dev/stderr \
 	  | (! grep -q 'WARN\|ERROR')
 
 audit:
