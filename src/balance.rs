@@ -1,15 +1,15 @@
 //! Which of several servers gets the next request, connection or flow.
 //!
-//! Pure functions over candidates, used by consoles and by streams. All state there is stands in one
-//! [`BalanceState`] per server, an atomic that many workers may share; nothing here locks, allocates or asks
-//! for the time.
+//! Pure functions over candidates, used by consoles and by streams. The only state is one
+//! [`BalanceState`] per server, which all workers share; nothing here locks, allocates or reads a
+//! clock.
 //!
 //! | [`Algorithm`] | where it comes from |
 //! |---|---|
 //! | `First` | file order, as `HAProxy`'s `first` without its fill level |
 //! | `RoundRobin` | smooth weighted round robin of nginx (`ngx_http_upstream_round_robin.c`): the turns of a heavy server are spread over the round instead of following each other |
 //! | `LeastConn` | least load in proportion to the weight; among equals smooth round robin (`ngx_http_upstream_least_conn_module.c`) |
-//! | `Source` | weighted rendezvous hashing (Thaler and Ravishankar 1998; the logarithmic weights of Schindelhauer and Schomaker 2005): a server that goes takes only its own clients along |
+//! | `Source` | weighted rendezvous hashing (Thaler and Ravishankar 1998; the logarithmic weights of Schindelhauer and Schomaker 2005): when a server goes, only its own clients move |
 //!
 //! ```
 //! use spnegate::testing::{Algorithm, Candidate, BalanceState, choose};
@@ -33,7 +33,7 @@ mod hash;
 pub(crate) use admin_state::AdminState;
 pub use hash::stable_hash;
 
-/// How one of several servers is chosen.
+/// How to choose one of several servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     /// The first that is up, in file order.
@@ -42,36 +42,47 @@ pub enum Algorithm {
     RoundRobin,
     /// The one with the least load for its weight.
     LeastConn,
-    /// By the client: the same client gets the same server as long as that is up.
+    /// By the client's address: the same client gets the same server as long as that is up.
     Source,
 }
 
-/// What the algorithms remember of one server. It belongs to the server's own state, so that it
-/// survives a change of the list.
+impl Algorithm {
+    /// The value in the configuration.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::RoundRobin => "roundrobin",
+            Self::LeastConn => "leastconn",
+            Self::Source => "source",
+        }
+    }
+}
+
+/// What the algorithms remember of one server. It is stored with the server, so that it survives a
+/// change of the list.
 #[derive(Debug)]
 pub struct BalanceState {
     key: u64,
     turn: AtomicI64,
 }
 
-/// One server as the algorithms see it at this moment.
+/// One server at the moment of the choice.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'s> {
-    /// Its memory.
+    /// What the algorithms remember of it.
     pub state: &'s BalanceState,
-    /// Its share, in any unit that all candidates have in common; 0: gets nothing new. See
-    /// `effective_weight`.
+    /// Its share, in any unit common to all candidates; 0: gets nothing new. See `effective_weight`.
     pub weight: u32,
-    /// Requests or connections it has now; only `LeastConn` looks at it.
+    /// Its requests or connections; only `LeastConn` reads it.
     pub load: usize,
     /// Whether it may be chosen: healthy, not full, not tried already.
     pub up: bool,
 }
 
-/// Chooses among `candidates`: the index in their order, `None` if none is up.
+/// Chooses one of `candidates`: its index, or `None` if none is up.
 ///
-/// `client` is the [`stable_hash`] of what a client is known by (its address); only `Source` looks
-/// at it. The iterator is run once, for `LeastConn` twice.
+/// `client` is the [`stable_hash`] of the client's address; only `Source` reads it. The iterator runs
+/// once, for `LeastConn` twice.
 pub fn choose<'s>(
     algorithm: Algorithm,
     client: u64,
@@ -86,7 +97,7 @@ pub fn choose<'s>(
         Algorithm::LeastConn => {
             let least = able.clone().map(|(_, c)| Load::of(&c)).min()?;
             let tied = able.clone().filter(|(_, c)| Load::of(c) == least);
-            // loads are shared with other workers: the equals may have gone in between
+            // Other workers change the loads concurrently: the second pass may find no equals.
             in_turn(tied).or_else(|| in_turn(able))
         }
         Algorithm::Source => able
@@ -96,9 +107,9 @@ pub fn choose<'s>(
     }
 }
 
-/// Smooth weighted round robin: everybody's turn grows by the own weight, the greatest is chosen
-/// and pays what all together gained. With workers in a race the sum stays nought all the same, as
-/// every step is added atomically; only the order within a round may differ.
+/// Smooth weighted round robin: each server's turn grows by its weight; the greatest is chosen and
+/// reduced by the total weight, so that the sum of all turns stays zero. With concurrent workers the sum
+/// stays zero too, because each step is an atomic addition; only the order within a round may differ.
 fn in_turn<'s>(candidates: impl Iterator<Item = (usize, Candidate<'s>)>) -> Option<usize> {
     let mut total = 0;
     let mut best: Option<(i64, usize, &BalanceState)> = None;
@@ -115,7 +126,7 @@ fn in_turn<'s>(candidates: impl Iterator<Item = (usize, Candidate<'s>)>) -> Opti
     Some(index)
 }
 
-/// Load for the weight, as a fraction that is compared without rounding.
+/// Load divided by weight, compared without rounding.
 #[derive(Clone, Copy, Debug)]
 struct Load {
     load: u64,
@@ -127,7 +138,7 @@ struct Load {
 impl Load {
     fn of(candidate: &Candidate<'_>) -> Self {
         Self {
-            // 2^32 connections at one server are not to be had
+            // one server never has 2^32 connections
             load: u64::from(u32::try_from(candidate.load).unwrap_or(u32::MAX)),
             weight: u64::from(candidate.weight),
         }
@@ -157,8 +168,8 @@ impl Eq for Load {}
 // === impl BalanceState ===
 
 impl BalanceState {
-    /// The state of the server that is known everywhere and for ever by `key` (such as its
-    /// `host:port`): replicas and restarts send a client to the same server.
+    /// `key` identifies the server in all replicas and after restarts (such as its `host:port`), so that
+    /// they all send a client to the same server.
     pub fn new(key: &str) -> Self {
         Self {
             key: stable_hash(key.as_bytes()),
@@ -167,19 +178,19 @@ impl BalanceState {
     }
 }
 
-/// The parts into which [`effective_weight`] divides one unit of a configured weight.
+/// [`effective_weight`] divides one unit of a configured weight into this many parts.
 pub(crate) const WEIGHT_PARTS: u32 = 64;
 
-/// The weight of a server that has been up for `up_for`, in [`WEIGHT_PARTS`]: it grows evenly from
-/// next to nothing to the whole within `ramp` (slow start), so that a server with cold caches is not
-/// flooded. A `ramp` of zero means the whole at once.
+/// The weight of a server that has been up for `up_for`, in [`WEIGHT_PARTS`]: it grows linearly
+/// from almost zero to the whole within `ramp` (slow start), so that a server with cold caches is not
+/// overloaded. A `ramp` of zero means the whole weight immediately.
 pub(crate) fn effective_weight(weight: u32, up_for: Duration, ramp: Duration) -> u32 {
     let whole = weight.saturating_mul(WEIGHT_PARTS);
     if up_for >= ramp {
         return whole;
     }
     let part = u128::from(whole) * up_for.as_nanos() / ramp.as_nanos();
-    // never nought for a server that is meant to get something
+    // never zero for a server that is configured to get requests
     u32::try_from(part)
         .unwrap_or(whole)
         .max(u32::from(weight > 0))

@@ -1,8 +1,10 @@
-//! Attempts at backends: everything between a request that may pass and the answer to it.
+//! Sending requests to backends: from a request that may be forwarded to the response.
 //!
-//! [`group`] knows the servers of a console and picks one, [`probe`] and [`login`] keep that
-//! knowledge fresh off the workers, [`pool`] holds a worker's connections, which speak [`http1`], and
-//! [`attempt`] is the one loop for everything that is tried again.
+//! On the request path: [`dispatch`] is the loop of attempts for one request. It chooses a backend from
+//! the [`group`], takes a connection from the worker's [`pool`], makes an [`attempt`] on it in the four
+//! steps authenticate, send, await head and classify (over [`http1`]), and asks [`next`] what follows.
+//! Beside it, on the control runtime: [`probe`] checks the health of each [`backend`], and [`login`]
+//! keeps the gateway logged in.
 
 use std::time::Duration;
 
@@ -31,8 +33,8 @@ pub(crate) struct Timeouts {
     pub first_byte: Duration,
     /// A body, in either direction, that makes no progress.
     pub body_idle: Duration,
-    /// Bytes a second that a client has to send of a body, over each `body_idle`; 0: any progress is
-    /// enough.
+    /// Bytes per second that a client has to send of a body, averaged over `body_idle`; 0: any progress
+    /// is enough.
     pub min_upload_rate: u64,
     /// How long a request waits for an active backend.
     pub hold: Duration,

@@ -1,7 +1,7 @@
-//! Rendezvous hashing: every server has a score for every client, the highest wins.
+//! Rendezvous hashing: each server has a score for each client, and the highest score wins.
 
-/// FNV-1a with 64 bits, then the finalizer of `SplitMix64`: the same everywhere and in every version,
-/// which a standard hasher does not promise.
+/// FNV-1a with 64 bits, then the finalizer of `SplitMix64`. Replicas and versions of the gateway must
+/// agree on it, which the standard library's hasher does not promise.
 pub fn stable_hash(bytes: &[u8]) -> u64 {
     let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn scores_are_numbers_above_nought() {
+    fn scores_are_finite_and_positive() {
         for hash in [0, 1, u64::MAX, 0x9e37_79b9] {
             assert!(score(hash, 0, 1) > 0.0);
             assert!(score(hash, 0, u32::MAX).is_finite());

@@ -68,7 +68,7 @@ fn first_is_the_first_that_is_up() {
 }
 
 #[test]
-fn the_turns_of_a_heavy_server_are_spread_as_nginx_does() {
+fn the_turns_of_a_heavy_server_are_spread_as_in_nginx() {
     let servers = Servers::new(&[5, 1, 1]);
     let order: Vec<_> = (0..7)
         .filter_map(|_| servers.choose(Algorithm::RoundRobin, 0))
@@ -77,7 +77,7 @@ fn the_turns_of_a_heavy_server_are_spread_as_nginx_does() {
 }
 
 #[test]
-fn least_load_for_the_weight_is_chosen_and_equals_take_turns() {
+fn the_least_load_by_weight_is_chosen_and_equals_alternate() {
     let mut servers = Servers::new(&[1, 3, 1]);
     servers.loads = vec![2, 5, 2];
     assert_eq!(servers.choose(Algorithm::LeastConn, 0), Some(1));
@@ -88,7 +88,7 @@ fn least_load_for_the_weight_is_chosen_and_equals_take_turns() {
 }
 
 #[test]
-fn slow_start_grows_evenly_and_is_never_nought() {
+fn slow_start_grows_linearly_and_is_never_zero() {
     let ramp = Duration::from_secs(60);
     let after = |seconds| effective_weight(10, Duration::from_secs(seconds), ramp);
     assert_eq!([after(0), after(30), after(60)], [1, 320, 640]);
@@ -102,7 +102,7 @@ fn weights() -> impl Strategy<Value = Vec<u32>> {
 
 proptest! {
     #[test]
-    fn who_is_down_is_never_chosen(
+    fn a_server_that_is_down_is_never_chosen(
         servers in prop::collection::vec((0_u32..4, 0_usize..9, any::<bool>()), 0..8),
         clients in prop::collection::vec(any::<u64>(), 1..16),
     ) {
@@ -133,7 +133,7 @@ proptest! {
     }
 
     #[test]
-    fn within_a_round_nobody_is_ahead_by_more_than_the_number_of_servers(weights in weights()) {
+    fn within_a_round_no_server_is_ahead_by_more_than_the_number_of_servers(weights in weights()) {
         let servers = Servers::new(&weights);
         let total = f64::from(servers.total());
         let number = f64::from(u32::try_from(weights.len()).unwrap());
@@ -161,7 +161,7 @@ proptest! {
     }
 
     #[test]
-    fn a_server_that_goes_takes_only_its_own_clients_along(weights in weights(), gone in 0_usize..8) {
+    fn only_the_clients_of_a_server_that_goes_are_moved(weights in weights(), gone in 0_usize..8) {
         let before = Servers::new(&weights);
         let mut after = before.clone();
         let gone = gone % weights.len();
@@ -218,7 +218,7 @@ fn clients_by_address_are_spread_by_weight() {
 }
 
 #[test]
-fn workers_in_a_race_still_give_each_server_its_share() {
+fn concurrent_workers_give_each_server_its_share() {
     let servers = Servers::new(&[3, 1]);
     let counts: [std::sync::atomic::AtomicUsize; 2] = Default::default();
     std::thread::scope(|scope| {

@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use crate::{
+    balance::Algorithm,
     config::{Config, Problems, Warning, parse, schema},
     gss::{
         Principal,
@@ -153,7 +154,7 @@ fn a_cluster_keeps_its_usual_ports() {
         Balance::Active,
         "the default of a ResourceManager"
     );
-    assert_eq!(config.consoles[2].balance, Balance::First);
+    assert_eq!(config.consoles[2].balance, Balance::By(Algorithm::First));
 }
 
 #[test]

@@ -98,7 +98,7 @@ where
     }
 }
 
-/// Step 3: waits for the head of the response until `due`, which is asked again when it has passed.
+/// Step 3: waits for the head of the response until `due`, which is evaluated again when it has passed.
 ///
 /// The time for a response runs from the end of the request, and an upload may take hours: as long
 /// as it makes progress, `due` moves on.
@@ -122,7 +122,7 @@ pub(crate) async fn await_head<T>(
 /// Reads a body, after the `known` bytes of it, for as long as `wanted` says so.
 ///
 /// Data comes in pieces of any size, so the result may be longer than what was wanted. Nothing of it
-/// can be given back to the connection: whoever forwards the response has to forward all of it.
+/// can be given back to the connection: to forward the response, forward all of it.
 pub(crate) async fn read_start<B>(
     connection: &mut Connection<B>,
     known: Option<Bytes>,

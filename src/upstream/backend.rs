@@ -215,6 +215,7 @@ impl Backend {
     /// Its addresses in the order in which the next connection tries them. The addresses of the
     /// family that the resolver prefers are rotated; those of the other family stay last.
     pub(crate) fn addresses_in_turn(&self) -> Vec<SocketAddr> {
+        // Not on the usual path: only a new connection comes here.
         let mut addresses = self.addresses().to_vec();
         if let [first, _, ..] = addresses[..] {
             let preferred = addresses

@@ -119,6 +119,7 @@ async fn exchange(
         reason,
         start,
     } = received;
+    // kinds see no more than this, and nothing forwards the rest
     let mut body = start.unwrap_or_default();
     body.truncate(PREFIX);
     Ok(ControlResponse {

@@ -28,22 +28,17 @@ mod classify;
 mod coarse_timeout;
 mod login;
 mod outgoing;
+mod short_timeout;
 mod wait;
 
 use coarse_timeout::CoarseTimeout;
 pub(crate) use outgoing::Outgoing;
+use short_timeout::ShortTimeout;
 
 /// A response that takes longer than this is waited for with an eye on the backend's health.
 const WATCH_AFTER: Duration = Duration::from_secs(1);
 /// The same in ticks of [`super::pool::TICK`]: 1 s to 1.5 s.
 const WATCH_TICKS: u32 = 3;
-/// How long the end of a short chunked response is waited for.
-///
-/// Hadoop's servers send the last chunk in a segment of its own, some ten microseconds after the
-/// rest. Forwarded as they come, the two would cost the gateway and the client a second write and a
-/// second wake-up. A shared 10 ms tick in place of this timer was measured and removed: it executed
-/// 1.0 % *more* instructions for each such response.
-const LOOK_AHEAD: Duration = Duration::from_millis(10);
 
 /// The servers of a console, with one worker's connections to them.
 #[derive(Debug)]
@@ -54,6 +49,7 @@ pub(crate) struct Upstream {
     control: tokio::runtime::Handle,
     timeouts: Timeouts,
     coarse_timeout: CoarseTimeout,
+    short_timeout: ShortTimeout,
     pass_cookies: Arc<[Arc<str>]>,
 }
 
@@ -122,6 +118,7 @@ impl Upstream {
             group,
             pools,
             initiator,
+            short_timeout: ShortTimeout::new(control.clone()),
             control,
             timeouts,
             coarse_timeout: CoarseTimeout::new(WATCH_TICKS),
@@ -233,8 +230,9 @@ impl Upstream {
 
     /// Remembers that the server owns the transaction named in its response.
     ///
-    /// Nothing is learned from ids in a *request*: a coordinator may serve a page about another one's
-    /// query, and clients choose the ids of transactions. The ids of queries are learned from the JSON
+    /// Nothing is learned from ids in a *request*: a wrong owner makes each later poll of its queries a
+    /// 404, and a coordinator may serve a page about another one's query, and clients choose the ids of
+    /// transactions. The ids of queries are learned from the JSON
     /// of responses (`Learner`).
     fn learn_owner(&self, response: &BackendResponse) {
         if let Some(name) = response.backend.kind.owner_header()
@@ -352,8 +350,8 @@ impl Upstream {
         }
         let delivered = matches!(outcome, AttemptOutcome::Response | AttemptOutcome::NotOwner);
         if delivered && lease.connection.size_hint().exact().is_none() {
-            let end = look_ahead(&mut received.start, &mut lease.connection);
-            if let Ok(Err(_)) = timeout(LOOK_AHEAD, end).await {
+            let end = pin!(look_ahead(&mut received.start, &mut lease.connection));
+            if let Some(Err(_)) = self.short_timeout.try_wait(end).await {
                 return Ok(AttemptReport::without_response(AttemptOutcome::Broken));
             }
         }

@@ -204,6 +204,7 @@ impl BackendGroup {
                 Pick::Refuse(refusal) => return Err(refusal),
                 Pick::AtCapacity(owner) => return self.queue(wanted, owner).await,
                 Pick::NoneActive => {
+                    // Counted once, however often the state changes while the request waits.
                     if held.is_none() {
                         held = Some(self.hold()?);
                     }
@@ -237,9 +238,7 @@ impl BackendGroup {
         }
         match self.policy.balance {
             Balance::Active => Refusal::NoActive,
-            Balance::First | Balance::RoundRobin | Balance::LeastConn | Balance::Source => {
-                Refusal::BackendDown
-            }
+            Balance::By(_) => Refusal::BackendDown,
         }
     }
 

@@ -1,8 +1,8 @@
-//! The gateway's own login at a backend: one request with a fresh token earns an authentication
-//! cookie, which all workers then share (Hadoop's `AuthenticationFilter`).
+//! The gateway's own login at a backend: one request with a token earns an authentication
+//! cookie (Hadoop's `AuthenticationFilter`), which all workers then share.
 //!
-//! Logins run on the control runtime, one at a time per backend: a client that hangs up ends none,
-//! and a thousand waiting requests cause one.
+//! Logins run on the control runtime, one at a time for each backend: a client that hangs up does not
+//! cancel the login that others wait for, and a thousand waiting requests cause one login.
 
 use std::{
     sync::{
@@ -23,22 +23,24 @@ use super::{
     client::{self, ExchangeError},
 };
 use crate::{
-    gss::{InitiateError, Initiator},
+    gss::Initiator,
     kinds::Login,
     refusal::Refusal,
     telemetry::metrics::{self, Side},
 };
 
 mod cookie;
+mod error;
 
 pub(crate) use cookie::LoginCookie;
+pub(crate) use error::LoginError;
 
-/// A failed login is not tried again for so long.
+/// A failed login is not repeated for this long: many requests may wait for it.
 const NEGATIVE: Duration = Duration::from_secs(1);
-/// A login's HTTP exchange may take so long.
+/// The timeout of a login's HTTP exchange.
 const EXCHANGE: Duration = Duration::from_secs(5);
 
-/// The login of one backend.
+/// The gateway's login at one backend.
 #[derive(Debug, Default)]
 pub(crate) struct LoginState {
     cookie: ArcSwapOption<LoginCookie>,
@@ -50,48 +52,6 @@ pub(crate) struct LoginState {
 struct Gate {
     serial: u64,
     failed: Option<(Instant, LoginError)>,
-}
-
-/// Why the gateway is not logged in.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum LoginError {
-    /// No token could be had.
-    #[error("{0}")]
-    Token(#[source] Arc<InitiateError>),
-    /// The backend does not answer.
-    #[error("{0}")]
-    Unreachable(#[source] Arc<ExchangeError>),
-    /// The backend refuses the token.
-    #[error("the backend refused the login: {status} {reason}")]
-    Refused {
-        /// Its status.
-        status: u16,
-        /// Its reason phrase: Hadoop's exception.
-        reason: String,
-    },
-    /// The backend accepted the token but gave no cookie to keep.
-    #[error("the backend gave no authentication cookie")]
-    NoCookie,
-    /// The configuration names no principal to log in as.
-    #[error("no principal to log in as: set kerberos.principal")]
-    Nobody,
-    /// Its mutual token does not verify (RFC 4559 section 5).
-    #[error("the backend did not prove who it is: {0}")]
-    Mutual(#[source] Arc<InitiateError>),
-}
-
-impl From<&LoginError> for Refusal {
-    fn from(error: &LoginError) -> Self {
-        match error {
-            LoginError::Token(error) => Self::from(&**error),
-            LoginError::Refused { .. } | LoginError::NoCookie | LoginError::Nobody => {
-                Self::BackendLogin
-            }
-            LoginError::Unreachable(error) if error.is_tls() => Self::BackendTls,
-            LoginError::Unreachable(_) => Self::BackendDown,
-            LoginError::Mutual(_) => Self::BackendMutual,
-        }
-    }
 }
 
 impl LoginState {
@@ -107,22 +67,22 @@ impl LoginState {
         self.tokens.store(true, Ordering::Release);
     }
 
-    /// The cookie, if there is one that has not ended.
+    /// The cookie, unless it has expired.
     pub(crate) fn current(&self) -> Option<Arc<LoginCookie>> {
         self.cookie
             .load_full()
-            .filter(|cookie| !cookie.has_ended(now_ms()))
+            .filter(|cookie| !cookie.has_expired(now_ms()))
     }
 
-    /// Whether the cookie is better renewed now, while it still works.
+    /// Whether to renew the cookie now, while it is still valid.
     pub(crate) fn wants_renewal(&self) -> bool {
         self.cookie
             .load()
             .as_ref()
-            .is_none_or(|cookie| cookie.is_due(now_ms()))
+            .is_none_or(|cookie| cookie.is_renewal_due(now_ms()))
     }
 
-    /// The cookie, logging in if there is none, or only that of serial `stale`.
+    /// The cookie; logs in if there is none, or if its serial is `stale`.
     pub(crate) async fn ensure(
         &self,
         backend: &Backend,
@@ -134,6 +94,7 @@ impl LoginState {
             return Ok(cookie);
         }
         let mut gate = self.gate.lock().await;
+        // another request may have logged in while this one waited for the lock
         if let Some(cookie) = self.current().filter(fresh) {
             return Ok(cookie);
         }
@@ -143,10 +104,10 @@ impl LoginState {
             return Err(error.clone());
         }
         let result = log_in(backend, initiator, gate.serial + 1).await;
-        self.book(&mut gate, backend, result)
+        self.record(&mut gate, backend, result)
     }
 
-    /// Renews the cookie while the old one goes on serving.
+    /// Renews the cookie; requests use the old one meanwhile.
     pub(crate) async fn renew(
         &self,
         backend: &Backend,
@@ -154,10 +115,10 @@ impl LoginState {
     ) -> Result<Arc<LoginCookie>, LoginError> {
         let mut gate = self.gate.lock().await;
         let result = log_in(backend, initiator, gate.serial + 1).await;
-        self.book(&mut gate, backend, result)
+        self.record(&mut gate, backend, result)
     }
 
-    fn book(
+    fn record(
         &self,
         gate: &mut Gate,
         backend: &Backend,
@@ -173,12 +134,12 @@ impl LoginState {
                 tracing::debug!(backend = %backend.key.authority, "logged in");
                 Ok(cookie)
             }
-            // the login has worked: each request will bring a token of its own
+            // The login succeeded, but there is no session: each request will carry a token.
             Err(LoginError::NoCookie) => {
                 metrics::login(Side::Backend, "ok");
                 tracing::info!(
                     backend = %backend.key.authority,
-                    "the backend gives no authentication cookie: the gateway logs in with each request"
+                    "the backend sets no authentication cookie: the gateway logs in with each request"
                 );
                 gate.failed = Some((Instant::now(), LoginError::NoCookie));
                 Err(LoginError::NoCookie)
@@ -198,14 +159,14 @@ impl LoginState {
     }
 }
 
-/// What a request to a backend carries for the gateway.
+/// What the gateway logs in with.
 #[derive(Debug)]
 pub(crate) enum Credential {
-    /// Nothing: the console has no login.
+    /// Nothing: the gateway does not log in to the console's backends.
     None,
     /// The shared cookie.
     Cookie(Arc<LoginCookie>),
-    /// A token of its own, and what verifies the reply to it.
+    /// A token for this request (`Authorization`), and the context that verifies the response to it.
     Token(HeaderValue, Box<crate::gss::ClientToken>),
 }
 
@@ -227,7 +188,7 @@ impl Credential {
         }
     }
 
-    /// The serial of the cookie, to name it when it is refused.
+    /// The serial of the cookie, by which it is replaced if it is refused.
     pub(crate) fn serial(&self) -> Option<u64> {
         match self {
             Self::Cookie(cookie) => Some(cookie.serial),
@@ -236,7 +197,7 @@ impl Credential {
     }
 }
 
-/// What the next request to a backend is to carry; logs in if need be.
+/// The credential for the next request to a backend; logs in if necessary.
 pub(crate) async fn credential(
     backend: &Backend,
     initiator: Option<&Initiator>,
@@ -248,7 +209,7 @@ pub(crate) async fn credential(
     if !backend.login.every_request(backend) {
         match backend.login.ensure(backend, initiator, stale).await {
             Ok(cookie) => return Ok(Credential::Cookie(cookie)),
-            // it took the token and keeps no session: from now on a token each
+            // It accepts the token and sets no cookie: from now on each request carries one.
             Err(LoginError::NoCookie) => backend.login.set_every_request(),
             Err(error) => return Err(error),
         }
@@ -257,7 +218,7 @@ pub(crate) async fn credential(
     Ok(Credential::Token(value, Box::new(context)))
 }
 
-/// A fresh token as an `Authorization` value, with what verifies the reply to it.
+/// A new token as an `Authorization` value, and the context that verifies the response to it.
 pub(crate) async fn token(
     backend: &Backend,
     initiator: &Initiator,
@@ -289,9 +250,10 @@ async fn log_in(
     if reply.login_failed && initiator.refused(&context) {
         tracing::info!(
             backend = %backend.key.authority,
-            "the backend refused a service ticket of before: its key may have changed; trying a new one"
+            "the backend refused a cached service ticket: its key may have changed; trying a new ticket"
         );
-        // without a new ticket, what the backend said is the reason to report
+        // If there is no new ticket either, the backend's response is the reason to report. The
+        // initiator replaces a ticket at most every 10 s.
         if let Ok(again) = present(backend, initiator, path).await {
             (reply, context) = again;
         }
@@ -306,7 +268,7 @@ async fn log_in(
     LoginCookie::of(&reply, serial)
 }
 
-/// Sends one login, and gives the answer with what verifies the mutual token in it.
+/// Sends one login; returns the response, and the context that verifies the mutual token in it.
 async fn present(
     backend: &Backend,
     initiator: &Initiator,
@@ -331,8 +293,8 @@ async fn present(
     Ok((reply, context))
 }
 
-/// Whether a cookie still is a login: the page that logins ask for does not refuse it. No answer
-/// counts as a refusal.
+/// Whether a cookie is still valid: the page used for logins accepts it. No response counts as a
+/// refusal.
 pub(crate) async fn is_good(backend: &Backend, cookie: &LoginCookie) -> bool {
     let Login::Cookie { path } = backend.kind.login() else {
         return false;
@@ -356,7 +318,7 @@ pub(crate) async fn is_good(backend: &Backend, cookie: &LoginCookie) -> bool {
     }
 }
 
-/// Verifies the mutual token where the backend sends one (HiveServer2's transport sends none).
+/// Verifies the mutual token, if the backend sends one (the HTTP transport of HiveServer2 does not).
 pub(crate) fn verify(
     headers: &HeaderMap,
     mut context: crate::gss::ClientToken,
@@ -369,7 +331,7 @@ pub(crate) fn verify(
     }
 }
 
-/// The mutual token of an answer.
+/// The mutual token of a response (RFC 4559 section 5).
 pub(crate) fn mutual(headers: &HeaderMap) -> Option<Vec<u8>> {
     headers
         .get_all(header::WWW_AUTHENTICATE)
@@ -378,7 +340,7 @@ pub(crate) fn mutual(headers: &HeaderMap) -> Option<Vec<u8>> {
             let (scheme, token) = value.as_bytes().split_at_checked(10)?;
             scheme
                 .eq_ignore_ascii_case(b"negotiate ")
-                // what is no token does not verify either
+                // An invalid token becomes an empty one, which fails the verification.
                 .then(|| STANDARD.decode(token.trim_ascii()).unwrap_or_default())
         })
 }
@@ -391,28 +353,6 @@ fn printable(reason: &Bytes) -> String {
         .collect()
 }
 
-impl From<&InitiateError> for Refusal {
-    fn from(error: &InitiateError) -> Self {
-        match error {
-            InitiateError::Busy | InitiateError::Timeout | InitiateError::KdcUnreachable { .. } => {
-                Self::KdcUnavailable
-            }
-            InitiateError::Stopped => Self::Draining,
-            InitiateError::Mutual { .. } => Self::BackendMutual,
-            InitiateError::UnknownSpn { .. }
-            | InitiateError::ClientUnknown { .. }
-            | InitiateError::ClientRevoked { .. }
-            | InitiateError::PasswordExpired { .. }
-            | InitiateError::ServiceRevoked { .. }
-            | InitiateError::NoEnctype { .. }
-            | InitiateError::KeyWrong { .. }
-            | InitiateError::NoKey { .. }
-            | InitiateError::ClockSkew { .. }
-            | InitiateError::Other { .. } => Self::BackendLogin,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use metrics_exporter_prometheus::PrometheusBuilder;
@@ -421,7 +361,7 @@ mod tests {
     use crate::upstream::backend::BackendKey;
 
     #[test]
-    fn a_login_that_works_without_a_cookie_counts_as_one_that_works() {
+    fn a_login_without_a_cookie_counts_as_successful() {
         let key = BackendKey {
             authority: "nn1.example.com:50070".into(),
             kind: "generic",
@@ -438,7 +378,7 @@ mod tests {
         let result = ::metrics::with_local_recorder(&recorder, || {
             backend
                 .login
-                .book(&mut Gate::default(), &backend, Err(LoginError::NoCookie))
+                .record(&mut Gate::default(), &backend, Err(LoginError::NoCookie))
         });
         assert!(matches!(result, Err(LoginError::NoCookie)));
         let text = handle.render();

@@ -65,6 +65,7 @@ impl Pool {
     pub(crate) fn take(self: &Rc<Self>, safe: bool) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
         let max_age = if safe { MAX_AGE } else { MAX_AGE_UNSAFE };
+        // Last in, first out: the fewest connections stay in use, and the others reach their age.
         while let Some(mut top) = idle.pop() {
             if top.connection.is_closed() {
                 continue;
@@ -133,6 +134,8 @@ impl Pool {
 impl Lease {
     /// Returns the connection to the pool, if it can be used again.
     pub(crate) fn give_back(self) {
+        // A request still in the socket, unread bytes or an old address: another request on the
+        // connection could get the wrong response, or reach a server that is no longer the backend.
         if self.single || !self.connection.is_reusable() || self.moves != self.pool.moves.get() {
             return;
         }

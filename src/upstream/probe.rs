@@ -90,6 +90,7 @@ impl Probe {
 
     async fn probe(&self) {
         let backend = self.backend();
+        // taken before the first byte is sent: see `ProbeEpoch`
         let number = backend.probe_epoch.begin();
         let result = self.check_health().await;
         let state = match &result {
@@ -102,6 +103,7 @@ impl Probe {
             }
             Err(ProbeError::Login(error)) => BackendHealth::LoginFailed(Refusal::from(error)),
             Err(ProbeError::Ask(ExchangeError::TimedOut | ExchangeError::Broken(_)))
+                // One late response may be a long garbage collection; the state stays as it is.
                 if backend.record_failure() < self.config.fall =>
             {
                 return;

@@ -1,5 +1,4 @@
-//! The body of an answer that is rewritten as it streams, and the coordinator's words in it that are
-//! remembered on the way.
+//! A response body that is rewritten while it is streamed, and learning the owners of queries from it.
 
 use std::{
     fmt,
@@ -17,31 +16,28 @@ use crate::{
     rewrite::{Rewriter, addresses::Addresses},
 };
 
-/// A backend's body behind a [`Rewriter`].
+/// A backend's body, sent through a [`Rewriter`].
 pub(crate) struct RewrittenBody<R> {
     body: UpstreamBody,
     rewriter: R,
-    /// The whole result, where the body had already arrived.
+    /// The whole result, if the body had already arrived.
     whole: Option<Bytes>,
     ended: bool,
 }
 
-/// Rewrites the addresses of JSON and remembers the server that began what the JSON names.
+/// Rewrites the addresses in JSON and learns which server owns the query that the JSON names.
 pub(crate) struct LearningAddresses {
-    /// The addresses.
     pub addresses: Addresses,
-    /// Absent where the response proves nothing about its server.
+    /// `None` if the response does not prove that its server owns the query.
     pub learner: Option<Learner>,
 }
 
-/// Remembers which server has begun what the answer names.
+/// Learns that a server owns the query named in its response.
 #[derive(Debug)]
 pub(crate) struct Learner {
-    /// The console's servers.
     pub group: Arc<BackendGroup>,
-    /// Reads the word for a server from an id.
     pub kind: &'static dyn Kind,
-    /// The server that answered, by its index in `group`.
+    /// The index of the server in `group`.
     pub index: usize,
 }
 
@@ -76,7 +72,7 @@ impl Rewriter for LearningAddresses {
 
 impl<R: Rewriter> RewrittenBody<R> {
     /// Sends `body` through `rewriter`. A body that has already arrived is rewritten immediately, so
-    /// that the answer has a length.
+    /// that the response has a length.
     pub(crate) fn new(mut body: UpstreamBody, rewriter: R) -> Self {
         let arrived = body.take_whole();
         let mut this = Self {

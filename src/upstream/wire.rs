@@ -92,6 +92,7 @@ pub(crate) async fn connect(
 
 async fn tcp(addresses: &[SocketAddr], within: Duration) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
+    // Shared out evenly: one address that does not respond must not use up the time of the others.
     let each = within / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
     for address in addresses {
         match timeout(each, TcpStream::connect(address)).await {

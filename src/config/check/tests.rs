@@ -13,7 +13,10 @@ use super::{
     kerberos::keytab::KeytabReadError,
     parse_with,
 };
-use crate::gss::{Principal, ReplayCache};
+use crate::{
+    balance::Algorithm,
+    gss::{Principal, ReplayCache},
+};
 
 mod kerberos;
 mod listeners;
@@ -94,7 +97,7 @@ fn a_small_file_gets_its_defaults() {
         console.listen[1],
         "[::1]:50070".parse::<SocketAddr>().unwrap()
     );
-    assert_eq!(console.balance, Balance::First);
+    assert_eq!(console.balance, Balance::By(Algorithm::First));
     assert_eq!(console.identity, IdentityMode::Service);
     assert_eq!(console.retry_buffer, 65_536);
     assert_eq!(console.probe.interval, Duration::from_millis(500));

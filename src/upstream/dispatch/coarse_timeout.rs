@@ -38,8 +38,8 @@ impl CoarseTimeout {
         }
     }
 
-    #[cfg(test)]
-    fn is_idle(&self) -> bool {
+    /// Whether nothing waits.
+    pub(super) fn is_idle(&self) -> bool {
         self.waiting.borrow().is_empty()
     }
 

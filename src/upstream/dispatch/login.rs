@@ -31,6 +31,8 @@ impl Upstream {
         credential: Credential,
     ) -> Result<AttemptOutcome, Refusal> {
         match (credential, outcome) {
+            // Before this check, an application's own 401 made the gateway log in again and repeat a
+            // POST.
             (Credential::Cookie(cookie), AttemptOutcome::LoginFailed) => {
                 let backend = Arc::clone(backend);
                 let good = self
@@ -50,7 +52,8 @@ impl Upstream {
                 let (word, outcome) = if proven {
                     ("ok", AttemptOutcome::Response)
                 } else {
-                    // the backend's key may have changed: the next token has a new ticket then
+                    // The backend's key may have changed. The cached service ticket would be refused
+                    // for 80 % of its lifetime, so the next token gets a new one.
                     if let Some(initiator) = &self.initiator {
                         initiator.refused(&context);
                     }

@@ -13,14 +13,8 @@ use crate::{
 pub(crate) enum Balance {
     /// The server that says that it is active (HA pairs).
     Active,
-    /// The first healthy server in file order.
-    First,
-    /// In turn, by weight.
-    RoundRobin,
-    /// The server with the fewest requests for its weight.
-    LeastConn,
-    /// By the client's address: consistent hashing.
-    Source,
+    /// Any healthy server, chosen by this algorithm.
+    By(Algorithm),
 }
 
 impl Balance {
@@ -28,10 +22,7 @@ impl Balance {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
-            Self::First => "first",
-            Self::RoundRobin => "roundrobin",
-            Self::LeastConn => "leastconn",
-            Self::Source => "source",
+            Self::By(algorithm) => algorithm.as_str(),
         }
     }
 }
@@ -76,15 +67,14 @@ impl BackendGroup {
                     .max_by_key(|(index, b)| (b.status().active_since, std::cmp::Reverse(*index)))
                     .map(|(index, _)| index);
             }
-            Balance::First => {
+            // Without the weights: `first` ignores them, also while a server starts slowly.
+            Balance::By(Algorithm::First) => {
                 return backends
                     .filter(|(index, backend)| able(*index, backend))
                     .map(|(index, _)| index)
                     .next();
             }
-            Balance::RoundRobin => Algorithm::RoundRobin,
-            Balance::LeastConn => Algorithm::LeastConn,
-            Balance::Source => Algorithm::Source,
+            Balance::By(algorithm) => algorithm,
         };
         let client = match algorithm {
             Algorithm::Source => hash_of(wanted.client),

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::{super::backend::BackendKey, *};
-use crate::gss::Principal;
+use crate::{balance::Algorithm, gss::Principal};
 
 fn group(balance: Balance) -> Arc<BackendGroup> {
     with(BalancePolicy::plain(balance, 2))
@@ -98,7 +98,7 @@ fn of_two_that_claim_to_be_active_the_later_is_chosen() {
 
 #[test]
 fn first_takes_the_next_when_the_first_is_down() {
-    let group = group(Balance::First);
+    let group = group(Balance::By(Algorithm::First));
     group.learn(0, BackendHealth::Down);
     group.learn(1, BackendHealth::Active);
     assert_eq!(picked(&group), Ok(Some(1)));
@@ -164,7 +164,7 @@ async fn waiting_ends_at_the_deadline() {
 fn round_robin_follows_the_weights() {
     let group = with(BalancePolicy {
         weights: vec![3, 1],
-        ..BalancePolicy::plain(Balance::RoundRobin, 2)
+        ..BalancePolicy::plain(Balance::By(Algorithm::RoundRobin), 2)
     });
     group.learn(0, BackendHealth::Active);
     group.learn(1, BackendHealth::Active);
@@ -174,7 +174,7 @@ fn round_robin_follows_the_weights() {
 
 #[test]
 fn the_backend_with_fewer_requests_is_chosen() {
-    let group = group(Balance::LeastConn);
+    let group = group(Balance::By(Algorithm::LeastConn));
     group.learn(0, BackendHealth::Active);
     group.learn(1, BackendHealth::Active);
     let busy = super::super::backend::InFlight::at(&group.backends[0], None);
@@ -184,7 +184,7 @@ fn the_backend_with_fewer_requests_is_chosen() {
 
 #[test]
 fn a_client_keeps_its_server_until_that_is_gone() {
-    let group = group(Balance::Source);
+    let group = group(Balance::By(Algorithm::Source));
     group.learn(0, BackendHealth::Active);
     group.learn(1, BackendHealth::Active);
     let of = |client: &str| match group.pick(&from(client)) {
@@ -205,7 +205,7 @@ fn a_client_keeps_its_server_until_that_is_gone() {
 
 #[test]
 fn a_backend_that_has_just_failed_is_chosen_again_only_if_it_is_the_only_one() {
-    let group = group(Balance::First);
+    let group = group(Balance::By(Algorithm::First));
     group.learn(0, BackendHealth::Active);
     group.learn(1, BackendHealth::Active);
     let mut wanted = any_client();
@@ -223,7 +223,7 @@ fn a_backend_that_has_just_failed_is_chosen_again_only_if_it_is_the_only_one() {
 
 #[test]
 fn a_drained_server_gets_only_requests_that_it_owns() {
-    let group = group(Balance::First);
+    let group = group(Balance::By(Algorithm::First));
     group.learn(0, BackendHealth::Active);
     group.learn(1, BackendHealth::Active);
     group.assign(0, AdminState::Drain);
@@ -246,7 +246,7 @@ fn a_drained_server_gets_only_requests_that_it_owns() {
 
 #[tokio::test]
 async fn permits_are_given_in_the_order_of_the_queue() {
-    let group = limited(Balance::First, [Some(1), Some(1)], 8);
+    let group = limited(Balance::By(Algorithm::First), [Some(1), Some(1)], 8);
     let (one, other) = (permit(&group), permit(&group));
     let order = Arc::new(std::sync::Mutex::new(Vec::new()));
     let mut waiting = Vec::new();
@@ -278,7 +278,7 @@ async fn permits_are_given_in_the_order_of_the_queue() {
 
 #[tokio::test]
 async fn a_full_queue_refuses_and_a_cancelled_request_leaves_it() {
-    let group = limited(Balance::First, [Some(1), Some(1)], 1);
+    let group = limited(Balance::By(Algorithm::First), [Some(1), Some(1)], 1);
     let (one, other) = (permit(&group), permit(&group));
     let waiting = tokio::spawn({
         let group = Arc::clone(&group);
@@ -296,7 +296,7 @@ async fn a_full_queue_refuses_and_a_cancelled_request_leaves_it() {
 
 #[tokio::test(start_paused = true)]
 async fn waiting_for_a_permit_times_out() {
-    let group = limited(Balance::First, [Some(1), Some(1)], 1);
+    let group = limited(Balance::By(Algorithm::First), [Some(1), Some(1)], 1);
     let _places = (permit(&group), permit(&group));
     let late = group.queue(&any_client(), None).await.map(|_| ());
     assert_eq!(late, Err(Refusal::QueueTimeout));
@@ -305,7 +305,7 @@ async fn waiting_for_a_permit_times_out() {
 
 #[tokio::test]
 async fn a_request_that_waits_for_one_server_does_not_block_another() {
-    let group = limited(Balance::First, [Some(1), Some(1)], 8);
+    let group = limited(Balance::By(Algorithm::First), [Some(1), Some(1)], 8);
     let first = permit(&group);
     let owner = tokio::spawn({
         let group = Arc::clone(&group);
@@ -328,7 +328,7 @@ async fn a_request_that_waits_for_one_server_does_not_block_another() {
 
 #[tokio::test]
 async fn a_server_that_comes_up_serves_the_queue() {
-    let group = limited(Balance::RoundRobin, [Some(1), None], 8);
+    let group = limited(Balance::By(Algorithm::RoundRobin), [Some(1), None], 8);
     group.learn(1, BackendHealth::Down);
     let _first = permit(&group);
     let waiting = tokio::spawn({

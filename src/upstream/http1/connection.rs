@@ -16,6 +16,8 @@ use crate::upstream::wire::Wire;
 
 /// The size of the read buffer in bytes: at first, and at most, if the server fills it each time.
 const WINDOW: usize = 8 * 1024;
+// More costs CPU: for a WebHDFS GET of 1 GiB the throughput per CPU was 0.93 of HAProxy's with 64 KiB
+// and 0.87 to 0.89 with 128 KiB.
 const MAX_WINDOW: usize = 64 * 1024;
 
 /// One connection to a backend; `B` is the type of request bodies.
@@ -101,6 +103,7 @@ where
     pub(crate) fn exchange(&mut self, head: RequestHead, body: B) -> Exchange<'_, B> {
         self.to_head = head.is_to_head();
         let length = Length::of(&body);
+        // The next request must not be read as this body, or the other way round (request smuggling).
         if length != Length::None && head.gives_no_meaning_to_a_body() {
             self.keep_alive = false;
         }

@@ -13,7 +13,8 @@ const MEMORABLE: usize = 1024;
 /// Responses to requests of one kind differ in their `Date` only, so once a second. A head that
 /// arrives for the third time in a row is therefore not parsed again: the same bytes have the same
 /// meaning. Measured: without this memo each request executes 12.6 % more instructions for a GET of
-/// 4 KiB, and 20.3 % more for a short response with the headers of a `NameNode`.
+/// 4 KiB, and 20.3 % more for a short response with the headers of a `NameNode`; with 64 connections
+/// the memo took the CPU time from 1.044 to 1.002 of HAProxy's.
 #[derive(Debug, Default)]
 pub struct Heads {
     /// Bytes of the input that are known to contain no end of a head.

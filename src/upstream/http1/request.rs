@@ -56,6 +56,8 @@ impl RequestHead {
 
     /// Adds a header, unless it delimits the body.
     pub(crate) fn line(&mut self, name: &HeaderName, value: &HeaderValue) {
+        // Here and not in each caller: a caller that forgot it would enable request smuggling (RFC
+        // 9112 section 11.2).
         if [header::CONTENT_LENGTH, header::TRANSFER_ENCODING].contains(name) {
             return;
         }
@@ -107,7 +109,7 @@ impl RequestHead {
     /// Adds the headers that delimit the body, and ends the head.
     pub(super) fn end(mut self, length: Length) -> Vec<u8> {
         match length {
-            // a method that gives a body a meaning says that there is none (RFC 9110 section 8.6)
+            // methods that define a meaning for a body send 0 if there is none (RFC 9110 section 8.6)
             Length::None if [Method::POST, Method::PUT, Method::PATCH].contains(&self.method) => {
                 self.bytes.extend_from_slice(b"content-length: 0\r\n");
             }

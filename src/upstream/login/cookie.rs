@@ -1,4 +1,4 @@
-//! The cookie that a login earned.
+//! The authentication cookie of a login.
 
 use http::{HeaderValue, header};
 
@@ -8,35 +8,32 @@ use crate::{
     upstream::{backend::now_ms, client::ControlResponse},
 };
 
-/// What a login earned.
 #[derive(Debug)]
 pub(crate) struct LoginCookie {
     /// Counts logins at this backend.
     pub serial: u64,
-    /// `hadoop.auth="…"`, ready to be sent; sensitive.
+    /// The value of `Cookie`: `hadoop.auth="…"`; sensitive.
     pub value: HeaderValue,
-    /// Unix milliseconds at which it is better renewed.
+    /// Unix milliseconds at which to renew it.
     renew_at: u64,
-    /// Unix milliseconds at which it ends.
-    ends_at: u64,
+    /// Unix milliseconds at which it expires.
+    expires_at: u64,
 }
 
 impl LoginCookie {
-    /// Whether it no longer works at `now`, Unix milliseconds.
-    pub(super) fn has_ended(&self, now: u64) -> bool {
-        self.ends_at <= now
+    pub(super) fn has_expired(&self, now: u64) -> bool {
+        self.expires_at <= now
     }
 
-    /// Whether it is better renewed at `now`, Unix milliseconds.
-    pub(super) fn is_due(&self, now: u64) -> bool {
+    pub(super) fn is_renewal_due(&self, now: u64) -> bool {
         self.renew_at <= now
     }
 
-    /// Keeps the authentication cookies of an answer: those named `*.auth`. A servlet container's own
-    /// session cookie beside it must not be shared by all users.
+    /// Keeps the authentication cookies of a response: those named `*.auth`. The session cookie of a
+    /// servlet container beside them must not be shared by all users.
     pub(super) fn of(reply: &ControlResponse, serial: u64) -> Result<Self, LoginError> {
         let mut pairs = String::new();
-        let mut ends_at = u64::MAX;
+        let mut expires_at = u64::MAX;
         for value in reply.headers.get_all(header::SET_COOKIE) {
             let Some(pair) = value.to_str().ok().and_then(|v| v.split(';').next()) else {
                 continue;
@@ -48,7 +45,7 @@ impl LoginCookie {
                 continue;
             }
             if let Some(end) = hadoop_expiry(content) {
-                ends_at = ends_at.min(end);
+                expires_at = expires_at.min(end);
             }
             if !pairs.is_empty() {
                 pairs.push_str("; ");
@@ -61,9 +58,9 @@ impl LoginCookie {
         let mut value = HeaderValue::try_from(pairs).map_err(|_| LoginError::NoCookie)?;
         value.set_sensitive(true);
         let now = now_ms();
-        // what names no end is renewed every hour
-        let life = ends_at.saturating_sub(now).min(24 * 3600 * 1000);
-        let renew_at = if ends_at == u64::MAX {
+        // a cookie without an expiry is renewed every hour
+        let life = expires_at.saturating_sub(now).min(24 * 3600 * 1000);
+        let renew_at = if expires_at == u64::MAX {
             now + 3600 * 1000
         } else {
             now + life * 4 / 5
@@ -72,12 +69,12 @@ impl LoginCookie {
             serial,
             value,
             renew_at,
-            ends_at,
+            expires_at,
         })
     }
 }
 
-/// The end of a `hadoop.auth` cookie: `e=<Unix ms>` (`AuthToken`).
+/// The expiry of a `hadoop.auth` cookie: `e=<Unix ms>` (`AuthToken`).
 fn hadoop_expiry(content: &str) -> Option<u64> {
     content
         .trim_matches('"')
@@ -120,12 +117,12 @@ mod tests {
             kept.value,
             format!("hadoop.auth=\"u=HTTP&p=HTTP/gw@R&t=kerberos&e={end}&s=abc=\"").as_str()
         );
-        assert_eq!(kept.ends_at, end);
+        assert_eq!(kept.expires_at, end);
         assert!(kept.renew_at < end && kept.renew_at > now_ms());
     }
 
     #[test]
-    fn a_clearing_cookie_is_no_cookie() {
+    fn a_cookie_that_clears_the_login_is_ignored() {
         assert!(matches!(
             LoginCookie::of(&reply(&["hadoop.auth=; Path=/"]), 1),
             Err(LoginError::NoCookie)

@@ -45,6 +45,8 @@ impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Body for Reader<B> {
         let this = &mut *self;
         let mut shared = this.shared.borrow_mut();
         if shared.reader != this.id {
+            // The connection of an abandoned attempt may still be polled. Two readers would each get
+            // half of the body.
             return Poll::Ready(Some(Err(UploadError::Superseded)));
         }
         if let Some(chunk) = shared.kept.get(this.at) {
@@ -57,6 +59,7 @@ impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Body for Reader<B> {
             Some(Ok(piece)) => piece,
         };
         if shared.kept_bytes + piece.len() > shared.limit {
+            // Beyond the buffer nothing is kept at all: a part of a body cannot be sent again.
             shared.lost = true;
             shared.kept = Vec::new();
         }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::super::super::{Balance, ProbeConfig, QueueConfig, schema, tree::Table};
-use crate::kinds::Kind;
+use crate::{balance::Algorithm, kinds::Kind};
 
 /// Clients give up long before: a larger value is a mistake.
 const LONGEST: Duration = Duration::from_secs(3_600);
@@ -13,16 +13,16 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 pub(super) fn balance(table: &Table<'_>, kind: Option<&'static dyn Kind>) -> Balance {
     let words = [
         ("active", Balance::Active),
-        ("first", Balance::First),
-        ("roundrobin", Balance::RoundRobin),
-        ("leastconn", Balance::LeastConn),
-        ("source", Balance::Source),
+        ("first", Balance::By(Algorithm::First)),
+        ("roundrobin", Balance::By(Algorithm::RoundRobin)),
+        ("leastconn", Balance::By(Algorithm::LeastConn)),
+        ("source", Balance::By(Algorithm::Source)),
     ];
     let has_active = kind.is_some_and(Kind::has_active);
     let default = if has_active {
         Balance::Active
     } else {
-        Balance::First
+        Balance::By(Algorithm::First)
     };
     table
         .get("balance")
