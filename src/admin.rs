@@ -86,6 +86,7 @@ pub(crate) fn start(options: AdminOptions) -> Result<Admin, BindError> {
     let (alive, ended) = watch::channel(());
     let runtime = Builder::new_current_thread;
     thread::Builder::new()
+        // a thread of its own: the control runtime may be busy with logins that wait for a KDC
         .name("admin".to_owned())
         .spawn(move || {
             let served = runtime()
@@ -194,6 +195,7 @@ fn respond<B>(request: &Request<B>, peer: IpAddr, options: &AdminOptions) -> Res
         (header::REFERRER_POLICY, "no-referrer"),
         (
             header::CONTENT_SECURITY_POLICY,
+            // the page has no scripts; should a value ever escape maud, nothing may run or be loaded
             "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
         ),
     ] {

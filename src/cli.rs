@@ -92,6 +92,7 @@ pub fn run<E: Error + 'static>(
         Ok(arguments) => arguments,
         Err(error) => {
             let printed = error.print();
+            // clap reports --help and --version as errors too, but for standard output
             let code = if error.use_stderr() || printed.is_err() {
                 USAGE
             } else {

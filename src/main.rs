@@ -4,7 +4,8 @@ use std::{env, process::ExitCode};
 
 use spnegate::{cli, runtime};
 
-/// Many small, short-lived allocations from several threads: where glibc's allocator costs most.
+/// glibc's allocator is slow with many small, short-lived allocations in several threads. The feature
+/// `override` replaces it for C libraries too: MIT Kerberos allocates a great deal for each login.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

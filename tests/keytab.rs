@@ -87,7 +87,9 @@ fn verify_tells_every_state_of_a_key() {
     });
     let text = finding(&renumbered, &proxy);
     assert!(
-        text.starts_with("KVNO DIFFERS: the key is right, but the file calls it 7 and the KDC 2"),
+        text.starts_with(
+            "KVNO DIFFERS: the key is right, but its version is 7 in the file and 2 at the KDC"
+        ),
         "{text}"
     );
 

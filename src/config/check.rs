@@ -217,6 +217,7 @@ fn timeouts(top: &Table<'_>) -> Timeouts {
     let Some(table) = top.table("timeouts", &schema::TIMEOUTS) else {
         return values;
     };
+    // a timeout of zero would fail every request
     let least = Duration::from_millis(1);
     let most = Duration::from_secs(86_400);
     let read = |name, default| table.duration(name, default, least..=most);

@@ -1,5 +1,4 @@
-//! The examples of `conf/`: each is a configuration that this version takes, and the reference has
-//! every key.
+//! The examples of `conf/`: each is a valid configuration, and the reference has every key.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -65,7 +64,7 @@ impl Machine {
         fs::write(self.directory.path().join(name), bytes).unwrap();
     }
 
-    /// Parses an example as if its files lay in this machine's directory.
+    /// Parses an example with its paths changed to this directory.
     fn parse(&self, name: &str, text: &str) -> Result<(Config, Vec<Warning>), Problems> {
         let here = self.directory.path().to_str().unwrap();
         let text = text
@@ -195,7 +194,7 @@ fn the_reference_has_every_key() {
     }
 }
 
-/// What stands under a key; each element of a list by itself.
+/// The value of a key, or the elements of a list.
 fn below<'a, 'i>(table: &'a DeValue<'i>, key: &str) -> Vec<&'a DeValue<'i>> {
     match table.get(key).map(toml::Spanned::get_ref) {
         Some(DeValue::Array(list)) => list.iter().map(toml::Spanned::get_ref).collect(),
@@ -208,7 +207,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn a_mutilated_example_is_refused_or_taken_without_panic(
+    fn a_damaged_example_is_refused_or_accepted_without_panic(
         example in 0..EXAMPLES.len(), at in 0.0..1.0_f64, length in 0_usize..60,
         new in "[\\[\\]{}=\"'a-z0-9.,\n é/:*-]{0,12}",
     ) {

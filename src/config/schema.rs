@@ -3,7 +3,6 @@
 //! The checks can only read keys that are listed here, and a test compares the list with
 //! `conf/reference.toml`, so that no key can be added without documentation.
 
-/// One table of the file.
 #[derive(Debug)]
 pub struct Section {
     /// Its path, as in problems.
@@ -14,7 +13,6 @@ pub struct Section {
     pub later: &'static [(&'static str, &'static str)],
 }
 
-/// The file itself.
 pub(crate) static FILE: Section = Section {
     name: "",
     keys: &[
@@ -31,7 +29,6 @@ pub(crate) static FILE: Section = Section {
     later: &[],
 };
 
-/// `[server]`
 pub(crate) static SERVER: Section = Section {
     name: "server",
     keys: &[
@@ -43,7 +40,6 @@ pub(crate) static SERVER: Section = Section {
     later: &[],
 };
 
-/// `[timeouts]`
 pub(crate) static TIMEOUTS: Section = Section {
     name: "timeouts",
     keys: &[
@@ -61,7 +57,6 @@ pub(crate) static TIMEOUTS: Section = Section {
     later: &[],
 };
 
-/// `[kerberos]`
 pub(crate) static KERBEROS: Section = Section {
     name: "kerberos",
     keys: &[
@@ -75,7 +70,6 @@ pub(crate) static KERBEROS: Section = Section {
     later: &[],
 };
 
-/// `[session]`
 pub(crate) static SESSION: Section = Section {
     name: "session",
     keys: &["lifetime", "idle", "secret_file", "capacity"],
@@ -85,21 +79,18 @@ pub(crate) static SESSION: Section = Section {
     )],
 };
 
-/// `[admin]`
 pub(crate) static ADMIN: Section = Section {
     name: "admin",
     keys: &["listen"],
     later: &[],
 };
 
-/// `[log]`
 pub(crate) static LOG: Section = Section {
     name: "log",
     keys: &["level", "format", "access"],
     later: &[],
 };
 
-/// `[[console]]`
 pub(crate) static CONSOLE: Section = Section {
     name: "console",
     keys: &[
@@ -131,7 +122,6 @@ pub(crate) static CONSOLE: Section = Section {
     later: &[],
 };
 
-/// `console.tls`
 pub(crate) static TLS: Section = Section {
     name: "console.tls",
     keys: &[
@@ -181,7 +171,6 @@ const BACKEND_TLS_KEYS: &[&str] = &[
     "min_version",
 ];
 
-/// `console.backend_tls`
 pub(crate) static BACKEND_TLS: Section = Section {
     name: "console.backend_tls",
     keys: BACKEND_TLS_KEYS,
@@ -195,21 +184,18 @@ pub(crate) static OWN_BACKEND_TLS: Section = Section {
     later: &[],
 };
 
-/// `console.allow`
 pub(crate) static ALLOW: Section = Section {
     name: "console.allow",
     keys: &["users", "groups"],
     later: &[],
 };
 
-/// `console.nodes`
 pub(crate) static NODES: Section = Section {
     name: "console.nodes",
     keys: &["hosts", "ports", "login"],
     later: &[],
 };
 
-/// `console.retry`
 pub(crate) static RETRY: Section = Section {
     name: "console.retry",
     keys: &["buffer"],
@@ -223,21 +209,18 @@ pub(crate) static BECOME: Section = Section {
     later: &[],
 };
 
-/// `console.queue`
 pub(crate) static QUEUE: Section = Section {
     name: "console.queue",
     keys: &["length", "timeout"],
     later: &[],
 };
 
-/// `console.probe`
 pub(crate) static PROBE: Section = Section {
     name: "console.probe",
     keys: &["interval", "timeout", "rise", "fall"],
     later: &[],
 };
 
-/// `[[stream]]`
 pub(crate) static STREAM: Section = Section {
     name: "stream",
     keys: &[
@@ -268,14 +251,12 @@ pub(crate) static STREAM_BACKEND: Section = Section {
     later: &[],
 };
 
-/// `stream.check`
 pub(crate) static STREAM_CHECK: Section = Section {
     name: "stream.check",
     keys: &["interval", "rise", "fall", "timeout"],
     later: &[],
 };
 
-/// `[[kdc_proxy]]`
 pub(crate) static KDC_PROXY: Section = Section {
     name: "kdc_proxy",
     keys: &[
@@ -289,7 +270,7 @@ pub(crate) static KDC_PROXY: Section = Section {
     later: &[],
 };
 
-/// All of them.
+/// All sections.
 pub static SECTIONS: &[&Section] = &[
     &FILE,
     &SERVER,

@@ -1,4 +1,6 @@
-//! `spnegate keytab verify`: is each key the one that the KDC has now?
+//! `spnegate keytab verify`: checks that each key is the one that the KDC has now.
+//!
+//! `klist -k` cannot tell, and `kinit -k` fails for SPNs of Active Directory, which are not clients.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -21,11 +23,11 @@ use finding::Finding;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Writes one line a principal; gives whether all are good.
+/// Writes one line per principal; returns whether all are good.
 ///
-/// A key is tried as a client's (AS exchange) and, for a service, on a fresh service ticket: its
-/// version is compared and the ticket opened. Where the service is no client (Active Directory),
-/// another principal of the file asks for the ticket.
+/// A key is used as a client's (AS exchange). For a service, a new service ticket is requested as well;
+/// its key version is compared and the ticket is decrypted. If the service cannot be a client (Active
+/// Directory), another principal of the file requests the ticket.
 pub fn verify(
     arguments: &VerifyArguments,
     out: &mut dyn Write,
@@ -50,7 +52,7 @@ pub fn verify(
     let mut good = true;
     for principal in principals {
         let finding = runtime.block_on(verifier.verify(&principal));
-        good &= finding.good();
+        good &= finding.is_good();
         writeln!(out, "{principal}: {finding}")?;
     }
     Ok(good)
@@ -60,17 +62,17 @@ struct Verifier {
     keytab: Keytab,
     acceptor: Acceptor,
     initiator: Initiator,
-    /// Realms whose KDC did not answer: not to be waited for again.
+    /// Realms whose KDC did not respond; waiting for it again for each principal would take minutes.
     silent: HashSet<String>,
-    /// What came of asking as a client. Each key is tried once: wrong ones lock accounts.
-    asked: HashMap<Principal, Result<(), InitiateError>>,
+    /// Results of AS exchanges. Each key is tried only once, because wrong keys lock accounts.
+    as_results: HashMap<Principal, Result<(), InitiateError>>,
 }
 
 impl Verifier {
     fn new(path: &Path, keytab: Keytab) -> Result<Self, KeytabCommandError> {
         let acceptor = Acceptor::start(AcceptorOptions {
             keytab: path.to_owned(),
-            // our own tokens, in our own hands
+            // the only tokens are those that this process has just made
             replay_cache: ReplayCache::None,
             threads: 1,
             queue: 1,
@@ -95,7 +97,7 @@ impl Verifier {
             acceptor,
             initiator,
             silent: HashSet::new(),
-            asked: HashMap::new(),
+            as_results: HashMap::new(),
         })
     }
 
@@ -110,31 +112,31 @@ impl Verifier {
             }
             Some(InitiateError::PasswordExpired { .. }) => return Finding::PasswordExpired,
             Some(InitiateError::NoEnctype { .. }) => return Finding::NoEnctype,
-            // a name of one part is an account's, and no SPN
+            // a name of one component belongs to an account and is not an SPN
             Some(InitiateError::ClientUnknown { .. }) if principal.service().is_none() => {
                 return Finding::Unknown;
             }
             None if principal.service().is_none() => return Finding::GoodClient,
             None | Some(_) => {}
         }
-        // itself first: it needs nobody else
+        // the principal itself first, because that does not depend on other keys
         let others = self
             .keytab
             .principals()
             .into_iter()
             .filter(|p| p != principal);
-        let asking: Vec<Principal> = own
+        let clients: Vec<Principal> = own
             .is_none()
             .then(|| principal.clone())
             .into_iter()
             .chain(others)
             .collect();
         let (mut last, mut refused) = (None, None);
-        for client in asking {
+        for client in clients {
             if client != *principal
                 && let Err(error) = self.as_client(&client).await
             {
-                // an account says more than another SPN
+                // the error of an account is more useful than that of another SPN
                 if client.service().is_none() || refused.is_none() {
                     refused = Some((client, error));
                 }
@@ -145,28 +147,28 @@ impl Verifier {
                 Err(error) => last = Some(error),
             }
         }
-        judge(own, last, refused)
+        without_ticket(own, last, refused)
     }
 
-    /// Whether the KDC takes the newest key as a client's: the ticket-granting ticket is asked for,
-    /// and nothing more.
+    /// Whether the KDC accepts the newest key in an AS exchange, which requests a ticket-granting ticket
+    /// only.
     async fn as_client(&mut self, principal: &Principal) -> Result<(), InitiateError> {
-        if let Some(known) = self.asked.get(principal) {
+        if let Some(known) = self.as_results.get(principal) {
             return known.clone();
         }
-        let result = self.ask_as_client(principal).await;
-        self.asked.insert(principal.clone(), result.clone());
+        let result = self.as_exchange(principal).await;
+        self.as_results.insert(principal.clone(), result.clone());
         result
     }
 
-    async fn ask_as_client(&mut self, principal: &Principal) -> Result<(), InitiateError> {
+    async fn as_exchange(&mut self, principal: &Principal) -> Result<(), InitiateError> {
         let realm = principal.realm();
         let unreachable = |text: String| InitiateError::KdcUnreachable {
             realm: realm.to_owned(),
             text,
         };
         if self.silent.contains(realm) {
-            return Err(unreachable(format!("no KDC of {realm} answered before")));
+            return Err(unreachable(format!("no KDC of {realm} responded before")));
         }
         let krbtgt =
             Principal::new(["krbtgt", realm], realm).map_err(|e| InitiateError::Other {
@@ -178,7 +180,7 @@ impl Verifier {
             Err(InitiateError::Timeout) => {
                 self.silent.insert(realm.to_owned());
                 let seconds = DEADLINE.as_secs();
-                Err(unreachable(format!("no answer within {seconds} s")))
+                Err(unreachable(format!("no response within {seconds} s")))
             }
             Err(error @ InitiateError::KdcUnreachable { .. }) => {
                 self.silent.insert(realm.to_owned());
@@ -188,7 +190,7 @@ impl Verifier {
         }
     }
 
-    /// Opens a fresh service ticket with the keys of the file.
+    /// Decrypts a new service ticket with the keys of the file.
     async fn open(&self, principal: &Principal, token: ClientToken) -> Finding {
         let file = self.keytab.newest(principal).unwrap_or_default();
         let (kdc, enctype) = match peek(&token.token) {
@@ -209,7 +211,7 @@ impl Verifier {
             Ok(LoginStep::Done(_)) if self.has(principal, kdc) => Finding::Ahead { file, kdc },
             Ok(LoginStep::Done(_)) => Finding::OtherNumber { file, kdc },
             Ok(LoginStep::Continue { .. }) => Finding::Other {
-                text: "GSSAPI wants another leg".to_owned(),
+                text: "GSSAPI requires another round trip".to_owned(),
             },
             Err(_) if kdc > file => Finding::Behind { file, kdc },
             Err(_) if kdc < file => Finding::Ahead { file, kdc },
@@ -226,7 +228,7 @@ impl Verifier {
         }
     }
 
-    /// The types of a principal's keys of one version.
+    /// The encryption types of a principal's keys with one version number.
     fn enctypes(&self, principal: &Principal, kvno: u32) -> Vec<Enctype> {
         let entries = self.keytab.entries.iter();
         let own = entries.filter(|entry| entry.principal == *principal && entry.kvno == kvno);
@@ -238,9 +240,9 @@ impl Verifier {
     }
 }
 
-/// The finding for a principal that no ticket could be had for: what came of asking as itself, of
-/// asking for a ticket, and of logging in as another principal of the file.
-fn judge(
+/// The finding for a principal without a service ticket, from the errors of its own AS exchange, of the
+/// last request for the ticket, and of the AS exchange of another principal of the file.
+fn without_ticket(
     own: Option<InitiateError>,
     last: Option<InitiateError>,
     refused: Option<(Principal, InitiateError)>,
@@ -248,7 +250,7 @@ fn judge(
     match (own, last) {
         (_, Some(InitiateError::ServiceRevoked { .. })) => Finding::ServiceRefused,
         (_, Some(InitiateError::NoEnctype { .. })) => Finding::NoEnctype,
-        // an administrator's or a user's name of two parts
+        // the name of a user with two components, such as alice/admin
         (None, _) => Finding::GoodClient,
         (Some(InitiateError::KeyWrong { .. }), _) => Finding::Refused,
         (Some(InitiateError::ClientUnknown { .. }), Some(InitiateError::UnknownSpn { .. })) => {
@@ -256,7 +258,7 @@ fn judge(
         }
         (Some(InitiateError::ClientUnknown { .. }), None) => match refused {
             Some((client, error)) if client.service().is_none() => Finding::ClientRefused {
-                why: (&error).into(),
+                reason: (&error).into(),
                 client,
             },
             Some(_) | None => Finding::NoClient,

@@ -144,6 +144,7 @@ fn check<'a>(
         .unwrap_or(64 << 10);
     let console = Console {
         name,
+        // unused if the kind is invalid: then there is a problem and no configuration
         kind: kind.unwrap_or(kinds::ALL[0]),
         listen,
         hosts,
@@ -161,6 +162,8 @@ fn check<'a>(
         identity: identity.unwrap_or(IdentityMode::Service),
         becomes: identity::becomes(table, kind, kerberos),
         allow: allow::allow(table, kerberos, environment),
+        // Nodes have no `tls` of their own. They are trusted like the backends of their console; without
+        // any TLS there, missing system roots are not a problem.
         node_trust: table.get("nodes").and_then(|value| {
             let by_tls = backend_tls.is_some() || backends.iter().any(|b| b.tls.is_some());
             by_tls.then(|| backend_tls::resolve(&value, None, backend_tls.as_ref()).trust)
@@ -222,6 +225,8 @@ fn pass_cookies(table: &Table<'_>) -> Arc<[Arc<str>]> {
     let list = table.get("pass_cookies").and_then(|value| value.list());
     let name = |value: &Value<'_>| {
         let name = value.text()?;
+        // A login cookie (`hadoop.auth`) is the result of the gateway's own login: a client that gets it
+        // can act as the gateway.
         if !cookies::is_token(name) {
             value.problem(ConsoleProblem::CookieName {
                 name: name.to_owned(),
@@ -247,6 +252,7 @@ pub(super) fn addresses<'a>(value: &Value<'a>, cure: &'static str) -> Vec<(Value
         let Some(address) = element.address() else {
             continue;
         };
+        // port 0 twice means two ports
         if address.port() != 0 && addresses.iter().any(|(_, other)| *other == address) {
             element.problem(ValueProblem::Twice {
                 value: address.to_string(),

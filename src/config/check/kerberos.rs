@@ -124,6 +124,7 @@ pub(super) fn keytab_principal(
 /// An SPN; if it has no realm, `realm` is added.
 pub(super) fn service_principal(value: &Value<'_>, realm: Option<&str>) -> Option<Principal> {
     let text = value.text()?;
+    // parsed with a realm that no principal has, so that only a missing one is replaced
     let parsed = match (text.parse::<Principal>(), realm) {
         (Err(PrincipalError::NoRealm), Some(realm)) => format!("{text}@?")
             .parse::<Principal>()

@@ -221,6 +221,8 @@ fn shared_origins(addresses: &[BoundAddress<'_, '_>]) {
 
 fn conflict(bound: &BoundAddress<'_, '_>, earlier: &BoundAddress<'_, '_>) -> Option<ProblemKind> {
     let (a, b) = (bound.address, earlier.address);
+    // The system chooses a free port for 0. IPv6 sockets are opened with IPV6_V6ONLY, so 0.0.0.0 and
+    // [::] do not conflict.
     if a.port() == 0 || a.port() != b.port() || a.is_ipv4() != b.is_ipv4() {
         return None;
     }
@@ -234,6 +236,7 @@ fn conflict(bound: &BoundAddress<'_, '_>, earlier: &BoundAddress<'_, '_>) -> Opt
         with: b,
         owner: earlier.owner.name(),
     };
+    // a wildcard address takes the port of every other address
     if a.ip() != b.ip() {
         return wildcard.then(|| taken.into());
     }
@@ -243,6 +246,8 @@ fn conflict(bound: &BoundAddress<'_, '_>, earlier: &BoundAddress<'_, '_>) -> Opt
         }
         (AddressOwner::Redirect(one), AddressOwner::Redirect(other)) => {
             let port = |console: &Console| console.listen.first().map(SocketAddr::port);
+            // Several consoles may redirect from one port (80), because the redirect depends on the
+            // host name only; the same host needs the same target port.
             if let Some(problem) = proxy_differs(a, one, other) {
                 Some(problem.into())
             } else if port(one) == port(other) {
@@ -280,6 +285,7 @@ fn same_tls(
     other: Option<&ServerTls>,
     owner: &AddressOwner<'_>,
 ) -> Option<ProblemKind> {
+    // without `tls` of its own, it uses that of the listener
     let differs = one.has_tls && one.proxy.tls.as_ref() != other;
     differs.then(|| {
         let owner = owner.name();
@@ -347,6 +353,7 @@ fn is_own(host: &str, bound: &BoundAddress<'_, '_>) -> bool {
     let listener = bound.address.ip();
     match host.parse::<IpAddr>() {
         Ok(address) => {
+            // 127.0.0.1 reaches a listener on 0.0.0.0; so does 0.0.0.0 as a destination on Linux
             let local = address.is_loopback() || address.is_unspecified();
             let same_family = address.is_ipv4() == listener.is_ipv4();
             address == listener || (same_family && local && listener.is_unspecified())

@@ -45,6 +45,7 @@ pub(super) fn check(top: &Table<'_>, environment: &Environment<'_>) -> SessionCo
 
 fn secret(value: &Value<'_>, environment: &Environment<'_>) -> Option<PathBuf> {
     let file = environment.path(value.text()?);
+    // read only to check it; the runtime reads it again
     let secret = Zeroizing::new(files::read(value, &file)?);
     files::warn_if_world_readable(value, &file);
     if files::is_world_writable(&file) {

@@ -130,6 +130,8 @@ fn name(table: &Table<'_>, names: &[Option<Arc<str>>]) -> Option<Arc<str>> {
 /// Whether TCP and UDP; by default TCP, and for a KDC both.
 fn protocols(table: &Table<'_>, kind: StreamKind) -> (bool, bool) {
     let Some(value) = table.get("protocols") else {
+        // MIT and Java clients use UDP for small requests and TCP for large responses (RFC 4120
+        // section 7.2)
         return (true, kind == StreamKind::Kdc);
     };
     let list = value.one_or_more();

@@ -184,6 +184,7 @@ pub(super) fn key_source<'a>(
     };
     for file in source.files() {
         let value = position(&file);
+        // a PEM certificate is public; keys, keystores and passwords are not
         let holds_secret = !matches!(&source, KeySource::Pem { cert, .. } if *cert == file);
         if holds_secret && file.exists() {
             files::warn_if_world_readable(&value, &file);
@@ -225,6 +226,7 @@ fn inspect(value: &Value<'_>, file: &Path, chain: &[CertificateDer<'_>]) -> Opti
         warn_of_time(value, file, facts);
     }
     let file = file.to_path_buf();
+    // names only: signatures are verified by clients, and a wrong order is the usual mistake
     let broken = chain
         .windows(2)
         .find(|pair| pair[0].issuer != pair[1].subject);

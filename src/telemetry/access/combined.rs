@@ -97,6 +97,7 @@ pub(super) fn word(line: &mut Vec<u8>, word: &str) {
 fn escape(line: &mut Vec<u8>, bytes: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'"' && *byte != b'\\';
+    // nearly all fields need no escapes and are copied as a whole
     if bytes.iter().all(plain) {
         line.extend_from_slice(bytes);
         return;

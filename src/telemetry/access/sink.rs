@@ -91,7 +91,7 @@ impl Sink {
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // nothing in here panics half-way
+        // no code panics while it holds this lock
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,70 +1,86 @@
-//! What `keytab verify` finds for one principal, with the cure.
+//! The result of `keytab verify` for one principal, with what to do.
+//!
+//! The words in capitals are documented and do not change: scripts search for them.
 
 use std::fmt;
 
 use crate::gss::{AccountStatus, InitiateError, Principal, keytab::Enctype};
 
-/// What the KDC says of a principal's newest key.
+/// The state of a principal's newest key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Finding {
-    /// It opens a ticket that the KDC made just now.
-    Good { kvno: u32 },
-    /// The KDC takes it as a client's; it gives no service tickets for this principal.
+    /// It decrypts a ticket that the KDC has just issued.
+    Good {
+        kvno: u32,
+    },
+    /// The KDC accepts it from a client; it issues no service tickets for this principal.
     GoodClient,
     /// The KDC has a newer version.
-    Behind { file: u32, kdc: u32 },
-    /// The KDC has an older version: this replica has not yet heard of the change.
-    Ahead { file: u32, kdc: u32 },
-    /// The key opens the ticket; the versions differ.
-    OtherNumber { file: u32, kdc: u32 },
-    /// The KDC encrypts tickets by a type that the file has no key of.
-    OtherEnctype { kdc: Enctype, file: Vec<Enctype> },
-    /// Version, type and KDC agree, the key does not.
+    Behind {
+        file: u32,
+        kdc: u32,
+    },
+    /// The KDC has an older version: the change has not been replicated to it yet.
+    Ahead {
+        file: u32,
+        kdc: u32,
+    },
+    /// The key decrypts the ticket, but the version numbers differ.
+    OtherNumber {
+        file: u32,
+        kdc: u32,
+    },
+    /// The KDC encrypts tickets with an encryption type that the file has no key of.
+    OtherEnctype {
+        kdc: Enctype,
+        file: Vec<Enctype>,
+    },
+    /// Version and type agree with the KDC, but the key differs.
     WrongKey,
-    /// The KDC refuses the key, and nobody in the file could ask it for the version.
+    /// The KDC refuses the key, and no other principal of the file could find out the version.
     Refused,
     /// The KDC does not know the principal.
     Unknown,
-    /// The principal is no client, and the file has no other principal that could ask for a ticket.
+    /// The principal cannot be a client, and the file has no other one that could request a ticket.
     NoClient,
-    /// The principal is no client, and the KDC refuses the file's only one that could ask.
-    ClientRefused { client: Principal, why: Why },
-    /// The principal's account is refused.
+    /// The principal cannot be a client, and the KDC refuses the only other one of the file.
+    ClientRefused {
+        client: Principal,
+        reason: ClientRefusal,
+    },
     Account(AccountStatus),
-    /// Its password has expired.
     PasswordExpired,
-    /// The KDC gives no tickets for the service, whose account is locked, disabled or expired.
+    /// The KDC issues no tickets for the service, whose account is locked, disabled or expired.
     ServiceRefused,
-    /// Nothing that the KDC has suits `krb5.conf`.
+    /// The KDC has no key of a type that `krb5.conf` permits.
     NoEnctype,
-    /// No KDC answers.
-    Unreachable { text: String },
-    /// Something else.
-    Other { text: String },
+    /// No KDC responds.
+    Unreachable {
+        text: String,
+    },
+    Other {
+        text: String,
+    },
 }
 
-/// Why the KDC refuses the client that could ask for a ticket.
+/// Why the KDC refuses the client that could request a ticket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Why {
-    /// Its key is not the KDC's.
+pub(super) enum ClientRefusal {
+    /// Its key differs from the KDC's.
     Key,
-    /// The KDC does not know it.
     Unknown,
-    /// Its account.
     Account(AccountStatus),
-    /// Its password has expired.
     PasswordExpired,
-    /// Something else.
     Other(String),
 }
 
 impl Finding {
-    pub(super) fn good(&self) -> bool {
+    pub(super) fn is_good(&self) -> bool {
         matches!(self, Self::Good { .. } | Self::GoodClient)
     }
 }
 
-impl From<&InitiateError> for Why {
+impl From<&InitiateError> for ClientRefusal {
     fn from(error: &InitiateError) -> Self {
         match error {
             InitiateError::KeyWrong { .. } => Self::Key,
@@ -86,7 +102,7 @@ impl From<&InitiateError> for Why {
     }
 }
 
-const PASSWORD: &str = "let it never expire (Set-ADUser -PasswordNeverExpires $true, samba-tool user \
+const PASSWORD: &str = "set it to never expire (Set-ADUser -PasswordNeverExpires $true, samba-tool user \
                         setexpiry --noexpiry, kadmin: modprinc -pwexpire never), or set it again and \
                         export the keytab";
 
@@ -97,7 +113,7 @@ impl fmt::Display for Finding {
             Self::GoodClient => f.write_str("ok, as a client"),
             Self::Behind { file, kdc } => write!(
                 f,
-                "KVNO BEHIND: the file has {file}, the KDC {kdc}; export the keytab again and merge"
+                "KVNO BEHIND: the file has {file}, the KDC {kdc}; export the keytab again and merge it"
             ),
             Self::Ahead { file, kdc } => write!(
                 f,
@@ -106,8 +122,8 @@ impl fmt::Display for Finding {
             ),
             Self::OtherNumber { file, kdc } => write!(
                 f,
-                "KVNO DIFFERS: the key is right, but the file calls it {file} and the KDC {kdc}; \
-                 write it with that number (ktutil: addent -k {kdc}), or other servers refuse it"
+                "KVNO DIFFERS: the key is right, but its version is {file} in the file and {kdc} at the KDC; \
+                 write it with that version (ktutil: addent -k {kdc}), because other servers refuse it"
             ),
             Self::OtherEnctype { kdc, file } => {
                 let held: Vec<_> = file.iter().map(ToString::to_string).collect();
@@ -125,39 +141,39 @@ impl fmt::Display for Finding {
                 })
             }
             Self::WrongKey => f.write_str(
-                "WRONG KEY: same kvno, another key (wrong password or salt); export the keytab \
-                 again, or let ktutil ask the KDC for the salt (addent -f)",
+                "WRONG KEY: same kvno, but a different key (wrong password or salt); export the \
+                 keytab again, or let ktutil get the salt from the KDC (addent -f)",
             ),
             Self::Refused => f.write_str(
                 "WRONG KEY OR OLD KVNO: the KDC refuses the key; export the keytab again",
             ),
             Self::Unknown => f.write_str(
-                "UNKNOWN PRINCIPAL: not in the KDC's database; create it, mind its spelling, and \
-                 look whether it was renamed or, in Active Directory, its SPN is on two accounts \
-                 (setspn -X)",
+                "UNKNOWN PRINCIPAL: not in the KDC's database; create it or correct its spelling, and \
+                 check whether it was renamed or, in Active Directory, its SPN is set on two \
+                 accounts (setspn -X)",
             ),
             Self::NoClient => f.write_str(
-                "NOT TESTED: an SPN of Active Directory is no client; merge a key of the account \
-                 into the file",
+                "NOT TESTED: an SPN of Active Directory cannot be a client; merge a key of the \
+                 account into the file",
             ),
-            Self::ClientRefused { client, why } => {
+            Self::ClientRefused { client, reason } => {
                 write!(
                     f,
-                    "NOT TESTED: an SPN of Active Directory is no client, and {client}, which could \
-                     ask for a ticket, "
+                    "NOT TESTED: an SPN of Active Directory cannot be a client, and {client}, which could \
+                     request a ticket, "
                 )?;
-                match why {
-                    Why::Key => f.write_str(
-                        "has an old or wrong key in the file; an account and its SPNs have the same \
-                         key: export all of them again",
+                match reason {
+                    ClientRefusal::Key => f.write_str(
+                        "has an old or wrong key in the file; an account and its SPNs share one key: \
+                         export all of them again",
                     ),
-                    Why::Unknown => f.write_str(
-                        "is not in the KDC's database; look whether the account was renamed or \
-                         removed, and export it under its present name",
+                    ClientRefusal::Unknown => f.write_str(
+                        "is not in the KDC's database; check whether the account was renamed or \
+                         removed, and export it with its current name",
                     ),
-                    Why::Account(account) => account.fmt(f),
-                    Why::PasswordExpired => write!(f, "has an expired password; {PASSWORD}"),
-                    Why::Other(text) => write!(f, "fails: {text}"),
+                    ClientRefusal::Account(account) => account.fmt(f),
+                    ClientRefusal::PasswordExpired => write!(f, "has an expired password; {PASSWORD}"),
+                    ClientRefusal::Other(text) => write!(f, "fails: {text}"),
                 }
             }
             Self::Account(account) => match account {
@@ -168,13 +184,13 @@ impl fmt::Display for Finding {
             },
             Self::PasswordExpired => write!(f, "PASSWORD EXPIRED: {PASSWORD}"),
             Self::ServiceRefused => f.write_str(
-                "ACCOUNT REFUSED: the KDC gives nobody a ticket for it; the account is locked, \
-                 disabled or expired: unlock or enable it",
+                "ACCOUNT REFUSED: the KDC issues no tickets for it; the account is locked, disabled or \
+                 expired: unlock or enable it",
             ),
             Self::NoEnctype => f.write_str(
                 "NO COMMON TYPE: the KDC has no key of a type that krb5.conf permits; in Active \
                  Directory set msDS-SupportedEncryptionTypes of the account to 24, elsewhere give \
-                 the principal a new key or see permitted_enctypes",
+                 the principal a new key or change permitted_enctypes",
             ),
             Self::Unreachable { text } => write!(
                 f,

@@ -93,6 +93,7 @@ pub(super) fn path(table: &Table<'_>) -> Option<Arc<str>> {
         return None;
     }
     let segment = |segment: &str| {
+        // a prefix is compared with paths byte by byte, so it must not have several spellings
         !segment.is_empty()
             && segment != "."
             && segment != ".."
@@ -109,6 +110,7 @@ pub(super) fn path(table: &Table<'_>) -> Option<Arc<str>> {
         });
         return None;
     }
+    // login, logout, node links and health of every console
     if text == "/.spnegate" || text.starts_with("/.spnegate/") {
         value.problem(ConsoleProblem::PathReserved);
         return None;

@@ -34,6 +34,7 @@ pub(super) fn identity(table: &Table<'_>, kind: Option<&'static dyn Kind>) -> Op
     if let Some(kind) = kind {
         check_support(&value, identity, kind);
     }
+    // without a login there is no user that the list could match
     if identity == IdentityMode::None && table.get("allow").is_some() {
         value.problem(ConsoleProblem::AllowWithoutLogin);
     }
@@ -50,12 +51,15 @@ fn check_support(value: &Value<'_>, identity: IdentityMode, kind: &dyn Kind) {
             reason,
         });
     }
+    // If a backend ignored `doAs`, every user would act as the gateway, usually a Hadoop proxy user.
+    // So `doas` needs a probe that detects this, or a kind that has no other user to fall back to.
     match (identity, kind.user_field()) {
         (IdentityMode::DoAs, UserField::Query(_) | UserField::Header(_))
             if kind.impersonation_probe().is_none() && !kind.user_field_is_authoritative() =>
         {
             value.problem(ConsoleProblem::DoAsUnproven { kind: kind_name });
         }
+        // Presto and Trino refuse a query without a user, so `service` cannot work
         (IdentityMode::Service, UserField::Header(_)) => {
             value.problem(ConsoleProblem::WantsUser { kind: kind_name });
         }
