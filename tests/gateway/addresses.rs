@@ -25,7 +25,7 @@ fn json(gateway: &Gateway, path: &str) -> Value {
 /// A `ResourceManager`, the `JobHistoryServer` of another console, and a NodeManager that no console
 /// has.
 #[test]
-fn yarns_addresses_lead_to_the_consoles_that_have_their_servers() {
+fn yarn_addresses_in_json_point_to_the_consoles_of_their_servers() {
     let jhs = second();
     let history = format!("{}/jobhistory/job/job_1_1", jhs.url());
     let rm = backend().role(Role::Active);
@@ -78,7 +78,7 @@ fn yarns_addresses_lead_to_the_consoles_that_have_their_servers() {
 }
 
 #[test]
-fn a_small_answer_with_addresses_has_a_length_and_a_large_one_streams() {
+fn a_small_rewritten_response_has_a_content_length_and_a_large_one_is_streamed() {
     let oozie = backend();
     let own = oozie.url();
     let oozie = oozie.answers(move |seen| {
@@ -113,7 +113,7 @@ fn a_small_answer_with_addresses_has_a_length_and_a_large_one_streams() {
 
 /// The length would be that of the answer as the server wrote it.
 #[test]
-fn a_head_of_an_answer_with_addresses_tells_no_length() {
+fn a_head_response_that_would_be_rewritten_has_no_content_length() {
     let oozie = backend().answers(|_| {
         let json = reply(200).with("Content-Type", "application/json");
         json.body("{}")

@@ -8,7 +8,7 @@ use crate::{
 };
 
 #[test]
-fn a_backends_framing_is_judged_too() {
+fn invalid_framing_in_a_response_is_refused() {
     for answer in [
         "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcd",
         "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nabcd",
@@ -29,7 +29,7 @@ fn a_backends_framing_is_judged_too() {
 
 /// Both framings in an answer: the client gets one reading, and the connection is not used again.
 #[test]
-fn an_answer_with_two_framings_is_not_passed_on_as_such() {
+fn a_response_with_two_framings_reaches_the_client_with_one() {
     let backend = backend().answers(|_| {
         raw(
             b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n",
@@ -49,7 +49,7 @@ fn an_answer_with_two_framings_is_not_passed_on_as_such() {
 }
 
 #[test]
-fn answers_before_the_answer_and_those_that_end_with_the_connection_are_read_right() {
+fn interim_responses_and_responses_ended_by_the_connection_are_read_correctly() {
     let backend = backend().answers(|seen| match seen.path() {
         "/hints" => raw(
             b"HTTP/1.1 103 Early Hints\r\nLink: secret\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n\
@@ -70,7 +70,7 @@ fn answers_before_the_answer_and_those_that_end_with_the_connection_are_read_rig
 
 /// Below `/proxy/` of a ResourceManager any user's application answers.
 #[test]
-fn no_answer_speaks_for_the_gateways_whole_host() {
+fn response_headers_that_apply_to_the_whole_host_are_removed() {
     let headers = [
         ("Service-Worker-Allowed", "/"),
         ("Strict-Transport-Security", "max-age=31536000"),
@@ -105,7 +105,7 @@ fn no_answer_speaks_for_the_gateways_whole_host() {
 }
 
 #[test]
-fn what_a_backend_sends_behind_its_answer_is_nobodys_answer() {
+fn bytes_after_a_response_are_not_used_as_the_next_response() {
     let backend = backend().answers(|_| {
         raw(
             b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nmineHTTP/1.1 200 OK\r\n\
@@ -119,7 +119,7 @@ fn what_a_backend_sends_behind_its_answer_is_nobodys_answer() {
 }
 
 #[test]
-fn a_head_answer_has_the_length_and_no_body() {
+fn a_head_response_has_a_content_length_and_no_body() {
     let backend = backend().answers(|_| reply(200).body("12345"));
     let gateway = before(&backend);
     let mut client = gateway.connect();
@@ -137,7 +137,7 @@ fn a_head_answer_has_the_length_and_no_body() {
 
 /// Chunked answers of Hadoop are small, and there at once: their end needs no write of its own.
 #[test]
-fn a_small_answer_without_a_length_gets_one() {
+fn a_small_chunked_response_gets_a_content_length() {
     let backend = backend().answers(|_| {
         raw(
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nall \r\n5\r\nof it\r\n\
@@ -163,7 +163,7 @@ fn a_small_answer_without_a_length_gets_one() {
 
 /// Hadoop's servers send the end of a chunked answer by itself.
 #[test]
-fn the_end_of_a_small_answer_is_waited_for_shortly() {
+fn the_gateway_waits_briefly_for_the_last_chunk_of_a_small_response() {
     let begun = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nmost\r\n";
     let backend = backend().answers(|_| raw(begun).then(Then::End));
     let gateway = before(&backend);
@@ -183,7 +183,7 @@ fn the_end_of_a_small_answer_is_waited_for_shortly() {
 }
 
 #[test]
-fn an_answer_that_dies_in_its_middle_is_cut_for_the_client_too() {
+fn a_response_cut_by_the_backend_is_cut_for_the_client_too() {
     let backend = backend().answers(|_| {
         raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this").then(Then::Close)
     });

@@ -28,7 +28,7 @@ fn shows_no_secret(answer: &Answer) {
 }
 
 #[test]
-fn one_login_serves_all_requests_workers_and_users() {
+fn one_backend_login_is_shared_by_all_requests_workers_and_users() {
     let backend = backend();
     let gateway = namenode(&backend);
     std::thread::scope(|scope| {
@@ -49,7 +49,7 @@ fn one_login_serves_all_requests_workers_and_users() {
 }
 
 #[test]
-fn a_cookie_that_the_backend_forgot_is_renewed_within_the_request_and_once_for_all() {
+fn an_expired_backend_cookie_is_renewed_once_within_the_request() {
     let backend = backend();
     let gateway = generic(&backend);
     gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
@@ -78,7 +78,7 @@ fn a_cookie_that_the_backend_forgot_is_renewed_within_the_request_and_once_for_a
 }
 
 #[test]
-pub fn a_backend_that_refuses_the_login() {
+pub fn a_backend_that_refuses_the_login_is_reported_as_backend_login() {
     for logins in [Logins::Unauthorized, Logins::GssException] {
         let backend = backend();
         let gateway = gateway()
@@ -114,7 +114,7 @@ pub fn a_backend_that_refuses_the_login() {
 
 /// A request that meets the refusal itself, not the probe's verdict on it.
 #[test]
-fn a_refused_login_is_tried_again_once_and_then_given_up() {
+fn a_refused_backend_login_is_retried_once() {
     let backend = backend();
     let gateway = gateway()
         .console("generic")
@@ -141,7 +141,7 @@ fn a_refused_login_is_tried_again_once_and_then_given_up() {
 
 /// An application below `/proxy/` may say 401 in the filter's very words.
 #[test]
-fn an_applications_own_401_is_an_answer_and_repeats_nothing() {
+fn a_401_from_an_application_is_passed_on_without_a_retry() {
     let backend = backend().answers(|_| {
         reply(401)
             .with("WWW-Authenticate", "Negotiate secret")
@@ -184,7 +184,7 @@ fn an_applications_own_401_is_an_answer_and_repeats_nothing() {
 
 /// The mutual token proves that the login was accepted, whatever the status says.
 #[test]
-fn a_401_that_answers_an_accepted_token_is_the_applications() {
+fn a_401_in_response_to_an_accepted_token_is_passed_on() {
     let backend = backend()
         .logins(Logins::EveryRequest)
         .answers(|_| reply(401).body("the application says no"));
@@ -199,7 +199,7 @@ fn a_401_that_answers_an_accepted_token_is_the_applications() {
 }
 
 #[test]
-fn an_answer_that_speaks_of_the_user_is_not_a_failed_login() {
+fn an_error_about_the_user_is_not_taken_for_a_failed_login() {
     let backend = backend().answers(|seen| match seen.path() {
         "/oozie/denied" => reply(401)
             .reason("User [alice] not defined as proxyuser")
@@ -229,7 +229,7 @@ fn an_answer_that_speaks_of_the_user_is_not_a_failed_login() {
 }
 
 #[test]
-pub fn a_backend_that_does_not_prove_itself() {
+pub fn a_backend_without_mutual_authentication_is_reported_as_backend_mutual() {
     let backend = backend().logins(Logins::WrongMutual);
     let gateway = generic(&backend);
     let answer = gateway.ask("GET /x").by("alice").answer();
@@ -239,7 +239,7 @@ pub fn a_backend_that_does_not_prove_itself() {
 }
 
 #[test]
-fn a_backend_that_gives_no_cookie_gets_a_token_with_every_request() {
+fn a_backend_that_sets_no_cookie_receives_a_token_with_every_request() {
     let backend = backend().logins(Logins::EveryRequest);
     let gateway = generic(&backend);
     for _ in 0..3 {
@@ -261,7 +261,7 @@ fn a_backend_that_gives_no_cookie_gets_a_token_with_every_request() {
 /// Keys that are made anew while the gateway holds tickets for the old ones (Ambari's "regenerate
 /// keytabs", `ktadd` into a new file): nobody notices.
 #[test]
-fn a_backend_s_new_key_is_noticed_by_no_user() {
+fn requests_succeed_after_a_backend_has_changed_its_key() {
     let world: &'static World = Box::leak(Box::new(World::start()));
     let mut kinds = Vec::new();
     for logins in [Logins::Cookie, Logins::EveryRequest] {
@@ -296,7 +296,7 @@ fn a_backend_s_new_key_is_noticed_by_no_user() {
 
 /// The same where the probe meets the new key first.
 #[test]
-fn a_backend_s_new_key_does_not_make_the_probe_give_it_up() {
+fn a_probe_succeeds_after_a_backend_has_changed_its_key() {
     let world: &'static World = Box::leak(Box::new(World::start()));
     for logins in [Logins::Cookie, Logins::EveryRequest] {
         let backend = Backend::start(world, "nn1").logins(logins);
@@ -314,7 +314,7 @@ fn a_backend_s_new_key_does_not_make_the_probe_give_it_up() {
 }
 
 #[test]
-fn a_console_without_login_that_wants_one_says_nothing_of_it() {
+fn a_backend_challenge_is_not_passed_on_by_a_console_without_backend_login() {
     let backend = backend().logins(Logins::Unauthorized);
     let gateway = gateway()
         .console("generic")
@@ -327,7 +327,7 @@ fn a_console_without_login_that_wants_one_says_nothing_of_it() {
 }
 
 #[test]
-pub fn a_backend_that_ignores_the_user() {
+pub fn a_backend_that_ignores_impersonation_closes_the_console() {
     for (kind, target) in [
         ("namenode", "GET /webhdfs/v1/x?op=OPEN"),
         ("oozie", "GET /oozie/v1/x"),
@@ -349,7 +349,7 @@ pub fn a_backend_that_ignores_the_user() {
 }
 
 #[test]
-pub fn a_backend_that_has_not_proven_to_obey() {
+pub fn a_console_stays_closed_until_impersonation_is_verified() {
     let backend = backend().obeys(Obeys::Later);
     let gateway = gateway()
         .console("namenode")

@@ -58,7 +58,7 @@ fn closed(gateway: &Gateway) -> String {
 }
 
 #[test]
-fn requests_logins_and_probes_go_by_tls_over_pooled_connections() {
+fn requests_logins_and_probes_use_pooled_tls_connections() {
     let (ca, backend) = (ca("ours"), backend());
     backend.now_answers(|seen| reply(200).body(format!("{} {}", seen.method, seen.body.len())));
     let front = Front::before(&backend, &ca.issue("nn1", &["localhost"]));
@@ -90,7 +90,7 @@ fn requests_logins_and_probes_go_by_tls_over_pooled_connections() {
 }
 
 #[test]
-fn javas_stores_work_and_so_does_a_certificate_by_common_name_alone() {
+fn java_truststores_and_certificates_with_a_common_name_only_are_accepted() {
     // the field's recipe: a certificate made by keytool, exported and imported for the clients
     let (ca, backend) = (ca("unused"), backend());
     let directory = ca.path("");
@@ -174,7 +174,7 @@ fn javas_stores_work_and_so_does_a_certificate_by_common_name_alone() {
 }
 
 #[test]
-pub fn an_unbelievable_backend_closes_the_console_with_the_cure() {
+pub fn an_untrusted_backend_certificate_closes_the_console_and_the_cure_is_reported() {
     let (ours, theirs) = (ca("ours"), ca("theirs"));
     let backend = backend();
     for (source, expected) in [
@@ -201,7 +201,7 @@ pub fn an_unbelievable_backend_closes_the_console_with_the_cure() {
 }
 
 #[test]
-fn a_plain_port_an_old_version_and_a_missing_client_certificate_are_told_apart() {
+fn a_plain_port_an_old_tls_version_and_a_missing_client_certificate_are_distinguished() {
     let (ca, backend) = (ca("ours"), backend());
     let error = closed(&console(&[&no_tls()], &trusting(&ca)).run());
     assert!(error.contains("does not speak TLS on this port"), "{error}");
@@ -228,7 +228,7 @@ fn a_plain_port_an_old_version_and_a_missing_client_certificate_are_told_apart()
 
 /// As one does that is killed in the midst of a handshake.
 #[test]
-fn a_server_that_hangs_up_in_the_handshake_is_down_and_not_disbelieved() {
+fn a_server_that_closes_during_the_handshake_is_down_rather_than_untrusted() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -247,7 +247,7 @@ fn a_server_that_hangs_up_in_the_handshake_is_down_and_not_disbelieved() {
 }
 
 #[test]
-fn a_server_name_is_what_tls_host_and_redirects_go_by() {
+fn a_configured_server_name_applies_to_tls_host_and_redirects() {
     let (ca, backend) = (ca("ours"), backend().logins(Logins::Open));
     let front = Front::before(&backend, &ca.issue("c", &["presto.example.com"]));
     let port = front.address.port();
@@ -272,7 +272,7 @@ fn a_server_name_is_what_tls_host_and_redirects_go_by() {
 }
 
 #[test]
-fn of_two_the_one_that_is_believed_serves() {
+fn requests_go_to_the_backend_whose_certificate_is_trusted() {
     let (ours, theirs) = (ca("ours"), ca("theirs"));
     let (bad, good) = (backend(), second());
     let bad_front = Front::before(&bad, &theirs.issue("a", &["localhost"]));
@@ -288,7 +288,7 @@ fn of_two_the_one_that_is_believed_serves() {
 }
 
 #[test]
-fn a_truststore_is_followed_while_the_gateway_runs() {
+fn a_changed_truststore_is_reloaded_without_a_restart() {
     let (old, new) = (ca("old"), ca("new"));
     let backend = backend();
     let front = Front::before(&backend, &new.issue("a", &["localhost"]));
@@ -313,7 +313,7 @@ fn a_truststore_is_followed_while_the_gateway_runs() {
 }
 
 #[test]
-fn a_node_is_reached_by_tls_where_the_console_says_whom_to_believe() {
+fn a_node_is_reached_over_tls_where_the_console_configures_trust() {
     let ca = ca("ours");
     let datanode = backend()
         .logins(Logins::Open)

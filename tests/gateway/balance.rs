@@ -33,7 +33,7 @@ fn ask(gateway: &Gateway, times: usize) {
 }
 
 #[test]
-fn turns_are_shared_by_all_workers() {
+fn round_robin_is_shared_by_all_workers() {
     let (one, two) = (backend(), second());
     let gateway = pair(&one, &two, "roundrobin").run();
     both_are_known(&gateway);
@@ -42,7 +42,7 @@ fn turns_are_shared_by_all_workers() {
 }
 
 #[test]
-fn a_server_of_no_weight_gets_nothing() {
+fn a_backend_with_weight_zero_receives_no_requests() {
     let (one, two) = (backend(), second());
     let server = |backend: &Backend, weight: u32| {
         format!(
@@ -66,7 +66,7 @@ fn a_server_of_no_weight_gets_nothing() {
 }
 
 #[test]
-fn a_client_stays_where_it_is_and_moves_when_its_server_dies() {
+fn a_client_is_pinned_to_a_backend_and_moves_when_the_backend_fails() {
     let (one, two) = (backend(), second());
     let gateway = pair(&one, &two, "source").run();
     both_are_known(&gateway);
@@ -83,7 +83,7 @@ fn a_client_stays_where_it_is_and_moves_when_its_server_dies() {
 }
 
 #[test]
-fn a_get_that_breaks_off_goes_to_the_other_and_a_post_does_not() {
+fn a_broken_get_is_retried_on_another_backend_and_a_post_is_not() {
     let (one, two) = (backend(), second());
     let gateway = pair(&one, &two, "first").run();
     both_are_known(&gateway);
@@ -114,7 +114,7 @@ fn one_at_a_time(backend: &Backend, queue: &str) -> Gateway {
 }
 
 #[test]
-fn requests_over_the_limit_wait_their_turn() {
+fn requests_above_the_connection_limit_are_queued() {
     let backend = backend();
     let gateway = one_at_a_time(&backend, "{ length = 8, timeout = \"30s\" }");
     // a body that has not ended keeps its place
@@ -142,7 +142,7 @@ fn requests_over_the_limit_wait_their_turn() {
 }
 
 #[test]
-pub fn a_full_queue() {
+pub fn a_full_queue_is_reported_as_queue_full() {
     let backend = backend();
     let gateway = one_at_a_time(&backend, "{ length = 1, timeout = \"30s\" }");
     backend.now_answers(|_| silence());
@@ -158,7 +158,7 @@ pub fn a_full_queue() {
 }
 
 #[test]
-pub fn a_queue_that_takes_too_long() {
+pub fn waiting_too_long_in_the_queue_is_reported_as_queue_timeout() {
     let backend = backend();
     let gateway = one_at_a_time(&backend, "{ length = 8, timeout = \"100ms\" }");
     backend.now_answers(|_| silence());
@@ -199,7 +199,7 @@ fn a_backend_is_drained_from_the_command_line() {
 }
 
 #[test]
-fn a_wrong_name_is_told_with_the_right_ones() {
+fn an_unknown_backend_name_is_reported_with_the_known_names() {
     let (one, two) = (backend(), second());
     let gateway = pair(&one, &two, "first").run();
     let (done, text) = spnegate(&gateway, &["backend", "drain", "generic", "nn9:1"]);
@@ -209,7 +209,7 @@ fn a_wrong_name_is_told_with_the_right_ones() {
 }
 
 #[test]
-fn a_server_in_maintenance_is_left_alone() {
+fn a_backend_in_maintenance_receives_no_requests_and_no_probes() {
     let (one, two) = (backend(), second());
     let gateway = pair(&one, &two, "roundrobin").run();
     both_are_known(&gateway);

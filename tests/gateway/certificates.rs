@@ -47,7 +47,7 @@ fn renew(ca: &Ca, name: &str) {
 }
 
 #[test]
-fn a_renewed_keystore_is_taken_over_under_load_without_a_lost_request() {
+fn a_renewed_keystore_is_loaded_under_load_without_a_failed_request() {
     let (ca, backend) = (ca("ours"), backend());
     std::fs::write(ca.path("password"), "changeit\n").unwrap();
     renew(&ca, "first");
@@ -118,7 +118,7 @@ fn a_renewed_keystore_is_taken_over_under_load_without_a_lost_request() {
 }
 
 #[test]
-fn consoles_of_one_address_share_their_plain_port() {
+fn consoles_on_one_address_share_their_plain_http_port() {
     let (ca, backend) = (ca("ours"), backend());
     let files = ca.issue("proxy", &[&world().proxy]).files();
     let lines = format!(
@@ -150,7 +150,7 @@ fn consoles_of_one_address_share_their_plain_port() {
 }
 
 #[test]
-pub(crate) fn plain_http_is_told_the_address_with_https() {
+pub(crate) fn plain_http_on_the_tls_port_receives_the_https_address() {
     let (ca, backend) = (ca("ours"), backend());
     let files = ca.issue("proxy", &[&world().proxy]).files();
     let gateway = gateway()

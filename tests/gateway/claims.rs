@@ -23,19 +23,19 @@ use Proof::{Elsewhere, Here};
 const CLAIMS: &[(Refusal, Proof)] = &[
     (
         Refusal::LoginRequired,
-        Here(refusals::what_is_refused_before_any_backend),
+        Here(refusals::every_refusal_before_the_backend_has_its_page_count_and_status),
     ),
     (
         Refusal::SessionEnded,
-        Here(refusals::what_is_refused_before_any_backend),
+        Here(refusals::every_refusal_before_the_backend_has_its_page_count_and_status),
     ),
     (
         Refusal::BadAuthorization,
-        Here(refusals::what_is_refused_before_any_backend),
+        Here(refusals::every_refusal_before_the_backend_has_its_page_count_and_status),
     ),
     (
         Refusal::DuplicateAuthorization,
-        Here(refusals::what_is_refused_before_any_backend),
+        Here(refusals::every_refusal_before_the_backend_has_its_page_count_and_status),
     ),
     (
         Refusal::TokenTooLarge,
@@ -46,57 +46,57 @@ const CLAIMS: &[(Refusal, Proof)] = &[
     ),
     (
         Refusal::Ntlm,
-        Here(refusals::what_is_refused_before_any_backend),
+        Here(refusals::every_refusal_before_the_backend_has_its_page_count_and_status),
     ),
     (
         Refusal::TokenMalformed,
-        Here(refusals::what_is_refused_before_any_backend),
+        Here(refusals::every_refusal_before_the_backend_has_its_page_count_and_status),
     ),
     (
         Refusal::TokenKrbError,
-        Here(refusals::what_is_refused_before_any_backend),
+        Here(refusals::every_refusal_before_the_backend_has_its_page_count_and_status),
     ),
     (
         Refusal::TokenApRep,
-        Here(refusals::what_is_refused_before_any_backend),
+        Here(refusals::every_refusal_before_the_backend_has_its_page_count_and_status),
     ),
-    (Refusal::TokenReplayed, Here(tickets::a_token_opens_once)),
+    (Refusal::TokenReplayed, Here(tickets::a_token_is_accepted_only_once)),
     (
         Refusal::TicketExpired,
-        Here(tickets::expired_tickets_and_skewed_clocks),
+        Here(tickets::expired_tickets_and_clock_skew_are_distinguished),
     ),
     (
         Refusal::ClockSkew,
-        Here(tickets::expired_tickets_and_skewed_clocks),
+        Here(tickets::expired_tickets_and_clock_skew_are_distinguished),
     ),
     (
         Refusal::KeytabOutOfDate,
-        Here(tickets::a_ticket_newer_than_the_keytab),
+        Here(tickets::a_ticket_newer_than_the_keytab_is_reported_as_keytab_out_of_date),
     ),
     (
         Refusal::TicketOutOfDate,
-        Here(tickets::a_ticket_older_than_the_keytab),
+        Here(tickets::a_ticket_older_than_the_keytab_is_reported_as_ticket_out_of_date),
     ),
-    (Refusal::WrongKey, Here(tickets::a_key_that_is_not_the_kdcs)),
+    (Refusal::WrongKey, Here(tickets::a_key_that_differs_from_the_kdcs_is_reported_as_wrong_key)),
     (
         Refusal::NoKeyForService,
-        Here(keys::a_service_without_a_key),
+        Here(keys::a_service_without_a_key_is_reported_as_no_key_for_service),
     ),
     (
         Refusal::NoKeyOfEnctype,
-        Here(keys::a_ticket_of_another_encryption_type),
+        Here(keys::a_ticket_of_an_enctype_without_key_is_reported_as_no_key_of_enctype),
     ),
     (
         Refusal::TokenRejected,
-        Here(refusals::what_is_refused_before_any_backend),
+        Here(refusals::every_refusal_before_the_backend_has_its_page_count_and_status),
     ),
     (
         Refusal::WrongService,
-        Here(tickets::a_ticket_for_another_service_or_host),
+        Here(tickets::a_ticket_for_another_service_or_host_is_reported_as_wrong_service),
     ),
     (
         Refusal::LoginInterrupted,
-        Here(refusals::what_is_refused_before_any_backend),
+        Here(refusals::every_refusal_before_the_backend_has_its_page_count_and_status),
     ),
     (
         Refusal::LoginBusy,
@@ -114,19 +114,19 @@ const CLAIMS: &[(Refusal, Proof)] = &[
     ),
     (
         Refusal::LoginTimeout,
-        Here(tickets::a_login_that_takes_too_long),
+        Here(tickets::a_login_that_takes_too_long_is_reported_as_login_timeout),
     ),
     (
         Refusal::ReplayCache,
-        Here(tickets::a_replay_cache_that_is_gone),
+        Here(tickets::a_missing_replay_cache_is_reported_and_recovers_without_restart),
     ),
     (
         Refusal::NameUnmapped,
-        Here(sessions::who_has_no_name_has_no_session),
+        Here(sessions::a_principal_without_a_mapped_name_gets_no_session),
     ),
     (
         Refusal::UserDenied,
-        Here(sessions::who_is_not_allowed_is_told_so),
+        Here(sessions::a_user_that_is_not_allowed_is_refused_with_user_denied),
     ),
     (
         Refusal::GroupsUnavailable,
@@ -134,47 +134,47 @@ const CLAIMS: &[(Refusal, Proof)] = &[
     ),
     (
         Refusal::CrossSite,
-        Here(refusals::what_is_refused_before_any_backend),
+        Here(refusals::every_refusal_before_the_backend_has_its_page_count_and_status),
     ),
     (
         Refusal::SourceDenied,
-        Here(sources::a_console_is_open_to_its_networks_only),
+        Here(sources::a_console_accepts_clients_of_its_networks_only),
     ),
     (
         Refusal::RateLimited,
-        Here(sources::an_address_that_asks_too_often_is_told_to_wait),
+        Here(sources::requests_above_the_rate_limit_receive_retry_after),
     ),
     (
         Refusal::TooManyConnections,
-        Here(sources::a_connection_too_many_is_closed_and_counted),
+        Here(sources::a_connection_above_the_limit_is_closed_and_counted),
     ),
     (
         Refusal::ProxyHeader,
-        Here(sources::a_connection_without_its_header_is_closed_and_counted),
+        Here(sources::a_connection_without_a_proxy_header_is_closed_and_counted),
     ),
     (
         Refusal::UnknownHost,
-        Here(refusals::what_is_refused_before_any_backend),
+        Here(refusals::every_refusal_before_the_backend_has_its_page_count_and_status),
     ),
     (
         Refusal::BadHost,
-        Here(refusals::what_is_refused_before_any_backend),
+        Here(refusals::every_refusal_before_the_backend_has_its_page_count_and_status),
     ),
     (
         Refusal::BadPath,
-        Here(refusals::what_is_refused_before_any_backend),
+        Here(refusals::every_refusal_before_the_backend_has_its_page_count_and_status),
     ),
     (
         Refusal::BadQuery,
-        Here(refusals::what_is_refused_before_any_backend),
+        Here(refusals::every_refusal_before_the_backend_has_its_page_count_and_status),
     ),
     (
         Refusal::BadForm,
-        Here(refusals::what_is_refused_before_any_backend),
+        Here(refusals::every_refusal_before_the_backend_has_its_page_count_and_status),
     ),
     (
         Refusal::BadThrift,
-        Here(thrift::a_body_that_is_no_thrift_call_never_reaches_the_server),
+        Here(thrift::an_invalid_thrift_call_never_reaches_the_server),
     ),
     (
         Refusal::ThriftIdentity,
@@ -182,32 +182,32 @@ const CLAIMS: &[(Refusal, Proof)] = &[
     ),
     (
         Refusal::BadMethod,
-        Here(refusals::what_is_refused_before_any_backend),
+        Here(refusals::every_refusal_before_the_backend_has_its_page_count_and_status),
     ),
     (
         Refusal::BadRequest,
-        Here(refusals::what_is_refused_before_any_backend),
+        Here(refusals::every_refusal_before_the_backend_has_its_page_count_and_status),
     ),
     (
         Refusal::PlainHttp,
-        Here(certificates::plain_http_is_told_the_address_with_https),
+        Here(certificates::plain_http_on_the_tls_port_receives_the_https_address),
     ),
     (
         Refusal::HeadTooLarge,
-        Here(framing::a_head_that_is_too_large),
+        Here(framing::a_head_above_the_limit_is_reported_as_head_too_large),
     ),
     (
         Refusal::HeadTimeout,
-        Here(framing::a_head_that_does_not_end),
+        Here(framing::an_incomplete_head_is_reported_as_head_timeout),
     ),
-    (Refusal::BodyTimeout, Here(uploads::an_upload_that_stalls)),
+    (Refusal::BodyTimeout, Here(uploads::a_stalled_upload_is_reported_as_body_timeout)),
     (
         Refusal::NotFound,
-        Here(refusals::what_is_refused_before_any_backend),
+        Here(refusals::every_refusal_before_the_backend_has_its_page_count_and_status),
     ),
     (
         Refusal::CredentialDenied,
-        Here(impersonation::a_service_console_gives_no_credential_of_its_own),
+        Here(impersonation::a_service_console_gives_out_no_credential_of_the_gateway),
     ),
     (
         Refusal::NotPublished,
@@ -215,37 +215,37 @@ const CLAIMS: &[(Refusal, Proof)] = &[
     ),
     (
         Refusal::NodeDenied,
-        Here(refusals::what_is_refused_before_any_backend),
+        Here(refusals::every_refusal_before_the_backend_has_its_page_count_and_status),
     ),
     (
         Refusal::NodeLink,
-        Here(refusals::what_is_refused_before_any_backend),
+        Here(refusals::every_refusal_before_the_backend_has_its_page_count_and_status),
     ),
     (
         Refusal::NodeLinkUser,
-        Here(nodes::a_link_is_for_one_user_and_not_to_be_changed),
+        Here(nodes::a_link_is_valid_for_one_user_and_only_unchanged),
     ),
     (
         Refusal::NodeLinkExpired,
-        Here(link_logins::a_link_that_is_too_old_is_said_to_be),
+        Here(link_logins::an_expired_link_is_reported_as_node_link_expired),
     ),
     (
         Refusal::BackendDown,
-        Here(failover::a_backend_that_is_not_there),
+        Here(failover::an_unreachable_backend_is_reported_as_backend_down),
     ),
     (
         Refusal::NoActive,
-        Here(hold::waiting_for_an_active_one_ends),
+        Here(hold::waiting_too_long_for_an_active_backend_is_reported_as_no_active),
     ),
-    (Refusal::HoldFull, Here(hold::waiting_has_a_limit)),
-    (Refusal::QueueFull, Here(balance::a_full_queue)),
+    (Refusal::HoldFull, Here(hold::too_many_waiting_requests_are_reported_as_hold_full)),
+    (Refusal::QueueFull, Here(balance::a_full_queue_is_reported_as_queue_full)),
     (
         Refusal::QueueTimeout,
-        Here(balance::a_queue_that_takes_too_long),
+        Here(balance::waiting_too_long_in_the_queue_is_reported_as_queue_timeout),
     ),
     (
         Refusal::OwnerGone,
-        Here(coordinators::a_query_whose_coordinator_is_gone),
+        Here(coordinators::a_query_whose_coordinator_is_down_is_reported_as_owner_gone),
     ),
     (
         Refusal::NotReplayable,
@@ -257,39 +257,39 @@ const CLAIMS: &[(Refusal, Proof)] = &[
     ),
     (
         Refusal::BackendTimeout,
-        Here(failover::an_answer_that_does_not_come),
+        Here(failover::a_response_that_does_not_start_is_reported_as_backend_timeout),
     ),
     (
         Refusal::BackendStalled,
-        Here(failover::an_answer_that_does_not_go_on),
+        Here(failover::a_response_that_stalls_is_reported_as_backend_stalled),
     ),
     (
         Refusal::BackendLogin,
-        Here(backend_login::a_backend_that_refuses_the_login),
+        Here(backend_login::a_backend_that_refuses_the_login_is_reported_as_backend_login),
     ),
     (
         Refusal::BackendTls,
-        Here(backend_tls::an_unbelievable_backend_closes_the_console_with_the_cure),
+        Here(backend_tls::an_untrusted_backend_certificate_closes_the_console_and_the_cure_is_reported),
     ),
     (
         Refusal::BackendMutual,
-        Here(backend_login::a_backend_that_does_not_prove_itself),
+        Here(backend_login::a_backend_without_mutual_authentication_is_reported_as_backend_mutual),
     ),
     (
         Refusal::KdcUnavailable,
-        Here(faults::a_kdc_that_hangs_from_the_start),
+        Here(faults::a_kdc_that_hangs_at_start_is_reported_as_kdc_unavailable),
     ),
     (
         Refusal::IdentityIgnored,
-        Here(backend_login::a_backend_that_ignores_the_user),
+        Here(backend_login::a_backend_that_ignores_impersonation_closes_the_console),
     ),
     (
         Refusal::IdentityUnproven,
-        Here(backend_login::a_backend_that_has_not_proven_to_obey),
+        Here(backend_login::a_console_stays_closed_until_impersonation_is_verified),
     ),
     (
         Refusal::ImpersonationDenied,
-        Here(impersonation::whom_the_cluster_does_not_let_the_gateway_act_for),
+        Here(impersonation::users_the_gateway_may_not_impersonate_are_reported_as_impersonation_denied),
     ),
     (
         Refusal::Draining,
@@ -302,7 +302,7 @@ const CLAIMS: &[(Refusal, Proof)] = &[
 ];
 
 #[test]
-fn every_reason_word_has_its_test() {
+fn every_reason_word_has_a_test() {
     let claimed: HashSet<Refusal> = CLAIMS.iter().map(|(refusal, _)| *refusal).collect();
     assert_eq!(claimed.len(), CLAIMS.len(), "a word is claimed twice");
     for refusal in Refusal::ALL {

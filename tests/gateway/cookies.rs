@@ -13,7 +13,7 @@ fn generic(backend: &Backend) -> Gateway {
 }
 
 #[test]
-fn a_backend_gets_its_own_cookies_and_the_gateways_login_first() {
+fn a_backend_receives_its_own_cookies_after_the_gateways_login_cookie() {
     let backend = backend();
     let gateway = generic(&backend);
     let session = world().cookie("alice");
@@ -38,7 +38,7 @@ fn a_backend_gets_its_own_cookies_and_the_gateways_login_first() {
 }
 
 #[test]
-fn several_cookie_headers_are_one_list() {
+fn several_cookie_headers_are_read_as_one_list() {
     let backend = backend();
     let gateway = generic(&backend);
     let answer = gateway
@@ -58,7 +58,7 @@ fn several_cookie_headers_are_one_list() {
 }
 
 #[test]
-fn a_backends_cookies_are_renamed_and_its_login_stays_here() {
+fn backend_cookies_are_renamed_and_the_login_cookie_is_not_passed_on() {
     let backend = backend().answers(|_| {
         reply(200)
             .with(
@@ -99,7 +99,7 @@ fn a_backends_cookies_are_renamed_and_its_login_stays_here() {
 
 /// `mod_auth_gssapi`'s session, a container's: whoever holds it is the gateway to that server.
 #[test]
-fn a_cookie_that_answers_the_gateways_token_passes_only_where_it_is_listed() {
+fn a_cookie_set_on_the_gateways_login_is_passed_on_only_if_listed() {
     let backend = backend().logins(Logins::EveryRequest).answers(|_| {
         reply(200)
             .with("Set-Cookie", "gssapi_session=secret; Path=/; HttpOnly")
@@ -131,7 +131,7 @@ fn a_cookie_that_answers_the_gateways_token_passes_only_where_it_is_listed() {
 
 /// A browser drops a cookie that is `SameSite=None` or `Partitioned` and not `Secure`.
 #[test]
-fn a_cookie_that_loses_secure_loses_what_needs_it() {
+fn a_cookie_that_loses_secure_also_loses_the_attributes_that_require_it() {
     let backend = backend().answers(|_| {
         let cookie = "id=1; Path=/; Secure; SameSite=None; Partitioned";
         reply(200).with("Set-Cookie", cookie)
@@ -142,7 +142,7 @@ fn a_cookie_that_loses_secure_loses_what_needs_it() {
 }
 
 #[test]
-fn two_consoles_of_one_name_do_not_see_each_others_cookies() {
+fn two_consoles_on_one_host_name_do_not_share_backend_cookies() {
     let (one, two) = (backend(), backend());
     let gateway = gateway()
         .console("generic")
@@ -166,7 +166,7 @@ fn two_consoles_of_one_name_do_not_see_each_others_cookies() {
 }
 
 #[test]
-fn of_several_session_cookies_each_is_tried() {
+fn every_session_cookie_of_a_request_is_tried() {
     let backend = backend();
     let gateway = generic(&backend);
     let good = world().cookie("alice");
@@ -185,7 +185,7 @@ fn of_several_session_cookies_each_is_tried() {
 }
 
 #[test]
-fn a_cookie_that_is_forged_expired_or_cut_means_log_in_again() {
+fn a_forged_expired_or_truncated_cookie_requires_a_new_login() {
     let backend = backend();
     let gateway = generic(&backend);
     gateway.ask("GET /x").by("alice").answer().is_ok("nobody");

@@ -72,7 +72,7 @@ fn single(setup: impl FnOnce(Setup) -> Setup) -> (Backend, Gateway) {
 /// Trino's Python client keeps cookies and wants the proof that the server holds its key with every
 /// answer (`KerberosAuthentication`, by default): an answer to a cookie has none.
 #[test]
-fn a_client_that_wants_proof_with_every_answer_is_given_no_cookie() {
+fn a_client_that_requires_mutual_authentication_receives_no_cookie() {
     let (_backend, gateway) = single(|setup| setup);
     let session = |agent: &str| {
         let token = world().authorization("alice");
@@ -91,7 +91,7 @@ fn a_client_that_wants_proof_with_every_answer_is_given_no_cookie() {
 }
 
 #[test]
-fn every_address_leads_back_and_every_request_has_its_own_token() {
+fn every_uri_points_to_the_gateway_and_every_request_has_its_own_token() {
     let (backend, gateway) = single(|setup| setup);
     for _ in 0..2 {
         let answer = gateway
@@ -136,7 +136,7 @@ fn answer_host(gateway: &Gateway) -> String {
 }
 
 #[test]
-fn a_client_is_who_its_ticket_says_whatever_it_says() {
+fn the_user_is_taken_from_the_ticket_and_client_claims_are_removed() {
     let (backend, gateway) = single(|setup| {
         setup
             .with("become = [{ user = \"etl\", as = [\"bob\"] }, { user = \"hue\", as = [\"*\"] }]")
@@ -212,7 +212,7 @@ fn a_query_reaches_the_coordinator_that_runs_it() {
 }
 
 #[test]
-fn a_query_that_another_replica_began_is_found() {
+fn a_query_started_through_another_replica_is_found() {
     let (one, two) = (
         coordinator(backend(), "aaaaa"),
         coordinator(second(), "bbbbb"),
@@ -239,7 +239,7 @@ fn a_query_that_another_replica_began_is_found() {
 }
 
 #[test]
-fn a_drained_coordinator_is_found_for_what_it_has_begun() {
+fn a_drained_coordinator_still_receives_requests_for_its_own_queries() {
     let (one, two) = (
         coordinator(backend(), "aaaaa"),
         coordinator(second(), "bbbbb"),
@@ -260,7 +260,7 @@ fn a_drained_coordinator_is_found_for_what_it_has_begun() {
 }
 
 #[test]
-pub fn a_query_whose_coordinator_is_gone() {
+pub fn a_query_whose_coordinator_is_down_is_reported_as_owner_gone() {
     let (one, two) = (
         coordinator(backend(), "aaaaa"),
         coordinator(second(), "bbbbb"),
@@ -285,7 +285,7 @@ pub fn a_query_whose_coordinator_is_gone() {
 }
 
 #[test]
-fn a_transaction_stays_where_it_began() {
+fn a_transaction_stays_on_the_coordinator_that_started_it() {
     let (one, two) = (backend(), second());
     let (one, two) = (
         one.logins(Logins::EveryRequest),
@@ -401,7 +401,7 @@ fn spooled_results_are_fetched_without_a_login_from_the_coordinator_that_wrote_t
 
 /// `protocol.spooling.retrieval-mode = WORKER_PROXY`
 #[test]
-fn a_worker_that_holds_spooled_results_is_reached_by_a_link_without_a_login() {
+fn spooled_results_on_a_worker_are_fetched_by_a_signed_link_without_a_login() {
     let worker = second()
         .logins(Logins::Open)
         .answers(|_| reply(200).body("rows"));
@@ -443,7 +443,7 @@ fn a_worker_that_holds_spooled_results_is_reached_by_a_link_without_a_login() {
 
 /// `self` is the address by which a coordinator's workers know it.
 #[test]
-fn what_a_coordinator_calls_itself_leads_to_the_gateway() {
+fn uris_with_a_coordinators_own_name_are_rewritten_to_the_gateway() {
     let backend = backend().logins(Logins::EveryRequest).answers(|_| {
         let json = reply(200).with("Content-Type", "application/json");
         json.body(format!(
@@ -485,7 +485,7 @@ fn poll(gateway: &Gateway, word: &str) -> u16 {
 }
 
 #[test]
-fn a_page_about_a_query_teaches_nothing_about_its_coordinator() {
+fn a_page_that_mentions_a_query_does_not_assign_it_to_a_coordinator() {
     let (_one, _two, gateway) = restarted();
     for word in ["aaaaa", "bbbbb"] {
         // each is asked once for each of them
@@ -500,7 +500,7 @@ fn a_page_about_a_query_teaches_nothing_about_its_coordinator() {
 }
 
 #[test]
-fn a_transaction_that_the_client_makes_up_teaches_nothing() {
+fn a_transaction_id_invented_by_the_client_is_not_assigned_to_a_coordinator() {
     let (_one, _two, gateway) = restarted();
     for id in ["aaaaa", "bbbbb", TRANSACTIONS[0]] {
         for _ in 0..2 {
@@ -518,7 +518,7 @@ fn a_transaction_that_the_client_makes_up_teaches_nothing() {
 
 /// The last characters of queries' ids are drawn at each start.
 #[test]
-fn a_query_that_is_not_at_its_supposed_coordinator_is_looked_for_at_the_others() {
+fn a_query_unknown_to_its_expected_coordinator_is_looked_for_on_the_others() {
     let (one, two, gateway) = restarted();
     assert_eq!(
         (poll(&gateway, "aaaaa"), poll(&gateway, "bbbbb")),
@@ -662,7 +662,7 @@ pub fn the_internal_interface_is_not_published() {
 }
 
 #[test]
-fn a_form_that_names_a_user_is_for_consoles_without_login() {
+fn a_form_that_names_a_user_is_accepted_only_by_consoles_without_login() {
     let backend = coordinator(backend(), "aaaaa").logins(Logins::Open);
     let setup = gateway().console("trino").identity("none");
     let gateway = setup.backend(&backend).run();
@@ -679,7 +679,7 @@ fn a_form_that_names_a_user_is_for_consoles_without_login() {
 }
 
 #[test]
-fn a_statement_that_breaks_off_is_not_sent_twice() {
+fn a_statement_is_not_sent_twice_when_its_connection_breaks() {
     let (one, two) = (
         coordinator(backend(), "aaaaa"),
         coordinator(second(), "bbbbb"),
@@ -700,7 +700,7 @@ fn a_statement_that_breaks_off_is_not_sent_twice() {
 }
 
 #[test]
-fn where_nobody_logs_in_a_clients_word_passes() {
+fn without_login_the_clients_user_header_is_passed_on() {
     let backend = coordinator(backend(), "aaaaa").logins(Logins::Open);
     let gateway = gateway()
         .console("presto")
@@ -727,7 +727,7 @@ fn where_nobody_logs_in_a_clients_word_passes() {
 }
 
 #[test]
-fn a_coordinator_without_kerberos_is_told_the_user_of_the_ticket() {
+fn a_coordinator_without_kerberos_receives_the_user_of_the_ticket() {
     let backend = coordinator(backend(), "aaaaa").logins(Logins::Open);
     let gateway = gateway()
         .console("presto")
@@ -743,7 +743,7 @@ fn a_coordinator_without_kerberos_is_told_the_user_of_the_ticket() {
 }
 
 #[test]
-fn options_for_the_whole_server_is_asked_as_the_user() {
+fn options_for_the_whole_server_is_sent_as_the_user() {
     let backend = backend();
     let gateway = gateway()
         .console("namenode")

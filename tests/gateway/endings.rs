@@ -50,7 +50,7 @@ impl Logged {
 const LARGE: usize = 64 << 20;
 
 #[test]
-fn a_whole_answer_has_no_ending_and_both_its_times() {
+fn a_complete_response_is_logged_with_both_times_and_no_ending() {
     let backend = backend().answers(|seen| match seen.path() {
         "/empty" => reply(204),
         "/chunks" => {
@@ -80,7 +80,7 @@ fn a_whole_answer_has_no_ending_and_both_its_times() {
 }
 
 #[test]
-fn a_reader_that_goes_away_or_takes_nothing_is_told_from_a_whole_one() {
+fn a_client_that_disconnects_or_stops_reading_is_logged_as_such() {
     let body = vec![b'x'; LARGE];
     let backend = backend().answers(move |_| reply(200).body(&body));
     let logged = logged(&backend);
@@ -113,7 +113,7 @@ fn a_reader_that_goes_away_or_takes_nothing_is_told_from_a_whole_one() {
 }
 
 #[test]
-fn a_backend_that_ends_early_or_sends_nothing_more_is_the_backends_side() {
+fn an_early_end_or_a_stall_of_the_backend_is_logged_as_the_backends() {
     let backend = backend().answers(|seen| match seen.path() {
         "/short" => raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nabc").then(Then::Close),
         "/chunk" => {
@@ -148,7 +148,7 @@ fn a_backend_that_ends_early_or_sends_nothing_more_is_the_backends_side() {
 }
 
 #[test]
-fn a_request_that_is_given_up_before_its_answer_has_a_line() {
+fn a_request_abandoned_before_its_response_is_logged() {
     let backend = backend().answers(|_| silence());
     let logged = logged(&backend);
     let client = logged.gateway.ask("GET /gone").by("alice").send();
@@ -173,7 +173,7 @@ fn a_request_that_is_given_up_before_its_answer_has_a_line() {
 }
 
 #[test]
-fn what_a_drain_cuts_is_said() {
+fn a_response_cut_by_a_drain_is_logged() {
     let backend = backend()
         .answers(|_| raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nabc").then(Then::Hang));
     let file = world().file("access");

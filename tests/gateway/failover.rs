@@ -38,7 +38,7 @@ pub fn knows(gateway: &Gateway, backend: &Backend, active: u8) {
 }
 
 #[test]
-fn a_request_that_meets_a_standby_goes_on_to_the_active_one_with_its_body() {
+fn a_request_refused_by_a_standby_is_sent_to_the_active_backend_with_its_body() {
     let (one, two) = (backend(), second().role(Role::Standby));
     let gateway = pair(&one, &two).with("probe.interval = \"1h\"").run();
     knows(&gateway, &one, 1);
@@ -72,7 +72,7 @@ fn a_request_that_meets_a_standby_goes_on_to_the_active_one_with_its_body() {
 
 /// A NameNode that starts may answer the probe before it serves.
 #[test]
-fn a_request_that_meets_a_namenode_in_start_up_goes_on_to_the_other_one() {
+fn a_request_refused_by_a_starting_namenode_is_sent_to_the_other_one() {
     for message in ["Namenode is in startup mode", "NameNode still not started"] {
         let (one, two) = (backend(), second().role(Role::Standby));
         let gateway = pair(&one, &two).with("probe.interval = \"1h\"").run();
@@ -96,7 +96,7 @@ fn a_request_that_meets_a_namenode_in_start_up_goes_on_to_the_other_one() {
 }
 
 #[test]
-fn safe_mode_is_an_answer() {
+fn a_safe_mode_error_is_passed_on() {
     for exception in ["SafeModeException", "RetriableException"] {
         let (one, two) = (backend(), second().role(Role::Standby));
         let gateway = pair(&one, &two).run();
@@ -133,7 +133,7 @@ pub fn a_large_body_is_not_sent_twice() {
 
 /// The answer to a large upload that comes before its body was read leaves the body whole.
 #[test]
-fn a_large_body_that_was_not_begun_goes_to_the_active_one() {
+fn a_large_body_that_was_not_sent_yet_goes_to_the_active_backend() {
     let (one, two) = (backend(), second().role(Role::Standby));
     let gateway = pair(&one, &two).with("retry.buffer = \"1KiB\"").run();
     knows(&gateway, &one, 1);
@@ -169,7 +169,7 @@ pub fn a_post_reaches_one_backend_once() {
 }
 
 #[test]
-fn a_get_that_broke_off_is_asked_once_more() {
+fn a_get_whose_connection_broke_is_retried_once() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     let backend = backend().answers(move |_| {
@@ -194,7 +194,7 @@ fn a_get_that_broke_off_is_asked_once_more() {
 }
 
 #[test]
-fn a_pooled_connection_that_was_closed_costs_no_request() {
+fn a_closed_pooled_connection_fails_no_request() {
     let backend = backend();
     let gateway = gateway().console("generic").backend(&backend).run();
     for round in 0..20 {
@@ -213,7 +213,7 @@ fn a_pooled_connection_that_was_closed_costs_no_request() {
 }
 
 #[test]
-pub fn a_backend_that_is_not_there() {
+pub fn an_unreachable_backend_is_reported_as_backend_down() {
     let gateway = gateway().console("generic").url(&nowhere()).run();
     let answer = gateway.ask("GET /x").by("alice").answer();
     answer.is(Refusal::BackendDown);
@@ -223,7 +223,7 @@ pub fn a_backend_that_is_not_there() {
 }
 
 #[test]
-fn the_first_that_is_healthy_is_asked_in_file_order() {
+fn requests_go_to_the_first_healthy_backend_in_configuration_order() {
     let (one, two) = (backend(), second());
     let gateway = gateway()
         .console("generic")
@@ -253,7 +253,7 @@ fn the_first_that_is_healthy_is_asked_in_file_order() {
 }
 
 #[test]
-pub fn an_answer_that_does_not_come() {
+pub fn a_response_that_does_not_start_is_reported_as_backend_timeout() {
     let backend = backend().answers(|_| silence());
     let gateway = gateway()
         .console("generic")
@@ -278,7 +278,7 @@ pub fn an_answer_that_does_not_come() {
 }
 
 #[test]
-pub fn an_answer_that_does_not_go_on() {
+pub fn a_response_that_stalls_is_reported_as_backend_stalled() {
     let backend = backend().answers(|_| {
         let head = "HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n{";
         raw(head.as_bytes()).then(Then::Hang)
@@ -299,7 +299,7 @@ pub fn an_answer_that_does_not_go_on() {
 
 /// After a freeze two claim to be active: the one that became so later is asked.
 #[test]
-fn of_two_active_ones_the_later_is_asked() {
+fn of_two_active_backends_the_one_that_became_active_later_is_used() {
     let (one, two) = (backend(), second().role(Role::Standby));
     let gateway = pair(&one, &two).run();
     knows(&gateway, &one, 1);
@@ -322,7 +322,7 @@ fn of_two_active_ones_the_later_is_asked() {
 }
 
 #[test]
-fn a_change_of_the_active_one_under_load_fails_no_request() {
+fn a_failover_under_load_fails_no_request() {
     let (one, two) = (backend(), second().role(Role::Standby));
     let gateway = pair(&one, &two).run();
     let standby_or_echo = |backend: &Backend, standby: bool| {
@@ -371,7 +371,7 @@ fn a_change_of_the_active_one_under_load_fails_no_request() {
 }
 
 #[test]
-fn a_standby_resourcemanager_never_shows() {
+fn redirects_of_a_standby_resourcemanager_are_never_passed_on() {
     let (one, two) = (backend(), second().role(Role::Standby));
     let gateway = gateway()
         .console("resourcemanager")
@@ -400,7 +400,7 @@ fn a_standby_resourcemanager_never_shows() {
 /// A frozen server accepts connections and says nothing; the other takes over; thawed, it still
 /// believes to be active.
 #[test]
-fn an_active_one_that_freezes_loses_its_reads_to_the_other_and_stays_behind_it() {
+fn reads_move_from_a_frozen_active_backend_to_the_other_and_stay_there() {
     let (one, two) = (backend(), second().role(Role::Standby));
     let gateway = pair(&one, &two).run();
     knows(&gateway, &one, 1);

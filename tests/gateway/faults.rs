@@ -17,7 +17,7 @@ fn own_world() -> &'static World {
 }
 
 #[test]
-pub fn a_kdc_that_hangs_from_the_start() {
+pub fn a_kdc_that_hangs_at_start_is_reported_as_kdc_unavailable() {
     let world = own_world();
     let backend = Backend::start(world, "nn1");
     world.realm.freeze_kdc();
@@ -51,7 +51,7 @@ pub fn a_kdc_that_hangs_from_the_start() {
 }
 
 #[test]
-fn a_kdc_that_freezes_later_stops_no_session_no_login_and_no_backend_that_is_logged_in_at() {
+fn a_kdc_that_hangs_later_affects_no_session_login_or_logged_in_backend() {
     let world = own_world();
     let (one, new) = (Backend::start(world, "nn1"), Backend::start(world, "nn2"));
     let gateway = gateway_in(world)
@@ -81,7 +81,7 @@ fn a_kdc_that_freezes_later_stops_no_session_no_login_and_no_backend_that_is_log
 }
 
 #[test]
-fn a_start_that_cannot_succeed_names_what_and_the_cure() {
+fn a_start_that_cannot_succeed_reports_the_cause_and_the_cure() {
     let backend = backend();
     let world = crate::world::world();
     let build = || gateway().console("generic").backend(&backend);
@@ -115,7 +115,7 @@ fn a_start_that_cannot_succeed_names_what_and_the_cure() {
 }
 
 #[test]
-fn what_can_heal_does_not_stop_the_start() {
+fn temporary_faults_do_not_prevent_the_start() {
     let gateway = gateway()
         .console("generic")
         .url("http://no-such-host.invalid:50070")
@@ -134,7 +134,7 @@ fn what_can_heal_does_not_stop_the_start() {
 }
 
 #[test]
-fn a_keytab_that_breaks_while_it_runs_leaves_the_old_keys_in_use() {
+fn an_unreadable_new_keytab_leaves_the_old_keys_in_use() {
     let world = crate::world::world();
     let keytab = world.file("keytab");
     fs::copy(&world.keytab, &keytab).unwrap();
@@ -169,7 +169,7 @@ fn a_keytab_that_breaks_while_it_runs_leaves_the_old_keys_in_use() {
 }
 
 #[test]
-fn a_backend_that_stalls_in_a_small_answer_is_given_up() {
+fn a_backend_that_stalls_in_a_small_response_is_reported_as_backend_stalled() {
     let backend = backend().answers(|_| {
         crate::backend::raw(
             b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{\"Loc",

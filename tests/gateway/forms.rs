@@ -17,7 +17,7 @@ fn oozie(backend: &Backend) -> Gateway {
 }
 
 #[test]
-fn a_large_form_streams_to_the_server_as_it_came() {
+fn a_large_form_is_streamed_to_the_server_unchanged() {
     let backend = backend();
     let gateway = oozie(&backend);
     for unit in ["a=1&b=%20+&", "{\"json\": [1, 2, 3]},\n", "value="] {
@@ -46,7 +46,7 @@ fn a_large_form_streams_to_the_server_as_it_came() {
 }
 
 #[test]
-fn a_large_form_that_names_an_identity_never_becomes_a_whole_request() {
+fn a_large_form_that_names_an_identity_never_reaches_the_server_complete() {
     let backend = backend();
     let gateway = oozie(&backend);
     let ready = gateway.ask("GET /oozie/v1/admin/status").by("alice");

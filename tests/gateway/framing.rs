@@ -20,7 +20,7 @@ fn say(gateway: &Gateway, text: &str) -> String {
 }
 
 #[test]
-fn two_readings_of_a_length_are_refused_and_end_the_connection() {
+fn ambiguous_lengths_are_refused_and_close_the_connection() {
     let backend = backend();
     let gateway = generic(&backend);
     let smuggled = "GET /smuggled HTTP/1.1\r\nHOSTCOOKIE\r\n";
@@ -76,7 +76,7 @@ fn two_readings_of_a_length_are_refused_and_end_the_connection() {
 }
 
 #[test]
-fn odd_chunks_never_reach_a_backend_as_they_are() {
+fn malformed_chunks_never_reach_a_backend() {
     let backend = backend();
     let gateway = generic(&backend);
     for chunks in [
@@ -105,7 +105,7 @@ fn odd_chunks_never_reach_a_backend_as_they_are() {
 }
 
 #[test]
-fn legal_chunks_are_written_anew_without_extensions_and_trailers() {
+fn valid_chunks_are_re_encoded_without_extensions_and_trailers() {
     let backend = backend();
     let gateway = generic(&backend);
     let text = "POST /x HTTP/1.1\r\nHOSTCOOKIETransfer-Encoding: Chunked\r\nConnection: close\r\n\
@@ -120,7 +120,7 @@ fn legal_chunks_are_written_anew_without_extensions_and_trailers() {
 }
 
 #[test]
-fn what_is_tolerated_reaches_the_backend_in_one_reading() {
+fn tolerated_variants_reach_the_backend_in_one_normal_form() {
     let backend = backend();
     let gateway = generic(&backend);
     // bare LF as line end
@@ -154,7 +154,7 @@ fn what_is_tolerated_reaches_the_backend_in_one_reading() {
 }
 
 #[test]
-fn a_body_where_none_is_usual_hides_no_second_request() {
+fn the_body_of_a_get_is_not_read_as_a_second_request() {
     let backend = backend();
     let gateway = generic(&backend);
     for method in ["GET", "DELETE", "OPTIONS"] {
@@ -180,7 +180,7 @@ fn a_body_where_none_is_usual_hides_no_second_request() {
 }
 
 #[test]
-fn pipelined_requests_reach_the_backend_one_by_one_and_are_answered_in_order() {
+fn pipelined_requests_are_forwarded_one_at_a_time_and_answered_in_order() {
     let backend = backend().answers(|seen| crate::backend::reply(200).body(seen.path()));
     let gateway = before(&backend);
     let mut text = String::new();
@@ -207,7 +207,7 @@ fn pipelined_requests_reach_the_backend_one_by_one_and_are_answered_in_order() {
 
 /// Refused in the middle of a pipeline: nothing behind it is read.
 #[test]
-fn nothing_behind_an_ambiguous_request_is_served() {
+fn requests_after_an_ambiguous_request_are_not_served() {
     let backend = backend();
     let gateway = generic(&backend);
     let text = "GET /first HTTP/1.1\r\nHOSTCOOKIE\r\nPOST /x HTTP/1.1\r\nHOSTCOOKIEContent-Length: \
@@ -222,7 +222,7 @@ fn nothing_behind_an_ambiguous_request_is_served() {
 }
 
 #[test]
-pub fn a_head_that_is_too_large() {
+pub fn a_head_above_the_limit_is_reported_as_head_too_large() {
     let backend = backend();
     let gateway = generic(&backend);
     let before = gateway.refusals(Refusal::HeadTooLarge);
@@ -246,7 +246,7 @@ pub fn a_head_that_is_too_large() {
 }
 
 #[test]
-pub fn a_head_that_does_not_end() {
+pub fn an_incomplete_head_is_reported_as_head_timeout() {
     let gateway = gateway()
         .console("generic")
         .url(&crate::backend::nowhere())
@@ -259,7 +259,7 @@ pub fn a_head_that_does_not_end() {
 }
 
 #[test]
-fn the_body_of_a_refused_request_is_no_request() {
+fn the_body_of_a_refused_request_is_not_read_as_a_request() {
     let backend = backend();
     let gateway = gateway()
         .console("generic")
@@ -289,7 +289,7 @@ fn the_body_of_a_refused_request_is_no_request() {
 
 /// A fragment is no part of a request; it reaches nobody, whatever it says.
 #[test]
-fn a_fragment_is_dropped_or_refused() {
+fn a_fragment_in_the_target_is_removed_or_refused() {
     let backend = backend();
     let gateway = generic(&backend);
     for target in ["/x#/../secret", "/x?a#doAs=bob"] {

@@ -12,7 +12,7 @@ use crate::{
 
 /// Servers compare `Origin` and `Referer` with `Host` (WebSocket endpoints, CSRF filters).
 #[test]
-fn a_page_of_the_console_itself_is_a_page_of_the_backend_to_the_backend() {
+fn origin_and_referer_of_the_consoles_own_pages_name_the_backend() {
     let backend = backend();
     let gateway = namenode(&backend);
     let own = format!("http://{}:{}", world().proxy, gateway.address().port());
@@ -59,7 +59,7 @@ fn a_page_of_the_console_itself_is_a_page_of_the_backend_to_the_backend() {
 
 /// A backend that is told the public name compares with that.
 #[test]
-fn a_backend_that_is_told_the_gateways_name_is_told_of_its_pages_as_they_are() {
+fn origin_and_referer_are_unchanged_where_the_backend_receives_the_gateways_host() {
     let backend = backend();
     let gateway = gateway()
         .console("generic")
@@ -75,7 +75,7 @@ fn a_backend_that_is_told_the_gateways_name_is_told_of_its_pages_as_they_are() {
 }
 
 #[test]
-fn identity_headers_are_stripped_under_every_alias_and_the_rest_passes() {
+fn identity_headers_are_removed_in_every_spelling_and_other_headers_pass() {
     let backend = backend();
     let gateway = namenode(&backend);
     let mut request = gateway.ask("GET /x").by("alice");
@@ -143,7 +143,7 @@ fn identity_headers_are_stripped_under_every_alias_and_the_rest_passes() {
 
 /// What stands behind a console is not always what its `kind` says.
 #[test]
-fn the_identity_headers_of_every_server_are_stripped_on_every_console() {
+fn the_identity_headers_of_every_kind_are_removed_on_every_console() {
     let names = [
         "X-Presto-User",
         "X-Presto-Prefix-Url",
@@ -206,7 +206,7 @@ fn the_identity_headers_of_every_server_are_stripped_on_every_console() {
 }
 
 #[test]
-fn where_nobody_logs_in_every_servers_identity_headers_pass() {
+fn without_login_the_identity_headers_of_every_kind_pass() {
     let backend = backend().logins(Logins::Open);
     let gateway = gateway()
         .console("generic")
@@ -226,7 +226,7 @@ fn where_nobody_logs_in_every_servers_identity_headers_pass() {
 }
 
 #[test]
-fn what_the_client_calls_hop_by_hop_ends_here_and_takes_nothing_of_ours_with_it() {
+fn hop_by_hop_headers_are_removed_and_connection_cannot_remove_the_gateways_own() {
     let backend = backend();
     let gateway = namenode(&backend);
     let answer = gateway
@@ -283,7 +283,7 @@ fn the_clients_token_never_reaches_a_backend() {
 }
 
 #[test]
-fn every_spelling_of_negotiate_logs_in() {
+fn the_negotiate_scheme_is_accepted_in_every_spelling() {
     let backend = backend();
     let gateway = gateway().console("generic").backend(&backend).run();
     for spelling in [
@@ -310,7 +310,7 @@ fn every_spelling_of_negotiate_logs_in() {
 }
 
 #[test]
-fn junk_for_a_token_is_never_an_error_of_ours() {
+fn an_invalid_token_never_causes_an_internal_error() {
     let gateway = gateway()
         .console("generic")
         .url(&crate::backend::nowhere())
@@ -346,7 +346,7 @@ fn junk_for_a_token_is_never_an_error_of_ours() {
 }
 
 #[test]
-fn an_answer_passes_without_its_hop_by_hop_headers_and_trailers() {
+fn hop_by_hop_headers_and_trailers_of_a_response_are_removed() {
     let backend = backend().answers(|_| {
         raw(
             b"HTTP/1.1 200 Fine (secret)\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\
@@ -368,7 +368,7 @@ fn an_answer_passes_without_its_hop_by_hop_headers_and_trailers() {
 }
 
 #[test]
-fn a_backend_cannot_turn_the_connection_into_something_else() {
+fn a_backend_cannot_switch_protocols_without_a_request_for_it() {
     let backend = backend().answers(|_| {
         raw(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nsecret")
     });
@@ -408,7 +408,7 @@ fn h2c_is_never_forwarded() {
 }
 
 #[test]
-fn a_client_of_http_1_0_gets_its_answer_and_the_backend_http_1_1() {
+fn a_request_by_http_1_0_reaches_the_backend_by_http_1_1() {
     let backend = backend();
     let gateway = gateway().console("generic").backend(&backend).run();
     let mut client = Client::connect(gateway.address());
@@ -425,7 +425,7 @@ fn a_client_of_http_1_0_gets_its_answer_and_the_backend_http_1_1() {
 }
 
 #[test]
-fn answers_of_the_gateway_are_not_for_shared_caches() {
+fn responses_of_the_gateway_are_not_stored_by_shared_caches() {
     let backend = backend().answers(|_| reply(200).with("Cache-Control", "max-age=60"));
     let gateway = gateway().console("generic").backend(&backend).run();
     let own = gateway.ask("GET /.spnegate/whoami").by("alice").answer();
@@ -445,7 +445,7 @@ fn answers_of_the_gateway_are_not_for_shared_caches() {
 }
 
 #[test]
-fn an_id_of_a_balancer_is_taken_over_and_any_other_text_is_not() {
+fn a_valid_request_id_of_a_balancer_is_kept_and_any_other_text_is_replaced() {
     let backend = backend();
     let gateway = namenode(&backend);
     let given = |id: &str| {

@@ -11,7 +11,7 @@ use crate::{
 };
 
 #[test]
-fn without_an_active_one_requests_wait_and_are_then_answered() {
+fn requests_wait_for_an_active_backend_and_are_then_served() {
     let (one, two) = (backend().role(Role::Standby), second().role(Role::Standby));
     let gateway = pair(&one, &two).run();
     let clients: Vec<Client> = ["alice", "bob", "carol"]
@@ -39,7 +39,7 @@ fn without_an_active_one_requests_wait_and_are_then_answered() {
 }
 
 #[test]
-pub fn waiting_for_an_active_one_ends() {
+pub fn waiting_too_long_for_an_active_backend_is_reported_as_no_active() {
     let (one, two) = (backend().role(Role::Standby), second().role(Role::Standby));
     let gateway = pair(&one, &two).set("timeouts", "hold = \"200ms\"").run();
     knows(&gateway, &one, 0);
@@ -53,7 +53,7 @@ pub fn waiting_for_an_active_one_ends() {
 
 /// 4,096 requests may wait; one more is told so at once.
 #[test]
-pub fn waiting_has_a_limit() {
+pub fn too_many_waiting_requests_are_reported_as_hold_full() {
     let backend = backend().role(Role::Standby);
     let gateway = gateway().console("namenode").backend(&backend).run();
     knows(&gateway, &backend, 0);
@@ -89,7 +89,7 @@ pub fn waiting_has_a_limit() {
 }
 
 #[test]
-fn clients_that_stop_waiting_make_room() {
+fn clients_that_disconnect_release_their_waiting_slots() {
     let backend = backend().role(Role::Standby);
     let gateway = gateway().console("namenode").backend(&backend).run();
     let waiting: Vec<Client> = (0..50)

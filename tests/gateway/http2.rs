@@ -96,7 +96,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn a_ticket_or_a_cookie_logs_in_on_a_stream_and_users_of_one_connection_stay_apart() {
+fn users_of_one_http_2_connection_log_in_by_ticket_or_cookie_and_stay_separate() {
     let backend = backend();
     backend.now_answers(|seen| reply(200).body(seen.do_as().unwrap_or("nobody")));
     let secure = secure(|s| s, &backend);
@@ -135,7 +135,7 @@ fn a_ticket_or_a_cookie_logs_in_on_a_stream_and_users_of_one_connection_stay_apa
 }
 
 #[test]
-fn what_needs_a_second_leg_is_sent_to_http_1_1() {
+fn a_login_that_needs_a_second_leg_is_directed_to_http_1_1() {
     let backend = backend();
     let secure = secure(|s| s, &backend);
     block_on(async {
@@ -166,7 +166,7 @@ fn what_needs_a_second_leg_is_sent_to_http_1_1() {
 }
 
 #[test]
-fn hosts_methods_and_paths_are_judged_as_on_http_1_1() {
+fn hosts_methods_and_paths_are_checked_as_on_http_1_1() {
     let backend = backend();
     let secure = secure(|s| s, &backend);
     let cookie = world().cookie_for("alice", Scheme::Tls);
@@ -209,7 +209,7 @@ fn hosts_methods_and_paths_are_judged_as_on_http_1_1() {
 }
 
 #[test]
-fn a_request_reaches_the_backend_as_http_1_1_with_nothing_of_http_2() {
+fn a_request_reaches_the_backend_as_http_1_1_without_traces_of_http_2() {
     let backend = backend();
     backend.now_answers(|seen| {
         reply(200)
@@ -256,7 +256,7 @@ fn a_request_reaches_the_backend_as_http_1_1_with_nothing_of_http_2() {
 }
 
 #[test]
-fn an_upload_that_stalls_is_given_up_and_its_connection_lives_on() {
+fn a_stalled_upload_is_ended_and_its_http_2_connection_stays_open() {
     let backend = backend();
     let secure = secure(|s| s.set("timeouts", "body_idle = \"200ms\""), &backend);
     let cookie = world().cookie_for("alice", Scheme::Tls);
@@ -282,7 +282,7 @@ fn an_upload_that_stalls_is_given_up_and_its_connection_lives_on() {
 
 /// A stream's form may say nothing of its length, and end with an empty frame.
 #[test]
-fn a_form_on_a_stream_is_judged_as_it_comes() {
+fn a_form_on_an_http_2_stream_is_checked_while_it_is_read() {
     let backend = backend().answers(|seen| reply(200).body(seen.body.len().to_string()));
     let secure = secure(|s| s, &backend);
     let cookie = world().cookie_for("alice", Scheme::Tls);

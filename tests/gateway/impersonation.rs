@@ -21,7 +21,7 @@ fn ask(gateway: &Gateway, target: &str) -> Answer {
 }
 
 #[test]
-fn exactly_one_own_do_as_comes_first_and_all_other_bytes_as_they_came() {
+fn exactly_one_do_as_comes_first_and_all_other_bytes_are_unchanged() {
     let backend = backend();
     let gateway = namenode(&backend);
     for (sent, received) in [
@@ -79,7 +79,7 @@ fn exactly_one_own_do_as_comes_first_and_all_other_bytes_as_they_came() {
 }
 
 #[test]
-fn a_name_that_only_some_parsers_would_see_is_refused() {
+fn a_user_parameter_that_parsers_read_differently_is_refused() {
     let backend = backend();
     let gateway = namenode(&backend);
     ask(&gateway, "/x").is_ok("alice");
@@ -125,7 +125,7 @@ fn a_name_that_only_some_parsers_would_see_is_refused() {
 }
 
 #[test]
-fn a_users_name_cannot_end_its_parameter() {
+fn a_user_name_cannot_end_its_own_parameter() {
     let backend = backend();
     let gateway = namenode(&backend);
     let cookie = gateway.world.cookie("a&doAs=root#%+");
@@ -141,7 +141,7 @@ fn a_users_name_cannot_end_its_parameter() {
 }
 
 #[test]
-fn forms_that_name_an_identity_are_refused_and_honest_ones_pass() {
+fn forms_that_name_an_identity_are_refused_and_others_pass() {
     let backend = backend();
     let gateway = gateway()
         .console("oozie")
@@ -208,7 +208,7 @@ fn forms_that_name_an_identity_are_refused_and_honest_ones_pass() {
 }
 
 #[test]
-fn a_service_console_tells_nobody_and_lets_nobody_tell() {
+fn a_service_console_sends_no_user_and_refuses_clients_user_parameters() {
     let backend = backend();
     let gateway = gateway()
         .console("namenode")
@@ -222,7 +222,7 @@ fn a_service_console_tells_nobody_and_lets_nobody_tell() {
 }
 
 #[test]
-fn a_simple_console_is_told_by_user_name_without_any_login() {
+fn a_simple_backend_receives_user_name_without_a_backend_login() {
     let backend = backend().logins(Logins::Open);
     let gateway = gateway()
         .console("namenode")
@@ -238,7 +238,7 @@ fn a_simple_console_is_told_by_user_name_without_any_login() {
 
 /// Each client gets it in the form that it reads, and the administrator's lines are in all of them.
 #[test]
-pub fn whom_the_cluster_does_not_let_the_gateway_act_for() {
+pub fn users_the_gateway_may_not_impersonate_are_reported_as_impersonation_denied() {
     const CURE: &str = "hadoop.proxyuser.spnegate.users must name carol";
     let denied = || {
         let message = "User: spnegate is not allowed to impersonate carol";
@@ -295,7 +295,7 @@ pub fn whom_the_cluster_does_not_let_the_gateway_act_for() {
 
 /// Oozie's clients read two headers; its 401 with a good token would make others log in for ever.
 #[test]
-fn oozies_refusal_is_explained_in_the_headers_that_its_clients_read() {
+fn an_impersonation_refusal_by_oozie_is_explained_in_the_headers_its_clients_read() {
     let backend = backend().answers(|_| {
         let message =
             "E1400: doAs (impersonation) failure, User [spnegate] not defined as proxyuser";
@@ -324,7 +324,7 @@ fn oozies_refusal_is_explained_in_the_headers_that_its_clients_read() {
 
 /// Where the user is not told, an answer that speaks of one is nothing of the gateway's.
 #[test]
-fn a_service_console_passes_such_an_answer_on() {
+fn a_service_console_passes_on_an_impersonation_refusal() {
     let message = "User: x is not allowed to impersonate y";
     let backend = backend().answers(move |_| remote_exception("AuthorizationException", message));
     let setup = gateway().console("namenode").identity("service");
@@ -340,7 +340,7 @@ fn a_service_console_passes_such_an_answer_on() {
 
 /// Under `service` a delegation token would be the gateway's own, and with it the gateway's rights.
 #[test]
-pub fn a_service_console_gives_no_credential_of_its_own() {
+pub fn a_service_console_gives_out_no_credential_of_the_gateway() {
     let backend = backend();
     let gateway = gateway()
         .console("namenode")
@@ -369,7 +369,7 @@ pub fn a_service_console_gives_no_credential_of_its_own() {
 
 /// Hadoop's `DelegationTokenAuthenticationHandler` answers `op=GETDELEGATIONTOKEN` on any path.
 #[test]
-fn a_service_console_of_any_kind_orders_no_token_on_any_path() {
+fn a_service_console_of_any_kind_requests_no_delegation_token() {
     for kind in [
         "generic",
         "namenode",
@@ -409,7 +409,7 @@ fn a_service_console_of_any_kind_orders_no_token_on_any_path() {
 
 /// The link of a redirect as JSON holds a token: it must not pass unread.
 #[test]
-fn a_service_console_gives_no_link_with_a_token_compressed_or_not() {
+fn a_service_console_gives_out_no_link_with_a_token_compressed_or_not() {
     const LINK: &str =
         r#"{"Location":"http://dn1.example.com:9864/webhdfs/v1/f?op=OPEN&delegation=secret"}"#;
     for kind in ["generic", "namenode", "httpfs"] {

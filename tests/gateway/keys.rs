@@ -14,13 +14,13 @@ use crate::{
 };
 
 #[test]
-pub fn a_service_without_a_key() {
+pub fn a_service_without_a_key_is_reported_as_no_key_for_service() {
     let (spn, _) = service_of_its_own(world(), "keyless");
     log_in(&plain(), &fresh_token(world(), &spn)).is(Refusal::NoKeyForService);
 }
 
 #[test]
-pub fn a_ticket_of_another_encryption_type() {
+pub fn a_ticket_of_an_enctype_without_key_is_reported_as_no_key_of_enctype() {
     let (spn, file) = service_of_its_own(world(), "enctype");
     let mut keys = Keytab::load(&file).unwrap();
     keys.entries.retain(|entry| entry.enctype == Enctype(17));
@@ -54,7 +54,7 @@ fn with_names(names: &[&str]) -> Gateway {
 
 /// As Active Directory has it: one account, one key, several SPNs, whose case does not count.
 #[test]
-fn a_ticket_opens_by_its_own_name_in_any_order_of_the_keytab() {
+fn a_ticket_is_accepted_by_its_service_name_in_any_order_of_the_keytab() {
     let spn = |host: &str| format!("HTTP/{host}.{}", world().realm.domain());
     let (proxy, other) = (spn("proxy"), spn("other"));
     for names in [
@@ -87,7 +87,7 @@ fn a_ticket_opens_by_its_own_name_in_any_order_of_the_keytab() {
 
 /// .NET's clients may ask for `HTTP/host:port`.
 #[test]
-fn a_port_in_the_name_of_a_ticket_opens_where_hosts_is_set() {
+fn a_ticket_for_a_service_name_with_a_port_is_accepted_where_hosts_is_set() {
     let (spn, file) = service_of_its_own(world(), "ported");
     let host = spn.host().unwrap();
     let port = world().realm.principal(&format!("HTTP/{host}:50070"));

@@ -101,7 +101,7 @@ fn an_empty_write_with_a_first_leg_is_challenged_and_nothing_is_forwarded() {
 }
 
 #[test]
-fn a_later_leg_is_no_request_of_the_session_either() {
+fn a_later_leg_is_not_served_as_a_request_of_the_session() {
     let backend = backend();
     let gateway = generic(&backend);
     // its first leg is unknown: the client begins anew
@@ -123,7 +123,7 @@ fn a_later_leg_is_no_request_of_the_session_either() {
 }
 
 #[test]
-fn whole_tokens_beside_a_session_stay_the_session_s() {
+fn a_complete_token_beside_a_session_cookie_leaves_the_session_in_force() {
     let backend = backend();
     let gateway = generic(&backend);
     // PyHive repeats the token of its login with every request

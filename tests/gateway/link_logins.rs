@@ -27,7 +27,7 @@ fn bare(gateway: &Gateway, line: &str) -> Answer {
 }
 
 #[test]
-fn a_link_is_followed_without_a_second_login() {
+fn a_signed_link_needs_no_second_login() {
     let cluster = Cluster::start_with("", |gateway| gateway);
     let link = cluster.link("alice");
     let answer = bare(&cluster.gateway, &format!("PUT {link}"));
@@ -48,7 +48,7 @@ fn a_link_is_followed_without_a_second_login() {
 }
 
 #[test]
-fn a_login_that_comes_with_a_link_counts() {
+fn a_login_sent_with_a_signed_link_is_used() {
     let cluster = Cluster::start_with("", |gateway| gateway);
     let link = cluster.link("alice");
     let with = |user: &str| {
@@ -69,7 +69,7 @@ fn a_login_that_comes_with_a_link_counts() {
 }
 
 #[test]
-fn a_link_that_was_changed_is_refused_without_a_login_and_one_without_signature_challenged() {
+fn a_changed_link_is_refused_and_an_unsigned_one_is_challenged() {
     let cluster = Cluster::start_with("", |gateway| gateway);
     let link = cluster.link("alice");
     for changed in [
@@ -118,7 +118,7 @@ fn link_until(cluster: &Cluster, expires: u64) -> String {
 }
 
 #[test]
-pub fn a_link_that_is_too_old_is_said_to_be() {
+pub fn an_expired_link_is_reported_as_node_link_expired() {
     let cluster = Cluster::start_with("", |gateway| gateway);
     let late = link_until(&cluster, unix_now() - 1);
     bare(&cluster.gateway, &format!("PUT {late}")).is(Refusal::NodeLinkExpired);
@@ -130,7 +130,7 @@ pub fn a_link_that_is_too_old_is_said_to_be() {
 }
 
 #[test]
-pub fn a_link_is_good_for_as_long_as_its_session() {
+pub fn a_link_is_valid_until_its_session_ends() {
     let cluster = Cluster::start_with("", |gateway| gateway);
     for minutes in [5, 50] {
         let cookie = world().short_cookie("alice", Duration::from_secs(minutes * 60));
@@ -143,7 +143,7 @@ pub fn a_link_is_good_for_as_long_as_its_session() {
 }
 
 #[test]
-pub fn a_logout_ends_the_links_of_its_session() {
+pub fn a_logout_invalidates_the_links_of_its_session() {
     let cluster = Cluster::start_with("", |gateway| gateway);
     let (cookie, other) = (world().cookie("alice"), world().cookie("alice"));
     let (link, kept) = (cluster.link_in(&cookie), cluster.link_in(&other));
@@ -160,7 +160,7 @@ pub fn a_logout_ends_the_links_of_its_session() {
 }
 
 #[test]
-fn what_the_console_asks_of_a_user_it_asks_of_a_link() {
+fn the_access_rules_of_a_console_apply_to_links_too() {
     let cluster = Cluster::start_with("", |gateway| {
         gateway.with("allow = { users = [\"alice\"] }")
     });
@@ -205,7 +205,7 @@ fn what_the_console_asks_of_a_user_it_asks_of_a_link() {
 }
 
 #[test]
-fn an_operator_may_want_a_login_at_every_step() {
+fn a_login_at_every_node_link_can_be_required() {
     let cluster = Cluster::start_with(", login = \"session\"", |gateway| gateway);
     let link = cluster.link("alice");
     bare(&cluster.gateway, &format!("PUT {link}")).is(Refusal::LoginRequired);
@@ -324,7 +324,7 @@ fn the_second_step_at_httpfs_needs_no_second_login() {
 }
 
 #[test]
-fn a_link_to_one_console_opens_no_other_and_none_by_its_bare_path() {
+fn a_link_is_valid_for_its_own_console_and_path_only() {
     let httpfs = httpfs();
     let gateway = gateway()
         .console("httpfs")
@@ -346,7 +346,7 @@ fn a_link_to_one_console_opens_no_other_and_none_by_its_bare_path() {
 }
 
 #[test]
-fn an_operator_may_want_a_login_at_the_second_step_of_httpfs_too() {
+fn a_login_at_the_second_step_of_httpfs_can_be_required() {
     let httpfs = httpfs();
     let gateway = httpfs_console(&httpfs, "nodes = { login = \"session\" }");
     let plain = step(&gateway, "op=CREATE");
@@ -355,7 +355,7 @@ fn an_operator_may_want_a_login_at_the_second_step_of_httpfs_too() {
 }
 
 #[test]
-fn what_httpfs_says_of_a_new_file_names_the_gateway() {
+fn the_location_of_a_new_file_at_httpfs_names_the_gateway() {
     let httpfs = httpfs();
     let gateway = httpfs_console(&httpfs, "");
     let asking = gateway.ask("PUT /webhdfs/v1/a?done").by("alice").body("x");

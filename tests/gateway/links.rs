@@ -33,7 +33,7 @@ fn location(gateway: &Gateway, to: &str) -> Option<String> {
 }
 
 #[test]
-fn a_redirect_to_the_backend_stays_in_the_gateway() {
+fn a_redirect_to_the_backend_is_rewritten_to_the_gateway() {
     let (one, two) = (redirecting(), second().role(Role::Sick));
     let gateway = gateway()
         .console("generic")
@@ -60,7 +60,7 @@ fn a_redirect_to_the_backend_stays_in_the_gateway() {
 }
 
 #[test]
-fn a_redirect_elsewhere_stays_what_it_is_without_the_users_identity() {
+fn a_redirect_to_another_host_is_unchanged_except_for_the_users_identity() {
     let one = redirecting();
     let gateway = gateway().console("generic").backend(&one).run();
     for (to, place) in [
@@ -90,7 +90,7 @@ fn a_redirect_elsewhere_stays_what_it_is_without_the_users_identity() {
 }
 
 #[test]
-fn a_delegation_token_leaves_for_no_unlisted_host() {
+fn a_delegation_token_is_not_sent_to_an_unlisted_host() {
     let one = redirecting();
     let webhdfs = namenode(&one);
     let generic = gateway().console("generic").backend(&one).run();
@@ -131,7 +131,7 @@ fn refresh_and_content_location_are_rewritten_too() {
 }
 
 #[test]
-fn a_redirect_with_control_bytes_or_none_that_can_be_read_is_not_passed_on() {
+fn an_unreadable_redirect_or_one_with_control_bytes_is_not_passed_on() {
     let backend = backend().answers(|_| {
         crate::backend::raw(
             b"HTTP/1.1 302 Found\r\nLocation: http://a/\xff\xfe\r\nContent-Length: 0\r\n\r\n",
@@ -148,7 +148,7 @@ fn a_redirect_with_control_bytes_or_none_that_can_be_read_is_not_passed_on() {
 /// `History` of the ResourceManager leads to the JobHistoryServer: by another console where there is
 /// one, never to a link that the gateway itself refuses.
 #[test]
-fn a_server_of_another_console_is_reached_by_that_console() {
+fn a_link_to_another_consoles_server_points_to_that_console() {
     let (rm, jhs) = (redirecting(), second());
     let gateway = gateway()
         .console("generic")
@@ -183,7 +183,7 @@ fn a_server_of_another_console_is_reached_by_that_console() {
 }
 
 #[test]
-fn a_console_on_another_port_is_reached_there() {
+fn a_link_to_a_console_on_another_port_names_that_port() {
     let (rm, jhs) = (redirecting(), second());
     let free = std::net::TcpListener::bind("127.0.0.3:0").unwrap();
     let address = free.local_addr().unwrap();
@@ -205,7 +205,7 @@ fn a_console_on_another_port_is_reached_there() {
 
 /// As a ResourceManager writes its list of applications: full addresses, in a script.
 #[test]
-fn links_in_the_pages_of_a_resourcemanager_lead_to_consoles() {
+fn links_in_resourcemanager_pages_point_to_consoles() {
     let (rm, jhs) = (backend(), second());
     let page = |rm: &str, jhs: &str| {
         format!(

@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[test]
-fn the_access_log_names_users_and_reasons_and_no_secret() {
+fn the_access_log_contains_users_and_reasons_and_no_secret() {
     for format in ["text", "json"] {
         let datanode = backend().logins(Logins::Open);
         let place = format!(

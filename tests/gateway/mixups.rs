@@ -57,7 +57,7 @@ fn echoing(backend: Backend) -> Backend {
 }
 
 #[test]
-fn nobody_is_answered_as_somebody_else() {
+fn no_client_receives_another_clients_response() {
     let (one, two) = (echoing(backend()), echoing(second()));
     let gateway = gateway()
         .console("namenode")
@@ -163,7 +163,7 @@ fn whole(connection: &mut Client) -> Option<crate::client::Answer> {
 
 /// Logins over one connection: whoever's token it is, is who is answered, cookies or not.
 #[test]
-fn users_who_share_a_connection_log_in_as_themselves() {
+fn users_that_share_a_connection_are_authenticated_separately() {
     let backend = backend();
     let gateway = namenode(&backend);
     let mut connection = gateway.connect();

@@ -34,7 +34,7 @@ fn proven(gateway: &Gateway, line: &str, user: &str, host: &str) -> Answer {
 }
 
 #[test]
-fn every_answer_to_an_accepted_ticket_proves_the_gateway() {
+fn every_response_to_an_accepted_ticket_carries_the_mutual_token() {
     let backend = backend();
     backend.now_answers(|seen| match &*seen.target {
         "/gone" => reply(404).body("no such file"),
@@ -54,7 +54,7 @@ fn every_answer_to_an_accepted_ticket_proves_the_gateway() {
 }
 
 #[test]
-fn refusals_after_an_accepted_ticket_prove_the_gateway_too() {
+fn refusals_after_an_accepted_ticket_carry_the_mutual_token_too() {
     let down = || gateway().console("generic").url(&nowhere());
     // alias is in the keytab, but not a host of this console
     proven(&down().run(), "GET /x", "alice", "alias").is(Refusal::WrongService);
@@ -71,7 +71,7 @@ fn refusals_after_an_accepted_ticket_prove_the_gateway_too() {
 /// As at Hadoop: what a session lets in is answered without a token, also beside a new one, which is
 /// not looked at. Of Python's clients only requests-gssapi with `REQUIRED` wants more (README).
 #[test]
-fn a_request_of_a_session_is_answered_without_a_token() {
+fn a_response_within_a_session_carries_no_token() {
     let backend = backend();
     let gateway = gateway().console("generic").backend(&backend).run();
     let token = negotiate(&token("alice", "proxy").token);

@@ -97,7 +97,7 @@ impl Cluster {
 }
 
 #[test]
-fn a_link_leads_its_user_to_the_node_without_a_credential_of_the_gateway() {
+fn a_link_leads_to_the_node_without_a_credential_of_the_gateway() {
     let cluster = Cluster::start();
     let link = cluster.link("alice");
     let answer = cluster.follow(&link, "alice");
@@ -141,7 +141,7 @@ fn the_json_of_noredirect_is_signed_too() {
 }
 
 #[test]
-pub fn a_link_is_for_one_user_and_not_to_be_changed() {
+pub fn a_link_is_valid_for_one_user_and_only_unchanged() {
     let cluster = Cluster::start();
     let link = cluster.link("alice");
     cluster.follow(&link, "bob").is(Refusal::NodeLinkUser);
@@ -171,7 +171,7 @@ pub fn a_link_is_for_one_user_and_not_to_be_changed() {
 }
 
 #[test]
-fn what_clients_do_to_a_link_leaves_it_good() {
+fn harmless_changes_by_clients_leave_a_link_valid() {
     let cluster = Cluster::start();
     let link = cluster.link("alice");
     for link in [
@@ -189,7 +189,7 @@ fn what_clients_do_to_a_link_leaves_it_good() {
 }
 
 #[test]
-fn no_node_but_the_listed_is_reached_however_it_is_written() {
+fn only_listed_nodes_are_reached_in_every_spelling() {
     let cluster = Cluster::start();
     let address = cluster.datanode.address();
     let port = address.port();
@@ -221,7 +221,7 @@ fn no_node_but_the_listed_is_reached_however_it_is_written() {
 }
 
 #[test]
-fn a_node_that_wants_a_login_is_no_challenge_to_the_client() {
+fn a_challenge_of_a_node_is_not_passed_on_to_the_client() {
     let cluster = Cluster::start();
     cluster.datanode.now_logins(Logins::Unauthorized);
     let answer = cluster.follow(&cluster.link("alice"), "alice");
@@ -231,7 +231,7 @@ fn a_node_that_wants_a_login_is_no_challenge_to_the_client() {
 }
 
 #[test]
-fn a_node_that_is_gone_is_said_to_be() {
+fn an_unreachable_node_is_reported() {
     let cluster = Cluster::start();
     let link = cluster.link("alice");
     cluster.datanode.kill();

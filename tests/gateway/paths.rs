@@ -8,7 +8,7 @@ use crate::{
 };
 
 #[test]
-fn ordinary_paths_pass_as_the_same_bytes() {
+fn ordinary_paths_are_forwarded_byte_for_byte() {
     let backend = backend();
     let gateway = generic(&backend);
     for path in [
@@ -32,7 +32,7 @@ fn ordinary_paths_pass_as_the_same_bytes() {
 }
 
 #[test]
-fn what_two_parsers_would_read_differently_reaches_nobody() {
+fn paths_that_parsers_read_differently_reach_no_backend() {
     let backend = backend();
     let gateway = generic(&backend);
     for path in [
@@ -70,7 +70,7 @@ fn what_two_parsers_would_read_differently_reaches_nobody() {
 }
 
 #[test]
-fn a_refused_path_query_or_host_is_told_by_its_fault() {
+fn the_fault_of_a_refused_path_query_or_host_is_reported() {
     let backend = backend();
     let gateway = generic(&backend);
     for accept in ["text/html", "application/json", "*/*"] {
@@ -132,7 +132,7 @@ fn an_encoded_slash_passes_where_the_console_allows_it() {
 }
 
 #[test]
-fn a_console_with_a_path_gets_what_is_under_it_and_nothing_else() {
+fn a_console_with_a_path_receives_only_requests_under_it() {
     let (oozie, rest) = (backend(), backend());
     let gateway = gateway()
         .console("generic")
@@ -190,7 +190,7 @@ fn a_console_with_a_path_gets_what_is_under_it_and_nothing_else() {
 }
 
 #[test]
-fn a_path_that_no_console_has_is_not_found() {
+fn a_path_outside_every_console_is_not_found() {
     let backend = backend();
     let gateway = gateway()
         .console("generic")
@@ -210,7 +210,7 @@ fn a_path_that_no_console_has_is_not_found() {
 }
 
 #[test]
-fn the_hosts_of_a_console_are_exact_and_the_backend_gets_its_own() {
+fn hosts_match_exactly_and_the_backend_receives_its_own_host() {
     let backend = backend();
     let gateway = generic(&backend);
     let proxy = &gateway.world.proxy;
@@ -288,7 +288,7 @@ fn the_absolute_form_must_agree_with_host_and_becomes_the_origin_form() {
 }
 
 #[test]
-fn methods_pass_as_they_are_but_for_connect_and_trace() {
+fn all_methods_except_connect_and_trace_are_forwarded() {
     let backend = backend();
     let gateway = generic(&backend);
     for method in [
@@ -320,7 +320,7 @@ fn methods_pass_as_they_are_but_for_connect_and_trace() {
 }
 
 #[test]
-fn options_for_the_server_itself_is_answered_and_authenticated() {
+fn options_for_the_whole_server_is_authenticated_and_answered() {
     let backend = backend();
     let gateway = generic(&backend);
     gateway.ask("OPTIONS *").answer().is(Refusal::LoginRequired);
@@ -334,7 +334,7 @@ fn options_for_the_server_itself_is_answered_and_authenticated() {
 
 /// What needs no login is a path, not a spelling of one, and no header makes it so.
 #[test]
-fn health_alone_is_open() {
+fn only_the_health_page_needs_no_login() {
     let backend = backend();
     let gateway = generic(&backend);
     for target in [
@@ -367,7 +367,7 @@ fn health_alone_is_open() {
 
 /// HDFS names files so (`a\b`); every other console might read a slash.
 #[test]
-fn an_escaped_backslash_passes_where_it_is_part_of_a_name() {
+fn an_escaped_backslash_in_a_name_is_forwarded() {
     let datanode = backend().logins(Logins::Open);
     let place = datanode.url();
     let hdfs = backend().answers(move |seen| {

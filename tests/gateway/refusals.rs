@@ -9,7 +9,7 @@ use crate::{
     world::{negotiate, world},
 };
 
-/// Found in nothing but the requests of [`what_is_refused_before_any_backend`].
+/// Found in nothing but the requests of [`every_refusal_before_the_backend_has_its_page_count_and_status`].
 const NEEDLE: &str = "needle-that-no-backend-may-see";
 
 /// A token as `Authorization: Negotiate`.
@@ -174,7 +174,7 @@ fn refused_requests() -> Vec<(Refusal, String)> {
 
 /// Pages in HTML, JSON and text, the count, the status; and nothing at the backend.
 #[test]
-pub fn what_is_refused_before_any_backend() {
+pub fn every_refusal_before_the_backend_has_its_page_count_and_status() {
     let backend = backend();
     let gateway = gateway()
         .console("generic")
@@ -239,7 +239,7 @@ fn a_head_request_gets_the_status_without_a_page() {
 }
 
 #[test]
-fn a_page_shows_nothing_that_a_client_wrote_unescaped() {
+fn a_page_escapes_everything_that_a_client_sent() {
     let gateway = gateway()
         .console("generic")
         .url(&crate::backend::nowhere())
@@ -280,7 +280,7 @@ fn a_challenge_names_this_host_and_the_settings_of_each_browser() {
 }
 
 #[test]
-fn a_short_name_and_an_address_are_told_the_name_that_works() {
+fn requests_by_short_name_or_address_receive_the_full_host_name() {
     let backend = backend();
     let gateway = gateway()
         .console("generic")

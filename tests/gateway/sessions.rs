@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[test]
-fn a_login_begins_a_session_that_needs_no_token_again() {
+fn a_login_starts_a_session_that_needs_no_further_token() {
     let backend = backend();
     let gateway = namenode(&backend);
     let token = world().authorization("alice");
@@ -37,7 +37,7 @@ fn a_login_begins_a_session_that_needs_no_token_again() {
 }
 
 #[test]
-fn whoami_tells_user_principal_and_end() {
+fn whoami_returns_user_principal_and_expiry() {
     let gateway = gateway().console("generic").url(&nowhere()).run();
     let answer = gateway.ask("GET /.spnegate/whoami").by("alice").answer();
     let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
@@ -50,7 +50,7 @@ fn whoami_tells_user_principal_and_end() {
 }
 
 #[test]
-fn login_leads_back_but_never_away() {
+fn the_login_page_redirects_only_within_the_gateway() {
     let gateway = gateway().console("generic").url(&nowhere()).run();
     gateway
         .ask("GET /.spnegate/login?to=/a")
@@ -151,7 +151,7 @@ fn one_login_opens_every_console_of_a_host_name() {
 }
 
 #[test]
-pub fn who_has_no_name_has_no_session() {
+pub fn a_principal_without_a_mapped_name_gets_no_session() {
     let backend = backend();
     let gateway = gateway()
         .console("generic")
@@ -182,7 +182,7 @@ pub fn who_has_no_name_has_no_session() {
 
 /// In a header "alice " would be alice.
 #[test]
-fn a_principal_that_is_no_name_has_no_session_whatever_the_rules_say() {
+fn a_principal_that_maps_to_an_invalid_name_gets_no_session() {
     let backend = backend();
     let gateway = gateway()
         .console("generic")
@@ -212,7 +212,7 @@ fn a_principal_that_is_no_name_has_no_session_whatever_the_rules_say() {
 }
 
 #[test]
-pub fn who_is_not_allowed_is_told_so() {
+pub fn a_user_that_is_not_allowed_is_refused_with_user_denied() {
     let backend = backend();
     let gateway = gateway()
         .console("generic")
@@ -235,7 +235,7 @@ pub fn who_is_not_allowed_is_told_so() {
 }
 
 #[test]
-fn health_needs_no_login_and_no_known_host() {
+fn the_health_page_needs_no_login_and_no_known_host() {
     let gateway = gateway().console("generic").url(&nowhere()).run();
     let answer = gateway
         .ask("GET /.spnegate/health")
@@ -245,7 +245,7 @@ fn health_needs_no_login_and_no_known_host() {
 }
 
 #[test]
-fn a_drain_answers_what_is_under_way_and_closes() {
+fn a_drain_completes_requests_in_progress_and_closes() {
     let backend = backend();
     let gateway = gateway().console("generic").backend(&backend).run();
     let mut client = gateway.connect();
@@ -279,7 +279,7 @@ fn tls() -> (String, Arc<rustls::ClientConfig>) {
 }
 
 #[test]
-fn tls_has_its_own_cookie_and_takes_no_other() {
+fn sessions_over_tls_have_a_cookie_of_their_own() {
     let (line, config) = tls();
     let backend = backend().answers(|_| {
         crate::backend::reply(200)
@@ -364,7 +364,7 @@ fn tls_has_its_own_cookie_and_takes_no_other() {
 }
 
 #[test]
-fn groups_of_the_system_decide_where_they_are_listed() {
+fn operating_system_groups_are_checked_where_allow_lists_groups() {
     let backend = backend();
     let gateway = gateway()
         .console("generic")
@@ -385,7 +385,7 @@ fn groups_of_the_system_decide_where_they_are_listed() {
 }
 
 #[test]
-fn a_listener_may_be_of_ipv6() {
+fn a_listener_accepts_ipv6() {
     let backend = backend();
     let gateway = gateway()
         .console("generic")

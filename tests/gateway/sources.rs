@@ -20,7 +20,7 @@ fn ask_from(gateway: &Gateway, client: &str, target: &str) -> Answer {
 }
 
 #[test]
-pub fn a_console_is_open_to_its_networks_only() {
+pub fn a_console_accepts_clients_of_its_networks_only() {
     let backend = backend();
     let gateway = gateway()
         .console("generic")
@@ -42,7 +42,7 @@ pub fn a_console_is_open_to_its_networks_only() {
 }
 
 #[test]
-pub fn a_connection_without_its_header_is_closed_and_counted() {
+pub fn a_connection_without_a_proxy_header_is_closed_and_counted() {
     let backend = backend();
     let setup = || gateway().console("generic").backend(&backend);
     let gateway = setup().with("accept_proxy = \"127.0.0.0/8\"").run();
@@ -61,7 +61,7 @@ pub fn a_connection_without_its_header_is_closed_and_counted() {
 }
 
 #[test]
-fn a_balancer_that_asks_whether_the_port_is_open_is_not_counted() {
+fn a_tcp_health_check_of_a_balancer_is_not_counted() {
     // other tests of this process count a few
     const MANY: u64 = 50;
     let backend = backend();
@@ -88,7 +88,7 @@ fn a_balancer_that_asks_whether_the_port_is_open_is_not_counted() {
 }
 
 #[test]
-pub fn a_connection_too_many_is_closed_and_counted() {
+pub fn a_connection_above_the_limit_is_closed_and_counted() {
     let backend = backend();
     let gateway = gateway()
         .set("server", "max_connections_per_address = 2")
@@ -106,7 +106,7 @@ pub fn a_connection_too_many_is_closed_and_counted() {
 }
 
 #[test]
-pub fn an_address_that_asks_too_often_is_told_to_wait() {
+pub fn requests_above_the_rate_limit_receive_retry_after() {
     let backend = backend();
     let gateway = gateway()
         .set("server", "requests_per_second_per_address = 1")
@@ -131,7 +131,7 @@ pub fn an_address_that_asks_too_often_is_told_to_wait() {
 }
 
 #[test]
-fn backends_are_told_where_a_request_comes_from_and_clients_cannot() {
+fn forwarded_headers_are_set_by_the_gateway_and_not_by_clients() {
     let backend = backend();
     let gateway_of = |lines: &str| {
         gateway()
@@ -171,7 +171,7 @@ fn backends_are_told_where_a_request_comes_from_and_clients_cannot() {
 }
 
 #[test]
-fn a_trusted_proxy_says_request_by_request_who_the_client_is() {
+fn a_trusted_proxy_names_the_client_of_each_request() {
     let backend = backend();
     let file = world().file("access");
     let gateway = gateway()
@@ -222,7 +222,7 @@ fn a_trusted_proxy_says_request_by_request_who_the_client_is() {
 }
 
 #[test]
-fn a_login_of_several_legs_does_not_pass_from_one_client_of_a_proxy_to_another() {
+fn a_login_of_several_legs_is_bound_to_one_client_of_a_proxy() {
     let backend = backend();
     let gateway = gateway()
         .console("generic")
@@ -242,7 +242,7 @@ fn a_login_of_several_legs_does_not_pass_from_one_client_of_a_proxy_to_another()
 }
 
 #[test]
-fn a_backend_that_wants_a_header_hears_who_the_client_is() {
+fn a_backend_receives_the_client_address_by_proxy_protocol() {
     for version in ["v1", "v2"] {
         let backend = backend().logins(crate::backend::Logins::Open).announced();
         let server = format!(

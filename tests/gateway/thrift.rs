@@ -59,7 +59,7 @@ fn post(gateway: &Gateway, body: &[u8]) -> Answer {
 }
 
 #[test]
-fn an_open_session_reaches_the_server_with_the_users_own_name() {
+fn open_session_reaches_the_server_with_the_authenticated_user() {
     for kind in KINDS {
         let backend = backend();
         for identity in ["doas", "service"] {
@@ -87,7 +87,7 @@ fn an_open_session_reaches_the_server_with_the_users_own_name() {
 
 /// A connection of Impala without a login is whoever `username` says.
 #[test]
-fn a_simple_impala_is_told_the_user_in_the_call() {
+fn a_simple_impala_receives_the_user_in_the_call() {
     let backend = backend().logins(Logins::Open);
     let gateway = console("impala", "simple", &backend);
     post(&gateway, &open_session("bob", &[]));
@@ -138,7 +138,7 @@ pub fn a_call_that_names_another_user_never_reaches_the_server() {
 }
 
 #[test]
-pub fn a_body_that_is_no_thrift_call_never_reaches_the_server() {
+pub fn an_invalid_thrift_call_never_reaches_the_server() {
     let backend = backend();
     let gateway = console("hiveserver2", "doas", &backend);
     post(&gateway, &statement("select 1", &[])).is_ok("alice");
@@ -180,7 +180,7 @@ pub fn a_body_that_is_no_thrift_call_never_reaches_the_server() {
 }
 
 #[test]
-fn large_statements_stream_and_a_bad_one_ends_before_its_key() {
+fn large_statements_are_streamed_and_an_invalid_one_is_cut_before_the_key() {
     let backend = backend();
     let gateway = console("impala", "doas", &backend);
     let long = "select 1 ".repeat(100_000);
@@ -198,7 +198,7 @@ fn large_statements_stream_and_a_bad_one_ends_before_its_key() {
 }
 
 #[test]
-fn a_call_is_told_and_sent_again_when_the_login_is_refused() {
+fn a_call_is_sent_again_with_the_user_after_a_refused_login() {
     let backend = backend();
     let gateway = console("hiveserver2", "doas", &backend);
     post(&gateway, &open_session("root", &[])).is_ok("alice");
@@ -211,7 +211,7 @@ fn a_call_is_told_and_sent_again_when_the_login_is_refused() {
 }
 
 #[test]
-fn delegation_tokens_are_the_users_own_and_never_the_gateways() {
+fn delegation_tokens_are_issued_for_the_user_and_never_for_the_gateway() {
     let backend = backend();
     let token = |owner| call("GetDelegationToken", &[(2, owner), (3, "yarn")], (9, &[]));
     let doas = console("hiveserver2", "doas", &backend);
@@ -230,7 +230,7 @@ fn delegation_tokens_are_the_users_own_and_never_the_gateways() {
 }
 
 #[test]
-fn where_nobody_logs_in_calls_pass_as_they_are() {
+fn without_login_calls_are_forwarded_unchanged() {
     let backend = backend().logins(Logins::Open);
     let gateway = console("impala", "none", &backend);
     let body = open_session("bob", &[("impala.doas.user", "carol")]);
@@ -240,7 +240,7 @@ fn where_nobody_logs_in_calls_pass_as_they_are() {
 }
 
 #[test]
-fn a_simple_hiveserver2_is_refused_with_the_reason() {
+fn a_simple_hiveserver2_is_rejected_with_the_reason() {
     let setup = gateway().console("hiveserver2").identity("simple");
     let why = setup.backend(&backend()).fails();
     assert!(why.contains("HTTP Basic"), "{why}");

@@ -28,7 +28,7 @@ pub fn plain() -> Gateway {
 }
 
 #[test]
-pub fn a_token_opens_once() {
+pub fn a_token_is_accepted_only_once() {
     let gateway = plain();
     let token = world().authorization("alice");
     assert_eq!(log_in(&gateway, &token).status, 200);
@@ -36,7 +36,7 @@ pub fn a_token_opens_once() {
 }
 
 #[test]
-pub fn a_ticket_for_another_service_or_host() {
+pub fn a_ticket_for_another_service_or_host_is_reported_as_wrong_service() {
     let gateway = plain();
     let presto = world()
         .realm
@@ -85,7 +85,7 @@ pub fn fresh_token(world: &World, spn: &Principal) -> String {
 }
 
 #[test]
-pub fn a_ticket_newer_than_the_keytab() {
+pub fn a_ticket_newer_than_the_keytab_is_reported_as_keytab_out_of_date() {
     let (spn, file) = service_of_its_own(world(), "newer");
     let gateway = with_keys(&file, spn.host().unwrap(), "gss = \"5s\"");
     assert_eq!(log_in(&gateway, &fresh_token(world(), &spn)).status, 200);
@@ -94,7 +94,7 @@ pub fn a_ticket_newer_than_the_keytab() {
 }
 
 #[test]
-pub fn a_login_that_takes_too_long() {
+pub fn a_login_that_takes_too_long_is_reported_as_login_timeout() {
     let (spn, file) = service_of_its_own(world(), "slow");
     // a ticket of tomorrow's key is held for a second
     let gateway = with_keys(&file, spn.host().unwrap(), "gss = \"100ms\"");
@@ -103,7 +103,7 @@ pub fn a_login_that_takes_too_long() {
 }
 
 #[test]
-pub fn a_replay_cache_that_is_gone() {
+pub fn a_missing_replay_cache_is_reported_and_recovers_without_restart() {
     let file = world().file("rcache2");
     let gateway = gateway()
         .replay_cache(file.clone())
@@ -122,7 +122,7 @@ pub fn a_replay_cache_that_is_gone() {
 }
 
 #[test]
-pub fn a_ticket_older_than_the_keytab() {
+pub fn a_ticket_older_than_the_keytab_is_reported_as_ticket_out_of_date() {
     let (spn, _) = service_of_its_own(world(), "older");
     let old = fresh_token(world(), &spn);
     world().realm.rotate(&[&spn]);
@@ -133,7 +133,7 @@ pub fn a_ticket_older_than_the_keytab() {
 }
 
 #[test]
-pub fn a_key_that_is_not_the_kdcs() {
+pub fn a_key_that_differs_from_the_kdcs_is_reported_as_wrong_key() {
     let (spn, file) = service_of_its_own(world(), "wrong");
     let mut keys = Keytab::load(&file).unwrap();
     for entry in &mut keys.entries {
@@ -145,7 +145,7 @@ pub fn a_key_that_is_not_the_kdcs() {
 }
 
 #[test]
-fn a_keytab_that_is_rotated_under_logins_loses_none() {
+fn rotating_the_keytab_during_logins_fails_no_login() {
     let (spn, file) = service_of_its_own(world(), "rotated");
     let mut keys = Keytab::load(&world().keytab).unwrap();
     keys.entries.extend(Keytab::load(&file).unwrap().entries);
@@ -196,8 +196,8 @@ fn a_keytab_that_is_rotated_under_logins_loses_none() {
 }
 
 #[test]
-pub fn expired_tickets_and_skewed_clocks() {
-    let name = "tickets::expired_tickets_and_skewed_clocks";
+pub fn expired_tickets_and_clock_skew_are_distinguished() {
+    let name = "tickets::expired_tickets_and_clock_skew_are_distinguished";
     if !with_clockskew(2, name) {
         return;
     }
@@ -261,7 +261,7 @@ pub fn second_of_two() -> String {
 /// A first leg that guesses NTLM and offers Kerberos too is asked to go on, on its connection, and
 /// nobody else's token goes on with it.
 #[test]
-fn a_login_of_two_legs_belongs_to_its_connection() {
+fn a_login_of_two_legs_is_bound_to_its_connection() {
     let gateway = plain();
     let (first, second) = (first_of_two(), second_of_two());
     let ask = |token: &str| {

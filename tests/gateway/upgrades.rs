@@ -117,7 +117,7 @@ fn read(client: &mut Client, wanted: &str) {
 }
 
 #[test]
-fn a_logged_in_user_gets_a_tunnel_and_each_way_ends_by_itself() {
+fn an_authenticated_user_gets_a_tunnel_whose_directions_end_independently() {
     let server = Server::echo();
     let gateway = plain(&server).run();
     let mut client = gateway.connect();
@@ -150,7 +150,7 @@ fn a_logged_in_user_gets_a_tunnel_and_each_way_ends_by_itself() {
 
 /// Jetty's and Zeppelin's endpoints refuse an `Origin` that is not their own.
 #[test]
-fn a_websocket_of_the_consoles_own_page_has_the_backends_origin() {
+fn a_websocket_opened_by_the_consoles_page_carries_the_backends_origin() {
     let server = Server::start(|mut stream| {
         let consent = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
                        Connection: Upgrade\r\n\r\nhello";
@@ -171,7 +171,7 @@ fn a_websocket_of_the_consoles_own_page_has_the_backends_origin() {
 }
 
 #[test]
-fn what_a_client_sends_too_early_is_not_lost() {
+fn bytes_sent_before_the_upgrade_response_are_not_lost() {
     let server = Server::echo();
     let gateway = plain(&server).run();
     let mut client = gateway.connect();
@@ -181,7 +181,7 @@ fn what_a_client_sends_too_early_is_not_lost() {
 }
 
 #[test]
-fn nobody_else_and_no_other_site_opens_one() {
+fn a_tunnel_needs_a_session_and_the_same_site() {
     let server = Server::echo();
     let gateway = plain(&server).run();
     let mut asking = gateway.ask("GET /chat");
@@ -196,7 +196,7 @@ fn nobody_else_and_no_other_site_opens_one() {
 }
 
 #[test]
-fn an_upgrade_to_http_is_not_passed_on_and_consent_that_nobody_asked_for_is_broken() {
+fn an_upgrade_to_http_2_is_not_forwarded_and_an_unrequested_101_is_refused() {
     let server = Server::echo();
     let gateway = plain(&server).run();
     let answer = gateway
@@ -215,7 +215,7 @@ fn an_upgrade_to_http_is_not_passed_on_and_consent_that_nobody_asked_for_is_brok
 }
 
 #[test]
-fn consent_to_something_else_is_broken() {
+fn a_101_for_another_protocol_is_refused() {
     let server = Server::start(|mut stream| {
         let other =
             b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
@@ -229,7 +229,7 @@ fn consent_to_something_else_is_broken() {
 }
 
 #[test]
-fn a_backend_may_decline() {
+fn a_backend_may_decline_an_upgrade() {
     let server = Server::start(|mut stream| {
         let no = b"HTTP/1.1 426 Upgrade Required\r\nUpgrade: foo\r\nContent-Length: 2\r\n\r\nno";
         stream.write_all(no).unwrap();
@@ -247,7 +247,7 @@ fn a_backend_may_decline() {
 }
 
 #[test]
-fn a_tunnel_ends_when_nothing_passes_with_the_session_and_with_the_gateway() {
+fn a_tunnel_ends_on_idle_timeout_session_end_and_shutdown() {
     let server = Server::echo();
     let idle = plain(&server).set("timeouts", "tunnel = \"200ms\"").run();
     let mut client = idle.connect();
@@ -273,7 +273,7 @@ fn a_tunnel_ends_when_nothing_passes_with_the_session_and_with_the_gateway() {
 }
 
 #[test]
-fn a_tunnel_ends_at_logout_and_that_of_another_session_goes_on() {
+fn a_logout_ends_the_tunnels_of_its_session_only() {
     let server = Server::echo();
     let gateway = plain(&server).run();
     let open = |cookie: &str| {
@@ -297,7 +297,7 @@ fn a_tunnel_ends_at_logout_and_that_of_another_session_goes_on() {
 }
 
 #[test]
-fn a_tunnel_goes_through_tls_on_both_sides() {
+fn a_tunnel_works_with_tls_on_both_sides() {
     let server = Server::echo();
     let ca = ca("ours");
     let front = Front::at(
@@ -340,7 +340,7 @@ fn a_tunnel_goes_through_tls_on_both_sides() {
 }
 
 #[test]
-fn each_piece_of_an_answer_arrives_before_the_next_is_sent() {
+fn each_chunk_of_a_response_is_delivered_before_the_next_is_sent() {
     let (go, gone) = mpsc::channel::<()>();
     let gone = Mutex::new(gone);
     let server = Server::start(move |mut stream| {

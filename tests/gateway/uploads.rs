@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[test]
-fn a_401_to_an_upload_does_not_wait_for_its_body() {
+fn the_challenge_to_an_upload_is_sent_before_its_body_is_read() {
     let backend = backend();
     let gateway = gateway().console("generic").backend(&backend).run();
     for expect in ["", "Expect: 100-continue\r\n"] {
@@ -36,7 +36,7 @@ fn a_401_to_an_upload_does_not_wait_for_its_body() {
 }
 
 #[test]
-fn the_client_is_asked_for_its_body_when_a_backend_has_been_chosen() {
+fn continue_is_sent_once_a_backend_has_been_chosen() {
     let backend = backend().role(Role::Standby);
     let gateway = namenode(&backend);
     let request = gateway
@@ -70,7 +70,7 @@ fn the_client_is_asked_for_its_body_when_a_backend_has_been_chosen() {
 }
 
 #[test]
-fn a_refusal_to_an_expecting_client_asks_for_nothing() {
+fn a_refused_request_with_expect_receives_no_continue() {
     let gateway = gateway()
         .console("generic")
         .url(&crate::backend::nowhere())
@@ -87,7 +87,7 @@ fn a_refusal_to_an_expecting_client_asks_for_nothing() {
 }
 
 #[test]
-fn bodies_of_both_framings_arrive_whole() {
+fn bodies_with_length_and_chunked_bodies_arrive_complete() {
     let backend = backend().answers(|seen| reply(200).body(seen.body.len().to_string()));
     let gateway = gateway().console("generic").backend(&backend).run();
     let body = vec![b'z'; 3_000_000];
@@ -118,7 +118,7 @@ fn bodies_of_both_framings_arrive_whole() {
 }
 
 #[test]
-fn a_client_that_vanishes_in_its_upload_leaves_no_whole_request() {
+fn a_client_that_disconnects_during_its_upload_leaves_no_complete_request() {
     let backend = backend();
     let gateway = gateway().console("generic").backend(&backend).run();
     let mut client = gateway.connect();
@@ -144,7 +144,7 @@ fn a_client_that_vanishes_in_its_upload_leaves_no_whole_request() {
 }
 
 #[test]
-fn a_client_that_vanishes_while_it_waits_is_forgotten() {
+fn a_client_that_disconnects_while_waiting_releases_its_request() {
     let backend = backend().answers(|seen| {
         if seen.path() == "/slow" {
             silence()
@@ -163,7 +163,7 @@ fn a_client_that_vanishes_while_it_waits_is_forgotten() {
 }
 
 #[test]
-pub fn an_upload_that_stalls() {
+pub fn a_stalled_upload_is_reported_as_body_timeout() {
     let backend = backend();
     let gateway = gateway()
         .console("generic")
@@ -187,7 +187,7 @@ pub fn an_upload_that_stalls() {
 }
 
 #[test]
-fn an_upload_that_the_backend_does_not_take_is_the_backends_fault() {
+fn an_upload_that_the_backend_does_not_read_is_reported_as_the_backends_fault() {
     let backend = backend().answers_early(|seen| (seen.method == "PUT").then(silence));
     let gateway = gateway()
         .console("generic")
@@ -212,7 +212,7 @@ fn an_upload_that_the_backend_does_not_take_is_the_backends_fault() {
 
 /// `first_byte` runs from the *end* of a request: a slow upload that goes on is no slow backend.
 #[test]
-fn an_upload_may_take_longer_than_the_backend_may_take_to_answer() {
+fn the_first_byte_timeout_does_not_include_the_upload() {
     let backend = backend();
     let gateway = gateway()
         .console("generic")
@@ -242,7 +242,7 @@ fn an_upload_may_take_longer_than_the_backend_may_take_to_answer() {
 }
 
 #[test]
-fn an_answer_that_comes_before_the_upload_has_ended_is_passed_on() {
+fn a_response_sent_before_the_end_of_the_upload_is_passed_on() {
     let backend = backend().answers_early(|seen| {
         (seen.method == "PUT").then(|| {
             reply(507)
@@ -266,7 +266,7 @@ fn an_answer_that_comes_before_the_upload_has_ended_is_passed_on() {
 }
 
 #[test]
-fn a_failed_login_in_an_upload_beyond_the_buffer_is_said_and_not_repeated() {
+fn a_failed_backend_login_during_a_large_upload_is_reported_and_not_retried() {
     let backend = backend();
     let gateway = gateway()
         .console("generic")
@@ -290,7 +290,7 @@ fn a_failed_login_in_an_upload_beyond_the_buffer_is_said_and_not_repeated() {
 
 /// The first step of a WebHDFS write is answered by a redirect; its body would be thrown away.
 #[test]
-fn a_client_that_waits_is_spared_a_body_that_the_namenode_would_throw_away() {
+fn a_client_that_sends_expect_is_not_asked_for_a_body_the_namenode_ignores() {
     let backend = backend().answers(|_| reply(307).with("Location", "/elsewhere"));
     let gateway = namenode(&backend);
     let request = gateway

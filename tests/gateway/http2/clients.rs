@@ -46,7 +46,7 @@ fn curl(secure: &Secure, arguments: &[&str], path: &str) -> String {
 }
 
 #[test]
-fn curl_logs_in_by_http_2() {
+fn curl_logs_in_over_http_2() {
     let backend = backend();
     let secure = secure(|s| s, &backend);
     let said = curl(&secure, &[], "/.spnegate/whoami");
@@ -57,7 +57,7 @@ fn curl_logs_in_by_http_2() {
 }
 
 #[test]
-fn uploads_of_curl_that_are_refused_at_once_end_well() {
+fn uploads_of_curl_that_are_refused_immediately_end_cleanly() {
     const MANY: usize = 2000;
     let backend = backend();
     let secure = secure(|s| s, &backend);
@@ -89,7 +89,7 @@ fn uploads_of_curl_that_are_refused_at_once_end_well() {
 /// Chromium speaks HTTP/2 until it is challenged, and then turns to HTTP/1.1 for good (Negotiate is
 /// a connection's business to it).
 #[test]
-fn a_browser_that_turns_to_http_1_1_after_the_challenge_is_served() {
+fn a_browser_that_falls_back_to_http_1_1_after_the_challenge_is_served() {
     let backend = backend();
     let log = world().file("log");
     let access = format!("access = \"{}\"", log.display());
@@ -182,7 +182,7 @@ const UPLOADS: &str = "<pre>none</pre><script>(async () => {\
 })();</script>";
 
 #[test]
-fn curl_gets_an_answer_that_comes_before_the_end_of_its_upload() {
+fn curl_receives_a_response_sent_before_the_end_of_its_upload() {
     let backend = hasty();
     let secure = secure(|s| s, &backend);
     for size in SIZES {
@@ -195,7 +195,7 @@ fn curl_gets_an_answer_that_comes_before_the_end_of_its_upload() {
 }
 
 #[test]
-fn a_browser_gets_an_answer_that_comes_before_the_end_of_its_upload() {
+fn a_browser_receives_a_response_sent_before_the_end_of_its_upload() {
     let backend = hasty().logins(Logins::Open);
     let log = world().file("log");
     let access = format!("access = \"{}\"", log.display());
