@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use crate::{
     auth::names::AuthToLocal,
     gss::{Principal, ReplayCache},
-    identity::{IdentityMode, becomes::Becomes, forwarded::Forwarded},
+    identity::{IdentityMode, become_rules::BecomeRules, forwarded::Forwarded},
     kinds::Kind,
     net::proxy_protocol::Version,
     rewrite::node::{NodeLogin, Nodes},
@@ -169,7 +169,7 @@ pub(crate) struct Console {
     /// How the user is named to backends.
     pub identity: IdentityMode,
     /// `become`: which users may act as which others.
-    pub becomes: Becomes,
+    pub become_rules: BecomeRules,
     /// Users and groups that may use it; `None`: every user that `auth_to_local` maps.
     pub allow: Option<Allow>,
     /// Nodes that clients may reach through its links.

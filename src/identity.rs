@@ -1,19 +1,20 @@
 //! How a backend is told who the user is, and what a client may not say in our place.
 //!
 //! In a request's way: after the user is known and before an attempt at a backend. **Strip first,
-//! then set**: [`headers::strip`], [`query::scrub`] and [`screen::Screen`] take away what a client
+//! then set**: [`headers::strip`], [`query::scrub`] and [`screen::BodyCheck`] take away what a client
 //! could say; [`query::compose`] and [`cookies::request`] put in what the gateway says. The
 //! gateway's principal may impersonate anybody, so a client that gets a `doAs` past this module
 //! owns the cluster.
 
-pub(crate) mod becomes;
+pub(crate) mod become_rules;
+pub(crate) mod body_check;
 pub(crate) mod cookies;
 pub(crate) mod credentials;
 pub(crate) mod form;
 pub(crate) mod forwarded;
 pub(crate) mod headers;
 pub(crate) mod query;
-pub(crate) mod screen;
+
 pub(crate) mod thrift;
 
 /// `console.identity`
@@ -31,7 +32,7 @@ pub(crate) enum IdentityMode {
 
 impl IdentityMode {
     /// The word of the configuration file.
-    pub(crate) const fn word(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Service => "service",
             Self::DoAs => "doas",

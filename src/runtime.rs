@@ -23,7 +23,7 @@ use crate::{
         session::{Limits, Sessions},
     },
     config::{self, Config},
-    gateway::{health::Health, rates::Rates},
+    gateway::{Health, RateLimiter},
     gss::{Acceptor, AcceptorOptions, GssStartError, Initiator, InitiatorOptions},
     net::{BindError, Drained},
     rewrite::link::LinkKey,
@@ -41,7 +41,6 @@ use crate::{
 mod control;
 mod groups;
 mod listeners;
-mod request_id;
 mod status;
 mod streams;
 mod trust;
@@ -97,7 +96,7 @@ struct Shared {
     node_trusts: Arc<[Option<Trust>]>,
     streams: streams::Groups,
     health: Health,
-    rates: Option<Rates>,
+    rates: Option<RateLimiter>,
     access: AccessLog,
     control: tokio::runtime::Handle,
 }
@@ -176,7 +175,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         rates: config
             .server
             .requests_per_second_per_address
-            .map(Rates::new),
+            .map(RateLimiter::new),
         access: AccessLog::open(&config.log.access, config.log.format)?,
         control: control.handle().clone(),
         config: Arc::clone(&config),

@@ -43,7 +43,7 @@ pub mod credentials {
     pub use crate::identity::credentials::asks_for_one;
 }
 pub mod form {
-    pub use crate::identity::form::{Scan, is_form};
+    pub use crate::identity::form::{FormScanner, is_form};
 }
 pub mod headers {
     pub use crate::identity::headers::strip;
@@ -55,13 +55,13 @@ pub mod query {
     pub use crate::identity::query::{compose, scrub};
 }
 pub mod thrift {
-    pub use crate::identity::thrift::{Call, Rights, ThriftError};
+    pub use crate::identity::thrift::{CallReader, Rights, ThriftError};
 }
 pub mod host {
-    pub use crate::gateway::host::find;
+    pub use crate::gateway::request::host::find;
 }
 pub mod path {
-    pub use crate::gateway::path::{Allowed, check};
+    pub use crate::gateway::request::path::{AllowedEscapes, check};
 }
 pub mod link {
     pub use crate::rewrite::link::{LinkKey, Signer};

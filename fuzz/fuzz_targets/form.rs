@@ -4,7 +4,7 @@
 
 use http::{HeaderMap, HeaderValue, header};
 use libfuzzer_sys::fuzz_target;
-use spnegate::testing::form::{self, Scan};
+use spnegate::testing::form::{self, FormScanner};
 
 fuzz_target!(|input: (&[u8], &[u8], u8)| {
     let (content_type, body, size) = input;
@@ -13,7 +13,7 @@ fuzz_target!(|input: (&[u8], &[u8], u8)| {
         headers.insert(header::CONTENT_TYPE, value);
     }
     let _ = form::is_form(&headers);
-    let mut scan = Scan::new(&["doas"]);
+    let mut scan = FormScanner::new(&["doas"]);
     let mut out = Vec::new();
     let mut whole = true;
     for piece in body.chunks(usize::from(size).max(1)) {

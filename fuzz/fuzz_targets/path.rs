@@ -2,11 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use spnegate::testing::path::{self, Allowed};
+use spnegate::testing::path::{self, AllowedEscapes};
 
 fuzz_target!(|input: (&str, bool, bool)| {
     let (text, slash, backslash) = input;
-    if let Err(error) = path::check(text, Allowed { slash, backslash }) {
+    if let Err(error) = path::check(text, AllowedEscapes { slash, backslash }) {
         assert!(error.describe(text).is_ascii());
         return;
     }

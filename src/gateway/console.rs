@@ -13,7 +13,7 @@ use http::HeaderMap;
 
 use crate::{
     auth::session::Sessions,
-    identity::{IdentityMode, becomes::Becomes, credentials, forwarded::Forwarded},
+    identity::{IdentityMode, become_rules::BecomeRules, credentials, forwarded::Forwarded},
     kinds::{Kind, RequestInfo},
     rewrite::{
         consoles::Consoles,
@@ -40,7 +40,7 @@ pub(crate) struct Console {
     /// How users are told.
     pub identity: IdentityMode,
     /// Who may name another user.
-    pub becomes: Becomes,
+    pub become_rules: BecomeRules,
     /// Which headers tell its backends where a request comes from.
     pub forwarded: Forwarded,
     /// `host:port` of its backends, lower case.
@@ -60,7 +60,7 @@ pub(crate) struct Console {
     /// All consoles, to which its answers may lead.
     pub consoles: Arc<Consoles>,
     /// Where its answers have led out of the gateway.
-    pub leaving: Leaving,
+    pub leaving: ReportedTargets,
     /// Where logouts are known.
     pub sessions: Sessions,
     /// Waiting times.
@@ -73,9 +73,9 @@ pub(crate) struct Console {
 
 /// Authorities to which answers have led out of the gateway, each reported once by a worker.
 #[derive(Debug, Default)]
-pub(crate) struct Leaving(Mutex<HashSet<Box<str>>>);
+pub(crate) struct ReportedTargets(Mutex<HashSet<Box<str>>>);
 
-impl Leaving {
+impl ReportedTargets {
     /// The most that are remembered; backends choose them.
     const MOST: usize = 64;
 

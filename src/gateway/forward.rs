@@ -1,7 +1,11 @@
-//! The innermost step: a known, allowed user's request goes to a backend.
+//! The innermost service of a console: a request that passed login and access rules goes to a backend.
 //!
-//! strip → set identity → attempt loop → rewrite the answer. Everything a client could say in our
-//! place is gone before anything of ours is set.
+//! 1. A link of the gateway is opened; a node link leaves for [`super::node`].
+//! 2. Requests that no user may make through the gateway are refused.
+//! 3. The body is checked as far as it can be before a backend gets the head ([`body_check`]).
+//! 4. [`outgoing`] strips what only the gateway may say, then sets it.
+//! 5. [`Upstream`] makes the attempts.
+//! 6. [`super::response`] makes the backend's response fit for the client.
 
 use std::{
     convert::Infallible,
@@ -11,39 +15,25 @@ use std::{
     time::Instant,
 };
 
-use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, Version, header,
-    request::Parts,
-    uri::{self, PathAndQuery},
-};
+use http::{HeaderValue, Request, Response, Version, header, request::Parts};
 use http_body::Body as _;
 
-use super::{
-    addresses, answer, console::Console, link, node, record::AnsweredBy, refuse, screen, upgrade,
-};
+use super::{console::Console, link, node, record::ServedBy, refuse, response};
 use crate::{
     auth::session::Session,
     gateway::body::Body,
-    identity::{
-        IdentityMode, cookies, credentials,
-        forwarded::{self, Forwarded},
-        headers, query,
-    },
-    kinds::{self, Audience, RequestInfo, UserField},
+    identity::{IdentityMode, credentials, query},
+    kinds::{Audience, RequestInfo},
     refusal::Refusal,
-    rewrite::{
-        self,
-        own_page::{self, OwnPage},
-    },
-    server::{ConnInfo, RequestBody},
-    upstream::{
-        dispatch::{Outgoing, Upstream},
-        next::BodyState,
-        upload::Upload,
-    },
+    rewrite,
+    server::RequestBody,
+    upstream::{dispatch::Upstream, next::BodyState, upload::Upload},
 };
+
+mod body_check;
+mod outgoing;
+mod upgrade;
 
 /// Sends a console's requests to its backends.
 #[derive(Clone, Debug)]
@@ -55,37 +45,36 @@ struct Inner {
     upstream: Upstream,
 }
 
+// === impl Forward ===
+
 impl Forward {
-    /// A console's last step on one worker.
     pub(crate) fn new(console: Arc<Console>, upstream: Upstream) -> Self {
         Self(Rc::new(Inner { console, upstream }))
     }
 
-    /// The console's name.
-    pub(crate) fn console_name(&self) -> &str {
+    pub(super) fn console_name(&self) -> &str {
         &self.0.console.name
     }
 
-    /// Whether a node path leads to one of this console's nodes.
-    pub(crate) fn knows_node(&self, path: &str) -> bool {
+    /// Whether a node path names one of this console's nodes.
+    pub(super) fn knows_node(&self, path: &str) -> bool {
         let nodes = self.0.console.nodes.as_ref();
         nodes.is_some_and(|policy| rewrite::node::is_allowed(path, policy))
     }
 
-    /// Who follows a signed link of this console and brings no other credential; see
-    /// [`link::follower`].
-    pub(crate) fn follower(&self, parts: &Parts) -> Result<Option<Arc<Session>>, Refusal> {
-        link::follower(&self.0.console, parts)
+    /// The session that a signed link of this console stands for; see [`link::session`].
+    pub(super) fn session_of_link(&self, parts: &Parts) -> Result<Option<Arc<Session>>, Refusal> {
+        link::session(&self.0.console, parts)
     }
 
-    /// Whether a backslash in this path, which has to be escaped, is one of a file's name: `HDFS`
-    /// allows it, and none of its servers reads a slash there.
-    pub(crate) fn names_backslash(&self, path: &str) -> bool {
+    /// Whether an escaped backslash is allowed in this path. HDFS allows it in file names, and none of
+    /// its servers reads it as a slash.
+    pub(super) fn allows_backslash(&self, path: &str) -> bool {
         self.0.console.kind.serves_webhdfs() && link::inner_path(path).starts_with("/webhdfs/")
     }
 
-    /// Drops what has been idle for too long; called by the worker now and then.
-    pub(crate) fn sweep(&self) {
+    /// Closes connections that have been idle for too long.
+    pub(super) fn sweep(&self) {
         self.0.upstream.sweep();
     }
 }
@@ -101,31 +90,34 @@ impl tower_service::Service<Request<RequestBody>> for Forward {
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let inner = Rc::clone(&self.0);
-        // taken apart out here: what an `async` block is given, it keeps to its end
+        // Taken apart outside the `async` block: the block would keep the whole request, and with it
+        // a copy of the body's state, in its future until the response is there.
         let (mut parts, body) = request.into_parts();
         Box::pin(async move {
             let has_body = !body.is_end_stream();
             Ok(match inner.forward(&mut parts, body).await {
                 Ok(response) => response,
                 Err(refusal) => {
-                    let asks = refuse::RefusalContext::of(&parts, has_body);
-                    let detail = inner.fault_of(refusal, &parts);
-                    let denied = refuse::Denied { refusal, detail };
-                    refuse::denied(&denied, &asks, &inner.console.name)
+                    let context = refuse::RefusalContext::of(&parts, has_body);
+                    let detail = inner.detail_of(refusal, &parts);
+                    let refusal = refuse::DetailedRefusal { refusal, detail };
+                    refuse::detailed_response(&refusal, &context, &inner.console.name)
                 }
             })
         })
     }
 }
 
+// === impl Inner ===
+
 impl Inner {
-    /// Of a request that is refused, `parts` still say what the refusal's page needs.
+    /// If the request is refused, `parts` still hold what the refusal's page needs.
     async fn forward(
         &self,
         parts: &mut Parts,
         body: RequestBody,
     ) -> Result<Response<Body>, Refusal> {
-        let asked = self.console.logged.then(Instant::now);
+        let authenticated = self.console.logged.then(Instant::now);
         let session = parts
             .extensions
             .get::<Arc<Session>>()
@@ -133,74 +125,75 @@ impl Inner {
             .ok_or(Refusal::LoginRequired)?;
         let session = &session;
         if node::is_node_path(parts.uri.path()) {
-            // boxed, as all that is rare here: the common way's future stays small
+            // Boxed like everything rare here, so that the future of an ordinary request stays small.
             return Box::pin(node::forward(&self.console, session, parts, body)).await;
         }
         if link::is_link_path(parts.uri.path()) {
             link::open_own(&self.console, session.user(), parts)?;
         }
-        self.check_purpose(&asked_of(parts))?;
+        self.check_purpose(&request_info(parts))?;
         let kind = self.console.kind;
         let has_body = !body.is_end_stream();
-        let spared = has_body && self.spares_body(parts);
-        // HTTP/2 ends a stream, and knows no `Connection`
-        let closes = spared && parts.version <= Version::HTTP_11;
-        let screen = if has_body && !spared {
-            screen::of(&self.console, parts, session)?
+        let skips_body = has_body && self.skips_body(parts);
+        // An HTTP/1.1 client may send the body although nobody reads it, so the connection cannot be
+        // used again. On HTTP/2 the stream ends alone, and `Connection` is not allowed.
+        let closes = skips_body && parts.version <= Version::HTTP_11;
+        let check = if has_body && !skips_body {
+            body_check::of(&self.console, parts, session)?
         } else {
             None
         };
-        let mut upload = if spared {
+        let mut upload = if skips_body {
             Upload::none()
         } else {
             self.console.upload(body, self.console.retry_buffer)
         };
-        if let Some(screen) = screen {
-            upload = Box::pin(screen::read(&self.console, upload, screen)).await?;
+        if let Some(check) = check {
+            upload = Box::pin(body_check::read(&self.console, upload, check)).await?;
         }
-        // a tunnel's bytes are not read
+        // Not for Thrift: the calls in a tunnel could name any user, and nothing would read them.
         let upgrade = if parts.headers.contains_key(header::UPGRADE) && !kind.speaks_thrift() {
-            upgrade::wanted(parts, !matches!(upload.state(), BodyState::None))
+            upgrade::requested(parts, !matches!(upload.state(), BodyState::None))
         } else {
             None
         };
-        let mut out = self.outgoing(parts, session.user())?;
+        let group = self.upstream.group();
+        let mut out = outgoing::outgoing(&self.console, group, parts, session.user())?;
         if let Some(protocol) = upgrade {
-            upgrade::ask(&mut out.headers, protocol);
+            upgrade::set(&mut out.headers, protocol);
         }
         let mut result = self.upstream.run(&out, &upload).await;
-        let waited = asked.map(|asked| (asked, asked.elapsed()));
+        let waited = authenticated.map(|at| (at, at.elapsed()));
         let mut link = None;
         if let Ok(answer) = &mut result {
-            match answer::may_be_link(answer, &out, &self.console) {
+            match response::may_be_link(answer, &out, &self.console) {
                 Ok(false) => {}
-                Ok(true) => match Box::pin(answer::read_start(answer, &self.console)).await {
+                Ok(true) => match Box::pin(response::read_start(answer, &self.console)).await {
                     Ok(is_link) => link = is_link,
                     Err(refusal) => result = Err(refusal),
                 },
                 Err(refusal) => result = Err(refusal),
             }
         }
-        let client = answer::Client {
+        let client = response::RequestClient {
             session,
             tls: super::is_tls(&parts.extensions),
-            group: self.upstream.group(),
+            group,
         };
         let result = result.and_then(|answer| {
-            if upgrade::is_consent(&answer) {
-                return upgrade::answer(answer, &out, session, &self.console, client.tls);
+            if upgrade::is_accepted(&answer) {
+                return upgrade::response(answer, &out, session, &self.console, client.tls);
             }
-            let by = waited.map(|(asked, waited)| AnsweredBy {
+            let by = waited.map(|(asked, waited)| ServedBy {
                 backend: Arc::clone(&answer.backend.key.authority),
                 asked,
                 waited,
             });
-            let mut response = answer::for_client(answer, link, &out, &client, &self.console)?;
+            let mut response = response::for_client(answer, link, &out, &client, &self.console)?;
             if let Some(by) = by {
                 response.extensions_mut().insert(by);
             }
             if closes {
-                // the client may still be about to send it
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }
@@ -212,8 +205,9 @@ impl Inner {
         result
     }
 
-    /// What exactly is refused in a query.
-    fn fault_of(&self, refusal: Refusal, parts: &Parts) -> Option<String> {
+    /// What exactly is refused in a query. Found again only when it is needed: carried in the error it
+    /// would make every result larger.
+    fn detail_of(&self, refusal: Refusal, parts: &Parts) -> Option<String> {
         if refusal != Refusal::BadQuery {
             return None;
         }
@@ -222,14 +216,14 @@ impl Inner {
         Some(format!("{fault} in the query"))
     }
 
-    /// Refuses what nobody is to get by the gateway's login, whoever asks.
-    fn check_purpose(&self, asked: &RequestInfo<'_>) -> Result<(), Refusal> {
+    /// Refuses requests that no user may make with the gateway's login.
+    fn check_purpose(&self, request: &RequestInfo<'_>) -> Result<(), Refusal> {
         if self.console.identity == IdentityMode::Service
-            && credentials::asks_for_one(asked.path, asked.query)
+            && credentials::asks_for_one(request.path, request.query)
         {
             return Err(Refusal::CredentialDenied);
         }
-        match self.console.kind.audience(asked) {
+        match self.console.kind.audience(request) {
             Audience::Clients => Ok(()),
             Audience::LoginForm if self.console.identity == IdentityMode::None => Ok(()),
             Audience::LoginForm | Audience::Internal => Err(Refusal::NotPublished),
@@ -237,156 +231,20 @@ impl Inner {
     }
 
     /// Whether the client waits for `100 Continue` (RFC 9110 section 10.1.1) with a body that the
-    /// backend would only throw away: it is spared sending it.
-    fn spares_body(&self, parts: &Parts) -> bool {
+    /// backend would discard. `WebHDFS` redirects a CREATE to a `DataNode` without reading the body;
+    /// a client that waits need not send a file twice.
+    fn skips_body(&self, parts: &Parts) -> bool {
         let waits = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
         parts.headers.get(header::EXPECT).is_some_and(waits)
-            && self.console.kind.discards_body(&asked_of(parts))
-    }
-
-    /// What every try sends: the client's request without what only the gateway may say, and with
-    /// it.
-    fn outgoing(&self, parts: &mut Parts, user: &str) -> Result<Outgoing, Refusal> {
-        let kind = self.console.kind;
-        let open = self.console.identity == IdentityMode::None;
-        let told = self.told(&parts.headers, user)?;
-        let server = if kind.is_bearer_path(parts.uri.path()) {
-            addresses::take_server(parts, self.upstream.group())?
-        } else {
-            None
-        };
-        let asked = parts.uri.query().unwrap_or("");
-        let scrubbed = query::scrub(
-            asked,
-            if open {
-                &[]
-            } else {
-                kind.identity_parameters()
-            },
-        )?;
-        let own = match &told {
-            UserClaim::Query(name) => Some((*name, user)),
-            UserClaim::Header(..) | UserClaim::Nothing => None,
-        };
-        let unchanged = own.is_none() && scrubbed.len() == asked.len();
-        let target = if unchanged {
-            origin_form(&parts.uri)?
-        } else {
-            let mut target = String::with_capacity(parts.uri.path().len() + asked.len() + 48);
-            // `OPTIONS *` has no query to say anything in (RFC 9112 section 3.2.4)
-            target.push_str(match parts.uri.path() {
-                "*" => "/",
-                path => path,
-            });
-            if own.is_some() || !scrubbed.is_empty() {
-                target.push('?');
-                query::append(&mut target, own, &scrubbed);
-            }
-            PathAndQuery::from_maybe_shared(Bytes::from(target))
-                .map_err(|_| Refusal::BadQuery)?
-                .into()
-        };
-        let owner = kind.owner(&asked_of(parts), &parts.headers).map(Box::from);
-        let names_addresses = kind.body_names_addresses(&asked_of(parts));
-        let hands_out_links = self.console.hands_out_links(&asked_of(parts));
-        let asked = scrubbed.into_owned();
-        let named = if open {
-            // the client's own word passes where nobody logs in
-            &[]
-        } else {
-            kinds::identity_headers()
-        };
-        headers::strip(&mut parts.headers, named);
-        let cookies = cookies::request(
-            &parts.headers,
-            &self.console.name,
-            kind.script_cookies(),
-            None,
-        );
-        let mut headers = std::mem::take(&mut parts.headers);
-        let own_page = if self.console.forwarded == Forwarded::Off {
-            let own = OwnPage::of(&headers, super::is_tls(&parts.extensions));
-            own_page::without_node_links(&mut headers, own)
-        } else {
-            // the backend is told the name that clients use, and compares with that
-            OwnPage::default()
-        };
-        if self.console.forwarded != Forwarded::Off
-            && let Some(info) = parts.extensions.get::<Arc<ConnInfo>>()
-        {
-            let host = headers.get(header::HOST).cloned();
-            let from = forwarded::From {
-                client: info.peer.ip(),
-                tls: info.tls,
-                authority: host.as_ref(),
-            };
-            forwarded::set(&mut headers, self.console.forwarded, &from);
-        }
-        // what is to be rewritten must be read
-        if names_addresses || hands_out_links {
-            headers.remove(header::ACCEPT_ENCODING);
-        }
-        if let UserClaim::Header(name, value) = told {
-            headers.insert(name, value);
-        }
-        Ok(Outgoing {
-            method: parts.method.clone(),
-            target,
-            headers,
-            cookies,
-            query: asked,
-            own_page,
-            client: super::client(&parts.extensions),
-            owner,
-            server,
-        })
-    }
-
-    /// How the backend is told the user; of a client's own word, taken before it is stripped.
-    fn told(&self, headers: &HeaderMap, user: &str) -> Result<UserClaim, Refusal> {
-        let field = self.console.kind.user_field();
-        Ok(match (self.console.identity, field) {
-            (IdentityMode::DoAs | IdentityMode::Simple, UserField::Header(name)) => {
-                let name = HeaderName::from_static(name);
-                let named = headers.get_all(&name).iter();
-                let value = match self.console.becomes.named(user, named) {
-                    Some(named) => named.clone(),
-                    None => HeaderValue::from_str(user).map_err(|_| Refusal::NameUnmapped)?,
-                };
-                UserClaim::Header(name, value)
-            }
-            (IdentityMode::DoAs, UserField::Query(name)) => UserClaim::Query(name),
-            // by `username` of a call, which the screen of its body writes
-            (IdentityMode::Simple, _) if self.console.kind.speaks_thrift() => UserClaim::Nothing,
-            (IdentityMode::Simple, UserField::Query(_)) => UserClaim::Query("user.name"),
-            (IdentityMode::None | IdentityMode::Service, _) => UserClaim::Nothing,
-        })
+            && self.console.kind.discards_body(&request_info(parts))
     }
 }
 
-/// How a backend is told the user.
-enum UserClaim {
-    /// By this parameter.
-    Query(&'static str),
-    /// By this header; the user may be one that the client is allowed to name.
-    Header(HeaderName, HeaderValue),
-    Nothing,
-}
-
-fn asked_of(parts: &Parts) -> RequestInfo<'_> {
+/// The request as kinds read it.
+fn request_info(parts: &Parts) -> RequestInfo<'_> {
     RequestInfo {
         method: &parts.method,
         path: parts.uri.path(),
         query: parts.uri.query().unwrap_or(""),
     }
-}
-
-/// Path and query alone, also of a request that came in absolute form.
-fn origin_form(uri: &Uri) -> Result<Uri, Refusal> {
-    if uri.scheme().is_none() && uri.authority().is_none() {
-        return Ok(uri.clone());
-    }
-    let mut parts = uri::Parts::default();
-    parts.path_and_query = uri.path_and_query().cloned();
-    Uri::from_parts(parts).map_err(|_| Refusal::BadPath)
 }

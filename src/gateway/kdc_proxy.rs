@@ -42,7 +42,7 @@ const MEDIA: HeaderValue = HeaderValue::from_static("application/kerberos");
 
 /// A realm that is served.
 #[derive(Debug)]
-pub(crate) struct Realm {
+pub(crate) struct ProxiedRealm {
     /// Its name.
     pub name: Arc<str>,
     /// Addresses that clients may have; `None`: all. The listener may be open to more.
@@ -58,15 +58,15 @@ pub(crate) struct Realm {
 pub(crate) struct KdcProxy(Rc<Inner>);
 
 struct Inner {
-    realms: Vec<Realm>,
-    within: Within,
+    realms: Vec<ProxiedRealm>,
+    within: KdcProxyTimeouts,
     limits: Arc<StreamLimits>,
     recorder: StreamRecorder,
 }
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Within {
+pub(crate) struct KdcProxyTimeouts {
     /// A connection to a KDC.
     pub connect: Duration,
     /// The body of a request.
@@ -79,7 +79,7 @@ pub(crate) fn limits() -> Arc<StreamLimits> {
 }
 
 /// What became of a request.
-enum Outcome {
+enum ProxyResponse {
     /// A Kerberos message.
     Kerberos(Vec<u8>),
     /// No Kerberos client sent it.
@@ -90,7 +90,11 @@ enum Outcome {
 
 impl KdcProxy {
     /// A proxy for these realms.
-    pub(crate) fn new(realms: Vec<Realm>, within: Within, limits: Arc<StreamLimits>) -> Self {
+    pub(crate) fn new(
+        realms: Vec<ProxiedRealm>,
+        within: KdcProxyTimeouts,
+        limits: Arc<StreamLimits>,
+    ) -> Self {
         // the request itself stands in the access log already
         let recorder = StreamRecorder::new("kdc_proxy".into(), "kkdcp", AccessLog::off());
         Self(Rc::new(Inner {
@@ -102,7 +106,7 @@ impl KdcProxy {
     }
 
     /// Whether a request is for it.
-    pub(crate) fn is_asked(parts: &Parts) -> bool {
+    pub(crate) fn is_kdc_proxy_path(parts: &Parts) -> bool {
         let path = parts.uri.path();
         path.strip_suffix('/')
             .unwrap_or(path)
@@ -110,18 +114,18 @@ impl KdcProxy {
     }
 
     /// Answers a request.
-    pub(crate) async fn answer(self, parts: Parts, body: RequestBody) -> Response<Body> {
+    pub(crate) async fn respond(self, parts: Parts, body: RequestBody) -> Response<Body> {
         let client = parts.extensions.get::<Arc<ConnInfo>>();
         let client = client.map_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)), |info| info.peer);
         let record = self.0.recorder.begin(client);
         let outcome = self.0.serve(&parts, body, client, &record).await;
         let (status, media, bytes) = match outcome {
-            Outcome::Kerberos(message) => {
+            ProxyResponse::Kerberos(message) => {
                 let bytes = kkdcp::write(&message);
                 record.went(bytes.len());
                 (StatusCode::OK, MEDIA, Bytes::from(bytes))
             }
-            Outcome::Http(status, line) => (
+            ProxyResponse::Http(status, line) => (
                 status,
                 HeaderValue::from_static("text/plain; charset=utf-8"),
                 Bytes::from_static(line.as_bytes()),
@@ -156,11 +160,11 @@ impl Inner {
         body: RequestBody,
         client: SocketAddr,
         record: &StreamRecord<'_>,
-    ) -> Outcome {
+    ) -> ProxyResponse {
         if parts.method != Method::POST {
             record.end(Reason::RequestMalformed);
             let line = "This is for Kerberos clients (MS-KKDCP): POST only.\n";
-            return Outcome::Http(StatusCode::METHOD_NOT_ALLOWED, line);
+            return ProxyResponse::Http(StatusCode::METHOD_NOT_ALLOWED, line);
         }
         // held until the client has its answer
         let _admitted = match self.limits.admit(client.ip().to_canonical()) {
@@ -176,16 +180,16 @@ impl Inner {
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
                 record.end(Reason::MessageTooLong);
                 let line = "A message to a KDC has at most 128 KiB.\n";
-                return Outcome::Http(StatusCode::PAYLOAD_TOO_LARGE, line);
+                return ProxyResponse::Http(StatusCode::PAYLOAD_TOO_LARGE, line);
             }
             Ok(Err(_)) => {
                 record.end(Reason::ClientReset);
-                return Outcome::Http(StatusCode::BAD_REQUEST, "The body broke off.\n");
+                return ProxyResponse::Http(StatusCode::BAD_REQUEST, "The body broke off.\n");
             }
             Err(_elapsed) => {
                 record.end(Reason::RequestTimeout);
                 let line = "The message did not arrive in time.\n";
-                return Outcome::Http(StatusCode::REQUEST_TIMEOUT, line);
+                return ProxyResponse::Http(StatusCode::REQUEST_TIMEOUT, line);
             }
         };
         record.came(body.len());
@@ -196,9 +200,9 @@ impl Inner {
         let Some((proxied, request)) = read else {
             record.end(Reason::RequestMalformed);
             let line = "This is no KDC-PROXY-MESSAGE (MS-KKDCP) with a realm.\n";
-            return Outcome::Http(StatusCode::BAD_REQUEST, line);
+            return ProxyResponse::Http(StatusCode::BAD_REQUEST, line);
         };
-        Outcome::Kerberos(
+        ProxyResponse::Kerberos(
             self.pass_on(proxied.message, request, proxied.realm, client, record)
                 .await,
         )
@@ -258,13 +262,13 @@ impl Inner {
 }
 
 /// Too many requests, of all clients or of this one.
-fn full(reason: Reason) -> Outcome {
+fn full(reason: Reason) -> ProxyResponse {
     if reason == Reason::SourceLimit {
         let line = "Too many requests of your address wait for a KDC.\n";
-        Outcome::Http(StatusCode::TOO_MANY_REQUESTS, line)
+        ProxyResponse::Http(StatusCode::TOO_MANY_REQUESTS, line)
     } else {
         let line = "Too many requests wait for a KDC.\n";
-        Outcome::Http(StatusCode::SERVICE_UNAVAILABLE, line)
+        ProxyResponse::Http(StatusCode::SERVICE_UNAVAILABLE, line)
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn inner_path(path: &str) -> &str {
 /// # Errors
 ///
 /// [`Refusal::NodeLink`] and [`Refusal::NodeLinkExpired`]: no login would make such a link good.
-pub(crate) fn follower(console: &Console, parts: &Parts) -> Result<Option<Arc<Session>>, Refusal> {
+pub(crate) fn session(console: &Console, parts: &Parts) -> Result<Option<Arc<Session>>, Refusal> {
     match console.node_login {
         NodeLogin::Session => return Ok(None),
         NodeLogin::Link => {}

@@ -8,7 +8,7 @@ use std::{pin::pin, rc::Rc, time::Instant};
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header, request::Parts};
 
-use super::{console::Console, link, record::AnsweredBy};
+use super::{console::Console, link, record::ServedBy};
 use crate::{
     auth::{
         Scheme,
@@ -130,7 +130,7 @@ pub(crate) async fn forward(
             ..LinkRewrite::default()
         },
     )?;
-    parts.extensions.insert(AnsweredBy {
+    parts.extensions.insert(ServedBy {
         backend: authority.into(),
         asked,
         waited,
@@ -151,7 +151,7 @@ fn headers_for_node(mut headers: HeaderMap) -> HeaderMap {
 /// A user's file has the console's own origin here: `sandbox` and `nosniff` keep browsers from
 /// running it as a page of the console.
 fn headers_for_client(headers: &mut HeaderMap) {
-    headers::strip_answer(headers);
+    headers::strip_response(headers);
     headers.remove(header::WWW_AUTHENTICATE);
     headers.remove(header::SET_COOKIE);
     headers.insert(

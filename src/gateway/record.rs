@@ -46,7 +46,7 @@ struct Inner {
 
 /// Who answered and when it was asked: an extension of an answer that came from a backend.
 #[derive(Clone, Debug)]
-pub(crate) struct AnsweredBy {
+pub(crate) struct ServedBy {
     /// `host:port`
     pub backend: Arc<str>,
     /// When the user was known.
@@ -57,14 +57,14 @@ pub(crate) struct AnsweredBy {
 
 /// What is noted when a request comes in.
 #[derive(Debug)]
-pub(crate) struct Begun {
+pub(crate) struct PendingRecord {
     at: Instant,
-    logged: Option<Box<Asked>>,
+    logged: Option<Box<LoggedRequest>>,
 }
 
 /// What only the access log needs.
 #[derive(Debug)]
-struct Asked {
+struct LoggedRequest {
     client: Option<Arc<ConnInfo>>,
     method: Method,
     uri: Uri,
@@ -75,15 +75,15 @@ struct Asked {
 
 /// A body that writes the access log's line when it ends.
 #[derive(Debug)]
-pub(crate) struct Recorded {
+pub(crate) struct RecordedBody {
     body: Body,
-    line: Option<Box<Line>>,
-    progress: Progress,
+    line: Option<Box<LogLine>>,
+    progress: BodyProgress,
 }
 
 /// How far a body has been read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+enum BodyProgress {
     /// The client is to take what came last.
     Given,
     /// The backend is to send more.
@@ -98,11 +98,11 @@ enum Progress {
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 #[derive(Debug)]
-struct Line {
+struct LogLine {
     at: Instant,
-    asked: Box<Asked>,
+    asked: Box<LoggedRequest>,
     session: Option<Arc<Session>>,
-    answered: Option<AnsweredBy>,
+    answered: Option<ServedBy>,
     refusal: Option<Refusal>,
     status: StatusCode,
     bytes: u64,
@@ -110,7 +110,7 @@ struct Line {
     recorder: Recorder,
 }
 
-impl Begun {
+impl PendingRecord {
     /// Whether a line is to be written of a request by HTTP/2.
     pub(crate) fn is_http2(&self) -> bool {
         let asked = self.logged.as_ref();
@@ -129,7 +129,7 @@ impl Recorder {
     }
 
     /// Notes a request.
-    pub(crate) fn begin(&self, parts: &Parts) -> Begun {
+    pub(crate) fn begin(&self, parts: &Parts) -> PendingRecord {
         let logged = self.0.log.is_on().then(|| {
             let mut headers = HeaderMap::new();
             for name in [header::REFERER, header::USER_AGENT] {
@@ -138,7 +138,7 @@ impl Recorder {
                 }
             }
             let request_id = parts.extensions.get::<RequestId>();
-            Box::new(Asked {
+            Box::new(LoggedRequest {
                 client: parts.extensions.get().cloned(),
                 method: parts.method.clone(),
                 uri: parts.uri.clone(),
@@ -147,20 +147,24 @@ impl Recorder {
                 headers,
             })
         });
-        Begun {
+        PendingRecord {
             at: Instant::now(),
             logged,
         }
     }
 
     /// Counts the answer, and lets its body write the line.
-    pub(crate) fn end(&self, begun: Begun, response: Response<Body>) -> Response<Recorded> {
-        let head = begun.at.elapsed();
+    pub(crate) fn end(
+        &self,
+        pending: PendingRecord,
+        response: Response<Body>,
+    ) -> Response<RecordedBody> {
+        let head = pending.at.elapsed();
         self.0.metrics.record(response.status(), head);
         let (mut parts, body) = response.into_parts();
-        let line = begun.logged.map(|asked| {
-            Box::new(Line {
-                at: begun.at,
+        let line = pending.logged.map(|asked| {
+            Box::new(LogLine {
+                at: pending.at,
                 asked,
                 session: parts.extensions.remove(),
                 answered: parts.extensions.remove(),
@@ -171,17 +175,17 @@ impl Recorder {
                 recorder: self.clone(),
             })
         });
-        let body = Recorded {
+        let body = RecordedBody {
             body,
             line,
-            progress: Progress::Given,
+            progress: BodyProgress::Given,
         };
         Response::from_parts(parts, body)
     }
 
     /// Logs a request that was given up before its answer.
-    pub(crate) fn abandon(&self, begun: Begun) {
-        let Some(asked) = begun.logged else { return };
+    pub(crate) fn abandon(&self, pending: PendingRecord) {
+        let Some(asked) = pending.logged else { return };
         let cut = asked.client.as_ref().map_or(Cut::Client, |info| info.cut());
         let (status, refusal, end) = match cut {
             Cut::Client => {
@@ -198,9 +202,9 @@ impl Recorder {
                 (refusal.status(), Some(refusal), Ending::Drained)
             }
         };
-        let head = begun.at.elapsed();
-        let line = Line {
-            at: begun.at,
+        let head = pending.at.elapsed();
+        let line = LogLine {
+            at: pending.at,
             asked,
             session: None,
             answered: None,
@@ -214,7 +218,7 @@ impl Recorder {
     }
 }
 
-impl Line {
+impl LogLine {
     fn write(&self, end: Option<Ending>) {
         let Some(client) = &self.asked.client else {
             return;
@@ -247,7 +251,7 @@ impl Line {
     }
 }
 
-impl HttpBody for Recorded {
+impl HttpBody for RecordedBody {
     type Data = Bytes;
     type Error = Http1Error;
 
@@ -257,14 +261,14 @@ impl HttpBody for Recorded {
     ) -> Poll<Option<Result<Frame<Bytes>, Http1Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         self.progress = match &polled {
-            Poll::Pending => Progress::Awaited,
-            Poll::Ready(None) => Progress::Whole,
-            Poll::Ready(Some(Err(_))) => Progress::Broken,
+            Poll::Pending => BodyProgress::Awaited,
+            Poll::Ready(None) => BodyProgress::Whole,
+            Poll::Ready(Some(Err(_))) => BodyProgress::Broken,
             Poll::Ready(Some(Ok(frame))) => {
                 if let (Some(data), Some(line)) = (frame.data_ref(), &mut self.line) {
                     line.bytes += data.len() as u64;
                 }
-                Progress::Given
+                BodyProgress::Given
             }
         };
         polled
@@ -279,15 +283,17 @@ impl HttpBody for Recorded {
     }
 }
 
-impl Recorded {
+impl RecordedBody {
     /// How it ended, when it is dropped.
-    fn ending(&self, line: &Line) -> Option<Ending> {
+    fn ending(&self, line: &LogLine) -> Option<Ending> {
         let awaited = match self.progress {
-            Progress::Whole => return None,
-            Progress::Broken => return Some(Ending::BackendBroken),
-            Progress::Given | Progress::Awaited if self.body.is_end_stream() => return None,
-            Progress::Given => false,
-            Progress::Awaited => true,
+            BodyProgress::Whole => return None,
+            BodyProgress::Broken => return Some(Ending::BackendBroken),
+            BodyProgress::Given | BodyProgress::Awaited if self.body.is_end_stream() => {
+                return None;
+            }
+            BodyProgress::Given => false,
+            BodyProgress::Awaited => true,
         };
         let client = line.asked.client.as_ref();
         Some(match client.map_or(Cut::Client, |info| info.cut()) {
@@ -299,7 +305,7 @@ impl Recorded {
     }
 }
 
-impl Drop for Recorded {
+impl Drop for RecordedBody {
     fn drop(&mut self) {
         if let Some(line) = self.line.take() {
             line.write(self.ending(&line));

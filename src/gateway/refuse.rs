@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderValue, Method, Response, Version, header, request::Parts};
 use tower_http::request_id::RequestId;
 
-use super::{host::HostError, path::PathError};
+use super::request::{host::HostError, path::PathError};
 use crate::{
     gateway::body::Body,
     refusal::{
@@ -56,14 +56,14 @@ impl RefusalContext {
 
 /// Why a request is refused, and what in it.
 #[derive(Debug)]
-pub(crate) struct Denied {
+pub(crate) struct DetailedRefusal {
     /// The reason.
     pub refusal: Refusal,
     /// What exactly, with bytes of the client.
     pub detail: Option<String>,
 }
 
-impl From<Refusal> for Denied {
+impl From<Refusal> for DetailedRefusal {
     fn from(refusal: Refusal) -> Self {
         Self {
             refusal,
@@ -72,7 +72,7 @@ impl From<Refusal> for Denied {
     }
 }
 
-impl From<HostError> for Denied {
+impl From<HostError> for DetailedRefusal {
     fn from(error: HostError) -> Self {
         Self {
             refusal: error.into(),
@@ -81,7 +81,7 @@ impl From<HostError> for Denied {
     }
 }
 
-impl Denied {
+impl DetailedRefusal {
     /// Of a path that does not pass.
     pub(crate) fn path(error: PathError, path: &str) -> Self {
         Self {
@@ -97,12 +97,16 @@ pub(crate) fn response(
     context: &RefusalContext,
     console: &str,
 ) -> Response<Body> {
-    denied(&refusal.into(), context, console)
+    detailed_response(&refusal.into(), context, console)
 }
 
 /// The page with what exactly was refused, counted.
-pub(crate) fn denied(denied: &Denied, context: &RefusalContext, console: &str) -> Response<Body> {
-    let Denied { refusal, detail } = denied;
+pub(crate) fn detailed_response(
+    denied: &DetailedRefusal,
+    context: &RefusalContext,
+    console: &str,
+) -> Response<Body> {
+    let DetailedRefusal { refusal, detail } = denied;
     let (refusal, detail) = (*refusal, detail.as_deref());
     refusal.count();
     tracing::debug!(

@@ -1,7 +1,7 @@
 //! Form bodies: `getParameter` of a servlet reads them like the query.
 //!
 //! In a request's way: for kinds that [read forms](crate::kinds::Kind::reads_forms), a body that
-//! [`is_form`] goes through a [`Scan`]. What fits into the replay buffer is judged before a byte goes
+//! [`is_form`] goes through a [`FormScanner`]. What fits into the replay buffer is judged before a byte goes
 //! to a backend; a larger form streams, and breaks off before a name that is forbidden. A form is
 //! refused, not cut, for no honest client names an identity there.
 //!
@@ -15,7 +15,7 @@ use crate::refusal::Refusal;
 
 mod scan;
 
-pub use scan::Scan;
+pub use scan::FormScanner;
 
 /// Why a form is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +48,7 @@ impl From<FormError> for Refusal {
 /// Whether some servlet could read the body of this request as a form.
 ///
 /// Errs on the side of yes: any `Content-Type` line that mentions the media type, in any case.
-/// Fails where the body could hide its parameters from a [`Scan`] (charset, `Content-Encoding`).
+/// Fails where the body could hide its parameters from a [`FormScanner`] (charset, `Content-Encoding`).
 pub fn is_form(headers: &HeaderMap) -> Result<bool, FormError> {
     let mut form = false;
     let mut charsets_known = true;

@@ -28,7 +28,7 @@ pub(crate) enum Forwarded {
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct From<'a> {
+pub(crate) struct RequestOrigin<'a> {
     /// The client.
     pub client: IpAddr,
     /// Whether it came by TLS.
@@ -38,7 +38,7 @@ pub(crate) struct From<'a> {
 }
 
 /// Sets what the console wants to be told.
-pub(crate) fn set(headers: &mut HeaderMap, mode: Forwarded, from: &From<'_>) {
+pub(crate) fn set(headers: &mut HeaderMap, mode: Forwarded, from: &RequestOrigin<'_>) {
     let (x, rfc7239) = match mode {
         Forwarded::Off => return,
         Forwarded::X => (true, false),
@@ -53,7 +53,7 @@ pub(crate) fn set(headers: &mut HeaderMap, mode: Forwarded, from: &From<'_>) {
     }
 }
 
-fn set_x(headers: &mut HeaderMap, from: &From<'_>) {
+fn set_x(headers: &mut HeaderMap, from: &RequestOrigin<'_>) {
     if let Ok(client) = HeaderValue::try_from(from.client.to_string()) {
         headers.insert(X_FOR, client);
     }
@@ -65,7 +65,7 @@ fn set_x(headers: &mut HeaderMap, from: &From<'_>) {
 }
 
 /// RFC 7239 section 4: an IPv6 address is bracketed and quoted, and so is a host with a port.
-fn forwarded(from: &From<'_>) -> String {
+fn forwarded(from: &RequestOrigin<'_>) -> String {
     let client = match from.client {
         IpAddr::V4(v4) => v4.to_string(),
         IpAddr::V6(v6) => format!("\"[{v6}]\""),
@@ -75,7 +75,7 @@ fn forwarded(from: &From<'_>) -> String {
     format!("for={client}{host};proto={}", from.scheme())
 }
 
-impl From<'_> {
+impl RequestOrigin<'_> {
     const fn scheme(&self) -> &'static str {
         if self.tls { "https" } else { "http" }
     }
@@ -94,7 +94,7 @@ mod tests {
     fn said(mode: Forwarded, client: &str, tls: bool, host: &str) -> Vec<String> {
         let mut headers = HeaderMap::new();
         let authority = HeaderValue::from_str(host).unwrap();
-        let from = From {
+        let from = RequestOrigin {
             client: client.parse().unwrap(),
             tls,
             authority: Some(&authority),

@@ -88,7 +88,7 @@ pub enum Rights {
 
 /// Reader of one body.
 #[derive(Debug)]
-pub struct Call {
+pub struct CallReader {
     user: Arc<str>,
     rights: Rights,
     /// Bytes that have come and have not been passed on.
@@ -161,9 +161,9 @@ impl Method {
     }
 }
 
-// === impl Call ===
+// === impl CallReader ===
 
-impl Call {
+impl CallReader {
     /// A body of a request of that user.
     pub fn new(user: Arc<str>, rights: Rights) -> Self {
         Self {

@@ -61,7 +61,7 @@ pub(super) fn source(
             .map(|(console, group)| ConsoleStatus {
                 name: console.name.to_string(),
                 kind: console.kind.name().to_owned(),
-                identity: console.identity.word().to_owned(),
+                identity: console.identity.as_str().to_owned(),
                 balance: console.balance.as_str().to_owned(),
                 queued: group.queued(),
                 listen: listen(console),

@@ -6,7 +6,7 @@ use super::Shared;
 use crate::{
     balance::Algorithm,
     config::Config,
-    gateway::kdc_proxy::{self, KdcProxy, Realm, Within},
+    gateway::kdc_proxy::{self, KdcProxy, KdcProxyTimeouts, ProxiedRealm},
     stream::{
         self, StreamGroup, StreamLimits, StreamOptions,
         group::{health_check, resolve},
@@ -108,7 +108,7 @@ pub(super) fn kdc_proxy(shared: &Shared, realms: &[usize]) -> Option<KdcProxy> {
     let realms = realms.iter().map(|index| {
         let (kdcs, kpasswd) = &shared.streams.proxies[*index];
         let config = &shared.config.kdc_proxies[*index];
-        Realm {
+        ProxiedRealm {
             name: Arc::clone(&config.realm),
             allow_from: config.allow_from.clone(),
             kdcs: Arc::clone(kdcs),
@@ -116,7 +116,7 @@ pub(super) fn kdc_proxy(shared: &Shared, realms: &[usize]) -> Option<KdcProxy> {
         }
     });
     let timeouts = &shared.config.timeouts;
-    let within = Within {
+    let within = KdcProxyTimeouts {
         connect: timeouts.connect,
         body: timeouts.head,
     };

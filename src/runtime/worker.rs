@@ -1,4 +1,4 @@
-//! One worker's service: the consoles' stacks, each assembled in one place.
+//! Builds the service of one worker; [`crate::gateway::stack`] has its layers.
 
 use std::{
     cell::RefCell,
@@ -7,51 +7,35 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, header};
-use tower::{ServiceBuilder, util::MapRequest};
-use tower_http::{
-    request_id::{SetRequestId, SetRequestIdLayer},
-    sensitive_headers::{SetSensitiveRequestHeaders, SetSensitiveRequestHeadersLayer},
-};
-
-use super::{
-    Login, Shared, groups,
-    listeners::SitePlan,
-    request_id::{self, Ids, REQUEST_ID},
-    streams,
-};
+use super::{Login, Shared, groups, listeners::SitePlan, streams};
 use crate::{
     auth::{
         Scheme,
-        acl::{AclLayer, AclPolicy, Allowed},
+        acl::{AclPolicy, Allowed},
         session::Session,
-        spnego::{SpnegoLayer, SpnegoPolicy},
+        spnego::SpnegoPolicy,
     },
     config::{self, Console},
     gateway::{
-        self, Gateway, Route, Site, console::Leaving, forward::Forward, own::OwnPages,
+        self, Gateway, Route, Site,
+        console::ReportedTargets,
+        forward::Forward,
         record::Recorder,
+        stack::{self, ConnectionStack},
     },
     identity::IdentityMode,
     rewrite::{
         consoles::{Consoles, PublishedConsole},
         node::NodePolicy,
     },
-    server::RequestBody,
     upstream::{Timeouts, dispatch::Upstream, group::BackendGroup, pool},
 };
 
 /// How often a worker's pools are swept.
 const SWEEP: Duration = pool::TICK;
 
-/// What a worker serves connections with.
-pub(super) type Service =
-    SetSensitiveRequestHeaders<MapRequest<SetRequestId<Gateway, Ids>, JudgeRequestId>>;
-
-type JudgeRequestId = fn(Request<RequestBody>) -> Request<RequestBody>;
-
-/// Builds it; called on the worker's own thread.
-pub(super) fn service(shared: &Shared, sites: &[SitePlan]) -> Service {
+/// Runs on the worker's own thread, because the services are not `Send`.
+pub(super) fn service(shared: &Shared, sites: &[SitePlan]) -> ConnectionStack {
     let consoles = Arc::new(consoles(shared));
     let sites = sites
         .iter()
@@ -74,17 +58,7 @@ pub(super) fn service(shared: &Shared, sites: &[SitePlan]) -> Service {
             }
         }
     });
-    ServiceBuilder::new()
-        // first, so that no layer below can print a token or a cookie
-        .layer(SetSensitiveRequestHeadersLayer::new([
-            header::AUTHORIZATION,
-            header::COOKIE,
-            header::PROXY_AUTHORIZATION,
-        ]))
-        // one id from the log to the backend; a balancer in front may have given it
-        .map_request(request_id::remove_unacceptable as JudgeRequestId)
-        .layer(SetRequestIdLayer::new(REQUEST_ID, Ids::new()))
-        .service(gateway)
+    stack::connection(gateway)
 }
 
 /// What the consoles publish, and where.
@@ -132,7 +106,7 @@ fn route(shared: &Shared, consoles: &Arc<Consoles>, login: &Login, index: usize)
         hosts: config.hosts.clone(),
         logged: shared.access.is_on(),
         identity: config.identity,
-        becomes: config.becomes.clone(),
+        become_rules: config.become_rules.clone(),
         backends: names(config, group),
         forwarded: config.forwarded,
         retry_buffer: config.retry_buffer,
@@ -142,7 +116,7 @@ fn route(shared: &Shared, consoles: &Arc<Consoles>, login: &Login, index: usize)
         link_key: Arc::clone(&shared.link_key),
         listen: config.listen.clone(),
         consoles: Arc::clone(consoles),
-        leaving: Leaving::default(),
+        leaving: ReportedTargets::default(),
         sessions: shared.sessions.clone(),
         timeouts: backend_timeouts(&shared.config.timeouts),
         pass_cookies: Arc::clone(&config.pass_cookies),
@@ -165,18 +139,12 @@ fn route(shared: &Shared, consoles: &Arc<Consoles>, login: &Login, index: usize)
         name: Arc::clone(&config.name),
         recorder: Recorder::new(Arc::clone(&config.name), shared.access.clone()),
         forward: forward.clone(),
-        stack: RefCell::new(
-            ServiceBuilder::new()
-                // who is this? session cookie, else token, else 401
-                .layer(SpnegoLayer::new(
-                    spnego_policy(shared, config),
-                    login.acceptor.clone(),
-                ))
-                // may they? other sites' requests, users, groups
-                .layer(AclLayer::new(acl_policy(shared, config)))
-                // login and whoami; all else goes on to the backends
-                .service(OwnPages::new(forward)),
-        ),
+        stack: RefCell::new(stack::console(
+            spnego_policy(shared, config),
+            login.acceptor.clone(),
+            acl_policy(shared, config),
+            forward,
+        )),
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use self::progress::ProgressLimit;
 use super::next::BodyState;
-use crate::{identity::screen::Screen, refusal::Refusal, server::RequestBody};
+use crate::{identity::body_check::BodyCheck, refusal::Refusal, server::RequestBody};
 
 mod progress;
 mod reader;
@@ -55,7 +55,7 @@ struct Shared<B> {
     ended: Option<Instant>,
     progress: Option<ProgressLimit>,
     /// Inspects every piece before it is sent or kept.
-    screen: Option<Box<Screen>>,
+    screen: Option<Box<BodyCheck>>,
     refused: Option<Refusal>,
     lost: bool,
     reader: u32,
@@ -199,7 +199,7 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
     }
 
     /// Lets `screen` inspect every piece before it is sent.
-    pub(crate) fn screened(self, screen: Screen) -> Self {
+    pub(crate) fn screened(self, screen: BodyCheck) -> Self {
         if let Some(shared) = &self.0 {
             shared.borrow_mut().screen = Some(Box::new(screen));
         }

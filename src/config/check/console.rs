@@ -160,7 +160,7 @@ fn check<'a>(
         queue: balance::queue(table),
         probe: balance::probe(table),
         identity: identity.unwrap_or(IdentityMode::Service),
-        becomes: identity::becomes(table, kind, kerberos),
+        become_rules: identity::become_rules(table, kind, kerberos),
         allow: allow::allow(table, kerberos, environment),
         // Nodes have no `tls` of their own. They are trusted like the backends of their console; without
         // any TLS there, missing system roots are not a problem.

@@ -26,7 +26,7 @@ const GONE: [u8; LETTERS] = [b'x'; LETTERS];
 
 /// One form on its way, as far as it has come.
 #[derive(Debug)]
-pub struct Scan {
+pub struct FormScanner {
     forbidden: &'static [&'static str],
     /// Bytes that have come and have not been passed on.
     held: BytesMut,
@@ -40,7 +40,7 @@ pub struct Scan {
     calm: usize,
 }
 
-impl Scan {
+impl FormScanner {
     /// Reads a form that must not have these parameters (lower case).
     pub fn new(forbidden: &'static [&'static str]) -> Self {
         Self {

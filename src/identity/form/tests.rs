@@ -22,7 +22,7 @@ fn check_whole(body: &[u8], forbidden: &[&str]) -> Result<(), FormError> {
 
 /// What goes on of a form that comes in these pieces.
 fn pass<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> Result<Vec<u8>, FormError> {
-    let mut scan = Scan::new(FORBIDDEN);
+    let mut scan = FormScanner::new(FORBIDDEN);
     let mut out = Vec::new();
     for piece in pieces {
         out.extend_from_slice(&scan.feed(piece)?);
@@ -177,7 +177,7 @@ fn a_forbidden_name_behind_any_length_is_refused_and_does_not_go_out() {
             ] {
                 let body = long(filling, size - size % filling.len(), end);
                 for chunk in [7, 4_096, 1 << 20] {
-                    let mut scan = Scan::new(FORBIDDEN);
+                    let mut scan = FormScanner::new(FORBIDDEN);
                     let mut out = Vec::new();
                     let refused = body.chunks(chunk).any(|piece| match scan.feed(piece) {
                         Ok(passed) => {
@@ -215,7 +215,7 @@ fn documents_in_the_default_type_stream_and_little_of_them_is_held() {
         "value=",
     ] {
         let body = filling.repeat(1_000_000 / filling.len());
-        let mut scan = Scan::new(FORBIDDEN);
+        let mut scan = FormScanner::new(FORBIDDEN);
         let mut out = Vec::new();
         for piece in body.as_bytes().chunks(8_000) {
             out.extend_from_slice(&scan.feed(piece).unwrap());

@@ -1,7 +1,7 @@
 //! The reader of a call: a stack of what it is in, and one token after the other.
 
 use super::{
-    Call, KEYS, Level, Method, Rights, ThriftError,
+    CallReader, KEYS, Level, Method, Rights, ThriftError,
     wire::{Cursor, Encoding, Header, Stop, Value},
 };
 
@@ -12,7 +12,7 @@ const MAX_NAME: u32 = 1024;
 /// How deep structs may lie in each other. Calls have five.
 const MAX_DEPTH: usize = 16;
 
-impl Call {
+impl CallReader {
     /// Reads tokens as long as there are whole ones.
     pub(super) fn read(&mut self) -> Result<(), ThriftError> {
         loop {

@@ -15,7 +15,7 @@ fn pass<'p>(
     rights: Rights,
     pieces: impl IntoIterator<Item = &'p [u8]>,
 ) -> Result<Vec<u8>, ThriftError> {
-    let mut call = Call::new("alice".into(), rights);
+    let mut call = CallReader::new("alice".into(), rights);
     let mut out = Vec::new();
     for piece in pieces {
         out.extend_from_slice(&call.feed(Bytes::copy_from_slice(piece))?);
@@ -115,7 +115,7 @@ fn a_key_that_names_another_user_is_refused_in_any_call_and_case() {
 fn nothing_of_a_call_goes_out_before_its_keys_are_judged() {
     for encoding in ENCODINGS {
         let body = statement(encoding, "select 1", &[("impala.doas.user", "bob")]);
-        let mut call = Call::new("alice".into(), Rights::User);
+        let mut call = CallReader::new("alice".into(), Rights::User);
         let mut out = Vec::new();
         let error = body
             .chunks(1)
@@ -137,7 +137,7 @@ fn a_large_statement_streams_and_little_of_it_is_held() {
     for encoding in ENCODINGS {
         let text = "impala.doas.user=bob ".repeat(200_000);
         let body = statement(encoding, &text, &[("mem_limit", "1g")]);
-        let mut call = Call::new("alice".into(), Rights::User);
+        let mut call = CallReader::new("alice".into(), Rights::User);
         let mut out = Vec::new();
         for piece in body.chunks(8 * 1024) {
             out.extend_from_slice(&call.feed(Bytes::copy_from_slice(piece)).unwrap());
@@ -152,7 +152,7 @@ fn a_large_statement_streams_and_little_of_it_is_held() {
 fn the_last_byte_waits_for_the_bodys_end_and_nothing_may_follow_it() {
     for encoding in ENCODINGS {
         let body = statement(encoding, "select 1", &[]);
-        let mut call = Call::new("alice".into(), Rights::User);
+        let mut call = CallReader::new("alice".into(), Rights::User);
         let out = call.feed(Bytes::copy_from_slice(&body)).unwrap();
         assert_eq!(out, body[..body.len() - 1]);
         assert_eq!(call.feed(Bytes::new()).unwrap(), "");

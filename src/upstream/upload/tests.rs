@@ -5,7 +5,7 @@ use http_body::Frame;
 use http_body_util::BodyExt;
 
 use super::*;
-use crate::identity::form::Scan;
+use crate::identity::form::FormScanner;
 
 struct Chunks(VecDeque<Bytes>);
 
@@ -62,8 +62,8 @@ fn a_second_reader_goes_on_where_the_first_stopped() {
 }
 
 fn form(list: &[&'static str], limit: usize) -> Upload<Chunks> {
-    let scan = Scan::new(&["doas"]);
-    Upload::new(chunks(list), limit).screened(Screen::Form(scan))
+    let scan = FormScanner::new(&["doas"]);
+    Upload::new(chunks(list), limit).screened(BodyCheck::Form(scan))
 }
 
 fn ahead(upload: &Upload<Chunks>, most: usize) -> Result<(), UploadError> {

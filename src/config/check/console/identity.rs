@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::super::super::{
-    Becomes, IdentityMode,
+    BecomeRules, IdentityMode,
     problem::ConsoleProblem,
     schema,
     tree::{Table, Value},
 };
 use super::{super::kerberos::CheckedKerberos, allow};
 use crate::{
-    identity::becomes::Become,
+    identity::become_rules::BecomeRule,
     kinds::{Kind, UserField},
 };
 
@@ -71,13 +71,13 @@ fn check_support(value: &Value<'_>, identity: IdentityMode, kind: &dyn Kind) {
 }
 
 /// `console.become`
-pub(super) fn becomes(
+pub(super) fn become_rules(
     table: &Table<'_>,
     kind: Option<&'static dyn Kind>,
     kerberos: &CheckedKerberos,
-) -> Becomes {
+) -> BecomeRules {
     let Some(value) = table.get("become") else {
-        return Becomes::default();
+        return BecomeRules::default();
     };
     let by_header = |kind: &dyn Kind| matches!(kind.user_field(), UserField::Header(_));
     if kind.is_some_and(|kind| !by_header(kind)) {
@@ -85,10 +85,10 @@ pub(super) fn becomes(
     }
     let entries = value.list().unwrap_or_default();
     let entry = |value: &Value<'_>| entry(value, kerberos);
-    Becomes(entries.iter().filter_map(entry).collect())
+    BecomeRules(entries.iter().filter_map(entry).collect())
 }
 
-fn entry(value: &Value<'_>, kerberos: &CheckedKerberos) -> Option<Become> {
+fn entry(value: &Value<'_>, kerberos: &CheckedKerberos) -> Option<BecomeRule> {
     let table = value.table(&schema::BECOME)?;
     let user = table.require("user", NEED_USER)?;
     allow::user(&user, kerberos);
@@ -98,5 +98,5 @@ fn entry(value: &Value<'_>, kerberos: &CheckedKerberos) -> Option<Become> {
         .iter()
         .filter_map(|name| name.text().map(Arc::from))
         .collect();
-    Some(Become { user, as_users })
+    Some(BecomeRule { user, as_users })
 }

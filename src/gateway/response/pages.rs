@@ -8,12 +8,9 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, response::Parts};
 
-use super::{
-    answer::{self, Client},
-    console::Console,
-};
+use super::RequestClient;
 use crate::{
-    gateway::body::Body,
+    gateway::{body::Body, console::Console},
     rewrite::{
         consoles::ClientOrigin,
         location::{self, LinkRewrite},
@@ -27,7 +24,7 @@ pub(crate) fn led(
     body: Body,
     parts: &mut Parts,
     out: &Outgoing,
-    client: &Client<'_>,
+    client: &RequestClient<'_>,
     console: &Arc<Console>,
 ) -> Body {
     match body {
@@ -55,12 +52,12 @@ fn is_page(console: &Console, out: &Outgoing, status: StatusCode, headers: &Head
         && headers.get(header::CONTENT_TYPE).is_some_and(html)
 }
 
-/// Leads the links of one page.
-fn lead(console: &Arc<Console>, client: &Client<'_>, out: &Outgoing) -> LinkMapper {
+/// AddressRewrite the links of one page.
+fn lead(console: &Arc<Console>, client: &RequestClient<'_>, out: &Outgoing) -> LinkMapper {
     let console = Arc::clone(console);
     let origin = client.origin(&out.headers, &console.hosts);
-    let authority = answer::authority(&out.headers);
-    let host: Box<str> = answer::host_name(authority, &console.hosts).into();
+    let authority = super::authority(&out.headers);
+    let host: Box<str> = super::host_name(authority, &console.hosts).into();
     let tls = client.tls;
     Box::new(move |address| {
         let here = ClientOrigin {

@@ -42,7 +42,7 @@ impl From<HostError> for Refusal {
 
 /// `host` and `port` of one authority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Authority<'a> {
+struct HostPort<'a> {
     /// A name, an IPv4 address, or an IPv6 address without brackets.
     host: &'a str,
     port: Option<u16>,
@@ -87,7 +87,7 @@ pub fn find<'a>(
             } else {
                 80
             };
-            let port = |authority: Authority<'_>| authority.port.unwrap_or(default);
+            let port = |authority: HostPort<'_>| authority.port.unwrap_or(default);
             if !header.host.eq_ignore_ascii_case(target.host) || port(header) != port(target) {
                 return Err(HostError::Differs);
             }
@@ -128,7 +128,7 @@ pub(crate) fn named<'a>(
     among(parse(authority)?, allowed)
 }
 
-fn among<'a>(authority: Authority<'_>, allowed: &'a [Arc<str>]) -> Result<&'a Arc<str>, HostError> {
+fn among<'a>(authority: HostPort<'_>, allowed: &'a [Arc<str>]) -> Result<&'a Arc<str>, HostError> {
     let address: Option<Ipv6Addr> = authority.host.parse().ok();
     let is = |name: &str| match address {
         Some(address) => name.trim_matches(['[', ']']).parse() == Ok(address),
@@ -140,7 +140,7 @@ fn among<'a>(authority: Authority<'_>, allowed: &'a [Arc<str>]) -> Result<&'a Ar
         .ok_or(HostError::Unknown)
 }
 
-fn parse(text: &str) -> Result<Authority<'_>, HostError> {
+fn parse(text: &str) -> Result<HostPort<'_>, HostError> {
     let (host, rest) = if let Some(after) = text.strip_prefix('[') {
         let (address, rest) = after.split_once(']').ok_or(HostError::Malformed)?;
         address
@@ -171,7 +171,7 @@ fn parse(text: &str) -> Result<Authority<'_>, HostError> {
         None if rest.is_empty() => None,
         Some(_) | None => return Err(HostError::Malformed),
     };
-    Ok(Authority { host, port })
+    Ok(HostPort { host, port })
 }
 
 #[cfg(test)]

@@ -6,19 +6,19 @@
 
 use bytes::Bytes;
 
-use super::{form::Scan, thrift::Call};
+use super::{form::FormScanner, thrift::CallReader};
 use crate::refusal::Refusal;
 
 /// One body under examination.
 #[derive(Debug)]
-pub(crate) enum Screen {
+pub(crate) enum BodyCheck {
     /// A form.
-    Form(Scan),
+    Form(FormScanner),
     /// A call of `HiveServer2`'s protocol.
-    Thrift(Call),
+    Thrift(CallReader),
 }
 
-impl Screen {
+impl BodyCheck {
     /// Takes what has come; gives what may go on, which may be nothing yet.
     pub(crate) fn feed(&mut self, data: Bytes) -> Result<Bytes, Refusal> {
         match self {

@@ -14,8 +14,10 @@ use http_body::Body as _;
 use percent_encoding::percent_decode_str;
 use tower_service::Service;
 
-use super::{forward::Forward, link, path, refuse};
+use super::{forward::Forward, link, refuse, request::path};
 use crate::{auth::session::Session, gateway::body::Body, refusal::Refusal, server::RequestBody};
+
+pub(super) mod health;
 
 /// Where the gateway's own pages are.
 pub(crate) const PREFIX: &str = "/.spnegate/";
@@ -28,18 +30,18 @@ const WHOAMI: &str = "/.spnegate/whoami";
 
 /// Answers the gateway's own pages, and passes everything else on.
 #[derive(Clone, Debug)]
-pub(crate) struct OwnPages {
+pub(crate) struct BuiltinPages {
     inner: Forward,
 }
 
-impl OwnPages {
+impl BuiltinPages {
     /// Stands before a console's last step.
     pub(crate) fn new(inner: Forward) -> Self {
         Self { inner }
     }
 }
 
-impl Service<Request<RequestBody>> for OwnPages {
+impl Service<Request<RequestBody>> for BuiltinPages {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Either<
@@ -113,7 +115,7 @@ fn destination(query: &str) -> HeaderValue {
         return home;
     };
     let only_path = to.split(['?', '#']).next().unwrap_or_default();
-    let sound = path::check(only_path, path::Allowed::NOTHING).is_ok()
+    let sound = path::check(only_path, path::AllowedEscapes::NOTHING).is_ok()
         && to.bytes().all(|b| b.is_ascii_graphic());
     if sound {
         HeaderValue::from_str(&to).unwrap_or(home)

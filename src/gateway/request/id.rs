@@ -11,14 +11,14 @@ use std::sync::{
 use http::{HeaderName, HeaderValue, Request};
 use tower_http::request_id::{MakeRequestId, RequestId};
 
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Bytes of an id that is accepted from a client: UUIDs, trace ids and the ids of load balancers are
 /// shorter.
 const MAX: usize = 128;
 
 /// Removes an id that is not acceptable, because ids are written to logs, pages and backends. An
 /// acceptable one has at most [`MAX`] letters, digits or characters of `-_.~+/=:@`, and is the only one.
-pub(super) fn remove_unacceptable<B>(mut request: Request<B>) -> Request<B> {
+pub(crate) fn remove_unacceptable<B>(mut request: Request<B>) -> Request<B> {
     let mut values = request.headers().get_all(&REQUEST_ID).iter();
     let acceptable = match (values.next(), values.next()) {
         (None, _) => true,
@@ -46,13 +46,13 @@ fn hex(digits: &mut [u8], mut number: u64) {
 
 /// Makes ids of a random number per worker and a counter: unique across workers and restarts.
 #[derive(Clone, Debug)]
-pub(super) struct Ids {
+pub(crate) struct RequestIds {
     start: u64,
     next: Arc<AtomicU64>,
 }
 
-impl Ids {
-    pub(super) fn new() -> Self {
+impl RequestIds {
+    pub(crate) fn new() -> Self {
         use std::hash::{BuildHasher, RandomState};
         Self {
             start: RandomState::new().hash_one(std::thread::current().id()),
@@ -61,7 +61,7 @@ impl Ids {
     }
 }
 
-impl MakeRequestId for Ids {
+impl MakeRequestId for RequestIds {
     fn make_request_id<B>(&mut self, _: &Request<B>) -> Option<RequestId> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut id = [0; 20];
@@ -122,7 +122,7 @@ mod tests {
 
         #[test]
         fn ids_of_one_gateway_are_accepted_by_another(number: u64) {
-            let ids = Ids { start: number, next: Arc::new(AtomicU64::new(number)) };
+            let ids = RequestIds { start: number, next: Arc::new(AtomicU64::new(number)) };
             let id = ids.clone().make_request_id(&Request::new(())).unwrap();
             prop_assert!(kept(&[id.header_value().as_bytes()]));
         }

@@ -13,7 +13,7 @@ use std::{
 
 use crate::net::source::{Network, Shares, Source, Spent};
 
-/// Rates that are counted. The addresses of a network of IPv6 that has its share of them are counted
+/// RateLimiter that are counted. The addresses of a network of IPv6 that has its share of them are counted
 /// together; where all are taken, those beyond are not limited, so that nobody is shut out for others.
 const MOST: usize = 65_536;
 /// How far an address may run ahead.
@@ -21,7 +21,7 @@ const AHEAD: Duration = Duration::from_secs(1);
 
 /// The requests of each address, of all workers.
 #[derive(Clone, Debug)]
-pub(crate) struct Rates(Arc<Inner>);
+pub(crate) struct RateLimiter(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -32,7 +32,7 @@ struct Inner {
 
 #[derive(Debug)]
 struct Table {
-    even: HashMap<Counted, Instant>,
+    even: HashMap<RateKey, Instant>,
     /// One of it for each of `even`.
     shares: Shares,
     /// Somebody had to be counted with others or not at all since the last sweep.
@@ -42,13 +42,13 @@ struct Table {
 
 /// Whose requests are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Counted {
+enum RateKey {
     Source(Source),
     /// The sources beyond the network's share.
     Network(Network),
 }
 
-impl Rates {
+impl RateLimiter {
     /// At most so many a second.
     pub(crate) fn new(a_second: u32) -> Self {
         Self(Arc::new(Inner {
@@ -99,16 +99,16 @@ impl Table {
     }
 
     /// As what a source is counted; `None` where there is no room to count it.
-    fn counted(&mut self, source: Source) -> Option<Counted> {
-        if self.even.contains_key(&Counted::Source(source)) {
-            return Some(Counted::Source(source));
+    fn counted(&mut self, source: Source) -> Option<RateKey> {
+        if self.even.contains_key(&RateKey::Source(source)) {
+            return Some(RateKey::Source(source));
         }
         let spent = match self.shares.take(Some(source)) {
-            Ok(()) => return Some(Counted::Source(source)),
+            Ok(()) => return Some(RateKey::Source(source)),
             Err(spent) => spent,
         };
         self.crowded = true;
-        match (spent, source.network().map(Counted::Network)) {
+        match (spent, source.network().map(RateKey::Network)) {
             (_, Some(network)) if self.even.contains_key(&network) => Some(network),
             (Spent::Share, Some(network)) => self.shares.take(None).ok().map(|()| network),
             (Spent::Share, None) | (Spent::All, _) => None,
@@ -116,7 +116,7 @@ impl Table {
     }
 }
 
-impl Counted {
+impl RateKey {
     fn source(self) -> Option<Source> {
         match self {
             Self::Source(source) => Some(source),
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn one_second_s_requests_may_come_at_once_and_then_one_at_a_time() {
-        let (rates, now) = (Rates::new(10), Instant::now());
+        let (rates, now) = (RateLimiter::new(10), Instant::now());
         let admitted = |now| (0..100).filter(|_| rates.admit(address(1), now)).count();
         assert_eq!(admitted(now), 10);
         assert!(rates.admit(address(2), now), "another address has its own");
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_table_is_bounded_and_forgets_who_is_quiet() {
-        let (rates, now) = (Rates::new(1), Instant::now() + AHEAD);
+        let (rates, now) = (RateLimiter::new(1), Instant::now() + AHEAD);
         let held = || rates.0.table.lock().unwrap().even.len();
         let most = u32::try_from(MOST).unwrap();
         assert!((0..most + 10).all(|number| rates.admit(address(number), now)));
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_network_that_fills_the_table_is_counted_together_and_others_alone() {
-        let (rates, now) = (Rates::new(1), Instant::now() + AHEAD);
+        let (rates, now) = (RateLimiter::new(1), Instant::now() + AHEAD);
         let site = |n: u32| {
             IpAddr::from(Ipv6Addr::from_bits(
                 (0x2001_0db8_0001_u128 << 80) | (u128::from(n) << 64) | 1,
@@ -192,7 +192,7 @@ mod tests {
             rate in 1_u32..50,
             gaps in prop::collection::vec(0_u64..200, 1..300),
         ) {
-            let (rates, mut now) = (Rates::new(rate), Instant::now());
+            let (rates, mut now) = (RateLimiter::new(rate), Instant::now());
             let mut admitted = Vec::new();
             for gap in gaps {
                 now += Duration::from_millis(gap);

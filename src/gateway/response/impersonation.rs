@@ -4,11 +4,10 @@
 //! the cluster's configuration, and says nothing to the user: instead of it goes a page that says
 //! whose side it is on and which lines an administrator has to write.
 
-use http::{HeaderName, HeaderValue, Method, Response, header};
+use http::{HeaderValue, Method, Response, header};
 
-use super::console::Console;
 use crate::{
-    gateway::body::Body,
+    gateway::{body::Body, console::Console, request::id::REQUEST_ID},
     identity::IdentityMode,
     kinds::{ImpersonationDenial, ResponseInfo},
     refusal::{
@@ -17,8 +16,6 @@ use crate::{
     },
     upstream::dispatch::{BackendResponse, Outgoing},
 };
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Paths that programs ask: they read JSON whatever `Accept` says (Java's default names HTML first).
 const INTERFACES: [&str; 3] = ["/webhdfs/", "/ws/", "/oozie/v"];

@@ -8,10 +8,9 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header, request::Parts};
 
-use super::console::Console;
 use crate::{
     auth::session::{Session, unix_now},
-    gateway::body::Body,
+    gateway::{body::Body, console::Console},
     identity::headers,
     refusal::Refusal,
     server::{Far, Tunnel},
@@ -21,7 +20,7 @@ use crate::{
 /// The protocol that a request wants to go on with, if it may: one, named by a GET without a body
 /// on HTTP/1.1. `h2c` and other ways around this gateway's own eyes are not passed on, and the
 /// request is answered as if they had not been asked for.
-pub(crate) fn wanted(parts: &Parts, has_body: bool) -> Option<HeaderValue> {
+pub(crate) fn requested(parts: &Parts, has_body: bool) -> Option<HeaderValue> {
     let mut protocols = parts.headers.get_all(header::UPGRADE).iter();
     let (Some(protocol), None) = (protocols.next(), protocols.next()) else {
         return None;
@@ -58,19 +57,19 @@ fn is_foreign(protocol: &[u8]) -> bool {
 }
 
 /// Adds what asks a backend for it, after hop-by-hop headers were stripped.
-pub(crate) fn ask(headers: &mut HeaderMap, protocol: HeaderValue) {
+pub(crate) fn set(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::UPGRADE, protocol);
 }
 
 /// Whether an answer is a backend's consent.
-pub(crate) fn is_consent(answer: &BackendResponse) -> bool {
+pub(crate) fn is_accepted(answer: &BackendResponse) -> bool {
     answer.parts.status == StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// Makes a backend's consent the client's, with the tunnel that the server then keeps open until the
 /// session's end.
-pub(crate) fn answer(
+pub(crate) fn response(
     answer: BackendResponse,
     out: &Outgoing,
     session: &Arc<Session>,
@@ -102,9 +101,9 @@ pub(crate) fn answer(
         }),
         held: Arc::new(held),
     };
-    headers::strip_answer(&mut parts.headers);
+    headers::strip_response(&mut parts.headers);
     console.give_cookies(&mut parts.headers, by_token, tls);
-    ask(&mut parts.headers, protocol);
+    set(&mut parts.headers, protocol);
     parts.extensions.insert(tunnel);
     Ok(Response::from_parts(parts, Body::Empty))
 }
@@ -122,7 +121,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        wanted(&parts, false).is_some()
+        requested(&parts, false).is_some()
     }
 
     #[test]

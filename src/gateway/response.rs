@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use tokio::time::timeout;
 
-use super::{addresses, console::Console, host, impersonation, pages};
+use super::{console::Console, request::host};
 use crate::{
     auth::session::Session,
     gateway::body::Body,
@@ -32,9 +32,13 @@ use crate::{
     },
 };
 
+pub(super) mod addresses;
+mod impersonation;
+mod pages;
+
 /// What an answer's rewriting needs of the client.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Client<'a> {
+pub(crate) struct RequestClient<'a> {
     /// Who asked.
     pub session: &'a Session,
     /// Whether by TLS.
@@ -43,7 +47,7 @@ pub(crate) struct Client<'a> {
     pub group: &'a Arc<BackendGroup>,
 }
 
-impl Client<'_> {
+impl RequestClient<'_> {
     /// `http://proxy.example.com:50070`: the configured host name that the client used, and the
     /// port at which it says it reached us (a container's port map may differ from our own).
     pub(super) fn origin(&self, headers: &HeaderMap, hosts: &[Arc<str>]) -> String {
@@ -108,7 +112,7 @@ pub(crate) fn for_client(
     answer: BackendResponse,
     link: Option<Bytes>,
     out: &Outgoing,
-    client: &Client<'_>,
+    client: &RequestClient<'_>,
     console: &Arc<Console>,
 ) -> Result<Response<Body>, Refusal> {
     if let Some(denial) = impersonation::denial(&answer, out, console) {
@@ -123,7 +127,7 @@ pub(crate) fn for_client(
         index,
         by_token,
     } = answer;
-    headers::strip_answer(&mut parts.headers);
+    headers::strip_response(&mut parts.headers);
     console.give_cookies(&mut parts.headers, by_token, client.tls);
     let mut body = Body::Upstream(UpstreamBody::new(prefix, lease));
     if link.is_some() || location::leads_elsewhere(&parts.headers) {

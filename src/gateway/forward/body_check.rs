@@ -8,14 +8,14 @@ use std::sync::Arc;
 use http::{HeaderValue, header, request::Parts};
 use tokio::time::timeout;
 
-use super::console::Console;
 use crate::{
     auth::session::Session,
+    gateway::console::Console,
     identity::{
         IdentityMode,
-        form::{self, Scan},
-        screen::Screen,
-        thrift::{Call, Rights, ThriftError},
+        body_check::BodyCheck,
+        form::{self, FormScanner},
+        thrift::{CallReader, Rights, ThriftError},
     },
     refusal::Refusal,
     upstream::upload::{Upload, UploadError},
@@ -28,7 +28,7 @@ pub(crate) fn of(
     console: &Console,
     parts: &Parts,
     session: &Session,
-) -> Result<Option<(Screen, usize)>, Refusal> {
+) -> Result<Option<(BodyCheck, usize)>, Refusal> {
     let kind = console.kind;
     if kind.speaks_thrift() {
         let rights = match console.identity {
@@ -42,12 +42,12 @@ pub(crate) fn of(
         if !encodings.all(plain) {
             return Err(ThriftError::Encoded.into());
         }
-        let call = Call::new(Arc::from(session.user()), rights);
-        return Ok(Some((Screen::Thrift(call), 0)));
+        let call = CallReader::new(Arc::from(session.user()), rights);
+        return Ok(Some((BodyCheck::Thrift(call), 0)));
     }
     if kind.reads_forms() && form::is_form(&parts.headers)? {
-        let scan = Scan::new(kind.identity_parameters());
-        return Ok(Some((Screen::Form(scan), console.retry_buffer)));
+        let scan = FormScanner::new(kind.identity_parameters());
+        return Ok(Some((BodyCheck::Form(scan), console.retry_buffer)));
     }
     Ok(None)
 }
@@ -56,7 +56,7 @@ pub(crate) fn of(
 pub(crate) async fn read(
     console: &Console,
     upload: Upload,
-    (screen, ahead): (Screen, usize),
+    (screen, ahead): (BodyCheck, usize),
 ) -> Result<Upload, Refusal> {
     let upload = upload.screened(screen);
     match timeout(console.timeouts.body_idle, upload.read_ahead(ahead)).await {

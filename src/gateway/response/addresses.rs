@@ -20,12 +20,10 @@ use http::{
     uri::{self, PathAndQuery},
 };
 
-use super::{
-    answer::{self, Client},
-    console::Console,
-};
+use super::RequestClient;
 use crate::{
     balance::stable_hash,
+    gateway::console::Console,
     refusal::Refusal,
     rewrite::{
         addresses::AddressMapper,
@@ -47,7 +45,7 @@ use crate::{
 const SERVER: &str = ".spnegate-server=";
 
 /// What leads the addresses of one answer.
-struct Leads {
+struct AddressRewrite {
     console: Arc<Console>,
     /// The gateway as the client calls it.
     origin: String,
@@ -60,18 +58,18 @@ struct Leads {
     server: u64,
 }
 
-/// Leads the addresses in an answer of `backend`, a server of this console.
+/// AddressRewrite the addresses in an answer of `backend`, a server of this console.
 pub(crate) fn lead(
     console: &Arc<Console>,
-    client: &Client<'_>,
+    client: &RequestClient<'_>,
     out: &Outgoing,
     backend: &Backend,
 ) -> AddressMapper {
-    let authority = answer::authority(&out.headers);
-    let leads = Leads {
+    let authority = super::authority(&out.headers);
+    let leads = AddressRewrite {
         console: Arc::clone(console),
         origin: client.origin(&out.headers, &console.hosts),
-        host: answer::host_name(authority, &console.hosts).into(),
+        host: super::host_name(authority, &console.hosts).into(),
         tls: client.tls,
         user: client.session.user().into(),
         session: *client.session.id(),
@@ -117,9 +115,9 @@ fn tag(authority: &str) -> u64 {
     stable_hash(authority.as_bytes())
 }
 
-// === impl Leads ===
+// === impl AddressRewrite ===
 
-impl Leads {
+impl AddressRewrite {
     fn lead(&self, field: &str, address: &str) -> Option<String> {
         let Self {
             console, origin, ..
