@@ -1,6 +1,6 @@
-//! How a backend is told who the user is, and what a client may not say in our place.
+//! How the user is named to a backend, and what a client may not send.
 //!
-//! In a request's way: after the user is known and before an attempt at a backend. **Strip first,
+//! On the request path: after the login and before the attempts. **Strip first,
 //! then set**: [`headers::strip`], [`query::scrub`] and [`screen::BodyCheck`] take away what a client
 //! could say; [`query::compose`] and [`cookies::request`] put in what the gateway says. The
 //! gateway's principal may impersonate anybody, so a client that gets a `doAs` past this module
@@ -31,7 +31,7 @@ pub(crate) enum IdentityMode {
 }
 
 impl IdentityMode {
-    /// The word of the configuration file.
+    /// As in the configuration file.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Service => "service",

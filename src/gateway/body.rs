@@ -1,6 +1,7 @@
-//! The body of every answer that the gateway sends, whoever made it.
+//! The body of every response that the gateway sends.
 //!
-//! An `enum`, no box: the gateway's own pages are whole, a backend's answer is streamed.
+//! An `enum` and not a boxed trait object: a response of a backend that is passed through costs no
+//! allocation.
 
 use std::{
     pin::Pin,
@@ -19,19 +20,17 @@ use crate::{
     },
 };
 
-/// An answer's body.
 #[derive(Debug, Default)]
 pub(crate) enum Body {
-    /// Nothing.
     #[default]
     Empty,
-    /// A page of the gateway's own, until it is sent.
+    /// A response of the gateway itself, complete.
     Full(Bytes),
-    /// A backend's.
+    /// A backend's, passed through.
     Upstream(UpstreamBody),
-    /// A backend's, whose addresses are led to the gateway.
+    /// A backend's JSON, whose addresses are rewritten.
     Addressed(Box<RewrittenBody<LearningAddresses>>),
-    /// A page, whose links are led to the gateway.
+    /// A backend's page, whose links are rewritten.
     Page(Box<RewrittenBody<Pages>>),
 }
 

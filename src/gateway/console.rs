@@ -1,4 +1,4 @@
-//! What the way of a request needs to know of a console: prepared once, shared by the workers.
+//! The settings of a console that the request path needs, prepared once for each worker.
 
 use std::{
     collections::HashSet,
@@ -29,17 +29,15 @@ use crate::{
 /// A published service.
 #[derive(Debug)]
 pub(crate) struct Console {
-    /// Its name.
     pub name: Arc<str>,
-    /// What it is.
     pub kind: &'static dyn Kind,
     /// Lower-case host names that clients call it by; never empty.
     pub hosts: Vec<Arc<str>>,
     /// Whether the access log wants to know who answered, and when.
     pub logged: bool,
-    /// How users are told.
+    /// How users are named to the backends.
     pub identity: IdentityMode,
-    /// Who may name another user.
+    /// Which users may name another user.
     pub become_rules: BecomeRules,
     /// Which headers tell its backends where a request comes from.
     pub forwarded: Forwarded,
@@ -47,39 +45,37 @@ pub(crate) struct Console {
     pub backends: Vec<Arc<str>>,
     /// Bodies up to this size can be sent again.
     pub retry_buffer: usize,
-    /// Nodes that its links may lead to.
+    /// Nodes that its links may point to.
     pub nodes: Option<NodePolicy>,
     /// Whether a signed link is a credential.
     pub node_login: NodeLogin,
-    /// Whom to believe of nodes that are reached by TLS; `None`: they are not.
+    /// Trusted certificates of nodes that are reached by TLS; `None`: TLS nodes are refused.
     pub node_trust: Option<Trust>,
     /// Signs links; the same on all replicas that share the secret.
     pub link_key: Arc<LinkKey>,
     /// Where it listens.
     pub listen: Vec<SocketAddr>,
-    /// All consoles, to which its answers may lead.
+    /// All consoles, because links in its responses may point to any of them.
     pub consoles: Arc<Consoles>,
-    /// Where its answers have led out of the gateway.
+    /// Redirect targets outside the gateway that were reported already.
     pub leaving: ReportedTargets,
-    /// Where logouts are known.
+    /// Knows which sessions have been ended by a logout.
     pub sessions: Sessions,
-    /// Waiting times.
     pub timeouts: Timeouts,
     /// Cookies that pass although the gateway logs in with each request.
     pub pass_cookies: Arc<[Arc<str>]>,
-    /// Whether it was told already that a cookie was withheld.
+    /// Whether a withheld cookie has been logged already.
     pub withheld: AtomicBool,
 }
 
-/// Authorities to which answers have led out of the gateway, each reported once by a worker.
+/// Redirect targets outside the gateway, each logged once by a worker.
 #[derive(Debug, Default)]
 pub(crate) struct ReportedTargets(Mutex<HashSet<Box<str>>>);
 
 impl ReportedTargets {
-    /// The most that are remembered; backends choose them.
+    /// Bounded, because backends choose the targets.
     const MOST: usize = 64;
 
-    /// Whether it is the first time.
     pub(crate) fn is_new(&self, authority: &str) -> bool {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.len() < Self::MOST && known.insert(authority.into())
@@ -87,23 +83,23 @@ impl ReportedTargets {
 }
 
 impl Console {
-    /// Reports a redirect of a backend that leads out of the gateway, to another port of a server
-    /// that it knows.
+    /// Logs a redirect of a backend that points past the gateway, to another port of a server that the
+    /// gateway knows: most likely a console that is missing in the configuration.
     pub(crate) fn report_leaving(&self, backend: &str, authority: &str) {
         if self.leaving.is_new(authority) {
             tracing::warn!(
                 console = %self.name,
                 backend,
                 target = authority,
-                "a redirect leads out of the gateway, to another port of a server that it knows: \
-                 make that address a backend of a console"
+                "a redirect points past the gateway, to another port of a server that it knows; \
+                 configure that address as a backend of a console"
             );
         }
     }
 
-    /// Rewrites the cookies of an answer for a client. Of an answer to a token of the gateway's only
-    /// listed ones pass: any other may be the session that the token began, and whoever holds that is
-    /// the gateway to the server.
+    /// Rewrites the cookies of a response for the client. If the gateway sent a Kerberos token with the
+    /// request, only cookies listed in `pass_cookies` are passed on: any other may be a session that the
+    /// token started, and its holder would be the gateway to the server.
     pub(crate) fn give_cookies(&self, headers: &mut HeaderMap, by_token: bool, tls: bool) {
         let jar = CookieRewrite {
             console: &self.name,
@@ -118,20 +114,20 @@ impl Console {
         if set_cookie::apply(headers, &jar) && !self.withheld.swap(true, Ordering::Relaxed) {
             tracing::info!(
                 console = %self.name,
-                "cookies that a server sets in answer to the gateway's ticket are withheld, since \
-                 each may be its session; list those that are not in pass_cookies"
+                "cookies that a server sets in response to the gateway's ticket are withheld, because \
+                 each may be the gateway's session; list in pass_cookies those that are not"
             );
         }
     }
 
-    /// Whether the answer to such a request may be the JSON of a link with a token in it. Under
-    /// `service` the token would be the gateway's own, whatever kind the console is of.
+    /// Whether the response to such a request may be JSON with a link that holds a token. With
+    /// `identity = "service"` the token would be the gateway's own, so every kind is checked.
     pub(crate) fn hands_out_links(&self, asked: &RequestInfo<'_>) -> bool {
         self.kind.redirects_to_nodes(asked)
             || (self.identity == IdentityMode::Service && credentials::asks_for_link(asked.query))
     }
 
-    /// A request's body on its way to a backend, of which up to `limit` bytes can be sent again.
+    /// The body of a request for a backend; up to `limit` bytes can be sent again in another attempt.
     pub(crate) fn upload(&self, body: RequestBody, limit: usize) -> Upload {
         let body_idle = self.timeouts.body_idle;
         let step = upload_step(self.timeouts.min_upload_rate, body_idle);

@@ -1,10 +1,10 @@
 //! `/KdcProxy` (MS-KKDCP): Kerberos for clients that reach nothing but HTTPS.
 //!
-//! It needs no login: it is on the way to one. So every request is bounded: in bytes, in number, of
-//! all clients and of each source, and in time: its body has `timeouts.head`, and the KDCs have what
-//! [`exchange::send`] gives them. Only realms of the configuration are served, and their
-//! KDCs are the configured ones; nothing that a client says is looked up in the DNS
-//! (CVE-2025-59088). What a Kerberos client understands is a `KRB-ERROR` in an answer of 200.
+//! It needs no login, because its clients are about to get the ticket for one. Every request is
+//! therefore limited in size, in number (of all clients and of each source) and in time: `timeouts.head`
+//! for its body, and the limits of [`exchange::send`] for the KDCs. Only realms of the configuration are served, and their
+//! KDCs are the configured ones; a name that a client sends is never looked up in the DNS
+//! (CVE-2025-59088). A failure is a `KRB-ERROR` in a response of status 200, which Kerberos clients understand.
 
 use std::{fmt, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
@@ -36,7 +36,7 @@ pub(crate) const PATH: &str = "/KdcProxy";
 /// Requests under way at the same time, of all realms and workers: each may hold [`kkdcp::MAX_BODY`]
 /// bytes, before anybody has logged in.
 const MOST: usize = 512;
-/// The same of one source address, as in the login queue: nobody fills it alone.
+/// The same of one source address, so that one client cannot use all of it.
 const MOST_OF_SOURCE: usize = MOST / 2;
 const MEDIA: HeaderValue = HeaderValue::from_static("application/kerberos");
 
@@ -89,13 +89,12 @@ enum ProxyResponse {
 // === impl KdcProxy ===
 
 impl KdcProxy {
-    /// A proxy for these realms.
     pub(crate) fn new(
         realms: Vec<ProxiedRealm>,
         within: KdcProxyTimeouts,
         limits: Arc<StreamLimits>,
     ) -> Self {
-        // the request itself stands in the access log already
+        // Off, because the HTTP request is in the access log already.
         let recorder = StreamRecorder::new("kdc_proxy".into(), "kkdcp", AccessLog::off());
         Self(Rc::new(Inner {
             realms,
@@ -163,7 +162,7 @@ impl Inner {
     ) -> ProxyResponse {
         if parts.method != Method::POST {
             record.end(Reason::RequestMalformed);
-            let line = "This is for Kerberos clients (MS-KKDCP): POST only.\n";
+            let line = "This address serves Kerberos clients (MS-KKDCP) and accepts POST only.\n";
             return ProxyResponse::Http(StatusCode::METHOD_NOT_ALLOWED, line);
         }
         // held until the client has its answer
@@ -179,12 +178,15 @@ impl Inner {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
                 record.end(Reason::MessageTooLong);
-                let line = "A message to a KDC has at most 128 KiB.\n";
+                let line = "The message is longer than 128 KiB.\n";
                 return ProxyResponse::Http(StatusCode::PAYLOAD_TOO_LARGE, line);
             }
             Ok(Err(_)) => {
                 record.end(Reason::ClientReset);
-                return ProxyResponse::Http(StatusCode::BAD_REQUEST, "The body broke off.\n");
+                return ProxyResponse::Http(
+                    StatusCode::BAD_REQUEST,
+                    "The request body is incomplete.\n",
+                );
             }
             Err(_elapsed) => {
                 record.end(Reason::RequestTimeout);
@@ -199,7 +201,7 @@ impl Inner {
         });
         let Some((proxied, request)) = read else {
             record.end(Reason::RequestMalformed);
-            let line = "This is no KDC-PROXY-MESSAGE (MS-KKDCP) with a realm.\n";
+            let line = "The body is not a KDC-PROXY-MESSAGE (MS-KKDCP) with a realm.\n";
             return ProxyResponse::Http(StatusCode::BAD_REQUEST, line);
         };
         ProxyResponse::Kerberos(
@@ -222,8 +224,8 @@ impl Inner {
             .find(|served| served.name.eq_ignore_ascii_case(realm));
         let Some(served) = served else {
             record.end(Reason::RealmDenied);
-            // whoever reaches the port can cause it
-            tracing::debug!(?realm, client = %client.ip(), "a realm that no kdc_proxy names");
+            // At debug level, because any client that reaches the port can cause it.
+            tracing::debug!(?realm, client = %client.ip(), "request for a realm that no kdc_proxy serves");
             let text = "this realm is not served by the KDC proxy of the gateway";
             return message::error(KrbErrorCode::Generic, realm, text);
         };
@@ -239,7 +241,7 @@ impl Inner {
         };
         let Some(group) = group else {
             record.end(Reason::RealmDenied);
-            let text = "passwords of this realm are not changed through the gateway";
+            let text = "the KDC proxy of the gateway does not serve password changes of this realm";
             return message::error(KrbErrorCode::Generic, realm, text);
         };
         let by = Transport::Tcp {

@@ -1,6 +1,6 @@
 //! Signed links: who follows one, and to where.
 //!
-//! In a request's way: before the login step, for a client that brings nothing but the link
+//! On the request path: before the login, for a client that sends no credential but the link
 //! ([`follower`]), and after it, for everybody ([`open_own`], [`super::node`]). A link stands for the
 //! login of its user in this one request; what the console asks of that user (`allow_from`, `allow`,
 //! the origin of the page) is asked all the same.

@@ -44,7 +44,7 @@ struct Inner {
     log: AccessLog,
 }
 
-/// Who answered and when it was asked: an extension of an answer that came from a backend.
+/// Which backend responded, and when: an extension of the response.
 #[derive(Clone, Debug)]
 pub(crate) struct ServedBy {
     /// `host:port`

@@ -1,4 +1,4 @@
-//! A refusal of the gateway's own, as the answer that the client reads best.
+//! Turns a refusal into the response: a page, JSON or text, as the client accepts.
 
 use std::sync::Arc;
 

@@ -1,5 +1,7 @@
-//! A backend's answer on its way to the client: nothing of the gateway's own login is left in it,
-//! and what leads to the backend leads to the gateway.
+//! Prepares a backend's response for the client.
+//!
+//! Everything that belongs to the gateway's own login is removed, and addresses of the backend become
+//! addresses of the gateway.
 
 use std::sync::Arc;
 
@@ -107,7 +109,7 @@ pub(crate) fn may_be_link(
     Ok(true)
 }
 
-/// Makes a backend's answer fit for the client; `link` is what [`read_start`] found.
+/// Prepares a backend's response for the client; `link` is what [`read_start`] found.
 pub(crate) fn for_client(
     answer: BackendResponse,
     link: Option<Bytes>,

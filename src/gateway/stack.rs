@@ -58,7 +58,7 @@ pub(crate) fn connection(gateway: Gateway) -> ConnectionStack {
     ServiceBuilder::new()
         // Outermost, because the mark is on the header value and holds only from here on: a layer above
         // this one that logs a request with `{:?}` would print a Kerberos token or a session cookie,
-        // and whoever reads the log could use it.
+        // and everybody who reads the log could use it.
         .layer(SetSensitiveRequestHeadersLayer::new([
             header::AUTHORIZATION,
             header::COOKIE,
@@ -88,7 +88,7 @@ pub(crate) fn console(
         // challenge depends on the console: its service principals, its host names, its cookie scheme.
         .layer(SpnegoLayer::new(spnego, acceptor))
         // Directly below the login, because `allow` names users and groups. It also compares `Origin`:
-        // a browser answers a challenge on behalf of any page, so that a login alone does not protect
+        // a browser responds to a challenge on behalf of any page, so that a login alone does not protect
         // from cross-site request forgery.
         .layer(AclLayer::new(acl))
         // Below both, so that `whoami` reports a user that may use this console, and above the

@@ -1,15 +1,16 @@
-//! What a request's body goes through on its way to a backend.
+//! Checks a request body while it is sent to a backend.
 //!
-//! In a request's way: [`crate::upstream::upload::Upload`] shows it every piece of the body before
-//! that is sent, and sends what it gives back. The head of the request has gone out by then, but not
-//! the piece that a refusal is about, nor the end: the backend never sees a whole request.
+//! On the request path: [`crate::upstream::upload::Upload`] passes every piece of the body through it and
+//! sends what it returns. If a later piece is refused, the head of the request has been sent already, but
+//! neither that piece nor the end of the body: the backend never receives a complete request, so it does
+//! not execute it.
 
 use bytes::Bytes;
 
 use super::{form::FormScanner, thrift::CallReader};
 use crate::refusal::Refusal;
 
-/// One body under examination.
+/// The check of one body.
 #[derive(Debug)]
 pub(crate) enum BodyCheck {
     /// A form.
@@ -19,7 +20,7 @@ pub(crate) enum BodyCheck {
 }
 
 impl BodyCheck {
-    /// Takes what has come; gives what may go on, which may be nothing yet.
+    /// Takes the bytes that arrived and returns those that may be sent; possibly none yet.
     pub(crate) fn feed(&mut self, data: Bytes) -> Result<Bytes, Refusal> {
         match self {
             Self::Form(scan) => scan.feed(&data).map_err(refused),
@@ -27,7 +28,7 @@ impl BodyCheck {
         }
     }
 
-    /// The body has ended; gives what is left of it.
+    /// Called at the end of the body; returns the rest of it.
     pub(crate) fn finish(&mut self) -> Result<Bytes, Refusal> {
         match self {
             Self::Form(scan) => scan.finish().map_err(refused),

@@ -1,6 +1,6 @@
 //! The `Cookie` header that a backend gets.
 //!
-//! In a request's way: built anew from the client's, never passed on. Many consoles share one host
+//! On the request path: built from the client's header, which is never passed on. Many consoles share one host
 //! name and so one cookie jar: a backend's cookie goes out as `<console>.<name>`
 //! ([`crate::rewrite::set_cookie`]) and comes back as `<name>`. A console's name therefore has no
 //! dot. The gateway's session cookies, other consoles' cookies, every `*.auth` (`hadoop.auth`,
@@ -69,14 +69,14 @@ pub(crate) fn listed(cookies: &HeaderValue, names: &[Arc<str>]) -> Option<Header
     (!left.is_empty()).then_some(value)
 }
 
-/// Splits `name=value`, blanks around both removed; `None` where the name is no token.
+/// Splits `name=value`, blanks around both removed; `None` if the name is not a token.
 pub(crate) fn split(cookie: &[u8]) -> Option<(&str, &[u8])> {
     let equals = cookie.iter().position(|&byte| byte == b'=')?;
     let name = std::str::from_utf8(cookie[..equals].trim_ascii()).ok()?;
     is_token(name).then(|| (name, cookie[equals + 1..].trim_ascii()))
 }
 
-/// Whether a cookie of this name carries a login, of whatever server of this world.
+/// Whether a cookie of this name carries a login of a Hadoop server (`hadoop.auth` and its relatives).
 pub(crate) fn is_login_cookie(name: &str) -> bool {
     let bytes = name.as_bytes();
     bytes.len() >= 5 && bytes[bytes.len() - 5..].eq_ignore_ascii_case(b".auth")

@@ -1,13 +1,13 @@
-//! Requests for credentials of whoever asks: delegation tokens and block tokens.
+//! Requests for credentials of the authenticated principal: delegation tokens and block tokens.
 //!
 //! On the request path: before anything is sent, on consoles with `identity = "service"`. There the
 //! server would issue the gateway's own token, whose holder is the gateway; or renew and cancel one
-//! in the gateway's name. One rule for all kinds, since Hadoop answers such requests in many places:
+//! in the gateway's name. One rule for all kinds, since Hadoop serves such requests in many places:
 //!
 //! - `op=GETDELEGATIONTOKEN`, `RENEW…` and `CANCEL…` on **any** path
 //!   (`DelegationTokenAuthenticationHandler`: `ResourceManager`, timeline server, KMS, `HttpFS`, Solr)
 //!   and of `WebHDFS`;
-//! - `op=GET_BLOCK_LOCATIONS` of `WebHDFS`, whose answer holds block tokens;
+//! - `op=GET_BLOCK_LOCATIONS` of `WebHDFS`, whose response holds block tokens;
 //! - `/getDelegationToken`, `/renewDelegationToken` and `/cancelDelegationToken` of Hadoop 2's
 //!   `NameNode`;
 //! - `/ws/v1/cluster/delegation-token` of the `ResourceManager` and what is below it.

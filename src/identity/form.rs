@@ -1,7 +1,7 @@
 //! Form bodies: `getParameter` of a servlet reads them like the query.
 //!
-//! In a request's way: for kinds that [read forms](crate::kinds::Kind::reads_forms), a body that
-//! [`is_form`] goes through a [`FormScanner`]. What fits into the replay buffer is judged before a byte goes
+//! On the request path: for kinds that [read forms](crate::kinds::Kind::reads_forms), a body that
+//! [`is_form`] goes through a [`FormScanner`]. What fits into the replay buffer is checked before a byte is sent
 //! to a backend; a larger form streams, and breaks off before a name that is forbidden. A form is
 //! refused, not cut, for no honest client names an identity there.
 //!
@@ -30,7 +30,7 @@ pub enum FormError {
     #[error("a form that is compressed or not in UTF-8, ASCII or Latin-1")]
     Encoded,
     /// A name of many kilobytes with escapes or blanks everywhere.
-    #[error("a form with a parameter name that is too long to be judged")]
+    #[error("a form with a parameter name that is too long to be checked")]
     LongName,
 }
 

@@ -1,7 +1,7 @@
 //! `X-Forwarded-*` and `Forwarded`: where a request comes from, as backends read it.
 //!
-//! In a request's way: after every copy that the client sent was stripped ([`super::headers`]), so
-//! that a backend may believe them.
+//! On the request path: after every copy that the client sent was stripped ([`super::headers`]), so that
+//! a backend may trust them.
 
 use std::net::IpAddr;
 
@@ -37,7 +37,7 @@ pub(crate) struct RequestOrigin<'a> {
     pub authority: Option<&'a HeaderValue>,
 }
 
-/// Sets what the console wants to be told.
+/// Sets the headers that the console is configured to send.
 pub(crate) fn set(headers: &mut HeaderMap, mode: Forwarded, from: &RequestOrigin<'_>) {
     let (x, rfc7239) = match mode {
         Forwarded::Off => return,

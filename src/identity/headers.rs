@@ -1,13 +1,13 @@
 //! Request headers that must not reach a backend.
 //!
-//! In a request's way: before the gateway sets its own. The client's `Connection` list is applied
+//! On the request path: before the gateway sets its own. The client's `Connection` list is applied
 //! **first**, so that it cannot name what the gateway sets afterwards (Traefik CVE-2024-45410:
 //! `Connection: X-Remote-User`).
 //!
 //! Names are compared as the least careful backend would: every character that is neither letter
 //! nor digit is a `-` (WSGI and CGI fold `_`, oauth2-proxy CVE-2025-64484 and CVE-2026-40575);
 //! characters are not dropped, for no server does that. `Content-Length` and `Host` are never
-//! touched: they are framing and routing, set by those who own them. `Cookie` is built anew by
+//! touched, as the HTTP layers set them from what they have checked. `Cookie` is built by
 //! [`super::cookies`].
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};

@@ -1,6 +1,6 @@
 //! The query: what a client may not say is cut, what the gateway says goes first.
 //!
-//! In a request's way: the client's query is [`scrub`]bed once, when the request is routed, and
+//! On the request path: the client's query is [`scrub`]bed once, when the request is routed, and
 //! [`compose`]d for the backend. Names are judged as *every* parser of the backends could read them
 //! (servlets, Jersey, netty: `&` or `;`, `%` and `+` decoded, case folded by Java's rules).
 //!
@@ -26,7 +26,7 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// How often a name may be escaped over and over before it is refused unread.
+/// How many times a name may be escaped before it is refused.
 const DEPTH: usize = 4;
 
 /// Why a query is refused.
@@ -105,7 +105,7 @@ pub(crate) fn append(target: &mut String, own: Option<(&str, &str)>, scrubbed: &
 
 /// Whether a query of a *backend* has a parameter that is, or could be read as, one of `names`.
 ///
-/// Unlike [`scrub`] it has an answer for every text: where parsers disagree, the letters decide.
+/// Unlike [`scrub`] it never fails: a query that parsers would read differently is searched as text.
 pub(crate) fn mentions(query: &str, names: &[&str]) -> bool {
     match scrub(query, names) {
         Ok(left) => matches!(left, Cow::Owned(_)),

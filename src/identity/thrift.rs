@@ -1,6 +1,6 @@
 //! Calls of `HiveServer2`'s Thrift protocol (`TCLIService`), which can say who the user is.
 //!
-//! In a request's way: the body of a request to a kind that [speaks Thrift](crate::kinds::Kind::speaks_thrift)
+//! On the request path: the body of a request to a kind that [speaks Thrift](crate::kinds::Kind::speaks_thrift)
 //! goes through a [`Call`], piece by piece as it comes. Nothing is passed on before it has been
 //! judged, the last byte not before the body's end is known to be the call's.
 //!
@@ -12,7 +12,7 @@
 //!   user that the gateway tells; under `service` it tells none.
 //! - `GetDelegationToken` is held too: its `owner` has to be that user. Under `service` calls for
 //!   delegation tokens are refused, for the token would be the gateway's.
-//! - What Java and C++ could read in two ways is refused, as is what is no call at all.
+//! - What Java and C++ could read in two ways is refused, as is anything that is not a call.
 //!
 //! `SET` statements are text of a statement: neither server reads the keys from there.
 
@@ -80,7 +80,7 @@ impl From<ThriftError> for Refusal {
 /// What calls may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rights {
-    /// The server is told the user, and the keys may say so too.
+    /// The server is sent the user, and the keys may name the same user.
     User,
     /// The server sees the gateway alone (`identity = "service"`).
     Gateway,
@@ -204,7 +204,7 @@ impl CallReader {
         Ok(self.held.split_to(judged).freeze())
     }
 
-    /// The body has ended; gives what is left of it. A body without a byte is no call, and passes.
+    /// The body has ended; gives what is left of it. An empty body is not a call, and is passed on.
     pub fn finish(&mut self) -> Result<Bytes, ThriftError> {
         if !self.ended {
             return if self.begun || !self.held.is_empty() {

@@ -15,12 +15,11 @@ use crate::gateway::body::Body;
 pub(crate) struct Health(Arc<AtomicBool>);
 
 impl Health {
-    /// From now on balancers are told to send clients elsewhere.
+    /// From now on load balancers are asked to use another gateway.
     pub(crate) fn drain(&self) {
         self.0.store(true, Ordering::Release);
     }
 
-    /// Whether it drains.
     pub(crate) fn draining(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }

@@ -1,7 +1,7 @@
 //! What a request's body must not say: which bodies are read on their way, and how much of them before
 //! a backend is chosen.
 //!
-//! In a request's way: between the console's checks and the attempt loop.
+//! On the request path: between the console's checks and the attempts.
 
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ pub(crate) fn of(
     Ok(None)
 }
 
-/// Reads a body through a screen, so many bytes of it at once.
+/// Attaches the check to the body and reads the first `ahead` bytes through it.
 pub(crate) async fn read(
     console: &Console,
     upload: Upload,

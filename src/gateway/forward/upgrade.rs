@@ -1,7 +1,7 @@
 //! WebSocket and other upgrades: after the login, and only once the backend has agreed, the
 //! connection becomes a tunnel (RFC 9110 section 7.8).
 //!
-//! In a request's way: beside the ordinary one. That another site's page may not open one is the
+//! On the request path: beside ordinary requests. That a page of another site may not open one is the
 //! access rules' business ([`crate::auth::origin`]); the tunnel itself is the server's.
 
 use std::{sync::Arc, time::Duration};
@@ -62,7 +62,6 @@ pub(crate) fn set(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(header::UPGRADE, protocol);
 }
 
-/// Whether an answer is a backend's consent.
 pub(crate) fn is_accepted(answer: &BackendResponse) -> bool {
     answer.parts.status == StatusCode::SWITCHING_PROTOCOLS
 }

@@ -1,7 +1,8 @@
 //! The host of a request, against the console's allow-list.
 //!
-//! In a request's way: before the route. The result is one of the *configured* names, so nothing a
-//! client wrote is used further on. Exact: no final dot, no other spelling of an address.
+//! On the request path: before the route. The result is one of the *configured* names, so no text of
+//! the client is used from here on. The comparison is exact apart from case: a name with a trailing dot,
+//! or another spelling of an address, is unknown.
 
 use std::{net::Ipv6Addr, sync::Arc};
 
@@ -40,7 +41,6 @@ impl From<HostError> for Refusal {
     }
 }
 
-/// `host` and `port` of one authority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct HostPort<'a> {
     /// A name, an IPv4 address, or an IPv6 address without brackets.
@@ -50,8 +50,8 @@ struct HostPort<'a> {
 
 /// The configured name that a request is for (RFC 9110 section 7.2, RFC 9112 section 3.2).
 ///
-/// `allowed` are lower-case names without port; an IPv6 address with or without brackets. A port
-/// is read and checked, but any will do: others may map it.
+/// `allowed` are lower-case names without port; an IPv6 address with or without brackets. A port must
+/// be valid, but it need not be the listener's: a container or a load balancer may map it.
 pub(crate) fn host<'a>(parts: &Parts, allowed: &'a [Arc<str>]) -> Result<&'a Arc<str>, HostError> {
     find(&parts.uri, &parts.headers, allowed)
 }
@@ -99,8 +99,8 @@ pub fn find<'a>(
     among(authority, allowed)
 }
 
-/// The configured name where it is written as configured, with or without a plain port: nearly
-/// every request, and for those [`parse`] and [`among`] need not run.
+/// Fast path: the value is a configured name in the same spelling, with or without a plain port. Nearly
+/// every request takes it, and [`parse`] and [`among`] need not run.
 fn plainly<'a>(value: &[u8], allowed: &'a [Arc<str>]) -> Option<&'a Arc<str>> {
     allowed.iter().find(|name| {
         let rest = value.strip_prefix(name.as_bytes());

@@ -1,7 +1,8 @@
 //! The path of a request: one reading, or a refusal.
 //!
-//! In a request's way: first of all. Nothing is rewritten: what passes is authorised, routed and
-//! forwarded as **the same bytes**, so a path that two parsers could read differently is refused.
+//! On the request path: before the route. Nothing is normalised. A path that is accepted is authorised,
+//! routed and forwarded as **the same bytes**, so a path that two parsers could read differently is
+//! refused: the gateway would authorise one resource and the server would serve another.
 //!
 //! | refused | why |
 //! |---|---|
@@ -10,8 +11,8 @@
 //! | backslash, raw or `%5c` (but in the names of `WebHDFS`); NUL and other control bytes, `%00`–`%1f`, `%7f` | separators to some |
 //! | `%2f` unless the console allows it | a separator to some |
 //! | invalid escapes, escapes that are not UTF-8 (overlong too) | no single reading |
-//! | escaped letters, digits, `-` and `_` (`/%6fozie`) | equal to the plain path (RFC 3986 section 6.2.2.2), and would slip past routes and rules |
-//! | `//` at the start | a host to those who resolve it as a reference |
+//! | escaped letters, digits, `-` and `_` (`/%6fozie`) | equal to the plain path (RFC 3986 section 6.2.2.2), and would bypass routes and rules |
+//! | `//` at the start | a host, to software that resolves it as a reference (RFC 3986 section 4.2) |
 //!
 //! Legal: `%25` and what follows it short of a dot segment. Hive names partitions `a=x%2Fy`, whose
 //! path is `a=x%252Fy`. `;`, empty segments elsewhere (`/webhdfs/v1//tmp`, as clients that join
@@ -23,7 +24,8 @@ use http::{Method, Uri};
 
 use crate::refusal::Refusal;
 
-/// How deep escapes may be nested.
+/// How many times a path may be escaped before it is refused. Servers decode twice at most; the rest is
+/// a margin.
 const DEPTH: usize = 4;
 
 /// Why a path is refused.
@@ -186,7 +188,7 @@ pub fn check(path: &str, allowed: AllowedEscapes) -> Result<(), PathError> {
         return fault(PathFault::DotSegment, at);
     }
     match escape {
-        // where in the path it was written is lost with the escapes
+        // The position in the path as sent is lost by decoding, so the first escape is reported.
         Some(at) => check_deeper(path).map_err(|fault| PathError { fault, at }),
         None => Ok(()),
     }
@@ -235,7 +237,7 @@ fn dot_segment(path: &str) -> Option<usize> {
     None
 }
 
-/// Decodes again and again and looks for dot segments each time.
+/// Decodes until nothing changes, and looks for dot segments each time.
 fn check_deeper(path: &str) -> Result<(), PathFault> {
     let mut text = Cow::Borrowed(path);
     for depth in 0..DEPTH {

@@ -1,8 +1,9 @@
-//! How many requests an address may send in a second.
+//! Limits the requests per second of each client address.
 //!
-//! The generic cell rate algorithm: for each address the time at which what it has sent would have been
-//! sent at the even rate. It may run ahead of that by one second's requests, which is the burst. The
-//! `governor` crate does the same with a table that has no bound.
+//! The generic cell rate algorithm (GCRA): for each address the table holds the time at which its
+//! requests would have been sent at an even rate. An address may be one second ahead of that, which is the
+//! burst. The `governor` crate implements the same algorithm, but its table is not bounded, and the
+//! addresses of one IPv6 network would exhaust memory.
 
 use std::{
     collections::HashMap,
@@ -13,19 +14,20 @@ use std::{
 
 use crate::net::source::{Network, Shares, Source, Spent};
 
-/// RateLimiter that are counted. The addresses of a network of IPv6 that has its share of them are counted
-/// together; where all are taken, those beyond are not limited, so that nobody is shut out for others.
+/// Entries of the table. An IPv6 network that has used its share of them is counted as one client. If
+/// the table is full, further clients are not limited: otherwise an attacker who fills it would lock out
+/// all others.
 const MOST: usize = 65_536;
-/// How far an address may run ahead.
+/// How far an address may be ahead of the even rate: the burst.
 const AHEAD: Duration = Duration::from_secs(1);
 
-/// The requests of each address, of all workers.
+/// The rates of all addresses, shared by the workers.
 #[derive(Clone, Debug)]
 pub(crate) struct RateLimiter(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// From one request to the next at the even rate.
+    /// Time between two requests at the even rate.
     step: Duration,
     table: Mutex<Table>,
 }
@@ -33,14 +35,14 @@ struct Inner {
 #[derive(Debug)]
 struct Table {
     even: HashMap<RateKey, Instant>,
-    /// One of it for each of `even`.
+    /// Has one share taken for each entry of `even`.
     shares: Shares,
-    /// Somebody had to be counted with others or not at all since the last sweep.
+    /// Since the last sweep a client was counted with others, or not at all.
     crowded: bool,
     swept: Instant,
 }
 
-/// Whose requests are counted together.
+/// Requests with the same key are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum RateKey {
     Source(Source),
@@ -49,7 +51,7 @@ enum RateKey {
 }
 
 impl RateLimiter {
-    /// At most so many a second.
+    /// At most `a_second` requests per second of each address.
     pub(crate) fn new(a_second: u32) -> Self {
         Self(Arc::new(Inner {
             step: AHEAD / a_second.max(1),
@@ -62,7 +64,7 @@ impl RateLimiter {
         }))
     }
 
-    /// Counts a request of an address, if it may send one.
+    /// Whether the address may send a request now; counts it if so.
     pub(crate) fn admit(&self, client: IpAddr, now: Instant) -> bool {
         let Inner { step, table } = &*self.0;
         let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,7 +83,8 @@ impl RateLimiter {
 }
 
 impl Table {
-    /// Forgets who is quiet, once there is no room, and no more often than once a second.
+    /// Removes addresses that are back at the even rate. Only if the table was full, and at most once a
+    /// second, because it visits every entry while the lock is held.
     fn sweep(&mut self, now: Instant) {
         if !self.crowded || now.saturating_duration_since(self.swept) < AHEAD {
             return;
@@ -98,7 +101,7 @@ impl Table {
         self.swept = now;
     }
 
-    /// As what a source is counted; `None` where there is no room to count it.
+    /// The key of a source; `None` if there is no room to count it.
     fn counted(&mut self, source: Source) -> Option<RateKey> {
         if self.even.contains_key(&RateKey::Source(source)) {
             return Some(RateKey::Source(source));

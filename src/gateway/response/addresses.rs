@@ -1,12 +1,13 @@
-//! Where the addresses in the JSON of an answer lead.
+//! Rewrites the addresses in JSON responses.
 //!
-//! In a request's way: on answers that programs read and whose addresses they follow
+//! On the request path: for responses whose addresses programs follow
 //! ([`crate::kinds::Kind::body_names_addresses`]).
 //!
-//! 1. An address of one of the console's own servers leads to the gateway.
-//! 2. One of a server that another console publishes leads to that console.
-//! 3. One that is the server's own by its field leads to the gateway, whichever server it names.
-//! 4. Others stay: a node's too, for without a credential of its own no link would lead there.
+//! 1. An address of one of the console's own servers becomes one of the gateway.
+//! 2. An address of a server that another console publishes becomes one of that console.
+//! 3. An address in a field that always names the server itself becomes one of the gateway, whichever
+//!    host it names.
+//! 4. Others stay, nodes included: without a credential in it a link to a node would be refused.
 //!
 //! Of the first and third those that are secrets of their own are followed by clients without a login
 //! (Trino's drivers fetch spooled results so): they become [signed links](own_link), which name the
@@ -44,21 +45,20 @@ use crate::{
 /// The parameter that names the server which wrote a link.
 const SERVER: &str = ".spnegate-server=";
 
-/// What leads the addresses of one answer.
+/// Owned, because the body outlives the request.
 struct AddressRewrite {
     console: Arc<Console>,
-    /// The gateway as the client calls it.
+    /// The origin of the gateway by which the client reached it.
     origin: String,
     host: Box<str>,
     tls: bool,
     user: Box<str>,
     session: [u8; 16],
     expires: u64,
-    /// The server that answered.
+    /// The server that sent the response.
     server: u64,
 }
 
-/// AddressRewrite the addresses in an answer of `backend`, a server of this console.
 pub(crate) fn lead(
     console: &Arc<Console>,
     client: &RequestClient<'_>,

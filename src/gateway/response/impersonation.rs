@@ -1,8 +1,8 @@
-//! A server's refusal to let the gateway act for a user, in the gateway's own words.
+//! Explains a server's refusal to let the gateway impersonate a user.
 //!
-//! On the request path: before an answer is made fit for the client. The server's word is one about
-//! the cluster's configuration, and says nothing to the user: instead of it goes a page that says
-//! whose side it is on and which lines an administrator has to write.
+//! On the request path: before a response is prepared for the client. The server's message is about the
+//! cluster's `hadoop.proxyuser` rules and does not help the user. It is replaced by a page that says
+//! which side has to act and which lines an administrator has to add.
 
 use http::{HeaderValue, Method, Response, header};
 
@@ -17,10 +17,10 @@ use crate::{
     upstream::dispatch::{BackendResponse, Outgoing},
 };
 
-/// Paths that programs ask: they read JSON whatever `Accept` says (Java's default names HTML first).
+/// Paths that programs request. They read JSON whatever `Accept` says: `HttpURLConnection` of Java names
+/// HTML first by default.
 const INTERFACES: [&str; 3] = ["/webhdfs/", "/ws/", "/oozie/v"];
 
-/// Whether an answer is such a refusal.
 pub(crate) fn denial(
     answer: &BackendResponse,
     out: &Outgoing,
@@ -38,7 +38,7 @@ pub(crate) fn denial(
     console.kind.impersonation_denial(&out.asked(), &head, body)
 }
 
-/// The answer for the client, logged and counted.
+/// The response for the client, logged and counted.
 pub(crate) fn response(
     denial: &ImpersonationDenial,
     answer: &BackendResponse,

@@ -1,8 +1,8 @@
-//! Where the links in a page lead.
+//! Rewrites the links in HTML pages.
 //!
-//! In a request's way: on pages of kinds whose servers name each other by full addresses
+//! On the request path: for pages of kinds whose servers name each other by full addresses
 //! ([`crate::kinds::Kind::pages_name_servers`]). A link to one of the console's own servers becomes
-//! one within the console, a link to a server of another console leads to that console, others stay.
+//! one within the console, a link to a server of another console becomes one to that console, others stay.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::{
     upstream::{dispatch::Outgoing, rewritten::RewrittenBody},
 };
 
-/// The body of an answer; of a page whose links are to be led, with that done.
+/// Wraps the body of a page whose links have to be rewritten.
 pub(crate) fn led(
     body: Body,
     parts: &mut Parts,
@@ -37,8 +37,8 @@ pub(crate) fn led(
     }
 }
 
-/// Whether an answer is a page whose links are to be led: a compressed one, which Hadoop does not
-/// make, is left alone.
+/// Whether the response is a page whose links have to be rewritten. A compressed page is passed through;
+/// Hadoop's servers do not compress pages.
 fn is_page(console: &Console, out: &Outgoing, status: StatusCode, headers: &HeaderMap) -> bool {
     const HTML: &[u8] = b"text/html";
     let html = |value: &HeaderValue| {

@@ -1,4 +1,4 @@
-//! Judges a form while it streams.
+//! Checks a form while it is streamed.
 //!
 //! A parameter's name is held until its end has come, and passed on only if it is not a forbidden
 //! one; values are passed on as they come. So are the parts of a name that is so long that it cannot
@@ -11,7 +11,7 @@ use super::{
     FormError,
 };
 
-/// Names up to this size, in bytes, are judged as a whole; longer ones in parts of about this size.
+/// Names up to this size, in bytes, are checked as a whole; longer ones in parts of about this size.
 const PART: usize = 4 * 1024;
 /// What is held of a name at most.
 const MAX_PART: usize = 16 * 1024;

@@ -12,8 +12,6 @@ use super::named_by_connection;
 /// to the gateway's own login, challenges and mutual tokens; and what a browser or a proxy in front
 /// would take as the word of the whole host.
 ///
-/// The gateway's host is not a backend's to speak for: several servers answer under it, and below
-/// the `ResourceManager`'s `/proxy/` the applications of any user.
 pub(crate) fn strip_response(headers: &mut HeaderMap) {
     // one pass over the few that are there beats a look-up for each that may be
     let mut doomed = Vec::new();
@@ -34,7 +32,7 @@ pub(crate) fn strip_response(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether a header of an answer does not reach the client, by its first letter.
+/// Whether a response header is withheld from the client.
 ///
 /// Beyond hop-by-hop headers and logins (`Set-Cookie2`, RFC 2965, would carry one past the check of
 /// `Set-Cookie`): what outlives the page and holds for its whole origin or host in browsers

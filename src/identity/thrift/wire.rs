@@ -9,12 +9,12 @@ use super::ThriftError;
 /// The longest name of a method, in bytes. Those of `TCLIService` and Impala have at most 26.
 const MAX_METHOD: usize = 128;
 
-/// Why there is no token.
+/// Why no token could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// Its end has not come yet.
+    /// More bytes are needed.
     More,
-    /// It never will be one.
+    /// The bytes cannot become a token.
     Fault(ThriftError),
 }
 
@@ -34,9 +34,9 @@ pub(super) enum Encoding {
 /// What follows a field's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Value {
-    /// So many bytes.
+    /// This many bytes.
     Fixed(u64),
-    /// A varint of at most so many bytes.
+    /// A varint of at most this many bytes.
     Varint(usize),
     /// A string or bytes, behind their length.
     Text,
@@ -213,7 +213,7 @@ impl Encoding {
     ///
     /// Generated code reads the elements of a field that it knows as what they are declared, whatever
     /// type the head says, and skips those of others by that type. Calls have no lists and maps but
-    /// of strings: of others nobody could say how they are read.
+    /// of strings: how others would be read is not defined.
     pub(super) fn list(self, cursor: &mut Cursor<'_>) -> Result<u32, Stop> {
         let (element, size) = match self {
             Self::Binary => (cursor.byte()?, cursor.binary_size()?),
@@ -312,7 +312,7 @@ fn method<'b>(cursor: &mut Cursor<'b>, size: u32) -> Result<&'b [u8], Stop> {
     Ok(name)
 }
 
-/// Java's servers answer to any message, those of C++ to calls; no method of theirs is one-way.
+/// Servers in Java respond to any message, those in C++ to calls only; none of their methods is one-way.
 fn is_call(kind: u8) -> Result<(), ThriftError> {
     if kind == 1 {
         Ok(())
