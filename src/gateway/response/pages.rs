@@ -52,7 +52,6 @@ fn is_page(console: &Console, out: &Outgoing, status: StatusCode, headers: &Head
         && headers.get(header::CONTENT_TYPE).is_some_and(html)
 }
 
-/// AddressRewrite the links of one page.
 fn lead(console: &Arc<Console>, client: &RequestClient<'_>, out: &Outgoing) -> LinkMapper {
     let console = Arc::clone(console);
     let origin = client.origin(&out.headers, &console.hosts);
