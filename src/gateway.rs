@@ -38,7 +38,7 @@ pub(crate) mod forward;
 mod future;
 pub(crate) mod kdc_proxy;
 mod link;
-mod node;
+pub(crate) mod node;
 pub(crate) mod record;
 mod refuse;
 pub(crate) mod request;

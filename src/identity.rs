@@ -1,7 +1,7 @@
 //! How the user is named to a backend, and what a client may not send.
 //!
 //! On the request path: after the login and before the attempts. **Strip first,
-//! then set**: [`headers::strip`], [`query::scrub`] and [`screen::BodyCheck`] take away what a client
+//! then set**: [`headers::strip`], [`query::scrub`] and [`body_check::BodyCheck`] take away what a client
 //! could say; [`query::compose`] and [`cookies::request`] put in what the gateway says. The
 //! gateway's principal may impersonate anybody, so a client that gets a `doAs` past this module
 //! owns the cluster.

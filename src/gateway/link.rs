@@ -1,7 +1,7 @@
 //! Signed links: who follows one, and to where.
 //!
 //! On the request path: before the login, for a client that sends no credential but the link
-//! ([`follower`]), and after it, for everybody ([`open_own`], [`super::node`]). A link stands for the
+//! ([`session`]), and after it, for every client ([`open_own`], [`super::node`]). A link stands for the
 //! login of its user in this one request; what the console asks of that user (`allow_from`, `allow`,
 //! the origin of the page) is asked all the same.
 

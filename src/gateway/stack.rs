@@ -20,7 +20,7 @@
 //! ```
 //!
 //! The layers that every request passes are stacked by [`connection`], those of a console by
-//! [`console`]. Between them stands [`Gateway`](super::Gateway), which chooses the console.
+//! [`console`]. Between them stands [`Gateway`], which chooses the console.
 
 use http::{Request, header};
 use tower::{ServiceBuilder, util::MapRequest};

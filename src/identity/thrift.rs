@@ -1,7 +1,7 @@
 //! Calls of `HiveServer2`'s Thrift protocol (`TCLIService`), which can say who the user is.
 //!
 //! On the request path: the body of a request to a kind that [speaks Thrift](crate::kinds::Kind::speaks_thrift)
-//! goes through a [`Call`], piece by piece as it comes. Nothing is passed on before it has been
+//! goes through a [`CallReader`], piece by piece as it comes. Nothing is passed on before it has been
 //! judged, the last byte not before the body's end is known to be the call's.
 //!
 //! - `OpenSession` is held as a whole, at most [`MAX_HELD`], and the user's name written into its

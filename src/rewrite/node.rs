@@ -112,7 +112,7 @@ pub fn link(target: &Link<'_>, policy: &NodePolicy, signer: &Signer<'_>) -> Opti
 
 /// Reads a request's path and query (without `?`), checks allow-list and signature.
 ///
-/// `path` starts with [`PREFIX`] and has passed [`crate::gateway::path::check`]; `now` is Unix time
+/// `path` starts with [`PREFIX`] and has passed [`crate::gateway::request::path::check`]; `now` is Unix time
 /// in seconds.
 pub fn open<'a>(
     path: &'a str,
