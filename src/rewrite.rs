@@ -1,6 +1,6 @@
-//! What a backend's answer says about addresses and cookies, in the client's terms.
+//! Translates addresses and cookies in a backend's response into the gateway's.
 //!
-//! In a request's way: after the attempt, before the answer goes out.
+//! On the request path: after the attempt, before the response is sent to the client.
 
 pub(crate) mod addresses;
 pub(crate) mod consoles;
@@ -16,17 +16,17 @@ pub(crate) mod url;
 
 use bytes::Bytes;
 
-/// Rewrites a body piece by piece, and holds back no more than what one address may take.
+/// Rewrites a body piece by piece. Holds back at most one address.
 pub trait Rewriter {
     /// Takes the next piece of the body.
     fn feed(&mut self, piece: &Bytes);
 
-    /// The next piece that is ready to be sent.
+    /// Returns the next piece that is ready to be sent.
     fn pop(&mut self) -> Option<Bytes>;
 
     /// Whether no piece is ready.
     fn is_empty(&self) -> bool;
 
-    /// Ends the body: what is held back is not an address and is released unchanged.
+    /// Ends the body. What is held back is not a complete address and is released unchanged.
     fn finish(&mut self);
 }

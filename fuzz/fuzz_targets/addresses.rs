@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use spnegate::testing::Addresses;
+use spnegate::testing::{Addresses, Rewriter};
 
 fn rewritten(pieces: &[&[u8]]) -> Vec<u8> {
     let lead = |field: &str, address: &str| {

@@ -132,7 +132,7 @@ pub(crate) fn for_client(
     headers::strip_response(&mut parts.headers);
     console.give_cookies(&mut parts.headers, by_token, client.tls);
     let mut body = Body::Upstream(UpstreamBody::new(prefix, lease));
-    if link.is_some() || location::leads_elsewhere(&parts.headers) {
+    if link.is_some() || location::has_links(&parts.headers) {
         let hands_out = console.kind.redirects_to_nodes(&out.asked());
         let origin = client.origin(&out.headers, &console.hosts);
         // a link is good for as long as the session that it is handed out in: writers keep theirs for
@@ -178,7 +178,7 @@ pub(crate) fn for_client(
         };
         location::apply(&mut parts.headers, &links).map_err(withheld)?;
         if let Some(before) = location
-            && let Some(authority) = location::leaves_for(&before, &parts.headers, &links)
+            && let Some(authority) = location::unpublished_target(&before, &parts.headers, &links)
         {
             console.report_leaving(&backend.key.authority, authority);
         }

@@ -1,68 +1,64 @@
-//! The gateway's consoles as other consoles' answers name them: by the addresses of their servers.
+//! Finds the console that publishes a server.
 //!
-//! In a request's way: where an answer leads to a server that another console publishes (the
-//! `ResourceManager`'s *History* leads to the `JobHistoryServer`), it leads to that console.
+//! On the request path: a link to a server that another console publishes (*History* of the
+//! `ResourceManager` leads to the `JobHistoryServer`) is rewritten to that console.
 
 use std::{net::SocketAddr, sync::Arc};
 
 use super::url::Link;
 
-/// All consoles of the gateway.
+/// All consoles of the gateway, in the order of the configuration.
 #[derive(Debug, Default)]
 pub struct Consoles(Vec<PublishedConsole>);
 
-/// What a console publishes, and where.
+/// The servers of a console, and its addresses.
 #[derive(Clone, Debug)]
 pub struct PublishedConsole {
-    /// `host:port` of its servers, lower case.
+    /// `host:port` of the servers, lower case.
     pub servers: Vec<Arc<str>>,
-    /// Lower-case host names that clients call it by; never empty.
+    /// Lower-case host names of the console; never empty.
     pub hosts: Vec<Arc<str>>,
     /// Path prefix without a final slash; `None`: all paths.
     pub path: Option<Arc<str>>,
-    /// Whether clients reach it by TLS.
     pub tls: bool,
-    /// Where it listens.
     pub listen: Vec<SocketAddr>,
 }
 
-/// Where the client is.
+/// The origin that the client uses.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientOrigin<'a> {
-    /// `https://proxy.example.com:50470`, as the client wrote it and the gateway checked it.
+    /// `https://proxy.example.com:50470`, as the client sent it and the gateway checked it.
     pub origin: &'a str,
-    /// The configured host name of it.
+    /// The configured host name that matched.
     pub host: &'a str,
-    /// Whether by TLS.
     pub tls: bool,
-    /// Where the client's console listens.
+    /// The listeners of the client's console.
     pub listen: &'a [SocketAddr],
 }
 
 impl Consoles {
-    /// All consoles, in the order of the configuration.
     pub fn new(consoles: Vec<PublishedConsole>) -> Self {
         Self(consoles)
     }
 
-    /// The origin at which clients reach the server that a link names, without a final slash;
-    /// `None` where no console publishes it.
+    /// The origin, without a final slash, of the console that publishes the server that a link names.
     ///
-    /// Of several consoles the one that shares the client's listener is preferred, then one of the
-    /// same scheme, then one with the host name that the client used.
+    /// Of several consoles one on the client's listener is preferred, because the client can reach it and
+    /// has a session there; then one with the same scheme, then one with the host name that the
+    /// client uses.
     pub fn origin(&self, link: &Link<'_>, here: &ClientOrigin<'_>) -> Option<String> {
         let path = link.rest.split(['?', '#']).next().unwrap_or_default();
         let (console, shared) = self
             .0
             .iter()
-            .filter(|console| link.is_one_of(&console.servers) && console.has(path))
-            .map(|console| (console, console.shares(here)))
-            // the port of a listener at port 0 is not known
+            .filter(|console| link.is_one_of(&console.servers) && console.publishes(path))
+            .map(|console| (console, console.shares_listener(here)))
+            // a listener on port 0 has a port that is not in the configuration
             .filter(|(console, shared)| *shared || console.port().is_some())
             .min_by_key(|(console, shared)| {
-                (!shared, console.tls != here.tls, !console.is_called(here))
+                (!shared, console.tls != here.tls, !console.has_host(here))
             })?;
-        let called = console.is_called(here);
+        let called = console.has_host(here);
         if shared && called {
             return Some(here.origin.to_owned());
         }
@@ -71,7 +67,7 @@ impl Consoles {
         } else {
             console.hosts.first()?
         };
-        // an IPv6 address may be configured without its brackets
+        // an IPv6 address may be configured without brackets
         let host = if host.contains(':') && !host.starts_with('[') {
             format!("[{host}]")
         } else {
@@ -94,8 +90,8 @@ impl Consoles {
         })
     }
 
-    /// Whether a link names a host of some console's servers, at whichever port.
-    pub fn know_host(&self, link: &Link<'_>) -> bool {
+    /// Whether a link names a host of any console's servers, with any port.
+    pub fn knows_host(&self, link: &Link<'_>) -> bool {
         let Some((host, _)) = link.host_port() else {
             return false;
         };
@@ -109,18 +105,18 @@ impl Consoles {
 }
 
 impl PublishedConsole {
-    fn has(&self, path: &str) -> bool {
+    fn publishes(&self, path: &str) -> bool {
         self.path.as_deref().is_none_or(|prefix| {
             path.strip_prefix(prefix)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         })
     }
 
-    fn shares(&self, here: &ClientOrigin<'_>) -> bool {
+    fn shares_listener(&self, here: &ClientOrigin<'_>) -> bool {
         self.tls == here.tls && self.listen.iter().any(|own| here.listen.contains(own))
     }
 
-    fn is_called(&self, here: &ClientOrigin<'_>) -> bool {
+    fn has_host(&self, here: &ClientOrigin<'_>) -> bool {
         self.hosts.iter().any(|host| **host == *here.host)
     }
 
@@ -178,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_consoles_the_nearest_is_chosen() {
+    fn the_console_closest_to_the_client_is_chosen() {
         let tls = console("jhs:19888", "gw", "0.0.0.0:19890", true);
         let plain = console("jhs:19888", "gw", "0.0.0.0:19888", false);
         let other = console("jhs:19888", "other", "0.0.0.0:19889", false);

@@ -1,17 +1,17 @@
-//! The JSON of a `noredirect=true`: `{"Location":"http://dn1…"}`.
+//! The JSON response to `noredirect=true`: `{"Location":"http://dn1…"}`.
 //!
-//! In a request's way: on JSON answers of requests that hand out nodes. Real `NameNode`s send it
-//! **chunked**, without a length, so [`may_be_location`] looks at the start of each such body:
-//! listings stream on, a link is held back whole (it has less than [`crate::kinds::PREFIX`] bytes)
-//! and rewritten. It holds a delegation token: what may be a link and cannot be rewritten must not
-//! go out. The `NameNode`'s file browser uploads this way.
+//! On the request path: for JSON responses to requests that may redirect to nodes. The file browser of
+//! the `NameNode` uploads this way. Real `NameNode`s send the JSON **chunked**, without a length, so
+//! [`may_be_location`] reads the start of each body: listings are streamed on, a link is held back whole
+//! (it has less than `kinds::PREFIX` bytes) and rewritten. It contains a delegation token, so a body that
+//! may be a link and cannot be rewritten must not reach the client.
 
 use bytes::Bytes;
 use serde_json::Value;
 
 use super::location::{self, LinkError, LinkRewrite};
 
-/// Whether a body that starts so may be such an answer; `true` for as long as it cannot be told.
+/// Whether a body with this start may be such a response; `true` while that is undecided.
 pub(crate) fn may_be_location(start: &[u8]) -> bool {
     const START: &[u8] = b"{\"Location\"";
     let mut letters = start.iter().filter(|byte| !byte.is_ascii_whitespace());
@@ -20,10 +20,10 @@ pub(crate) fn may_be_location(start: &[u8]) -> bool {
         .all(|wanted| letters.next().is_none_or(|byte| byte == wanted))
 }
 
-/// Rewrites the link of such an answer, other fields kept; `None`: it is not one, or its link
-/// stays as it is.
+/// Rewrites the link of such a response and keeps the other fields. `None`: it is another response, or its
+/// link stays as it is.
 ///
-/// Fails as [`location::rewrite`] does. The answer's `Content-Length` must then be set anew.
+/// Fails like [`location::rewrite`]. The caller has to set `Content-Length` again.
 pub fn rewrite_location(body: &[u8], links: &LinkRewrite<'_>) -> Result<Option<Bytes>, LinkError> {
     let Ok(mut answer) = serde_json::from_slice::<Value>(body) else {
         return Ok(None);
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_noredirect_answer_leads_through_the_gateway() {
+    fn a_noredirect_response_leads_through_the_gateway() {
         let body =
             r#"{"Location":"http://dn1.example.com:50075/webhdfs/v1/f?op=CREATE&delegation=T"}"#;
         let text = String::from_utf8(rewritten(body).unwrap().unwrap().to_vec()).unwrap();
@@ -82,13 +82,13 @@ mod tests {
     }
 
     #[test]
-    fn a_token_for_an_unknown_node_does_not_leave() {
+    fn a_token_is_not_sent_to_an_unknown_node() {
         let body = r#"{"Location":"http://evil:50075/webhdfs/v1/f?delegation=T"}"#;
         assert_eq!(rewritten(body), Err(LinkError::Secret));
     }
 
     #[test]
-    fn a_link_is_told_from_a_listing_by_its_first_bytes() {
+    fn a_link_is_distinguished_from_a_listing_by_its_first_bytes() {
         for start in ["", " ", "{", "{\n \"Loc", "{\"Location\" : \"http://dn1"] {
             assert!(may_be_location(start.as_bytes()), "{start}");
         }

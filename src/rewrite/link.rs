@@ -1,17 +1,15 @@
-//! Signed links: the second step of a `WebHDFS` request as a credential of its own.
+//! Signed links: the second step of a `WebHDFS` request is a credential by itself.
 //!
-//! In a request's way: [`sign`] is called where an answer hands out a link, [`verify`] when the
-//! client comes back, before the login step and again before anything is connected to. The signature
-//! stands in the query as `.spnegate=<expiry>.<user>.<session>.<mac>` and covers the place (a node,
-//! or the console itself), path, query, user, session and expiry. The operation is covered with the
-//! query (`op=`).
+//! On the request path: [`sign`] is called when a response is rewritten, [`verify`] when the client
+//! follows the link, before the login step and again before the gateway connects to anything. The
+//! signature is in the query as `.spnegate=<expiry>.<user>.<session>.<mac>`. It covers the target (a node,
+//! or the console itself), path, query, user, session and expiry. The operation is part of the query
+//! (`op=`).
 //!
-//! The client may write the link in another spelling of the same meaning: see `canonical`. Not
-//! covered are
+//! Clients may write the link in an equivalent spelling: see `canonical`. Not covered are
 //!
-//! - `offset=<digits>` and `length=<digits>`: `WebHdfsFileSystem` takes them out of a link and
-//!   appends its own to seek (`removeOffsetParam`). They move within a file that the user may read
-//!   anyway.
+//! - `offset=<digits>` and `length=<digits>`: `WebHdfsFileSystem` removes them from a link and appends
+//!   its own to seek (`removeOffsetParam`). They select a part of a file that the user may read anyway.
 //! - `_=<digits>`: jQuery appends it to a GET with `cache: false`, as the `NameNode`'s file browser
 //!   does for *Head* and *Tail*.
 
@@ -30,63 +28,57 @@ use canonical::canonical;
 /// The parameter that holds the signature.
 const SIGNATURE: &str = ".spnegate=";
 
-/// The key of the signatures.
+/// The HMAC key of the signatures.
 pub struct LinkKey(hmac::Key);
 
 /// Who a link is signed for, and until when.
 #[derive(Clone, Copy, Debug)]
 pub struct Signer<'a> {
-    /// The key.
+    /// Signs the links.
     pub key: &'a LinkKey,
-    /// The short name of the user that gets the link.
+    /// Short name of the user that receives the link.
     pub user: &'a str,
-    /// The session that it was handed out in; the link ends with it.
+    /// The session in which the link is sent; a logout ends both.
     pub session: &'a [u8; 16],
-    /// Unix time in seconds at which it ends.
+    /// Unix time in seconds.
     pub expires: u64,
 }
 
 /// What a link leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LinkTarget<'a> {
-    /// A node.
     Node {
-        /// How it is spoken to.
         scheme: Scheme,
-        /// Its host, lower case.
+        /// Lower case.
         host: &'a str,
-        /// Its port.
         port: u16,
     },
-    /// The console of this name itself.
+    /// The console with this name itself.
     Console(&'a str),
 }
 
-/// Who may follow a link; its signature has been verified.
+/// Who may follow a link, from a verified signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkGrant {
-    /// Short name.
     pub user: String,
-    /// The session that the link was handed out in.
+    /// The session in which the link was sent.
     pub session: [u8; 16],
-    /// Unix time in seconds at which it ends.
+    /// Unix time in seconds.
     pub expires: u64,
 }
 
 /// Why a link is not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkFault {
-    /// Not signed at all.
-    #[error("a link without a signature")]
+    #[error("the link has no signature")]
     Unsigned,
-    /// The signature is not of this link and gateway.
-    #[error("a wrong signature")]
+    /// The signature does not match this link and the key of the gateway.
+    #[error("the signature of the link is wrong")]
     Signature,
-    /// The link was made for another user than the one that is logged in.
-    #[error("another user's link")]
+    #[error("the link was made for another user")]
     Foreign,
-    /// The link's time is over, or its session has been ended by a logout.
-    #[error("an expired link")]
+    /// The time is over, or a logout has ended the session.
+    #[error("the link has expired")]
     Expired,
 }
 
@@ -103,10 +95,10 @@ impl From<LinkFault> for Refusal {
 // === impl LinkKey ===
 
 impl LinkKey {
-    /// What the session secret's key is derived for (the info of HKDF, RFC 5869).
+    /// The `info` of HKDF (RFC 5869) with which the key is derived from the session secret.
     pub const PURPOSE: &'static str = "spnegate-link-v2";
 
-    /// Takes an HMAC-SHA256 key that was derived for [`LinkKey::PURPOSE`] and nothing else.
+    /// `key`: HMAC-SHA256, derived for [`LinkKey::PURPOSE`] and used for nothing else.
     pub fn new(key: hmac::Key) -> Self {
         Self(key)
     }
@@ -121,7 +113,6 @@ impl fmt::Debug for LinkKey {
 // === impl LinkGrant ===
 
 impl LinkGrant {
-    /// Whether that user may follow the link.
     pub fn check_user(&self, user: &str) -> Result<(), LinkFault> {
         if self.user == user {
             Ok(())
@@ -131,16 +122,16 @@ impl LinkGrant {
     }
 }
 
-/// Appends the signature to a link; `path` and `query` (without `?`) are those of the place.
+/// Appends the signature to a link. `path` and `query` (without `?`) are those at the target.
 pub(crate) fn sign(
     link: &mut String,
-    place: LinkTarget<'_>,
+    target: LinkTarget<'_>,
     path: &str,
     query: Option<&str>,
     by: &Signer<'_>,
 ) {
     let covered = covered(
-        place,
+        target,
         path,
         query.unwrap_or_default(),
         by.user,
@@ -157,14 +148,14 @@ pub(crate) fn sign(
     }
 }
 
-/// Verifies the signature of a link and its time; `now` is Unix time in seconds.
+/// Verifies the signature and the expiry of a link. `now` is Unix time in seconds.
 ///
 /// # Errors
 ///
-/// Every [`LinkFault`] but [`LinkFault::Foreign`], which [`LinkGrant::check_user`] finds.
+/// Every [`LinkFault`] except [`LinkFault::Foreign`], which [`LinkGrant::check_user`] returns.
 pub(crate) fn verify(
     key: &LinkKey,
-    place: LinkTarget<'_>,
+    target: LinkTarget<'_>,
     path: &str,
     query: &str,
     now: u64,
@@ -178,7 +169,7 @@ pub(crate) fn verify(
     }
     let (grant, tag) = read(signature).ok_or(LinkFault::Signature)?;
     let covered = covered(
-        place,
+        target,
         path,
         query,
         &grant.user,
@@ -192,7 +183,6 @@ pub(crate) fn verify(
     Ok(grant)
 }
 
-/// The query without its signature.
 pub(crate) fn without_signature(query: &str) -> String {
     let pieces: Vec<&str> = query
         .split('&')
@@ -201,7 +191,7 @@ pub(crate) fn without_signature(query: &str) -> String {
     pieces.join("&")
 }
 
-/// Reads `<expiry>.<user>.<session>.<mac>`, each in one spelling only.
+/// Reads `<expiry>.<user>.<session>.<mac>`. Each field has exactly one valid spelling.
 fn read(signature: &str) -> Option<(LinkGrant, Vec<u8>)> {
     let mut fields = signature.split('.');
     let expires = parse_digits(fields.next()?)?;
@@ -215,19 +205,19 @@ fn read(signature: &str) -> Option<(LinkGrant, Vec<u8>)> {
     fields.next().is_none().then_some((grant, tag))
 }
 
-/// What the signature covers: every field with its length before it, so that none can flow into
-/// the next.
+/// The bytes that the signature covers. Each field has its length before it, so that no byte can be moved
+/// from one field to the next.
 fn covered(
-    place: LinkTarget<'_>,
+    target: LinkTarget<'_>,
     path: &str,
     query: &str,
     user: &str,
     session: &[u8; 16],
     expires: u64,
 ) -> Vec<u8> {
-    let (scheme, host, port) = match place {
+    let (scheme, host, port) = match target {
         LinkTarget::Node { scheme, host, port } => (scheme.as_str(), host, port),
-        // no scheme of a node
+        // differs from every scheme, so a link to a console is never one to a node
         LinkTarget::Console(name) => ("console", name, 0),
     };
     let pieces = query
@@ -251,7 +241,8 @@ fn covered(
     text
 }
 
-/// Parameters that clients append to a link, in digits only, for netty splits at `;` too.
+/// Parameters that clients append to a link. Only digits are accepted, because netty splits at `;` too:
+/// `offset=1;op=DELETE` would be two parameters.
 fn is_free(piece: &str) -> bool {
     piece.split_once('=').is_some_and(|(name, value)| {
         (name.eq_ignore_ascii_case("offset") || name.eq_ignore_ascii_case("length") || name == "_")
@@ -260,7 +251,7 @@ fn is_free(piece: &str) -> bool {
     })
 }
 
-/// Canonical decimal: no sign, no leading zero.
+/// A decimal number without sign and leading zeros.
 pub(super) fn parse_digits(digits: &str) -> Option<u64> {
     let canonical = !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit());
     canonical.then(|| digits.parse().ok())?

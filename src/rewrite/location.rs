@@ -1,17 +1,16 @@
-//! `Location`, `Content-Location` and `Refresh` of a backend, in the client's terms.
+//! Rewrites `Location`, `Content-Location` and `Refresh` of a backend.
 //!
-//! In a request's way: on every answer that goes to the client. Where a link leads decides what
-//! becomes of it:
+//! On the request path: for every response that is sent to the client. The target of a link decides:
 //!
-//! 1. to one of the console's own backends: it stays in the gateway; the second step of a `WebHDFS`
-//!    write at the console itself becomes a [signed link](super::own_link),
-//! 2. to a server of another console: it leads to that [console](super::consoles),
-//! 3. to an allow-listed node, where the kind hands out links that nodes accept: it becomes a
-//!    [node path](super::node),
-//! 4. anywhere else (`hdfs://`): it stays as it is, except that a link with a delegation token never
-//!    leaves for a host that is not allow-listed.
+//! 1. A backend of the console: the link becomes one to the console. The second step of a `WebHDFS`
+//!    write at the console itself becomes a [signed link](super::own_link).
+//! 2. A server of another console: the link leads to that [console](super::consoles).
+//! 3. An allow-listed node, if the kind redirects to nodes: the link becomes a
+//!    [node path](super::node).
+//! 4. Anything else (`hdfs://`): the link stays. If it holds a delegation token, the response is
+//!    refused: the token must not reach a host that is not allow-listed.
 //!
-//! The client's `Host` decides nothing.
+//! The `Host` that the client sent decides nothing: it is not authenticated.
 
 use std::sync::Arc;
 
@@ -26,36 +25,35 @@ use super::{
 };
 use crate::{identity::query, refusal::Refusal};
 
-/// What is known of links, for one answer.
+/// How the links of one response are rewritten.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LinkRewrite<'a> {
-    /// `host:port` of all the console's backends, lower case.
+    /// `host:port` of all backends of the console, lower case.
     pub backends: &'a [Arc<str>],
-    /// Lower-case names of parameters that do not leave: the kind's identity parameters, among
-    /// them the gateway's own `doAs` (a standby `ResourceManager` puts it into its redirect).
+    /// Lower-case names of parameters that are removed: the kind's identity parameters. A standby
+    /// `ResourceManager` puts the gateway's own `doAs` into its redirect.
     pub parameters: &'a [&'a str],
-    /// Nodes that may be reached through the gateway.
+    /// The allow-list of nodes.
     pub nodes: Option<&'a NodePolicy>,
-    /// Signs node links, where the kind hands out nodes.
+    /// Signs node links, if the kind redirects to nodes.
     pub signer: Option<Signer<'a>>,
-    /// The console's name and what signs links to itself, where such a link is a credential.
+    /// The console's name and the signer of links to the console itself, if such a link is a credential.
     pub own: Option<(&'a str, Signer<'a>)>,
-    /// The gateway's other consoles, and where the client is.
+    /// All consoles of the gateway, and the origin that the client uses.
     pub consoles: Option<(&'a Consoles, ClientOrigin<'a>)>,
-    /// `https://proxy.example.com:50470`, made from the *checked* host: links are written absolute.
-    /// `None`: relative to the origin. For `WebHDFS` and `HttpFS`, whose Java client reads nothing
-    /// but absolute links.
+    /// `https://proxy.example.com:50470`, made from the *checked* host: links are written absolute, for
+    /// `WebHDFS` and `HttpFS`, whose Java client accepts nothing else. `None`: links are relative.
     pub origin: Option<&'a str>,
 }
 
-/// Why an answer must not go to the client.
+/// Why a response must not reach the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
-    /// A delegation token would leave for a host that is not allow-listed, or unsigned.
-    #[error("a redirect with a delegation token to a node that is not in `nodes`")]
+    /// A delegation token would be sent to a host that is not allow-listed, or in an unsigned link.
+    #[error("redirect with a delegation token to a node that is not in `nodes`")]
     Secret,
-    /// Control bytes, or a token in something that is not text.
-    #[error("a redirect that cannot be read")]
+    /// Control bytes, or not UTF-8.
+    #[error("malformed redirect")]
     Malformed,
 }
 
@@ -68,15 +66,19 @@ impl From<LinkError> for Refusal {
     }
 }
 
-/// Whether an answer has any of the headers that [`apply`] looks at.
-pub(crate) fn leads_elsewhere(headers: &HeaderMap) -> bool {
-    // one pass over the few that are there beats a look-up for each that may be
+/// Whether there is any of the headers that [`apply`] rewrites.
+pub(crate) fn has_links(headers: &HeaderMap) -> bool {
+    // On the hot path: one pass over the few headers is cheaper than three hash look-ups.
     headers.keys().any(|name| {
         *name == header::LOCATION || *name == header::CONTENT_LOCATION || *name == header::REFRESH
     })
 }
 
-/// Rewrites the redirecting headers of an answer.
+/// Rewrites the links in the headers of a response.
+///
+/// # Errors
+///
+/// [`LinkError`]: the response must not reach the client.
 pub fn apply(headers: &mut HeaderMap, links: &LinkRewrite<'_>) -> Result<(), LinkError> {
     for name in [header::LOCATION, header::CONTENT_LOCATION, header::REFRESH] {
         if headers.contains_key(&name) {
@@ -92,7 +94,7 @@ fn apply_one(
     links: &LinkRewrite<'_>,
 ) -> Result<(), LinkError> {
     for value in headers.get_all(name) {
-        // raw UTF-8 is not `to_str`
+        // `to_str` refuses raw UTF-8, which servers send in paths
         let text = std::str::from_utf8(value.as_bytes()).map_err(|_latin| LinkError::Malformed)?;
         let target = if *name == header::REFRESH {
             let Some(target) = url::refresh_target(text) else {
@@ -112,14 +114,15 @@ fn apply_one(
         };
         let rewritten =
             HeaderValue::from_str(&rewritten).map_err(|_control| LinkError::Malformed)?;
-        // Of several the first counts, as it does to browsers that do not refuse them.
+        // `insert` removes the others: of several headers the first is the one that browsers follow, if
+        // they do not refuse the response.
         headers.insert(name, rewritten);
         return Ok(());
     }
     Ok(())
 }
 
-/// Rewrites one link; `None`: it stays as it is.
+/// Rewrites one link. `None`: it stays as it is.
 pub fn rewrite(link: &str, links: &LinkRewrite<'_>) -> Result<Option<String>, LinkError> {
     if link.bytes().any(|byte| byte.is_ascii_control()) {
         return Err(LinkError::Malformed);
@@ -133,7 +136,7 @@ pub fn rewrite(link: &str, links: &LinkRewrite<'_>) -> Result<Option<String>, Li
     if target.is_one_of(links.backends) {
         let rest = cut(target.rest, links);
         let rest = rest.as_deref().unwrap_or(target.rest);
-        // `//x` at the start of a reference would be a host
+        // a reference that begins with `//x` would name a host
         let rest = format!("/{}", rest.trim_start_matches(['/', '\\']));
         let rest = match &links.own {
             Some((console, signer)) if is_second_step(&rest) => {
@@ -175,8 +178,8 @@ pub fn rewrite(link: &str, links: &LinkRewrite<'_>) -> Result<Option<String>, Li
     }
 }
 
-/// Whether a reference is the second step of a `WebHDFS` request at the server that was asked:
-/// `HttpFS` marks it by `data=true` (`HttpFSServer.createUploadRedirectionURL`).
+/// Whether a reference is the second step of a `WebHDFS` request at the same server, which `HttpFS` marks
+/// with `data=true` (`HttpFSServer.createUploadRedirectionURL`).
 fn is_second_step(rest: &str) -> bool {
     rest.starts_with("/webhdfs/")
         && query_of(rest).is_some_and(|query| {
@@ -186,10 +189,10 @@ fn is_second_step(rest: &str) -> bool {
         })
 }
 
-/// The authority that a rewritten `Location` still leads to, where it is another port of a host that
-/// the gateway knows: a browser leaves the gateway there, which is hardly ever meant. `before` is the
-/// header as the backend sent it.
-pub(crate) fn leaves_for<'h>(
+/// The authority that `Location` leads to after rewriting, if it is another port of a host that the
+/// gateway knows. The browser leaves the gateway there, which is rarely intended, so the caller logs a
+/// warning. `before` is the header as the backend sent it.
+pub(crate) fn unpublished_target<'h>(
     before: &HeaderValue,
     after: &'h HeaderMap,
     links: &LinkRewrite<'_>,
@@ -199,7 +202,7 @@ pub(crate) fn leaves_for<'h>(
     let target = Link::split(location)?;
     let was = Link::split(before.to_str().ok()?)?;
     let leaves = was.authority == target.authority && !location.starts_with(here.origin);
-    (leaves && consoles.know_host(&target)).then_some(target.authority)
+    (leaves && consoles.knows_host(&target)).then_some(target.authority)
 }
 
 fn query_of(link: &str) -> Option<&str> {
@@ -207,7 +210,7 @@ fn query_of(link: &str) -> Option<&str> {
     link.split_once('?').map(|(_, query)| query)
 }
 
-/// Cuts the parameters that do not leave out of a link's query; `None`: there were none.
+/// Removes [`LinkRewrite::parameters`] from the query of a link. `None`: there were none.
 fn cut(link: &str, links: &LinkRewrite<'_>) -> Option<String> {
     let query = query_of(link)?;
     let left = query::cut(query, links.parameters);

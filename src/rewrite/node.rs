@@ -1,10 +1,10 @@
 //! Node paths: `/.spnegate/node/<scheme>/<host>:<port>/<path>?<query>&.spnegate=<signature>`.
 //!
-//! In a request's way: [`link()`] writes one where an answer leads to an allow-listed `DataNode`;
-//! [`open`] reads it when the client comes back, before anything is connected to. What `WebHDFS` hands
-//! out holds a bearer secret (`delegation`), so it is signed ([`super::link`]), and no node path is
-//! followed without a signature. A client can thus reach only allow-listed nodes (no SSRF) and use a
-//! token only that was handed to it.
+//! On the request path: [`link()`] writes one if a response redirects to an allow-listed `DataNode`.
+//! [`open`] reads it when the client follows it, before the gateway connects to anything. The links of
+//! `WebHDFS` contain a bearer secret (`delegation`), so they are signed ([`super::link`]), and no node
+//! path is followed without a signature. So a client can reach only allow-listed nodes (no SSRF) and use
+//! only tokens that were sent to it.
 
 use super::{
     link::{self, LinkFault, LinkGrant, LinkKey, LinkTarget, Signer, parse_digits},
@@ -17,26 +17,25 @@ mod policy;
 pub(crate) use policy::NodeLogin;
 pub use policy::{NodePolicy, Nodes};
 
-/// The path below which nodes are reached.
+/// Node paths begin with this.
 pub const PREFIX: &str = "/.spnegate/node/";
 
-/// What only a signed link may carry.
+/// Parameters that only a signed link may have.
 const SECRETS: &[&str] = &["delegation", "namenoderpcaddress"];
 
-/// A node path that may be followed.
+/// A node path whose signature has been verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeTarget<'a> {
-    /// How the node is spoken to.
     pub scheme: Scheme,
-    /// Its host, lower case, IPv6 in brackets; allow-listed.
+    /// Lower case, IPv6 in brackets; allow-listed.
     pub host: &'a str,
-    /// Its port; allow-listed.
+    /// Allow-listed.
     pub port: u16,
-    /// The path for the node, with its first slash.
+    /// The path at the node, with the first slash.
     pub path: &'a str,
-    /// The query for the node, without `?` and without our signature.
+    /// The query for the node, without `?` and without the gateway's signature.
     pub query: String,
-    /// Who may follow it. The link carries its own credential, and the gateway adds none.
+    /// Who may follow the link. It has its own credential (`delegation`), and the gateway adds none.
     pub grant: LinkGrant,
 }
 
@@ -47,7 +46,7 @@ pub enum NodeError {
     #[error("not a node path")]
     Malformed,
     /// The host or port is not in `nodes`.
-    #[error("a node that is not allow-listed")]
+    #[error("the node is not allow-listed")]
     Denied,
     /// The signature is missing, wrong, or too old.
     #[error(transparent)]
@@ -66,13 +65,12 @@ impl From<NodeError> for Refusal {
 
 // === writing ===
 
-/// Whether a link's query holds what only a signed node path may carry.
+/// Whether the query has parameters that only a signed link may have.
 pub(crate) fn has_secret(query: &str) -> bool {
     query::mentions(query, SECRETS)
 }
 
-/// The node path for a link that leads to an allow-listed node, with its fragment; `None` where
-/// the node is not allowed.
+/// The signed node path for a link, with its fragment. `None` if the node is not allow-listed.
 pub fn link(target: &Link<'_>, policy: &NodePolicy, signer: &Signer<'_>) -> Option<String> {
     let (host, port) = target.host_port()?;
     let host = host.to_ascii_lowercase();
@@ -98,22 +96,22 @@ pub fn link(target: &Link<'_>, policy: &NodePolicy, signer: &Signer<'_>) -> Opti
         written.push('?');
         written.push_str(query);
     }
-    let place = LinkTarget::Node {
+    let link_target = LinkTarget::Node {
         scheme,
         host: &host,
         port,
     };
-    link::sign(&mut written, place, path, query, signer);
+    link::sign(&mut written, link_target, path, query, signer);
     written.push_str(fragment);
     Some(written)
 }
 
 // === reading ===
 
-/// Reads a request's path and query (without `?`), checks allow-list and signature.
+/// Reads the path and query (without `?`) of a request, and checks the allow-list and the signature.
 ///
-/// `path` starts with [`PREFIX`] and has passed [`crate::gateway::request::path::check`]; `now` is Unix time
-/// in seconds.
+/// `path` begins with [`PREFIX`] and has been checked by the gateway's `path` module. `now` is Unix time in
+/// seconds.
 pub fn open<'a>(
     path: &'a str,
     query: &'a str,
@@ -125,8 +123,8 @@ pub fn open<'a>(
     if !policy.allows(host, port) {
         return Err(NodeError::Denied);
     }
-    let place = LinkTarget::Node { scheme, host, port };
-    let grant = link::verify(key, place, path, query, now)?;
+    let link_target = LinkTarget::Node { scheme, host, port };
+    let grant = link::verify(key, link_target, path, query, now)?;
     Ok(NodeTarget {
         scheme,
         host,
@@ -137,7 +135,7 @@ pub fn open<'a>(
     })
 }
 
-/// The path for the node of a node path; `None` where it is malformed.
+/// The path at the node; `None` if the node path is malformed.
 pub(crate) fn inner_path(path: &str) -> Option<&str> {
     split(path).ok().map(|(_, _, _, inner)| inner)
 }
@@ -147,7 +145,7 @@ pub(crate) fn is_allowed(path: &str, policy: &NodePolicy) -> bool {
     split(path).is_ok_and(|(_, host, port, _)| policy.allows(host, port))
 }
 
-/// Scheme, host, port and the path for the node.
+/// Scheme, host, port and the path at the node.
 fn split(path: &str) -> Result<(Scheme, &str, u16, &str), NodeError> {
     let rest = path.strip_prefix(PREFIX).ok_or(NodeError::Malformed)?;
     let (scheme, rest) = rest.split_once('/').ok_or(NodeError::Malformed)?;

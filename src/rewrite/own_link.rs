@@ -1,32 +1,33 @@
 //! Signed links to the console itself: `/.spnegate/link/<path>?<query>&.spnegate=<signature>`.
 //!
-//! `HttpFS` answers the first step of a write by a redirect to itself (`data=true`). Clients that
-//! stream the body cannot answer a challenge there (Java's `HttpURLConnection` in streaming mode), so
-//! the link is a credential as that to a `DataNode` is.
+//! `HttpFS` responds to the first step of a write with a redirect to itself (`data=true`). A client that
+//! streams the body cannot respond to a challenge there (Java's `HttpURLConnection` in streaming mode
+//! throws `HttpRetryException`), so the link is a credential, like the one to a `DataNode`.
 
 use super::link::{self, LinkFault, LinkGrant, LinkKey, LinkTarget, Signer};
 
-/// The path below which a console is reached by signed links.
+/// Signed links to the console have their path below this one.
 pub const PREFIX: &str = "/.spnegate/link";
 
-/// A request that a link stands for.
+/// The request that a signed link stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnLinkTarget<'a> {
-    /// The console's path, with its first slash.
+    /// The console's path, with the first slash.
     pub path: &'a str,
-    /// Its query, without `?` and without our signature.
+    /// The query, without `?` and without the gateway's signature.
     pub query: String,
-    /// Who may follow it.
+    /// Who may follow the link.
     pub grant: LinkGrant,
 }
 
-/// The console's path of a signed link; `None`: the path is not one of these.
+/// The console's path in a signed link; `None` if `path` is not one.
 pub(crate) fn inner_path(path: &str) -> Option<&str> {
     path.strip_prefix(PREFIX)
         .filter(|inner| inner.starts_with('/'))
 }
 
-/// The link for a reference within the console: path with one slash first, query, fragment.
+/// Signs a reference within the console. `rest` is a path that begins with one slash, query and
+/// fragment.
 pub(crate) fn link(rest: &str, console: &str, signer: &Signer<'_>) -> String {
     let (rest, fragment) = match rest.find('#') {
         Some(at) => rest.split_at(at),
@@ -48,12 +49,12 @@ pub(crate) fn link(rest: &str, console: &str, signer: &Signer<'_>) -> String {
     written
 }
 
-/// Reads a request's path and query (without `?`) and verifies the signature; `now` is Unix time in
-/// seconds.
+/// Reads the path and query (without `?`) of a request and verifies the signature. `now` is Unix time
+/// in seconds.
 ///
 /// # Errors
 ///
-/// As `link::verify`.
+/// See [`link::verify`].
 pub fn open<'a>(
     path: &'a str,
     query: &str,
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_of_one_console_and_not_to_be_changed() {
+    fn a_link_is_valid_for_one_console_and_only_unchanged() {
         let rest = "/webhdfs/v1/f?op=CREATE&data=true";
         let link = signed(rest);
         assert_eq!(opened(&link, "httpfs"), Ok(rest.to_owned()));

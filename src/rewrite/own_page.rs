@@ -1,17 +1,17 @@
 //! `Origin` and `Referer` that name the console itself.
 //!
-//! On the request path: read once, before a request goes to a backend. A backend is asked under its
-//! own name (`Host`), and servers compare: the WebSocket endpoints of Jetty and Zeppelin, the CSRF
-//! filters of Spring, Ranger, Hue and Django refuse a page of another host. So what names the
-//! gateway's own origin is written as the backend's, as `Host` is. What names any other page stays as
-//! it came: whether that page may ask is the backend's decision, and for requests that change
-//! something the gateway has decided it before ([`crate::auth::origin`]).
+//! On the request path: read once, before a request is sent to a backend. The request has the backend's
+//! own name in `Host`, and servers compare: the WebSocket endpoints of Jetty and Zeppelin, and the CSRF
+//! filters of Spring, Ranger, Hue and Django refuse a page of another host. So a header that names the
+//! gateway's own origin is changed to name the backend's, like `Host`. A header that names another page
+//! stays: whether that page may send the request is the backend's decision, and for requests that change
+//! something the gateway has already decided ([`crate::auth::origin`]).
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::{auth::origin::split_port, rewrite::node};
 
-/// Which of the two headers name the console's own origin, and where that ends.
+/// Which of the two headers name the console's own origin, and where the origin ends in them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OwnPage {
     origin: Option<usize>,
@@ -19,8 +19,8 @@ pub struct OwnPage {
 }
 
 impl OwnPage {
-    /// Reads a request that came by TLS or not, for the authority of its `Host`. On a plain listener
-    /// the page may be `https`: a balancer in front may end TLS.
+    /// Compares the headers with `Host`. On a plain listener the page may be `https` too, because a load
+    /// balancer in front may terminate TLS.
     pub fn of(headers: &HeaderMap, tls: bool) -> Self {
         let only = |name| {
             let mut values = headers.get_all(name).iter();
@@ -32,14 +32,14 @@ impl OwnPage {
             own_end(value, host, tls)
         };
         Self {
-            // an origin has nothing behind it
+            // nothing may follow an origin
             origin: end(header::ORIGIN)
                 .filter(|end| headers.get(header::ORIGIN).is_some_and(|v| v.len() == *end)),
             referer: end(header::REFERER),
         }
     }
 
-    /// What stands behind the console's origin in a header that names it.
+    /// The part after the console's origin, if the header names it.
     pub fn rest_of<'v>(&self, name: &HeaderName, value: &'v HeaderValue) -> Option<&'v [u8]> {
         let end = if *name == header::ORIGIN {
             self.origin?
@@ -52,8 +52,8 @@ impl OwnPage {
     }
 }
 
-/// Takes away a `Referer` that is a [node path](crate::rewrite::node): its signature is a credential,
-/// and no page of a backend. Returns what is left to be rewritten.
+/// Removes a `Referer` that is a [node path](crate::rewrite::node): its signature is a credential, and it
+/// is not a page of the backend. Returns what is left to rewrite.
 pub(crate) fn without_node_links(headers: &mut HeaderMap, own: OwnPage) -> OwnPage {
     let referer = headers.get(header::REFERER);
     let rest = referer.and_then(|value| own.rest_of(&header::REFERER, value));
@@ -67,8 +67,8 @@ pub(crate) fn without_node_links(headers: &mut HeaderMap, own: OwnPage) -> OwnPa
     own
 }
 
-/// Names a node's own origin where the gateway's was named; a page of the gateway is no `Referer` for a
-/// node.
+/// Replaces the gateway's origin by the node's. A `Referer` of the gateway is removed: the node does not
+/// have such a page.
 pub(crate) fn for_node(headers: &mut HeaderMap, tls: bool, node_tls: bool, authority: &str) {
     let own = OwnPage::of(headers, tls);
     if own.referer.is_some() {
@@ -83,7 +83,7 @@ pub(crate) fn for_node(headers: &mut HeaderMap, tls: bool, node_tls: bool, autho
     }
 }
 
-/// Where the origin ends in an address of this very origin.
+/// Where the origin ends in an address of the same origin as `host`.
 fn own_end(address: &str, host: &str, tls: bool) -> Option<usize> {
     let (scheme, rest) = address.split_once("://")?;
     let is_https = scheme.eq_ignore_ascii_case("https");
@@ -123,13 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn only_the_consoles_own_origin_is_its_own() {
+    fn only_the_consoles_own_origin_is_recognised() {
         for (value, host, tls) in [
             ("http://gw:50070", "gw:50070", false),
             ("https://gw:50070", "GW:50070", true),
             ("HTTP://Gw", "gw:80", false),
             ("https://gw:443", "gw", true),
-            // a balancer in front ends TLS
+            // a load balancer in front terminates TLS
             ("https://gw", "gw", false),
             ("http://[::1]:80", "[::1]", false),
         ] {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn two_of_a_kind_stay_as_they_came() {
+    fn repeated_headers_are_not_changed() {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_static("gw"));
         headers.append(header::ORIGIN, HeaderValue::from_static("http://gw"));
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_link_is_no_referer_for_a_backend() {
+    fn a_node_link_is_not_sent_to_a_backend_as_referer() {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_static("gw"));
         let link = "http://gw/.spnegate/node/http/dn1:9864/x?.spnegate=1.a";
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_asked_by_its_own_page() {
+    fn a_node_receives_its_own_origin() {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_static("gw"));
         headers.insert(header::ORIGIN, HeaderValue::from_static("http://gw"));

@@ -1,10 +1,12 @@
-//! The links in a page: YARN's servers write each other's full addresses into their HTML, and into the
-//! scripts in it (`"<a href='http://rm1…/proxy/…'>History</a>"`).
+//! Rewrites the links in pages: YARN's servers write each other's full addresses into their HTML, and
+//! into the scripts in it (`"<a href='http://rm1…/proxy/…'>History</a>"`).
 //!
-//! In a request's way: on the body of such a page as it streams. Every address that stands between
-//! quotes as a whole (`http://…`, `https://…`, `//…`) is shown to the caller, and replaced where the
-//! caller says so. There is no look at the HTML around it: an address of a server that the gateway
-//! publishes means that server wherever it stands. Everything else passes as it came.
+//! On the request path: while the body of such a page is streamed. Everything between two quotes that is an
+//! address as a whole (`http://…`, `https://…`, `//…`) is passed to a [`LinkMapper`]. Everything else
+//! passes unchanged.
+//!
+//! The HTML is not parsed: half of the links are inside scripts, where a parser does not see them, and the
+//! address of a server that the gateway publishes means that server in any position.
 
 use std::{collections::VecDeque, fmt};
 
@@ -12,45 +14,45 @@ use bytes::{Bytes, BytesMut};
 
 use super::Rewriter;
 
-/// The longest address that is looked at; what is longer passes.
+/// The longest address that is rewritten; a longer one passes unchanged.
 const LONGEST: usize = 2048;
 /// How addresses begin.
 const STARTS: [&[u8]; 3] = [b"http://", b"https://", b"//"];
 
-/// What becomes of an address: what is to stand in its place; `None`: it stays.
+/// Returns the replacement for an address, or `None` to keep it.
 pub(crate) type LinkMapper = Box<dyn Fn(&str) -> Option<String> + Send>;
 
 /// Rewrites one page, piece by piece.
 pub struct Pages {
-    lead: LinkMapper,
-    /// What stands behind the last quote, while it may be an address.
+    mapper: LinkMapper,
+    /// The text after the last quote, while it may be an address.
     held: Option<BytesMut>,
     out: VecDeque<Bytes>,
 }
 
 impl Pages {
-    /// Addresses will be led by `lead`.
-    pub fn new(lead: LinkMapper) -> Self {
+    /// Addresses are replaced by `mapper`.
+    pub fn new(mapper: LinkMapper) -> Self {
         Self {
-            lead,
+            mapper,
             held: None,
             out: VecDeque::new(),
         }
     }
 
-    /// Reads on behind a quote; where the reading ended. `held` is what earlier pieces brought.
-    fn go_on(&mut self, held: &mut BytesMut, piece: &Bytes, from: usize) -> usize {
+    /// Reads the text after a quote; returns the end. `held` is its start in earlier pieces.
+    fn read_quoted(&mut self, held: &mut BytesMut, piece: &Bytes, from: usize) -> usize {
         let mut at = from;
         while at < piece.len() {
             let byte = piece[at];
             let ends = matches!(byte, b'"' | b'\'');
             let known = held.len() + (at - from);
-            if ends || !may_go_on(held, &piece[from..at], byte) || known == LONGEST {
+            if ends || !may_be_address(held, &piece[from..at], byte) || known == LONGEST {
                 held.extend_from_slice(&piece[from..at]);
                 let text = std::mem::take(held);
-                let led = ends.then(|| self.lead(&text)).flatten();
-                match led {
-                    Some(led) => self.out.push_back(led),
+                let replacement = ends.then(|| self.map(&text)).flatten();
+                match replacement {
+                    Some(replacement) => self.out.push_back(replacement),
                     None => self.release(text),
                 }
                 return at;
@@ -62,14 +64,14 @@ impl Pages {
         at
     }
 
-    fn lead(&self, text: &[u8]) -> Option<Bytes> {
+    fn map(&self, text: &[u8]) -> Option<Bytes> {
         let address = std::str::from_utf8(text).ok()?;
-        let led = (self.lead)(address)?;
-        // it stands between quotes of either kind
-        let plain = led
+        let replacement = (self.mapper)(address)?;
+        // the quotes around it may be of either kind, and a replacement must not end them
+        let plain = replacement
             .bytes()
             .all(|b| !matches!(b, b'"' | b'\'' | b'<' | b'>'));
-        plain.then(|| Bytes::from(led))
+        plain.then(|| Bytes::from(replacement))
     }
 
     fn release(&mut self, held: BytesMut) {
@@ -84,7 +86,7 @@ impl Rewriter for Pages {
         let mut at = 0;
         while at < piece.len() {
             if let Some(mut held) = self.held.take() {
-                at = self.go_on(&mut held, piece, at);
+                at = self.read_quoted(&mut held, piece, at);
                 continue;
             }
             let quote = memchr::memchr2(b'"', b'\'', &piece[at..]);
@@ -112,8 +114,8 @@ impl Rewriter for Pages {
     }
 }
 
-/// Whether `byte` behind these can be of an address.
-fn may_go_on(held: &[u8], more: &[u8], byte: u8) -> bool {
+/// Whether these bytes, followed by `byte`, can be the beginning of an address.
+fn may_be_address(held: &[u8], more: &[u8], byte: u8) -> bool {
     let known = held.len() + more.len();
     let nth = |at: usize| held.get(at).or_else(|| more.get(at - held.len()));
     let begins = STARTS.iter().any(|start| {
@@ -138,7 +140,7 @@ mod tests {
 
     use super::*;
 
-    /// What becomes of a page that comes in pieces of this size.
+    /// The rewritten page, fed in pieces of this size.
     fn rewritten(page: &str, size: usize) -> String {
         let mut pages = Pages::new(Box::new(|address| {
             let rest = address.split_once("//rm1:8088")?.1;
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_between_quotes_are_led_wherever_they_stand() {
+    fn addresses_between_quotes_are_rewritten_in_any_position() {
         for (page, wanted) in [
             (
                 r#"<a href="http://rm1:8088/proxy/application_1/">History</a>"#,
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_stays_as_it_is() {
+    fn everything_else_stays() {
         for page in [
             "http://rm1:8088/ and <p>http://rm1:8088</p>",
             "<a href='http://nm1:8042/'>",
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_end_the_quotes_is_not_written() {
+    fn a_replacement_that_would_end_the_quotes_is_not_used() {
         let mut pages = Pages::new(Box::new(|_| Some("//gw/'><script>".to_owned())));
         pages.feed(&Bytes::from_static(b"'http://rm1:8088/'"));
         let mut out = Vec::new();
@@ -215,12 +217,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_make_no_difference(page in "['\"htp:/s rm1:8088<>]{0,60}", size in 1_usize..9) {
+        fn the_result_does_not_depend_on_the_pieces(page in "['\"htp:/s rm1:8088<>]{0,60}", size in 1_usize..9) {
             prop_assert_eq!(rewritten(&page, size), rewritten(&page, page.len()));
         }
 
         #[test]
-        fn any_page_passes(page in ".*", size in 1_usize..9) {
+        fn any_other_page_passes_unchanged(page in ".*", size in 1_usize..9) {
             prop_assume!(!page.contains("//rm1"));
             prop_assert_eq!(rewritten(&page, size), page);
         }

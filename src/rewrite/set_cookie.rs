@@ -1,11 +1,12 @@
-//! `Set-Cookie` of a backend, as the client gets it.
+//! Rewrites `Set-Cookie` of a backend.
 //!
-//! In a request's way: on every answer. The counterpart of [`crate::identity::cookies`]: login
-//! cookies never pass (whoever holds the gateway's may impersonate anybody; a *clearing* one would
-//! only confuse), others are renamed `<console>.<name>`, for many consoles share one host name.
+//! On the request path: for every response. The counterpart of [`crate::identity::cookies`]. Login
+//! cookies are removed, because the one of the gateway allows to impersonate every user; so are headers
+//! that clear one, because the client has none. Others are renamed to `<console>.<name>`: many consoles
+//! share one host name, and cookies do not distinguish ports (RFC 6265 section 8.5).
 //!
-//! `Path` stays, as does its absence: the gateway publishes a console under the backend's own
-//! paths, so the browser's default path is the same. `Domain` goes: cookies stay on this host.
+//! `Path`, or its absence, stays: the gateway publishes a console under the backend's own paths, so the
+//! browser's default path is the same. `Domain` is removed, so that the cookie stays on this host.
 
 use std::sync::Arc;
 
@@ -13,22 +14,22 @@ use http::{HeaderMap, HeaderValue, header};
 
 use crate::identity::cookies::{is_login_cookie, split};
 
-/// How a console's cookies go out.
+/// How the cookies of one response are rewritten.
 #[derive(Clone, Copy, Debug)]
 pub struct CookieRewrite<'a> {
-    /// The console's name, their prefix.
+    /// The console's name, which becomes the prefix.
     pub console: &'a str,
-    /// Cookies that scripts read by name, which keep theirs.
+    /// Cookies that scripts read by name; they are not renamed.
     pub script: &'a [&'a str],
     /// Whether the client is connected by TLS.
     pub tls: bool,
-    /// The only ones that pass, where the answer is one to a token of the gateway's; `None`: all
-    /// that are no login cookie by their name.
+    /// The only cookies that may pass if the request had a token of the gateway: any other may be a login
+    /// cookie under an unknown name. `None`: all except the known login cookies.
     pub only: Option<&'a [Arc<str>]>,
 }
 
-/// Rewrites all `Set-Cookie` headers of an answer; malformed ones are dropped. True where a cookie
-/// was withheld because [`CookieRewrite::only`] does not list it.
+/// Rewrites all `Set-Cookie` headers; malformed ones are dropped. Returns whether a cookie was withheld
+/// because [`CookieRewrite::only`] does not list it.
 pub(crate) fn apply(headers: &mut HeaderMap, jar: &CookieRewrite<'_>) -> bool {
     if !headers.keys().any(|name| *name == header::SET_COOKIE) {
         return false;
@@ -55,8 +56,9 @@ fn is_listed(value: &HeaderValue, only: &[Arc<str>]) -> bool {
     name.is_some_and(|name| only.iter().any(|listed| **listed == *name))
 }
 
-/// Cuts session ids out of the addresses to which an answer leads: a servlet container whose cookie did
-/// not come back writes the session into the path of its redirects (`;jsessionid=…`).
+/// Removes session ids from the redirecting headers. A servlet container that has not received its
+/// cookie writes the session into the path of redirects (`;jsessionid=…`), where it would be logged and
+/// shared.
 pub(crate) fn cut_session_ids(headers: &mut HeaderMap) {
     for name in [header::LOCATION, header::CONTENT_LOCATION, header::REFRESH] {
         let cut = headers.get(&name).and_then(without_session_id);
@@ -66,7 +68,6 @@ pub(crate) fn cut_session_ids(headers: &mut HeaderMap) {
     }
 }
 
-/// `None`: there is none in it.
 fn without_session_id(value: &HeaderValue) -> Option<HeaderValue> {
     const NAME: &[u8] = b";jsessionid=";
     let bytes = value.as_bytes();
@@ -78,11 +79,11 @@ fn without_session_id(value: &HeaderValue) -> Option<HeaderValue> {
     HeaderValue::from_bytes(&[&bytes[..begin], rest].concat()).ok()
 }
 
-/// Rewrites one; `None`: it must not reach the client.
+/// Rewrites one header. `None`: it must not reach the client.
 ///
-/// `Secure` is set on TLS and taken off on plain listeners, where browsers would ignore the cookie.
-/// So would they a cookie with `SameSite=None` or `Partitioned` that is not `Secure` (RFC 6265bis
-/// section 5.7, CHIPS): on plain listeners these go too.
+/// `Secure` is set on TLS and removed on plain listeners, where browsers would ignore the cookie. They
+/// also ignore a cookie with `SameSite=None` or `Partitioned` that is not `Secure` (RFC 6265bis section
+/// 5.7, CHIPS), so on plain listeners these attributes are removed too.
 pub fn rewrite(value: &HeaderValue, jar: &CookieRewrite<'_>) -> Option<HeaderValue> {
     let mut parts = value.as_bytes().split(|&byte| byte == b';');
     let (name, content) = split(parts.next()?)?;
@@ -98,7 +99,7 @@ pub fn rewrite(value: &HeaderValue, jar: &CookieRewrite<'_>) -> Option<HeaderVal
     line.push(b'=');
     line.extend_from_slice(content);
     for attribute in parts.map(<[u8]>::trim_ascii) {
-        if !goes(attribute, jar.tls) {
+        if !is_removed(attribute, jar.tls) {
             line.extend_from_slice(b"; ");
             line.extend_from_slice(attribute);
         }
@@ -109,8 +110,8 @@ pub fn rewrite(value: &HeaderValue, jar: &CookieRewrite<'_>) -> Option<HeaderVal
     HeaderValue::from_bytes(&line).ok()
 }
 
-/// Whether an attribute does not reach the client.
-fn goes(attribute: &[u8], tls: bool) -> bool {
+/// Whether an attribute is removed.
+fn is_removed(attribute: &[u8], tls: bool) -> bool {
     let mut sides = attribute.splitn(2, |&byte| byte == b'=');
     let key = sides.next().unwrap_or_default().trim_ascii();
     let value = sides.next().unwrap_or_default().trim_ascii();
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn all_lines_of_an_answer_are_rewritten() {
+    fn all_headers_of_a_response_are_rewritten() {
         let mut headers = HeaderMap::new();
         for value in ["hadoop.auth=x", "a=1", "b=2"] {
             headers.append(header::SET_COOKIE, HeaderValue::from_static(value));
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_browser_takes_with_secure_only_goes_where_secure_does() {
+    fn attributes_that_require_secure_are_removed_with_it() {
         for (value, plain, tls) in [
             (
                 "a=1; Path=/; Secure; HttpOnly; SameSite=None; Partitioned",
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn of_an_answer_to_a_token_only_listed_cookies_pass() {
+    fn only_listed_cookies_pass_in_a_response_to_a_token() {
         let mut headers = HeaderMap::new();
         for value in [
             "gssapi_session=x",
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_id_in_a_redirect_is_cut_out() {
+    fn a_session_id_is_removed_from_a_redirect() {
         for (value, left) in [
             ("/a;jsessionid=node0abc.x?b=c;d#e", "/a?b=c;d#e"),
             ("http://h:1/a/;JSESSIONID=1/b", "http://h:1/a//b"),
@@ -267,7 +268,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_address_loses_its_session_id(value in prop::collection::vec(32_u8..=255, 0..40), id in "[!-~&&[^;/?#\"' ]]{0,9}") {
+        fn a_session_id_is_removed_from_any_address(value in prop::collection::vec(32_u8..=255, 0..40), id in "[!-~&&[^;/?#\"' ]]{0,9}") {
             let line = [b"/x;jsessionid=", id.as_bytes(), b"/", &value].concat();
             if let Ok(value) = HeaderValue::from_bytes(&line) {
                 let left = without_session_id(&value).unwrap();
@@ -276,7 +277,7 @@ mod tests {
         }
 
         #[test]
-        fn what_goes_out_comes_back_by_its_own_name(name in "[a-zA-Z_]{1,8}", value in "[!-+\\--:<-\\[\\]-~&&[^\"]]{0,8}") {
+        fn a_renamed_cookie_comes_back_under_its_own_name(name in "[a-zA-Z_]{1,8}", value in "[!-+\\--:<-\\[\\]-~&&[^\"]]{0,8}") {
             let set = HeaderValue::from_str(&format!("{name}={value}; Path=/")).unwrap();
             let set = rewrite(&set, &jar("nn", false)).unwrap();
             let pair = set.to_str().unwrap().split(';').next().unwrap().to_owned();

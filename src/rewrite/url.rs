@@ -1,6 +1,6 @@
-//! Links as browsers read them: which server does one lead to?
+//! Links as browsers read them (WHATWG URL): which server does a link lead to?
 //!
-//! Used by every rewriter and by kinds that look at a redirect's target.
+//! Used by every rewriter, and by kinds that read the target of a redirect.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use std::sync::Arc;
 pub struct Link<'a> {
     /// `http` or `https`, as written; `None` for a scheme-relative link.
     pub scheme: Option<&'a str>,
-    /// What stands between `//` and the path.
+    /// Between `//` and the path.
     pub authority: &'a str,
     /// Path, query and fragment, as written; may be empty.
     pub rest: &'a str,
@@ -19,7 +19,8 @@ impl<'a> Link<'a> {
     /// Splits an absolute `http(s)` or scheme-relative link; `None` for relative links and other
     /// schemes (`hdfs:`).
     ///
-    /// Reads as browsers do (WHATWG URL): blanks around it are ignored and a backslash is a slash.
+    /// As browsers do, blanks around the link are ignored and a backslash is read as a slash. A stricter
+    /// parser would leave a link alone that the browser follows to another host.
     pub fn split(link: &'a str) -> Option<Self> {
         let link = link.trim_matches(|c: char| c <= ' ');
         let slash = |c: char| c == '/' || c == '\\';
@@ -33,7 +34,7 @@ impl<'a> Link<'a> {
             Some(_) | None => (None, link),
         };
         let authority = after.trim_start_matches(slash);
-        // With a scheme any number of slashes will do (`http:/host`), without one it takes two.
+        // after a scheme any number of slashes will do (`http:/host`), without one it takes two
         if scheme.is_none() && after.len() - authority.len() < 2 {
             return None;
         }
@@ -47,8 +48,8 @@ impl<'a> Link<'a> {
         })
     }
 
-    /// Host (brackets kept, case kept) and port (that of the scheme if none is written); `None`
-    /// where it is not plainly `host`, `host:port` or `[v6]:port`: user information, bad ports.
+    /// Host (with its brackets and case) and port (the scheme's if none is written). `None` if the
+    /// authority is not `host`, `host:port` or `[v6]:port`: user information, invalid ports.
     pub fn host_port(&self) -> Option<(&'a str, u16)> {
         let bracket = self.authority.rfind(']').map_or(0, |end| end + 1);
         let (host, port) = match self.authority[bracket..].find(':') {
@@ -71,16 +72,16 @@ impl<'a> Link<'a> {
         (plain && !host.is_empty() && port != 0).then_some((host, port))
     }
 
-    /// Whether it is an `https` link.
+    /// Whether the scheme is `https`; false without one.
     pub fn is_tls(&self) -> bool {
         self.scheme
             .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
     }
 
-    /// Whether it leads to one of these `host:port`.
+    /// Whether the link leads to one of these `host:port`.
     pub fn is_one_of(&self, servers: &[Arc<str>]) -> bool {
         self.host_port().is_some_and(|(host, port)| {
-            // without scheme and port it is the port of whichever scheme the page came by
+            // without scheme and port it is the default port of the page's own scheme, which may be either
             let either = self.scheme.is_none() && self.authority.len() == host.len();
             servers.iter().any(|server| match server.rsplit_once(':') {
                 Some((name, digits)) => {
@@ -93,7 +94,7 @@ impl<'a> Link<'a> {
     }
 }
 
-/// The link of a `Refresh` header: `4;url=http://…`.
+/// The link in a `Refresh` header: `4;url=http://…`.
 pub(crate) fn refresh_target(value: &str) -> Option<&str> {
     let (_, target) = value.split_once([';', ','])?;
     let target = target.trim_start();
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_browser_reads_as_a_server_is_one() {
+    fn a_link_names_a_server_if_a_browser_reads_one() {
         for link in [
             "\\\\evil/",
             "/\\evil/",
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn an_odd_authority_has_no_host() {
+    fn an_invalid_authority_has_no_host() {
         for link in [
             "http://u@a/",
             "http://a:b@c/",
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_known_server_is_known_in_any_case_and_without_its_default_port() {
+    fn a_server_is_recognised_in_any_case_and_without_its_default_port() {
         let known = servers(&["rm1.example.com:8088", "web:80"]);
         let is = |link| Link::split(link).unwrap().is_one_of(&known);
         assert!(is("http://RM1.example.com:8088/cluster"));
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_header_leads_somewhere() {
+    fn the_link_of_a_refresh_header_is_read() {
         assert_eq!(
             refresh_target("4;url=http://rm2:8088/c?n=1"),
             Some("http://rm2:8088/c?n=1")

@@ -44,7 +44,7 @@ fn rewritten(body: &str, cuts: &[usize]) -> (String, Option<String>) {
 }
 
 #[test]
-fn all_addresses_of_an_answer_lead_back() {
+fn all_addresses_of_a_response_are_rewritten() {
     let body = r#"{"id":"20261126_101500_00042_abcde","infoUri":"http://presto.example.com:9090/ui/query.html?20261126_101500_00042_abcde","partialCancelUri":"http://10.0.0.7:9092/v1/stage/20261126_101500_00042_abcde.0","nextUri":"http://presto.example.com:9090/v1/statement/queued/20261126_101500_00042_abcde/1?slug=x1","data":[["http://presto.example.com:9090/x",{"self":"http://known/x"}]],"stats":{"state":"QUEUED","nextUri":"http://x/"}}"#;
     let (text, id) = rewritten(body, &[]);
     assert_eq!(id.as_deref(), Some("20261126_101500_00042_abcde"));
@@ -71,7 +71,7 @@ fn all_addresses_of_an_answer_lead_back() {
 }
 
 #[test]
-fn addresses_are_found_however_deep_they_stand() {
+fn addresses_are_found_at_any_depth() {
     let segment = json!({"type": "spooled", "uri": "http://c:1/v1/spooled/download/a", "ackUri": "http://c:1/v1/spooled/ack/a"});
     let body = json!({
         "id": "q", "data": {"encoding": "json", "segments": [segment, segment]},
@@ -97,13 +97,13 @@ fn addresses_are_found_however_deep_they_stand() {
 }
 
 #[test]
-fn what_is_nested_without_end_passes() {
+fn endless_nesting_passes_unchanged() {
     let body = "[".repeat(3 * DEPTH) + "\"http://known/\"" + &"]".repeat(3 * DEPTH);
     assert_eq!(rewritten(&body, &[7, 2000]).0, body);
 }
 
 #[test]
-fn what_is_no_address_stays() {
+fn strings_that_are_not_addresses_stay() {
     for body in [
         "",
         "[]",
@@ -122,7 +122,7 @@ fn what_is_no_address_stays() {
 }
 
 #[test]
-fn escapes_are_read_and_written() {
+fn escapes_are_decoded_and_encoded() {
     let body = r#"{"a\"b":"\\","nextUri":"http:\/\/x\/v1?a=\"b"}"#;
     let (text, _) = rewritten(body, &[]);
     let answer: Value = serde_json::from_str(&text).unwrap();
@@ -130,14 +130,14 @@ fn escapes_are_read_and_written() {
 }
 
 #[test]
-fn an_endless_string_is_not_kept() {
+fn an_endless_string_is_not_buffered() {
     let body = format!("{{\"nextUri\":\"http://x/{}\"}}", "y".repeat(3 * LONGEST));
     assert_eq!(rewritten(&body, &[]).0, body);
 }
 
 proptest! {
     #[test]
-    fn pieces_make_no_difference(
+    fn the_result_does_not_depend_on_the_pieces(
         row in "[ -~é]{0,40}",
         path in "[a-z0-9/?=_.-]{0,30}",
         number: i64,
@@ -155,7 +155,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_passes_without_loss_of_what_is_no_address(
+    fn any_other_text_passes_unchanged(
         text in "[\\[\\]{}\",:\\\\a-z]{0,80}", cuts in prop::collection::vec(any::<usize>(), 0..6),
     ) {
         prop_assert_eq!(rewritten(&text, &cuts).0, text);

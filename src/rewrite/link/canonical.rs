@@ -1,19 +1,20 @@
-//! One spelling for all spellings of the same path or parameter.
+//! The canonical spelling of a path or parameter.
 //!
-//! Clients rewrite a link before they follow it: browsers escape `'` in a query (WHATWG URL), Python's
-//! requests decodes `%7E` and escapes `"` (`requote_uri`), others write hexadecimal digits in the
-//! other case (RFC 3986 section 6.2.2). None of that changes what a server reads, so none of it may
-//! break a signature.
+//! Clients change the spelling of a link before they follow it: browsers escape `'` in a query (WHATWG
+//! URL), Python's requests decodes `%7E` and escapes `"` (`requote_uri`), others change the case of
+//! hexadecimal digits (RFC 3986 section 6.2.2). The server reads the same, so the signature has to stay
+//! valid.
 
 use std::fmt::Write as _;
 
-/// Characters that mean something else when they are escaped, to one parser or another.
+/// Characters that some parser reads differently when they are escaped.
 const STRUCTURE: &[u8] = b"%/\\;?#&=+";
 
-/// The spelling that is signed: escapes in capitals, and only where they make a difference.
+/// The spelling that is signed: escapes have upper-case digits, and only characters that need one have
+/// one.
 ///
-/// Two texts have the same spelling only if every server that decodes once reads them alike. A `%`
-/// that begins no escape is doubled, so that it cannot make one with what follows.
+/// Two texts have the same canonical spelling only if every server that decodes once reads them alike. A
+/// `%` that does not begin an escape is doubled, so that it cannot form one with what follows.
 pub(super) fn canonical(text: &str) -> Vec<u8> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -34,7 +35,7 @@ pub(super) fn canonical(text: &str) -> Vec<u8> {
             (true, b'%') => out.push_str("%%"),
             (true, byte) => out.push(char::from(byte)),
             (false, byte) => {
-                // a String takes everything
+                // writing to a String cannot fail
                 let _ = write!(out, "%{byte:02X}");
             }
         }
@@ -60,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn equivalent_spellings_are_one() {
+    fn equivalent_spellings_have_the_same_canonical_one() {
         for (spellings, one) in [
             (&["/a~b", "/a%7Eb", "/a%7eb"][..], "/a~b"),
             (&["it's", "it%27s"], "it's"),
@@ -76,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_could_read_differently_stays_different() {
+    fn texts_that_a_server_could_read_differently_stay_different() {
         for (one, other) in [
             ("a/b", "a%2Fb"),
             ("a&b", "a%26b"),
@@ -95,9 +96,9 @@ mod tests {
     }
 
     proptest! {
-        /// A server that decodes once, after it has split at what separates.
+        // a server that decodes once, after it has split at the separators
         #[test]
-        fn equal_spellings_are_read_alike(
+        fn texts_with_the_same_canonical_spelling_are_read_alike(
             one in "[a~%'/&=+;%0-9a-fA-F]{0,12}", other in "[a~%'/&=+;%0-9a-fA-F]{0,12}"
         ) {
             if text(&one) == text(&other) {
@@ -111,7 +112,7 @@ mod tests {
         }
 
         #[test]
-        fn other_spellings_of_a_text_have_its_signature(text in "[ -~]{0,20}", lower: bool) {
+        fn an_escaped_text_has_the_same_canonical_spelling(text in "[ -~]{0,20}", lower: bool) {
             let escaped: String = text
                 .bytes()
                 .map(|byte| match byte {
@@ -125,7 +126,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_has_one_spelling(text in ".{0,30}") {
+        fn the_canonical_spelling_is_printable_ascii(text in ".{0,30}") {
             let once = canonical(&text);
             prop_assert!(once.iter().all(u8::is_ascii_graphic));
         }

@@ -15,7 +15,7 @@ fn key() -> LinkKey {
 }
 
 /// The query of a signed link.
-fn signed(place: LinkTarget<'_>, path: &str, query: Option<&str>, user: &str) -> String {
+fn signed(target: LinkTarget<'_>, path: &str, query: Option<&str>, user: &str) -> String {
     let signer = Signer {
         key: &key(),
         user,
@@ -23,12 +23,12 @@ fn signed(place: LinkTarget<'_>, path: &str, query: Option<&str>, user: &str) ->
         expires: 5000,
     };
     let mut link = query.map_or(String::new(), |query| format!("?{query}"));
-    sign(&mut link, place, path, query, &signer);
+    sign(&mut link, target, path, query, &signer);
     link.split_off(1)
 }
 
 #[test]
-fn a_link_says_whose_it_is_of_which_session_and_until_when() {
+fn a_link_has_its_user_session_and_expiry() {
     let query = signed(NODE, "/f", Some("op=OPEN"), "alice");
     let grant = verify(&key(), NODE, "/f", &query, 4999).unwrap();
     assert_eq!((grant.user.as_str(), grant.expires), ("alice", 5000));
@@ -39,7 +39,7 @@ fn a_link_says_whose_it_is_of_which_session_and_until_when() {
 }
 
 #[test]
-fn a_forged_a_late_and_an_unsigned_link_are_told_apart() {
+fn forged_expired_and_unsigned_links_are_distinguished() {
     let query = signed(NODE, "/f", None, "alice");
     let verified = |path: &str, query: &str, now| verify(&key(), NODE, path, query, now);
     assert_eq!(verified("/f", &query, 5000), Err(LinkFault::Expired));
@@ -61,7 +61,7 @@ fn a_forged_a_late_and_an_unsigned_link_are_told_apart() {
 }
 
 #[test]
-fn a_link_to_a_console_is_none_to_a_node() {
+fn a_link_to_a_console_is_not_valid_for_a_node() {
     let here = LinkTarget::Console("dn1.example.com");
     let query = signed(here, "/f", None, "alice");
     assert!(verify(&key(), here, "/f", &query, 1).is_ok());
@@ -72,7 +72,7 @@ fn a_link_to_a_console_is_none_to_a_node() {
 }
 
 #[test]
-fn no_field_flows_into_the_next() {
+fn no_byte_can_be_moved_between_fields() {
     let query = signed(NODE, "/f", Some("ab=1&c=2"), "alice");
     for other in ["ab=1c=2", "a&b=1&c=2", "c=2&ab=1", "ab=1"] {
         let other = query.replace("ab=1&c=2", other);
@@ -83,7 +83,7 @@ fn no_field_flows_into_the_next() {
 
 proptest! {
     #[test]
-    fn any_signature_comes_back(path in "/.{0,20}", query in "[ -~]{0,20}", user in ".{0,12}") {
+    fn any_signed_link_is_verified(path in "/.{0,20}", query in "[ -~]{0,20}", user in ".{0,12}") {
         let signed = signed(NODE, &path, Some(&query), &user);
         let grant = verify(&key(), NODE, &path, &signed, 1);
         prop_assert_eq!(grant.map(|grant| grant.user), Ok(user));

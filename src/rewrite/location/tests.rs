@@ -49,7 +49,7 @@ fn plain(link: &str) -> Result<Option<String>, LinkError> {
 }
 
 #[test]
-fn a_backends_own_address_stays_in_the_gateway() {
+fn a_link_to_a_backend_of_the_console_leads_to_the_console() {
     for (link, rewritten) in [
         ("http://rm1.example.com:8088/cluster", "/cluster"),
         ("http://RM2.example.com:8088/a?b=c&doAs=alice#d", "/a?b=c#d"),
@@ -87,7 +87,7 @@ fn foreign_and_relative_links_stay() {
 }
 
 #[test]
-fn the_gateways_own_parameter_leaves_no_link() {
+fn the_gateways_own_parameter_is_removed_from_links() {
     assert_eq!(
         plain("/cluster?doAs=alice&x=1"),
         Ok(Some("/cluster?x=1".into()))
@@ -99,7 +99,7 @@ fn the_gateways_own_parameter_leaves_no_link() {
 }
 
 #[test]
-fn an_allow_listed_node_is_reached_through_the_gateway() {
+fn a_link_to_an_allow_listed_node_leads_through_the_gateway() {
     let link = "http://dn1.example.com:50075/webhdfs/v1/f?op=OPEN&delegation=T&user.name=x";
     let rewritten = with(true, true, |links| rewrite(link, links))
         .unwrap()
@@ -109,7 +109,7 @@ fn an_allow_listed_node_is_reached_through_the_gateway() {
 }
 
 #[test]
-fn a_server_of_another_console_is_reached_there() {
+fn a_link_to_a_server_of_another_console_leads_to_that_console() {
     for (link, rewritten) in [
         (
             "http://jhs.example.com:19888/jobhistory/job/job_1?doAs=alice&a=b#c",
@@ -145,7 +145,7 @@ fn the_second_step_at_the_console_itself_is_signed() {
 }
 
 #[test]
-fn another_port_of_a_known_host_is_noticed() {
+fn another_port_of_a_known_host_is_reported() {
     for (link, known) in [
         (
             "https://jhs.example.com:19889/x",
@@ -161,14 +161,14 @@ fn another_port_of_a_known_host_is_noticed() {
         headers.insert(header::LOCATION, before.clone());
         let left = with(false, false, |links| {
             apply(&mut headers, links).unwrap();
-            leaves_for(&before, &headers, links).map(str::to_owned)
+            unpublished_target(&before, &headers, links).map(str::to_owned)
         });
         assert_eq!(left.as_deref(), known, "{link}");
     }
 }
 
 #[test]
-fn a_delegation_token_leaves_only_signed_and_for_allow_listed_nodes() {
+fn a_delegation_token_is_sent_only_in_signed_links_to_allow_listed_nodes() {
     let secret = "webhdfs/v1/f?op=OPEN&delegation=T";
     for (link, signed) in [
         (format!("http://dn1.example.com:50075/{secret}"), false),
@@ -187,7 +187,7 @@ fn a_delegation_token_leaves_only_signed_and_for_allow_listed_nodes() {
 }
 
 #[test]
-fn a_link_with_control_bytes_is_not_passed_on() {
+fn a_link_with_control_bytes_is_refused() {
     assert_eq!(plain("ht\ttp://evil/"), Err(LinkError::Malformed));
 }
 
@@ -213,7 +213,7 @@ fn all_redirecting_headers_are_rewritten() {
 }
 
 #[test]
-fn of_two_locations_one_is_left() {
+fn only_the_first_of_two_locations_stays() {
     let mut headers = HeaderMap::new();
     headers.append(
         header::LOCATION,
@@ -235,7 +235,7 @@ fn of_two_locations_one_is_left() {
 
 proptest! {
     #[test]
-    fn no_link_to_elsewhere_keeps_a_token(
+    fn no_link_to_another_host_keeps_a_token(
         head in prop_oneof![Just("http://"), Just("//"), Just("https:/"), Just("/\\")],
         host in prop_oneof![Just("dn1.example.com:50075"), Just("evil.com"), Just("rm1.example.com:8088")],
         tail in "/[a-z]{0,3}(\\?[a-z=&;]{0,6}[&;]?delegation=T)?",

@@ -14,14 +14,14 @@ pub struct Nodes {
 /// `console.nodes.login`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum NodeLogin {
-    /// `"link"`: a signed link is a credential of its own, for its one request.
+    /// `"link"`: a signed link is the credential for its one request.
     #[default]
     Link,
-    /// `"session"`: whoever follows a link logs in as well.
+    /// `"session"`: a client that follows a link has to be logged in too.
     Session,
 }
 
-/// Which nodes may be reached: `nodes` of a console.
+/// The allow-list of a console, checked.
 #[derive(Clone, Debug)]
 pub struct NodePolicy {
     hosts: Vec<Arc<str>>,
@@ -29,7 +29,7 @@ pub struct NodePolicy {
 }
 
 impl NodePolicy {
-    /// The allow-list of a console.
+    /// Lower-cases the names of the configuration.
     pub fn new(nodes: &Nodes) -> Self {
         Self {
             hosts: nodes
@@ -41,11 +41,11 @@ impl NodePolicy {
         }
     }
 
-    /// Whether this host (lower case) and port may be reached.
+    /// Whether the gateway may connect to this host (lower case) and port.
     ///
-    /// `*.example.com` stands for every name that ends so, over any number of labels; never for
-    /// `example.com` itself. Names with a final dot or odd characters, and addresses that are not
-    /// listed exactly, are none.
+    /// `*.example.com` matches names with any number of labels before `example.com`, but not `example.com`
+    /// itself. Names with a final dot or unusual characters never match: the resolver could read them
+    /// differently. Addresses match only if they are listed.
     pub fn allows(&self, host: &str, port: u16) -> bool {
         is_plain_host(host)
             && self.ports.contains(&port)

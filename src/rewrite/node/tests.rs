@@ -41,7 +41,7 @@ fn opened(link: &str, user: &str, now: u64) -> Result<String, NodeError> {
 }
 
 #[test]
-fn a_signed_link_comes_back_as_it_was() {
+fn a_signed_link_is_read_back_unchanged() {
     let link = signed(TARGET, "alice");
     assert!(link.starts_with("/.spnegate/node/http/dn1.example.com:50075/webhdfs/v1/f?op=OPEN&"));
     let back = "dn1.example.com:50075/webhdfs/v1/f?op=OPEN&delegation=T-o_k&offset=0&x=1";
@@ -49,7 +49,7 @@ fn a_signed_link_comes_back_as_it_was() {
 }
 
 #[test]
-fn a_signed_link_is_of_one_user_and_ends() {
+fn a_signed_link_is_for_one_user_and_expires() {
     let link = signed(TARGET, "alice");
     assert_eq!(
         opened(&link, "bob", 999),
@@ -62,7 +62,7 @@ fn a_signed_link_is_of_one_user_and_ends() {
 }
 
 #[test]
-fn nothing_of_a_signed_link_can_be_changed() {
+fn no_part_of_a_signed_link_can_be_changed() {
     let link = signed(TARGET, "alice");
     for (from, to) in [
         ("op=OPEN", "op=CREATE"),
@@ -104,7 +104,7 @@ fn webhdfs_clients_may_seek_within_a_signed_link() {
 }
 
 #[test]
-fn equivalent_spellings_of_a_signed_link_are_the_link() {
+fn equivalent_spellings_of_a_signed_link_are_accepted() {
     let target = "http://dn1.example.com:50075/webhdfs/v1/~a%20b%5Cc'd?op=OPEN&x='%7E&delegation=T";
     let link = signed(target, "alice");
     for (from, to) in [
@@ -189,7 +189,7 @@ fn only_allow_listed_nodes_are_reached() {
 }
 
 #[test]
-fn another_key_opens_nothing_and_keys_are_not_printed() {
+fn another_key_verifies_nothing_and_keys_are_not_printed() {
     let other = LinkKey::new(hmac::Key::new(hmac::HMAC_SHA256, b"other"));
     let link = signed(TARGET, "alice");
     let (path, query) = link.split_once('?').unwrap();
@@ -200,7 +200,7 @@ fn another_key_opens_nothing_and_keys_are_not_printed() {
 
 proptest! {
     #[test]
-    fn any_signed_target_comes_back(path in "(/[a-z%0-9]{0,5}){0,3}", query in "[a-z=&;%0-9.]{0,20}") {
+    fn any_signed_target_is_read_back(path in "(/[a-z%0-9]{0,5}){0,3}", query in "[a-z=&;%0-9.]{0,20}") {
         let link = signed(&format!("http://dn1.example.com:50075{path}?{query}"), "alice");
         let path = if path.is_empty() { "/" } else { &path };
         let back = opened(&link, "alice", 1);
@@ -208,7 +208,7 @@ proptest! {
     }
 
     #[test]
-    fn a_flipped_byte_is_never_taken(at in 16_usize..200, byte in 0x21_u8..0x7f) {
+    fn a_changed_byte_is_never_accepted(at in 16_usize..200, byte in 0x21_u8..0x7f) {
         let link = signed("http://dn1.example.com:50075/f?op=OPEN&delegation=T", "alice");
         let mut bytes = link.clone().into_bytes();
         let at = at % bytes.len();
