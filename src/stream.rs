@@ -1,14 +1,15 @@
-//! Relayed TCP and UDP services: what is not HTTP, and the KDC.
+//! Relays TCP and UDP services that are not HTTP, and Kerberos requests to KDCs.
 //!
 //! ```text
-//! tcp: accept ─ PROXY header ─ allow ─ limits ─ server (balance, fail over) ─ PROXY header ─ bytes
+//! tcp: accept ─ PROXY header ─ allow ─ limits ─ server (balance, failover) ─ PROXY header ─ bytes
 //! udp: datagram ─ flow of its two addresses ─ allow ─ limits ─ server ─ datagrams, both ways
-//! kdc: message ─ a KDC, and the next one if it is silent ─ its answer, or a KRB-ERROR
+//! kdc: message ─ a KDC, and the next one if it is silent ─ its reply, or a KRB-ERROR
 //! ```
 //!
-//! The relays have threads of their own, as many as the server has workers, each with its own
-//! sockets on every address: a connection lives and dies on one thread. What all threads share is
-//! atomics: [`StreamGroup`] (the servers of a stream) and the limits.
+//! The relays have their own threads, as many as the HTTP server has workers, each with its own sockets
+//! on every address: a connection stays on one thread. The threads share only atomics: [`StreamGroup`]
+//! (the servers of a stream) and the limits. The algorithms of balancing and the administrative states
+//! are those of the consoles ([`crate::balance`]).
 
 use std::{
     io,
@@ -42,30 +43,28 @@ pub use self::reason::Reason;
 pub(crate) use self::{group::StreamGroup, limits::StreamLimits, tcp::client_key as source_key};
 use self::{record::StreamRecorder, relay::Relay, worker::ThreadShare};
 
-/// What [`start`] needs to know.
 #[derive(Debug)]
 pub(crate) struct StreamOptions {
-    /// Threads; at least 1.
+    /// Number of threads; at least 1.
     pub workers: usize,
     /// `timeouts.connect`
     pub connect: Duration,
     /// `timeouts.head`
     pub head: Duration,
-    /// The streams with their servers.
+    /// Each stream with its servers.
     pub streams: Vec<(options::Stream, Arc<StreamGroup>)>,
-    /// Where connections are logged.
     pub access: AccessLog,
 }
 
-/// What the threads are told.
+/// What the threads are to do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RelayPhase {
     Serve,
-    /// Finish until then.
+    /// Accept nothing new, and end everything by this time.
     Drain(Instant),
 }
 
-/// The running relays. Dropping it cuts all connections.
+/// The running relays. Dropping it closes all connections.
 #[derive(Debug)]
 pub(crate) struct Streams {
     orders: channel::Sender<RelayPhase>,
@@ -74,7 +73,6 @@ pub(crate) struct Streams {
     threads: Vec<thread::JoinHandle<Drained>>,
 }
 
-/// A group for a configured stream.
 pub(crate) fn group(stream: &options::Stream) -> StreamGroup {
     StreamGroup::new(
         Arc::clone(&stream.name),
@@ -85,7 +83,7 @@ pub(crate) fn group(stream: &options::Stream) -> StreamGroup {
     )
 }
 
-/// Opens every address and starts the threads; without streams there are none.
+/// Opens every address and starts the threads. Without streams there are no threads.
 ///
 /// # Errors
 /// [`BindError`], naming the address; nothing is left running or bound.
@@ -193,12 +191,12 @@ impl Streams {
         Ok(())
     }
 
-    /// The addresses of each stream, in the order of the configuration, with the ports they got.
+    /// The addresses of each stream, in the order of the configuration, with the actual ports.
     pub(crate) fn addresses(&self) -> &[Vec<SocketAddr>] {
         &self.addresses
     }
 
-    /// Counts the TCP connections and UDP flows of each stream, for as long as it is kept.
+    /// Returns a function that counts the TCP connections and UDP flows of each stream.
     pub(crate) fn counts(&self) -> impl Fn() -> Vec<(usize, usize)> + Send + Sync + 'static {
         let limits = self.limits.clone();
         move || {
@@ -207,8 +205,8 @@ impl Streams {
         }
     }
 
-    /// Starts to drain and returns at once: what waits in the accept queues is taken, the sockets
-    /// are closed, connections go on until they end; what is left after `within` is cut.
+    /// Starts to drain and returns immediately: connections in the accept queues are accepted, the sockets
+    /// are closed, open connections continue. Those that are left after `within` are reset.
     pub(crate) fn drain(&self, within: Duration) {
         self.orders
             .send_replace(RelayPhase::Drain(Instant::now() + within));
@@ -219,7 +217,7 @@ impl Streams {
     pub(crate) fn join(mut self) -> Drained {
         let mut all = Drained::default();
         for thread in self.threads.drain(..) {
-            // a thread that panicked has said so, and its connections are gone
+            // a panic has been reported, and the thread's connections are closed
             if let Ok(one) = thread.join() {
                 all.finished += one.finished;
                 all.cut += one.cut;

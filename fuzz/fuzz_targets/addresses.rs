@@ -1,5 +1,5 @@
-//! JSON with addresses in any pieces: what is no address passes unchanged in length or is rewritten
-//! whole, and pieces make no difference.
+//! `rewrite::addresses`: only whole addresses are replaced, and the result does not depend on how the body
+//! is split.
 #![no_main]
 
 use bytes::Bytes;

@@ -1,5 +1,5 @@
-//! `upstream::http1`: an answer's head and body are the same in whatever pieces they come, and
-//! however often.
+//! `upstream::http1`: head and body of a response do not depend on how the bytes are split, or how often
+//! they are parsed.
 #![no_main]
 
 use bytes::BytesMut;

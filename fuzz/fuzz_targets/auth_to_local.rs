@@ -1,4 +1,4 @@
-//! `auth::names`: any rules compile or are refused, and no name is made that is not a plain one.
+//! `auth::names`: any rules compile or are rejected, and the result is always a simple name.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

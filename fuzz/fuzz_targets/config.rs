@@ -1,4 +1,4 @@
-//! `config::parse`: any text is a configuration or a list of problems.
+//! `config::parse`: any text gives a configuration or a list of problems.
 #![no_main]
 
 use std::path::Path;

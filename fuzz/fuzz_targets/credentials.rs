@@ -1,4 +1,4 @@
-//! `identity::credentials`: no server that decodes once or twice finds an order for a token.
+//! `identity::credentials`: no server that decodes once or twice finds a request for a token.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! `identity::form`: a form that passes, in whatever pieces, names no identity to a parser that splits
-//! at `&` and `;`, and passes as it came.
+//! `identity::form`: a form that passes, however it is split, names no user to a parser that splits at `&`
+//! and `;`, and is not changed.
 #![no_main]
 
 use http::{HeaderMap, HeaderValue, header};

@@ -1,4 +1,4 @@
-//! `server::forwarded_for`: what stands left of an address that a trusted proxy added counts for nothing.
+//! `server::forwarded_for`: what is left of an address that a trusted proxy added is ignored.
 #![no_main]
 
 use http::{HeaderMap, HeaderValue};

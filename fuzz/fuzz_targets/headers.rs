@@ -1,5 +1,5 @@
-//! `identity::headers`: whatever `Connection` says, no alias of an identity header is left and
-//! framing is not touched.
+//! `identity::headers`: with any `Connection` header, no alias of an identity header is left and the
+//! framing is not changed.
 #![no_main]
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};

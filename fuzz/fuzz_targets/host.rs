@@ -1,4 +1,4 @@
-//! `gateway::host` and `refusal::page::instead`: what is found is what is configured.
+//! `gateway::host` and `refusal::page::instead`: only configured hosts are found.
 #![no_main]
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a KDC says of an account that it refuses: text and data of a KRB-ERROR.
+//! A KDC's refusal of an account: text and data of a KRB-ERROR.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Messages to KDCs, bare and as MS-KKDCP wraps them.
+//! Messages to KDCs, with and without the encoding of MS-KKDCP.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

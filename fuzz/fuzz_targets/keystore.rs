@@ -1,4 +1,4 @@
-//! Keystores and truststores of any format: read or refused.
+//! Keystores and truststores of any format are read or rejected.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

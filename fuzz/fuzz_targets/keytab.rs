@@ -1,4 +1,4 @@
-//! `gss::Keytab`: what was read is written so that it reads the same.
+//! `gss::Keytab`: a keytab that was read and written again reads the same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! `rewrite::location`, `rewrite::json`, `rewrite::url`: a delegation token leaves only signed.
+//! `rewrite::location`, `rewrite::json`, `rewrite::url`: a delegation token is sent only in signed links.
 #![no_main]
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! `auth::negotiate`: any `Authorization` is a token or a refusal.
+//! `auth::negotiate`: any `Authorization` gives a token or a refusal.
 #![no_main]
 
 use http::{HeaderMap, HeaderValue, header};

@@ -1,5 +1,5 @@
-//! `rewrite::node`, `rewrite::own_link`, `rewrite::link`: only allow-listed nodes are reached, and
-//! nothing without a signature.
+//! `rewrite::node`, `rewrite::own_link`, `rewrite::link`: only allow-listed nodes are reached,
+//! and only with a signature.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

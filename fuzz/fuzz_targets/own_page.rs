@@ -1,4 +1,4 @@
-//! `identity::own_page`: what is taken for the console's own origin is it, letter by letter.
+//! `rewrite::own_page`: only the console's own origin is recognised, letter by letter.
 #![no_main]
 
 use http::{HeaderMap, HeaderValue, header};

@@ -1,4 +1,5 @@
-//! `rewrite::pages`: links between quotes are led, everything else passes; pieces make no difference.
+//! `rewrite::pages`: links between quotes are rewritten, everything else passes, and the
+//! result does not depend on how the page is split.
 #![no_main]
 
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! `gateway::path`: no server climbs, however often it decodes.
+//! `gateway::path`: no path leaves its folder, however often a server decodes it.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

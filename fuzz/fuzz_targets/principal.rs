@@ -1,4 +1,4 @@
-//! `gss::Principal`: text and back.
+//! `gss::Principal`: parsing and formatting are inverse.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

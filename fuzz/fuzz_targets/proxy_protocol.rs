@@ -1,4 +1,4 @@
-//! `server::proxy_protocol`: a header is read to its end and no further, in whatever pieces.
+//! `net::proxy_protocol`: a header is read to its end and no further, however it is split.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

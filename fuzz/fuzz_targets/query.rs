@@ -1,5 +1,5 @@
-//! `identity::query`: no parser sees a forbidden name but the gateway's own, first one, and all
-//! other parameters keep bytes and order.
+//! `identity::query`: no parser sees a forbidden name except the gateway's own, which is first; all
+//! other parameters keep their bytes and order.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

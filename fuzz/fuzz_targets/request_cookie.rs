@@ -1,4 +1,4 @@
-//! `identity::cookies`: no parser, however lenient, finds a login cookie of the client's.
+//! `identity::cookies`: no parser, however lenient, finds a login cookie of the client.
 #![no_main]
 
 use http::{HeaderMap, HeaderValue, header};

@@ -1,4 +1,4 @@
-//! `rewrite::set_cookie`: what goes out is this console's, without a domain, and no login.
+//! `rewrite::set_cookie`: cookies have the console's prefix, no domain, and are never login cookies.
 #![no_main]
 
 use http::HeaderValue;

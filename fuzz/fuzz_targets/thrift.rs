@@ -1,5 +1,5 @@
-//! `identity::thrift`: a call is judged the same in whatever pieces it comes; an `OpenSession` that passes
-//! is told the user, and no other call is changed.
+//! `identity::thrift`: the result does not depend on how a call is split; an `OpenSession` that passes names
+//! the user, and no other call is changed.
 #![no_main]
 
 use bytes::Bytes;

@@ -121,7 +121,7 @@ impl KdcProxy {
         let (status, media, bytes) = match outcome {
             ProxyResponse::Kerberos(message) => {
                 let bytes = kkdcp::write(&message);
-                record.went(bytes.len());
+                record.sent(bytes.len());
                 (StatusCode::OK, MEDIA, Bytes::from(bytes))
             }
             ProxyResponse::Http(status, line) => (
@@ -194,7 +194,7 @@ impl Inner {
                 return ProxyResponse::Http(StatusCode::REQUEST_TIMEOUT, line);
             }
         };
-        record.came(body.len());
+        record.received(body.len());
         let read = kkdcp::read(&body).and_then(|proxied| {
             let request = message::classify(proxied.message)?;
             Some((proxied, request))

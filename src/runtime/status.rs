@@ -111,7 +111,7 @@ fn streams_status(
             .collect(),
         connections: *connections,
         flows: *flows,
-        backends: targets(group),
+        backends: endpoints(group),
     });
     let proxies = config.kdc_proxies.iter().zip(groups.proxies.iter());
     let proxies = proxies.map(|(proxy, (kdcs, kpasswd))| StreamStatus {
@@ -126,27 +126,27 @@ fn streams_status(
         flows: 0,
         backends: std::iter::once(kdcs)
             .chain(kpasswd)
-            .flat_map(|group| targets(group))
+            .flat_map(|group| endpoints(group))
             .collect(),
     });
     streams.chain(proxies).collect()
 }
 
-fn targets(group: &stream::StreamGroup) -> Vec<StreamBackendStatus> {
-    let status = |target: &Arc<Endpoint>| StreamBackendStatus {
-        backend: target.backend.to_string(),
-        address: target.address.to_string(),
-        state: match (target.admin_state(), target.standing()) {
-            (AdminState::Drain | AdminState::Maintenance, _) => target.admin_state().as_str(),
+fn endpoints(group: &stream::StreamGroup) -> Vec<StreamBackendStatus> {
+    let status = |endpoint: &Arc<Endpoint>| StreamBackendStatus {
+        backend: endpoint.backend.to_string(),
+        address: endpoint.address.to_string(),
+        state: match (endpoint.admin_state(), endpoint.standing()) {
+            (AdminState::Drain | AdminState::Maintenance, _) => endpoint.admin_state().as_str(),
             (AdminState::Ready, EndpointHealth::Healthy) => "up",
             (AdminState::Ready, EndpointHealth::Suspect) => "suspect",
             (AdminState::Ready, EndpointHealth::Down) => "down",
         },
-        since_seconds: target.since().as_secs(),
-        connections: target.load(),
-        last_error: target.last_error(),
+        since_seconds: endpoint.since().as_secs(),
+        connections: endpoint.load(),
+        last_error: endpoint.last_error(),
     };
-    group.targets().iter().map(status).collect()
+    group.endpoints().iter().map(status).collect()
 }
 
 fn listen(console: &Console) -> Vec<String> {

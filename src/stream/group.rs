@@ -1,4 +1,4 @@
-//! The servers of one stream: which of them is next, and what was learnt of it.
+//! The servers of one stream: their endpoints, which one is next, and what is known about each.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -28,26 +28,25 @@ pub(crate) use endpoint::{Endpoint, EndpointHealth, EndpointPermit};
 /// The servers of a stream, shared by all threads.
 #[derive(Debug)]
 pub(crate) struct StreamGroup {
-    /// The stream's name.
+    /// Name of the stream.
     pub name: Arc<str>,
-    /// How they are looked after.
     pub check: Check,
-    /// In file order.
+    /// In the order of the configuration.
     pub backends: Vec<StreamBackend>,
     algorithm: Algorithm,
     slow_start: Duration,
-    /// The addresses of all servers, in file order.
-    targets: ArcSwap<Vec<Arc<Endpoint>>>,
-    /// Counts the changes of `targets`.
+    /// The endpoints of all servers, in the order of the configuration.
+    endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
+    /// Counts the changes of `endpoints`, so that a connection can wait for the first one.
     changes: watch::Sender<u64>,
     metrics: Vec<StreamBackendMetrics>,
-    /// What an operator wants of each server.
-    duties: Vec<Arc<AtomicU8>>,
+    /// The administrative state of each server.
+    admin_states: Vec<Arc<AtomicU8>>,
 }
 
 impl StreamGroup {
-    /// A group whose servers by address are there at once; names are unknown until
-    /// [`StreamGroup::follow`] tells of them.
+    /// Servers given by IP address have their endpoint immediately, those given by name after the first
+    /// [`StreamGroup::set_addresses`].
     pub(crate) fn new(
         name: Arc<str>,
         backends: Vec<StreamBackend>,
@@ -59,38 +58,39 @@ impl StreamGroup {
             .iter()
             .map(|backend| StreamBackendMetrics::new(&name, &backend.address))
             .collect();
-        let duties = backends.iter().map(|_| Arc::default()).collect();
+        let admin_states = backends.iter().map(|_| Arc::default()).collect();
         let group = Self {
             name,
             check,
             backends,
             algorithm,
             slow_start,
-            targets: ArcSwap::default(),
+            endpoints: ArcSwap::default(),
             changes: watch::Sender::new(0),
             metrics,
-            duties,
+            admin_states,
         };
         for (index, backend) in group.backends.iter().enumerate() {
             if let Ok(ip) = backend.host.parse::<IpAddr>() {
-                group.follow(index, &[ip]);
+                group.set_addresses(index, &[ip]);
             }
         }
         group
     }
 
-    /// The targets of this moment.
-    pub(crate) fn targets(&self) -> Arc<Vec<Arc<Endpoint>>> {
-        self.targets.load_full()
+    pub(crate) fn endpoints(&self) -> Arc<Vec<Arc<Endpoint>>> {
+        self.endpoints.load_full()
     }
 
-    /// From now on the server has these addresses. What is known of an address that stays is kept;
-    /// connections to one that goes are left alone.
-    pub(crate) fn follow(&self, index: usize, addresses: &[IpAddr]) {
-        let (Some(backend), Some(duty)) = (self.backends.get(index), self.duties.get(index)) else {
+    /// Replaces the addresses of a server. An address that stays keeps its health; connections to one that
+    /// is removed continue.
+    pub(crate) fn set_addresses(&self, index: usize, addresses: &[IpAddr]) {
+        let (Some(backend), Some(admin_state)) =
+            (self.backends.get(index), self.admin_states.get(index))
+        else {
             return;
         };
-        let old = self.targets();
+        let old = self.endpoints();
         let known = |address: SocketAddr| {
             let same = |t: &&Arc<Endpoint>| t.backend == backend.address && t.address == address;
             old.iter().find(same).cloned()
@@ -105,7 +105,8 @@ impl StreamGroup {
             let mut sorted = addresses.to_vec();
             sorted.sort_unstable();
             sorted.dedup();
-            // one address: its clients stay with the name when it moves
+            // With a single address the key is the name, so that `balance = "source"` keeps the clients of
+            // a server that moves to another address.
             let alone = sorted.len() == 1;
             new.extend(sorted.into_iter().map(|ip| {
                 let address = SocketAddr::new(ip, backend.port);
@@ -115,131 +116,137 @@ impl StreamGroup {
                     format!("{}/{ip}", backend.address)
                 };
                 known(address).unwrap_or_else(|| {
-                    Arc::new(Endpoint::new(backend, address, &key, Arc::clone(duty)))
+                    Arc::new(Endpoint::new(
+                        backend,
+                        address,
+                        &key,
+                        Arc::clone(admin_state),
+                    ))
                 })
             }));
         }
-        self.targets.store(Arc::new(new));
+        self.endpoints.store(Arc::new(new));
         self.changes.send_modify(|count| *count += 1);
         self.show(index);
     }
 
-    /// Gives a server (`host:port`) a duty: taken out, it gets nothing new, and what it has goes on;
-    /// in maintenance it is not connected to for checks either. False where there is none of that
-    /// name.
-    pub(crate) fn assign(&self, backend: &str, duty: AdminState) -> bool {
+    /// Sets the administrative state of a server (`host:port`). In drain it gets nothing new and its
+    /// connections continue; in maintenance it is not health-checked either. Returns whether there is such
+    /// a server.
+    pub(crate) fn assign(&self, backend: &str, admin_state: AdminState) -> bool {
         let is = |known: &StreamBackend| known.address.eq_ignore_ascii_case(backend);
         let index = self.backends.iter().position(is);
-        let Some(number) = index.and_then(|index| self.duties.get(index)) else {
+        let Some(number) = index.and_then(|index| self.admin_states.get(index)) else {
             return false;
         };
-        if number.swap(duty as u8, Ordering::AcqRel) != duty as u8 {
-            tracing::warn!(stream = %self.name, backend, duty = duty.as_str(), "server reassigned");
+        if number.swap(admin_state as u8, Ordering::AcqRel) != admin_state as u8 {
+            tracing::warn!(stream = %self.name, backend, duty = admin_state.as_str(), "administrative state of a server changed");
         }
         true
     }
 
-    /// Waits until some server has an address, for at most `within`.
+    /// Waits until some server has an address, at most `within`. Returns whether one has.
     pub(crate) async fn resolved(&self, within: Duration) -> bool {
         let mut changes = self.changes.subscribe();
         let some = async {
-            while self.targets.load().is_empty() {
+            while self.endpoints.load().is_empty() {
                 if changes.changed().await.is_err() {
                     return;
                 }
             }
         };
         let _in_time = tokio::time::timeout(within, some).await;
-        !self.targets.load().is_empty()
+        !self.endpoints.load().is_empty()
     }
 
-    /// The next server for a client, none of those that were tried already: a good one, else one
-    /// under suspicion, else even one that is said to be down.
+    /// Chooses an endpoint for a client that is not in `tried`: a healthy one, else a suspect, else one that
+    /// is down. The last is better than a refusal, because the health check may be behind.
     pub(crate) fn choose(
         &self,
         client: u64,
         tried: &[Arc<Endpoint>],
     ) -> Result<EndpointPermit, Reason> {
-        let targets = self.targets.load();
+        let endpoints = self.endpoints.load();
         let untried =
-            |target: &Arc<Endpoint>| tried.iter().all(|other| !Arc::ptr_eq(other, target));
+            |endpoint: &Arc<Endpoint>| tried.iter().all(|other| !Arc::ptr_eq(other, endpoint));
         for least in [
             EndpointHealth::Healthy,
             EndpointHealth::Suspect,
             EndpointHealth::Down,
         ] {
-            // a race for a last place is run again, without end only if places come and go
-            for _ in 0..=targets.len() {
-                let candidates = targets.iter().map(|target| {
-                    let able = target.standing() <= least && untried(target);
-                    target.candidate(self.slow_start, able)
+            // Another thread may take the last slot between the choice and `enter`. Then choose again, a
+            // bounded number of times.
+            for _ in 0..=endpoints.len() {
+                let candidates = endpoints.iter().map(|endpoint| {
+                    let able = endpoint.standing() <= least && untried(endpoint);
+                    endpoint.candidate(self.slow_start, able)
                 });
                 let chosen = balance::choose(self.algorithm, client, candidates);
-                let Some(target) = chosen.and_then(|index| targets.get(index)) else {
+                let Some(endpoint) = chosen.and_then(|index| endpoints.get(index)) else {
                     break;
                 };
-                if let Some(place) = target.enter() {
+                if let Some(place) = endpoint.enter() {
                     return Ok(place);
                 }
             }
         }
-        if targets.is_empty() {
+        if endpoints.is_empty() {
             Err(Reason::BackendUnresolved)
-        } else if tried.is_empty() && targets.iter().any(|target| target.is_full()) {
+        } else if tried.is_empty() && endpoints.iter().any(|endpoint| endpoint.is_full()) {
             Err(Reason::BackendFull)
         } else {
             Err(Reason::BackendDown)
         }
     }
 
-    /// The target did what was asked of it.
-    pub(crate) fn succeeded(&self, target: &Endpoint) {
-        target.trust();
-        if target.succeeded(&self.check) {
-            self.tell(target, true);
+    /// The endpoint accepted a connection or replied.
+    pub(crate) fn succeeded(&self, endpoint: &Endpoint) {
+        endpoint.clear_suspicion();
+        if endpoint.succeeded(&self.check) {
+            self.report(endpoint, true);
         }
     }
 
-    /// The target could not be connected to, or refused.
-    pub(crate) fn failed(&self, target: &Endpoint, error: String) {
-        tracing::debug!(stream = %self.name, backend = %target.backend, address = %target.address, error, "failed");
-        if target.failed(&self.check, error) {
-            self.tell(target, false);
+    /// The endpoint did not accept a connection.
+    pub(crate) fn failed(&self, endpoint: &Endpoint, error: String) {
+        tracing::debug!(stream = %self.name, backend = %endpoint.backend, address = %endpoint.address, error, "failed");
+        if endpoint.failed(&self.check, error) {
+            self.report(endpoint, false);
         }
     }
 
-    /// The target did not answer: others are asked first until it has had the time to be found well
-    /// or down.
-    pub(crate) fn silent(&self, target: &Endpoint, error: &dyn std::fmt::Display) {
-        tracing::debug!(stream = %self.name, backend = %target.backend, address = %target.address, %error, "no answer");
+    /// The endpoint did not reply: it is a suspect, and others are preferred, until the health check has
+    /// had time to find it up or down.
+    pub(crate) fn silent(&self, endpoint: &Endpoint, error: &dyn std::fmt::Display) {
+        tracing::debug!(stream = %self.name, backend = %endpoint.backend, address = %endpoint.address, %error, "no answer");
         let checks = self.check.fall.max(self.check.rise);
-        target.suspect(self.check.interval * checks, error.to_string());
+        endpoint.suspect(self.check.interval * checks, error.to_string());
     }
 
-    /// Tells that a target's standing has changed.
-    pub(super) fn tell(&self, target: &Endpoint, up: bool) {
+    /// Logs that an endpoint is up or down, and sets the gauge.
+    pub(super) fn report(&self, endpoint: &Endpoint, up: bool) {
         let state = if up { "up" } else { "down" };
         tracing::info!(
             stream = %self.name,
-            backend = %target.backend,
-            address = %target.address,
+            backend = %endpoint.backend,
+            address = %endpoint.address,
             state,
             "server changed"
         );
         for (index, backend) in self.backends.iter().enumerate() {
-            if backend.address == target.backend {
+            if backend.address == endpoint.backend {
                 self.show(index);
             }
         }
     }
 
-    /// Sets the gauge of a server: 1 where an address of it is up.
+    /// Sets the gauge of a server: 1 if one of its endpoints is up.
     fn show(&self, index: usize) {
         if let (Some(metrics), Some(backend)) = (self.metrics.get(index), self.backends.get(index))
         {
-            let targets = self.targets.load();
-            metrics.set(targets.iter().any(|target| {
-                target.backend == backend.address && target.standing() != EndpointHealth::Down
+            let endpoints = self.endpoints.load();
+            metrics.set(endpoints.iter().any(|endpoint| {
+                endpoint.backend == backend.address && endpoint.standing() != EndpointHealth::Down
             }));
         }
     }
@@ -276,27 +283,27 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_name_is_followed_and_what_is_known_of_an_address_stays() {
+    fn an_address_that_stays_keeps_its_health() {
         let group = group(
             vec![backend("kdc", 88), backend("192.0.2.9", 88)],
             Algorithm::First,
         );
-        assert_eq!(group.targets().len(), 1, "the name is not known yet");
-        group.follow(0, &[at(1), at(2), at(1)]);
-        let first = group.targets()[0].clone();
+        assert_eq!(group.endpoints().len(), 1, "the name is not resolved yet");
+        group.set_addresses(0, &[at(1), at(2), at(1)]);
+        let first = group.endpoints()[0].clone();
         assert_eq!(first.address, SocketAddr::new(at(1), 88));
         group.failed(&first, "refused".to_owned());
-        group.follow(0, &[at(3), at(1)]);
-        let targets = group.targets();
-        assert_eq!(targets.len(), 3);
-        assert!(Arc::ptr_eq(&targets[0], &first));
-        assert_eq!(targets[0].standing(), EndpointHealth::Down);
-        assert_eq!(targets[1].address.ip(), at(3));
-        assert_eq!(targets[2].address.ip(), at(9));
+        group.set_addresses(0, &[at(3), at(1)]);
+        let endpoints = group.endpoints();
+        assert_eq!(endpoints.len(), 3);
+        assert!(Arc::ptr_eq(&endpoints[0], &first));
+        assert_eq!(endpoints[0].standing(), EndpointHealth::Down);
+        assert_eq!(endpoints[1].address.ip(), at(3));
+        assert_eq!(endpoints[2].address.ip(), at(9));
     }
 
     #[test]
-    fn good_ones_come_before_suspects_and_these_before_those_that_are_down() {
+    fn healthy_endpoints_come_before_suspects_and_suspects_before_those_that_are_down() {
         let group = group(
             vec![
                 backend("192.0.2.1", 88),
@@ -305,20 +312,20 @@ pub(super) mod tests {
             ],
             Algorithm::First,
         );
-        let targets = group.targets();
-        group.failed(&targets[0], "refused".to_owned());
-        group.silent(&targets[1], &"no answer");
+        let endpoints = group.endpoints();
+        group.failed(&endpoints[0], "refused".to_owned());
+        group.silent(&endpoints[1], &"no answer");
         let mut tried: Vec<Arc<Endpoint>> = Vec::new();
         for expected in [2, 1, 0] {
             let place = group.choose(0, &tried).unwrap();
-            assert!(Arc::ptr_eq(&place, &targets[expected]));
+            assert!(Arc::ptr_eq(&place, &endpoints[expected]));
             tried.push(Arc::clone(&place));
         }
         assert_eq!(group.choose(0, &tried).unwrap_err(), Reason::BackendDown);
     }
 
     #[test]
-    fn full_servers_and_unknown_names_are_told_apart() {
+    fn full_servers_and_unresolved_names_have_different_reasons() {
         let mut one = backend("192.0.2.1", 88);
         one.max_connections = Some(1);
         let group = group(vec![one], Algorithm::LeastConn);
@@ -334,7 +341,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_server_that_is_taken_out_gets_nothing_new_until_it_is_back() {
+    fn a_server_in_drain_or_maintenance_gets_nothing_new_until_it_is_ready() {
         let servers = vec![backend("192.0.2.1", 88), backend("192.0.2.2", 88)];
         let group = group(servers, Algorithm::First);
         let chosen = || group.choose(0, &[]).map(|place| place.address.ip());
@@ -348,24 +355,24 @@ pub(super) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_client_waits_for_the_name() {
+    async fn the_first_client_waits_until_the_name_is_resolved() {
         let group = Arc::new(group(vec![backend("kdc", 88)], Algorithm::First));
         let waiting = tokio::spawn({
             let group = Arc::clone(&group);
             async move { group.resolved(Duration::from_secs(2)).await }
         });
         tokio::task::yield_now().await;
-        group.follow(0, &[at(1)]);
+        group.set_addresses(0, &[at(1)]);
         assert!(waiting.await.unwrap());
         let never = self::group(vec![backend("kdc", 88)], Algorithm::First);
         assert!(!never.resolved(Duration::from_secs(2)).await);
     }
 
     #[test]
-    fn a_name_with_one_address_keeps_its_clients_when_it_moves() {
+    fn a_server_with_one_address_keeps_its_clients_when_it_moves() {
         let group = group(vec![backend("a", 1), backend("b", 1)], Algorithm::Source);
-        group.follow(0, &[at(1)]);
-        group.follow(1, &[at(2)]);
+        group.set_addresses(0, &[at(1)]);
+        group.set_addresses(1, &[at(2)]);
         let names = || -> Vec<Arc<str>> {
             (0..64_u64)
                 .map(|client| {
@@ -375,7 +382,7 @@ pub(super) mod tests {
                 .collect()
         };
         let before = names();
-        group.follow(0, &[at(7)]);
+        group.set_addresses(0, &[at(7)]);
         assert_eq!(names(), before);
     }
 }

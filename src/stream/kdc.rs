@@ -1,9 +1,9 @@
 //! The KDC relay: Kerberos requests by TCP and UDP (RFC 4120 section 7.2), port 464 too (RFC 3244).
 //!
-//! A request is passed on as it came and so is its answer; `KRB_ERR_RESPONSE_TOO_BIG` among them, at
-//! which a client turns to TCP. What the gateway adds: a request that a KDC leaves without an answer
-//! goes to the next within the client's own patience (MIT's client waits a second), and where none
-//! answers the client is told so in its own language.
+//! Requests and replies are relayed unchanged, including `KRB_ERR_RESPONSE_TOO_BIG`, after which a client
+//! uses TCP. The gateway adds two things: a request that a KDC does not reply to is sent to the next one
+//! before the client gives up (MIT's client waits one second), and if no KDC replies, the client gets a
+//! `KRB-ERROR`.
 
 pub(crate) mod exchange;
 pub(crate) mod kkdcp;
@@ -11,5 +11,5 @@ pub(crate) mod message;
 pub(super) mod tcp;
 pub(super) mod udp;
 
-/// The longest message: MS-KKDCP's own limit, and more than any PAC makes of a ticket.
+/// The longest message: the limit of MS-KKDCP, and more than a ticket with the largest PAC.
 pub const MAX_MESSAGE: usize = 128 * 1024;

@@ -1,4 +1,4 @@
-//! How many connections or flows a stream has at once, in all and of one address.
+//! Limits the concurrent connections or flows of a stream, in total and per source address.
 
 use std::{
     net::IpAddr,
@@ -14,50 +14,49 @@ use crate::net::sources::{Place, Places};
 /// The limits of one stream and protocol, shared by all threads.
 #[derive(Debug)]
 pub(crate) struct StreamLimits {
-    most: usize,
+    max: usize,
     count: AtomicUsize,
-    /// Only where there is a limit per source; an IPv6 host has a whole `/64`.
+    /// `None` without a limit per source. An IPv6 host owns a whole `/64`, which counts as one source.
     sources: Option<Arc<Places>>,
 }
 
-/// A place within the limits; given back when dropped.
+/// A slot within the limits, released on drop.
 #[derive(Debug)]
 pub(crate) struct StreamPermit {
     limits: Arc<StreamLimits>,
-    of_source: Option<Place>,
+    source_permit: Option<Place>,
 }
 
 // === impl StreamLimits ===
 
 impl StreamLimits {
-    /// Limits with nothing in use.
-    pub(crate) fn new(most: usize, most_of_source: Option<usize>) -> Self {
+    pub(crate) fn new(max: usize, max_per_source: Option<usize>) -> Self {
         Self {
-            most,
+            max,
             count: AtomicUsize::new(0),
-            sources: most_of_source.map(Places::new),
+            sources: max_per_source.map(Places::new),
         }
     }
 
-    /// Takes a place for a client.
+    /// Takes a slot for a client.
     pub(crate) fn admit(self: &Arc<Self>, source: IpAddr) -> Result<StreamPermit, Reason> {
-        if self.count.fetch_add(1, Ordering::AcqRel) >= self.most {
+        if self.count.fetch_add(1, Ordering::AcqRel) >= self.max {
             self.count.fetch_sub(1, Ordering::AcqRel);
             return Err(Reason::ConnectionLimit);
         }
-        // from here on dropping it gives the place back
+        // from here on, dropping the permit releases the slot, also when the source is at its limit
         let mut admitted = StreamPermit {
             limits: Arc::clone(self),
-            of_source: None,
+            source_permit: None,
         };
         if let Some(sources) = &self.sources {
             let place = sources.take(source).ok_or(Reason::SourceLimit)?;
-            admitted.of_source = Some(place);
+            admitted.source_permit = Some(place);
         }
         Ok(admitted)
     }
 
-    /// Places taken.
+    /// Slots in use.
     pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
@@ -74,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_counted_in_all_and_by_source_and_given_back() {
+    fn slots_are_counted_in_total_and_per_source_and_released() {
         let limits = Arc::new(StreamLimits::new(3, Some(2)));
         let (alice, bob) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
         let first = limits.admit(alice).unwrap();

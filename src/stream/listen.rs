@@ -1,4 +1,4 @@
-//! Opens a stream's addresses: per thread one TCP socket, one UDP socket, or both.
+//! Opens the addresses of a stream: for each thread one TCP socket, one UDP socket, or both.
 
 use std::{
     io,
@@ -10,21 +10,20 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::net::{BindError, listen::bind_one};
 
-/// Room for datagrams that wait for a thread; the kernel caps it at `net.core.rmem_max`.
+/// Buffer for datagrams that wait for a thread. The kernel limits it to `net.core.rmem_max`.
 const RECEIVE_BUFFER: usize = 1 << 20;
 
 /// One address of a stream, opened for every thread.
 #[derive(Debug)]
 pub(super) struct Opened {
-    /// The address it got.
+    /// The actual address, with the port.
     pub(super) address: SocketAddr,
-    /// One for each thread; empty without TCP.
+    /// One per thread; empty without TCP.
     pub(super) tcp: Vec<TcpListener>,
-    /// One for each thread; empty without UDP.
+    /// One per thread; empty without UDP.
     pub(super) udp: Vec<UdpSocket>,
 }
 
-/// Opens an address for so many threads.
 pub(super) fn open(
     wanted: SocketAddr,
     (tcp, udp): (bool, bool),
@@ -39,9 +38,10 @@ pub(super) fn open(
         (opened.address, opened.tcp) = bind_one(wanted, threads)?;
     }
     if udp {
-        // port 0: that of TCP serves for both
+        // with port 0 UDP gets the port that TCP got: Kerberos clients expect the same one
         let failed = |source| BindError::new(opened.address, source);
-        // alone first: sockets that share a port do so silently
+        // First without SO_REUSEPORT: with it, binding succeeds silently although another process of
+        // this user has the port.
         socket(opened.address)
             .and_then(|socket| socket.bind(&opened.address.into()))
             .map_err(failed)?;
@@ -71,9 +71,9 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
 fn datagrams(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = socket(address)?;
     socket.set_reuse_port(true)?;
-    // a smaller one serves too
+    // works with a smaller buffer too
     let _best_effort = socket.set_recv_buffer_size(RECEIVE_BUFFER);
-    // the address that a datagram was sent to is the one that its answer comes from
+    // needed to send a reply from the address that the datagram was sent to
     if address.is_ipv6() {
         setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
     } else {
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_udp_port_in_use_is_named_even_if_its_owner_would_share_it() {
+    fn a_udp_port_in_use_is_reported_even_if_its_owner_would_share_it() {
         let first = datagrams(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = first.local_addr().unwrap();
         let error = open(address, (false, true), 1).unwrap_err();

@@ -1,4 +1,4 @@
-//! `[[stream]]`: what a relayed TCP or UDP service is.
+//! `[[stream]]`: the options of a relayed TCP or UDP service, with their defaults.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -6,14 +6,11 @@ use ipnet::IpNet;
 
 use crate::{balance::Algorithm, net::proxy_protocol::Version};
 
-/// `[[stream]]`: one relayed service.
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
-    /// Its name, in logs and metrics.
+    /// Name in logs and metrics.
     pub name: Arc<str>,
-    /// Whether the gateway understands what passes.
     pub kind: StreamKind,
-    /// Addresses clients connect to.
     pub listen: Vec<SocketAddr>,
     /// `protocols` has `tcp`.
     pub tcp: bool,
@@ -21,42 +18,40 @@ pub(crate) struct Stream {
     pub udp: bool,
     /// The servers; never empty.
     pub backends: Vec<StreamBackend>,
-    /// How one of them is chosen; `first`.
+    /// Default: `first`.
     pub balance: Algorithm,
-    /// Networks that may use it; `None`: all.
+    /// Networks that may connect; `None`: all.
     pub allow: Option<Arc<[IpNet]>>,
-    /// Peers (balancers) whose connections begin with a PROXY header; `None`: nobody's do.
+    /// Networks of load balancers that send a PROXY header; `None`: no peer does.
     pub accept_proxy: Option<Arc<[IpNet]>>,
-    /// A connection on which nothing passes either way for so long ends; 10 min.
+    /// A TCP connection is closed after this time without bytes in either direction; 10 min.
     pub idle: Duration,
-    /// A UDP flow that nothing passes in for so long is forgotten; 30 s.
+    /// A UDP flow ends after this time without datagrams; 30 s.
     pub udp_idle: Duration,
-    /// Datagrams that a server may send for each one of the client; `None`: as many as it likes.
+    /// Datagrams that a server may send for each datagram of the client; `None`: no limit.
     pub udp_responses: Option<u32>,
-    /// Connections, and apart from them UDP flows, at the same time; 4,096.
+    /// Concurrent TCP connections, and separately concurrent UDP flows; 4,096.
     pub max_connections: usize,
-    /// The same of one source address; `None`: no limit of its own.
+    /// The same per source address; `None`: no limit.
     pub max_connections_per_source: Option<usize>,
-    /// How servers are looked after.
     pub check: Check,
-    /// A server that came up again gets its full share only after so long; 0 s.
+    /// The time in which the share of a server that came up again grows to the full one; 0 s.
     pub slow_start: Duration,
-    /// How often names of servers are looked up again; 10 s.
+    /// Interval of DNS look-ups; 10 s.
     pub resolve: Duration,
 }
 
 /// `stream.kind`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StreamKind {
-    /// Bytes.
+    /// Bytes, not interpreted.
     Relay,
-    /// Kerberos messages (RFC 4120 section 7.2): a request that one KDC does not answer goes to the
-    /// next.
+    /// Kerberos messages (RFC 4120 section 7.2): if one KDC does not reply, the request is sent to the next.
     Kdc,
 }
 
 impl StreamKind {
-    /// The word of the configuration file.
+    /// The value in the configuration.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Relay => "relay",
@@ -70,27 +65,26 @@ impl StreamKind {
 pub(crate) struct StreamBackend {
     /// `host:port`, lower case; an IPv6 address in brackets.
     pub address: Arc<str>,
-    /// Host name or address, without brackets.
+    /// Host name or IP address, without brackets.
     pub host: Arc<str>,
-    /// Port.
     pub port: u16,
-    /// Share of the load; 1 to 256, 0: nothing new.
+    /// 1 to 256; 0: no new connections.
     pub weight: u32,
-    /// Connections at the same time, for each address of the name.
+    /// Concurrent connections, for each address of the host name.
     pub max_connections: Option<usize>,
-    /// The PROXY header that it is sent.
+    /// Version of the PROXY header that is sent to the server.
     pub send_proxy: Option<Version>,
 }
 
 /// `stream.check`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Check {
-    /// Between two TCP connects; 2 s.
+    /// Time between two TCP connects; 2 s.
     pub interval: Duration,
-    /// Successes after which a server is up; 2.
+    /// Consecutive successes after which a server is up; 2.
     pub rise: u32,
-    /// Failures after which it is down; 3.
+    /// Consecutive failures after which a server is down; 3.
     pub fall: u32,
-    /// How long a connect may take; 1 s.
+    /// Timeout of a connect; 1 s.
     pub timeout: Duration,
 }

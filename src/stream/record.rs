@@ -1,4 +1,4 @@
-//! What is told of each connection: metrics while it lasts, a line in the access log at its end.
+//! Metrics of each connection while it is open, and a line in the access log at its end.
 
 use std::{
     cell::{Cell, RefCell},
@@ -13,34 +13,32 @@ use crate::telemetry::{
     metrics::StreamMetrics,
 };
 
-/// Records the connections of one stream and protocol; every thread has its own clone.
+/// Records the connections of one stream and protocol. Every thread has its own clone.
 #[derive(Clone, Debug)]
 pub(crate) struct StreamRecorder {
     stream: Arc<str>,
     protocol: &'static str,
-    /// The numbers.
     pub metrics: StreamMetrics,
     access: AccessLog,
 }
 
-/// One connection, flow or exchange; told of when it is dropped.
+/// One connection, flow or exchange. Logged on drop.
 #[derive(Debug)]
 pub(crate) struct StreamRecord<'r> {
     recorder: &'r StreamRecorder,
-    /// The client; behind a balancer in front the one that it names.
+    /// The client; behind a load balancer the address from the PROXY header.
     pub client: Cell<IpAddr>,
     backend: RefCell<Option<Arc<str>>>,
     bytes_in: Cell<u64>,
     bytes_out: Cell<u64>,
     begun: Instant,
-    /// Why it ended, if not by itself.
+    /// Why it ended, unless client or server ended it normally.
     pub reason: Cell<Option<Reason>>,
 }
 
 // === impl StreamRecorder ===
 
 impl StreamRecorder {
-    /// A recorder.
     pub(crate) fn new(stream: Arc<str>, protocol: &'static str, access: AccessLog) -> Self {
         Self {
             metrics: StreamMetrics::new(&stream, protocol),
@@ -50,7 +48,6 @@ impl StreamRecorder {
         }
     }
 
-    /// Begins a record.
     pub(crate) fn begin(&self, client: SocketAddr) -> StreamRecord<'_> {
         self.metrics.connections.increment(1);
         self.metrics.open.increment(1);
@@ -69,24 +66,22 @@ impl StreamRecorder {
 // === impl StreamRecord ===
 
 impl StreamRecord<'_> {
-    /// Bytes came from the client.
-    pub(crate) fn came(&self, bytes: usize) {
+    /// Counts bytes from the client.
+    pub(crate) fn received(&self, bytes: usize) {
         self.bytes_in.set(self.bytes_in.get() + bytes as u64);
         self.recorder.metrics.bytes_in.increment(bytes as u64);
     }
 
-    /// Bytes went to the client.
-    pub(crate) fn went(&self, bytes: usize) {
+    /// Counts bytes to the client.
+    pub(crate) fn sent(&self, bytes: usize) {
         self.bytes_out.set(self.bytes_out.get() + bytes as u64);
         self.recorder.metrics.bytes_out.increment(bytes as u64);
     }
 
-    /// Who serves it.
     pub(crate) fn served_by(&self, backend: &Arc<str>) {
         *self.backend.borrow_mut() = Some(Arc::clone(backend));
     }
 
-    /// It ends for this reason.
     pub(crate) fn end(&self, reason: Reason) {
         self.reason.set(Some(reason));
     }

@@ -1,4 +1,4 @@
-//! What one thread knows of one stream.
+//! The state of one stream on one thread.
 
 use std::{cell::Cell, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
@@ -12,7 +12,6 @@ use super::{
 };
 use crate::{net::sources::contains, stream::options::StreamKind};
 
-/// A stream on one thread.
 #[derive(Debug)]
 pub(super) struct Relay {
     pub(super) kind: StreamKind,
@@ -22,9 +21,9 @@ pub(super) struct Relay {
     pub(super) idle: Duration,
     pub(super) udp_idle: Duration,
     pub(super) udp_responses: Option<u32>,
-    /// How long a TCP connect may take.
+    /// Timeout of a TCP connect.
     pub(super) connect: Duration,
-    /// How long a PROXY header or a message to a KDC may take to arrive.
+    /// Timeout for a PROXY header, or a message to a KDC, to arrive.
     pub(super) head: Duration,
     pub(super) tcp_limits: Arc<StreamLimits>,
     pub(super) udp_limits: Arc<StreamLimits>,
@@ -33,27 +32,27 @@ pub(super) struct Relay {
     pub(super) live: Rc<LiveConnections>,
 }
 
-/// The connections and exchanges of one thread that a drain waits for.
+/// The connections and exchanges of one thread, which a drain waits for.
 #[derive(Debug, Default)]
 pub(super) struct LiveConnections {
     count: Cell<usize>,
     finished: Cell<usize>,
-    /// Woken when the last one ends.
+    /// Notified when the last one ends.
     pub(super) emptied: Notify,
-    /// Ends those that are left.
+    /// Notified at the end of a drain: those that are left are reset.
     pub(super) cut: Notify,
     drains: Cell<bool>,
     drain: Notify,
 }
 
-/// One of them.
+/// Counts one connection or exchange until it is dropped.
 #[derive(Debug)]
 pub(super) struct LiveGuard(Rc<LiveConnections>);
 
 // === impl Relay ===
 
 impl Relay {
-    /// Whether a client may come in, and its place.
+    /// Checks `allow` and takes a slot within the limits.
     pub(super) fn admit(
         &self,
         source: SocketAddr,
@@ -81,14 +80,14 @@ impl LiveConnections {
         self.count.get()
     }
 
-    /// From now on what is at rest ends.
+    /// From now on, connections end when no request is in progress.
     pub(super) fn begin_to_drain(&self) {
         self.finished.set(0);
         self.drains.set(true);
         self.drain.notify_waiters();
     }
 
-    /// Waits for that.
+    /// Waits for [`LiveConnections::begin_to_drain`].
     pub(super) async fn draining(&self) {
         let drain = self.drain.notified();
         if !self.drains.get() {
@@ -96,7 +95,7 @@ impl LiveConnections {
         }
     }
 
-    /// Those that have ended since the drain began.
+    /// The number that has ended since the drain began.
     pub(super) fn finished(&self) -> usize {
         self.finished.get()
     }
@@ -113,7 +112,7 @@ impl Drop for LiveGuard {
     }
 }
 
-/// Told of where a refusal has no connection to end.
+/// Records a refused datagram, which has no connection.
 pub(super) fn refuse(recorder: &StreamRecorder, client: SocketAddr, reason: Reason) {
     let record: StreamRecord<'_> = recorder.begin(client);
     record.end(reason);

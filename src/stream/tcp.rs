@@ -1,4 +1,4 @@
-//! The way of a relayed TCP connection: PROXY header → source → limits → server → bytes.
+//! The life of a relayed TCP connection: PROXY header → source → limits → server → bytes.
 
 use std::{net::SocketAddr, rc::Rc, sync::Arc};
 
@@ -27,15 +27,15 @@ use crate::{
     stream::options::StreamKind,
 };
 
-/// Servers that one connection is offered to.
+/// The most servers that are tried for one connection.
 const TRIES: usize = 8;
 
-/// A connection that may be served.
+/// A connection that has passed the checks.
 pub(super) struct Client {
     pub(super) tcp: TcpStream,
-    /// Who it is, also behind a balancer.
+    /// The address of the client, also behind a load balancer.
     pub(super) source: SocketAddr,
-    /// Where it connected to.
+    /// The address that it connected to.
     pub(super) local: SocketAddr,
     _admitted: StreamPermit,
 }
@@ -54,14 +54,14 @@ async fn run(
     peer: SocketAddr,
     record: &StreamRecord<'_>,
 ) -> Result<(), Reason> {
-    let Some(client) = welcome(relay, tcp, peer, record).await? else {
+    let Some(client) = admit(relay, tcp, peer, record).await? else {
         return Ok(());
     };
     if relay.kind == StreamKind::Kdc {
         return kdc::tcp::serve(relay, client, record).await;
     }
     let (place, mut backend) = connect(relay, &client).await.inspect_err(|_| {
-        // nothing of the client's will be answered
+        // a reset tells the client that its bytes were not delivered
         copy::reset(&client.tcp);
     })?;
     record.served_by(&place.backend);
@@ -74,8 +74,9 @@ async fn run(
     copy::relay(&client.tcp, &backend, relay.idle, cut, record).await
 }
 
-/// Who it is, and whether it may come in; `None` where a balancer only asked whether the port is open.
-async fn welcome(
+/// Determines the client's address and checks it. `None`: a load balancer only checked whether the port is
+/// open, which is not an error.
+async fn admit(
     relay: &Relay,
     mut tcp: TcpStream,
     peer: SocketAddr,
@@ -108,7 +109,7 @@ async fn welcome(
     }))
 }
 
-/// Reads a PROXY header and no more: the client, where it says one.
+/// Reads a PROXY header and not a byte more. Returns the client's address, if the header has one.
 async fn read_header(
     tcp: &mut TcpStream,
     header: &mut Vec<u8>,
@@ -126,7 +127,7 @@ async fn read_header(
     }
 }
 
-/// A connection to the first server that takes one.
+/// Connects to a server, trying others if it fails.
 async fn connect(relay: &Relay, client: &Client) -> Result<(EndpointPermit, TcpStream), Reason> {
     let group = &relay.group;
     group.resolved(relay.connect).await;
@@ -148,7 +149,7 @@ async fn connect(relay: &Relay, client: &Client) -> Result<(EndpointPermit, TcpS
     }
 }
 
-/// What `balance = "source"` knows a client by.
+/// The key of a client for `balance = "source"`: its address without the port.
 pub(crate) fn client_key(source: SocketAddr) -> u64 {
     match source.ip().to_canonical() {
         std::net::IpAddr::V4(ip) => stable_hash(&ip.octets()),

@@ -1,9 +1,10 @@
-//! UDP: every client has a flow of its own, a socket that is connected to one server.
+//! UDP: every client has its own flow, a socket that is connected to one server.
 //!
-//! What the server sends goes to the one address and port that asked, from the address that was
-//! asked; what anybody else sends to the flow's socket is dropped by the system. Flows are bounded
-//! in number (`max_connections`), in time (`udp_idle`) and, where `udp_responses` says so, in what
-//! the server may send for each datagram of the client.
+//! Datagrams of the server are sent to the address and port of the client, from the address that the
+//! client sent to. Because the socket is connected, the kernel drops datagrams of anybody else. Flows
+//! are limited in number (`max_connections`), in time (`udp_idle`) and, with `udp_responses`, in what the
+//! server may send for each datagram of the client: a client with a forged source address must not be
+//! able to use the relay as an amplifier.
 
 use std::{net::SocketAddr, rc::Rc};
 
@@ -19,12 +20,12 @@ use flow::Flows;
 pub(super) use flow::connect;
 pub(super) use front::{UdpListener, UdpPeer};
 
-/// The largest datagram.
+/// The size of the largest datagram.
 pub(super) const DATAGRAM: usize = 64 * 1024;
-/// Datagrams that are taken before others have their turn.
+/// Datagrams that are received before other tasks of the thread run.
 const TURNS: usize = 64;
 
-/// Serves one socket until the order to drain.
+/// Serves one socket until the drain.
 pub(super) async fn serve(
     relay: Rc<Relay>,
     socket: Rc<UdpSocket>,
@@ -55,7 +56,7 @@ pub(super) async fn serve(
         for _ in 0..TURNS {
             match front.receive(&mut buffer) {
                 Ok((length, peer)) => take(buffer.get(..length).unwrap_or_default(), peer),
-                // empty, or an answer of ours that a client did not want
+                // nothing left, or the ICMP error for a reply to a client that is gone
                 Err(_) => break,
             }
         }

@@ -1,4 +1,4 @@
-//! One thread of the relays: accepts, serves, drains.
+//! One thread of the relays: accepts, serves, and drains.
 
 use std::{
     io,
@@ -23,20 +23,20 @@ use super::{
 };
 use crate::net::{Drained, accept::Accepts};
 
-/// For what was cut to end.
+/// The time in which connections that were reset end.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
-/// Makes a thread's own relay, on that thread.
+/// Creates the relay of a thread, on that thread, because it is not `Send`.
 pub(super) type RelayFactory = Box<dyn FnOnce(Rc<LiveConnections>) -> Relay + Send>;
 
-/// What one thread is given of one stream.
+/// The part of one stream that one thread serves.
 pub(super) struct ThreadShare {
     pub(super) make: RelayFactory,
     pub(super) tcp: Vec<net::TcpListener>,
     pub(super) udp: Vec<(SocketAddr, net::UdpSocket)>,
 }
 
-/// A thread's whole life; says on `started` when it serves or why it cannot.
+/// Runs a thread. Reports on `started` that it serves, or why it cannot.
 pub(super) fn run(
     parts: Vec<ThreadShare>,
     order: watch::Receiver<RelayPhase>,
@@ -48,8 +48,8 @@ pub(super) fn run(
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            // the caller waits for every thread
-            let _told = started.send(Err(error));
+            // the caller waits for a report of every thread
+            let _reported = started.send(Err(error));
             return Drained::default();
         }
     };
@@ -57,7 +57,7 @@ pub(super) fn run(
         let live: Rc<LiveConnections> = Rc::default();
         let tasks = begin(parts, &live, &order);
         let failed = tasks.is_err();
-        let _told = started.send(
+        let _reported = started.send(
             tasks
                 .as_ref()
                 .map(|_| ())
@@ -101,7 +101,7 @@ fn begin(
     Ok(tasks)
 }
 
-/// Waits for the order to drain, then for the connections, and cuts those that are left.
+/// Waits for the drain to begin, then for the connections to end, and resets those that are left.
 async fn drain(
     live: &Rc<LiveConnections>,
     tasks: Vec<JoinHandle<()>>,
@@ -111,13 +111,13 @@ async fn drain(
         match (order.changed().await, *order.borrow()) {
             (Ok(()), RelayPhase::Drain(deadline)) => break deadline,
             (Ok(()), RelayPhase::Serve) => {}
-            // the handle was dropped
+            // `Streams` was dropped
             (Err(_), _) => break Instant::now(),
         }
     };
     live.begin_to_drain();
     for task in tasks {
-        // it has nothing to say, and a panic in it has been reported
+        // returns nothing, and a panic has been reported
         let _ended = task.await;
     }
     until_empty(live, deadline).await;

@@ -1,4 +1,4 @@
-//! The end of the gateway: what is under way is finished, what is not is broken off visibly.
+//! Drain: open connections may finish, those that do not are reset.
 
 use std::{
     io::{Read, Write},
@@ -13,7 +13,7 @@ use crate::{
 };
 
 #[test]
-fn a_connection_may_end_by_itself_while_the_gateway_drains() {
+fn a_connection_may_end_normally_during_a_drain() {
     let server = Server::count();
     let gateway = Gateway::start(&stream(&unique("drain"), &[server.address], ""));
     let address = gateway.address();
@@ -34,7 +34,7 @@ fn a_connection_may_end_by_itself_while_the_gateway_drains() {
 }
 
 #[test]
-fn a_connection_that_does_not_end_is_reset() {
+fn a_connection_left_after_the_drain_is_reset() {
     let server = Server::echo("a");
     let gateway = Gateway::start(&stream(&unique("cut"), &[server.address], ""));
     let mut client = gateway.connect();

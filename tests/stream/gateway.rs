@@ -1,4 +1,4 @@
-//! A gateway of streams in this process, from a few lines of configuration.
+//! A gateway with streams in this process, from a few lines of configuration.
 
 use std::{
     io::{Read, Write},
@@ -14,19 +14,19 @@ use spnegate::{
 };
 use tempfile::TempDir;
 
-/// A running gateway; drained when it is dropped.
+/// A running gateway; drained on drop.
 pub struct Gateway {
     running: Option<Running>,
     directory: TempDir,
 }
 
-/// A name that no other stream of this process has: the numbers of all are in one place.
+/// A name that no other stream of this process has: metrics are global to the process.
 pub fn unique(what: &str) -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     format!("{what}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// One stream of that name on a free port of 127.0.0.1, with more lines.
+/// The configuration of a stream on a free port of 127.0.0.1, with additional lines.
 pub fn stream(name: &str, backends: &[SocketAddr], lines: &str) -> String {
     let backends: Vec<String> = backends.iter().map(|b| format!("\"{b}\"")).collect();
     let listen = if lines.contains("listen") {
@@ -43,7 +43,7 @@ pub fn stream(name: &str, backends: &[SocketAddr], lines: &str) -> String {
 }
 
 impl Gateway {
-    /// Starts one, or says what an operator reads.
+    /// Starts a gateway, or returns the error message.
     pub fn try_start(text: &str) -> Result<Self, String> {
         Self::try_with_timeouts(text, "")
     }
@@ -98,7 +98,7 @@ impl Gateway {
         connect(self.address())
     }
 
-    /// What the admin listener says.
+    /// The body of a page of the admin listener.
     pub fn admin(&self, path: &str) -> String {
         let mut tcp = connect(self.running().admin_address().unwrap());
         write!(tcp, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
@@ -107,7 +107,7 @@ impl Gateway {
         text.split_once("\r\n\r\n").unwrap().1.to_owned()
     }
 
-    /// Takes a server out, or back in; the status line.
+    /// Sets the administrative state of a server; returns the status line.
     pub fn assign(&self, stream: &str, backend: SocketAddr, duty: &str) -> String {
         let admin = self.running().admin_address().unwrap();
         let mut tcp = connect(admin);
@@ -122,7 +122,7 @@ impl Gateway {
         text.lines().next().unwrap().to_owned()
     }
 
-    /// A metric whose labels are all of these, or nought.
+    /// The value of a metric with these labels, or 0.
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
         let metrics = self.admin("/metrics");
         let wanted: Vec<String> = labels.iter().map(|(k, v)| format!("{k}=\"{v}\"")).collect();
@@ -134,7 +134,7 @@ impl Gateway {
         line.map_or(0, |line| line.rsplit_once(' ').unwrap().1.parse().unwrap())
     }
 
-    /// How often connections of a stream ended for a reason.
+    /// The number of connections of a stream that ended for a reason.
     pub fn ends(&self, stream: &str, reason: &str) -> u64 {
         self.metric(
             "spnegate_stream_ends_total",
@@ -142,7 +142,7 @@ impl Gateway {
         )
     }
 
-    /// The status page's account of a stream.
+    /// A stream on the status page.
     pub fn status(&self, stream: &str) -> serde_json::Value {
         let json: serde_json::Value = serde_json::from_str(&self.admin("/?format=json")).unwrap();
         let streams = json["streams"].as_array().unwrap();
@@ -157,7 +157,7 @@ impl Gateway {
         self.directory.path().join("access.log")
     }
 
-    /// Drains it, and gives its last access log.
+    /// Drains the gateway and returns the access log.
     pub fn stop(mut self) -> (Drained, Vec<serde_json::Value>) {
         let drained = self.running.take().unwrap().stop();
         let log = std::fs::read_to_string(self.access_log()).unwrap();
@@ -179,19 +179,19 @@ impl Drop for Gateway {
 
 pub fn connect(address: SocketAddr) -> TcpStream {
     let tcp = TcpStream::connect(address).unwrap();
-    // a test that waits for what does not come fails
+    // a test that waits in vain fails
     tcp.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     tcp
 }
 
-/// What comes until the end; `Err` at a reset.
+/// All bytes until the end; `Err` on a reset.
 pub fn rest(tcp: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     tcp.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Whether it was closed without a byte.
+/// Whether the connection was closed without a byte.
 pub fn is_closed(mut tcp: TcpStream) -> bool {
     match tcp.read(&mut [0; 16]) {
         Ok(0) => true,

@@ -1,5 +1,5 @@
-//! `kind = "kdc"`: logins through the gateway, KDCs that are dead, silent or unwilling, and messages
-//! that are none.
+//! `kind = "kdc"`: logins through the gateway, KDCs that are down, silent or unavailable, and malformed
+//! messages.
 
 use std::{
     io::{Read, Write},
@@ -25,7 +25,7 @@ fn kdc(name: &str, backends: &[SocketAddr], lines: &str) -> Gateway {
     Gateway::start(&stream(name, backends, &format!("kind = \"kdc\"\n{lines}")))
 }
 
-/// TCP and UDP of one port that never answer.
+/// TCP and UDP sockets on one port that never reply.
 fn silent() -> (SocketAddr, TcpListener, UdpSocket) {
     loop {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -44,7 +44,7 @@ fn asked(gateway: &Gateway, stream: &str, protocol: &str, kdcs: &str) -> u64 {
 }
 
 #[test]
-fn mit_logs_in_by_tcp_and_by_udp() {
+fn mit_logs_in_over_tcp_and_udp() {
     let world = world();
     for (protocol, libdefaults) in [("tcp", TCP), ("udp", UDP)] {
         let name = unique("kdc");
@@ -60,7 +60,7 @@ fn mit_logs_in_by_tcp_and_by_udp() {
 }
 
 #[test]
-fn java_logs_in_by_tcp_and_by_udp() {
+fn java_logs_in_over_tcp_and_udp() {
     if !has_java() {
         return;
     }
@@ -76,7 +76,7 @@ fn java_logs_in_by_tcp_and_by_udp() {
 }
 
 #[test]
-fn a_relay_that_knows_nothing_of_kerberos_serves_too() {
+fn a_plain_relay_serves_a_kdc_too() {
     let world = world();
     let lines = "protocols = [\"tcp\", \"udp\"]";
     let gateway = Gateway::start(&stream(&unique("plain"), &[world.realm.address()], lines));
@@ -87,19 +87,19 @@ fn a_relay_that_knows_nothing_of_kerberos_serves_too() {
 }
 
 #[test]
-fn a_kdc_that_is_gone_or_silent_is_left_for_the_next_within_the_clients_patience() {
+fn the_next_kdc_is_used_before_the_client_times_out() {
     let world = world();
     let (quiet, _tcp, _udp) = silent();
     for first in [nobody(), quiet] {
         for (protocol, libdefaults) in [("tcp", TCP), ("udp", UDP)] {
             let name = unique("failover");
-            // nobody's check finds it down before the client comes
+            // no health check finds it down before the client connects
             let check = "check = { interval = \"1h\" }";
             let lines = format!("protocols = [\"{protocol}\"]\n{check}");
             let gateway = kdc(&name, &[first, world.realm.address()], &lines);
             let client = world.client(&gateway.address().to_string(), libdefaults, "");
             client.log_in().unwrap();
-            // one request found it out, the others did not wait for it again
+            // only the first request waited for it
             assert_eq!(
                 asked(&gateway, &name, protocol, "2"),
                 1,
@@ -111,9 +111,9 @@ fn a_kdc_that_is_gone_or_silent_is_left_for_the_next_within_the_clients_patience
     }
 }
 
-/// One of two KDCs is slow, hangs, dies and comes back while users log in: none of them sees an error.
+/// One of two KDCs is slow, hangs, stops and restarts while users log in: no login fails.
 #[test]
-fn a_kdc_that_is_slow_hangs_dies_or_comes_back_costs_no_login() {
+fn no_login_fails_while_one_of_two_kdcs_is_slow_hangs_or_restarts() {
     let world = World::start();
     let kdcs = [world.realm.second_address(), world.realm.address()];
     for (protocol, libdefaults) in [("tcp", TCP), ("udp", UDP)] {
@@ -138,7 +138,7 @@ fn a_kdc_that_is_slow_hangs_dies_or_comes_back_costs_no_login() {
         let failed: Vec<String> = thread::scope(|scope| {
             let threads = [(); 3].map(|()| scope.spawn(users));
             more(10);
-            // slow: it stands still for as long as others take for a few logins, again and again
+            // slow: it is suspended for the time of a few logins, repeatedly
             for _ in 0..5 {
                 first.freeze();
                 more(3);
@@ -169,7 +169,7 @@ fn a_kdc_that_is_slow_hangs_dies_or_comes_back_costs_no_login() {
 }
 
 #[test]
-fn an_answer_that_is_too_big_for_udp_makes_the_client_turn_to_tcp() {
+fn a_client_uses_tcp_after_response_too_big() {
     let world = world();
     let (address, tcp, udp) = silent();
     let real = world.realm.address();
@@ -209,7 +209,7 @@ fn response_too_big() -> Vec<u8> {
     answer
 }
 
-/// A message with its length before it.
+/// A message with its length in front.
 fn read_frame(tcp: &mut TcpStream) -> Option<Vec<u8>> {
     let mut frame = vec![0; 4];
     tcp.read_exact(&mut frame).ok()?;
@@ -220,10 +220,10 @@ fn read_frame(tcp: &mut TcpStream) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn with_no_kdc_the_client_is_told_in_its_own_language() {
+fn without_a_kdc_the_client_gets_a_krb_error() {
     let world = world();
     let name = unique("none");
-    // by UDP MIT's client passes over the answer and waits for others
+    // over UDP MIT's client ignores the reply and waits for others
     let alone = kdc(&unique("tcp"), &[nobody()], "protocols = [\"tcp\"]");
     let client = world.client(&alone.address().to_string(), TCP, "");
     let error = client.log_in().unwrap_err();
@@ -248,7 +248,7 @@ fn with_no_kdc_the_client_is_told_in_its_own_language() {
 }
 
 #[test]
-fn a_message_that_is_too_long_or_none_gets_a_krb_error_by_tcp() {
+fn an_oversized_or_malformed_message_gets_a_krb_error_over_tcp() {
     let name = unique("bad");
     let gateway = kdc(&name, &[world().realm.address()], "");
     let answered = |bytes: &[u8]| {
@@ -272,7 +272,7 @@ fn a_message_that_is_too_long_or_none_gets_a_krb_error_by_tcp() {
 }
 
 #[test]
-fn a_datagram_that_is_no_request_gets_no_answer_at_all() {
+fn a_datagram_that_is_not_a_request_gets_no_reply() {
     let name = unique("noise");
     let gateway = kdc(&name, &[world().realm.address()], "");
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -285,11 +285,11 @@ fn a_datagram_that_is_no_request_gets_no_answer_at_all() {
     assert!(client.recv(&mut [0; 64]).is_err());
 }
 
-/// As much of a change of a password as is looked at (RFC 3244).
+/// The part of a change of password (RFC 3244) that the gateway reads.
 const PASSWORD: &[u8] = &[0, 10, 0, 1, 0, 2, 0x6e, 0x00, 0x55, 0x55];
 
 #[test]
-fn a_change_of_a_password_is_asked_of_one_server_only() {
+fn a_change_of_password_is_sent_to_one_server_only() {
     let (first, tcp, _udp) = silent();
     let (second, other, _udp) = silent();
     let (told, hears) = mpsc::channel();
@@ -298,7 +298,7 @@ fn a_change_of_a_password_is_asked_of_one_server_only() {
             let mut client = client.unwrap();
             if let Some(message) = read_frame(&mut client) {
                 told.send(message).unwrap();
-                // no answer, a broken connection
+                // no reply, a closed connection
             }
         }
     });
@@ -311,14 +311,14 @@ fn a_change_of_a_password_is_asked_of_one_server_only() {
     assert_eq!(hears.recv_timeout(Duration::from_secs(20)).unwrap(), framed);
     other.set_nonblocking(true).unwrap();
     while let Ok((mut client, _)) = other.accept() {
-        // connect checks say nothing
+        // health checks send nothing
         client.set_nonblocking(false).unwrap();
         assert!(read_frame(&mut client).is_none());
     }
 }
 
 #[test]
-fn several_messages_of_one_connection_are_answered_in_turn() {
+fn several_messages_on_one_connection_get_replies_in_order() {
     let (address, tcp, _udp) = silent();
     thread::spawn(move || {
         for client in tcp.incoming() {

@@ -1,4 +1,4 @@
-//! Clients of MIT Kerberos and Java whose `krb5.conf` knows the gateway and nothing else.
+//! Clients of MIT Kerberos and Java whose `krb5.conf` names only the gateway.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ pub struct World {
     pub keytab: PathBuf,
 }
 
-/// The realm of all tests that break nothing in it.
+/// The realm shared by all tests that do not change it.
 pub fn world() -> &'static World {
     static WORLD: OnceLock<World> = OnceLock::new();
     WORLD.get_or_init(World::start)
@@ -70,9 +70,9 @@ impl World {
     }
 }
 
-/// By TCP alone.
+/// TCP only.
 pub const TCP: &str = "udp_preference_limit = 1";
-/// By UDP first, as MIT's client does for all that fits.
+/// UDP first, as MIT's client does for messages that fit.
 pub const UDP: &str = "udp_preference_limit = 32700";
 
 impl Client<'_> {
@@ -92,7 +92,7 @@ impl Client<'_> {
         command
     }
 
-    /// Logs in and gets a ticket; what it said if it could not.
+    /// Logs in and gets a ticket, or returns the error message.
     pub fn log_in(&self) -> Result<(), String> {
         let World {
             alice,
@@ -157,7 +157,7 @@ impl Client<'_> {
     }
 }
 
-/// Whether there is a Java to test with.
+/// Whether Java is installed.
 pub fn has_java() -> bool {
     let found = Command::new("java").arg("-version").output();
     let found = found.is_ok_and(|output| output.status.success());

@@ -1,4 +1,4 @@
-//! MS-KKDCP: Kerberos through HTTPS, for the listed realm and no other.
+//! MS-KKDCP: Kerberos over HTTPS, only for the listed realm.
 
 use std::{
     fmt::Write as _,
@@ -59,7 +59,7 @@ fn mit_logs_in_through_https() {
 }
 
 #[test]
-fn a_realm_that_is_not_listed_is_not_served() {
+fn an_unlisted_realm_is_not_served() {
     let world = world();
     let (gateway, cert) = proxy("OTHER.EXAMPLE.COM", &[world.realm.address()], true);
     let kdc = format!("https://localhost:{}/KdcProxy", gateway.http().port());
@@ -73,7 +73,7 @@ fn a_realm_that_is_not_listed_is_not_served() {
     eventually("it is counted", || metric(&gateway, "realm_denied") >= 1);
 }
 
-/// An `AS-REQ` of a realm in a KDC-PROXY-MESSAGE, by hand.
+/// An `AS-REQ` for a realm in a KDC-PROXY-MESSAGE, encoded by hand.
 fn body(realm: &str) -> Vec<u8> {
     use spnegate::testing::{element, integer};
     let string = |text: &str| element(0x1b, &[text.as_bytes()]);
@@ -102,7 +102,7 @@ fn post(gateway: &Gateway, head: &str, body: &[u8]) -> (String, Vec<u8>) {
     let mut tcp = connect(gateway.http());
     let length = body.len();
     write!(tcp, "{head}\r\nContent-Length: {length}\r\n\r\n").unwrap();
-    // an answer may come before all of it is taken
+    // the response may come before the whole body is sent
     let _ = tcp.write_all(body);
     let mut answer = Vec::new();
     let _ = tcp.read_to_end(&mut answer);
@@ -117,10 +117,10 @@ fn clients_of_http_1_0_need_no_host() {
     for head in [
         "POST /KdcProxy HTTP/1.0\r\nContent-Type: application/kerberos",
         "POST /kdcproxy HTTP/1.1\r\nHost: any.example.com\r\nConnection: close",
-        // as Windows' policy "KDC proxy servers" is often written
+        // the spelling often used in Windows' policy "KDC proxy servers"
         "POST /KdcProxy/ HTTP/1.1\r\nHost: any.example.com\r\nConnection: close",
     ] {
-        // no KDC: an error that the Kerberos client understands
+        // without a KDC: an error that the Kerberos client understands
         let (head, answer) = post(&gateway, head, &body("example.com"));
         assert!(
             head.contains(" 200 ") && head.contains("application/kerberos"),
@@ -132,7 +132,7 @@ fn clients_of_http_1_0_need_no_host() {
 }
 
 #[test]
-fn what_no_kerberos_client_sends_is_refused_with_words() {
+fn requests_that_are_not_ms_kkdcp_are_refused_with_an_explanation() {
     let (gateway, _) = proxy("EXAMPLE.COM", &[nobody()], false);
     let post = |head: &str, body: &[u8]| post(&gateway, head, body).0;
     assert!(post("GET /KdcProxy HTTP/1.0", b"").contains(" 405 "));
@@ -146,7 +146,7 @@ fn what_no_kerberos_client_sends_is_refused_with_words() {
     });
 }
 
-/// A proxy that gives a body this long.
+/// A proxy with this timeout for a body.
 fn hasty(time: &str, tls: bool) -> (Gateway, std::path::PathBuf) {
     let (gateway, cert) = proxy_with(
         "EXAMPLE.COM",
@@ -158,7 +158,7 @@ fn hasty(time: &str, tls: bool) -> (Gateway, std::path::PathBuf) {
 }
 
 #[test]
-fn a_body_that_does_not_end_is_given_up_and_counted() {
+fn a_body_that_does_not_end_times_out_and_is_counted() {
     let (gateway, _) = hasty("200ms", false);
     let before = metric(&gateway, "request_timeout");
     let mut tcp = connect(gateway.http());
@@ -197,7 +197,7 @@ fn bodies_of_http_2_that_never_end_are_given_up_though_their_connection_is_busy(
             answers.push(answer);
             bodies.push(body);
         }
-        // the connection lives, and now and then a byte of a body comes
+        // the connection stays open, and a byte of the body arrives now and then
         let drip = async {
             loop {
                 for body in &mut bodies {
@@ -248,10 +248,10 @@ async fn http2(gateway: &Gateway, cert: &std::path::Path) -> Http2 {
     h2::client::handshake(tls).await.unwrap()
 }
 
-/// Requests that wait for a KDC, or for the rest of their bodies, take places: half of all for one
-/// address.
+/// Requests that wait for a KDC, or for the rest of their bodies, take slots: at most half of them for
+/// one address.
 #[test]
-fn one_address_has_half_of_the_places_and_others_the_rest() {
+fn one_address_gets_at_most_half_of_the_slots() {
     let (gateway, _) = hasty("10s", false);
     let refused = metric(&gateway, "source_limit");
     let begin = || {
@@ -303,7 +303,7 @@ fn from(source: &str, to: SocketAddr) -> std::net::TcpStream {
 }
 
 #[test]
-fn an_unlisted_realm_is_told_so_in_a_krb_error() {
+fn an_unlisted_realm_gets_a_krb_error() {
     let (gateway, _) = proxy("EXAMPLE.COM", &[nobody()], false);
     let (_, answer) = post(
         &gateway,
@@ -317,7 +317,7 @@ fn an_unlisted_realm_is_told_so_in_a_krb_error() {
 }
 
 #[test]
-fn a_realm_is_open_to_its_networks_only() {
+fn a_realm_is_served_to_its_networks_only() {
     let realm = |name: &str, networks: &str| {
         let kdc = nobody();
         format!(
@@ -343,7 +343,7 @@ fn a_realm_is_open_to_its_networks_only() {
     }
     eventually("it is counted", || metric(&gateway, "source_denied") >= 1);
 
-    // nobody of the address is open to the client: no connection
+    // the listener has nothing for the client's network: no connection
     let gateway = Gateway::start(&inner);
     let before = gateway.metric("spnegate_refusals_total", &[("reason", "source_denied")]);
     let mut tcp = connect(gateway.http());
@@ -377,7 +377,7 @@ fn a_console_and_the_kdc_proxy_share_a_listener() {
     let kdc = format!("https://localhost:{}/KdcProxy", gateway.http().port());
     let anchors = format!("http_anchors = FILE:{}", cert.display());
     world.client(&kdc, "", &anchors).log_in().unwrap();
-    // what is not for the proxy is the console's
+    // other paths belong to the console
     let (_, log) = gateway.stop();
     assert!(log.iter().all(|line| line["console"].is_null()), "{log:?}");
 }

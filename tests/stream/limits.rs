@@ -1,4 +1,4 @@
-//! Who may come in, and how many.
+//! Limits: allowed networks, and numbers of connections.
 
 use std::{
     io::Read,
@@ -31,7 +31,7 @@ fn is_served(tcp: &mut TcpStream) -> bool {
 }
 
 #[test]
-fn only_listed_networks_come_in() {
+fn only_listed_networks_may_connect() {
     let name = unique("acl");
     let server = Server::echo("a");
     let allow = "allow = [\"127.0.0.8/29\", \"192.0.2.1\"]";
@@ -47,7 +47,7 @@ fn only_listed_networks_come_in() {
 }
 
 #[test]
-fn an_address_has_so_many_connections_and_others_have_theirs() {
+fn the_connection_limit_is_per_address() {
     let name = unique("source");
     let server = Server::echo("a");
     let lines = "max_connections_per_source = 1\nmax_connections = 2";
@@ -70,7 +70,7 @@ fn an_address_has_so_many_connections_and_others_have_theirs() {
 }
 
 #[test]
-fn a_full_server_leaves_clients_to_the_next_and_then_to_nobody() {
+fn clients_go_to_the_next_server_when_one_is_full_and_are_refused_when_all_are() {
     let name = unique("full");
     let [a, b] = [Server::echo("a").address, Server::echo("b").address];
     let lines = format!(

@@ -1,5 +1,5 @@
-//! Streams, the KDC relay and MS-KKDCP, with the gateway in process: raw sockets on both sides, and
-//! the Kerberos clients of MIT and Java on throwaway realms.
+//! Streams, the KDC relay and MS-KKDCP, with the gateway in this process: raw sockets on both sides, and
+//! the Kerberos clients of MIT and Java with temporary realms.
 #![allow(
     clippy::unwrap_used,
     unreachable_pub,

@@ -1,4 +1,4 @@
-//! Clients in a network of their own, in which there is the gateway and nothing else.
+//! Clients in their own network namespace, in which only the gateway is reachable.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use crate::{
     kerberos::{TCP, UDP, has_java, world, write_pem},
 };
 
-/// A network namespace with one cable to this one; it ends with the shell that holds it.
+/// A network namespace with one link to this one; it ends with the shell that holds it.
 struct Network {
     holder: Child,
     /// This end.
@@ -20,7 +20,7 @@ struct Network {
 }
 
 impl Network {
-    /// `None` where this user may not make one.
+    /// `None` if this user may not create one.
     fn start() -> Option<Self> {
         let [_, a, b, c] = std::process::id().to_be_bytes();
         let (near, far) = (format!("sg{a:x}{b:x}{c:x}a"), format!("sg{a:x}{b:x}{c:x}b"));
@@ -35,7 +35,7 @@ impl Network {
         let output = holder.stdout.as_mut()?;
         BufReader::new(output).read_line(&mut pid).ok()?;
         let pid = pid.trim();
-        // a small network of its own in 198.18/15, which is for tests
+        // a small network in 198.18.0.0/15, which is reserved for tests (RFC 2544)
         let net = |last: u8| Ipv4Addr::new(198, 18 + b % 2, c, last);
         let network = Self {
             holder,
@@ -79,7 +79,7 @@ impl Drop for Network {
 }
 
 #[test]
-fn mit_and_java_log_in_where_there_is_nothing_but_the_gateway() {
+fn mit_and_java_log_in_on_a_network_with_only_the_gateway() {
     let world = world();
     let Some(network) = Network::start() else {
         eprintln!("no network namespace for this user: not tested");
@@ -106,7 +106,7 @@ fn mit_and_java_log_in_where_there_is_nothing_but_the_gateway() {
         cert.display(),
         key.display(),
     ));
-    // the KDC itself is out of reach
+    // the KDC itself is not reachable
     let mut direct = world.client(&kdc.to_string(), TCP, "");
     direct.prefix = network.prefix();
     assert!(direct.log_in().is_err());
@@ -122,7 +122,7 @@ fn mit_and_java_log_in_where_there_is_nothing_but_the_gateway() {
             client.log_in_with_java().unwrap();
         }
     }
-    // the name of the certificate, in a hosts file of that client alone
+    // the name in the certificate, in a hosts file for this client only
     let hosts = world.realm.path("hosts");
     fs::write(&hosts, format!("{gateway_address} gate.example.com\n")).unwrap();
     let url = format!(

@@ -1,4 +1,4 @@
-//! Changes of passwords (RFC 3244) through the gateway: TCP, UDP and HTTPS.
+//! Changes of password (RFC 3244) through the gateway: TCP, UDP and HTTPS.
 
 use crate::{
     gateway::{Gateway, stream, unique},
@@ -6,7 +6,7 @@ use crate::{
 };
 
 #[test]
-fn a_password_is_changed_by_tcp_by_udp_and_by_https() {
+fn a_password_is_changed_over_tcp_udp_and_https() {
     let world = World::start();
     let _kadmind = world.realm.start_kadmind();
     let bob = world.realm.principal("bob");

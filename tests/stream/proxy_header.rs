@@ -1,4 +1,4 @@
-//! PROXY headers from balancers in front and to servers behind.
+//! PROXY headers from load balancers in front of the gateway, and to servers behind it.
 
 use std::io::{Read, Write};
 
@@ -10,7 +10,7 @@ use crate::{
     server::Server,
 };
 
-/// Says back all that it hears.
+/// Echoes all bytes.
 fn mirror() -> Server {
     Server::counting(|mut tcp| {
         let mut bytes = Vec::new();
@@ -27,7 +27,7 @@ fn sent(gateway: &Gateway, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn the_client_behind_two_balancers_is_known_at_the_server() {
+fn the_server_learns_the_client_behind_two_balancers() {
     let server = mirror();
     for version in ["v1", "v2"] {
         let name = unique("proxy");
@@ -57,7 +57,7 @@ fn the_client_behind_two_balancers_is_known_at_the_server() {
             );
             assert_eq!(&heard[length..], b"payload");
         }
-        // the list is of clients, not of balancers
+        // `allow` is about clients, not load balancers
         let denied = header(Version::V2, "203.0.113.1:1".parse().unwrap(), source);
         let mut client = gateway.connect();
         client.write_all(&denied).unwrap();
@@ -71,7 +71,7 @@ fn the_client_behind_two_balancers_is_known_at_the_server() {
 }
 
 #[test]
-fn a_listed_peer_without_a_header_is_turned_away() {
+fn a_listed_peer_without_a_header_is_refused() {
     let server = mirror();
     let name = unique("malformed");
     let lines = "accept_proxy = [\"127.0.0.1\"]";
@@ -94,7 +94,7 @@ fn a_listed_peer_without_a_header_is_turned_away() {
 }
 
 #[test]
-fn a_balancer_that_asks_whether_the_port_is_open_is_no_failure() {
+fn a_port_check_of_a_balancer_is_not_an_error() {
     let server = mirror();
     let name = unique("checked");
     let lines = "accept_proxy = [\"127.0.0.1\"]";
@@ -116,7 +116,7 @@ fn a_balancer_that_asks_whether_the_port_is_open_is_no_failure() {
 }
 
 #[test]
-fn a_header_of_a_peer_that_is_not_listed_is_its_own_bytes() {
+fn a_header_of_an_unlisted_peer_is_relayed_as_bytes() {
     let server = mirror();
     let lines = "accept_proxy = [\"192.0.2.1\"]";
     let gateway = Gateway::start(&stream(&unique("unlisted"), &[server.address], lines));

@@ -18,7 +18,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Each connection is given to `serve` on a thread of its own.
+    /// Calls `serve` for each connection, on a new thread.
     pub fn start(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> Self {
         Self::at("127.0.0.1:0", serve)
     }
@@ -38,12 +38,12 @@ impl Server {
         server
     }
 
-    /// The same; connections on which a client says something are counted before.
+    /// The same, and counts connections on which a client sends bytes.
     pub fn counting(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> Self {
         let served: Arc<AtomicUsize> = Arc::default();
         let mine = Arc::clone(&served);
         let started = Self::start(move |tcp| {
-            // a connect check says nothing
+            // a health check sends nothing
             if tcp.peek(&mut [0]).is_ok_and(|bytes| bytes > 0) {
                 mine.fetch_add(1, Ordering::SeqCst);
             }
@@ -52,7 +52,7 @@ impl Server {
         Self { served, ..started }
     }
 
-    /// Says its name, then what it hears.
+    /// Sends its name, then echoes all bytes.
     pub fn echo(name: &'static str) -> Self {
         Self::start(move |mut tcp| {
             let mut buffer = [0; 4096];
@@ -67,7 +67,7 @@ impl Server {
         })
     }
 
-    /// Hears to the end, then says how much it was.
+    /// Reads to the end, then sends the number of bytes.
     pub fn count() -> Self {
         Self::counting(|mut tcp| {
             let mut bytes = Vec::new();
@@ -78,19 +78,19 @@ impl Server {
         })
     }
 
-    /// Connections on which a client said something.
+    /// The number of connections on which a client sent bytes.
     pub fn served(&self) -> usize {
         self.served.load(Ordering::SeqCst)
     }
 }
 
-/// A port at which nobody listens.
+/// A port on which nothing listens.
 pub fn nobody() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
 }
 
-/// A UDP server that gives each datagram and its sender to `serve`.
+/// A UDP server that calls `serve` with each datagram and its sender.
 pub fn datagrams(serve: impl Fn(&UdpSocket, &[u8], SocketAddr) + Send + 'static) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! Relayed TCP connections: bytes, ends, servers that are gone, balance.
+//! Relayed TCP connections: bytes, shutdown and reset, failover, balancing.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use crate::{
     server::{Server, nobody},
 };
 
-/// The name that an echo server says first.
+/// The name that an echo server sends first.
 fn greeting(tcp: &mut TcpStream) -> String {
     let mut name = [0; 1];
     tcp.read_exact(&mut name).unwrap();
@@ -21,7 +21,7 @@ fn greeting(tcp: &mut TcpStream) -> String {
 }
 
 #[test]
-fn bytes_pass_both_ways_and_a_direction_may_end_before_the_other() {
+fn bytes_pass_both_ways_and_the_client_may_shut_down_first() {
     let server = Server::count();
     let name = unique("half");
     let gateway = Gateway::start(&stream(&name, &[server.address], ""));
@@ -42,7 +42,7 @@ fn bytes_pass_both_ways_and_a_direction_may_end_before_the_other() {
 }
 
 #[test]
-fn a_server_may_end_its_direction_first() {
+fn the_server_may_shut_down_first() {
     let server = Server::start(|mut tcp| {
         let _ = tcp.write_all(b"first");
         let _ = tcp.shutdown(Shutdown::Write);
@@ -67,7 +67,7 @@ fn a_server_may_end_its_direction_first() {
 }
 
 #[test]
-fn much_passes_a_slow_reader_whole() {
+fn a_slow_reader_gets_all_bytes() {
     const SIZE: usize = 24 << 20;
     let pattern = |at: usize| u8::try_from(at % 251).unwrap();
     let server = Server::start(move |mut tcp| {
@@ -87,7 +87,7 @@ fn much_passes_a_slow_reader_whole() {
     let gateway = Gateway::start(&stream(&unique("much"), &[server.address], ""));
     let mut client = gateway.connect();
     let mut at = 0;
-    // reads of odd sizes, so that the other side is full again and again
+    // reads of odd sizes, so that the buffer of the other side fills repeatedly
     let mut buffer = vec![0; 70_001];
     loop {
         let read = client.read(&mut buffer).unwrap();
@@ -103,7 +103,7 @@ fn much_passes_a_slow_reader_whole() {
 }
 
 #[test]
-fn what_is_broken_off_does_not_look_complete() {
+fn a_reset_connection_does_not_look_complete() {
     let server = Server::start(|mut tcp| {
         let _ = tcp.write_all(b"half of it");
         let _ = tcp.read(&mut [0; 4]);
@@ -123,7 +123,7 @@ fn what_is_broken_off_does_not_look_complete() {
 }
 
 #[test]
-fn a_connection_on_which_nothing_passes_ends() {
+fn an_idle_connection_is_closed() {
     let name = unique("idle");
     let server = Server::echo("a");
     let gateway = Gateway::start(&stream(&name, &[server.address], "idle = \"150ms\""));
@@ -157,7 +157,7 @@ fn a_connection_goes_to_the_next_server_when_the_first_is_gone() {
             .unwrap()
             .contains("refused")
     );
-    // it comes: the first in the list is the first again
+    // after it has started, the first in the list is used again
     let _first = Server::at(&gone.to_string(), |mut tcp| {
         let _ = tcp.write_all(b"a");
     });
@@ -166,7 +166,7 @@ fn a_connection_goes_to_the_next_server_when_the_first_is_gone() {
 }
 
 #[test]
-fn with_no_server_a_client_is_told_at_once_and_operators_why() {
+fn without_a_server_the_client_is_reset_immediately_and_the_reason_logged() {
     let name = unique("none");
     let gateway = Gateway::start(&stream(&name, &[nobody()], ""));
     assert!(is_closed(gateway.connect()));
@@ -181,16 +181,16 @@ fn with_no_server_a_client_is_told_at_once_and_operators_why() {
 }
 
 #[test]
-fn a_name_is_a_server_as_an_address_is() {
+fn a_server_may_be_given_by_name() {
     let server = Server::echo("a");
     let lines = format!("backends = [\"localhost:{}\"]", server.address.port());
     let gateway = Gateway::start(&stream(&unique("name"), &[], &lines));
-    // localhost may have ::1 too, where nobody listens
+    // localhost may resolve to ::1 too, where nothing listens
     assert_eq!(greeting(&mut gateway.connect()), "a");
 }
 
 #[test]
-fn in_turn_by_weight_and_the_same_client_at_the_same_server() {
+fn round_robin_follows_the_weights_and_source_keeps_the_client() {
     let servers = [Server::echo("a"), Server::echo("b")];
     let [a, b] = servers.clone().map(|server| server.address);
     let weighted = format!(
@@ -219,7 +219,7 @@ fn in_turn_by_weight_and_the_same_client_at_the_same_server() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_named() {
+fn a_port_in_use_is_reported() {
     let server = Server::echo("a");
     let taken = Server::echo("b").address;
     let lines = format!("listen = \"{taken}\"");
@@ -234,7 +234,7 @@ fn a_port_that_is_taken_is_named() {
 }
 
 #[test]
-fn a_server_that_is_drained_keeps_its_connections_and_gets_no_new_one() {
+fn a_drained_server_keeps_its_connections_and_gets_no_new_ones() {
     let [a, b] = [Server::echo("a").address, Server::echo("b").address];
     let name = unique("duty");
     let gateway = Gateway::start(&stream(&name, &[a, b], ""));

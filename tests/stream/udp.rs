@@ -1,4 +1,4 @@
-//! UDP flows: answers for the asker alone, and no more of anything than is allowed.
+//! UDP flows: replies only for the sender of the request, and limits.
 
 use std::{
     net::{SocketAddr, UdpSocket},
@@ -16,7 +16,7 @@ const UDP: &str = "protocols = [\"udp\"]";
 
 fn client(to: SocketAddr) -> UdpSocket {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-    // what comes from anybody else is dropped by the system
+    // the kernel drops datagrams of any other sender
     socket.connect(to).unwrap();
     let patience = Some(Duration::from_secs(5));
     socket.set_read_timeout(patience).unwrap();
@@ -35,7 +35,7 @@ fn hear(socket: &UdpSocket) -> Vec<u8> {
     answer
 }
 
-/// Says what it hears and who said it.
+/// Replies with the datagram and its sender.
 fn echo() -> SocketAddr {
     datagrams(|socket, bytes, from| {
         let text = [bytes, b" ", from.port().to_string().as_bytes()].concat();
@@ -44,7 +44,7 @@ fn echo() -> SocketAddr {
 }
 
 #[test]
-fn each_client_has_a_flow_and_gets_its_own_answers() {
+fn each_client_has_its_own_flow() {
     let name = unique("udp");
     let gateway = Gateway::start(&stream(&name, &[echo()], UDP));
     let (alice, bob) = (client(gateway.address()), client(gateway.address()));
@@ -59,7 +59,7 @@ fn each_client_has_a_flow_and_gets_its_own_answers() {
 }
 
 #[test]
-fn what_a_stranger_sends_into_a_flow_reaches_nobody() {
+fn datagrams_of_other_senders_are_dropped() {
     let (told, hears) = mpsc::channel();
     let server = datagrams(move |socket, bytes, from| {
         told.send(from).unwrap();
@@ -72,12 +72,12 @@ fn what_a_stranger_sends_into_a_flow_reaches_nobody() {
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
     let flow = SocketAddr::from(([127, 0, 0, 1], flow.port()));
     stranger.send_to(b"forged", flow).unwrap();
-    // the next to come is the server's
+    // the next one is from the server
     assert_eq!(ask(&alice, b"two"), b"two");
 }
 
 #[test]
-fn a_flow_that_rests_is_forgotten() {
+fn an_idle_flow_ends() {
     let name = unique("rest");
     let lines = format!("{UDP}\nudp_idle = \"100ms\"");
     let gateway = Gateway::start(&stream(&name, &[echo()], &lines));
@@ -91,7 +91,7 @@ fn a_flow_that_rests_is_forgotten() {
 }
 
 #[test]
-fn flows_are_bounded_in_number() {
+fn the_number_of_flows_is_limited() {
     let name = unique("flows");
     let lines = format!("{UDP}\nmax_connections = 1");
     let gateway = Gateway::start(&stream(&name, &[echo()], &lines));
@@ -105,7 +105,7 @@ fn flows_are_bounded_in_number() {
 }
 
 #[test]
-fn a_server_that_says_more_than_it_was_asked_is_not_passed_on() {
+fn replies_beyond_the_limit_are_dropped() {
     let server = datagrams(|socket, bytes, from| {
         for _ in 0..3 {
             socket.send_to(bytes, from).unwrap();
@@ -127,7 +127,7 @@ fn a_server_that_says_more_than_it_was_asked_is_not_passed_on() {
 }
 
 #[test]
-fn an_answer_leaves_from_the_address_that_was_asked() {
+fn a_reply_comes_from_the_address_that_was_sent_to() {
     let lines = format!("{UDP}\nlisten = \"0.0.0.0:0\"");
     let gateway = Gateway::start(&stream(&unique("any"), &[echo()], &lines));
     for last in [1, 5, 9] {
@@ -147,14 +147,14 @@ fn ipv6_is_relayed_to_ipv4() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_left_for_the_next() {
+fn a_datagram_goes_to_the_next_server_when_one_is_down() {
     let name = unique("gone");
     let gone = nobody();
     let gateway = Gateway::start(&stream(&name, &[gone, echo()], UDP));
     let alice = client(gateway.address());
     let patience = Some(Duration::from_millis(50));
     alice.set_read_timeout(patience).unwrap();
-    // the first datagrams are lost, as on any network
+    // the first datagrams may be lost, as on any network
     eventually("it is answered", || {
         alice.send(b"x").unwrap();
         alice.recv(&mut [0; 64]).is_ok()

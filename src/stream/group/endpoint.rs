@@ -1,4 +1,4 @@
-//! One address of one server: its health, its load, its share.
+//! One address of one server: its health, its load and its weight.
 
 use std::{
     net::SocketAddr,
@@ -15,32 +15,30 @@ use crate::{
     stream::options::{Check, StreamBackend},
 };
 
-/// An address that connections go to.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     /// `host:port` of the configuration.
     pub backend: Arc<str>,
-    /// Where it is now.
     pub address: SocketAddr,
-    /// The PROXY header that it is sent.
+    /// Version of the PROXY header that is sent.
     pub send_proxy: Option<Version>,
     weight: u32,
-    most: usize,
-    /// What an operator wants of the server; all its addresses share it.
-    duty: Arc<AtomicU8>,
+    max_connections: usize,
+    /// The administrative state of the server; its endpoints share it.
+    admin_state: Arc<AtomicU8>,
     balance: BalanceState,
     load: AtomicUsize,
     health: HealthState,
 }
 
-/// How much is to be expected of a target, best first.
+/// The health of an endpoint, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum EndpointHealth {
     /// Up.
     Healthy,
-    /// Up, but it left something without an answer a moment ago.
+    /// Up, but a request was left without a reply recently.
     Suspect,
-    /// Down; tried only where there is no other.
+    /// Down; tried only if there is no other.
     Down,
 }
 
@@ -48,36 +46,37 @@ pub(crate) enum EndpointHealth {
 struct HealthState {
     born: Instant,
     up: AtomicBool,
-    /// Successes in a row, or failures as a negative number.
+    /// Consecutive successes, or failures as a negative number.
     streak: AtomicI32,
-    /// Milliseconds after `born` of the last change of `up`.
+    /// When `up` changed last, in milliseconds after `born`; 0: never.
     since: AtomicU64,
     /// Milliseconds after `born`.
     suspect_until: AtomicU64,
     last_error: Mutex<Option<String>>,
 }
 
-/// A connection's place at a target; given back when dropped.
+/// A connection slot at an endpoint, released on drop.
 #[derive(Debug)]
 pub(crate) struct EndpointPermit(Arc<Endpoint>);
 
 // === impl Endpoint ===
 
 impl Endpoint {
-    /// A target that is up until it proves otherwise. `key` is what replicas know it by.
+    /// An endpoint that is up until checks fail. `key` identifies it for `balance = "source"`; replicas of the
+    /// gateway compute the same one.
     pub(crate) fn new(
         backend: &StreamBackend,
         address: SocketAddr,
         key: &str,
-        duty: Arc<AtomicU8>,
+        admin_state: Arc<AtomicU8>,
     ) -> Self {
         Self {
             backend: Arc::clone(&backend.address),
             address,
             send_proxy: backend.send_proxy,
             weight: backend.weight,
-            most: backend.max_connections.unwrap_or(usize::MAX),
-            duty,
+            max_connections: backend.max_connections.unwrap_or(usize::MAX),
+            admin_state,
             balance: BalanceState::new(key),
             load: AtomicUsize::new(0),
             health: HealthState {
@@ -91,10 +90,10 @@ impl Endpoint {
         }
     }
 
-    /// As the algorithms see it; `able` says what else is required.
+    /// The endpoint as the balancing algorithms see it. `able`: the caller's own conditions hold.
     pub(crate) fn candidate(&self, slow_start: Duration, able: bool) -> Candidate<'_> {
         let weight = if slow_start.is_zero() || self.health.since.load(Ordering::Relaxed) == 0 {
-            // up since it is known
+            // has never been down
             balance::effective_weight(self.weight, Duration::ZERO, Duration::ZERO)
         } else {
             balance::effective_weight(self.weight, self.since(), slow_start)
@@ -107,31 +106,29 @@ impl Endpoint {
         }
     }
 
-    /// What an operator wants of it.
     pub(crate) fn admin_state(&self) -> AdminState {
-        AdminState::of(&self.duty)
+        AdminState::of(&self.admin_state)
     }
 
-    /// Connections and flows there.
+    /// Current connections and flows.
     pub(crate) fn load(&self) -> usize {
         self.load.load(Ordering::Relaxed)
     }
 
-    /// Whether `max_connections` are there.
+    /// Whether it has `max_connections`.
     pub(crate) fn is_full(&self) -> bool {
-        self.load() >= self.most
+        self.load() >= self.max_connections
     }
 
-    /// Takes a place, if there is one.
+    /// Takes a slot, if one is free.
     pub(crate) fn enter(self: &Arc<Self>) -> Option<EndpointPermit> {
-        if self.load.fetch_add(1, Ordering::AcqRel) < self.most {
+        if self.load.fetch_add(1, Ordering::AcqRel) < self.max_connections {
             return Some(EndpointPermit(Arc::clone(self)));
         }
         self.load.fetch_sub(1, Ordering::AcqRel);
         None
     }
 
-    /// What is to be expected of it.
     pub(crate) fn standing(&self) -> EndpointHealth {
         let health = &self.health;
         if !health.up.load(Ordering::Relaxed) {
@@ -143,22 +140,21 @@ impl Endpoint {
         }
     }
 
-    /// How long it has been up or down.
+    /// How long it has been up, or down.
     pub(crate) fn since(&self) -> Duration {
         let since = Duration::from_millis(self.health.since.load(Ordering::Relaxed));
         self.health.born.elapsed().saturating_sub(since)
     }
 
-    /// The last failure.
     pub(crate) fn last_error(&self) -> Option<String> {
         let error = self.health.last_error.lock();
         error.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// It did what was asked of it. Whether that changed its standing.
+    /// Records a success. Returns whether the endpoint came up.
     pub(crate) fn succeeded(&self, check: &Check) -> bool {
         let health = &self.health;
-        // the ordinary case costs two loads
+        // called for every connection: the ordinary case is two loads and no write
         if health.streak.load(Ordering::Relaxed) < 1 || !health.up.load(Ordering::Relaxed) {
             let streak = |streak: i32| Some(streak.max(0).saturating_add(1));
             let before = health
@@ -173,7 +169,7 @@ impl Endpoint {
         false
     }
 
-    /// It did not. Whether that changed its standing.
+    /// Records a failure. Returns whether the endpoint went down.
     pub(crate) fn failed(&self, check: &Check, error: String) -> bool {
         let health = &self.health;
         health.note(error);
@@ -189,7 +185,7 @@ impl Endpoint {
         false
     }
 
-    /// It left something unanswered: others are asked first for a while.
+    /// Makes it a suspect for a while: it left a request without a reply.
     pub(crate) fn suspect(&self, within: Duration, error: String) {
         self.health.note(error);
         let within = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
@@ -197,8 +193,8 @@ impl Endpoint {
         self.health.suspect_until.store(until, Ordering::Relaxed);
     }
 
-    /// It answered: nothing is held against it.
-    pub(crate) fn trust(&self) {
+    /// It replied: it is no longer a suspect.
+    pub(crate) fn clear_suspicion(&self) {
         if self.health.suspect_until.load(Ordering::Relaxed) != 0 {
             self.health.suspect_until.store(0, Ordering::Relaxed);
         }
@@ -221,7 +217,7 @@ impl HealthState {
     }
 
     fn changed(&self) {
-        // nought means: never changed
+        // 0 means that it never changed
         self.since.store(self.now().max(1), Ordering::Relaxed);
     }
 }
@@ -253,13 +249,13 @@ mod tests {
         timeout: Duration::from_secs(1),
     };
 
-    fn target(most: Option<usize>) -> Arc<Endpoint> {
+    fn endpoint(max: Option<usize>) -> Arc<Endpoint> {
         let backend = StreamBackend {
             address: "a:1".into(),
             host: "a".into(),
             port: 1,
             weight: 1,
-            max_connections: most,
+            max_connections: max,
             send_proxy: None,
         };
         Arc::new(Endpoint::new(
@@ -271,39 +267,39 @@ mod tests {
     }
 
     #[test]
-    fn a_target_falls_after_some_failures_and_rises_after_some_successes() {
-        let target = target(None);
-        let fail = || target.failed(&CHECK, "refused".to_owned());
+    fn an_endpoint_goes_down_after_fall_failures_and_up_after_rise_successes() {
+        let endpoint = endpoint(None);
+        let fail = || endpoint.failed(&CHECK, "refused".to_owned());
         assert!(!fail() && !fail());
-        // one success between them begins the count anew
-        assert!(!target.succeeded(&CHECK));
+        // a success in between restarts the count
+        assert!(!endpoint.succeeded(&CHECK));
         assert!(!fail() && !fail());
-        assert_eq!(target.standing(), EndpointHealth::Healthy);
+        assert_eq!(endpoint.standing(), EndpointHealth::Healthy);
         assert!(fail());
-        assert_eq!(target.standing(), EndpointHealth::Down);
-        assert!(!fail(), "told once");
-        assert!(!target.succeeded(&CHECK));
-        assert!(target.succeeded(&CHECK));
-        assert_eq!(target.standing(), EndpointHealth::Healthy);
-        assert_eq!(target.last_error().as_deref(), Some("refused"));
+        assert_eq!(endpoint.standing(), EndpointHealth::Down);
+        assert!(!fail(), "reported once");
+        assert!(!endpoint.succeeded(&CHECK));
+        assert!(endpoint.succeeded(&CHECK));
+        assert_eq!(endpoint.standing(), EndpointHealth::Healthy);
+        assert_eq!(endpoint.last_error().as_deref(), Some("refused"));
     }
 
     #[test]
-    fn a_suspect_is_trusted_again_when_it_answers() {
-        let target = target(None);
-        target.suspect(Duration::from_secs(60), "no answer".to_owned());
-        assert_eq!(target.standing(), EndpointHealth::Suspect);
-        target.trust();
-        assert_eq!(target.standing(), EndpointHealth::Healthy);
+    fn a_suspect_that_replies_is_healthy_again() {
+        let endpoint = endpoint(None);
+        endpoint.suspect(Duration::from_secs(60), "no answer".to_owned());
+        assert_eq!(endpoint.standing(), EndpointHealth::Suspect);
+        endpoint.clear_suspicion();
+        assert_eq!(endpoint.standing(), EndpointHealth::Healthy);
     }
 
     #[test]
-    fn a_full_target_takes_nobody_until_one_leaves() {
-        let target = target(Some(1));
-        let place = target.enter().unwrap();
-        assert!(target.enter().is_none() && target.is_full());
+    fn a_full_endpoint_accepts_nothing_until_a_slot_is_released() {
+        let endpoint = endpoint(Some(1));
+        let place = endpoint.enter().unwrap();
+        assert!(endpoint.enter().is_none() && endpoint.is_full());
         drop(place);
-        assert_eq!(target.load(), 0);
-        assert!(target.enter().is_some());
+        assert_eq!(endpoint.load(), 0);
+        assert!(endpoint.enter().is_some());
     }
 }

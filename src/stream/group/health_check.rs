@@ -11,39 +11,38 @@ use tokio::{net::TcpStream, time};
 use super::{StreamGroup, endpoint::Endpoint};
 use crate::balance::AdminState;
 
-/// Connects to every target again and again, and books what came of it.
+/// Connects to every endpoint, once per interval, and records the result.
 pub(crate) async fn run(group: Arc<StreamGroup>) {
     let mut tick = time::interval(group.check.interval);
     tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        let targets = group.targets();
-        let looked_at = targets
+        let endpoints = group.endpoints();
+        let checked = endpoints
             .iter()
-            .filter(|target| target.admin_state() != AdminState::Maintenance);
-        join_all(looked_at.map(|target| look(&group, target))).await;
+            .filter(|endpoint| endpoint.admin_state() != AdminState::Maintenance);
+        join_all(checked.map(|endpoint| check(&group, endpoint))).await;
     }
 }
 
-async fn look(group: &StreamGroup, target: &Endpoint) {
-    match connect(target, group.check.timeout).await {
+async fn check(group: &StreamGroup, endpoint: &Endpoint) {
+    match connect(endpoint, group.check.timeout).await {
         Ok(socket) => {
-            // a reset leaves nothing behind on either side, and servers log no empty session
+            // a reset leaves no TIME_WAIT on either side, and most servers log no empty session
             let _best_effort = socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO));
-            if target.succeeded(&group.check) {
-                group.tell(target, true);
+            if endpoint.succeeded(&group.check) {
+                group.report(endpoint, true);
             }
         }
-        Err(error) => group.failed(target, error.to_string()),
+        Err(error) => group.failed(endpoint, error.to_string()),
     }
 }
 
-/// A connection to a target.
 pub(in crate::stream) async fn connect(
-    target: &Endpoint,
+    endpoint: &Endpoint,
     within: Duration,
 ) -> io::Result<TcpStream> {
-    let connecting = TcpStream::connect(target.address);
+    let connecting = TcpStream::connect(endpoint.address);
     let socket = time::timeout(within, connecting)
         .await
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer to the TCP connect"))??;
@@ -63,7 +62,7 @@ mod tests {
     use crate::balance::Algorithm;
 
     #[tokio::test]
-    async fn a_server_that_ends_is_found_and_found_again() {
+    async fn a_server_that_stops_is_down_until_it_listens_again() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let backends = vec![backend("127.0.0.1", address.port())];
@@ -74,15 +73,15 @@ mod tests {
             CHECK,
             Duration::ZERO,
         );
-        let target = group.targets()[0].clone();
-        look(&group, &target).await;
-        assert_eq!(target.standing(), EndpointHealth::Healthy);
+        let endpoint = group.endpoints()[0].clone();
+        check(&group, &endpoint).await;
+        assert_eq!(endpoint.standing(), EndpointHealth::Healthy);
         drop(listener);
-        look(&group, &target).await;
-        assert_eq!(target.standing(), EndpointHealth::Down);
-        assert!(target.last_error().is_some());
+        check(&group, &endpoint).await;
+        assert_eq!(endpoint.standing(), EndpointHealth::Down);
+        assert!(endpoint.last_error().is_some());
         let _again = std::net::TcpListener::bind(address).unwrap();
-        look(&group, &target).await;
-        assert_eq!(target.standing(), EndpointHealth::Healthy);
+        check(&group, &endpoint).await;
+        assert_eq!(endpoint.standing(), EndpointHealth::Healthy);
     }
 }

@@ -6,7 +6,8 @@ use tokio::{net::lookup_host, time};
 
 use super::StreamGroup;
 
-/// Looks up every name of the group again and again; a failed look-up changes nothing.
+/// Looks up every host name of the group, once per interval. A failed look-up changes nothing: it is more
+/// likely that DNS is down than that the server is gone.
 pub(crate) async fn follow_names(group: Arc<StreamGroup>, every: Duration) {
     let is_name = |host: &str| host.parse::<IpAddr>().is_err();
     if !group.backends.iter().any(|backend| is_name(&backend.host)) {
@@ -23,22 +24,22 @@ pub(crate) async fn follow_names(group: Arc<StreamGroup>, every: Duration) {
             }
             match look_up(&backend.host, backend.port).await {
                 Ok(addresses) if known.get(index) != Some(&addresses) => {
-                    tracing::info!(stream = %group.name, backend = %backend.address, ?addresses, "name found");
-                    group.follow(index, &addresses);
+                    tracing::info!(stream = %group.name, backend = %backend.address, ?addresses, "host name resolved");
+                    group.set_addresses(index, &addresses);
                     if let Some(known) = known.get_mut(index) {
                         *known = addresses;
                     }
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::warn!(stream = %group.name, backend = %backend.address, %error, "name not found; trying again");
+                    tracing::warn!(stream = %group.name, backend = %backend.address, %error, "host name not resolved; trying again");
                 }
             }
         }
     }
 }
 
-/// The addresses of a name, in a fixed order; never none.
+/// The addresses of a name, sorted; never empty.
 async fn look_up(host: &str, port: u16) -> io::Result<Vec<IpAddr>> {
     let mut addresses: Vec<IpAddr> = lookup_host((host, port))
         .await?
@@ -47,7 +48,10 @@ async fn look_up(host: &str, port: u16) -> io::Result<Vec<IpAddr>> {
     addresses.sort_unstable();
     addresses.dedup();
     if addresses.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "no address"));
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "the name has no address",
+        ));
     }
     Ok(addresses)
 }
@@ -57,7 +61,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_name_that_is_known_here_has_addresses() {
+    async fn a_known_name_has_addresses() {
         let addresses = look_up("localhost", 88).await.unwrap();
         assert!(addresses.iter().all(IpAddr::is_loopback));
         assert!(look_up("no-such-name.invalid", 88).await.is_err());

@@ -1,5 +1,5 @@
-//! One request, several KDCs: the next is asked when one fails, or is silent for a moment; the first
-//! answer counts.
+//! Sends one request to several KDCs: to the next one when a KDC fails, or is silent for a moment. The
+//! first reply counts.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -19,36 +19,34 @@ use crate::stream::{
     udp,
 };
 
-/// A KDC that is silent for so long is not waited for alone: three are asked within the second that
-/// MIT's client waits.
-const PATIENCE: Duration = Duration::from_millis(300);
-/// Then nobody waits any more.
+/// After this time without a reply the request is sent to another KDC as well: three of them within the
+/// second that MIT's client waits.
+const NEXT_KDC_AFTER: Duration = Duration::from_millis(300);
+/// Clients do not wait longer than this.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// KDCs that one request goes to.
+/// The most KDCs that one request is sent to.
 const TRIES: usize = 6;
 
-/// How KDCs are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transport {
-    /// A connection for the request.
+    /// A new connection per request.
     Tcp {
-        /// How long its beginning may take.
+        /// Timeout of the connect.
         connect: Duration,
     },
-    /// A datagram from a port of its own.
+    /// A datagram from a new port.
     Udp,
 }
 
-/// What came of it.
 #[derive(Debug)]
 pub(crate) struct KdcReply {
-    /// The answer without framing, and who gave it.
+    /// The reply without framing, and the KDC that sent it.
     pub answer: Result<(Vec<u8>, Arc<str>), Reason>,
-    /// KDCs that were asked.
+    /// Number of KDCs that the request was sent to.
     pub kdcs: usize,
 }
 
-/// Asks the KDCs of a group. `client` is what `balance = "source"` knows the client by.
+/// Sends a request to the KDCs of a group. `client` is the key for `balance = "source"`.
 pub(crate) async fn send(
     group: &StreamGroup,
     client: u64,
@@ -56,65 +54,68 @@ pub(crate) async fn send(
     by: Transport,
 ) -> KdcReply {
     let deadline = Instant::now() + DEADLINE;
-    group.resolved(PATIENCE).await;
+    group.resolved(NEXT_KDC_AFTER).await;
     let mut tried: Vec<Arc<Endpoint>> = Vec::new();
     let mut running = FuturesUnordered::new();
-    let mut unwilling = None;
+    let mut unavailable = None;
     let mut next = true;
     loop {
-        let mut nobody = None;
+        let mut none_left = None;
         if next && tried.len() < TRIES {
             match group.choose(client, &tried) {
-                Ok(place) => {
-                    tried.push(Arc::clone(&place));
-                    running.push(attempt(place, message, by));
+                Ok(permit) => {
+                    tried.push(Arc::clone(&permit));
+                    running.push(attempt(permit, message, by));
                 }
-                Err(reason) => nobody = Some(reason),
+                Err(reason) => none_left = Some(reason),
             }
         }
-        let exhausted = nobody.is_some() || tried.len() == TRIES || !next;
+        let exhausted = none_left.is_some() || tried.len() == TRIES || !next;
         next = true;
         let wait = if exhausted {
             deadline
         } else {
-            deadline.min(Instant::now() + PATIENCE)
+            deadline.min(Instant::now() + NEXT_KDC_AFTER)
         };
         let answer = tokio::select! {
             Some(answer) = running.next() => Some(answer),
             () = sleep_until(wait), if !running.is_empty() => None,
             else => {
-                let answer = unwilling.ok_or(nobody.unwrap_or(Reason::BackendDown));
+                let answer = unavailable.ok_or(none_left.unwrap_or(Reason::BackendDown));
                 return KdcReply { answer, kdcs: tried.len() };
             }
         };
         match answer {
-            Some((place, Ok(bytes))) => {
+            Some((permit, Ok(bytes))) => {
                 if message::is_error(&bytes, KrbErrorCode::ServiceUnavailable) {
-                    unwilling = Some((bytes, Arc::clone(&place.backend)));
+                    unavailable = Some((bytes, Arc::clone(&permit.backend)));
                     continue;
                 }
-                group.succeeded(&place);
-                // those that were asked before and left it to this one
-                for other in tried.iter().take_while(|other| !Arc::ptr_eq(other, &place)) {
-                    group.silent(other, &"another KDC answered first");
+                group.succeeded(&permit);
+                // the KDCs that got the request earlier and have not replied
+                for other in tried
+                    .iter()
+                    .take_while(|other| !Arc::ptr_eq(other, &permit))
+                {
+                    group.silent(other, &"another KDC replied first");
                 }
-                let answer = Ok((bytes, Arc::clone(&place.backend)));
+                let answer = Ok((bytes, Arc::clone(&permit.backend)));
                 return KdcReply {
                     answer,
                     kdcs: tried.len(),
                 };
             }
-            Some((place, Err(failure))) => {
-                let nothing_done = failure.unsent;
-                fail(group, &place, by, &failure.error);
-                // a password is changed once
-                next = nothing_done || matches!(request, KdcRequest::Ticket { .. });
+            Some((permit, Err(failure))) => {
+                let not_received = failure.unsent;
+                fail(group, &permit, by, &failure.error);
+                // a change of password must not be carried out twice
+                next = not_received || matches!(request, KdcRequest::Ticket { .. });
             }
             None if Instant::now() >= deadline => {
                 for target in &tried {
-                    group.silent(target, &"no answer");
+                    group.silent(target, &"no reply");
                 }
-                let answer = unwilling.ok_or(Reason::BackendDown);
+                let answer = unavailable.ok_or(Reason::BackendDown);
                 return KdcReply {
                     answer,
                     kdcs: tried.len(),
@@ -132,27 +133,26 @@ fn fail(group: &StreamGroup, target: &Endpoint, by: Transport, error: &io::Error
     group.silent(target, error);
 }
 
-/// Why a KDC gave no answer.
 struct Failure {
     error: io::Error,
-    /// It cannot have seen the request.
+    /// The KDC cannot have received the request.
     unsent: bool,
 }
 
 async fn attempt(
-    place: EndpointPermit,
+    permit: EndpointPermit,
     message: &[u8],
     by: Transport,
 ) -> (EndpointPermit, Result<Vec<u8>, Failure>) {
     let answer = match by {
-        Transport::Tcp { connect } => by_tcp(&place, message, connect).await,
-        Transport::Udp => by_udp(&place, message).await,
+        Transport::Tcp { connect } => by_tcp(&permit, message, connect).await,
+        Transport::Udp => by_udp(&permit, message).await,
     };
-    (place, answer)
+    (permit, answer)
 }
 
 async fn by_udp(target: &Endpoint, message: &[u8]) -> Result<Vec<u8>, Failure> {
-    // a datagram to a closed port comes back as an error and was not seen
+    // an error means that the datagram went to a closed port and was not received
     let failed = |error: io::Error| Failure {
         error,
         unsent: true,
@@ -189,7 +189,7 @@ async fn by_tcp(target: &Endpoint, message: &[u8], within: Duration) -> Result<V
             let kind = io::ErrorKind::InvalidData;
             sent(io::Error::new(
                 kind,
-                "the KDC's answer is longer than any may be",
+                "the KDC's reply is longer than the limit of 128 KiB",
             ))
         })?;
     let mut answer = vec![0; length];
@@ -197,7 +197,7 @@ async fn by_tcp(target: &Endpoint, message: &[u8], within: Duration) -> Result<V
     Ok(answer)
 }
 
-/// A message as TCP has it: with its length before it.
+/// A message for TCP: with its length before it (RFC 4120 section 7.2.2).
 pub(crate) fn frame(message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
     [&length.to_be_bytes(), message].concat()

@@ -4,19 +4,19 @@ use crate::der::{Der, element};
 
 use super::MAX_MESSAGE;
 
-/// The longest body: the longest message, its realm and the encoding's own bytes.
+/// The longest body: the longest message, its realm, and the overhead of the encoding.
 pub(crate) const MAX_BODY: usize = MAX_MESSAGE + 1024;
 
-/// What a client wants passed on.
+/// A message to be relayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProxyMessage<'a> {
-    /// The message, without its length.
+    /// Without the length in front.
     pub message: &'a [u8],
     /// `target-domain`: the realm.
     pub realm: &'a str,
 }
 
-/// Reads a body; `None` where it is none, or names no realm.
+/// Reads a body; `None` if it is malformed or has no realm.
 pub fn read(body: &[u8]) -> Option<ProxyMessage<'_>> {
     let mut rest = Der(body);
     let mut fields = rest.expect(0x30)?;
@@ -30,7 +30,7 @@ pub fn read(body: &[u8]) -> Option<ProxyMessage<'_>> {
     (length == message.len() && length <= MAX_MESSAGE).then_some(ProxyMessage { message, realm })
 }
 
-/// The body of an answer.
+/// The body of a response.
 pub fn write(message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
     let framed = element(0x04, &[&length.to_be_bytes(), message]);
@@ -50,14 +50,14 @@ mod tests {
             &[
                 &element(0xa0, &[&element(0x04, &[&length.to_be_bytes(), message])]),
                 &element(0xa1, &[&element(0x1b, &[realm.as_bytes()])]),
-                // a hint of Windows clients
+                // `dclocator-hint`, which Windows clients send
                 &element(0xa2, &[&crate::der::integer(1)]),
             ],
         )
     }
 
     #[test]
-    fn a_message_without_a_realm_or_with_a_wrong_length_is_none() {
+    fn a_message_without_a_realm_or_with_a_wrong_length_is_malformed() {
         assert_eq!(read(&write(b"x")), None);
         let good = body(b"abc", "EXAMPLE.COM");
         assert!(read(&good).is_some());
@@ -78,7 +78,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_without_a_fault(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn any_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let _ = read(&bytes);
             let _ = read(&[&b"\x30\x82\x01\x00\xa0\x81\x80\x04\x7e"[..], &bytes].concat());
         }

@@ -1,5 +1,5 @@
-//! Kerberos messages from outside: what they are and for which realm, and the `KRB-ERROR` that a
-//! client understands. Nothing is decrypted and nothing believed.
+//! Kerberos messages of unauthenticated clients: their type and realm, and the `KRB-ERROR` that a client
+//! understands. Nothing is decrypted, and nothing in a message is trusted.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,31 +7,31 @@ use time::OffsetDateTime;
 
 use crate::der::{Der, element, integer};
 
-/// What a client asks for.
+/// A request of a client to a KDC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KdcRequest<'a> {
-    /// `AS-REQ` or `TGS-REQ`: may be asked of several KDCs, as clients do themselves.
+    /// `AS-REQ` or `TGS-REQ`: may be sent to several KDCs, as clients do themselves.
     Ticket {
-        /// The realm of the KDC that is asked.
+        /// The realm of the KDC.
         realm: &'a str,
     },
-    /// A change of a password (RFC 3244): must not be asked twice.
+    /// A change of password (RFC 3244): must not be sent twice.
     Password,
 }
 
 /// Errors of RFC 4120 section 7.5.9 that the gateway sends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KrbErrorCode {
-    /// No KDC answered.
+    /// `KDC_ERR_SVC_UNAVAILABLE`: no KDC replied.
     ServiceUnavailable,
-    /// What the text says.
+    /// `KRB_ERR_GENERIC`: the text has the cause.
     Generic,
-    /// The message is longer than the gateway takes.
+    /// `KRB_ERR_FIELD_TOOLONG`: the message is longer than the limit.
     FieldTooLong,
 }
 
 impl KrbErrorCode {
-    /// The number.
+    /// The error code on the wire.
     pub const fn number(self) -> u32 {
         match self {
             Self::ServiceUnavailable => 29,
@@ -41,7 +41,7 @@ impl KrbErrorCode {
     }
 }
 
-/// What a message is; `None` where it is nothing for a KDC.
+/// The type of a message; `None` if it is not a request to a KDC.
 pub fn classify(message: &[u8]) -> Option<KdcRequest<'_>> {
     match message {
         // [APPLICATION 10] and [APPLICATION 12]
@@ -55,7 +55,7 @@ pub fn classify(message: &[u8]) -> Option<KdcRequest<'_>> {
             let realm = body.field(0xa2)?.string()?;
             Some(KdcRequest::Ticket { realm })
         }
-        // length, version 1 (as an answer 0xff80 for set-password), length of an AP-REQ
+        // length, version 1 (0xff80 for set-password), length of an AP-REQ
         [high, low, 0x00, 0x01, ap_req @ ..] | [high, low, 0xff, 0x80, ap_req @ ..] => {
             let length = usize::from(u16::from_be_bytes([*high, *low]));
             let whole = length == message.len() && ap_req.get(2) == Some(&0x6e);
@@ -65,7 +65,7 @@ pub fn classify(message: &[u8]) -> Option<KdcRequest<'_>> {
     }
 }
 
-/// Whether an answer is a `KRB-ERROR` with this code.
+/// Whether a reply is a `KRB-ERROR` with this code.
 pub fn is_error(answer: &[u8], code: KrbErrorCode) -> bool {
     let read = || {
         let mut fields = Der(answer).expect(0x7e)?.expect(0x30)?;
@@ -126,7 +126,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// An `AS-REQ` with as much of a body as is looked at.
+    /// An `AS-REQ` with the part of the body that is read.
     pub(crate) fn as_req(realm: &str) -> Vec<u8> {
         let body = element(
             0x30,
@@ -147,7 +147,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_request_for_a_ticket_names_its_realm() {
+    fn the_realm_of_a_ticket_request_is_read() {
         let request = as_req("EXAMPLE.COM");
         let realm = "EXAMPLE.COM";
         assert_eq!(classify(&request), Some(KdcRequest::Ticket { realm }));
@@ -157,7 +157,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_change_of_a_password_is_recognised() {
+    fn a_change_of_password_is_recognised() {
         for version in [[0x00, 0x01], [0xff, 0x80]] {
             let mut message = vec![0, 9, version[0], version[1], 0, 3, 0x6e, 0x01, 0x00];
             assert_eq!(classify(&message), Some(KdcRequest::Password));
@@ -169,7 +169,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_error_is_read_as_one() {
+    fn an_error_is_recognised_by_its_code() {
         let written = error(
             KrbErrorCode::ServiceUnavailable,
             "EXAMPLE.COM",
@@ -181,7 +181,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn times_are_as_kerberos_writes_them() {
+    fn times_are_written_as_kerberos_time() {
         assert_eq!(kerberos_time(0), "19700101000000Z");
         assert_eq!(kerberos_time(951_782_400), "20000229000000Z");
         assert_eq!(kerberos_time(1_764_150_617), "20251126095017Z");
@@ -189,13 +189,13 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_looked_at_without_a_fault(bytes in prop::collection::vec(any::<u8>(), 0..200), first in prop::sample::select(vec![0x6a_u8, 0x6c, 0x7e, 0x00])) {
+        fn any_bytes_are_classified_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), first in prop::sample::select(vec![0x6a_u8, 0x6c, 0x7e, 0x00])) {
             let tagged = [&[first], &bytes[..]].concat();
             let _ = (classify(&bytes), classify(&tagged), is_error(&tagged, KrbErrorCode::Generic));
         }
 
         #[test]
-        fn a_damaged_request_is_looked_at_without_a_fault(at in 0_usize..80, byte: u8) {
+        fn a_damaged_request_is_classified_without_panic(at in 0_usize..80, byte: u8) {
             let mut request = as_req("EXAMPLE.COM");
             let length = request.len();
             request[at % length] = byte;

@@ -1,4 +1,5 @@
-//! A client's TCP connection: length and message, as often as it likes.
+//! A client's TCP connection: any number of messages, each with its length before it (RFC 4120 section
+//! 7.2.2).
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -17,7 +18,7 @@ use crate::stream::{
     tcp::{Client, client_key},
 };
 
-/// What ends a connection, and what the client is told before.
+/// Why a connection ends, and the reply that is sent before.
 struct Refused {
     reason: Reason,
     answer: Option<Vec<u8>>,
@@ -55,7 +56,6 @@ impl From<Reason> for Refused {
     }
 }
 
-/// Serves it to its end.
 pub(in crate::stream) async fn serve(
     relay: &Relay,
     mut client: Client,
@@ -66,7 +66,7 @@ pub(in crate::stream) async fn serve(
     loop {
         let read = tokio::select! {
             read = read(relay, &mut client, record) => read,
-            // between two requests nothing is lost
+            // nothing is lost between two requests
             () = live.draining(), if answered => return Ok(()),
             () = live.cut.notified() => return Err(Reason::Drained),
         };
@@ -84,8 +84,8 @@ pub(in crate::stream) async fn serve(
                 if let Some(bytes) = answer {
                     write(relay, &mut client, &bytes, record).await?;
                 }
-                // where the next message begins may not be known; and MIT's client, which passes
-                // over "service unavailable", ends its waiting when the connection does
+                // The start of the next message may be unknown. And MIT's client ignores "service
+                // unavailable", but stops waiting when the connection ends.
                 let _best_effort = client.tcp.shutdown().await;
                 return Err(reason);
             }
@@ -105,7 +105,7 @@ async fn write(
     written
         .map_err(|_| Reason::IdleTimeout)?
         .map_err(|_| Reason::ClientReset)?;
-    record.went(framed.len());
+    record.sent(framed.len());
     Ok(())
 }
 
@@ -128,14 +128,15 @@ async fn read(
             .await
             .map_err(|_| Reason::ClientReset)?;
         let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-        // the highest bit is reserved: RFC 4120 section 7.2.2 wants the same error for it
+        // a length with the reserved highest bit is too long as well: RFC 4120 section 7.2.2 requires
+        // the same error for it
         if length > MAX_MESSAGE {
             return Err(Reason::MessageTooLong);
         }
         let mut message = vec![0; length];
         let read = input.read_exact(&mut message).await;
         read.map_err(|_| Reason::ClientReset)?;
-        record.came(4 + length);
+        record.received(4 + length);
         Ok(Some(message))
     };
     timeout(relay.head, rest)
@@ -170,7 +171,7 @@ async fn answer(
     }
 }
 
-/// No KDC answered: clients try the next one of their own list.
+/// The reply if no KDC replied. Clients then try the next KDC of their own list.
 pub(in crate::stream) fn unavailable(request: KdcRequest<'_>) -> Vec<u8> {
     let realm = match request {
         KdcRequest::Ticket { realm } => realm,
@@ -179,6 +180,6 @@ pub(in crate::stream) fn unavailable(request: KdcRequest<'_>) -> Vec<u8> {
     message::error(
         KrbErrorCode::ServiceUnavailable,
         realm,
-        "no KDC behind the gateway answers",
+        "no KDC behind the gateway replies",
     )
 }

@@ -1,7 +1,7 @@
-//! A client's datagrams: each is a request with one answer, sent to the address and port that asked.
+//! Datagrams of clients: each is a request with one reply.
 //!
-//! What is no request gets nothing at all, so that a forged source address gains nobody an answer
-//! that is longer than what was sent for it.
+//! A datagram that is not a Kerberos request gets no reply: the source address may be forged, and a reply
+//! that is longer than the datagram would make the gateway an amplifier.
 
 use std::{cell::RefCell, collections::HashSet, rc::Rc};
 
@@ -22,11 +22,11 @@ use crate::{
     },
 };
 
-/// The requests of one listening socket that wait for an answer.
+/// The requests of one listening socket that wait for a reply.
 pub(in crate::stream) struct Exchanges {
     relay: Rc<Relay>,
     front: Rc<UdpListener>,
-    /// What each client waits for, as a hash.
+    /// The clients and the hashes of their requests.
     waiting: Rc<RefCell<HashSet<(UdpPeer, u64)>>>,
 }
 
@@ -39,13 +39,13 @@ impl Exchanges {
         }
     }
 
-    /// Asks for a client.
+    /// Starts the exchange for a datagram.
     pub(in crate::stream) fn take(&self, datagram: &[u8], peer: UdpPeer) {
         let relay = &self.relay;
         if message::classify(datagram).is_none() {
             return refuse(&relay.udp, peer.client, Reason::MessageMalformed);
         }
-        // a client that asks again in its impatience is being answered already
+        // clients repeat a request while they wait; one exchange is enough
         let key = (peer, stable_hash(datagram));
         if self.waiting.borrow().contains(&key) {
             relay.udp.metrics.dropped.increment(1);
@@ -69,7 +69,7 @@ impl Exchanges {
 
 async fn exchange(relay: &Relay, front: &UdpListener, message: &[u8], peer: UdpPeer) {
     let record = relay.udp.begin(peer.client);
-    record.came(message.len());
+    record.received(message.len());
     let Some(request) = message::classify(message) else {
         return;
     };
@@ -87,7 +87,7 @@ async fn exchange(relay: &Relay, front: &UdpListener, message: &[u8], peer: UdpP
         }
     };
     match front.send(&answer, peer) {
-        Ok(()) => record.went(answer.len()),
+        Ok(()) => record.sent(answer.len()),
         Err(_) => relay.udp.metrics.dropped.increment(1),
     }
 }

@@ -28,29 +28,29 @@ use crate::stream::{
     tcp::client_key,
 };
 
-/// Servers that a datagram is offered to.
+/// The most servers that are tried for one datagram.
 const TRIES: usize = 4;
 
 thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; DATAGRAM].into());
 }
 
-/// Where the datagrams of a client go.
+/// The datagrams between a client and a server.
 #[derive(Debug)]
 struct Flow {
     socket: UdpSocket,
     place: EndpointPermit,
     last: Cell<Instant>,
-    /// Datagrams that the server may still send, where they are counted.
-    claim: Cell<u32>,
-    /// Bytes that have come and are not recorded yet.
-    came: Cell<usize>,
-    /// The server is not there.
+    /// Datagrams that the server may still send, if they are limited.
+    credit: Cell<u32>,
+    /// Bytes from the client that are not recorded yet.
+    received: Cell<usize>,
+    /// Notified when the server refuses datagrams.
     broken: Notify,
     _admitted: StreamPermit,
 }
 
-/// All of them.
+/// All flows of a listening socket.
 pub(super) struct Flows {
     relay: Rc<Relay>,
     front: Rc<UdpListener>,
@@ -72,7 +72,7 @@ impl Flows {
         self.relay.kind
     }
 
-    /// Passes a client's datagram on.
+    /// Forwards a datagram of a client.
     pub(super) fn take(&self, datagram: &[u8], peer: UdpPeer) {
         let known = self.of.borrow().get(&peer).cloned();
         let mut tried: Vec<Arc<Endpoint>> = Vec::new();
@@ -95,10 +95,10 @@ impl Flows {
         refuse(&self.relay.udp, peer.client, Reason::BackendDown);
     }
 
-    /// Fails where the server is not there.
+    /// Fails if the server refuses datagrams.
     fn send(&self, flow: &Flow, datagram: &[u8]) -> Result<(), ()> {
         flow.last.set(Instant::now());
-        // straight to the system: the runtime knows of a new socket's room only a turn later
+        // Not through tokio: it learns only in its next turn that a new socket is writable.
         match SockRef::from(&flow.socket).send(datagram) {
             Ok(_) => {}
             Err(error) if is_refusal(&error) => {
@@ -106,12 +106,12 @@ impl Flows {
                 flow.broken.notify_one();
                 return Err(());
             }
-            // no room, or too long for the way: lost, as datagrams are
+            // no buffer, or larger than the MTU: lost, as datagrams may be
             Err(_) => self.relay.udp.metrics.dropped.increment(1),
         }
-        flow.came.set(flow.came.get() + datagram.len());
+        flow.received.set(flow.received.get() + datagram.len());
         if let Some(responses) = self.relay.udp_responses {
-            flow.claim.set(flow.claim.get().saturating_add(responses));
+            flow.credit.set(flow.credit.get().saturating_add(responses));
         }
         Ok(())
     }
@@ -128,8 +128,8 @@ impl Flows {
             socket,
             place,
             last: Cell::new(Instant::now()),
-            claim: Cell::new(0),
-            came: Cell::new(0),
+            credit: Cell::new(0),
+            received: Cell::new(0),
             broken: Notify::new(),
             _admitted: admitted,
         });
@@ -140,9 +140,9 @@ impl Flows {
             let record = relay.udp.begin(peer.client);
             record.served_by(&mine.place.backend);
             mine.run(&relay, &front, peer, &record).await;
-            record.came(mine.came.take());
+            record.received(mine.received.take());
             let mut flows = flows.borrow_mut();
-            // another may have taken its place
+            // a new flow of the same client may have replaced this one
             if flows.get(&peer).is_some_and(|flow| Rc::ptr_eq(flow, &mine)) {
                 flows.remove(&peer);
             }
@@ -154,7 +154,7 @@ impl Flows {
 // === impl Flow ===
 
 impl Flow {
-    /// Passes the server's datagrams on until nothing passes any more.
+    /// Forwards the datagrams of the server until the flow is idle.
     async fn run(
         &self,
         relay: &Relay,
@@ -178,8 +178,8 @@ impl Flow {
                     continue;
                 }
             }
-            record.came(self.came.take());
-            if let Err(error) = self.answers(relay, front, peer, record) {
+            record.received(self.received.take());
+            if let Err(error) = self.forward_replies(relay, front, peer, record) {
                 relay.group.silent(&self.place, &error);
                 return record.end(Reason::BackendDown);
             }
@@ -187,7 +187,7 @@ impl Flow {
         }
     }
 
-    fn answers(
+    fn forward_replies(
         &self,
         relay: &Relay,
         front: &UdpListener,
@@ -199,20 +199,20 @@ impl Flow {
                 let length = match self.socket.try_recv(buffer) {
                     Ok(length) => length,
                     Err(error) if is_refusal(&error) => return Err(error),
-                    // nothing more for now
+                    // nothing left for now
                     Err(_) => return Ok(()),
                 };
                 self.last.set(Instant::now());
                 relay.group.succeeded(&self.place);
                 if relay.udp_responses.is_some() {
-                    let Some(left) = self.claim.get().checked_sub(1) else {
+                    let Some(left) = self.credit.get().checked_sub(1) else {
                         relay.udp.metrics.dropped.increment(1);
                         continue;
                     };
-                    self.claim.set(left);
+                    self.credit.set(left);
                 }
                 match front.send(buffer.get(..length).unwrap_or_default(), peer) {
-                    Ok(()) => record.went(length),
+                    Ok(()) => record.sent(length),
                     Err(_) => relay.udp.metrics.dropped.increment(1),
                 }
             }
@@ -221,7 +221,7 @@ impl Flow {
     }
 }
 
-/// A socket that sends to one address and hears it alone.
+/// A socket that sends to one address, and receives from that one only.
 pub(in crate::stream) fn connect(to: SocketAddr) -> io::Result<UdpSocket> {
     let any: SocketAddr = if to.is_ipv4() {
         (Ipv4Addr::UNSPECIFIED, 0).into()
@@ -234,7 +234,7 @@ pub(in crate::stream) fn connect(to: SocketAddr) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket)
 }
 
-/// The server's host says that nobody listens there, or that there is no way.
+/// Whether the error is an ICMP message: nothing listens on the port, or there is no route.
 fn is_refusal(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,5 +1,5 @@
-//! The socket that clients send to. Where it listens on all addresses, each answer leaves from the
-//! very address that was asked (`IP_PKTINFO`): clients drop what comes from another.
+//! The socket that clients send to. If it listens on all addresses, each reply is sent from the address
+//! that the client sent to (`IP_PKTINFO`), because clients drop replies from another one.
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
@@ -17,14 +17,13 @@ use nix::{
 };
 use tokio::{io::Interest, net::UdpSocket};
 
-/// A client, and the address of ours that it sent to where that is not fixed.
+/// A client, and the local address that it sent to if the socket listens on all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::stream) struct UdpPeer {
     pub(in crate::stream) client: SocketAddr,
     pub(in crate::stream) local: Option<IpAddr>,
 }
 
-/// A listening socket.
 #[derive(Debug)]
 pub(in crate::stream) struct UdpListener {
     socket: Rc<UdpSocket>,
@@ -44,7 +43,7 @@ impl UdpListener {
         self.socket.readable().await
     }
 
-    /// The next datagram, if there is one.
+    /// Receives a datagram without waiting.
     pub(in crate::stream) fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, UdpPeer)> {
         let receive = || self.receive_now(buffer);
         self.socket.try_io(Interest::READABLE, receive)
@@ -72,7 +71,7 @@ impl UdpListener {
                     ControlMessageOwned::Ipv6PacketInfo(info) => {
                         local = Some(IpAddr::from(info.ipi6_addr.s6_addr));
                     }
-                    // nothing else was asked for
+                    // no other control message was enabled
                     _ => {}
                 }
             }
@@ -80,7 +79,7 @@ impl UdpListener {
         Ok((message.bytes, UdpPeer { client, local }))
     }
 
-    /// Sends an answer. What the system has no room for is lost, as datagrams are.
+    /// Sends a reply. It is lost if the kernel has no buffer for it, as datagrams may be.
     pub(in crate::stream) fn send(&self, bytes: &[u8], peer: UdpPeer) -> io::Result<()> {
         let slices = [IoSlice::new(bytes)];
         let to = SockaddrStorage::from(peer.client);
