@@ -115,6 +115,7 @@ impl Kind for Coordinator {
         let elsewhere = unknown || (head.status.is_success() && acknowledges_anything(request));
         if self.login_failed(head) {
             Verdict::LoginFailed
+        // A POST starts a query, and is never sent to a second coordinator.
         } else if elsewhere && request.method != Method::POST && query_in(request).is_some() {
             Verdict::NotOwner
         } else {

@@ -22,6 +22,8 @@ const EXCEPTIONS: [&[u8]; 5] = [
 /// Whether this is the 403 by which Hadoop's `AuthenticationFilter` rejects a *token*: the reason phrase
 /// is a Java exception, and there is no challenge and nothing about a user.
 pub(super) fn token_rejected(head: &ResponseInfo<'_>) -> bool {
+    // Only the beginning is compared: the reason phrase of a 403 about the user ends with text that the user
+    // may have chosen (a path), and to log in again because of it would loop.
     head.status == StatusCode::FORBIDDEN
         && EXCEPTIONS
             .iter()
@@ -62,6 +64,8 @@ pub(super) fn check_page(head: &ResponseInfo<'_>, body: &[u8], user: &str) -> Im
     if impersonation_refused(head, body) {
         ImpersonationCheck::Honoured
     } else if head.status == StatusCode::OK {
+        // Either `doAs` was ignored, or a rule such as `hadoop.proxyuser.<gateway>.users = *` allows every
+        // name. An empty name separates the two.
         ImpersonationCheck::RetryEmpty
     } else {
         ImpersonationCheck::Inconclusive
@@ -106,6 +110,7 @@ pub(super) fn check_home_directory(
     }
     let answer: Option<Value> = serde_json::from_slice(body).ok();
     let home = answer.as_ref().and_then(|value| value["Path"].as_str());
+    // only the last component: `dfs.user.home.dir.prefix` may be another than `/user`
     match home.and_then(|path| path.rsplit('/').next()) {
         Some(name) if name == user => ImpersonationCheck::Honoured,
         Some(_) => ImpersonationCheck::Ignored,
@@ -195,6 +200,7 @@ pub(super) fn is_media_type(head: &ResponseInfo<'_>, wanted: &str) -> bool {
     let media = value
         .and_then(|value| value.split(';').next())
         .unwrap_or_default();
+    // A compressed body cannot be searched, and a prefix of it cannot be decompressed to the end.
     media.trim().eq_ignore_ascii_case(wanted)
         && !head.headers.contains_key(header::CONTENT_ENCODING)
 }

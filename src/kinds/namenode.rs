@@ -109,6 +109,7 @@ impl Kind for NameNode {
         if self.login_failed(head) {
             return Verdict::LoginFailed;
         }
+        // Only WebHDFS: in other responses the same JSON may be content.
         let elsewhere = self.needs_body(head)
             && hadoop::is_webhdfs(request)
             && hadoop::remote_exception(body).is_some_and(|said| is_elsewhere(&said));

@@ -95,6 +95,8 @@ impl Kind for ResourceManager {
             StatusCode::OK => {
                 let length = head.headers.get(header::CONTENT_LENGTH);
                 let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+                // Reading a body delays the response, so only those are read that the standby's filter can
+                // have written: it sends a Refresh, or a short plain text with a length.
                 head.headers.contains_key(header::REFRESH)
                     || (is_media_type(head, "text/plain")
                         && length.is_some_and(|length| length <= LONGEST_STANDBY_TEXT))

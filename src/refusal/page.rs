@@ -22,6 +22,8 @@ pub(crate) use impersonation::{ImpersonationAdvice, response as impersonation};
 /// The header with the reason word, for programs that do not read the page.
 const REASON: HeaderName = HeaderName::from_static("x-spnegate-reason");
 
+// The page is one file with an inline style. Should escaping ever fail, a browser still runs no script,
+// loads nothing and submits nothing on behalf of the origin, which is that of every console.
 const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'",
@@ -57,6 +59,7 @@ fn with_headers<B: From<Bytes>>(
     let headers = response.headers_mut();
     headers.insert(REASON, HeaderValue::from_static(refusal.reason()));
     headers.insert(header::CONTENT_TYPE, context.format.content_type());
+    // A browser that cached this page would show it again after the login.
     headers.insert(header::CACHE_CONTROL, NO_STORE);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     headers.insert(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);

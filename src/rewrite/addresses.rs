@@ -189,6 +189,7 @@ impl Addresses {
         if !is_id && text.len() <= START.len() {
             return None;
         }
+        // decodes escapes such as `\/`
         let value: String = serde_json::from_slice(text).ok()?;
         if is_id {
             self.id = Some(value);
@@ -239,6 +240,7 @@ impl Rewriter for Addresses {
                 At::Held(escaped) => {
                     let byte = piece[at];
                     at += 1;
+                    // includes the opening quote, unless that came in an earlier piece
                     let held = &piece[begin..at];
                     if byte == b'"' && !escaped {
                         self.at = At::Between;

@@ -78,6 +78,8 @@ impl Consoles {
         } else {
             ("http", 80)
         };
+        // On a shared listener the client's own port is right even behind a load balancer or a port mapping;
+        // for another listener only the configured port is known.
         let port = if shared {
             let written = here.origin.rsplit_once(':');
             written.and_then(|(_, port)| port.parse().ok())

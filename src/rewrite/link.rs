@@ -164,6 +164,7 @@ pub(crate) fn verify(
         .split('&')
         .filter_map(|piece| piece.strip_prefix(SIGNATURE));
     let signature = signatures.next().ok_or(LinkFault::Unsigned)?;
+    // With two of them it would depend on the parser which one counts.
     if signatures.next().is_some() {
         return Err(LinkFault::Signature);
     }
@@ -176,6 +177,7 @@ pub(crate) fn verify(
         &grant.session,
         grant.expires,
     );
+    // `ring` compares in constant time. The expiry is read only after this, when it is authentic.
     hmac::verify(&key.0, &covered, &tag).map_err(|_unspecified| LinkFault::Signature)?;
     if grant.expires <= now {
         return Err(LinkFault::Expired);

@@ -78,7 +78,7 @@ pub(crate) fn has_links(headers: &HeaderMap) -> bool {
 ///
 /// # Errors
 ///
-/// [`LinkError`]: the response must not reach the client.
+/// `LinkError`: the response must not reach the client.
 pub fn apply(headers: &mut HeaderMap, links: &LinkRewrite<'_>) -> Result<(), LinkError> {
     for name in [header::LOCATION, header::CONTENT_LOCATION, header::REFRESH] {
         if headers.contains_key(&name) {
@@ -124,6 +124,7 @@ fn apply_one(
 
 /// Rewrites one link. `None`: it stays as it is.
 pub fn rewrite(link: &str, links: &LinkRewrite<'_>) -> Result<Option<String>, LinkError> {
+    // Browsers drop tabs and newlines inside a URL (WHATWG), so `ht\ttp://` would be read differently here.
     if link.bytes().any(|byte| byte.is_ascii_control()) {
         return Err(LinkError::Malformed);
     }
@@ -158,6 +159,8 @@ pub fn rewrite(link: &str, links: &LinkRewrite<'_>) -> Result<Option<String>, Li
     }
     let signer = links.signer.as_ref();
     if let Some((policy, signer)) = links.nodes.zip(signer) {
+        // A link with a token keeps all its parameters: the token is one of them, and the node needs the
+        // others (`namenoderpcaddress`).
         let rest = if has_secret {
             None
         } else {

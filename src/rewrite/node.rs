@@ -73,6 +73,7 @@ pub(crate) fn has_secret(query: &str) -> bool {
 /// The signed node path for a link, with its fragment. `None` if the node is not allow-listed.
 pub fn link(target: &Link<'_>, policy: &NodePolicy, signer: &Signer<'_>) -> Option<String> {
     let (host, port) = target.host_port()?;
+    // One spelling only: the allow-list and the signature compare bytes.
     let host = host.to_ascii_lowercase();
     if !policy.allows(&host, port) {
         return None;
@@ -120,6 +121,7 @@ pub fn open<'a>(
     now: u64,
 ) -> Result<NodeTarget<'a>, NodeError> {
     let (scheme, host, port, path) = split(path)?;
+    // Checked again although the link is signed: the list may have been shortened since.
     if !policy.allows(host, port) {
         return Err(NodeError::Denied);
     }

@@ -54,7 +54,7 @@ pub(crate) fn link(rest: &str, console: &str, signer: &Signer<'_>) -> String {
 ///
 /// # Errors
 ///
-/// See [`link::verify`].
+/// See `link::verify`.
 pub fn open<'a>(
     path: &'a str,
     query: &str,

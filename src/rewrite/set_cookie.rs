@@ -31,6 +31,7 @@ pub struct CookieRewrite<'a> {
 /// Rewrites all `Set-Cookie` headers; malformed ones are dropped. Returns whether a cookie was withheld
 /// because [`CookieRewrite::only`] does not list it.
 pub(crate) fn apply(headers: &mut HeaderMap, jar: &CookieRewrite<'_>) -> bool {
+    // Hot path: most responses have no cookie, and a scan of the few names is cheaper than hashing one.
     if !headers.keys().any(|name| *name == header::SET_COOKIE) {
         return false;
     }
@@ -87,6 +88,7 @@ fn without_session_id(value: &HeaderValue) -> Option<HeaderValue> {
 pub fn rewrite(value: &HeaderValue, jar: &CookieRewrite<'_>) -> Option<HeaderValue> {
     let mut parts = value.as_bytes().split(|&byte| byte == b';');
     let (name, content) = split(parts.next()?)?;
+    // a cookie value has no tab (RFC 6265 section 4.1.1)
     if is_login_cookie(name) || content.contains(&b'\t') {
         return None;
     }

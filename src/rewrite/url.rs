@@ -61,6 +61,7 @@ impl<'a> Link<'a> {
         };
         let port = if port.is_empty() {
             if self.is_tls() { 443 } else { 80 }
+        // `parse` alone would accept `+80`, which no browser does
         } else if port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit()) {
             port.parse().ok()?
         } else {

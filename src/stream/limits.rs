@@ -40,6 +40,7 @@ impl StreamLimits {
 
     /// Takes a slot for a client.
     pub(crate) fn admit(self: &Arc<Self>, source: IpAddr) -> Result<StreamPermit, Reason> {
+        // Increment first and undo: a check before the increment would let two threads take the last slot.
         if self.count.fetch_add(1, Ordering::AcqRel) >= self.max {
             self.count.fetch_sub(1, Ordering::AcqRel);
             return Err(Reason::ConnectionLimit);

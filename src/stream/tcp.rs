@@ -92,6 +92,7 @@ async fn admit(
         let read = timeout(relay.head, read_header(&mut tcp, &mut header)).await;
         match read {
             Ok(Ok(source)) => source.unwrap_or(peer),
+            // closed without a byte: the port check of a balancer (HAProxy's `check` without `check-send-proxy`)
             Ok(Err(_)) | Err(_) if header.is_empty() => return Ok(None),
             Ok(Err(reason)) => return Err(reason),
             Err(_elapsed) => return Err(Reason::ProxyHeader),
@@ -120,6 +121,7 @@ async fn read_header(
             Ok(Progress::More(more)) => more,
             Err(_) => return Err(Reason::ProxyHeader),
         };
+        // never more than the header: the bytes after it are the client's
         let read = (&mut *tcp).take(more as u64).read_buf(header).await;
         if read.map_err(|_| Reason::ClientReset)? == 0 {
             return Err(Reason::ProxyHeader);

@@ -106,6 +106,7 @@ impl<'a> PageContext<'a> {
             console,
             format: Format::of(headers),
             head: request.method() == Method::HEAD,
+            // HTTP/2 resets the stream instead, and forbids `Connection` (RFC 9113 section 8.2.2)
             unread: body && request.version() <= Version::HTTP_11,
             request_id: request_id.and_then(|id| id.header_value().to_str().ok()),
             principal: None,

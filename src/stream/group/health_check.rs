@@ -14,6 +14,7 @@ use crate::balance::AdminState;
 /// Connects to every endpoint, once per interval, and records the result.
 pub(crate) async fn run(group: Arc<StreamGroup>) {
     let mut tick = time::interval(group.check.interval);
+    // After a suspend or a long stall one check is enough; the default would catch up with a burst.
     tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;

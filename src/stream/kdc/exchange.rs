@@ -87,6 +87,8 @@ pub(crate) async fn send(
         };
         match answer {
             Some((permit, Ok(bytes))) => {
+                // This KDC is up but cannot serve (its database is locked, for example). Another may; if none
+                // does, the client gets this reply, which names the cause.
                 if message::is_error(&bytes, KrbErrorCode::ServiceUnavailable) {
                     unavailable = Some((bytes, Arc::clone(&permit.backend)));
                     continue;
