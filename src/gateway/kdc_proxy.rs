@@ -249,7 +249,7 @@ impl Inner {
         };
         let asked = exchange::send(group, source_key(client), (message, request), by).await;
         self.recorder.metrics.kdc_request(asked.kdcs);
-        match asked.answer {
+        match asked.reply {
             Ok((bytes, backend)) => {
                 record.served_by(&backend);
                 bytes

@@ -292,12 +292,12 @@ const PASSWORD: &[u8] = &[0, 10, 0, 1, 0, 2, 0x6e, 0x00, 0x55, 0x55];
 fn a_change_of_password_is_sent_to_one_server_only() {
     let (first, tcp, _udp) = silent();
     let (second, other, _udp) = silent();
-    let (told, hears) = mpsc::channel();
+    let (sender, hears) = mpsc::channel();
     thread::spawn(move || {
         for client in tcp.incoming() {
             let mut client = client.unwrap();
             if let Some(message) = read_frame(&mut client) {
-                told.send(message).unwrap();
+                sender.send(message).unwrap();
                 // no reply, a closed connection
             }
         }

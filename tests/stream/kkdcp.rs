@@ -264,7 +264,7 @@ fn one_address_gets_at_most_half_of_the_slots() {
         tcp
     };
     let held: Vec<_> = (0..256).map(|_| begin()).collect();
-    eventually("they are held, and one more is told to wait", || {
+    eventually("they are held, and one more has to wait", || {
         let answer = post(&gateway, "POST /KdcProxy HTTP/1.0", b"x").0;
         answer.contains(" 429 ") && answer.contains("retry-after: 2")
     });

@@ -60,9 +60,9 @@ fn each_client_has_its_own_flow() {
 
 #[test]
 fn datagrams_of_other_senders_are_dropped() {
-    let (told, hears) = mpsc::channel();
+    let (sender, hears) = mpsc::channel();
     let server = datagrams(move |socket, bytes, from| {
-        told.send(from).unwrap();
+        sender.send(from).unwrap();
         socket.send_to(bytes, from).unwrap();
     });
     let gateway = Gateway::start(&stream(&unique("stranger"), &[server], UDP));

@@ -20,7 +20,7 @@ fn lead(field: &str, address: &str) -> Option<String> {
     (own || address.starts_with("http://known/")).then(|| format!("{GATEWAY}/{rest}"))
 }
 
-/// The answer as the client gets it, and the id, when it comes in pieces that end at `cuts`.
+/// The response as the client gets it, and the id, when it comes in pieces that end at `cuts`.
 fn rewritten(body: &str, cuts: &[usize]) -> (String, Option<String>) {
     let mut addresses = Addresses::new(Box::new(lead));
     let body = Bytes::copy_from_slice(body.as_bytes());
@@ -48,7 +48,7 @@ fn all_addresses_of_a_response_are_rewritten() {
     let body = r#"{"id":"20261126_101500_00042_abcde","infoUri":"http://presto.example.com:9090/ui/query.html?20261126_101500_00042_abcde","partialCancelUri":"http://10.0.0.7:9092/v1/stage/20261126_101500_00042_abcde.0","nextUri":"http://presto.example.com:9090/v1/statement/queued/20261126_101500_00042_abcde/1?slug=x1","data":[["http://presto.example.com:9090/x",{"self":"http://known/x"}]],"stats":{"state":"QUEUED","nextUri":"http://x/"}}"#;
     let (text, id) = rewritten(body, &[]);
     assert_eq!(id.as_deref(), Some("20261126_101500_00042_abcde"));
-    let answer: Value = serde_json::from_str(&text).unwrap();
+    let response: Value = serde_json::from_str(&text).unwrap();
     for (field, path) in [
         ("infoUri", "/ui/query.html?20261126_101500_00042_abcde"),
         (
@@ -60,14 +60,14 @@ fn all_addresses_of_a_response_are_rewritten() {
             "/v1/statement/queued/20261126_101500_00042_abcde/1?slug=x1",
         ),
     ] {
-        assert_eq!(answer[field], format!("{GATEWAY}{path}"));
+        assert_eq!(response[field], format!("{GATEWAY}{path}"));
     }
     // rows are nobody's business
     assert_eq!(
-        answer["data"],
+        response["data"],
         json!([["http://presto.example.com:9090/x", {"self": "http://known/x"}]])
     );
-    assert_eq!(answer["stats"]["nextUri"], format!("{GATEWAY}/"));
+    assert_eq!(response["stats"]["nextUri"], format!("{GATEWAY}/"));
 }
 
 #[test]
@@ -79,21 +79,21 @@ fn addresses_are_found_at_any_depth() {
         "deep": [[[{"self": "https://x/y"}]]],
     });
     let (text, id) = rewritten(&body.to_string(), &[]);
-    let answer: Value = serde_json::from_str(&text).unwrap();
+    let response: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(id.as_deref(), Some("q"));
-    let segments = answer["data"]["segments"].as_array().unwrap();
+    let segments = response["data"]["segments"].as_array().unwrap();
     for segment in segments {
         assert_eq!(segment["uri"], format!("{GATEWAY}/v1/spooled/download/a"));
         assert_eq!(segment["ackUri"], format!("{GATEWAY}/v1/spooled/ack/a"));
     }
-    let app = &answer["apps"]["app"][0];
+    let app = &response["apps"]["app"][0];
     assert_eq!(app["trackingUrl"], format!("{GATEWAY}/proxy/1/"));
     assert_eq!(app["name"], "http");
     assert_eq!(
         app["list"],
         json!([format!("{GATEWAY}/a"), 1, "http://other/a"])
     );
-    assert_eq!(answer["deep"][0][0][0]["self"], format!("{GATEWAY}/y"));
+    assert_eq!(response["deep"][0][0][0]["self"], format!("{GATEWAY}/y"));
 }
 
 #[test]
@@ -125,8 +125,8 @@ fn strings_that_are_not_addresses_stay() {
 fn escapes_are_decoded_and_encoded() {
     let body = r#"{"a\"b":"\\","nextUri":"http:\/\/x\/v1?a=\"b"}"#;
     let (text, _) = rewritten(body, &[]);
-    let answer: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(answer["nextUri"], format!("{GATEWAY}/v1?a=\"b"));
+    let response: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(response["nextUri"], format!("{GATEWAY}/v1?a=\"b"));
 }
 
 #[test]
@@ -149,9 +149,9 @@ proptest! {
         }).to_string();
         let whole = rewritten(&body, &[]);
         prop_assert_eq!(&rewritten(&body, &cuts), &whole);
-        let answer: Value = serde_json::from_str(&whole.0).unwrap();
-        prop_assert_eq!(&answer["nextUri"], &json!(format!("{GATEWAY}/{path}")));
-        prop_assert_eq!(&answer["data"][0][0], &json!(row));
+        let response: Value = serde_json::from_str(&whole.0).unwrap();
+        prop_assert_eq!(&response["nextUri"], &json!(format!("{GATEWAY}/{path}")));
+        prop_assert_eq!(&response["data"][0][0], &json!(row));
     }
 
     #[test]

@@ -43,7 +43,7 @@ fn forged_expired_and_unsigned_links_are_distinguished() {
     let query = signed(NODE, "/f", None, "alice");
     let verified = |path: &str, query: &str, now| verify(&key(), NODE, path, query, now);
     assert_eq!(verified("/f", &query, 5000), Err(LinkFault::Expired));
-    // a forged one is not told that it is late
+    // a forged link is not reported as expired
     assert_eq!(verified("/g", &query, 5000), Err(LinkFault::Signature));
     assert_eq!(verified("/f", "", 1), Err(LinkFault::Unsigned));
     for odd in [

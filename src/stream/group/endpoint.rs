@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn a_suspect_that_replies_is_healthy_again() {
         let endpoint = endpoint(None);
-        endpoint.suspect(Duration::from_secs(60), "no answer".to_owned());
+        endpoint.suspect(Duration::from_secs(60), "no reply".to_owned());
         assert_eq!(endpoint.standing(), EndpointHealth::Suspect);
         endpoint.clear_suspicion();
         assert_eq!(endpoint.standing(), EndpointHealth::Healthy);

@@ -46,7 +46,7 @@ pub(in crate::stream) async fn connect(
     let connecting = TcpStream::connect(endpoint.address);
     let socket = time::timeout(within, connecting)
         .await
-        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer to the TCP connect"))??;
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no reply to the TCP connect"))??;
     socket.set_nodelay(true)?;
     Ok(socket)
 }

@@ -41,7 +41,7 @@ pub(crate) enum Transport {
 #[derive(Debug)]
 pub(crate) struct KdcReply {
     /// The reply without framing, and the KDC that sent it.
-    pub answer: Result<(Vec<u8>, Arc<str>), Reason>,
+    pub reply: Result<(Vec<u8>, Arc<str>), Reason>,
     /// Number of KDCs that the request was sent to.
     pub kdcs: usize,
 }
@@ -77,15 +77,15 @@ pub(crate) async fn send(
         } else {
             deadline.min(Instant::now() + NEXT_KDC_AFTER)
         };
-        let answer = tokio::select! {
-            Some(answer) = running.next() => Some(answer),
+        let reply = tokio::select! {
+            Some(reply) = running.next() => Some(reply),
             () = sleep_until(wait), if !running.is_empty() => None,
             else => {
-                let answer = unavailable.ok_or(none_left.unwrap_or(Reason::BackendDown));
-                return KdcReply { answer, kdcs: tried.len() };
+                let reply = unavailable.ok_or(none_left.unwrap_or(Reason::BackendDown));
+                return KdcReply { reply, kdcs: tried.len() };
             }
         };
-        match answer {
+        match reply {
             Some((permit, Ok(bytes))) => {
                 // This KDC is up but cannot serve (its database is locked, for example). Another may; if none
                 // does, the client gets this reply, which names the cause.
@@ -101,9 +101,9 @@ pub(crate) async fn send(
                 {
                     group.silent(other, &"another KDC replied first");
                 }
-                let answer = Ok((bytes, Arc::clone(&permit.backend)));
+                let reply = Ok((bytes, Arc::clone(&permit.backend)));
                 return KdcReply {
-                    answer,
+                    reply,
                     kdcs: tried.len(),
                 };
             }
@@ -117,9 +117,9 @@ pub(crate) async fn send(
                 for target in &tried {
                     group.silent(target, &"no reply");
                 }
-                let answer = unavailable.ok_or(Reason::BackendDown);
+                let reply = unavailable.ok_or(Reason::BackendDown);
                 return KdcReply {
-                    answer,
+                    reply,
                     kdcs: tried.len(),
                 };
             }
@@ -146,11 +146,11 @@ async fn attempt(
     message: &[u8],
     by: Transport,
 ) -> (EndpointPermit, Result<Vec<u8>, Failure>) {
-    let answer = match by {
+    let reply = match by {
         Transport::Tcp { connect } => by_tcp(&permit, message, connect).await,
         Transport::Udp => by_udp(&permit, message).await,
     };
-    (permit, answer)
+    (permit, reply)
 }
 
 async fn by_udp(target: &Endpoint, message: &[u8]) -> Result<Vec<u8>, Failure> {
@@ -161,11 +161,11 @@ async fn by_udp(target: &Endpoint, message: &[u8]) -> Result<Vec<u8>, Failure> {
     };
     let socket = udp::connect(target.address).map_err(failed)?;
     socket.send(message).await.map_err(failed)?;
-    let mut answer = vec![0; udp::DATAGRAM];
-    let length = socket.recv(&mut answer).await.map_err(failed)?;
-    answer.truncate(length);
-    answer.shrink_to_fit();
-    Ok(answer)
+    let mut reply = vec![0; udp::DATAGRAM];
+    let length = socket.recv(&mut reply).await.map_err(failed)?;
+    reply.truncate(length);
+    reply.shrink_to_fit();
+    Ok(reply)
 }
 
 async fn by_tcp(target: &Endpoint, message: &[u8], within: Duration) -> Result<Vec<u8>, Failure> {
@@ -194,9 +194,9 @@ async fn by_tcp(target: &Endpoint, message: &[u8], within: Duration) -> Result<V
                 "the KDC's reply is longer than the limit of 128 KiB",
             ))
         })?;
-    let mut answer = vec![0; length];
-    socket.read_exact(&mut answer).await.map_err(sent)?;
-    Ok(answer)
+    let mut reply = vec![0; length];
+    socket.read_exact(&mut reply).await.map_err(sent)?;
+    Ok(reply)
 }
 
 /// A message for TCP: with its length before it (RFC 4120 section 7.2.2).

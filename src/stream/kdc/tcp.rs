@@ -159,7 +159,7 @@ async fn answer(
     let key = client_key(client.source);
     let asked = exchange::send(&relay.group, key, (message, request), by).await;
     relay.tcp.metrics.kdc_request(asked.kdcs);
-    match asked.answer {
+    match asked.reply {
         Ok((bytes, backend)) => {
             record.served_by(&backend);
             Ok(bytes)

@@ -76,7 +76,7 @@ async fn exchange(relay: &Relay, front: &UdpListener, message: &[u8], peer: UdpP
     let key = client_key(peer.client);
     let asked = exchange::send(&relay.group, key, (message, request), Transport::Udp).await;
     relay.udp.metrics.kdc_request(asked.kdcs);
-    let answer = match asked.answer {
+    let reply = match asked.reply {
         Ok((bytes, backend)) => {
             record.served_by(&backend);
             bytes
@@ -86,8 +86,8 @@ async fn exchange(relay: &Relay, front: &UdpListener, message: &[u8], peer: UdpP
             unavailable(request)
         }
     };
-    match front.send(&answer, peer) {
-        Ok(()) => record.sent(answer.len()),
+    match front.send(&reply, peer) {
+        Ok(()) => record.sent(reply.len()),
         Err(_) => relay.udp.metrics.dropped.increment(1),
     }
 }
