@@ -1,24 +1,23 @@
-//! Where a request enters: worker threads, listeners, TLS, connections, timers, drain.
+//! The HTTP server: worker threads, listeners, TLS, connections, time limits, drain.
 //!
-//! One OS thread per worker, each with a current-thread runtime and its own `SO_REUSEPORT` listener
-//! for every address: a connection lives and dies on one thread, so the service behind it may hold
-//! `Rc`s. Nothing else of the gateway knows how connections are accepted.
+//! There is one OS thread per worker, each with a current-thread runtime and its own `SO_REUSEPORT`
+//! socket for every address. A connection stays on one thread, so the service may hold `Rc`s and
+//! needs no locks. No other module knows how connections are accepted.
 //!
 //! ```text
-//! worker: accept ─ connection ─ watched (bytes: scan, progress) ─ hyper http1 ─ exchange ─ service
-//!                  └ parked between requests, hyper's buffers freed
-//! timers: one sweep over the worker's connections every quarter of a second
+//! worker/      acceptor ─ balance (which worker) ─┐          sweep every 250 ms, fast parking
+//! connection/  proxy_header ─ handshake ─ observed stream ─ hyper ─ exchange ─ service
+//!              └ state: phase, output, parking    └ parked between requests: hyper dropped
 //! ```
 
 use std::{
-    any::Any,
     convert::Infallible,
     error::Error,
     io,
     net::SocketAddr,
     sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
+        Arc,
+        atomic::{AtomicUsize, Ordering},
         mpsc,
     },
     thread,
@@ -26,58 +25,54 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
-use ipnet::IpNet;
 use tokio::sync::watch;
 
 use crate::{
-    net::{self, BindError, Drained, Sources},
+    net::{self, BindError, Drained, SourcePolicy},
     telemetry::access::AccessLog,
 };
 
-mod acceptor;
+mod clock;
+mod conn_info;
 mod connection;
-mod exchange;
 pub(crate) mod forwarded_for;
 pub(crate) mod framing;
-mod incoming;
-mod multiplex;
 mod redirect;
-mod seats;
-mod stream;
-mod timers;
 mod tls;
-mod tunnel;
-mod watched;
 mod worker;
 
-use self::seats::Seats;
-pub(crate) use self::tunnel::{Far, Tunnel};
+use self::worker::WorkerBalance;
+pub(crate) use self::{
+    conn_info::AbortCause,
+    connection::{Tunnel, TunnelBackend},
+};
 pub use self::{
-    incoming::RequestBody,
+    conn_info::ConnInfo,
+    connection::RequestBody,
     redirect::Redirect,
     tls::{ServerTls, Tls},
 };
 
-/// What [`start`] needs to know.
+/// The settings of [`start`].
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// Worker threads; at least 1.
     pub workers: usize,
-    /// Client connections in all; one more is closed at once.
+    /// Limit of client connections; one more is closed immediately.
     pub max_connections: usize,
-    /// Of each client address; `None`: as many as there may be.
+    /// Limit for each client address (an IPv6 /64 counts as one); `None`: no limit.
     pub max_connections_per_address: Option<usize>,
-    /// Limits of a connection's phases.
+    /// Time limits of a connection's phases.
     pub timeouts: ServerTimeouts,
     /// Addresses, each once; a `ListenerId` is an index into this list.
     pub listeners: Vec<Listener>,
-    /// Where the server's own answers are logged: those to what never became a request.
+    /// Logs the server's own responses, to what never became a request.
     pub access: AccessLog,
 }
 
-/// Limits of a connection's phases, kept to a quarter of a second.
+/// Time limits of a connection's phases, with a resolution of a quarter of a second.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerTimeouts {
     /// From a request's first byte to the end of its head, for a TLS handshake, and for a connection
@@ -85,23 +80,24 @@ pub struct ServerTimeouts {
     pub head: Duration,
     /// Between two requests.
     pub idle: Duration,
-    /// Without progress, either way, while a body is in transfer. Waiting for the head of an answer
-    /// is the upstream's business.
+    /// Without progress in either direction while a body is transferred. Waiting for the head of a
+    /// response is limited by the service.
     pub body_idle: Duration,
-    /// Without a byte either way, of a connection that was upgraded.
+    /// Without a byte in either direction on an upgraded connection.
     pub tunnel: Duration,
-    /// Bytes a second that a client has to send of a body, over each `body_idle`; 0: any is enough.
+    /// Bytes per second that a client has to send of a body, on average over each `body_idle`; 0: a
+    /// single byte is progress.
     pub min_upload_rate: u64,
 }
 
 impl ServerTimeouts {
-    /// Bytes of a body that are progress within `body_idle`; never none.
+    /// Bytes of a body that count as progress within `body_idle`; at least 1.
     pub fn upload_step(&self) -> u64 {
         upload_step(self.min_upload_rate, self.body_idle)
     }
 }
 
-/// Bytes of a body that are progress within `body_idle`, at `rate` bytes a second; never none.
+/// Bytes of a body that count as progress within `body_idle`, at `rate` bytes per second; at least 1.
 pub(crate) fn upload_step(rate: u64, body_idle: Duration) -> u64 {
     let millis = u64::try_from(body_idle.as_millis()).unwrap_or(u64::MAX);
     (rate.saturating_mul(millis) / 1000).max(1)
@@ -110,22 +106,22 @@ pub(crate) fn upload_step(rate: u64, body_idle: Duration) -> u64 {
 /// An address clients connect to.
 #[derive(Clone, Debug)]
 pub struct Listener {
-    /// The address; port 0 takes a free one (see [`Server::addresses`]).
+    /// The address; port 0 chooses a free port (see [`Server::addresses`]).
     pub address: SocketAddr,
-    /// What is spoken there.
+    /// The protocol.
     pub role: Role,
-    /// Who may speak there.
-    pub sources: Sources,
+    /// Which clients and proxies may connect.
+    pub sources: SourcePolicy,
 }
 
-/// What is spoken on a listener.
+/// The protocol of a listener.
 #[derive(Clone, Debug)]
 pub enum Role {
     /// HTTP/1.1.
     Plain,
-    /// HTTP/1.1, and HTTP/2 where it is wanted, in TLS.
+    /// HTTP/1.1 over TLS, and HTTP/2 where it is configured.
     Tls(Tls),
-    /// HTTP/1.1 that only leads to an `https` address.
+    /// HTTP/1.1; every request is redirected to an `https` address.
     Redirect(Redirect),
 }
 
@@ -137,129 +133,16 @@ pub struct WorkerIndex(pub usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenerId(pub usize);
 
-/// What a service knows of the connection a request came on: an extension of every request, as
-/// `Arc<ConnInfo>`.
-#[derive(Debug)]
-pub struct ConnInfo {
-    /// The client; where a balancer in front speaks the PROXY protocol, or a trusted proxy says so in
-    /// `X-Forwarded-For` (then without a port), the one that it names.
-    pub peer: SocketAddr,
-    /// The address it connected to.
-    pub local: SocketAddr,
-    /// The listener it came by.
-    pub listener: ListenerId,
-    /// Whether TLS is spoken.
-    pub tls: bool,
-    /// Proxies that say in each request who its client is, where the peer is one of them.
-    proxies: Option<Arc<[IpNet]>>,
-    /// The connection's own facts, where these are of a client that a trusted proxy names.
-    connection: Option<Arc<Self>>,
-    /// What the login step keeps for this connection between the legs of one login; the server
-    /// neither reads nor writes it.
-    pub login: OnceLock<Arc<dyn Any + Send + Sync>>,
-    /// The request at hand is ambiguously framed; requests of a connection never overlap.
-    ambiguous: AtomicBool,
-    /// A [`Cut`].
-    cut: AtomicU8,
-}
-
-/// Why a connection ended under its requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Cut {
-    /// The client closed or reset it, or the stream of HTTP/2: the server did nothing.
-    #[default]
-    Client,
-    /// A body made no progress for `timeouts.body_idle`.
-    Stalled,
-    /// The drain was over.
-    Drained,
-}
-
-/// Marks an answer that only HTTP/1.1 can carry on from: a login of several legs belongs to a
-/// connection. On HTTP/2 its stream is reset with `HTTP_1_1_REQUIRED` (RFC 9113 section 7) instead,
-/// and the client asks again by HTTP/1.1.
+/// An extension of a response that needs HTTP/1.1: a login of several steps (NTLM, or Kerberos with
+/// `GSS_S_CONTINUE_NEEDED`) belongs to one connection.
+///
+/// On HTTP/2 its stream is reset with `HTTP_1_1_REQUIRED` (RFC 9113 section 7) instead, and the
+/// client repeats the request with HTTP/1.1.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WantsHttp1;
 
-impl ConnInfo {
-    /// The facts of a connection, for tests of what stands behind the server too.
-    pub const fn new(peer: SocketAddr, local: SocketAddr, listener: ListenerId, tls: bool) -> Self {
-        Self {
-            peer,
-            local,
-            listener,
-            tls,
-            proxies: None,
-            connection: None,
-            login: OnceLock::new(),
-            ambiguous: AtomicBool::new(false),
-            cut: AtomicU8::new(Cut::Client as u8),
-        }
-    }
-
-    /// The same of a peer that is one of these proxies.
-    fn trusting(&self, proxies: &Arc<[IpNet]>) -> Self {
-        Self {
-            proxies: Some(Arc::clone(proxies)),
-            ..Self::new(self.peer, self.local, self.listener, self.tls)
-        }
-    }
-
-    /// The facts for a request with these headers: another client's, where the peer is a trusted proxy
-    /// that names one. No login of several legs goes on there: the next request may be somebody else's.
-    fn of_request(self: Arc<Self>, headers: &HeaderMap) -> Arc<Self> {
-        let Some(proxies) = &self.proxies else {
-            return self;
-        };
-        let client = forwarded_for::client(headers, self.peer.ip(), proxies);
-        if client == self.peer.ip() {
-            return self;
-        }
-        Arc::new(Self {
-            ambiguous: AtomicBool::new(self.is_ambiguous()),
-            ..Self::new(
-                SocketAddr::new(client, 0),
-                self.local,
-                self.listener,
-                self.tls,
-            )
-            .on(self)
-        })
-    }
-
-    /// Facts of one request that came on a connection.
-    fn on(mut self, connection: Arc<Self>) -> Self {
-        self.connection = Some(connection);
-        self
-    }
-
-    /// Why the connection ended, to be asked when a request of it is given up.
-    pub fn cut(&self) -> Cut {
-        if let Some(connection) = &self.connection {
-            return connection.cut();
-        }
-        let cut = self.cut.load(Ordering::Relaxed);
-        [Cut::Stalled, Cut::Drained]
-            .into_iter()
-            .find(|known| *known as u8 == cut)
-            .unwrap_or_default()
-    }
-
-    fn set_cut(&self, cut: Cut) {
-        self.cut.store(cut as u8, Ordering::Relaxed);
-    }
-
-    fn is_ambiguous(&self) -> bool {
-        self.ambiguous.load(Ordering::Relaxed)
-    }
-
-    fn set_ambiguous(&self, ambiguous: bool) {
-        self.ambiguous.store(ambiguous, Ordering::Relaxed);
-    }
-}
-
-/// What a worker serves connections with: a Tower service that is always ready (it queues or
-/// refuses inside), cloned for each connection. Neither it nor its futures need be `Send`.
+/// The service of a worker: a Tower service that is always ready (it queues or refuses requests
+/// itself), cloned for each connection. Neither it nor its futures need to be `Send`.
 pub trait HttpService:
     tower_service::Service<
         Request<RequestBody>,
@@ -268,7 +151,7 @@ pub trait HttpService:
     > + Clone
     + 'static
 {
-    /// The body of its answers.
+    /// The body of its responses.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static;
 }
 
@@ -282,29 +165,28 @@ where
     type Body = B;
 }
 
-/// What all workers share.
+/// Shared by all workers.
 #[derive(Debug)]
-struct Shared {
+struct ServerState {
     timeouts: ServerTimeouts,
     max_connections: usize,
     connections: AtomicUsize,
-    seats: Seats,
-    places: Option<Arc<net::sources::Places>>,
+    balance: WorkerBalance,
+    limiter: Option<Arc<net::sources::ConnectionLimiter>>,
 }
 
-/// What the workers are told.
 #[derive(Clone, Copy, Debug)]
-enum Order {
+enum RunState {
     Serve,
-    /// Finish until then.
+    /// Finish before this time.
     Drain(Instant),
 }
 
-/// A running server. Dropping it cuts all connections.
+/// A running server. Dropping it closes all connections.
 #[derive(Debug)]
 pub struct Server {
-    shared: Arc<Shared>,
-    orders: watch::Sender<Order>,
+    shared: Arc<ServerState>,
+    run_state: watch::Sender<RunState>,
     addresses: Vec<SocketAddr>,
     threads: Vec<thread::JoinHandle<Drained>>,
 }
@@ -312,7 +194,7 @@ pub struct Server {
 /// Binds every address and starts the workers. `make` is called once on each worker's thread,
 /// inside its runtime (it may `spawn_local`), and returns that worker's service.
 ///
-/// Metrics have to be installed before.
+/// The recorder of metrics has to be installed before, because workers keep their counters.
 ///
 /// # Errors
 /// [`BindError`], naming the address; nothing is left running or bound.
@@ -331,42 +213,44 @@ where
     } = options;
     let wanted = listeners.iter().map(|listener| listener.address);
     let (addresses, sockets) = net::listen::bind(wanted, workers.max(1))?;
-    let (seats, handed) = Seats::new(sockets.len(), listeners.len());
-    let shared = Arc::new(Shared {
+    let (balance, handed) = WorkerBalance::new(sockets.len(), listeners.len());
+    let shared = Arc::new(ServerState {
         timeouts,
         max_connections,
         connections: AtomicUsize::new(0),
-        seats,
-        places: max_connections_per_address.map(net::sources::Places::new),
+        balance,
+        limiter: max_connections_per_address.map(net::sources::ConnectionLimiter::new),
     });
-    let (orders, order) = watch::channel(Order::Serve);
+    let (run_state, receiver) = watch::channel(RunState::Serve);
     let mut server = Server {
         shared,
-        orders,
+        run_state,
         addresses,
         threads: Vec::with_capacity(sockets.len()),
     };
     let (started, starts) = mpsc::channel::<io::Result<()>>();
     for (index, (sockets, handed)) in sockets.into_iter().zip(handed).enumerate() {
         let listeners = worker::Listeners::new(listeners.clone(), sockets, handed);
-        let (shared, order) = (Arc::clone(&server.shared), order.clone());
+        let (shared, receiver) = (Arc::clone(&server.shared), receiver.clone());
         let (make, started) = (make.clone(), started.clone());
         let access = access.clone();
         let thread = thread::Builder::new()
             .name(format!("worker-{index}"))
             .spawn(move || {
-                let with = worker::With {
+                let setup = worker::WorkerSetup {
                     index,
                     shared,
                     access,
                 };
-                worker::run(with, listeners, order, started, || make(WorkerIndex(index)))
+                worker::run(setup, listeners, receiver, started, || {
+                    make(WorkerIndex(index))
+                })
             })
             .map_err(BindError::Worker)?;
         server.threads.push(thread);
     }
     drop(started);
-    // a worker that cannot start drops its sender or sends why
+    // A worker that cannot start sends the reason or drops its sender.
     for start in starts {
         start.map_err(BindError::Worker)?;
     }
@@ -374,36 +258,35 @@ where
 }
 
 impl Server {
-    /// The addresses in the order of [`ServerOptions::listeners`], with the ports they got.
+    /// The addresses in the order of [`ServerOptions::listeners`], with the actual ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// Counts the client connections, for as long as it is kept.
+    /// A function that returns the number of client connections; it may outlive the server.
     pub fn connection_count(&self) -> impl Fn() -> usize + Send + Sync + 'static {
         let shared = Arc::clone(&self.shared);
         move || shared.connections.load(Ordering::Relaxed)
     }
 
-    /// Client connections at the moment.
+    /// The number of client connections.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
-    /// Starts to drain and returns at once: what waits in the accept queues is taken, the listeners
-    /// are closed, the next answer of each connection says `Connection: close`, idle connections
-    /// end after one second; what is left after `within` is cut.
+    /// Starts to drain and returns immediately. Connections in the accept queues are accepted, then
+    /// the listeners are closed. The next response of each connection has `Connection: close`, idle
+    /// connections are closed after one second, and all others after `within`.
     pub fn drain(&self, within: Duration) {
-        self.orders
-            .send_replace(Order::Drain(Instant::now() + within));
+        self.run_state
+            .send_replace(RunState::Drain(Instant::now() + within));
     }
 
-    /// Waits (blocking the thread) until all workers have ended, which they do after
-    /// [`Server::drain`].
+    /// Blocks the thread until all workers have ended, which they do after [`Server::drain`].
     pub fn join(mut self) -> Drained {
         let mut all = Drained::default();
         for thread in self.threads.drain(..) {
-            // a worker that panicked has said so, and its connections are gone
+            // The panic hook has reported a worker that panicked, and its connections are closed.
             if let Ok(one) = thread.join() {
                 all.finished += one.finished;
                 all.cut += one.cut;

@@ -15,7 +15,7 @@ pub use crate::{
         spnego_wrapper::SpnegoWrapper,
     },
     kinds::IMPERSONATION_PROBE_USER,
-    net::{BindError, Drained, Sources},
+    net::{BindError, Drained, SourcePolicy},
     refusal::{Refusal, page::instead::name_for},
     rewrite::{Rewriter, addresses::Addresses, node::Nodes, pages::Pages, url::Link},
     server::{

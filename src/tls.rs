@@ -11,8 +11,8 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 
+pub(crate) mod certificate;
 pub(crate) mod client;
-pub(crate) mod facts;
 mod jks;
 mod pkcs12;
 mod socket;

@@ -25,7 +25,7 @@ use crate::{
     auth::session::Session,
     gateway::body::Body,
     refusal::Refusal,
-    server::{ConnInfo, Cut},
+    server::{AbortCause, ConnInfo},
     telemetry::{
         access::{AccessEntry, AccessLog, Ending},
         metrics::ConsoleMetrics,
@@ -186,18 +186,21 @@ impl Recorder {
     /// Logs a request that was given up before its answer.
     pub(crate) fn abandon(&self, pending: PendingRecord) {
         let Some(asked) = pending.logged else { return };
-        let cut = asked.client.as_ref().map_or(Cut::Client, |info| info.cut());
+        let cut = asked
+            .client
+            .as_ref()
+            .map_or(AbortCause::Client, |info| info.abort_cause());
         let (status, refusal, end) = match cut {
-            Cut::Client => {
+            AbortCause::Client => {
                 let status = StatusCode::from_u16(CLIENT_CLOSED_REQUEST);
                 let status = status.unwrap_or(StatusCode::BAD_REQUEST);
                 (status, None, Ending::ClientClosed)
             }
-            Cut::Stalled => {
+            AbortCause::Stalled => {
                 let refusal = Refusal::BodyTimeout;
                 (refusal.status(), Some(refusal), Ending::ClientStalled)
             }
-            Cut::Drained => {
+            AbortCause::Drained => {
                 let refusal = Refusal::Draining;
                 (refusal.status(), Some(refusal), Ending::Drained)
             }
@@ -296,12 +299,14 @@ impl RecordedBody {
             BodyProgress::Awaited => true,
         };
         let client = line.asked.client.as_ref();
-        Some(match client.map_or(Cut::Client, |info| info.cut()) {
-            Cut::Client => Ending::ClientClosed,
-            Cut::Stalled if awaited => Ending::BackendStalled,
-            Cut::Stalled => Ending::ClientStalled,
-            Cut::Drained => Ending::Drained,
-        })
+        Some(
+            match client.map_or(AbortCause::Client, |info| info.abort_cause()) {
+                AbortCause::Client => Ending::ClientClosed,
+                AbortCause::Stalled if awaited => Ending::BackendStalled,
+                AbortCause::Stalled => Ending::ClientStalled,
+                AbortCause::Drained => Ending::Drained,
+            },
+        )
     }
 }
 

@@ -11,12 +11,12 @@ use tokio::{
 const OUT_OF_FILES: Duration = Duration::from_millis(50);
 
 /// A listening socket's connections.
-pub(crate) struct Accepts {
+pub(crate) struct AcceptQueue {
     socket: TcpListener,
     warned: bool,
 }
 
-impl Accepts {
+impl AcceptQueue {
     /// Needs a runtime.
     pub(crate) fn new(socket: net::TcpListener) -> io::Result<Self> {
         Ok(Self {
@@ -42,7 +42,7 @@ impl Accepts {
         }
     }
 
-    /// Accepts no more: what the kernel has accepted for this socket, which would be reset. tokio's
+    /// Stops accepting. Returns the connections that the kernel has already queued for this socket, which closing it would reset. Tokio's
     /// readiness may be older than the queue, so the queue itself is asked.
     pub(crate) fn rest(self) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
         let socket = socket2::SockRef::from(&self.socket).try_clone();

@@ -1,5 +1,5 @@
-//! Where clients come from: who may connect to a listener, who speaks for others, and how many
-//! connections an address may have.
+//! Rules for the addresses of clients: which may connect to a listener, which are proxies, and how
+//! many connections each may have.
 
 use std::{
     collections::HashMap,
@@ -11,25 +11,24 @@ use ipnet::IpNet;
 
 use crate::net::source::Source;
 
-/// What a listener makes of its clients' addresses.
+/// The rules of one listener for the addresses of its peers and clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sources {
-    /// Peers that begin with a PROXY protocol header, and are believed.
+pub struct SourcePolicy {
+    /// Peers that have to send a PROXY protocol header, which is trusted.
     pub accept_proxy: Arc<[IpNet]>,
-    /// Peers that name the client in `X-Forwarded-For`, request by request, and are believed. They may
-    /// connect, as often as they like.
+    /// Proxies whose `X-Forwarded-For` is trusted, request by request. `allow` and the limit of
+    /// connections per address do not apply to them.
     pub trusted_proxies: Arc<[IpNet]>,
-    /// Who may connect; `None`: everybody. Others are closed before TLS.
+    /// Clients that may connect; `None`: all. Connections of others are closed before TLS.
     pub allow: Option<Arc<[IpNet]>>,
 }
 
-impl Sources {
-    /// Whether a peer has to say who its client is.
+impl SourcePolicy {
+    /// Whether the peer has to send a PROXY protocol header.
     pub(crate) fn expects_header(&self, peer: IpAddr) -> bool {
         contains(&self.accept_proxy, peer)
     }
 
-    /// Whether a client may connect.
     pub(crate) fn admits(&self, client: IpAddr) -> bool {
         self.allow
             .as_ref()
@@ -37,58 +36,58 @@ impl Sources {
     }
 }
 
-/// Whether one of the networks holds the address.
+/// Whether one of the networks contains the address.
 pub(crate) fn contains(list: &[IpNet], address: IpAddr) -> bool {
     list.iter().any(|network| network.contains(&address))
 }
 
-/// The connections of each address, of all workers.
+/// Limits the connections of each client address over all workers. An IPv6 /64 is one address: a
+/// single host usually has a whole one (RFC 6177).
 #[derive(Debug)]
-pub(crate) struct Places {
-    most: u32,
-    taken: Mutex<HashMap<Source, u32>>,
+pub(crate) struct ConnectionLimiter {
+    max: u32,
+    open: Mutex<HashMap<Source, u32>>,
 }
 
-/// A connection's place; free again when it is dropped.
+/// One connection of an address; released when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    places: Arc<Places>,
+pub(crate) struct ConnectionPermit {
+    limiter: Arc<ConnectionLimiter>,
     source: Source,
 }
 
-impl Places {
-    /// At most so many for each address.
-    pub(crate) fn new(most: usize) -> Arc<Self> {
+impl ConnectionLimiter {
+    /// `max`: connections of each address.
+    pub(crate) fn new(max: usize) -> Arc<Self> {
         Arc::new(Self {
-            most: u32::try_from(most).unwrap_or(u32::MAX),
-            taken: Mutex::default(),
+            max: u32::try_from(max).unwrap_or(u32::MAX),
+            open: Mutex::default(),
         })
     }
 
-    /// A place, if there is one left.
-    pub(crate) fn take(self: &Arc<Self>, client: IpAddr) -> Option<Place> {
+    pub(crate) fn acquire(self: &Arc<Self>, client: IpAddr) -> Option<ConnectionPermit> {
         let source = Source::from(client);
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = taken.entry(source).or_default();
-        if *count >= self.most {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(source).or_default();
+        if *count >= self.max {
             return None;
         }
         *count += 1;
-        Some(Place {
-            places: Arc::clone(self),
+        Some(ConnectionPermit {
+            limiter: Arc::clone(self),
             source,
         })
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let taken = &self.places.taken;
-        let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = taken.get_mut(&self.source) {
+        let open = &self.limiter.open;
+        let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.source) {
             *count -= 1;
             if *count == 0 {
-                taken.remove(&self.source);
+                open.remove(&self.source);
             }
         }
     }
@@ -99,9 +98,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_has_so_many_places_and_an_ipv6_host_is_a_network() {
-        let places = Places::new(2);
-        let take = |address: &str| places.take(address.parse().unwrap());
+    fn connections_are_limited_for_each_ipv4_address_and_each_ipv6_network() {
+        let limiter = ConnectionLimiter::new(2);
+        let take = |address: &str| limiter.acquire(address.parse().unwrap());
         let (one, two) = (take("192.0.2.1"), take("192.0.2.1"));
         assert!(one.is_some() && two.is_some() && take("192.0.2.1").is_none());
         assert!(take("192.0.2.2").is_some());
@@ -111,11 +110,11 @@ mod tests {
         assert!(take("2001:db8::3").is_none());
         assert!(take("2001:db8:0:1::3").is_some());
         drop((two, first, second));
-        assert!(places.taken.lock().unwrap().is_empty());
+        assert!(limiter.open.lock().unwrap().is_empty());
     }
 
     #[test]
-    fn networks_are_of_either_family() {
+    fn networks_of_both_families_are_matched() {
         let list = [
             "10.0.0.0/8".parse().unwrap(),
             "2001:db8::/32".parse().unwrap(),

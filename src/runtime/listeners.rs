@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use crate::{
     config::{Config, Console},
-    net::Sources,
+    net::SourcePolicy,
     server::{Listener, Redirect, Role, ServerTls, Tls},
     tls::{KeySource, TlsError, watch::Watch},
 };
@@ -82,9 +82,9 @@ pub(super) fn plan(config: &Config) -> Result<ListenerPlan, TlsError> {
                     None => Role::Plain,
                     Some(files) => Role::Tls(plan.certificate(&mut certificates, files)?),
                 };
-                let sources = Sources {
+                let sources = SourcePolicy {
                     allow: proxy.allow_from.clone(),
-                    ..Sources::default()
+                    ..SourcePolicy::default()
                 };
                 plan.add(*address, role, sources)
             };
@@ -96,8 +96,8 @@ pub(super) fn plan(config: &Config) -> Result<ListenerPlan, TlsError> {
     Ok(plan)
 }
 
-fn sources(console: &Console) -> Sources {
-    Sources {
+fn sources(console: &Console) -> SourcePolicy {
+    SourcePolicy {
         accept_proxy: Arc::clone(&console.accept_proxy),
         trusted_proxies: Arc::clone(&console.trusted_proxies),
         allow: console.allow_from.clone(),
@@ -105,7 +105,7 @@ fn sources(console: &Console) -> Sources {
 }
 
 impl ListenerPlan {
-    fn add(&mut self, address: SocketAddr, role: Role, sources: Sources) -> usize {
+    fn add(&mut self, address: SocketAddr, role: Role, sources: SourcePolicy) -> usize {
         self.listeners.push(Listener {
             address,
             role,

@@ -1,8 +1,9 @@
 //! The life of one connection: handshake → parked ⇄ serving → lingering.
 //!
 //! hyper keeps at least 8 KiB of buffers for as long as its connection lives. A connection that has
-//! been quiet for two ticks, or for a moment after its first request, is therefore taken apart:
-//! only the socket and its [`State`] stay, and the next byte builds hyper's part anew. The hyper part is boxed apart, so a parked task is small.
+//! been quiet for two ticks, or for 10–20 ms after its first request, is therefore *parked*: hyper's
+//! part is dropped, and only the socket and its [`ConnectionState`] stay until the next byte arrives.
+//! hyper's part is boxed, so that the task of a parked connection is small.
 
 use std::{
     net::SocketAddr,
@@ -11,39 +12,46 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::{http1, http2 as hyper_http2};
 use hyper_util::rt::TokioIo;
 use tokio::{io::AsyncWrite, net::TcpStream};
 
 use self::{
-    announced::Announced,
-    hello::{Greeted, Hello},
+    exchange::Exchange,
+    handshake::{Handshake, HandshakeOutcome},
     lingering::Lingering,
+    observed::ObservedStream,
+    proxy_header::ProxyHeaderReader,
+    stream::Stream,
+    tunnel::RunningTunnel,
 };
 use crate::{
-    net::{Sources, proxy_protocol::Malformed},
+    net::{SourcePolicy, proxy_protocol::Malformed},
     refusal::Refusal,
-    server::{
-        ConnInfo, Cut, HttpService, Tls,
-        exchange::Exchange,
-        stream::Stream,
-        timers::{End, Phase, State},
-        tunnel::Tunnelling,
-        watched::Watched,
-        worker::Worker,
-    },
+    server::{AbortCause, ConnInfo, HttpService, Tls, worker::Worker},
 };
 
-mod announced;
-mod hello;
+mod discard;
+mod exchange;
+mod handshake;
+mod http2;
 mod lingering;
-mod plain_http;
-mod refusing;
+mod observed;
+mod own_response;
+mod proxy_header;
+mod request_body;
+mod state;
+mod stream;
+mod tunnel;
 
-type Http1<S> = http1::Connection<TokioIo<Watched>, Exchange<S>>;
-type Http2<S> = http2::Connection<TokioIo<Watched>, Exchange<S>, LocalExecutor>;
+pub use self::request_body::RequestBody;
+pub(super) use self::state::{CloseReason, ConnectionState, FAST_PARKING_INTERVAL, Phase};
+pub(crate) use self::tunnel::{Tunnel, TunnelBackend};
 
-/// Runs a connection's streams on the worker's own thread.
+type Http1<S> = http1::Connection<TokioIo<ObservedStream>, Exchange<S>>;
+type Http2<S> = hyper_http2::Connection<TokioIo<ObservedStream>, Exchange<S>, LocalExecutor>;
+
+/// Runs the streams of an HTTP/2 connection on the worker's own thread: services are not `Send`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LocalExecutor;
 
@@ -56,8 +64,8 @@ where
     }
 }
 
-/// Whether the client broke the protocol, for which it was sent a GOAWAY (RFC 9113 section 5.4.1).
-fn is_broken_http2(error: &hyper::Error) -> bool {
+/// Whether h2 sent a GOAWAY because the client violated the protocol (RFC 9113 section 5.4.1).
+fn is_protocol_violation(error: &hyper::Error) -> bool {
     let source = std::error::Error::source(error);
     let cause = source.and_then(|source| source.downcast_ref::<h2::Error>());
     cause.is_some_and(|cause| cause.is_go_away() && cause.is_library())
@@ -66,224 +74,227 @@ fn is_broken_http2(error: &hyper::Error) -> bool {
 /// A connection's task.
 pub(super) struct Connection<S: HttpService> {
     worker: Rc<Worker>,
-    state: Rc<State>,
+    state: Rc<ConnectionState>,
     service: Rc<S>,
-    at: At<S>,
+    stage: Stage<S>,
 }
 
-enum At<S: HttpService> {
-    Announced(Box<Announced>),
-    Handshake(Box<Hello>),
+enum Stage<S: HttpService> {
+    ProxyHeader(Box<ProxyHeaderReader>),
+    Handshake(Box<Handshake>),
     Parked(Stream),
     Serving(Box<Http1<S>>),
     Multiplexed(Box<Http2<S>>),
-    Tunnel(Tunnelling),
+    Tunnel(RunningTunnel),
     Lingering(Lingering),
     Done,
 }
 
 impl<S: HttpService> Connection<S> {
-    /// A fresh connection, entered in the worker's list; it ends at once if nothing is begun.
-    pub(super) fn new(worker: Rc<Worker>, state: State, service: Rc<S>) -> Self {
+    /// Registers a new connection with the worker. It ends when it is first polled, unless
+    /// [`Connection::expect_header`] or [`Connection::begin`] is called before.
+    pub(super) fn new(worker: Rc<Worker>, state: ConnectionState, service: Rc<S>) -> Self {
         let state = Rc::new(state);
-        worker.enter(&state);
+        worker.register(&state);
         Self {
             worker,
             state,
             service,
-            at: At::Done,
+            stage: Stage::Done,
         }
     }
 
-    /// Waits for a PROXY protocol header before anything else.
+    /// Reads a PROXY protocol header before anything else.
     pub(super) fn expect_header(
         &mut self,
         tcp: TcpStream,
         tls: Option<Tls>,
-        sources: &Rc<Sources>,
+        sources: &Rc<SourcePolicy>,
     ) {
-        self.at = At::Announced(Box::new(Announced {
+        self.stage = Stage::ProxyHeader(Box::new(ProxyHeaderReader::new(
             tcp,
             tls,
-            sources: Rc::clone(sources),
-            header: Vec::new(),
-        }));
+            Rc::clone(sources),
+        )));
     }
 
-    /// Begins with TLS, or with HTTP.
+    /// Begins with TLS where the listener has it, otherwise with HTTP.
     pub(super) fn begin(&mut self, tcp: TcpStream, tls: Option<&Tls>) {
-        self.at = if let Some(tls) = tls {
+        self.stage = if let Some(tls) = tls {
             self.state.enter(Phase::Handshake);
-            At::Handshake(Box::new(Hello::new(tcp, tls.current())))
+            Stage::Handshake(Box::new(Handshake::new(tcp, tls.current())))
         } else {
             self.state.enter(Phase::Idle);
-            self.state.parked.set(true);
-            At::Parked(Stream::Plain(tcp))
+            self.state.parked();
+            Stage::Parked(Stream::Plain(tcp))
         };
     }
 
-    /// Whether this client may connect; counts it if not.
-    pub(super) fn welcome(&self, sources: &Sources) -> bool {
-        let welcome = self.worker.welcome(&self.state, sources);
-        if let Err(refusal) = welcome {
+    /// Whether this client may connect. A refusal is counted and logged.
+    pub(super) fn is_admitted(&self, sources: &SourcePolicy) -> bool {
+        let admission = self.worker.admit_client(&self.state, sources);
+        if let Err(refusal) = admission {
             refusal.count();
             let (peer, reason) = (self.state.info().peer, refusal.reason());
             tracing::debug!(%peer, reason, "connection refused");
         }
-        welcome.is_ok()
+        admission.is_ok()
     }
 
-    /// The header is whole: who is it, and may they?
-    fn announced(&mut self, client: Option<SocketAddr>) {
-        let At::Announced(announced) = std::mem::replace(&mut self.at, At::Done) else {
+    /// The PROXY protocol header is complete.
+    fn proxy_header_read(&mut self, client: Option<SocketAddr>) {
+        let Stage::ProxyHeader(reader) = std::mem::replace(&mut self.stage, Stage::Done) else {
             return;
         };
-        let Announced {
+        let ProxyHeaderReader {
             tcp, tls, sources, ..
-        } = *announced;
+        } = *reader;
         if let Some(client) = client {
             let info = self.state.info();
             let info = ConnInfo::new(client, info.local, info.listener, info.tls);
             self.state.set_info(info);
         }
-        if self.welcome(&sources) {
+        if self.is_admitted(&sources) {
             self.begin(tcp, tls.as_ref());
         }
     }
 
-    /// What came is no header: the listed peer is not set up as the listener is.
-    fn misannounced(&mut self) {
+    /// The peer is listed in `accept_proxy`, but sends no PROXY protocol header: its configuration
+    /// and the listener's do not agree.
+    fn proxy_header_malformed(&mut self) {
         Refusal::ProxyHeader.count();
         tracing::info!(
             peer = %self.state.info().peer,
             reason = Refusal::ProxyHeader.reason(),
             "connection closed: {Malformed}"
         );
-        if let At::Announced(announced) = std::mem::replace(&mut self.at, At::Done) {
-            self.hang_up(Stream::Plain(announced.tcp), true);
+        if let Stage::ProxyHeader(reader) = std::mem::replace(&mut self.stage, Stage::Done) {
+            self.hang_up(Stream::Plain(reader.tcp), true);
         }
     }
 
+    /// Builds hyper's part.
     fn serve(&mut self, stream: Stream) {
-        if self.state.take_up() {
-            self.worker.watch(&self.state);
+        if self.state.resumed() {
+            self.worker.try_fast_parking(&self.state);
         }
         let http2 = stream.speaks_http2();
-        let watched = Watched::new(stream, Rc::clone(&self.state));
+        let observed = ObservedStream::new(stream, Rc::clone(&self.state));
         let exchange = Exchange::new(S::clone(&self.service), Rc::clone(&self.state));
         if http2 {
-            self.state.multiplex();
-            let io = TokioIo::new(watched);
+            self.state.http2_agreed();
+            let io = TokioIo::new(observed);
             let http2 = self.worker.http2.serve_connection(io, exchange);
-            self.at = At::Multiplexed(Box::new(http2));
+            self.stage = Stage::Multiplexed(Box::new(http2));
             return;
         }
         let http1 = self
             .worker
             .http1
-            .serve_connection(TokioIo::new(watched), exchange);
-        self.at = At::Serving(Box::new(http1));
+            .serve_connection(TokioIo::new(observed), exchange);
+        self.stage = Stage::Serving(Box::new(http1));
     }
 
-    /// Takes hyper apart, if it agrees that nothing is going on.
+    /// Drops hyper's part, if hyper is idle.
     ///
-    /// hyper ends at once when it is told to shut down while idle; if it is not idle after all, the
-    /// next answer says `Connection: close`, and no request is lost either way.
+    /// An idle hyper connection ends immediately on a graceful shutdown. If it is not idle after all,
+    /// its next response has `Connection: close`; no request is lost either way.
     fn park(&mut self, mut http1: Box<Http1<S>>, cx: &mut Context<'_>) {
         Pin::new(&mut *http1).graceful_shutdown();
-        self.at = match Pin::new(&mut *http1).poll(cx) {
+        self.stage = match Pin::new(&mut *http1).poll(cx) {
             Poll::Ready(Ok(())) => {
                 let parts = http1.into_parts();
-                // blank lines are all that the scan lets hyper hold between requests
+                // hyper may hold blank lines between requests (RFC 9112 section 2.2), which can be
+                // dropped. The framing scan excludes anything else.
                 if parts.read_buf.iter().all(u8::is_ascii_whitespace) {
-                    self.state.parked.set(true);
-                    At::Parked(parts.io.into_inner().into_stream())
+                    self.state.parked();
+                    Stage::Parked(parts.io.into_inner().into_stream())
                 } else {
-                    At::Done
+                    Stage::Done
                 }
             }
-            Poll::Ready(Err(_)) => At::Done,
-            Poll::Pending => At::Serving(http1),
+            Poll::Ready(Err(_)) => Stage::Done,
+            Poll::Pending => Stage::Serving(http1),
         };
     }
 
-    /// Shuts the write side. What the client still sends is read and thrown away for a while:
-    /// closing with unread bytes would reset the connection and could destroy the last answer.
+    /// Shuts the write side down and discards what the client still sends: closing with unread bytes
+    /// would reset the connection and could destroy the last response.
     fn hang_up(&mut self, stream: Stream, more: bool) {
         self.state.enter(Phase::Linger);
-        let now = self.state.clock.now.get();
-        self.at = At::Lingering(Lingering::new(stream, more, now));
+        let now = self.state.now();
+        self.stage = Stage::Lingering(Lingering::new(stream, more, now));
     }
 
-    /// Whether nothing at all has come of what has to come first.
+    /// Whether the client has sent nothing of the PROXY protocol header or the handshake.
     fn is_silent(&self) -> bool {
-        match &self.at {
-            At::Announced(announced) => announced.is_silent(),
-            At::Handshake(hello) => hello.is_silent(),
-            At::Parked(_)
-            | At::Serving(_)
-            | At::Multiplexed(_)
-            | At::Tunnel(_)
-            | At::Lingering(_)
-            | At::Done => false,
+        match &self.stage {
+            Stage::ProxyHeader(reader) => reader.is_silent(),
+            Stage::Handshake(handshake) => handshake.is_silent(),
+            Stage::Parked(_)
+            | Stage::Serving(_)
+            | Stage::Multiplexed(_)
+            | Stage::Tunnel(_)
+            | Stage::Lingering(_)
+            | Stage::Done => false,
         }
     }
 
-    /// Ends the connection on the sweep's word.
-    fn end(&mut self, end: End, cx: &mut Context<'_>) {
+    /// Closes the connection at the sweep's request.
+    fn close(&mut self, reason: CloseReason, cx: &mut Context<'_>) {
         let phase = self.state.phase();
-        // who is told of it, unless something of an answer is under way
-        let mut late = None;
-        match end {
-            End::Silent => {}
-            // nobody asked for anything
-            End::Head if self.is_silent() => {}
-            End::Head => {
+        // A page is sent unless the client has received a part of a response.
+        let mut page = None;
+        match reason {
+            CloseReason::Quiet => {}
+            // A port scan or a health check, not a slow client.
+            CloseReason::HeadTimeout if self.is_silent() => {}
+            CloseReason::HeadTimeout => {
                 Refusal::HeadTimeout.count();
-                late = (phase == Phase::Head).then_some(Refusal::HeadTimeout);
+                page = (phase == Phase::Head).then_some(Refusal::HeadTimeout);
                 if phase == Phase::Multiplexed {
-                    self.note(Refusal::HeadTimeout, 0);
+                    self.log_refusal(Refusal::HeadTimeout, 0);
                 }
             }
-            End::Body => {
+            CloseReason::BodyTimeout => {
                 Refusal::BodyTimeout.count();
-                late = (phase == Phase::Busy).then_some(Refusal::BodyTimeout);
+                page = (phase == Phase::Service).then_some(Refusal::BodyTimeout);
             }
-            End::Goodbye => {
-                if let (At::Multiplexed(http2), Some(streams)) =
-                    (&mut self.at, self.state.streams())
+            CloseReason::Goodbye => {
+                if let (Stage::Multiplexed(http2), Some(state)) =
+                    (&mut self.stage, self.state.http2())
                 {
-                    streams.goodbye.set(true);
+                    state.goodbye_sent();
                     Pin::new(&mut **http2).graceful_shutdown();
                 }
                 return;
             }
         }
-        if end == End::Body {
-            self.state.info().set_cut(Cut::Stalled);
+        if reason == CloseReason::BodyTimeout {
+            self.state.set_abort_cause(AbortCause::Stalled);
         }
-        tracing::debug!(peer = %self.state.info().peer, ?phase, ?end, "connection ended");
-        self.at = match (std::mem::replace(&mut self.at, At::Done), late) {
-            (At::Serving(http1), Some(refusal)) if self.state.flushed.get() => {
+        tracing::debug!(peer = %self.state.info().peer, ?phase, ?reason, "connection closed");
+        self.stage = match (std::mem::replace(&mut self.stage, Stage::Done), page) {
+            (Stage::Serving(http1), Some(refusal)) if self.state.is_flushed() => {
                 let stream = http1.into_parts().io.into_inner().into_stream();
                 self.refuse(stream, refusal, None, cx);
                 return;
             }
-            // says goodbye in TLS where that needs no waiting
-            (At::Parked(mut stream), _) => {
+            // Sends TLS's close_notify (RFC 8446 section 6.1) where that needs no waiting.
+            (Stage::Parked(mut stream), _) => {
                 let _sent = Pin::new(&mut stream).poll_shutdown(cx);
-                At::Done
+                Stage::Done
             }
             (
-                At::Handshake(_)
-                | At::Serving(_)
-                | At::Multiplexed(_)
-                | At::Tunnel(_)
-                | At::Announced(_)
-                | At::Lingering(_)
-                | At::Done,
+                Stage::Handshake(_)
+                | Stage::Serving(_)
+                | Stage::Multiplexed(_)
+                | Stage::Tunnel(_)
+                | Stage::ProxyHeader(_)
+                | Stage::Lingering(_)
+                | Stage::Done,
                 _,
-            ) => At::Done,
+            ) => Stage::Done,
         };
     }
 }
@@ -293,80 +304,83 @@ impl<S: HttpService> Future for Connection<S> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        if let Some(end) = this.state.ending(cx) {
-            this.end(end, cx);
+        if let Some(reason) = this.state.take_close_request(cx) {
+            this.close(reason, cx);
         }
         loop {
-            match &mut this.at {
-                At::Handshake(hello) => match ready!(hello.poll(cx)) {
-                    Ok(Greeted::Plain(tcp, head)) => this.plain(tcp, &head, cx),
-                    // somebody asks whether the port is open
-                    Ok(Greeted::Nobody) => this.at = At::Done,
-                    Ok(Greeted::Tls(tls)) => {
+            match &mut this.stage {
+                Stage::Handshake(handshake) => match ready!(handshake.poll(cx)) {
+                    Ok(HandshakeOutcome::Plain(tcp, head)) => {
+                        this.refuse_plain_http(tcp, &head, cx);
+                    }
+                    // A check that the port is open.
+                    Ok(HandshakeOutcome::Closed) => this.stage = Stage::Done,
+                    Ok(HandshakeOutcome::Tls(tls)) => {
                         this.state.enter(Phase::Idle);
-                        // a request may already have come with the handshake's last bytes
+                        // Not parked: rustls may already have decrypted a request that came with
+                        // the handshake's last bytes, and the socket would not become readable.
                         this.serve(Stream::Tls(tls));
                     }
                     Err(error) => {
                         this.worker.tls_failures.increment(1);
                         tracing::debug!(peer = %this.state.info().peer, %error, "TLS handshake failed");
-                        this.at = At::Done;
+                        this.stage = Stage::Done;
                     }
                 },
-                At::Parked(stream) => {
-                    // an error shows again when hyper reads
+                Stage::Parked(stream) => {
+                    // An error is reported again when hyper reads.
                     let _readable = ready!(stream.poll_readable(cx));
-                    if let At::Parked(stream) = std::mem::replace(&mut this.at, At::Done) {
+                    if let Stage::Parked(stream) = std::mem::replace(&mut this.stage, Stage::Done) {
                         this.serve(stream);
                     }
                 }
-                At::Serving(http1) => {
+                Stage::Serving(http1) => {
                     let result = Pin::new(&mut **http1).poll(cx);
                     if result.is_pending() && !this.state.is_parkable() {
                         return Poll::Pending;
                     }
-                    if let At::Serving(http1) = std::mem::replace(&mut this.at, At::Done) {
+                    if let Stage::Serving(http1) = std::mem::replace(&mut this.stage, Stage::Done) {
                         match result {
-                            Poll::Ready(result) => this.served(*http1, &result, cx),
+                            Poll::Ready(result) => this.hyper_finished(*http1, &result, cx),
                             Poll::Pending => {
                                 this.park(http1, cx);
-                                if matches!(this.at, At::Serving(_)) {
+                                if matches!(this.stage, Stage::Serving(_)) {
                                     return Poll::Pending;
                                 }
                             }
                         }
                     }
                 }
-                At::Multiplexed(http2) => {
+                Stage::Multiplexed(http2) => {
                     let result = Pin::new(&mut **http2).poll(cx);
-                    if let Some(streams) = this.state.streams() {
-                        streams.leftovers.poll(this.state.clock.now.get(), cx);
+                    if let Some(state) = this.state.http2() {
+                        state.poll_unread_bodies(this.state.now(), cx);
                     }
                     if let Err(error) = ready!(result) {
                         tracing::debug!(peer = %this.state.info().peer, %error, "connection failed");
-                        if is_broken_http2(&error) {
+                        if is_protocol_violation(&error) {
                             Refusal::BadRequest.count();
-                            this.note(Refusal::BadRequest, 0);
+                            this.log_refusal(Refusal::BadRequest, 0);
                         }
                     }
-                    this.at = At::Done;
+                    this.stage = Stage::Done;
                 }
-                At::Announced(announced) => match ready!(announced.poll(cx)) {
-                    Ok(client) => this.announced(client),
-                    // a balancer that asks whether the port is open
-                    Err(Malformed) if announced.is_silent() => this.at = At::Done,
-                    Err(Malformed) => this.misannounced(),
+                Stage::ProxyHeader(reader) => match ready!(reader.poll(cx)) {
+                    Ok(client) => this.proxy_header_read(client),
+                    // A balancer's check that the port is open.
+                    Err(Malformed) if reader.is_silent() => this.stage = Stage::Done,
+                    Err(Malformed) => this.proxy_header_malformed(),
                 },
-                At::Tunnel(tunnel) => {
+                Stage::Tunnel(tunnel) => {
                     ready!(tunnel.poll(cx));
-                    this.at = At::Done;
+                    this.stage = Stage::Done;
                 }
-                At::Lingering(lingering) => {
-                    let now = this.state.clock.now.get();
+                Stage::Lingering(lingering) => {
+                    let now = this.state.now();
                     ready!(lingering.poll(now, &this.worker.limits, cx));
-                    this.at = At::Done;
+                    this.stage = Stage::Done;
                 }
-                At::Done => return Poll::Ready(()),
+                Stage::Done => return Poll::Ready(()),
             }
         }
     }
@@ -374,6 +388,6 @@ impl<S: HttpService> Future for Connection<S> {
 
 impl<S: HttpService> Drop for Connection<S> {
     fn drop(&mut self) {
-        self.worker.leave(&self.state);
+        self.worker.deregister(&self.state);
     }
 }

@@ -1,29 +1,29 @@
-//! What of a request's framing the gateway refuses beyond what hyper does.
+//! Refuses ambiguous request framing beyond what hyper refuses, against request smuggling.
 //!
-//! hyper 1.12 refuses by itself: differing or comma-separated `Content-Length`, folded headers, odd
+//! hyper 1.12 itself refuses: differing or comma-separated `Content-Length`, folded headers, odd
 //! chunk sizes, bare CR, `Transfer-Encoding` on HTTP/1.0 or not ending in `chunked`, NUL in values.
 //! It tolerates bare LF, equal `Content-Length` copies and a missing `Host`, and of a request with
-//! both framings it drops `Content-Length`: [`check`] sees that one by the connection's own scan of
-//! the bytes. `tests/server.rs` pins each of these by raw bytes.
+//! both framings it drops `Content-Length`: only the connection's own scan of the bytes can show
+//! that to [`check`]. `tests/server.rs` pins each of these by raw bytes.
 
 use std::sync::Arc;
 
 use http::{HeaderMap, Request, header};
 use http_body::Body;
 
-use self::scan::Verdict;
+use self::scan::FramingVerdict;
 use crate::{refusal::Refusal, server::ConnInfo};
 
 pub(super) mod scan;
 
-/// The largest length of a body, as Java's servers read it: one byte more is an error of theirs, or a
-/// negative number.
+/// The largest length of a body that Java's servers can parse into a `long`: one byte more is an error
+/// there, or a negative number.
 const MAX_LENGTH: u64 = i64::MAX.unsigned_abs();
 
-/// Whether the request's framing is unambiguous; to be asked before anything else.
+/// Checks that the request's framing is unambiguous; has to come before anything else.
 ///
-/// A request that this refuses is the last on its connection: the server adds
-/// `Connection: close` to whatever answers it.
+/// A request that this refuses is the last on its connection: the server adds `Connection: close` to
+/// the response.
 ///
 /// # Errors
 /// [`Refusal::BadRequest`]: both `Content-Length` and `Transfer-Encoding`, a transfer coding other
@@ -37,15 +37,15 @@ pub fn check<B: Body>(request: &Request<B>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Judges a request once, when it leaves hyper, from its bytes and its headers.
-pub(super) fn is_ambiguous(verdict: Verdict, headers: &HeaderMap) -> bool {
+/// Whether a request is ambiguously framed, from the scan of its bytes and the headers that hyper left.
+pub(super) fn is_ambiguous(verdict: FramingVerdict, headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
-        (None, _) => verdict == Verdict::Both,
-        // RFC 9112 section 6.1; other codings would pass through to the backend undecoded. Where
-        // the bytes before were malformed, a chunked body cannot be told from two framings
+        (None, _) => verdict == FramingVerdict::Both,
+        // RFC 9112 section 6.1. Other codings would reach the backend undecoded. Where the bytes
+        // before were malformed, a chunked body cannot be distinguished from two framings.
         (Some(only), None) => {
-            verdict != Verdict::Clean
+            verdict != FramingVerdict::Clean
                 || !only.as_bytes().eq_ignore_ascii_case(b"chunked")
                 || headers.contains_key(header::CONTENT_LENGTH)
         }
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
     use crate::server::ListenerId;
 
-    fn judge(verdict: Verdict, headers: &[(&str, &str)]) -> bool {
+    fn judge(verdict: FramingVerdict, headers: &[(&str, &str)]) -> bool {
         let mut request = Request::builder();
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -69,19 +69,19 @@ mod tests {
     }
 
     #[test]
-    fn one_plain_framing_passes() {
+    fn a_single_framing_is_accepted() {
         for headers in [
             &[][..],
             &[("transfer-encoding", "Chunked")],
             &[("content-length", "3")],
         ] {
-            assert!(!judge(Verdict::Clean, headers), "{headers:?}");
+            assert!(!judge(FramingVerdict::Clean, headers), "{headers:?}");
         }
-        assert!(!judge(Verdict::Unknown, &[("content-length", "3")]));
+        assert!(!judge(FramingVerdict::Unknown, &[("content-length", "3")]));
     }
 
     #[test]
-    fn other_codings_and_two_framings_are_refused() {
+    fn other_codings_and_double_framing_are_refused() {
         for headers in [
             &[("transfer-encoding", "gzip, chunked")][..],
             &[
@@ -90,15 +90,15 @@ mod tests {
             ],
             &[("transfer-encoding", "chunked"), ("content-length", "3")],
         ] {
-            assert!(judge(Verdict::Clean, headers), "{headers:?}");
+            assert!(judge(FramingVerdict::Clean, headers), "{headers:?}");
         }
         let chunked = [("transfer-encoding", "chunked")];
-        assert!(judge(Verdict::Both, &chunked));
-        assert!(judge(Verdict::Unknown, &chunked));
+        assert!(judge(FramingVerdict::Both, &chunked));
+        assert!(judge(FramingVerdict::Unknown, &chunked));
     }
 
     #[test]
-    fn what_the_server_saw_is_refused() {
+    fn a_request_marked_ambiguous_is_refused() {
         let any = SocketAddr::from(([127, 0, 0, 1], 1));
         let info = Arc::new(ConnInfo::new(any, any, ListenerId(0), false));
         let mut request = Request::new(http_body_util::Empty::<bytes::Bytes>::new());

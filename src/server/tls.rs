@@ -12,7 +12,7 @@ use rustls::{
 
 use crate::{
     telemetry::metrics,
-    tls::{KeySource, MinVersion, TlsError, facts::Facts},
+    tls::{KeySource, MinVersion, TlsError, certificate::CertificateInfo},
 };
 
 /// `console.tls`
@@ -70,7 +70,11 @@ fn read(config: &ServerTls) -> Result<Arc<ServerConfig>, TlsError> {
     let mut ends = Vec::new();
     for source in &config.certificates {
         let pair = source.load()?;
-        if let Some(facts) = pair.chain.first().and_then(|leaf| Facts::of(leaf)) {
+        if let Some(facts) = pair
+            .chain
+            .first()
+            .and_then(|leaf| CertificateInfo::of(leaf))
+        {
             ends.push((source.file(), facts.not_after.timestamp()));
         }
         by_name.add(pair.certified);
@@ -103,7 +107,10 @@ struct ByName(Vec<(Vec<String>, Arc<CertifiedKey>)>);
 
 impl ByName {
     fn add(&mut self, certified: CertifiedKey) {
-        let facts = certified.cert.first().and_then(|leaf| Facts::of(leaf));
+        let facts = certified
+            .cert
+            .first()
+            .and_then(|leaf| CertificateInfo::of(leaf));
         let names = facts.map_or_else(Vec::new, |facts| {
             facts.dns.into_iter().chain(facts.common_name).collect()
         });
@@ -123,7 +130,7 @@ impl ResolvesServerCert for ByName {
         let by_name = hello.server_name().and_then(|asked| {
             let asked = asked.to_ascii_lowercase();
             first(&|name| name == asked)
-                .or_else(|| first(&|name| crate::tls::facts::covers(name, &asked)))
+                .or_else(|| first(&|name| crate::tls::certificate::covers(name, &asked)))
         });
         by_name
             .or_else(|| self.0.iter().find(|(_, key)| fits(key)))

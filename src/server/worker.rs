@@ -1,8 +1,7 @@
-//! A worker thread: accepts, sweeps, drains.
+//! A worker thread: accepts connections, runs the sweep, drains.
 
 use std::{
     cell::{Cell, RefCell},
-    collections::VecDeque,
     io, net,
     rc::Rc,
     sync::{Arc, atomic::Ordering, mpsc},
@@ -19,39 +18,43 @@ use tokio::{
 };
 
 use crate::{
-    net::{Drained, Sources, accept::Accepts, sources::contains},
+    net::{Drained, SourcePolicy, accept::AcceptQueue, sources::contains},
     refusal::Refusal,
     server::{
-        Cut, HttpService, Listener, ListenerId, Order, Shared,
-        acceptor::Acceptor,
-        connection::LocalExecutor,
-        seats::Handed,
-        timers::{Clock, HASTE, Limits, State},
+        AbortCause, HttpService, Listener, ListenerId, RunState, ServerState,
+        clock::{Clock, TickLimits},
+        connection::{ConnectionState, FAST_PARKING_INTERVAL, LocalExecutor},
     },
     telemetry::{access::AccessLog, metrics as names},
 };
 
-/// The limit on a request's head, and on what hyper buffers either way.
+mod acceptor;
+mod balance;
+mod fast_parking;
+
+pub(super) use self::balance::WorkerBalance;
+use self::{acceptor::Acceptor, balance::HandedOver, fast_parking::FastParking};
+
+/// The limit on a request's head, and on hyper's buffers for each direction.
 const BUFFER: usize = 64 * 1024;
-/// Connections that were just taken up may be so many before the oldest has to give way.
-const FRESH: usize = 32;
-/// Requests that one HTTP/2 connection may have under way.
+/// Concurrent requests of one HTTP/2 connection.
 const MAX_STREAMS: u32 = 128;
-/// The limit on an HTTP/2 request's head, counted as RFC 9113 section 6.5.2 does (32 bytes more a
-/// line): what passes on HTTP/1.1 passes here.
+/// The limit on an HTTP/2 request's head. RFC 9113 section 6.5.2 counts 32 bytes more for each line,
+/// so it is larger than [`BUFFER`]: a head that is accepted on HTTP/1.1 has to be accepted here.
 const HEADER_LIST: u32 = 128 * 1024;
-/// Streams that a client may have reset before they were served; one more ends the connection.
+/// Streams that a client may have reset before they were served; one more closes the connection.
 const MAX_RESETS: usize = 32;
-/// Streams that a client may have spoilt by breaking the protocol; one more ends the connection.
+/// Stream errors that a client may cause; one more closes the connection.
 const MAX_ERRORS: usize = 1024;
-/// A worker's sockets with what is spoken on them, and what other workers hand over.
-pub(super) struct Listeners(Vec<(net::TcpListener, UnboundedReceiver<Handed>, Listener)>);
+
+/// A worker's sockets, with the connections that other workers hand over for each.
+pub(super) struct Listeners(Vec<(net::TcpListener, UnboundedReceiver<HandedOver>, Listener)>);
 
 impl Listeners {
     pub(super) fn new(
         listeners: Vec<Listener>,
         sockets: Vec<net::TcpListener>,
-        handed: Vec<UnboundedReceiver<Handed>>,
+        handed: Vec<UnboundedReceiver<HandedOver>>,
     ) -> Self {
         let all = sockets.into_iter().zip(handed).zip(listeners);
         Self(
@@ -61,38 +64,37 @@ impl Listeners {
     }
 }
 
-/// What the connections of one worker share.
+/// Shared by the connections of one worker.
 pub(super) struct Worker {
     pub(super) http1: http1::Builder,
     pub(super) http2: http2::Builder<LocalExecutor>,
     pub(super) tls_failures: Counter,
     pub(super) clock: Rc<Clock>,
-    pub(super) limits: Limits,
+    pub(super) limits: TickLimits,
     pub(super) index: usize,
-    pub(super) shared: Arc<Shared>,
-    live: RefCell<Vec<Rc<State>>>,
+    pub(super) shared: Arc<ServerState>,
     pub(super) access: AccessLog,
-    /// Connections that were just taken up, and when.
-    fresh: RefCell<VecDeque<(Rc<State>, u32)>>,
-    stirred: Notify,
+    live: RefCell<Vec<Rc<ConnectionState>>>,
+    fast_parking: FastParking,
+    /// Notified when the last connection has ended.
     emptied: Notify,
+    /// Connections that have ended since the drain began.
     finished: Cell<usize>,
     connections: Gauge,
     refused: Counter,
 }
 
-/// What a worker is given.
-pub(super) struct With {
+pub(super) struct WorkerSetup {
     pub(super) index: usize,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<ServerState>,
     pub(super) access: AccessLog,
 }
 
-/// A worker thread's whole life; says on `started` when it serves or why it cannot.
+/// Runs a worker to its end. Reports on `started` when it serves, or why it cannot.
 pub(super) fn run<S: HttpService>(
-    with: With,
+    setup: WorkerSetup,
     listeners: Listeners,
-    order: watch::Receiver<Order>,
+    run_state: watch::Receiver<RunState>,
     started: mpsc::Sender<io::Result<()>>,
     make: impl FnOnce() -> S,
 ) -> Drained {
@@ -102,12 +104,12 @@ pub(super) fn run<S: HttpService>(
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            // the caller waits for every worker
-            let _told = started.send(Err(error));
+            // The caller waits for the report of every worker, and may have given up.
+            let _sent = started.send(Err(error));
             return Drained::default();
         }
     };
-    let worker = Rc::new(Worker::new(with));
+    let worker = Rc::new(Worker::new(setup));
     runtime.block_on(async move {
         let service = Rc::new(make());
         let acceptors: io::Result<Vec<_>> = listeners
@@ -115,7 +117,7 @@ pub(super) fn run<S: HttpService>(
             .into_iter()
             .enumerate()
             .map(|(index, (socket, handed, listener))| {
-                let accepts = Accepts::new(socket)?;
+                let accepts = AcceptQueue::new(socket)?;
                 let acceptor = Acceptor {
                     worker: Rc::clone(&worker),
                     id: ListenerId(index),
@@ -126,18 +128,18 @@ pub(super) fn run<S: HttpService>(
                     accepts,
                     handed,
                     Rc::clone(&service),
-                    order.clone(),
+                    run_state.clone(),
                 )))
             })
             .collect();
         match acceptors {
             Ok(acceptors) => {
-                let _told = started.send(Ok(()));
+                let _sent = started.send(Ok(()));
                 drop(started);
-                worker.run(acceptors, order).await
+                worker.run(acceptors, run_state).await
             }
             Err(error) => {
-                let _told = started.send(Err(error));
+                let _sent = started.send(Err(error));
                 Drained::default()
             }
         }
@@ -147,26 +149,28 @@ pub(super) fn run<S: HttpService>(
 // === impl Worker ===
 
 impl Worker {
-    fn new(with: With) -> Self {
-        let With {
+    fn new(setup: WorkerSetup) -> Self {
+        let WorkerSetup {
             index,
             shared,
             access,
-        } = with;
+        } = setup;
         let mut http1 = http1::Builder::new();
         http1
             .max_buf_size(BUFFER)
-            // without this a head that arrives in one piece may be twice as large
+            // Without this, a head that arrives in one piece may be twice as large.
             .max_header_size(BUFFER)
-            // a client that is gone frees its backend connection at once
+            // A client that closes aborts its request, which frees the backend's connection
+            // immediately.
             .half_close(false)
-            // timers.rs keeps the time
+            // The sweep does it, without a timer for each head; see clock.rs.
             .header_read_timeout(None);
         let mut http2 = http2::Builder::new(LocalExecutor);
         http2
             .max_concurrent_streams(MAX_STREAMS)
             .max_header_list_size(HEADER_LIST)
-            // resets that a client may have waiting (CVE-2023-44487), and cause (CVE-2025-8671)
+            // Against rapid reset (CVE-2023-44487) and resets that a client makes the server send
+            // ("MadeYouReset", CVE-2025-8671).
             .max_pending_accept_reset_streams(Some(MAX_RESETS))
             .max_local_error_reset_streams(Some(MAX_ERRORS))
             .max_send_buf_size(BUFFER);
@@ -175,13 +179,12 @@ impl Worker {
             http2,
             tls_failures: metrics::counter!(names::TLS_FAILURES),
             clock: Rc::new(Clock::new(shared.timeouts.upload_step())),
-            limits: Limits::new(shared.timeouts),
+            limits: TickLimits::new(shared.timeouts),
             index,
             shared,
             live: RefCell::default(),
             access,
-            fresh: RefCell::default(),
-            stirred: Notify::new(),
+            fast_parking: FastParking::default(),
             emptied: Notify::new(),
             finished: Cell::new(0),
             connections: metrics::gauge!(names::CONNECTIONS),
@@ -192,30 +195,32 @@ impl Worker {
     async fn run(
         &self,
         acceptors: Vec<JoinHandle<()>>,
-        mut order: watch::Receiver<Order>,
+        mut run_state: watch::Receiver<RunState>,
     ) -> Drained {
         let mut ticks = time::interval(self.limits.tick);
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Skip);
-        let mut moments = time::interval(HASTE);
-        moments.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        let mut checks = time::interval(FAST_PARKING_INTERVAL);
+        checks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         let deadline = loop {
-            let hurries = !self.fresh.borrow().is_empty();
+            // The short interval only runs while there is something to check: it costs a wake-up of
+            // the worker every 10 ms.
+            let checking = !self.fast_parking.is_empty();
             tokio::select! {
                 _ = ticks.tick() => self.sweep(),
-                _ = moments.tick(), if hurries => self.park_in_haste(),
-                () = self.stirred.notified(), if !hurries => {}
-                changed = order.changed() => match (changed, *order.borrow()) {
-                    (Ok(()), Order::Drain(deadline)) => break deadline,
-                    (Ok(()), Order::Serve) => {}
-                    // the server was dropped
+                _ = checks.tick(), if checking => self.fast_parking.check(),
+                () = self.fast_parking.added(), if !checking => {}
+                changed = run_state.changed() => match (changed, *run_state.borrow()) {
+                    (Ok(()), RunState::Drain(deadline)) => break deadline,
+                    (Ok(()), RunState::Serve) => {}
+                    // The server was dropped.
                     (Err(_), _) => break Instant::now(),
                 },
             }
         };
-        self.clock.draining.set(Some(self.clock.now.get()));
+        self.clock.start_drain();
         self.finished.set(0);
         for acceptor in acceptors {
-            // it has nothing to say, and a panic in it has been reported
+            // It returns nothing, and the panic hook has reported a panic.
             let _ended = acceptor.await;
         }
         let deadline = time::sleep_until(deadline.into());
@@ -228,7 +233,7 @@ impl Worker {
             }
         }
         for state in self.live.borrow().iter() {
-            state.info().set_cut(Cut::Drained);
+            state.set_abort_cause(AbortCause::Drained);
         }
         Drained {
             finished: self.finished.get(),
@@ -237,55 +242,39 @@ impl Worker {
     }
 
     fn sweep(&self) {
-        self.clock.now.set(self.clock.now.get().wrapping_add(1));
+        self.clock.tick();
         for state in self.live.borrow().iter() {
-            if let Some(end) = state.judge(&self.limits) {
-                state.finish(end);
+            if let Some(reason) = state.overdue(&self.limits) {
+                state.request_close(reason);
             } else if state.wants_ticks() || state.is_parkable() {
                 state.wake();
             }
         }
     }
 
-    /// Has a connection that was just taken up parked as soon as it rests.
-    pub(super) fn watch(&self, state: &Rc<State>) {
-        let mut fresh = self.fresh.borrow_mut();
-        if fresh.is_empty() {
-            self.stirred.notify_one();
-        }
-        fresh.push_back((Rc::clone(state), self.clock.now.get()));
-        if fresh.len() > FRESH
-            && let Some(oldest) = fresh.pop_front()
-            && !oldest.0.gives_way()
-        {
-            fresh.push_back(oldest);
-        }
+    /// Parks a connection that was just resumed as soon as it is at rest.
+    pub(super) fn try_fast_parking(&self, state: &Rc<ConnectionState>) {
+        self.fast_parking.add(state, self.clock.now());
     }
 
-    fn park_in_haste(&self) {
-        let mut fresh = self.fresh.borrow_mut();
-        // what has ended is held by nobody else
-        fresh.retain(|(state, tick)| Rc::strong_count(state) > 1 && !state.is_done_in_haste(*tick));
-    }
-
-    /// Enters a connection in the list.
-    pub(super) fn enter(&self, state: &Rc<State>) {
+    /// Adds a connection to those that are swept.
+    pub(super) fn register(&self, state: &Rc<ConnectionState>) {
         let mut live = self.live.borrow_mut();
-        state.slot.set(live.len());
+        state.set_index(live.len());
         live.push(Rc::clone(state));
     }
 
     /// A connection has ended.
-    pub(super) fn leave(&self, state: &State) {
-        state.place.take();
+    pub(super) fn deregister(&self, state: &ConnectionState) {
+        state.release_permit();
         let mut live = self.live.borrow_mut();
-        let slot = state.slot.get();
-        live.swap_remove(slot);
-        if let Some(moved) = live.get(slot) {
-            moved.slot.set(slot);
+        let index = state.index();
+        live.swap_remove(index);
+        if let Some(moved) = live.get(index) {
+            moved.set_index(index);
         }
         self.shared.connections.fetch_sub(1, Ordering::Relaxed);
-        self.shared.seats.free(self.index);
+        self.shared.balance.release(self.index);
         self.connections.decrement(1);
         self.finished.set(self.finished.get() + 1);
         if live.is_empty() {
@@ -293,8 +282,16 @@ impl Worker {
         }
     }
 
-    /// Whether a client may connect to a listener, once it is known; takes its place there.
-    pub(super) fn welcome(&self, state: &State, sources: &Sources) -> Result<(), Refusal> {
+    /// Checks a client against the policy of its listener, once its address is known, and takes a
+    /// permit for the connection.
+    ///
+    /// Trusted proxies need neither: they connect for many clients, each of which is checked by its
+    /// requests.
+    pub(super) fn admit_client(
+        &self,
+        state: &ConnectionState,
+        sources: &SourcePolicy,
+    ) -> Result<(), Refusal> {
         let info = state.info();
         let client = info.peer.ip();
         if contains(&sources.trusted_proxies, client) {
@@ -304,15 +301,16 @@ impl Worker {
         if !sources.admits(client) {
             return Err(Refusal::SourceDenied);
         }
-        if let Some(places) = &self.shared.places {
-            let place = places.take(client).ok_or(Refusal::TooManyConnections)?;
-            state.place.replace(Some(Box::new(place)));
+        if let Some(limiter) = &self.shared.limiter {
+            let permit = limiter.acquire(client).ok_or(Refusal::TooManyConnections)?;
+            state.hold(permit);
         }
         Ok(())
     }
 
-    /// Whether one more connection may be held; [`Worker::leave`] gives the place back.
-    pub(super) fn admit(&self) -> bool {
+    /// Counts one more connection against `max_connections`, if it is within the limit.
+    /// [`Worker::deregister`] releases it.
+    pub(super) fn admit_connection(&self) -> bool {
         let before = self.shared.connections.fetch_add(1, Ordering::Relaxed);
         if before < self.shared.max_connections {
             self.connections.increment(1);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::Reason;
-use crate::net::sources::{Place, Places};
+use crate::net::sources::{ConnectionLimiter, ConnectionPermit};
 
 /// The limits of one stream and protocol, shared by all threads.
 #[derive(Debug)]
@@ -17,14 +17,14 @@ pub(crate) struct StreamLimits {
     max: usize,
     count: AtomicUsize,
     /// `None` without a limit per source. An IPv6 host owns a whole `/64`, which counts as one source.
-    sources: Option<Arc<Places>>,
+    sources: Option<Arc<ConnectionLimiter>>,
 }
 
 /// A slot within the limits, released on drop.
 #[derive(Debug)]
 pub(crate) struct StreamPermit {
     limits: Arc<StreamLimits>,
-    source_permit: Option<Place>,
+    source_permit: Option<ConnectionPermit>,
 }
 
 // === impl StreamLimits ===
@@ -34,7 +34,7 @@ impl StreamLimits {
         Self {
             max,
             count: AtomicUsize::new(0),
-            sources: max_per_source.map(Places::new),
+            sources: max_per_source.map(ConnectionLimiter::new),
         }
     }
 
@@ -51,7 +51,7 @@ impl StreamLimits {
             source_permit: None,
         };
         if let Some(sources) = &self.sources {
-            let place = sources.take(source).ok_or(Reason::SourceLimit)?;
+            let place = sources.acquire(source).ok_or(Reason::SourceLimit)?;
             admitted.source_permit = Some(place);
         }
         Ok(admitted)

@@ -21,7 +21,7 @@ use super::{
     relay::{LiveConnections, Relay},
     tcp, udp,
 };
-use crate::net::{Drained, accept::Accepts};
+use crate::net::{Drained, accept::AcceptQueue};
 
 /// The time in which connections that were reset end.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
@@ -80,7 +80,7 @@ fn begin(
     for part in parts {
         let relay = Rc::new((part.make)(Rc::clone(live)));
         for socket in part.tcp {
-            let accepts = Accepts::new(socket)?;
+            let accepts = AcceptQueue::new(socket)?;
             tasks.push(spawn_local(accept(
                 accepts,
                 Rc::clone(&relay),
@@ -139,7 +139,11 @@ async fn until_empty(live: &LiveConnections, deadline: Instant) {
     }
 }
 
-async fn accept(mut accepts: Accepts, relay: Rc<Relay>, mut order: watch::Receiver<RelayPhase>) {
+async fn accept(
+    mut accepts: AcceptQueue,
+    relay: Rc<Relay>,
+    mut order: watch::Receiver<RelayPhase>,
+) {
     let serve = |tcp: TcpStream, peer| {
         let relay = Rc::clone(&relay);
         let alive = relay.live.enter();

@@ -12,7 +12,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
     KeySource, MinVersion, TlsError, store,
-    verify::{Distrust, Verifier},
+    verify::{CertificateRejected, Verifier},
 };
 
 /// Whom the gateway believes, and who it says it is.
@@ -53,7 +53,7 @@ pub(crate) struct Connector {
 pub enum TlsFault {
     /// Its certificate is not believed.
     #[error(transparent)]
-    Distrust(#[from] Arc<Distrust>),
+    CertificateRejected(#[from] Arc<CertificateRejected>),
     /// It ended the handshake.
     #[error(
         "it refused the TLS handshake ({0:?}); it may want a certificate (client_cert), another name \
@@ -170,7 +170,7 @@ impl TlsFault {
     pub fn alert(error: &io::Error) -> Option<Self> {
         match fault(error) {
             Self::Alert(alert) => Some(Self::Alert(alert)),
-            Self::Distrust(_) | Self::NotTls | Self::Closed | Self::Other(_) => None,
+            Self::CertificateRejected(_) | Self::NotTls | Self::Closed | Self::Other(_) => None,
         }
     }
 }
@@ -179,8 +179,8 @@ fn fault(error: &io::Error) -> TlsFault {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     match inner {
         Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner)))) => {
-            match inner.downcast_ref::<Distrust>() {
-                Some(distrust) => TlsFault::Distrust(Arc::new(distrust.clone())),
+            match inner.downcast_ref::<CertificateRejected>() {
+                Some(distrust) => TlsFault::CertificateRejected(Arc::new(distrust.clone())),
                 None => TlsFault::Closed,
             }
         }

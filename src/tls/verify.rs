@@ -18,11 +18,11 @@ use rustls::{
 };
 use x509_parser::time::ASN1Time;
 
-use super::facts::{Facts, covers};
+use super::certificate::{CertificateInfo, covers};
 
 /// Why a certificate is not believed.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum Distrust {
+pub enum CertificateRejected {
     /// No known CA signed it.
     #[error(
         "its certificate ({subject}) was signed by {issuer}, and {trust} does not know that CA; add \
@@ -106,10 +106,10 @@ impl Verifier {
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
         now: UnixTime,
-    ) -> Result<(), Distrust> {
-        let facts = Facts::of(leaf);
+    ) -> Result<(), CertificateRejected> {
+        let facts = CertificateInfo::of(leaf);
         let subject = facts.as_ref().map_or("unreadable", |facts| &facts.subject);
-        let other = |source| Distrust::Other {
+        let other = |source| CertificateRejected::Other {
             subject: subject.to_owned(),
             source,
         };
@@ -128,8 +128,10 @@ impl Verifier {
             )
             .map_err(|error| match error {
                 rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-                    let top = intermediates.last().and_then(|der| Facts::of(der));
-                    Distrust::UnknownIssuer {
+                    let top = intermediates
+                        .last()
+                        .and_then(|der| CertificateInfo::of(der));
+                    CertificateRejected::UnknownIssuer {
                         subject: subject.to_owned(),
                         issuer: top.map_or_else(|| facts.issuer.clone(), |top| top.issuer),
                         trust: Arc::clone(&self.trust),
@@ -145,7 +147,7 @@ impl Verifier {
         {
             return Ok(());
         }
-        Err(Distrust::Name {
+        Err(CertificateRejected::Name {
             wanted: wanted.into_owned(),
             names: facts.all_names(),
         })
@@ -153,16 +155,16 @@ impl Verifier {
 }
 
 /// The leaf's own time; rustls knows it too, and says less.
-fn in_time(facts: &Facts, now: UnixTime) -> Result<(), Distrust> {
+fn in_time(facts: &CertificateInfo, now: UnixTime) -> Result<(), CertificateRejected> {
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     let of = |date: ASN1Time| (facts.subject.clone(), date.to_string());
     if now > facts.not_after.timestamp() {
         let (subject, date) = of(facts.not_after);
-        return Err(Distrust::Expired { subject, date });
+        return Err(CertificateRejected::Expired { subject, date });
     }
     if now < facts.not_before.timestamp() {
         let (subject, date) = of(facts.not_before);
-        return Err(Distrust::NotYet { subject, date });
+        return Err(CertificateRejected::NotYet { subject, date });
     }
     Ok(())
 }
@@ -246,7 +248,7 @@ mod tests {
         leaf: &CertificateDer<'_>,
         chain: &[CertificateDer<'_>],
         name: &str,
-    ) -> Result<(), Distrust> {
+    ) -> Result<(), CertificateRejected> {
         let verifier = Verifier::new(trusted.to_vec(), "trust.jks".into());
         let name = ServerName::try_from(name).unwrap();
         let now = UnixTime::since_unix_epoch(Duration::from_secs(NOW));
@@ -261,7 +263,7 @@ mod tests {
         judge(&trusted, &leaf, &[], "nn1.example.com").unwrap();
         judge(&trusted, &leaf, &[], "10.0.0.1").unwrap();
         let error = judge(&trusted, &leaf, &[], "x").unwrap_err();
-        let Distrust::Name { names, .. } = &error else {
+        let CertificateRejected::Name { names, .. } = &error else {
             panic!("{error}")
         };
         assert_eq!(names, "nn1.example.com, 10.0.0.1");
@@ -273,7 +275,7 @@ mod tests {
         let leaf = der(&params(&[], "presto.example.com"), &ours);
         judge(&[ours.der().clone()], &leaf, &[], "presto.example.com").unwrap();
         let error = judge(&[ours.der().clone()], &leaf, &[], "other.example.com").unwrap_err();
-        assert!(matches!(error, Distrust::Name { .. }), "{error}");
+        assert!(matches!(error, CertificateRejected::Name { .. }), "{error}");
     }
 
     #[test]
@@ -293,7 +295,7 @@ mod tests {
         )
         .unwrap();
         let error = judge(std::slice::from_ref(&leaf), &leaf, &[], "other").unwrap_err();
-        assert!(matches!(error, Distrust::Name { .. }), "{error}");
+        assert!(matches!(error, CertificateRejected::Name { .. }), "{error}");
     }
 
     #[test]
@@ -317,12 +319,17 @@ mod tests {
         let leaf = der(&late, &ours);
         for trusted in [ours.der().clone(), leaf.clone()] {
             let error = judge(&[trusted], &leaf, &[], "nn1").unwrap_err();
-            assert!(matches!(&error, Distrust::Expired { date, .. } if date.contains("2029")));
+            assert!(
+                matches!(&error, CertificateRejected::Expired { date, .. } if date.contains("2029"))
+            );
         }
         let mut early = params(&["nn1"], "nn1");
         early.not_before = date_time_ymd(2031, 1, 1);
         early.not_after = date_time_ymd(2032, 1, 1);
         let error = judge(&[ours.der().clone()], &der(&early, &ours), &[], "nn1").unwrap_err();
-        assert!(matches!(error, Distrust::NotYet { .. }), "{error}");
+        assert!(
+            matches!(error, CertificateRejected::NotYet { .. }),
+            "{error}"
+        );
     }
 }

@@ -18,7 +18,7 @@ use http_body_util::{BodyExt, Full};
 use spnegate::testing::AccessLog;
 use spnegate::testing::{
     BindError, ConnInfo, Listener, RequestBody, Role, Server, ServerOptions, ServerTimeouts,
-    Sources, WorkerIndex, framing, start,
+    SourcePolicy, WorkerIndex, framing, start,
 };
 use tokio::sync::watch;
 
@@ -124,7 +124,7 @@ pub(crate) fn server() -> Setup {
             listeners: vec![Listener {
                 address: SocketAddr::from(([127, 0, 0, 1], 0)),
                 role: Role::Plain,
-                sources: Sources::default(),
+                sources: SourcePolicy::default(),
             }],
             access: AccessLog::off(),
         },
@@ -157,13 +157,13 @@ impl Setup {
         self.options.listeners.push(Listener {
             address,
             role,
-            sources: Sources::default(),
+            sources: SourcePolicy::default(),
         });
         self
     }
 
     /// Of all listeners so far.
-    pub(crate) fn sources(mut self, sources: &Sources) -> Self {
+    pub(crate) fn sources(mut self, sources: &SourcePolicy) -> Self {
         for listener in &mut self.options.listeners {
             listener.sources = sources.clone();
         }

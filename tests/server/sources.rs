@@ -8,7 +8,7 @@ use std::{
 
 use ppp::v2;
 use rustls::{ClientConnection, StreamOwned};
-use spnegate::testing::Sources;
+use spnegate::testing::SourcePolicy;
 
 use crate::{
     harness::{CLOSE, SHORT, Setup, answer, server, to_end, until},
@@ -23,7 +23,7 @@ fn networks(list: &[&str]) -> Arc<[ipnet::IpNet]> {
 
 /// A server that believes those peers.
 fn believing(list: &[&str]) -> Setup {
-    server().sources(&Sources {
+    server().sources(&SourcePolicy {
         accept_proxy: networks(list),
         trusted_proxies: Arc::default(),
         allow: None,
@@ -67,7 +67,7 @@ fn a_listed_peer_says_who_the_client_is() {
 #[test]
 fn the_header_comes_before_tls() {
     let certificates = Certificates::of(&["localhost"]);
-    let sources = Sources {
+    let sources = SourcePolicy {
         accept_proxy: networks(&["127.0.0.1/32"]),
         trusted_proxies: Arc::default(),
         allow: None,
@@ -124,7 +124,7 @@ fn a_header_that_does_not_end_is_closed_in_time() {
 
 #[test]
 fn networks_are_those_of_the_client_not_of_the_balancer() {
-    let sources = Sources {
+    let sources = SourcePolicy {
         accept_proxy: networks(&["127.0.0.1/32"]),
         trusted_proxies: Arc::default(),
         allow: Some(networks(&["192.0.2.0/24"])),
@@ -136,7 +136,7 @@ fn networks_are_those_of_the_client_not_of_the_balancer() {
     let other = V1.replace("192.0.2.7", "192.0.3.7");
     assert_eq!(server.say(format!("{other}{request}").as_bytes()), "");
     let closed = self::server()
-        .sources(&Sources {
+        .sources(&SourcePolicy {
             accept_proxy: Arc::default(),
             trusted_proxies: Arc::default(),
             allow: Some(networks(&["192.0.2.0/24"])),

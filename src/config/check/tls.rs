@@ -17,7 +17,7 @@ use super::{
     },
     Environment, files,
 };
-use crate::tls::{KeySource, MinVersion, StoreError, StoreFault, facts::Facts};
+use crate::tls::{KeySource, MinVersion, StoreError, StoreFault, certificate::CertificateInfo};
 
 const NEED_KEY: &str =
     "Write key = \"/etc/spnegate/tls.key\": the private key of the certificate in PEM";
@@ -100,7 +100,7 @@ pub(super) struct LeafCertificates<'a>(Vec<LeafCertificate<'a>>);
 struct LeafCertificate<'a> {
     value: Value<'a>,
     file: PathBuf,
-    facts: Facts,
+    facts: CertificateInfo,
 }
 
 impl LeafCertificates<'_> {
@@ -220,8 +220,15 @@ pub(super) fn report(value: &Value<'_>, error: StoreError) {
 }
 
 /// Warns of a chain that clients may refuse; returns the facts of its leaf.
-fn inspect(value: &Value<'_>, file: &Path, chain: &[CertificateDer<'_>]) -> Option<Facts> {
-    let mut chain: Vec<Facts> = chain.iter().filter_map(|der| Facts::of(der)).collect();
+fn inspect(
+    value: &Value<'_>,
+    file: &Path,
+    chain: &[CertificateDer<'_>],
+) -> Option<CertificateInfo> {
+    let mut chain: Vec<CertificateInfo> = chain
+        .iter()
+        .filter_map(|der| CertificateInfo::of(der))
+        .collect();
     for facts in &chain {
         warn_of_time(value, file, facts);
     }
@@ -250,7 +257,7 @@ fn inspect(value: &Value<'_>, file: &Path, chain: &[CertificateDer<'_>]) -> Opti
 
 /// A certificate that has expired or is not valid yet is a warning only: the file may be replaced
 /// while the gateway runs.
-pub(super) fn warn_of_time(value: &Value<'_>, file: &Path, facts: &Facts) {
+pub(super) fn warn_of_time(value: &Value<'_>, file: &Path, facts: &CertificateInfo) {
     let now = ASN1Time::now();
     let time = |when, date: ASN1Time| {
         let concern = WarningKind::CertificateTime {

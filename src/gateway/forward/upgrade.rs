@@ -13,7 +13,7 @@ use crate::{
     gateway::{body::Body, console::Console},
     identity::headers,
     refusal::Refusal,
-    server::{Far, Tunnel},
+    server::{Tunnel, TunnelBackend},
     upstream::dispatch::{BackendResponse, Outgoing},
 };
 
@@ -92,7 +92,7 @@ pub(crate) fn response(
     let (wire, said) = lease.connection.into_parts();
     let left = session.expires().saturating_sub(unix_now());
     let tunnel = Tunnel {
-        backend: Far::new(wire, said),
+        backend: TunnelBackend::new(wire, said),
         left: Duration::from_secs(left),
         revoked: Arc::new({
             let (sessions, session) = (console.sessions.clone(), Arc::clone(session));

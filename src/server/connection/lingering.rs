@@ -1,4 +1,5 @@
-//! The last of a connection.
+//! The end of a connection: the write side is shut down, and what the client still sends is
+//! discarded until it closes.
 
 use std::{
     pin::Pin,
@@ -7,46 +8,40 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::server::{
-    stream::Stream,
-    timers::{Limits, Waste},
-};
+use super::{discard::DiscardBudget, stream::Stream};
+use crate::server::clock::TickLimits;
 
-/// What is read at once of what is thrown away.
 const BUFFER: usize = 16 * 1024;
 
-/// The last of a connection: what the client still sends is read and thrown away, so that a client
-/// that sends its whole body before it reads gets its answer (Java's and Python's do).
 pub(super) struct Lingering {
     stream: Stream,
-    /// The write side is shut down.
-    shut: bool,
-    /// The client may have sent more than was read as whole requests.
+    shut_down: bool,
+    /// The client may have sent more than the requests that were read completely.
     more: bool,
-    waste: Waste,
+    budget: DiscardBudget,
 }
 
 impl Lingering {
     pub(super) const fn new(stream: Stream, more: bool, now: u32) -> Self {
         Self {
             stream,
-            shut: false,
+            shut_down: false,
             more,
-            waste: Waste::begin(now),
+            budget: DiscardBudget::new(now),
         }
     }
 
-    /// Shuts down, then reads to the end; ready when nothing is left to wait for. To be called at
-    /// every tick, too.
-    pub(super) fn poll(&mut self, now: u32, limits: &Limits, cx: &mut Context<'_>) -> Poll<()> {
-        if self.waste.is_over(now, limits) {
+    /// Shuts down, then reads to the end. Has to be polled at every tick too, because it has no
+    /// timer of its own.
+    pub(super) fn poll(&mut self, now: u32, limits: &TickLimits, cx: &mut Context<'_>) -> Poll<()> {
+        if self.budget.is_exhausted(now, limits) {
             return Poll::Ready(());
         }
-        if !self.shut {
+        if !self.shut_down {
             if ready!(Pin::new(&mut self.stream).poll_shutdown(cx)).is_err() {
                 return Poll::Ready(());
             }
-            self.shut = true;
+            self.shut_down = true;
         }
         if !self.more {
             return Poll::Ready(());
@@ -56,7 +51,7 @@ impl Lingering {
             let mut buf = ReadBuf::new(&mut bytes);
             let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf));
             let size = buf.filled().len();
-            if read.is_err() || size == 0 || !self.waste.take(size, now) {
+            if read.is_err() || size == 0 || !self.budget.spend(size, now) {
                 return Poll::Ready(());
             }
         }

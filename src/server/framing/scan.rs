@@ -11,7 +11,7 @@ const LINE: usize = 40;
 
 /// What the bytes of a request's head said about its framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server) enum Verdict {
+pub(in crate::server) enum FramingVerdict {
     /// At most one framing.
     Clean,
     /// `Content-Length` and `Transfer-Encoding` in one head (RFC 9112 section 6.1).
@@ -60,7 +60,7 @@ enum Chunk {
 
 /// The scan of one connection.
 #[derive(Debug)]
-pub(in crate::server) struct Scan {
+pub(in crate::server) struct FramingScan {
     at: At,
     /// A byte of a request line was seen.
     started: bool,
@@ -77,7 +77,7 @@ pub(in crate::server) struct Scan {
     both: Option<u32>,
 }
 
-impl Scan {
+impl FramingScan {
     /// At the start of a connection.
     pub(in crate::server) const fn new() -> Self {
         Self {
@@ -115,20 +115,20 @@ impl Scan {
     }
 
     /// The verdict on the oldest head that was not taken; called once a request.
-    pub(in crate::server) fn take(&mut self) -> Verdict {
+    pub(in crate::server) fn take(&mut self) -> FramingVerdict {
         if self.heads == 0 {
-            return Verdict::Unknown;
+            return FramingVerdict::Unknown;
         }
         self.heads -= 1;
         match self.both {
-            None => Verdict::Clean,
+            None => FramingVerdict::Clean,
             Some(0) => {
                 self.both = None;
-                Verdict::Both
+                FramingVerdict::Both
             }
             Some(n) => {
                 self.both = Some(n - 1);
-                Verdict::Clean
+                FramingVerdict::Clean
             }
         }
     }
@@ -295,8 +295,8 @@ mod tests {
 
     use super::*;
 
-    fn verdicts(bytes: &[u8]) -> Vec<Verdict> {
-        let mut scan = Scan::new();
+    fn verdicts(bytes: &[u8]) -> Vec<FramingVerdict> {
+        let mut scan = FramingScan::new();
         scan.feed(bytes);
         (0..scan.heads).map(|_| scan.take()).collect()
     }
@@ -308,7 +308,7 @@ mod tests {
             b"PUT / HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-length:5\r\n\r\n",
             b"\r\n\nPUT / HTTP/1.1\nCONTENT-LENGTH:\t5 \nTransfer-encoding: chunked\n\n",
         ] {
-            assert_eq!(verdicts(head), [Verdict::Both]);
+            assert_eq!(verdicts(head), [FramingVerdict::Both]);
         }
     }
 
@@ -319,13 +319,13 @@ mod tests {
             "POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n{smuggled}GET / HTTP/1.1\r\n\r\n",
             smuggled.len()
         );
-        assert_eq!(verdicts(sized.as_bytes()), [Verdict::Clean; 2]);
+        assert_eq!(verdicts(sized.as_bytes()), [FramingVerdict::Clean; 2]);
         let chunked = format!(
             "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{:x};a=b\r\n{smuggled}\r\n0\r\n\
              Content-Length: 3\r\n\r\nGET / HTTP/1.1\r\n\r\n",
             smuggled.len()
         );
-        assert_eq!(verdicts(chunked.as_bytes()), [Verdict::Clean; 2]);
+        assert_eq!(verdicts(chunked.as_bytes()), [FramingVerdict::Clean; 2]);
     }
 
     #[test]
@@ -335,13 +335,17 @@ mod tests {
             POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n0\r\n\r\n";
         assert_eq!(
             verdicts(bytes),
-            [Verdict::Clean, Verdict::Clean, Verdict::Both]
+            [
+                FramingVerdict::Clean,
+                FramingVerdict::Clean,
+                FramingVerdict::Both
+            ]
         );
     }
 
     #[test]
     fn blank_lines_between_requests_are_no_head() {
-        let mut scan = Scan::new();
+        let mut scan = FramingScan::new();
         scan.feed(b"\r\n\r");
         assert!(!scan.in_head());
         scan.feed(b"\nG");
@@ -359,7 +363,7 @@ mod tests {
             b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n11111111111111111\r\n",
             b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\naX",
         ] {
-            let mut scan = Scan::new();
+            let mut scan = FramingScan::new();
             scan.feed(bytes);
             assert_eq!(scan.at, At::Lost, "{:?}", bytes.escape_ascii().to_string());
         }
@@ -379,7 +383,7 @@ mod tests {
             let bytes = bytes.as_bytes();
             let mut cuts: Vec<_> = cuts.into_iter().map(|c| c.min(bytes.len())).collect();
             cuts.sort_unstable();
-            let mut scan = Scan::new();
+            let mut scan = FramingScan::new();
             let mut from = 0;
             for cut in cuts {
                 scan.feed(&bytes[from..cut]);
@@ -388,12 +392,12 @@ mod tests {
             scan.feed(&bytes[from..]);
             prop_assert_eq!(scan.heads, 4);
             let verdicts: Vec<_> = (0..4).map(|_| scan.take()).collect();
-            prop_assert_eq!(verdicts, [Verdict::Clean, Verdict::Clean, Verdict::Clean, Verdict::Both]);
+            prop_assert_eq!(verdicts, [FramingVerdict::Clean, FramingVerdict::Clean, FramingVerdict::Clean, FramingVerdict::Both]);
         }
 
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-            let mut scan = Scan::new();
+            let mut scan = FramingScan::new();
             scan.feed(&bytes);
             let _ = (scan.take(), scan.in_head(), scan.in_body());
         }

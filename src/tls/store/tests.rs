@@ -82,7 +82,11 @@ impl Files {
     /// Loads a keystore: the chain's common names.
     fn chain(&self, name: &str) -> Vec<String> {
         let pair = self.keystore(name, Some("password"), None).load().unwrap();
-        let subject = |der: &CertificateDer<'_>| crate::tls::facts::Facts::of(der).unwrap().subject;
+        let subject = |der: &CertificateDer<'_>| {
+            crate::tls::certificate::CertificateInfo::of(der)
+                .unwrap()
+                .subject
+        };
         pair.chain.iter().map(subject).collect()
     }
 

@@ -14,7 +14,7 @@ use super::super::{
     tls::{self, KeyNames, LeafCertificates},
 };
 use super::hosts;
-use crate::tls::{KeySource, MinVersion, TrustSource, client, facts::Facts, store};
+use crate::tls::{KeySource, MinVersion, TrustSource, certificate::CertificateInfo, client, store};
 
 const CLIENT_KEYS: KeyNames = KeyNames {
     cert: "client_cert",
@@ -110,7 +110,7 @@ fn truststore(table: &Table<'_>, environment: &Environment<'_>) -> Option<Trusts
         Ok(certificates) => {
             // a bundle of CAs often contains expired ones that no server uses
             if let [only] = &*certificates
-                && let Some(facts) = Facts::of(only)
+                && let Some(facts) = CertificateInfo::of(only)
             {
                 tls::warn_of_time(&value, &file, &facts);
             }

@@ -1,4 +1,4 @@
-//! A client's socket, plain or in TLS.
+//! A client's socket, plain or TLS.
 
 use std::{
     io,
@@ -10,7 +10,6 @@ use tokio_rustls::server::TlsStream;
 
 use crate::tls::Socket;
 
-/// A client's socket.
 pub(super) type Stream = Socket<TlsStream<TcpStream>>;
 
 impl Stream {
@@ -22,9 +21,10 @@ impl Stream {
         }
     }
 
-    /// Ready when the socket has bytes or an end.
+    /// Ready when the socket has bytes or is at its end.
     ///
-    /// What rustls has decrypted already is not seen: ask only after a read was pending.
+    /// Does not see bytes that rustls has already decrypted, so it may be used only after a read was
+    /// pending.
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(tcp) => tcp.poll_read_ready(cx),

@@ -1,4 +1,5 @@
-//! One request between hyper and the service: marks where it begins, is answered and ends.
+//! One request between hyper and the service: reports its beginning, its response and its end to the
+//! connection's state.
 
 use std::{
     cell::RefCell,
@@ -14,16 +15,17 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
-use crate::server::{HttpService, RequestBody, Tunnel, WantsHttp1, framing, timers::State};
+use super::{request_body::RequestBody, state::ConnectionState, tunnel::Tunnel};
+use crate::server::{HttpService, WantsHttp1, framing};
 
-/// A connection's service as hyper wants it.
+/// The gateway's service as a service of hyper.
 pub(super) struct Exchange<S> {
     service: RefCell<S>,
-    state: Rc<State>,
+    state: Rc<ConnectionState>,
 }
 
 impl<S> Exchange<S> {
-    pub(super) const fn new(service: S, state: Rc<State>) -> Self {
+    pub(super) const fn new(service: S, state: Rc<ConnectionState>) -> Self {
         Self {
             service: RefCell::new(service),
             state,
@@ -31,19 +33,19 @@ impl<S> Exchange<S> {
     }
 }
 
-/// What resets an HTTP/2 stream.
+/// Resets an HTTP/2 stream: hyper looks for an `h2::Error` among the sources.
 #[derive(Debug, thiserror::Error)]
-#[error("the client has to ask by HTTP/1.1")]
+#[error("the client has to repeat the request with HTTP/1.1")]
 pub(super) struct Http1Required(#[source] h2::Error);
 
 impl<S: HttpService> hyper::service::Service<Request<Incoming>> for Exchange<S> {
-    type Response = Response<Answer<<S as HttpService>::Body>>;
+    type Response = Response<GuardedBody<<S as HttpService>::Body>>;
     type Error = Http1Required;
-    type Future = Answering<S::Future>;
+    type Future = ResponseFuture<S::Future>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let info = self.state.info();
-        let verdict = self.state.on_request();
+        let verdict = self.state.request_received();
         let multiplexed = request.version() == Version::HTTP_2;
         let mut ambiguous = false;
         if multiplexed {
@@ -62,22 +64,22 @@ impl<S: HttpService> hyper::service::Service<Request<Incoming>> for Exchange<S> 
             }
         });
         let mut service = self.service.borrow_mut();
-        // the contract of HttpService: always ready; Tower wants to be asked nevertheless
+        // An HttpService is always ready by its contract, but Tower requires the call.
         let _ready = service.poll_ready(&mut Context::from_waker(Waker::noop()));
-        Answering {
+        ResponseFuture {
             future: service.call(request),
-            answered: Some(Answered {
+            guard: Some(RequestGuard {
                 state: Rc::clone(&self.state),
-                answering: false,
+                responding: false,
             }),
-            last: ambiguous,
+            close_after: ambiguous,
             multiplexed,
         }
     }
 }
 
-/// What HTTP/2 says otherwise (RFC 9113 sections 8.3.1 and 8.2.3): the authority is the host, and
-/// one cookie header may come in crumbs.
+/// Converts what HTTP/2 writes in another form (RFC 9113 sections 8.3.1 and 8.2.3): the `:authority`
+/// becomes `Host`, and cookies that were split over several header lines become one line again.
 fn as_http1(request: &mut Request<Incoming>) {
     let authority = request
         .uri()
@@ -103,21 +105,21 @@ fn as_http1(request: &mut Request<Incoming>) {
 }
 
 pin_project! {
-    /// The service's future.
-    pub(super) struct Answering<F> {
+    pub(super) struct ResponseFuture<F> {
         #[pin]
         future: F,
-        answered: Option<Answered>,
-        last: bool,
+        guard: Option<RequestGuard>,
+        // An ambiguously framed request is the last of its connection.
+        close_after: bool,
         multiplexed: bool,
     }
 }
 
-impl<F, B> Future for Answering<F>
+impl<F, B> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<B>, Infallible>>,
 {
-    type Output = Result<Response<Answer<B>>, Http1Required>;
+    type Output = Result<Response<GuardedBody<B>>, Http1Required>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
@@ -126,62 +128,59 @@ where
             let reset = h2::Error::from(h2::Reason::HTTP_1_1_REQUIRED);
             return Poll::Ready(Err(Http1Required(reset)));
         }
-        let answered = this.answered.take().map(Answered::begin);
+        let guard = this.guard.take().map(RequestGuard::response_started);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS
-            && let (Some(answered), Some(tunnel)) =
-                (&answered, response.extensions_mut().remove::<Tunnel>())
+            && let (Some(guard), Some(tunnel)) =
+                (&guard, response.extensions_mut().remove::<Tunnel>())
         {
-            answered.state.tunnel.replace(Some(Box::new(tunnel)));
-            return Poll::Ready(Ok(response.map(|body| Answer {
-                body,
-                _answered: None,
-            })));
+            guard.state.upgrade_to(tunnel);
+            return Poll::Ready(Ok(response.map(|body| GuardedBody { body, _guard: None })));
         }
-        if let Some(answered) = &answered
+        if let Some(guard) = &guard
             && !*this.multiplexed
-            && (*this.last || answered.state.is_draining())
+            && (*this.close_after || guard.state.is_draining())
         {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
-        Poll::Ready(Ok(response.map(|body| Answer {
+        Poll::Ready(Ok(response.map(|body| GuardedBody {
             body,
-            _answered: answered,
+            _guard: guard,
         })))
     }
 }
 
 pin_project! {
-    /// The answer's body; hyper drops it when its last byte is in the write buffer.
-    pub(super) struct Answer<B> {
+    /// The response's body. hyper drops it when its last byte is in the write buffer.
+    pub(super) struct GuardedBody<B> {
         #[pin]
         body: B,
-        _answered: Option<Answered>,
+        _guard: Option<RequestGuard>,
     }
 }
 
-/// A request, until its answer has ended or nobody wants it any more.
-struct Answered {
-    state: Rc<State>,
-    answering: bool,
+/// Reports the end of a request when it is dropped: with the response's body, or with the future of
+/// a request that was given up.
+struct RequestGuard {
+    state: Rc<ConnectionState>,
+    responding: bool,
 }
 
-impl Answered {
-    /// The head of the answer is there.
-    fn begin(mut self) -> Self {
-        self.answering = true;
-        self.state.on_answer();
+impl RequestGuard {
+    fn response_started(mut self) -> Self {
+        self.responding = true;
+        self.state.response_started();
         self
     }
 }
 
-impl Drop for Answered {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
-        self.state.on_answered(self.answering);
+        self.state.request_ended(self.responding);
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for Answer<B> {
+impl<B: Body<Data = Bytes>> Body for GuardedBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 

@@ -1,4 +1,4 @@
-//! The answer to plain HTTP on an address that speaks TLS: the same address with `https`.
+//! The response to plain HTTP on a TLS listener: a page that names the same address with `https`.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
@@ -8,14 +8,14 @@ use crate::refusal::{
     page::{self, Format, PageContext},
 };
 
-/// The answer to a head: hyper has no part in it, since nothing else is read of the client.
-pub(super) fn answer(head: &[u8]) -> Response<Bytes> {
+/// `head`: the beginning of the request, as far as it was read.
+pub(super) fn response(head: &[u8]) -> Response<Bytes> {
     let mut lines = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut lines);
-    // what cannot be read gets the same answer without an address
-    let whole = request.parse(head).is_ok_and(|status| status.is_complete());
+    // A head that cannot be parsed gets the same page without an address.
+    let complete = request.parse(head).is_ok_and(|status| status.is_complete());
     let mut headers = HeaderMap::new();
-    if whole {
+    if complete {
         for line in request.headers.iter() {
             let name = HeaderName::from_bytes(line.name.as_bytes());
             if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(line.value)) {
@@ -32,7 +32,7 @@ pub(super) fn answer(head: &[u8]) -> Response<Bytes> {
         authority,
         scheme: "https",
         format: Format::of(&headers),
-        head: whole && request.method == Some("HEAD"),
+        head: complete && request.method == Some("HEAD"),
         unread: true,
         instead: page::instead::host_of(authority),
         ..PageContext::plain("")
@@ -44,10 +44,10 @@ pub(super) fn answer(head: &[u8]) -> Response<Bytes> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::refusing::written, *};
+    use super::{super::serialized, *};
 
     fn text(head: &str) -> String {
-        String::from_utf8(written(&answer(head.as_bytes()))).unwrap()
+        String::from_utf8(serialized(&response(head.as_bytes()))).unwrap()
     }
 
     #[test]
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_odd_of_the_client_comes_back() {
+    fn an_invalid_host_is_not_repeated_on_the_page() {
         for host in ["", "a\"b", "a b", "<x>", "a@b", "-x", "x/y"] {
             let page = text(&format!(
                 "GET / HTTP/1.1\r\nHost: {host}\r\nAccept: text/html\r\n\r\n"
@@ -82,9 +82,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_have_one_answer(head in prop::collection::vec(any::<u8>(), 0..200)) {
-            let answer = written(&answer(&head));
-            prop_assert!(answer.starts_with(b"HTTP/1.1 400 "));
+        fn any_bytes_get_the_same_status(head in prop::collection::vec(any::<u8>(), 0..200)) {
+            let bytes = serialized(&response(&head));
+            prop_assert!(bytes.starts_with(b"HTTP/1.1 400 "));
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What hyper reads and writes through: tells the connection's state what passes.
+//! The stream that hyper reads from and writes to: reports every read, write and flush to the
+//! connection's state.
 
 use std::{
     io::{self, IoSlice},
@@ -9,20 +10,19 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::server::{
+use super::{
+    state::{ConnectionState, Phase},
     stream::Stream,
-    timers::{Phase, State},
 };
 
-/// A stream whose bytes are watched.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(super) struct ObservedStream {
     stream: Stream,
-    state: Rc<State>,
+    state: Rc<ConnectionState>,
 }
 
-impl Watched {
-    pub(super) const fn new(stream: Stream, state: Rc<State>) -> Self {
+impl ObservedStream {
+    pub(super) const fn new(stream: Stream, state: Rc<ConnectionState>) -> Self {
         Self { stream, state }
     }
 
@@ -31,7 +31,7 @@ impl Watched {
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for ObservedStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -39,56 +39,57 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        this.state.read_blocked.set(true);
+        this.state.read_pending();
         let read = ready!(Pin::new(&mut this.stream).poll_read(cx, buf));
-        this.state.read_blocked.set(false);
+        this.state.read_finished();
         if read.is_ok() {
-            this.state.on_read(&buf.filled()[before..]);
+            this.state.bytes_read(&buf.filled()[before..]);
         }
         Poll::Ready(read)
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for ObservedStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.state.withholds() {
+        if this.state.withholds_write() {
             return Poll::Ready(Ok(buf.len()));
         }
-        this.state.flushed.set(false);
+        this.state.write_started();
         let written = ready!(Pin::new(&mut this.stream).poll_write(cx, buf));
-        this.state.on_write();
+        this.state.bytes_written();
         Poll::Ready(written)
     }
 
-    /// hyper flushes when its own buffer is empty, so a flush that succeeds says that everything
-    /// is out.
+    /// hyper flushes only after its own buffer is empty, so a successful flush means that the whole
+    /// response is written.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = ready!(Pin::new(&mut this.stream).poll_flush(cx));
         match &flushed {
-            Ok(()) => this.state.on_flush(),
-            Err(_) => this.state.flushed.set(false),
+            Ok(()) => this.state.flushed(),
+            Err(_) => this.state.flush_failed(),
         }
         Poll::Ready(flushed)
     }
 
-    /// The connection shuts down by itself once it has the stream back: it may be parked instead.
+    /// Ignored on HTTP/1.1: hyper shuts down when it is taken apart, also for parking. The connection
+    /// gets the stream back and shuts it down itself where it is to be closed.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         match this.state.phase() {
-            // neither gives the stream back
+            // The stream does not come back from these.
             Phase::Multiplexed | Phase::Tunnel => Pin::new(&mut this.stream).poll_shutdown(cx),
             Phase::Handshake
             | Phase::Idle
             | Phase::Head
-            | Phase::Busy
-            | Phase::Body
-            | Phase::Tail
+            | Phase::Service
+            | Phase::Response
+            | Phase::UploadTail
             | Phase::Linger => Poll::Ready(Ok(())),
         }
     }
@@ -99,12 +100,12 @@ impl AsyncWrite for Watched {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.state.withholds() {
+        if this.state.withholds_write() {
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
-        this.state.flushed.set(false);
+        this.state.write_started();
         let written = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, bufs));
-        this.state.on_write();
+        this.state.bytes_written();
         Poll::Ready(written)
     }
 

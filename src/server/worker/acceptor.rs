@@ -1,4 +1,4 @@
-//! A listener of a worker: takes connections, or hands them over.
+//! One listener of one worker: accepts connections, or hands them over to another worker.
 
 use std::{net::SocketAddr, rc::Rc, sync::Arc};
 
@@ -8,33 +8,30 @@ use tokio::{
     task::spawn_local,
 };
 
+use super::{Worker, balance::HandedOver};
 use crate::{
-    net::{Sources, accept::Accepts},
+    net::{SourcePolicy, accept::AcceptQueue},
     server::{
-        ConnInfo, HttpService, ListenerId, Order, Role, Tls,
-        connection::Connection,
+        ConnInfo, HttpService, ListenerId, Role, RunState, Tls,
+        connection::{Connection, ConnectionState, Phase},
         redirect::RedirectService,
-        seats::Handed,
-        timers::{Phase, State},
-        worker::Worker,
     },
 };
 
-/// One listener of one worker.
 pub(super) struct Acceptor {
     pub(super) worker: Rc<Worker>,
     pub(super) id: ListenerId,
     pub(super) role: Role,
-    pub(super) sources: Rc<Sources>,
+    pub(super) sources: Rc<SourcePolicy>,
 }
 
 impl Acceptor {
     pub(super) async fn run<S: HttpService>(
         self,
-        mut accepts: Accepts,
-        mut handed: UnboundedReceiver<Handed>,
+        mut accepts: AcceptQueue,
+        mut handed: UnboundedReceiver<HandedOver>,
         service: Rc<S>,
-        mut order: watch::Receiver<Order>,
+        mut run_state: watch::Receiver<RunState>,
     ) {
         let redirect = match &self.role {
             Role::Redirect(redirect) => Some(Rc::new(RedirectService::new(redirect.clone()))),
@@ -47,69 +44,71 @@ impl Acceptor {
         loop {
             tokio::select! {
                 (tcp, peer) = accepts.next() => {
-                    if let Some(tcp) = self.seat(tcp, peer) {
+                    if let Some(tcp) = self.place(tcp, peer) {
                         spawn(tcp, peer);
                     }
                 }
-                Some(given) = handed.recv() => {
-                    if let Some((tcp, peer)) = self.seated(given) {
+                Some(connection) = handed.recv() => {
+                    if let Some((tcp, peer)) = self.receive(connection) {
                         spawn(tcp, peer);
                     }
                 }
-                changed = order.changed() => {
-                    if changed.is_err() || matches!(*order.borrow(), Order::Drain(_)) {
+                changed = run_state.changed() => {
+                    if changed.is_err() || matches!(*run_state.borrow(), RunState::Drain(_)) {
                         break;
                     }
                 }
             }
         }
+        // A drain loses no connection: neither those on their way from another worker, nor those that
+        // the kernel has accepted for this socket.
         handed.close();
-        while let Some(given) = handed.recv().await {
-            if let Some((tcp, peer)) = self.seated(given) {
+        while let Some(connection) = handed.recv().await {
+            if let Some((tcp, peer)) = self.receive(connection) {
                 spawn(tcp, peer);
             }
         }
         for (tcp, peer) in accepts.rest() {
-            self.worker.shared.seats.take_at(self.worker.index);
+            self.worker.shared.balance.count(self.worker.index);
             spawn(tcp, peer);
         }
     }
 
-    /// A connection that was handed over, with its seat.
-    fn seated(&self, (tcp, peer): Handed) -> Option<(TcpStream, SocketAddr)> {
+    /// A connection that another worker hands over, counted for this worker.
+    fn receive(&self, (tcp, peer): HandedOver) -> Option<(TcpStream, SocketAddr)> {
         let tcp = TcpStream::from_std(tcp);
         if tcp.is_err() {
-            self.worker.shared.seats.free(self.worker.index);
+            self.worker.shared.balance.release(self.worker.index);
         }
         Some((tcp.ok()?, peer))
     }
 
-    /// Takes a seat for a connection; `None` where it is another worker's, or came to nothing.
-    fn seat(&self, tcp: TcpStream, peer: SocketAddr) -> Option<TcpStream> {
+    /// Chooses the worker of a connection. `None` where it was handed over, or failed.
+    fn place(&self, tcp: TcpStream, peer: SocketAddr) -> Option<TcpStream> {
         let Worker { index, shared, .. } = &*self.worker;
-        let to = shared.seats.take(*index);
+        let to = shared.balance.choose(*index);
         if to == *index {
             return Some(tcp);
         }
         let handed = tcp
             .into_std()
-            .map(|tcp| shared.seats.hand_over(to, self.id.0, (tcp, peer)));
+            .map(|tcp| shared.balance.hand_over(to, self.id.0, (tcp, peer)));
         if let Ok(Ok(())) = handed {
             return None;
         }
-        shared.seats.free(to);
-        // the other one is draining, as this one is about to
+        shared.balance.release(to);
+        // The other worker has begun to drain; this one is about to.
         let (tcp, _peer) = handed.ok()?.err()?;
         let tcp = TcpStream::from_std(tcp).ok()?;
-        shared.seats.take_at(*index);
+        shared.balance.count(*index);
         Some(tcp)
     }
 
     fn spawn<S: HttpService>(&self, service: &Rc<S>, tcp: TcpStream, peer: SocketAddr) {
         let worker = &self.worker;
-        let Some(local) = tcp.local_addr().ok().filter(|_| worker.admit()) else {
-            // over the limit: dropping the socket closes it
-            worker.shared.seats.free(worker.index);
+        let Some(local) = tcp.local_addr().ok().filter(|_| worker.admit_connection()) else {
+            // Over the limit. Dropping the socket closes it.
+            worker.shared.balance.release(worker.index);
             return;
         };
         let (tls, phase) = match &self.role {
@@ -123,11 +122,11 @@ impl Acceptor {
         } else {
             phase
         };
-        let state = State::new(info, Rc::clone(&worker.clock), phase);
+        let state = ConnectionState::new(info, Rc::clone(&worker.clock), phase);
         let mut connection = Connection::new(Rc::clone(worker), state, Rc::clone(service));
         if expects_header {
             connection.expect_header(tcp, tls.cloned(), &self.sources);
-        } else if connection.welcome(&self.sources) {
+        } else if connection.is_admitted(&self.sources) {
             connection.begin(tcp, tls);
         }
         spawn_local(connection);

@@ -6,7 +6,7 @@ use x509_parser::{extensions::GeneralName, prelude::X509Certificate, time::ASN1T
 
 /// Names, issuer and time of one certificate.
 #[derive(Clone, Debug)]
-pub(crate) struct Facts {
+pub(crate) struct CertificateInfo {
     /// The subject, as people read it.
     pub subject: String,
     /// Who signed it.
@@ -24,7 +24,7 @@ pub(crate) struct Facts {
     pub not_after: ASN1Time,
 }
 
-impl Facts {
+impl CertificateInfo {
     /// Reads a certificate in DER; `None` if it is none.
     pub(crate) fn of(der: &[u8]) -> Option<Self> {
         let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
@@ -106,14 +106,14 @@ mod tests {
 
     use super::*;
 
-    fn facts(names: &[&str], common_name: &str) -> Facts {
+    fn facts(names: &[&str], common_name: &str) -> CertificateInfo {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params
             .distinguished_name
             .push(DnType::CommonName, common_name);
         let key = KeyPair::generate().unwrap();
-        Facts::of(params.self_signed(&key).unwrap().der()).unwrap()
+        CertificateInfo::of(params.self_signed(&key).unwrap().der()).unwrap()
     }
 
     #[test]

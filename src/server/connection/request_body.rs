@@ -1,11 +1,11 @@
-//! A request's body as services get it, and what becomes of one that nobody reads.
+//! A request's body as the service reads it, and the rest of a body that the service does not read.
 //!
-//! An HTTP/1.1 connection handles that itself (`Lingering`). On HTTP/2 an answer that comes before
-//! the end of its request's body may be followed by `RST_STREAM(NO_ERROR)` (RFC 9113 section 8.1),
-//! but clients fail at that: curl 7.88 reports error 92, and Python's httpx and Java's
-//! `java.net.http` read no answer before they have sent the whole body. The connection therefore
-//! reads the rest and throws it away, while the answer is sent and after. [`Waste`] bounds how much
-//! and for how long: nobody has logged in for it.
+//! On HTTP/1.1 the connection reads the rest (`Lingering`). On HTTP/2 a response that is complete
+//! before its request's body may be followed by `RST_STREAM(NO_ERROR)` (RFC 9113 section 8.1),
+//! but clients fail on that: curl 7.88 reports error 92, and Python's httpx and Java's
+//! `java.net.http` read no response before they have sent the whole body. The connection therefore
+//! reads and discards the rest, during the response and after it. [`DiscardBudget`] limits its
+//! bytes and time, because such a client need not have logged in.
 
 use std::{
     cell::{Cell, RefCell},
@@ -19,41 +19,43 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::server::timers::{Limits, State, Waste};
+use super::{discard::DiscardBudget, state::ConnectionState};
+use crate::server::clock::TickLimits;
 
-/// After this many a connection is told to go, long before h2 ends it for what curl does: it ends a
-/// body that is not wanted short of its `Content-Length`, which is an error of the stream.
+/// Unread bodies after which a connection is sent a GOAWAY.
+///
+/// On a final response curl ends its upload short of the `Content-Length`, which is a stream error.
+/// h2 closes a connection without a GOAWAY after `MAX_ERRORS` (1024) of them.
 const MANY: u32 = 512;
 
-/// A client's body.
+/// The body of a client's request.
 #[derive(Debug)]
 pub struct RequestBody(Kind);
 
 #[derive(Debug)]
 enum Kind {
     Http1(Incoming),
-    Http2(OfStream),
+    Http2(StreamBody),
 }
 
-/// The body of a stream, until it is dropped.
-struct OfStream {
-    /// Taken when it is dropped.
+struct StreamBody {
+    /// Taken when the body is dropped.
     body: Option<Incoming>,
-    state: Rc<State>,
+    state: Rc<ConnectionState>,
 }
 
-/// Bodies that nobody reads any more; no more than the connection has streams.
+/// Bodies that the service has dropped. There are no more of them than open streams.
 #[derive(Debug, Default)]
-pub(super) struct Leftovers {
-    all: RefCell<Vec<Leftover>>,
-    /// All that there ever were.
+pub(super) struct UnreadBodies {
+    all: RefCell<Vec<UnreadBody>>,
+    /// Bodies ever added.
     count: Cell<u32>,
 }
 
 #[derive(Debug)]
-struct Leftover {
+struct UnreadBody {
     body: Incoming,
-    waste: Waste,
+    budget: DiscardBudget,
 }
 
 // === impl RequestBody ===
@@ -63,8 +65,8 @@ impl RequestBody {
         Self(Kind::Http1(body))
     }
 
-    pub(super) fn http2(body: Incoming, state: &Rc<State>) -> Self {
-        Self(Kind::Http2(OfStream {
+    pub(super) fn http2(body: Incoming, state: &Rc<ConnectionState>) -> Self {
+        Self(Kind::Http2(StreamBody {
             body: Some(body),
             state: Rc::clone(state),
         }))
@@ -105,32 +107,32 @@ impl Body for RequestBody {
     }
 }
 
-// === impl OfStream ===
+// === impl StreamBody ===
 
-impl fmt::Debug for OfStream {
+impl fmt::Debug for StreamBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.body, f)
     }
 }
 
-impl Drop for OfStream {
+impl Drop for StreamBody {
     fn drop(&mut self) {
         if let Some(body) = self.body.take()
             && !body.is_end_stream()
         {
-            self.state.on_leftover(body);
+            self.state.body_abandoned(body);
         }
     }
 }
 
-// === impl Leftovers ===
+// === impl UnreadBodies ===
 
-impl Leftovers {
+impl UnreadBodies {
     pub(super) fn add(&self, body: Incoming, now: u32) {
         self.count.set(self.count.get().saturating_add(1));
-        self.all.borrow_mut().push(Leftover {
+        self.all.borrow_mut().push(UnreadBody {
             body,
-            waste: Waste::begin(now),
+            budget: DiscardBudget::new(now),
         });
     }
 
@@ -138,26 +140,25 @@ impl Leftovers {
         self.count.get() >= MANY
     }
 
-    /// Throws away what has come; dropping a body before its end resets its stream.
+    /// Discards what has arrived. Dropping a body before its end resets its stream.
     pub(super) fn poll(&self, now: u32, cx: &mut Context<'_>) {
         self.all
             .borrow_mut()
-            .retain_mut(|leftover| leftover.poll(now, cx).is_pending());
+            .retain_mut(|unread| unread.poll(now, cx).is_pending());
     }
 
-    /// Gives up on those whose time is over.
-    pub(super) fn expire(&self, now: u32, limits: &Limits) {
+    pub(super) fn expire(&self, now: u32, limits: &TickLimits) {
         self.all
             .borrow_mut()
-            .retain(|leftover| !leftover.waste.is_over(now, limits));
+            .retain(|unread| !unread.budget.is_exhausted(now, limits));
     }
 }
 
-impl Leftover {
+impl UnreadBody {
     fn poll(&mut self, now: u32, cx: &mut Context<'_>) -> Poll<()> {
         while let Some(Ok(frame)) = ready!(Pin::new(&mut self.body).poll_frame(cx)) {
             let size = frame.data_ref().map_or(0, Bytes::len);
-            if !self.waste.take(size, now) {
+            if !self.budget.spend(size, now) {
                 break;
             }
         }
