@@ -3,7 +3,7 @@
 //! On the request path: around everything. The record goes with the answer's body and is written
 //! when that is dropped, so that an aborted transfer is logged with the bytes that were sent, and
 //! with how it ended: the body knows whether it was waiting for the backend, and the connection
-//! ([`ConnInfo::cut`]) why it was given up. A request that is given up before its answer has a line
+//! ([`ConnInfo::abort_cause`]) why it was given up. A request that is given up before its answer has a line
 //! as well.
 
 use std::{
