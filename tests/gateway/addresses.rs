@@ -1,4 +1,4 @@
-//! Addresses in the JSON that programs read and follow: YARN's and Oozie's.
+//! Addresses in JSON that programs follow: those of YARN and Oozie.
 
 use serde_json::Value;
 
@@ -22,8 +22,8 @@ fn json(gateway: &Gateway, path: &str) -> Value {
     serde_json::from_slice(&answer.body).unwrap()
 }
 
-/// A `ResourceManager`, the `JobHistoryServer` of another console, and a NodeManager that no console
-/// has.
+/// A `ResourceManager`, the `JobHistoryServer` of another console, and a NodeManager that belongs
+/// to no console.
 #[test]
 fn yarn_addresses_in_json_point_to_the_consoles_of_their_servers() {
     let jhs = second();
@@ -57,14 +57,14 @@ fn yarn_addresses_in_json_point_to_the_consoles_of_their_servers() {
         assert_eq!(app["trackingUrl"], format!("{here}/proxy/application_1_1/"));
         assert_eq!(app["log"][0], format!("{here}/a"));
         assert_eq!(app["log"][1], format!("{here}/"));
-        // nobody could follow a link that the gateway made of these
+        // these are not rewritten, since the gateway could not serve the resulting link
         let logs = "http://nm1.example.com:8042/node/containerlogs/container_1";
         assert_eq!(app["amContainerLogs"], logs);
         assert_eq!(app["amHostHttpAddress"], "nm1.example.com:8042");
         let seen = rm.seen();
         assert_eq!(seen.last().unwrap().header("accept-encoding"), None);
     }
-    // a job's configuration is data, and so is what is no answer of the REST interface
+    // a job's configuration is data, and so is JSON from outside the REST interface
     for path in [
         "/ws/v1/history/mapreduce/jobs/job_1_1/conf",
         "/proxy/application_1_1/data.json",
@@ -86,7 +86,7 @@ fn a_small_rewritten_response_has_a_content_length_and_a_large_one_is_streamed()
         let body = format!(
             r#"{{"consoleUrl":"{own}/oozie?job=1","appName":"{filler}","actions":[{{"consoleUrl":"{own}/oozie?job=2"}}]}}"#
         );
-        // chunked, as Hadoop's servers send what they make while they go
+        // chunked, as Hadoop's servers send responses that they generate
         raw(format!(
             "HTTP/1.1 200 OK\r\nContent-Type: application/json;charset=UTF-8\r\nSet-Cookie: \
              hadoop.auth=x\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
@@ -111,7 +111,7 @@ fn a_small_rewritten_response_has_a_content_length_and_a_large_one_is_streamed()
     }
 }
 
-/// The length would be that of the answer as the server wrote it.
+/// The length would be that of the response before rewriting.
 #[test]
 fn a_head_response_that_would_be_rewritten_has_no_content_length() {
     let oozie = backend().answers(|_| {

@@ -1,4 +1,4 @@
-//! A backend's framing is judged too: its answer reaches the client in one reading, or not at all.
+//! Framing of responses: a response reaches the client unambiguously or not at all.
 
 use spnegate::testing::Refusal;
 
@@ -27,7 +27,8 @@ fn invalid_framing_in_a_response_is_refused() {
     }
 }
 
-/// Both framings in an answer: the client gets one reading, and the connection is not used again.
+/// A response with Content-Length and Transfer-Encoding (RFC 9112, section 6.3): the client
+/// receives one of them, and the backend connection is not reused.
 #[test]
 fn a_response_with_two_framings_reaches_the_client_with_one() {
     let backend = backend().answers(|_| {
@@ -68,7 +69,7 @@ fn interim_responses_and_responses_ended_by_the_connection_are_read_correctly() 
     }
 }
 
-/// Below `/proxy/` of a ResourceManager any user's application answers.
+/// Below `/proxy/` of a ResourceManager, responses are written by any user's application.
 #[test]
 fn response_headers_that_apply_to_the_whole_host_are_removed() {
     let headers = [
@@ -135,7 +136,8 @@ fn a_head_response_has_a_content_length_and_no_body() {
     client.answer().is_ok("12345");
 }
 
-/// Chunked answers of Hadoop are small, and there at once: their end needs no write of its own.
+/// Chunked responses of Hadoop are small and arrive in one segment: their last chunk needs no write
+/// of its own.
 #[test]
 fn a_small_chunked_response_gets_a_content_length() {
     let backend = backend().answers(|_| {
@@ -161,13 +163,13 @@ fn a_small_chunked_response_gets_a_content_length() {
     );
 }
 
-/// Hadoop's servers send the end of a chunked answer by itself.
+/// Hadoop's servers send the last chunk in a segment of its own.
 #[test]
 fn the_gateway_waits_briefly_for_the_last_chunk_of_a_small_response() {
     let begun = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nmost\r\n";
     let backend = backend().answers(|_| raw(begun).then(Then::End));
     let gateway = before(&backend);
-    // a busy machine may be too late with it now and then
+    // on a busy machine the last chunk may sometimes come too late
     let with_length = (0..30).filter(|_| {
         let answer = gateway.ask("GET /x").by("alice").answer();
         answer.is_ok("most");
@@ -199,7 +201,7 @@ fn a_response_cut_by_the_backend_is_cut_for_the_client_too() {
     let asking = gateway.ask("GET /x").by("alice");
     let mut client = asking.header("Connection", "close").send();
     let all = client.to_end();
-    // nothing of it may have been sent yet when it turns out that the rest will not come
+    // nothing of the response may have been sent when the backend closes the connection
     let refused = all.starts_with("HTTP/1.1 502 ") && all.contains("backend_broken");
     assert!(
         refused || (all.contains("hello") && !all.ends_with("0\r\n\r\n")),

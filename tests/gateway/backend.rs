@@ -1,4 +1,4 @@
-//! Raw TCP servers that behave as Hadoop's: they note every byte and answer as scripted.
+//! Raw TCP servers that imitate Hadoop's: they record every byte and send scripted responses.
 
 use std::{
     collections::HashSet,
@@ -22,38 +22,38 @@ use connection::Connection;
 pub use reply::{Reply, Then, raw, remote_exception, reply, silence, standby_exception};
 pub use seen::Seen;
 
-/// How a backend treats logins.
+/// How a backend authenticates the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Logins {
-    /// A token earns a cookie.
+    /// A token is exchanged for a cookie.
     Cookie,
-    /// A token is good for its request only.
+    /// A token is valid for its request only; no cookie is set.
     EveryRequest,
-    /// 401, whatever comes, with the token in its body.
+    /// Always 401, with the received token in its body.
     Unauthorized,
-    /// Hadoop's 403 for a bad token.
+    /// 403, as Hadoop sends for an invalid token.
     GssException,
-    /// Takes the token and proves nothing.
+    /// Accepts the token without a mutual token in the response.
     WrongMutual,
-    /// Wants none.
+    /// No authentication.
     Open,
 }
 
-/// Active, standby …
+/// Role of the backend in a failover pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Active,
     Standby,
-    /// Answers the probe with 500.
+    /// The probe receives 500.
     Sick,
 }
 
-/// What it does with `doAs`.
+/// How the backend treats `doAs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obeys {
     Yes,
     No,
-    /// 503 to a proof.
+    /// 503 to the impersonation check.
     Later,
 }
 
@@ -86,7 +86,7 @@ struct Inner {
     gate: (Mutex<bool>, Condvar),
 }
 
-/// A running backend; ends with its last handle.
+/// A running backend, which stops when its last handle is dropped.
 #[derive(Clone)]
 pub struct Backend(
     Arc<Inner>,
@@ -103,24 +103,24 @@ impl Drop for Warden {
 
 // === impl Backend ===
 
-/// A backend `HTTP/nn1` in the common world.
+/// A backend with the principal `HTTP/nn1` in the common world.
 pub fn backend() -> Backend {
     Backend::start(world(), "nn1")
 }
 
-/// A second one, `HTTP/nn2`.
+/// A second backend, `HTTP/nn2`.
 pub fn second() -> Backend {
     Backend::start(world(), "nn2")
 }
 
-/// The URL of a server that is not there.
+/// The URL of a port where nothing listens.
 pub fn nowhere() -> String {
     let free = TcpListener::bind((Ipv4Addr::new(127, 9, 9, 9), 0)).unwrap();
     format!("http://{}", free.local_addr().unwrap())
 }
 
 impl Backend {
-    /// One that obeys, is active, and says who it was told.
+    /// A backend that is active, honours `doAs`, and responds with the user it received.
     pub fn start(world: &'static World, name: &'static str) -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -166,7 +166,7 @@ impl Backend {
         self.0.state.lock().unwrap().script = Arc::new(script);
     }
 
-    /// What it says to a client's request before it has read the body; then it does not read it.
+    /// Sends a response before the body of the request is read; the body is then left unread.
     pub fn answers_early(
         self,
         early: impl Fn(&Seen) -> Option<Reply> + Send + Sync + 'static,
@@ -202,33 +202,33 @@ impl Backend {
         self.0.state.lock().unwrap().obeys = obeys;
     }
 
-    /// Forgets all cookies that it gave.
+    /// Invalidates all cookies that it has set.
     pub fn revoke(&self) {
         self.0.state.lock().unwrap().issued.clear();
     }
 
-    /// As SIGSTOP: connections are taken and requests read, and nothing is answered.
+    /// As SIGSTOP: connections are accepted and requests read, but no response is sent.
     pub fn freeze(&self) {
         *self.0.frozen.0.lock().unwrap() = true;
     }
 
-    /// As SIGCONT: what was asked meanwhile is answered.
+    /// As SIGCONT: requests received in the meantime are answered.
     pub fn thaw(&self) {
         self.0.thaw();
     }
 
-    /// Refuses connections and breaks those there are.
+    /// Refuses new connections and closes the existing ones.
     pub fn kill(&self) {
         self.0.kill();
     }
 
-    /// Every connection has to begin with a PROXY protocol header.
+    /// Requires a PROXY protocol header at the start of every connection.
     pub fn announced(self) -> Self {
         self.0.announced.store(true, Ordering::Release);
         self
     }
 
-    /// The clients of those headers.
+    /// The client addresses of the received PROXY protocol headers.
     pub fn announcements(&self) -> Vec<SocketAddr> {
         self.0.announcements.lock().unwrap().clone()
     }
@@ -245,12 +245,12 @@ impl Backend {
         self.0.world.realm.spn(self.0.name).to_string()
     }
 
-    /// Clients' requests, in the order of their ends.
+    /// Clients' requests, in the order in which they were complete.
     pub fn seen(&self) -> Vec<Seen> {
         self.0.seen.lock().unwrap().clone()
     }
 
-    /// The only client's request.
+    /// The client's request, which must be the only one.
     pub fn only(&self) -> Seen {
         let mut seen = self.seen();
         assert_eq!(seen.len(), 1, "{seen:?}");
@@ -261,18 +261,18 @@ impl Backend {
         self.0.seen.lock().unwrap().clear();
     }
 
-    /// Probes, proofs and logins.
+    /// The gateway's own requests: probes, impersonation checks and logins.
     pub fn housekeeping(&self) -> Vec<Seen> {
         self.0.housekeeping.lock().unwrap().clone()
     }
 
-    /// Tokens that were accepted.
+    /// Number of accepted tokens.
     pub fn login_count(&self) -> usize {
         self.0.logins.load(Ordering::Acquire)
     }
 
-    /// Whether any connection ever brought these bytes, the gateway's own tokens apart: a thousand
-    /// random letters hold every short word now and then.
+    /// Whether any connection carried these bytes. The gateway's own tokens are left out: a
+    /// thousand random letters sometimes contain a short word by chance.
     pub fn got(&self, needle: &str) -> bool {
         let bytes = self.0.bytes.lock().unwrap();
         bytes.iter().any(|all| {

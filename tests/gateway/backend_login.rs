@@ -1,4 +1,5 @@
-//! The gateway's own login at a backend: renewed once, never looped, and nothing of it for a client.
+//! The gateway's login at a backend: it is renewed once, never in a loop, and nothing of it reaches
+//! a client.
 
 use spnegate::testing::Refusal;
 
@@ -65,7 +66,7 @@ fn an_expired_backend_cookie_is_renewed_once_within_the_request() {
                 });
             }
         });
-        // the probe may have come first; a second login of the same moment must not follow
+        // the probe may have renewed the login first; there must not be two logins at the same time
         assert!(
             backend.login_count() <= 1 + 2 * round,
             "{}",
@@ -94,7 +95,7 @@ pub fn a_backend_that_refuses_the_login_is_reported_as_backend_login() {
             shows_no_secret(&answer);
         }
         assert!(gateway.refusals(Refusal::BackendLogin) >= 3);
-        // no loop: a request asks once, logs in once and gives up
+        // there is no loop: a request is sent once, logs in once and then fails
         backend.forget();
         let housekeeping = backend.housekeeping().len();
         gateway
@@ -104,7 +105,7 @@ pub fn a_backend_that_refuses_the_login_is_reported_as_backend_login() {
             .is(Refusal::BackendLogin);
         assert!(backend.seen().len() <= 1, "{:?}", backend.seen());
         assert!(backend.housekeeping().len() <= housekeeping + 6);
-        // it heals by itself
+        // the gateway recovers without a restart
         backend.now_logins(Logins::Cookie);
         eventually("the login works again", || {
             gateway.ask("GET /x").by("alice").answer().status == 200
@@ -112,7 +113,7 @@ pub fn a_backend_that_refuses_the_login_is_reported_as_backend_login() {
     }
 }
 
-/// A request that meets the refusal itself, not the probe's verdict on it.
+/// The refusal reaches the request itself rather than a probe before it.
 #[test]
 fn a_refused_backend_login_is_retried_once() {
     let backend = backend();
@@ -130,7 +131,7 @@ fn a_refused_backend_login_is_retried_once() {
         answer.is(Refusal::BackendLogin);
         shows_no_secret(&answer);
         assert_eq!(backend.seen().len(), 1, "{word}");
-        // one login, and at most a look of the probe
+        // one login by the request, and at most one more by a probe
         assert!(backend.housekeeping().len() <= before + 3, "{word}");
         backend.now_logins(Logins::Cookie);
         eventually("the failure is forgotten", || {
@@ -139,7 +140,7 @@ fn a_refused_backend_login_is_retried_once() {
     }
 }
 
-/// An application below `/proxy/` may say 401 in the filter's very words.
+/// An application below `/proxy/` may send a 401 with the same text as Hadoop's filter.
 #[test]
 fn a_401_from_an_application_is_passed_on_without_a_retry() {
     let backend = backend().answers(|_| {
@@ -173,7 +174,7 @@ fn a_401_from_an_application_is_passed_on_without_a_retry() {
             assert_eq!(backend.only().body, b"once", "{kind} {method}");
         }
         assert!(backend.login_count() <= logins + 1, "{kind}");
-        // a login that really has ended is renewed, and then the request is repeated
+        // a login that has really expired is renewed, and the request is then repeated
         backend.forget();
         backend.revoke();
         let answer = gateway.ask(&format!("POST {target}")).by("alice").answer();
@@ -182,7 +183,7 @@ fn a_401_from_an_application_is_passed_on_without_a_retry() {
     }
 }
 
-/// The mutual token proves that the login was accepted, whatever the status says.
+/// The mutual token shows that the login was accepted, whatever the status is.
 #[test]
 fn a_401_in_response_to_an_accepted_token_is_passed_on() {
     let backend = backend()
@@ -258,8 +259,8 @@ fn a_backend_that_sets_no_cookie_receives_a_token_with_every_request() {
     );
 }
 
-/// Keys that are made anew while the gateway holds tickets for the old ones (Ambari's "regenerate
-/// keytabs", `ktadd` into a new file): nobody notices.
+/// New keys while the gateway holds tickets for the old ones, as by Ambari's "regenerate keytabs"
+/// or `ktadd` into a new file: no request fails.
 #[test]
 fn requests_succeed_after_a_backend_has_changed_its_key() {
     let world: &'static World = Box::leak(Box::new(World::start()));
@@ -267,7 +268,7 @@ fn requests_succeed_after_a_backend_has_changed_its_key() {
     for logins in [Logins::Cookie, Logins::EveryRequest] {
         let backend = Backend::start(world, "nn1").logins(logins);
         let gateway = gateway_in(world).console("generic").backend(&backend);
-        // requests meet the new key before the probe does
+        // requests reach the backend with the new key before the probe does
         let gateway = gateway.with("probe.interval = \"1h\"").run();
         for _ in 0..2 {
             gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
@@ -294,7 +295,7 @@ fn requests_succeed_after_a_backend_has_changed_its_key() {
     }
 }
 
-/// The same where the probe meets the new key first.
+/// The same as above, where the probe is the first to reach the new key.
 #[test]
 fn a_probe_succeeds_after_a_backend_has_changed_its_key() {
     let world: &'static World = Box::leak(Box::new(World::start()));
@@ -357,7 +358,7 @@ pub fn a_console_stays_closed_until_impersonation_is_verified() {
         .backend(&backend)
         .set("timeouts", "hold = \"300ms\"")
         .run();
-    // seen active, so that only the proof is missing
+    // the backend has been seen active, so that only the impersonation check is missing
     eventually("the probe has been answered", || {
         backend
             .housekeeping()

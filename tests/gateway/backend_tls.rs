@@ -1,4 +1,5 @@
-//! TLS to backends and nodes: believed by truststore and real name, and every failure told.
+//! TLS to backends and nodes: trust by truststore and host name, and a distinct message for every
+//! failure.
 
 use std::{
     io::{Read, Write},
@@ -15,7 +16,7 @@ use crate::{
     proxy::{Gateway, Setup, gateway},
 };
 
-/// A console before these URLs with that `backend_tls`.
+/// A console with these backend URLs and this `backend_tls` section.
 fn console(urls: &[&str], tls: &str) -> Setup {
     let mut setup = gateway().console("generic");
     for url in urls {
@@ -28,7 +29,8 @@ fn trusting(ca: &Ca) -> String {
     format!("{{ truststore = \"{}\" }}", ca.path("ca.pem").display())
 }
 
-/// The URL of a server that answers anything by 400 in plain HTTP, as servers do.
+/// The URL of a server that answers everything with 400 in plain HTTP, as HTTP servers do on TLS
+/// bytes.
 fn no_tls() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
@@ -42,7 +44,7 @@ fn no_tls() -> String {
     url
 }
 
-/// Asserts that the console is closed for that reason; what the status page says of it.
+/// Asserts that the console is closed for that reason, and returns the text on the status page.
 #[track_caller]
 fn closed(gateway: &Gateway) -> String {
     gateway
@@ -91,7 +93,8 @@ fn requests_logins_and_probes_use_pooled_tls_connections() {
 
 #[test]
 fn java_truststores_and_certificates_with_a_common_name_only_are_accepted() {
-    // the field's recipe: a certificate made by keytool, exported and imported for the clients
+    // the usual procedure: a certificate made by keytool, then exported and imported for the
+    // clients
     let (ca, backend) = (ca("unused"), backend());
     let directory = ca.path("");
     let store = ["-storepass", "123456", "-keypass", "123456"];
@@ -226,7 +229,7 @@ fn a_plain_port_an_old_tls_version_and_a_missing_client_certificate_are_distingu
     assert_eq!(gateway.ask("GET /x").by("alice").answer().status, 200);
 }
 
-/// As one does that is killed in the midst of a handshake.
+/// As a server that is killed during a handshake.
 #[test]
 fn a_server_that_closes_during_the_handshake_is_down_rather_than_untrusted() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -294,7 +297,7 @@ fn a_changed_truststore_is_reloaded_without_a_restart() {
     let front = Front::before(&backend, &new.issue("a", &["localhost"]));
     let gateway = console(&[&front.url()], &trusting(&old)).run();
     closed(&gateway);
-    // a broken file changes nothing and is told of
+    // an unreadable file leaves the old truststore in use and is reported
     std::fs::write(old.path("ca.pem"), "nothing").unwrap();
     let deadline = Instant::now() + FOREVER;
     let wait = |what: &str, condition: &dyn Fn() -> bool| {

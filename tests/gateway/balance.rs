@@ -1,5 +1,4 @@
-//! Several servers behind one console: whose turn it is, how many requests each may have, and what
-//! operators take out of service.
+//! Several backends of one console: load balancing, connection limits, and draining by operators.
 
 use std::process::Command;
 
@@ -117,7 +116,7 @@ fn one_at_a_time(backend: &Backend, queue: &str) -> Gateway {
 fn requests_above_the_connection_limit_are_queued() {
     let backend = backend();
     let gateway = one_at_a_time(&backend, "{ length = 8, timeout = \"30s\" }");
-    // a body that has not ended keeps its place
+    // a request whose body has not ended keeps its connection slot
     backend.now_answers(|seen| {
         if seen.path().contains("slow") {
             raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na").then(crate::backend::Then::Hang)
@@ -134,7 +133,7 @@ fn requests_above_the_connection_limit_are_queued() {
         gateway.admin("/?format=json").contains("\"queued\": 3")
     });
     assert_eq!(backend.seen().len(), 1);
-    // the client goes, and with it the request
+    // the client disconnects, which ends its request
     slow.hang_up();
     for client in &mut waiting {
         client.answer().is_ok("done");

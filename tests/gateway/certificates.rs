@@ -1,4 +1,4 @@
-//! The gateway's own certificates: from a keystore, and another one while everybody works.
+//! The gateway's own certificates: loaded from a keystore and replaced under load.
 
 use std::{
     net::TcpStream,
@@ -31,12 +31,13 @@ fn client(ca: &Ca) -> Arc<ClientConfig> {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    // each connection is shown the certificate
+    // a certificate is presented on each connection, without resumption
     config.resumption = rustls::client::Resumption::disabled();
     Arc::new(config)
 }
 
-/// Writes a keystore with a new certificate, as operators do: with OpenSSL, and in one step.
+/// Replaces the keystore by one with a new certificate as operators do: by OpenSSL and an atomic
+/// rename.
 fn renew(ca: &Ca, name: &str) {
     ca.issue(name, &[&world().proxy]);
     let (key, cert) = (format!("{name}.key"), format!("{name}.crt"));
@@ -102,7 +103,7 @@ fn a_renewed_keystore_is_loaded_under_load_without_a_failed_request() {
         };
         let clients: Vec<_> = (0..2).map(|_| scope.spawn(load)).collect();
         eventually("load", || asked.load(Ordering::Relaxed) > 50);
-        // a file that cannot be used changes nothing, and is told of
+        // a file that cannot be used leaves the old certificate in use and is reported
         std::fs::write(ca.path("server.p12"), "nothing").unwrap();
         eventually("the complaint", || {
             gateway.admin("/metrics").contains("spnegate_tls_valid 0")

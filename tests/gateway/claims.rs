@@ -1,4 +1,4 @@
-//! Every reason word has a test that shows it.
+//! Every reason word is covered by a test.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use crate::{
     uploads,
 };
 
-/// Where a reason word is proven.
+/// Where a reason word is tested.
 enum Proof {
     /// By this test of this program.
     Here(fn()),
@@ -319,7 +319,7 @@ fn every_reason_word_has_a_test() {
     assert_eq!(words.len(), Refusal::ALL.len());
     for (refusal, proof) in CLAIMS {
         match proof {
-            // that it exists is the compiler's word; that it asserts is its own
+            // the compiler checks that the test exists; the test itself asserts the word
             Here(_test) => {}
             Elsewhere(why) => assert!(why.len() > 40, "{}: argue", refusal.reason()),
         }

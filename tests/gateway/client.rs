@@ -1,4 +1,4 @@
-//! A client that writes and reads bytes.
+//! A client that writes and reads raw bytes.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -10,7 +10,7 @@ use spnegate::testing::Refusal;
 
 use crate::world::World;
 
-/// Far beyond what any test waits for; only a failing one sees it.
+/// Far longer than any passing test waits.
 pub const FOREVER: Duration = Duration::from_secs(30);
 
 /// A connection.
@@ -19,17 +19,17 @@ pub struct Client<S = TcpStream> {
     buffer: Vec<u8>,
 }
 
-/// An answer.
+/// A response.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
-    /// Status line and headers as they came.
+    /// Status line and headers, unmodified.
     pub head: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
-/// A request being written.
+/// A request that is being built.
 pub struct Asking<'w> {
     world: &'w World,
     address: SocketAddr,
@@ -58,7 +58,7 @@ impl Answer {
         self.all(name).first().copied()
     }
 
-    /// `name=value` of the session cookie that came with it.
+    /// `name=value` of the session cookie that was set.
     pub fn session(&self) -> Option<String> {
         let cookies = self.all("set-cookie").into_iter();
         let ours =
@@ -113,7 +113,7 @@ impl Client {
         Self::over(stream)
     }
 
-    /// Whether there is an answer, or an end, without waiting for it.
+    /// Whether neither a response nor an end of the stream has arrived; does not wait.
     pub fn is_quiet(&mut self) -> bool {
         self.stream.set_nonblocking(true).unwrap();
         let mut byte = [0];
@@ -135,7 +135,7 @@ impl<S: Read + Write> Client<S> {
         }
     }
 
-    /// Writes; a server that has closed already is not the client's concern.
+    /// Writes; an error is ignored, since the server may have closed the connection on purpose.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref());
         let _ = self.stream.flush();
@@ -163,19 +163,19 @@ impl<S: Read + Write> Client<S> {
         }
     }
 
-    /// So many bytes, whatever they are.
+    /// Reads exactly this many bytes.
     #[track_caller]
     pub fn exactly(&mut self, count: usize) -> Vec<u8> {
         self.take(count).expect("more bytes before the end")
     }
 
-    /// Everything until the server closes.
+    /// Reads everything until the server closes.
     pub fn to_end(&mut self) -> String {
         while self.fill() {}
         String::from_utf8_lossy(&std::mem::take(&mut self.buffer)).into_owned()
     }
 
-    /// The next head, `1xx` too.
+    /// The next head, interim (`1xx`) heads included.
     pub fn head(&mut self) -> Option<String> {
         loop {
             if let Some(at) = self.buffer.windows(4).position(|w| w == b"\r\n\r\n") {
@@ -188,7 +188,7 @@ impl<S: Read + Write> Client<S> {
         }
     }
 
-    /// The next answer to anything but HEAD.
+    /// The next response to a method other than HEAD.
     #[track_caller]
     pub fn answer(&mut self) -> Answer {
         self.answer_to("GET").expect("an answer before the end")
@@ -271,7 +271,7 @@ impl<'w> Asking<'w> {
         }
     }
 
-    /// With the session of that user.
+    /// Adds the session cookie of that user.
     pub fn by(self, user: &str) -> Self {
         let cookie = self.world.cookie(user);
         self.header("Cookie", &cookie)
@@ -309,14 +309,14 @@ impl<'w> Asking<'w> {
         bytes
     }
 
-    /// Sends it on a connection of its own and does not wait.
+    /// Sends the request on a new connection without waiting for a response.
     pub fn send(self) -> Client {
         let mut client = Client::connect(self.address);
         client.send(self.bytes());
         client
     }
 
-    /// Sends it on a connection of its own.
+    /// Sends the request on a new connection and reads the response.
     #[track_caller]
     pub fn answer(self) -> Answer {
         let method = self.line.split(' ').next().unwrap().to_owned();

@@ -1,4 +1,5 @@
-//! Which cookies go where: the gateway's own, the backend's login, each console's.
+//! Which cookies are forwarded: the gateway's session, its login at the backend, and each console's
+//! cookies.
 
 use spnegate::{auth::Scheme, testing::Refusal};
 
@@ -86,7 +87,7 @@ fn backend_cookies_are_renamed_and_the_login_cookie_is_not_passed_on() {
         ]
     );
     assert!(!answer.head.contains("secret"));
-    // and it comes back under its own name
+    // the client sends it back, and the backend receives it under its own name
     let cookie = format!("{}; generic.JSESSIONID=abc", world().cookie("alice"));
     gateway.ask("GET /y").header("Cookie", &cookie).answer();
     assert!(
@@ -97,7 +98,8 @@ fn backend_cookies_are_renamed_and_the_login_cookie_is_not_passed_on() {
     );
 }
 
-/// `mod_auth_gssapi`'s session, a container's: whoever holds it is the gateway to that server.
+/// A session of `mod_auth_gssapi` or of a servlet container: its holder acts as the gateway at that
+/// server.
 #[test]
 fn a_cookie_set_on_the_gateways_login_is_passed_on_only_if_listed() {
     let backend = backend().logins(Logins::EveryRequest).answers(|_| {
@@ -105,7 +107,7 @@ fn a_cookie_set_on_the_gateways_login_is_passed_on_only_if_listed() {
             .with("Set-Cookie", "gssapi_session=secret; Path=/; HttpOnly")
             .with("Set-Cookie", "JSESSIONID=secret; Path=/")
             .with("Set-Cookie", "lang=en; Path=/")
-            // a container writes the session there until its cookie comes back
+            // a container writes the session id into the path until its cookie comes back
             .with("Content-Location", "/x;jsessionid=secret?a=b")
     });
     let gateway = gateway()
@@ -117,7 +119,8 @@ fn a_cookie_set_on_the_gateways_login_is_passed_on_only_if_listed() {
     assert_eq!(answer.all("set-cookie"), ["generic.lang=en; Path=/"]);
     assert_eq!(answer.header("content-location"), Some("/x?a=b"));
     assert!(!answer.head.contains("secret"));
-    // nor does a client that got one elsewhere, or earlier, use it through the gateway
+    // a client that obtained such a cookie elsewhere or earlier cannot use it through the gateway
+    // either
     backend.forget();
     let cookies = format!(
         "{}; generic.JSESSIONID=copied; generic.lang=de; generic.gssapi_session=copied",
@@ -129,7 +132,7 @@ fn a_cookie_set_on_the_gateways_login_is_passed_on_only_if_listed() {
     assert_eq!(seen.header("cookie"), Some("lang=de"));
 }
 
-/// A browser drops a cookie that is `SameSite=None` or `Partitioned` and not `Secure`.
+/// Browsers drop a cookie with `SameSite=None` or `Partitioned` that is not `Secure`.
 #[test]
 fn a_cookie_that_loses_secure_also_loses_the_attributes_that_require_it() {
     let backend = backend().answers(|_| {
@@ -205,7 +208,7 @@ fn a_forged_expired_or_truncated_cookie_requires_a_new_login() {
             &value[at + 1..]
         ));
     }
-    // the other scheme's cookie, under either name
+    // the cookie of the other scheme, under either name
     let tls = world().cookie_for("alice", Scheme::Tls);
     bad.push(tls.replace("__Host-", ""));
     for cookie in bad {
@@ -223,7 +226,7 @@ fn a_forged_expired_or_truncated_cookie_requires_a_new_login() {
         .answer()
         .is(Refusal::LoginRequired);
     assert_eq!(backend.seen().len(), 0);
-    // a token beside it logs in again
+    // a token beside the invalid cookie starts a new session
     let token = world().authorization("alice");
     let again = gateway
         .ask("GET /x")

@@ -1,5 +1,5 @@
-//! Presto's and Trino's coordinators: addresses that lead back, queries that belong to one of several,
-//! and who a client may say it is.
+//! Coordinators of Presto and Trino: rewritten URIs, queries that belong to one of several
+//! coordinators, and the user a client may name.
 
 use spnegate::testing::Refusal;
 
@@ -16,7 +16,7 @@ const TRANSACTIONS: [&str; 2] = [
     "7c9e6679-7425-40de-944b-e07fc1f90ae7",
 ];
 
-/// A coordinator whose queries end in `word`.
+/// A coordinator whose query ids end in `word`.
 fn coordinator(backend: Backend, word: &'static str) -> Backend {
     let address = backend.address();
     backend.logins(Logins::EveryRequest).answers(move |seen| {
@@ -28,7 +28,7 @@ fn coordinator(backend: Backend, word: &'static str) -> Backend {
         if path.starts_with("/ui/") {
             reply(200).body(word)
         } else if seen.method == "DELETE" && !path.starts_with("/v1/statement/") {
-            // `QueryResource` and `StageResource` say so of queries that they do not know
+            // `QueryResource` and `StageResource` send this for unknown queries
             reply(204)
         } else if seen.method == "POST" {
             json(200, format!(
@@ -69,8 +69,8 @@ fn single(setup: impl FnOnce(Setup) -> Setup) -> (Backend, Gateway) {
     (backend, gateway)
 }
 
-/// Trino's Python client keeps cookies and wants the proof that the server holds its key with every
-/// answer (`KerberosAuthentication`, by default): an answer to a cookie has none.
+/// Trino's Python client keeps cookies and by default requires a mutual token in every response
+/// (`KerberosAuthentication`), but a response to a cookie carries none.
 #[test]
 fn a_client_that_requires_mutual_authentication_receives_no_cookie() {
     let (_backend, gateway) = single(|setup| setup);
@@ -111,7 +111,7 @@ fn every_uri_points_to_the_gateway_and_every_request_has_its_own_token() {
         }
         assert!(!text.contains(&backend.address().to_string()), "{text}");
     }
-    // gateways of one process share it
+    // gateways of one process share this counter
     let logins = "spnegate_logins_total{side=\"backend\",result=\"ok\"} ";
     let metrics = gateway.admin("/metrics");
     let counted = metrics.lines().find_map(|line| line.strip_prefix(logins));
@@ -226,7 +226,7 @@ fn a_query_started_through_another_replica_is_found() {
             assert!(answer.text().contains(word), "{}", answer.all_text());
         }
     }
-    // at most one wrong guess each, then it is known
+    // at most one wrong guess for each query, after which its coordinator is known
     assert!(one.seen().len() + two.seen().len() <= 8);
     let gone = gateway
         .ask(&format!("GET /v1/statement/executing/{QUERY}zzzzz/1"))
@@ -324,7 +324,7 @@ fn a_transaction_stays_on_the_coordinator_that_started_it() {
     assert_eq!(home.seen().len(), 5);
 }
 
-/// A coordinator of Trino that spools its results: it knows its own segments alone.
+/// A Trino coordinator with spooled results that knows only its own segments.
 fn spooling(backend: Backend, word: &'static str) -> Backend {
     let address = backend.address();
     backend.logins(Logins::EveryRequest).answers(move |seen| {
@@ -342,7 +342,8 @@ fn spooling(backend: Backend, word: &'static str) -> Backend {
     })
 }
 
-/// Trino's drivers fetch segments by a client that never logs in (`unauthenticatedClientBuilder`).
+/// Trino's drivers fetch segments by a client without authentication
+/// (`unauthenticatedClientBuilder`).
 #[test]
 fn spooled_results_are_fetched_without_a_login_from_the_coordinator_that_wrote_them() {
     let (one, two) = (spooling(backend(), "aaaaa"), spooling(second(), "bbbbb"));
@@ -385,7 +386,7 @@ fn spooled_results_are_fetched_without_a_login_from_the_coordinator_that_wrote_t
         assert_eq!(last.target, format!("/v1/spooled/ack/{word}"));
         assert_eq!(last.header("x-trino-user"), Some("alice"));
         assert!(last.header("authorization").is_some());
-        // a storage is not the coordinator
+        // an object storage is not a coordinator: its address is unchanged
         let storage = format!("https://bucket.example.com/v1/{word}?X-Amz-Signature=1");
         assert_eq!(segments[1]["uri"], storage);
         assert_eq!(segments[2]["data"], "W10=");
@@ -441,7 +442,7 @@ fn spooled_results_on_a_worker_are_fetched_by_a_signed_link_without_a_login() {
     assert_eq!(worker.only().header("authorization"), None);
 }
 
-/// `self` is the address by which a coordinator's workers know it.
+/// `self` is the address under which the workers know their coordinator.
 #[test]
 fn uris_with_a_coordinators_own_name_are_rewritten_to_the_gateway() {
     let backend = backend().logins(Logins::EveryRequest).answers(|_| {
@@ -462,13 +463,13 @@ fn uris_with_a_coordinators_own_name_are_rewritten_to_the_gateway() {
     assert_eq!(query["self"], format!("{here}/v1/query/{QUERY}aaaaa"));
     let stage = &query["outputStage"];
     assert_eq!(stage["self"], format!("{here}/v1/stage/{QUERY}aaaaa.0"));
-    // a task is not published, and a statement may look like anything
+    // a task is not published, and the text of a statement may look like anything
     let task = format!("http://10.1.1.1:9092/v1/task/{QUERY}aaaaa.0.0.0.0");
     assert_eq!(stage["tasks"][0]["taskStatus"]["self"], task);
     assert_eq!(query["query"], "http://10.9.9.9:9092/v1/query/x");
 }
 
-/// Two coordinators, and a gateway that has not seen any query begin.
+/// Two coordinators, and a gateway that has not seen the start of any query.
 fn restarted() -> (Backend, Backend, Gateway) {
     let (one, two) = (
         coordinator(backend(), "aaaaa"),
@@ -488,7 +489,7 @@ fn poll(gateway: &Gateway, word: &str) -> u16 {
 fn a_page_that_mentions_a_query_does_not_assign_it_to_a_coordinator() {
     let (_one, _two, gateway) = restarted();
     for word in ["aaaaa", "bbbbb"] {
-        // each is asked once for each of them
+        // each coordinator receives one request for each query
         for _ in 0..2 {
             let page = format!("GET /ui/query.html?{QUERY}{word}");
             assert_eq!(gateway.ask(&page).by("alice").answer().status, 200);
@@ -516,7 +517,7 @@ fn a_transaction_id_invented_by_the_client_is_not_assigned_to_a_coordinator() {
     }
 }
 
-/// The last characters of queries' ids are drawn at each start.
+/// The suffix of query ids is drawn at random when a coordinator starts.
 #[test]
 fn a_query_unknown_to_its_expected_coordinator_is_looked_for_on_the_others() {
     let (one, two, gateway) = restarted();
@@ -541,7 +542,7 @@ fn a_query_unknown_to_its_expected_coordinator_is_looked_for_on_the_others() {
         (poll(&gateway, "aaaaa"), poll(&gateway, "bbbbb")),
         (200, 200)
     );
-    // and that is remembered
+    // the location is cached
     one.forget();
     assert_eq!(poll(&gateway, "aaaaa"), 200);
     assert_eq!(one.seen().len(), 0);
@@ -563,7 +564,7 @@ fn a_cancel_reaches_the_coordinator_that_runs_the_query() {
     }
 }
 
-/// What servers of a cluster ask each other goes by the gateway's login, and `TaskResource` takes the
+/// Servers of a cluster would be reached with the gateway's login, and `TaskResource` takes the
 /// user from the body.
 #[test]
 pub fn the_internal_interface_is_not_published() {
@@ -634,7 +635,7 @@ pub fn the_internal_interface_is_not_published() {
                 "GET /v1/integrations/gateway/query",
                 "GET /oauth2/callback",
                 "POST /v1/spooled/download/abc",
-                // by these a client would name its own user
+                // with these headers a client would name its own user
                 "POST /ui/login",
                 "POST /ui/preview/auth/login",
             ]

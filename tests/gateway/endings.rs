@@ -1,4 +1,4 @@
-//! The access log says how an answer ended that was cut short, and on whose side.
+//! The access log records how an incomplete response ended and which side caused it.
 
 use std::io::Read;
 
@@ -31,7 +31,7 @@ fn logged(backend: &Backend) -> Logged {
 }
 
 impl Logged {
-    /// The line of the request for a path, once it is written.
+    /// The log line of the request for a path, once it is written.
     fn line(&self, path: &str) -> Value {
         let mut found = None;
         eventually("the line is written", || {
@@ -72,7 +72,7 @@ fn a_complete_response_is_logged_with_both_times_and_no_ending() {
     let mut client = logged.gateway.ask("HEAD /head").by("alice").send();
     assert_eq!(client.answer_to("HEAD").unwrap().status, 200);
     assert_eq!(logged.line("/head")["end"], Value::Null);
-    // a refusal has a page, which is whole as well
+    // the page of a refusal is a complete response as well
     logged.gateway.ask("GET /page").answer();
     let line = logged.line("/page");
     assert_eq!(line["reason"], "login_required");
@@ -99,7 +99,7 @@ fn a_client_that_disconnects_or_stops_reading_is_logged_as_such() {
             let line = logged.line(path);
             assert_eq!(line["end"], end, "{line}");
         } else {
-            // it is kept open, and not read from
+            // the connection stays open, but nothing is read from it
             let line = logged.line(path);
             assert_eq!(line["end"], end, "{line}");
             drop(client);
@@ -117,7 +117,7 @@ fn an_early_end_or_a_stall_of_the_backend_is_logged_as_the_backends() {
     let backend = backend().answers(|seen| match seen.path() {
         "/short" => raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nabc").then(Then::Close),
         "/chunk" => {
-            // more than the gateway waits for the end of
+            // larger than the small responses whose end the gateway waits for
             let begun = format!(
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9000\r\n{}",
                 "x".repeat(0x8000)
@@ -159,7 +159,7 @@ fn a_request_abandoned_before_its_response_is_logged() {
     assert_eq!(line["end"], "client_closed", "{line}");
     assert_eq!(line["reason"], Value::Null, "{line}");
     assert_eq!(line["bytes"], 0, "{line}");
-    // an upload that stalls
+    // a stalled upload
     let mut client = logged
         .gateway
         .ask("PUT /upload")

@@ -1,4 +1,4 @@
-//! What is tried again, where, how often, and what waits.
+//! Retries: which requests are sent again, to which backend, how often, and which ones wait.
 
 use std::sync::{
     Arc,
@@ -25,7 +25,7 @@ pub fn pair(one: &Backend, two: &Backend) -> Setup {
         .backend(two)
 }
 
-/// Waits until the gateway knows this state of a backend.
+/// Waits until the gateway has this state of a backend.
 pub fn knows(gateway: &Gateway, backend: &Backend, active: u8) {
     let address = backend.address();
     eventually("the probe has seen it", || {
@@ -42,7 +42,7 @@ fn a_request_refused_by_a_standby_is_sent_to_the_active_backend_with_its_body() 
     let (one, two) = (backend(), second().role(Role::Standby));
     let gateway = pair(&one, &two).with("probe.interval = \"1h\"").run();
     knows(&gateway, &one, 1);
-    // a failover that no probe can have seen: it happens when the request arrives
+    // the failover happens while the request arrives, so that no probe can have seen it
     one.now_answers({
         let (one, two) = (one.clone(), two.clone());
         move |_| {
@@ -61,7 +61,7 @@ fn a_request_refused_by_a_standby_is_sent_to_the_active_backend_with_its_body() 
     assert_eq!(two.only().body, b"the whole body");
     assert_eq!(two.only().do_as(), Some("alice"));
     assert!(!answer.all_text().contains("Standby"));
-    // and the next goes there at once
+    // the next request goes to the new active backend directly
     gateway
         .ask("GET /webhdfs/v1/x")
         .by("bob")
@@ -70,7 +70,7 @@ fn a_request_refused_by_a_standby_is_sent_to_the_active_backend_with_its_body() 
     assert_eq!((one.seen().len(), two.seen().len()), (1, 2));
 }
 
-/// A NameNode that starts may answer the probe before it serves.
+/// A starting NameNode may answer the probe before it serves requests.
 #[test]
 fn a_request_refused_by_a_starting_namenode_is_sent_to_the_other_one() {
     for message in ["Namenode is in startup mode", "NameNode still not started"] {
@@ -131,7 +131,8 @@ pub fn a_large_body_is_not_sent_twice() {
     assert_eq!((one.seen().len(), two.seen().len()), (1, 0));
 }
 
-/// The answer to a large upload that comes before its body was read leaves the body whole.
+/// A response to a large upload that is sent before the body is read leaves the body unused, so it
+/// can be sent elsewhere.
 #[test]
 fn a_large_body_that_was_not_sent_yet_goes_to_the_active_backend() {
     let (one, two) = (backend(), second().role(Role::Standby));
@@ -155,7 +156,7 @@ pub fn a_post_reaches_one_backend_once() {
         let (one, two) = (backend(), second().role(Role::Standby));
         let gateway = pair(&one, &two).run();
         knows(&gateway, &one, 1);
-        // dies when it has the request
+        // the backend closes the connection after it has read the request
         one.now_answers(|_| raw(b"").then(Then::Close));
         let answer = gateway
             .ask(&format!("{method} /webhdfs/v1/x"))
@@ -182,7 +183,7 @@ fn a_get_whose_connection_broke_is_retried_once() {
     let gateway = gateway().console("generic").backend(&backend).run();
     gateway.ask("GET /x").by("alice").answer().is_ok("again");
     assert_eq!(asked.load(Ordering::Acquire), 2);
-    // twice in a row is the end of it
+    // a second failure ends the retries
     backend.now_answers(|_| raw(b"").then(Then::Close));
     backend.forget();
     gateway
@@ -198,7 +199,7 @@ fn a_closed_pooled_connection_fails_no_request() {
     let backend = backend();
     let gateway = gateway().console("generic").backend(&backend).run();
     for round in 0..20 {
-        // the backend closes behind each second answer, without saying so before
+        // the backend closes after every second response without announcing it
         backend.now_answers(move |_| {
             let then = if round % 2 == 0 {
                 Then::Close
@@ -297,7 +298,7 @@ pub fn a_response_that_stalls_is_reported_as_backend_stalled() {
     );
 }
 
-/// After a freeze two claim to be active: the one that became so later is asked.
+/// After a freeze both backends claim to be active; the one that became active later is used.
 #[test]
 fn of_two_active_backends_the_one_that_became_active_later_is_used() {
     let (one, two) = (backend(), second().role(Role::Standby));
@@ -397,8 +398,8 @@ fn redirects_of_a_standby_resourcemanager_are_never_passed_on() {
     assert_eq!(two.only().target, "/cluster?x=1");
 }
 
-/// A frozen server accepts connections and says nothing; the other takes over; thawed, it still
-/// believes to be active.
+/// A frozen server accepts connections and sends nothing, and the other one takes over. After it
+/// resumes it still claims to be active.
 #[test]
 fn reads_move_from_a_frozen_active_backend_to_the_other_and_stay_there() {
     let (one, two) = (backend(), second().role(Role::Standby));
@@ -416,7 +417,7 @@ fn reads_move_from_a_frozen_active_backend_to_the_other_and_stay_there() {
     });
     two.now(Role::Active);
     reading.answer().is_ok("alice");
-    // new requests of any kind go to the other
+    // new requests with any method go to the other backend
     gateway
         .ask("POST /webhdfs/v1/y")
         .by("carol")

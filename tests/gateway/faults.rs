@@ -1,4 +1,5 @@
-//! Faults of the world around: each names its cause, harms nobody who has a session, and heals.
+//! Faults of the environment: each is reported with its cause, affects no session, and is recovered
+//! from.
 
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
@@ -11,7 +12,7 @@ use crate::{
     world::World,
 };
 
-/// A world whose KDC may be broken.
+/// A world of its own, whose KDC may be stopped.
 fn own_world() -> &'static World {
     Box::leak(Box::new(World::start()))
 }
@@ -27,7 +28,7 @@ pub fn a_kdc_that_hangs_at_start_is_reported_as_kdc_unavailable() {
         .backend(&backend)
         .set("timeouts", "gss = \"500ms\"\nhold = \"2s\"")
         .run();
-    // sessions work all the same; only the backend's login waits
+    // sessions are served; only the login at the backend waits
     assert_eq!(
         gateway
             .ask("GET /.spnegate/whoami")
@@ -61,7 +62,7 @@ fn a_kdc_that_hangs_later_affects_no_session_login_or_logged_in_backend() {
         .set("timeouts", "gss = \"500ms\"")
         .run();
     gateway.ask("GET /x").by("alice").answer().is_ok("alice");
-    // bob has his ticket
+    // bob holds his ticket already
     let _ = world.authorization("bob");
     world.realm.freeze_kdc();
     for _ in 0..20 {
@@ -73,7 +74,7 @@ fn a_kdc_that_hangs_later_affects_no_session_login_or_logged_in_backend() {
             .answer()
             .is_ok("bob");
     }
-    // the ticket for the backend is still there: its cookie can even be renewed
+    // the ticket for the backend is still valid, so its cookie can even be renewed
     one.revoke();
     gateway.ask("GET /x").by("alice").answer().is_ok("alice");
     world.realm.thaw_kdc();
@@ -85,7 +86,7 @@ fn a_start_that_cannot_succeed_reports_the_cause_and_the_cure() {
     let backend = backend();
     let world = crate::world::world();
     let build = || gateway().console("generic").backend(&backend);
-    // a port in use
+    // a port that is in use
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let error = build().listen(&address).fails();
@@ -97,7 +98,7 @@ fn a_start_that_cannot_succeed_reports_the_cause_and_the_cure() {
         error.contains(&address),
         "a second gateway is told too: {error}"
     );
-    // a replay cache that is a directory, or not ours to write
+    // a replay cache that is a directory or is not writable
     let directory = world.file("directory");
     fs::create_dir(&directory).unwrap();
     let error = build().replay_cache(directory).fails();
@@ -105,7 +106,7 @@ fn a_start_that_cannot_succeed_reports_the_cause_and_the_cure() {
         error.contains("directory") && error.contains("replay_cache"),
         "{error}"
     );
-    // a keytab that was there when the file was checked, and is no keytab now
+    // the keytab was valid when the configuration was checked and is invalid at the start
     let keytab = world.file("keytab");
     fs::copy(&world.keytab, &keytab).unwrap();
     fs::set_permissions(&keytab, fs::Permissions::from_mode(0o600)).unwrap();

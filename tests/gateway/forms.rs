@@ -1,5 +1,5 @@
-//! Forms that are larger than the replay buffer: they stream, and one that names an identity ends
-//! before it does.
+//! Forms above the replay buffer: they are streamed, and one that names an identity is cut before
+//! its end.
 
 use spnegate::testing::Refusal;
 
@@ -8,7 +8,7 @@ use crate::{
     proxy::{Gateway, gateway},
 };
 
-/// Far more than the replay buffer.
+/// Far larger than the replay buffer.
 const LARGE: usize = 4_000_000;
 
 fn oozie(backend: &Backend) -> Gateway {
@@ -27,7 +27,7 @@ fn a_large_form_is_streamed_to_the_server_unchanged() {
         post.answer().is_ok("alice");
         assert!(backend.only().body == form.as_bytes(), "{unit}");
     }
-    // a body that says nothing of its length
+    // a body without Content-Length
     backend.forget();
     let mut client = gateway.connect();
     let chunked = gateway

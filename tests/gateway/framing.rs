@@ -1,6 +1,6 @@
-//! Framing: what is ambiguous is refused and the connection closed; what hyper tolerates reaches
-//! the backend written anew, in one reading only. The backend of these tests parses strictly and
-//! fails on anything else.
+//! Framing of requests: ambiguous requests are refused and the connection is closed; variants that
+//! hyper tolerates are re-encoded and reach the backend in one form. The backend of these tests
+//! parses strictly and fails on anything else.
 
 use spnegate::testing::Refusal;
 
@@ -10,7 +10,8 @@ use crate::{
     proxy::{Gateway, before, gateway, generic},
 };
 
-/// Sends raw text in which `HOST` and `COOKIE` stand for header lines, and reads to the end.
+/// Sends raw text in which `HOST` and `COOKIE` are placeholders for header lines, and reads to the
+/// end.
 fn say(gateway: &Gateway, text: &str) -> String {
     let host = format!("Host: {}\r\n", gateway.world.proxy);
     let cookie = format!("Cookie: {}\r\n", gateway.world.cookie("alice"));
@@ -99,7 +100,7 @@ fn malformed_chunks_never_reach_a_backend() {
         assert!(!answer.contains(" 200 "), "{chunks:?}: {answer}");
         assert!(!answer.contains(" 500 "), "{chunks:?}: {answer}");
         assert!(!backend.got("smuggled"), "{chunks:?}");
-        // a body that broke off is not a whole request to the backend
+        // the backend never receives a truncated body as a complete request
         assert_eq!(backend.seen().len(), 0, "{chunks:?}");
     }
 }
@@ -123,7 +124,7 @@ fn valid_chunks_are_re_encoded_without_extensions_and_trailers() {
 fn tolerated_variants_reach_the_backend_in_one_normal_form() {
     let backend = backend();
     let gateway = generic(&backend);
-    // bare LF as line end
+    // a bare LF as the end of a line
     let text = "POST /x HTTP/1.1\nHOSTCOOKIEContent-Length: 4\nX-A: b\nConnection: close\n\nabcd";
     let text = text.replace("HOST", &format!("Host: {}\n", gateway.world.proxy));
     let answer = say(&gateway, &text);
@@ -141,12 +142,12 @@ fn tolerated_variants_reach_the_backend_in_one_normal_form() {
     );
     assert_eq!(seen.header("x-a"), Some("b"));
     backend.forget();
-    // equal copies of a length
+    // equal copies of Content-Length
     let text = "POST /x HTTP/1.1\r\nHOSTCOOKIEContent-Length: 4\r\ncontent-length: 4\r\nConnection: \
                 close\r\n\r\nabcd";
     let answer = say(&gateway, text);
     if answer.starts_with("HTTP/1.1 200 ") {
-        // `header` fails where a name comes twice
+        // `header` fails if a name occurs twice
         assert_eq!(backend.only().header("content-length"), Some("4"));
     } else {
         assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
@@ -170,7 +171,7 @@ fn the_body_of_a_get_is_not_read_as_a_second_request() {
             let answer = say(&gateway, &text);
             let targets: Vec<String> = backend.seen().into_iter().map(|seen| seen.target).collect();
             let whole = targets == ["/x", "/last"];
-            // or the connection ended behind the first
+            // or the connection was closed after the first request
             assert!(
                 whole || targets == ["/x"],
                 "{method} {framing:?}: {targets:?} {answer}"
@@ -205,7 +206,7 @@ fn pipelined_requests_are_forwarded_one_at_a_time_and_answered_in_order() {
     }
 }
 
-/// Refused in the middle of a pipeline: nothing behind it is read.
+/// The request in the middle of a pipeline is refused; the requests after it are not read.
 #[test]
 fn requests_after_an_ambiguous_request_are_not_served() {
     let backend = backend();
@@ -236,7 +237,7 @@ pub fn a_head_above_the_limit_is_reported_as_head_too_large() {
     }
     assert!(gateway.refusals(Refusal::HeadTooLarge) >= before + 2);
     assert_eq!(backend.seen().len(), 0);
-    // what a user of a thousand groups brings is not
+    // a ticket of a user with a thousand groups is below the limit
     let large = "a".repeat(40_000);
     let answer = say(
         &gateway,
@@ -287,7 +288,7 @@ fn the_body_of_a_refused_request_is_not_read_as_a_request() {
     assert_eq!(backend.seen().len(), 0);
 }
 
-/// A fragment is no part of a request; it reaches nobody, whatever it says.
+/// A fragment is not part of a request target (RFC 9112, section 3.2), so it is never forwarded.
 #[test]
 fn a_fragment_in_the_target_is_removed_or_refused() {
     let backend = backend();

@@ -1,4 +1,4 @@
-//! TLS before a backend: what it says in plain goes on to it.
+//! A TLS server in front of a plain backend.
 
 use std::{
     net::SocketAddr,
@@ -19,13 +19,13 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{backend::Backend, world::world};
 
-/// A CA with its files.
+/// A CA and its files.
 pub struct Ca {
     issuer: CertifiedIssuer<'static, KeyPair>,
     directory: PathBuf,
 }
 
-/// A TLS server before a plain one; ends with this.
+/// A TLS server in front of a plain one; it stops when dropped.
 pub struct Front {
     runtime: Option<tokio::runtime::Runtime>,
     pub address: SocketAddr,
@@ -53,7 +53,7 @@ impl Ca {
         self.issuer.pem()
     }
 
-    /// A certificate for these names with its key, as files `<file>.crt` and `<file>.key`.
+    /// Issues a certificate for these names with its key, as files `<file>.crt` and `<file>.key`.
     pub fn issue(&self, file: &str, names: &[&str]) -> KeySource {
         self.issue_until(file, names, 4000)
     }
@@ -74,13 +74,13 @@ impl Ca {
         source
     }
 
-    /// The certificate that was issued by that name.
+    /// The certificate that was issued under that name.
     pub fn issued(&self, file: &str) -> Vec<u8> {
         let pem = std::fs::read(self.path(&format!("{file}.crt"))).unwrap();
         spnegate::testing::certificates(&pem, None).unwrap()[0].to_vec()
     }
 
-    /// A server that asks its clients for a certificate of this CA.
+    /// A server that requires a client certificate of this CA.
     pub fn demanding(&self, source: &KeySource) -> ServerConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
@@ -99,7 +99,7 @@ impl Ca {
     }
 }
 
-/// A server of these versions.
+/// A server that accepts these TLS versions.
 pub fn server(
     source: &KeySource,
     versions: &[&'static rustls::SupportedProtocolVersion],
@@ -114,7 +114,7 @@ pub fn server(
 }
 
 impl Front {
-    /// Before that backend, with that certificate.
+    /// Starts in front of that backend with that certificate.
     pub fn before(backend: &Backend, source: &KeySource) -> Self {
         Self::with(backend, server(source, rustls::ALL_VERSIONS))
     }
@@ -123,7 +123,7 @@ impl Front {
         Self::at(backend.address(), config)
     }
 
-    /// Before that address.
+    /// Starts in front of that address.
     pub fn at(backend: SocketAddr, config: ServerConfig) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -169,12 +169,12 @@ impl Front {
         format!("https://localhost:{}", self.address.port())
     }
 
-    /// Handshakes that succeeded.
+    /// Number of successful handshakes.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Acquire)
     }
 
-    /// The names that clients said.
+    /// The server names (SNI) that clients sent.
     pub fn names(&self) -> Vec<Option<String>> {
         self.names.lock().unwrap().clone()
     }
@@ -188,7 +188,7 @@ impl Drop for Front {
     }
 }
 
-/// Runs a program that makes keystores, in that directory.
+/// Runs a program that makes keystores in that directory.
 pub fn run(directory: &Path, program: &str, arguments: &[&str]) {
     let output = std::process::Command::new(program)
         .args(arguments)

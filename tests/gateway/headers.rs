@@ -1,5 +1,4 @@
-//! Headers by which a client could say who it is, what it forbids to be passed on, and what of the
-//! backend's head comes back.
+//! Request headers that name a user or control forwarding, and response headers that are passed on.
 
 use spnegate::testing::Refusal;
 
@@ -25,7 +24,7 @@ fn origin_and_referer_of_the_consoles_own_pages_name_the_backend() {
             theirs.clone(),
             Some(format!("{theirs}/a/b?c=d")),
         ),
-        // a page of another console, or of another site: the backend judges
+        // a page of another console or another site: the backend decides
         (
             other.clone(),
             format!("{other}/a"),
@@ -38,7 +37,7 @@ fn origin_and_referer_of_the_consoles_own_pages_name_the_backend() {
             "http://wiki.example.org".into(),
             Some("http://wiki.example.org/x".into()),
         ),
-        // the address of a node holds its signature
+        // the address of a node link contains its signature
         (
             own.clone(),
             format!("{own}/.spnegate/node/http/dn1:9864/f?.spnegate=1.secret"),
@@ -57,7 +56,7 @@ fn origin_and_referer_of_the_consoles_own_pages_name_the_backend() {
     }
 }
 
-/// A backend that is told the public name compares with that.
+/// A backend that receives the public host name compares `Origin` with that name.
 #[test]
 fn origin_and_referer_are_unchanged_where_the_backend_receives_the_gateways_host() {
     let backend = backend();
@@ -141,7 +140,7 @@ fn identity_headers_are_removed_in_every_spelling_and_other_headers_pass() {
     );
 }
 
-/// What stands behind a console is not always what its `kind` says.
+/// The server behind a console may be another one than its `kind` says.
 #[test]
 fn the_identity_headers_of_every_kind_are_removed_on_every_console() {
     let names = [
@@ -262,7 +261,7 @@ fn the_clients_token_never_reaches_a_backend() {
         .answer();
     login.is_ok("nobody");
     let cookie = login.session().unwrap();
-    // clients repeat the token beside the cookie
+    // some clients repeat the token beside the cookie
     let again = gateway
         .ask("GET /y")
         .header("Authorization", &token)
@@ -322,7 +321,7 @@ fn an_invalid_token_never_causes_an_internal_error() {
     ]
     .map(str::to_owned)
     .to_vec();
-    // truncated, and with bytes changed
+    // truncated tokens, and tokens with changed bytes
     for at in (4..good.len()).step_by(good.len() / 12) {
         tokens.push(good[..at].to_owned());
         let changed = if &good[at..=at] == "A" { "B" } else { "A" };
@@ -333,7 +332,7 @@ fn an_invalid_token_never_causes_an_internal_error() {
             .ask("GET /x")
             .header("Authorization", &format!("Negotiate {token}"))
             .answer();
-        // a change that is not covered by any checksum may still log in, to no backend
+        // a change outside every checksum may still log in, but the token reaches no backend
         assert!(
             [400, 401, 403, 431, 503].contains(&answer.status),
             "{token}: {}",
@@ -362,7 +361,7 @@ fn hop_by_hop_headers_and_trailers_of_a_response_are_removed() {
     assert_eq!(answer.header("x-own"), Some("kept"));
     assert_eq!(answer.header("server"), Some("Jetty"));
     assert!(!answer.all_text().contains("secret"), "{}", answer.head);
-    // nothing came behind the body
+    // nothing followed the body
     client.send(gateway.ask("GET /x").by("alice").bytes());
     client.answer().is_ok("hello");
 }
@@ -373,7 +372,8 @@ fn a_backend_cannot_switch_protocols_without_a_request_for_it() {
         raw(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nsecret")
     });
     let gateway = gateway().console("generic").backend(&backend).run();
-    // nobody asked for it, or for something that is never passed on (see tests/gateway/upgrades.rs)
+    // an upgrade without a request for it, or to a protocol that is never forwarded (see
+    // tests/gateway/upgrades.rs)
     for lines in ["", "Connection: Upgrade\r\nUpgrade: h2c\r\n"] {
         let plain = gateway.ask("GET /x").by("alice").bytes();
         let mut request = plain[..plain.len() - 2].to_vec();
@@ -435,7 +435,7 @@ fn responses_of_the_gateway_are_not_stored_by_shared_caches() {
         .ask("GET /x")
         .header("Authorization", &token)
         .answer();
-    // an answer with a new session in it is nobody else's
+    // a response that sets a session cookie must not be stored for another client
     let control = login.all("cache-control").join(",");
     assert!(login.session().is_some());
     assert!(

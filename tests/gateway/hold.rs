@@ -1,4 +1,4 @@
-//! What waits while there is no active backend, how long and how much.
+//! Requests that wait while no backend is active: how long and how many.
 
 use spnegate::testing::Refusal;
 
@@ -51,7 +51,7 @@ pub fn waiting_too_long_for_an_active_backend_is_reported_as_no_active() {
     assert!(gateway.refusals(Refusal::NoActive) > 0);
 }
 
-/// 4,096 requests may wait; one more is told so at once.
+/// 4,096 requests may wait; one more is refused immediately.
 #[test]
 pub fn too_many_waiting_requests_are_reported_as_hold_full() {
     let backend = backend().role(Role::Standby);
@@ -80,7 +80,7 @@ pub fn too_many_waiting_requests_are_reported_as_hold_full() {
     for answer in refused {
         answer.is(Refusal::HoldFull);
     }
-    // clients that go away make room
+    // clients that disconnect release their slots
     waiting.truncate(4000);
     backend.now(Role::Active);
     for client in &mut waiting {
@@ -104,6 +104,6 @@ fn clients_that_disconnect_release_their_waiting_slots() {
         .by("alice")
         .answer()
         .is_ok("nobody");
-    // at most what raced with the hang-ups
+    // requests that raced with the disconnects may have been sent
     assert!(backend.seen().len() <= 51);
 }

@@ -1,5 +1,5 @@
-//! The whole gateway by HTTP/2: logins of one leg, the same refusals, uploads; and the way back to
-//! HTTP/1.1 for what a stream cannot carry.
+//! HTTP/2: logins of one leg, the same refusals, uploads; and the fallback to HTTP/1.1 for logins
+//! that a stream cannot carry.
 
 use std::{error::Error, sync::Arc};
 
@@ -33,7 +33,7 @@ struct Secure {
     gateway: Gateway,
 }
 
-/// A console behind TLS.
+/// A console with TLS.
 fn secure(set: impl FnOnce(Setup) -> Setup, backend: &Backend) -> Secure {
     let ca = ca("ours");
     let files = ca.issue("proxy", &[&world().proxy]).files();
@@ -115,7 +115,7 @@ fn users_of_one_http_2_connection_log_in_by_ticket_or_cookie_and_stay_separate()
             request.body(nothing()).unwrap()
         };
         let by_ticket = sender.send_request(whoami("authorization", &alice));
-        // a cookie may come in crumbs
+        // HTTP/2 clients may split the cookie header (RFC 9113, section 8.2.3)
         let mut by_cookie = whoami("cookie", "a=1");
         by_cookie
             .headers_mut()
@@ -148,7 +148,8 @@ fn a_login_that_needs_a_second_leg_is_directed_to_http_1_1() {
             let reason = reset.and_then(h2::Error::reason);
             assert_eq!(reason, Some(h2::Reason::HTTP_1_1_REQUIRED), "{error:?}");
         }
-        // NTLM is told what is wrong, as on HTTP/1.1: another protocol would not help it
+        // NTLM receives the same explanation as on HTTP/1.1: another protocol version would not
+        // help
         let ntlm = secure
             .get("/x")
             .header("authorization", "Negotiate TlRMTVNTUAABAAAA");
@@ -280,7 +281,7 @@ fn a_stalled_upload_is_ended_and_its_http_2_connection_stays_open() {
     });
 }
 
-/// A stream's form may say nothing of its length, and end with an empty frame.
+/// A form on a stream may omit its length and end with an empty DATA frame.
 #[test]
 fn a_form_on_an_http_2_stream_is_checked_while_it_is_read() {
     let backend = backend().answers(|seen| reply(200).body(seen.body.len().to_string()));

@@ -1,4 +1,4 @@
-//! Who the user is, only the gateway says: `doAs` in every spelling, in queries and forms.
+//! Only the gateway sends the user name: `doAs` in every spelling, in queries and forms.
 
 use spnegate::testing::Refusal;
 
@@ -49,7 +49,7 @@ fn exactly_one_do_as_comes_first_and_all_other_bytes_are_unchanged() {
         ("/x?doAs", "/x?doas=alice"),
         ("/x?doAs=", "/x?doas=alice"),
         ("/x?doAs=a=b", "/x?doas=alice"),
-        // what is legal stays, byte by byte
+        // valid queries stay unchanged, byte by byte
         (
             "/x?destination=/a;b&c=%2F%20+d",
             "/x?doas=alice&destination=/a;b&c=%2F%20+d",
@@ -236,7 +236,8 @@ fn a_simple_backend_receives_user_name_without_a_backend_login() {
     assert_eq!(backend.login_count(), 0);
 }
 
-/// Each client gets it in the form that it reads, and the administrator's lines are in all of them.
+/// Each client receives the error in the form that it reads; the lines for the administrator are in
+/// all of them.
 #[test]
 pub fn users_the_gateway_may_not_impersonate_are_reported_as_impersonation_denied() {
     const CURE: &str = "hadoop.proxyuser.spnegate.users must name carol";
@@ -265,7 +266,7 @@ pub fn users_the_gateway_may_not_impersonate_are_reported_as_impersonation_denie
         let text = gateway.ask("GET /webapp/page").by("carol").answer();
         text.is(Refusal::ImpersonationDenied);
         assert!(text.text().contains(CURE), "{}", text.text());
-        // Java's default Accept names HTML first
+        // Java's default Accept lists HTML first
         for accept in [
             "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2",
             "*/*",
@@ -293,7 +294,8 @@ pub fn users_the_gateway_may_not_impersonate_are_reported_as_impersonation_denie
     }
 }
 
-/// Oozie's clients read two headers; its 401 with a good token would make others log in for ever.
+/// Oozie's clients read two headers. A 401 in response to a valid token would make other clients
+/// log in for ever.
 #[test]
 fn an_impersonation_refusal_by_oozie_is_explained_in_the_headers_its_clients_read() {
     let backend = backend().answers(|_| {
@@ -322,7 +324,7 @@ fn an_impersonation_refusal_by_oozie_is_explained_in_the_headers_its_clients_rea
     assert_eq!(backend.seen().len(), 1);
 }
 
-/// Where the user is not told, an answer that speaks of one is nothing of the gateway's.
+/// If the console sends no user, an error about a user is not caused by the gateway.
 #[test]
 fn a_service_console_passes_on_an_impersonation_refusal() {
     let message = "User: x is not allowed to impersonate y";
@@ -338,7 +340,8 @@ fn a_service_console_passes_on_an_impersonation_refusal() {
     );
 }
 
-/// Under `service` a delegation token would be the gateway's own, and with it the gateway's rights.
+/// Under `service` a delegation token would be issued to the gateway and carry the gateway's
+/// rights.
 #[test]
 pub fn a_service_console_gives_out_no_credential_of_the_gateway() {
     let backend = backend();
@@ -362,12 +365,12 @@ pub fn a_service_console_gives_out_no_credential_of_the_gateway() {
         ask(&gateway, &format!("/webhdfs/v1/?{query}")).is(Refusal::CredentialDenied);
         assert_eq!(backend.seen().len(), 0, "{query}");
     }
-    // a token of the user's own, where the user is told
+    // where the user is sent, the token is the user's own
     let doas = namenode(&backend);
     ask(&doas, "/webhdfs/v1/?op=GETDELEGATIONTOKEN").is_ok("alice");
 }
 
-/// Hadoop's `DelegationTokenAuthenticationHandler` answers `op=GETDELEGATIONTOKEN` on any path.
+/// Hadoop's `DelegationTokenAuthenticationHandler` handles `op=GETDELEGATIONTOKEN` on any path.
 #[test]
 fn a_service_console_of_any_kind_requests_no_delegation_token() {
     for kind in [
@@ -407,7 +410,8 @@ fn a_service_console_of_any_kind_requests_no_delegation_token() {
     }
 }
 
-/// The link of a redirect as JSON holds a token: it must not pass unread.
+/// A redirect link in JSON may contain a token, so the body has to be read even if it is
+/// compressed.
 #[test]
 fn a_service_console_gives_out_no_link_with_a_token_compressed_or_not() {
     const LINK: &str =

@@ -1,4 +1,4 @@
-//! Which key of the keytab a ticket needs, and whose ticket it is then.
+//! Which key of the keytab decrypts a ticket, and for which service name it is accepted.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use spnegate::{
@@ -52,7 +52,7 @@ fn with_names(names: &[&str]) -> Gateway {
     gateway.with(&hosts).url(&nowhere()).run()
 }
 
-/// As Active Directory has it: one account, one key, several SPNs, whose case does not count.
+/// As in Active Directory: one account with one key and several SPNs, compared without case.
 #[test]
 fn a_ticket_is_accepted_by_its_service_name_in_any_order_of_the_keytab() {
     let spn = |host: &str| format!("HTTP/{host}.{}", world().realm.domain());
@@ -68,7 +68,7 @@ fn a_ticket_is_accepted_by_its_service_name_in_any_order_of_the_keytab() {
             ("PROXY", None),
             ("pRoXy", None),
             ("other", Some(Refusal::WrongService)),
-            // not in the keytab: the account's key opens it all the same
+            // this SPN is not in the keytab, but the account's key decrypts its tickets
             ("third", Some(Refusal::WrongService)),
         ] {
             let token = world().authorization("alice");
@@ -85,7 +85,7 @@ fn a_ticket_is_accepted_by_its_service_name_in_any_order_of_the_keytab() {
     }
 }
 
-/// .NET's clients may ask for `HTTP/host:port`.
+/// .NET clients may request tickets for `HTTP/host:port`.
 #[test]
 fn a_ticket_for_a_service_name_with_a_port_is_accepted_where_hosts_is_set() {
     let (spn, file) = service_of_its_own(world(), "ported");

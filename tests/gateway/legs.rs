@@ -1,5 +1,5 @@
-//! Legs of a login beside a session's cookie: which are requests of the session, and which a client
-//! sends while it keeps back what it means to write.
+//! Login legs sent beside a session cookie: which of them are requests of the session, and which
+//! ones a client sends while it withholds its body until it is authenticated.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
@@ -11,7 +11,7 @@ use crate::{
     world::{negotiate, world},
 };
 
-/// First legs of logins that go on; names for failures.
+/// First legs of unfinished logins, each with a name for failure messages.
 fn first_legs() -> Vec<(&'static str, String)> {
     let spnego = |mechanisms: &[u8]| {
         let length = |more: usize| u8::try_from(mechanisms.len() + more).unwrap();
@@ -80,7 +80,7 @@ fn an_empty_write_with_a_first_leg_is_challenged_and_nothing_is_forwarded() {
     for (what, token) in first_legs() {
         for line in ["PUT /x", "POST /x", "PATCH /x"] {
             is_challenged(&write(&gateway, line, &token).body("").answer(), what);
-            // no length is no body (RFC 9112 section 6.3)
+            // without a length there is no body (RFC 9112, section 6.3)
             is_challenged(&write(&gateway, line, &token).answer(), what);
         }
         is_challenged(
@@ -89,7 +89,7 @@ fn an_empty_write_with_a_first_leg_is_challenged_and_nothing_is_forwarded() {
         );
     }
     assert_eq!(backend.seen().len(), 0);
-    // the connection goes on, and so does the session
+    // the connection and the session stay open
     let mut client = gateway.connect();
     client.send(write(&gateway, "PUT /x", &first_of_two()).body("").bytes());
     let answer = client.answer();
@@ -104,12 +104,12 @@ fn an_empty_write_with_a_first_leg_is_challenged_and_nothing_is_forwarded() {
 fn a_later_leg_is_not_served_as_a_request_of_the_session() {
     let backend = backend();
     let gateway = generic(&backend);
-    // its first leg is unknown: the client begins anew
+    // its first leg is unknown, so the client starts the login again
     let lost = write(&gateway, "PUT /x", &second_of_two())
         .body("")
         .answer();
     is_challenged(&lost, "an unknown login");
-    // it is known, and what follows is junk: the login fails, whatever the cookie says
+    // the first leg is known and an invalid token follows: the login fails even with a valid cookie
     let mut client = gateway.connect();
     client.send(write(&gateway, "PUT /x", &first_of_two()).body("").bytes());
     is_challenged(&client.answer(), "the first leg");
@@ -145,7 +145,7 @@ fn a_complete_token_beside_a_session_cookie_leaves_the_session_in_force() {
         write(&gateway, "PUT /x", "Basic YTpi").body(""),
         "another scheme",
     );
-    // what is not written cannot be lost
+    // a request without a body loses no data
     for (what, token) in first_legs() {
         passes(&backend, write(&gateway, "GET /x", &token), what);
         passes(

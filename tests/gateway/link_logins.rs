@@ -1,5 +1,5 @@
-//! A signed link is a credential of its own: for its user, its one request and its session, and for
-//! nobody whom the console would not let in.
+//! A signed link is a credential by itself: it is valid for its user, one request and one session,
+//! and only for users that the console would accept.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::{
     world::world,
 };
 
-/// Follows a link with nothing but the link.
+/// Requests a link without cookie and token.
 fn bare(gateway: &Gateway, line: &str) -> Answer {
     gateway.ask(line).body("data").answer()
 }
@@ -32,12 +32,12 @@ fn a_signed_link_needs_no_second_login() {
     let link = cluster.link("alice");
     let answer = bare(&cluster.gateway, &format!("PUT {link}"));
     assert_eq!((answer.status, answer.text().as_str()), (201, "PUT 4"));
-    // and gives no session
+    // no session is started
     assert_eq!(answer.all("set-cookie"), Vec::<&str>::new());
     assert_eq!(answer.all("www-authenticate"), Vec::<&str>::new());
     assert_eq!(answer.header("cache-control"), Some("private"));
     assert!(!cluster.datanode.only().raw_text().contains("spnegate"));
-    // a cookie that means nothing does not matter, a session of another user does
+    // an invalid cookie is ignored; a session of another user is not
     let with = |cookie: &str| {
         let asking = cluster.gateway.ask(&format!("PUT {link}"));
         asking.header("Cookie", cookie).body("data").answer()
@@ -150,7 +150,7 @@ pub fn a_logout_invalidates_the_links_of_its_session() {
     let out = cluster.gateway.ask("GET /.spnegate/logout");
     assert_eq!(out.header("Cookie", &cookie).answer().status, 200);
     bare(&cluster.gateway, &format!("PUT {link}")).is(Refusal::NodeLinkExpired);
-    // in another session neither
+    // nor is it valid in another session
     let asking = cluster.gateway.ask(&format!("PUT {link}"));
     asking
         .header("Cookie", &other)
@@ -172,7 +172,7 @@ fn the_access_rules_of_a_console_apply_to_links_too() {
     put("https://evil.example.org").is(Refusal::CrossSite);
     assert_eq!(put(&format!("http://{}", world().proxy)).status, 201);
 
-    // the same secret, other rules: what was handed out there does not open here
+    // another gateway with the same secret and other rules: links of the first one are not accepted
     let (host, port) = (
         cluster.datanode.address().ip(),
         cluster.datanode.address().port(),
@@ -188,7 +188,7 @@ fn the_access_rules_of_a_console_apply_to_links_too() {
     };
     let closed = strict("allow = { users = [\"bob\"] }");
     bare(&closed, &format!("PUT {link}")).is(Refusal::UserDenied);
-    // a listener with a console that is open to this address, which this one is not
+    // the listener has one console that accepts this address and one that does not
     let elsewhere = gateway()
         .console("namenode")
         .identity("doas")
@@ -251,7 +251,7 @@ fn the_access_log_names_the_user_of_a_link_and_not_its_signature() {
 
 // === HttpFS ===
 
-/// An HttpFS that sends writers to itself.
+/// An HttpFS that redirects writers to itself.
 fn httpfs() -> Backend {
     let httpfs = backend();
     let own = httpfs.url();
@@ -280,7 +280,7 @@ fn httpfs_console(httpfs: &Backend, line: &str) -> Gateway {
     console.backend(httpfs).with(line).run()
 }
 
-/// The link that alice gets for a write, without the origin.
+/// The link that alice receives for a write, without the origin.
 fn step(gateway: &Gateway, query: &str) -> String {
     let asking = gateway.ask(&format!("PUT /webhdfs/v1/a%5Cb?{query}"));
     let answer = asking.by("alice").body("").answer();
@@ -309,7 +309,7 @@ fn the_second_step_at_httpfs_needs_no_second_login() {
         let target = format!("/webhdfs/v1/a%5Cb?doAs=alice&{query}&data=true");
         assert_eq!(seen.target, target);
         assert!(!seen.raw_text().contains(".spnegate"));
-        // alice's and nobody else's, for this and nothing else
+        // the link is valid for alice and this request only
         let bobs = gateway.ask(&format!("PUT {link}")).by("bob").answer();
         bobs.is(Refusal::NodeLinkUser);
         let alices = gateway.ask(&format!("PUT {link}")).by("alice");

@@ -1,4 +1,4 @@
-//! Redirects of a backend in the client's terms.
+//! Redirects of a backend are rewritten to addresses that clients can reach.
 
 use spnegate::testing::Refusal;
 
@@ -7,7 +7,7 @@ use crate::{
     proxy::{Gateway, gateway, namenode},
 };
 
-/// A backend that redirects to what the query's `to` names (`SELF` is its own address).
+/// A backend that redirects to the query parameter `to` (`SELF` is its own address).
 fn redirecting() -> Backend {
     let backend = backend();
     let own = backend.address().to_string();
@@ -25,7 +25,7 @@ fn location(gateway: &Gateway, to: &str) -> Option<String> {
     let answer = gateway
         .ask(&format!("GET /x?to={to}"))
         .by("alice")
-        // decides nothing
+        // does not affect the result
         .header("X-Forwarded-Host", "evil.example.org")
         .answer();
     assert_eq!(answer.status, 302, "{to}: {}", answer.all_text());
@@ -101,7 +101,7 @@ fn a_delegation_token_is_not_sent_to_an_unlisted_host() {
     ] {
         for (gateway, path, refusal) in [
             (&webhdfs, "/webhdfs/v1/x", Refusal::NodeDenied),
-            // under `service` the token is the gateway's own, wherever the link leads
+            // under `service` the token is the gateway's own, whatever the link's host is
             (&generic, "/x", Refusal::CredentialDenied),
         ] {
             let answer = gateway
@@ -145,8 +145,8 @@ fn an_unreadable_redirect_or_one_with_control_bytes_is_not_passed_on() {
         .is(Refusal::BackendBroken);
 }
 
-/// `History` of the ResourceManager leads to the JobHistoryServer: by another console where there is
-/// one, never to a link that the gateway itself refuses.
+/// `History` of the ResourceManager points to the JobHistoryServer: to another console if there is
+/// one, and never to a link that the gateway would refuse.
 #[test]
 fn a_link_to_another_consoles_server_points_to_that_console() {
     let (rm, jhs) = (redirecting(), second());
@@ -154,7 +154,7 @@ fn a_link_to_another_consoles_server_points_to_that_console() {
         .console("generic")
         .name("rm")
         .backend(&rm)
-        // as README had it: all of it is no node that takes a link
+        // an earlier README recommended this; none of these is a node that accepts a link
         .with(&format!(
             "nodes = {{ hosts = [\"{}\"], ports = [{}, 8042] }}",
             jhs.address().ip(),
@@ -177,7 +177,7 @@ fn a_link_to_another_consoles_server_points_to_that_console() {
     let page = gateway.ask(&format!("GET {path}")).by("alice").answer();
     page.is_ok("nobody");
     assert_eq!(jhs.only().target, "/jobhistory/job/1?a=b");
-    // a node that no console has stays where it is
+    // the link of a node that belongs to no console is unchanged
     let node = "http://nm1.example.com:8042/node";
     assert_eq!(location(&gateway, node).as_deref(), Some(node));
 }

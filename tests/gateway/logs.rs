@@ -1,4 +1,4 @@
-//! What the access log says, and what no log may say.
+//! The contents of the access log, and secrets that no log may contain.
 
 use spnegate::testing::Refusal;
 

@@ -1,5 +1,5 @@
-//! Nobody is ever answered as somebody else: hundreds of users, tens of thousands of requests over
-//! shared connections to backends that fail now and then, clients that give up in the middle.
+//! No response reaches another user: hundreds of users send tens of thousands of requests over
+//! shared connections to backends that fail at times, and some clients disconnect in the middle.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,7 +17,7 @@ const USERS: usize = 300;
 const CLIENTS: usize = 24;
 const REQUESTS: usize = 900;
 
-/// A generator of the same numbers in every run.
+/// A pseudo-random generator with the same sequence in every run.
 struct Dice(u64);
 
 impl Dice {
@@ -30,7 +30,7 @@ impl Dice {
     }
 }
 
-/// Says whom it saw and what it was asked; breaks off now and then.
+/// Responds with the user and the request it received; closes the connection at times.
 fn echo(seen: &Seen) -> crate::backend::Reply {
     let user = seen.do_as().expect("each request has a user");
     let nonce = seen
@@ -84,7 +84,7 @@ fn no_client_receives_another_clients_response() {
                 let mut connection = gateway.connect();
                 let host = &world().proxy;
                 for _ in 0..REQUESTS {
-                    // connections are shared by users: a balancer in front, a shared kiosk
+                    // users share connections, as behind a balancer or on a shared kiosk
                     let user = dice.below(USERS);
                     let number = numbers.fetch_add(1, Ordering::Relaxed);
                     let body = "x".repeat(dice.below(50));
@@ -103,7 +103,7 @@ fn no_client_receives_another_clients_response() {
                     }
                     connection.send(&request);
                     if cut {
-                        // gives up before the answer
+                        // the client disconnects before the response
                         std::mem::replace(&mut connection, gateway.connect()).hang_up();
                         continue;
                     }
@@ -131,14 +131,14 @@ fn no_client_receives_another_clients_response() {
         answered > CLIENTS * REQUESTS * 8 / 10,
         "only {answered} were answered"
     );
-    // connections to the backends were shared, else this would prove nothing
+    // backend connections were shared, otherwise the test would show nothing
     let mut users: HashMap<usize, HashSet<String>> = HashMap::new();
     for seen in one.seen() {
         let user = seen.do_as().unwrap().to_owned();
         users.entry(seen.connection).or_default().insert(user);
     }
     assert!(users.values().any(|users| users.len() > 5));
-    // and no backend ever saw a cookie of one user beside the name of another
+    // no backend received a cookie of one user together with the name of another
     for seen in one.seen().iter().chain(&two.seen()) {
         let user = seen.do_as().unwrap();
         let cookie = seen.header("cookie").unwrap();
@@ -149,7 +149,7 @@ fn no_client_receives_another_clients_response() {
     }
 }
 
-/// An answer, unless it was cut.
+/// A response, unless it was truncated.
 fn whole(connection: &mut Client) -> Option<crate::client::Answer> {
     let answer = connection.answer_to("GET")?;
     let closes = answer
@@ -161,7 +161,8 @@ fn whole(connection: &mut Client) -> Option<crate::client::Answer> {
     Some(answer)
 }
 
-/// Logins over one connection: whoever's token it is, is who is answered, cookies or not.
+/// Logins over one connection: the user of each request is the one of its token, with or without
+/// cookies.
 #[test]
 fn users_that_share_a_connection_are_authenticated_separately() {
     let backend = backend();
@@ -176,7 +177,7 @@ fn users_that_share_a_connection_are_authenticated_separately() {
             connection.send(request.bytes());
             let answer = connection.answer();
             answer.is_ok(user);
-            // no ambient login stays with the connection
+            // the login is not remembered for the connection
             connection.send(gateway.ask("GET /x").bytes());
             assert_eq!(connection.answer().status, 401);
         }

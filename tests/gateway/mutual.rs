@@ -1,4 +1,5 @@
-//! The gateway proves itself to a client whose ticket it accepts, whatever it says then.
+//! Mutual authentication: every response to an accepted ticket carries the mutual token, whatever
+//! its status.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use spnegate::{gss::ClientToken, testing::Refusal};
@@ -16,7 +17,7 @@ fn token(user: &str, host: &str) -> ClientToken {
     block_on(clients.token(&user, &world().realm.spn(host))).unwrap()
 }
 
-/// Logs in with a request; the answer's token is verified by the client's Kerberos.
+/// Logs in with a request; the client's Kerberos library verifies the token of the response.
 fn proven(gateway: &Gateway, line: &str, user: &str, host: &str) -> Answer {
     let mut token = token(user, host);
     let authorization = negotiate(&token.token);
@@ -56,7 +57,7 @@ fn every_response_to_an_accepted_ticket_carries_the_mutual_token() {
 #[test]
 fn refusals_after_an_accepted_ticket_carry_the_mutual_token_too() {
     let down = || gateway().console("generic").url(&nowhere());
-    // alias is in the keytab, but not a host of this console
+    // alias is in the keytab, but is not a host of this console
     proven(&down().run(), "GET /x", "alice", "alias").is(Refusal::WrongService);
     let answer = proven(&down().run(), "GET /x", "alice", "proxy");
     answer.is(Refusal::BackendDown);
@@ -68,8 +69,8 @@ fn refusals_after_an_accepted_ticket_carry_the_mutual_token_too() {
     proven(&unmapped, "GET /x", "alice", "proxy").is(Refusal::NameUnmapped);
 }
 
-/// As at Hadoop: what a session lets in is answered without a token, also beside a new one, which is
-/// not looked at. Of Python's clients only requests-gssapi with `REQUIRED` wants more (README).
+/// As in Hadoop, a request with a valid session is answered without a token, and a token beside the
+/// cookie is ignored. Of the Python clients only requests-gssapi with `REQUIRED` needs more.
 #[test]
 fn a_response_within_a_session_carries_no_token() {
     let backend = backend();

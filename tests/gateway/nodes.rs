@@ -1,5 +1,5 @@
-//! DataNodes by signed paths: for this user, this link, for a while, and without any credential of
-//! the gateway.
+//! DataNodes are reached by signed paths that are valid for one user, one link and a limited time,
+//! and carry no credential of the gateway.
 
 use spnegate::testing::Refusal;
 
@@ -9,7 +9,7 @@ use crate::{
     proxy::{Gateway, Setup, gateway},
 };
 
-/// A NameNode that sends everybody to a DataNode, and the DataNode.
+/// A NameNode that redirects every request to a DataNode, and the DataNode.
 pub struct Cluster {
     pub datanode: Backend,
     pub namenode: Backend,
@@ -21,7 +21,7 @@ impl Cluster {
         Self::start_with("", |gateway| gateway)
     }
 
-    /// With more in `nodes`, and more lines of the file.
+    /// With additional settings in `nodes` and additional lines of the file.
     pub fn start_with(nodes: &str, more: impl FnOnce(Setup) -> Setup) -> Self {
         let datanode = backend().logins(Logins::Open).answers(|seen| {
             reply(201)
@@ -57,7 +57,7 @@ impl Cluster {
         }
     }
 
-    /// The path and query of the link that a user gets.
+    /// The path and query of the link that a user receives.
     pub fn link(&self, user: &str) -> String {
         self.link_in(&self.gateway.world.cookie(user))
     }
@@ -122,7 +122,7 @@ fn a_link_leads_to_the_node_without_a_credential_of_the_gateway() {
     ] {
         assert!(!raw.contains(word), "{word}: {raw}");
     }
-    // the NameNode is asked as the user
+    // the request to the NameNode carries the user
     assert_eq!(cluster.namenode.only().do_as(), Some("alice"));
 }
 
@@ -175,9 +175,9 @@ fn harmless_changes_by_clients_leave_a_link_valid() {
     let cluster = Cluster::start();
     let link = cluster.link("alice");
     for link in [
-        // Hadoop's client seeks
+        // Hadoop's client adds an offset when it seeks
         format!("{link}&offset=10&length=5"),
-        // jQuery avoids caches: Head and Tail of the NameNode's file browser
+        // jQuery adds a parameter against caches: Head and Tail of the NameNode's file browser
         format!("{link}&_=1730000000000"),
         link.replace("needle", "%6eeedle"),
         link.replace("needle", "%6Eeedle"),
@@ -238,7 +238,7 @@ fn an_unreachable_node_is_reported() {
     cluster.follow(&link, "alice").is(Refusal::BackendDown);
 }
 
-/// Several consoles on one listener: a link goes by the console that knows the node.
+/// Several consoles on one listener: a link is served by the console that lists the node.
 #[test]
 fn a_link_works_where_consoles_share_a_listener() {
     let datanode = backend().logins(Logins::Open);

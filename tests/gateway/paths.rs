@@ -1,4 +1,4 @@
-//! Paths, hosts and methods: what is passed on is what was judged, byte by byte.
+//! Paths, hosts and methods: the bytes that were checked are forwarded unchanged.
 
 use spnegate::testing::Refusal;
 
@@ -169,7 +169,7 @@ fn a_console_with_a_path_receives_only_requests_under_it() {
             .answer()
             .is(Refusal::UserDenied);
     }
-    // no disguise leads past the rule of a path
+    // no spelling of a path avoids the rule for it
     for path in [
         "/./oozie",
         "/x/../oozie",
@@ -332,7 +332,7 @@ fn options_for_the_whole_server_is_authenticated_and_answered() {
     assert_eq!(backend.only().target, "*");
 }
 
-/// What needs no login is a path, not a spelling of one, and no header makes it so.
+/// Only the exact path needs no login; other spellings and headers do not open it.
 #[test]
 fn only_the_health_page_needs_no_login() {
     let backend = backend();
@@ -365,7 +365,7 @@ fn only_the_health_page_needs_no_login() {
     assert_eq!(backend.seen().len(), 0);
 }
 
-/// HDFS names files so (`a\b`); every other console might read a slash.
+/// HDFS allows such file names (`a\b`); every other console might read a slash.
 #[test]
 fn an_escaped_backslash_in_a_name_is_forwarded() {
     let datanode = backend().logins(Logins::Open);

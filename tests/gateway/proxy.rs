@@ -1,4 +1,4 @@
-//! A gateway in this process, built fluently.
+//! A gateway in this process, started by a builder.
 
 use std::{fmt::Write as _, net::SocketAddr, path::PathBuf};
 
@@ -13,7 +13,7 @@ use crate::{
     world::{World, world},
 };
 
-/// What is to be started.
+/// The configuration of a gateway to be started.
 pub struct Setup {
     world: &'static World,
     keytab: PathBuf,
@@ -31,13 +31,13 @@ struct Console {
     lines: String,
 }
 
-/// A running gateway; drained when it is dropped.
+/// A running gateway; it is drained when dropped.
 pub struct Gateway {
     running: Option<Running>,
     pub world: &'static World,
 }
 
-/// A gateway of the common world.
+/// A gateway in the common world.
 pub fn gateway() -> Setup {
     gateway_in(world())
 }
@@ -53,7 +53,7 @@ pub fn gateway_in(world: &'static World) -> Setup {
 }
 
 impl Setup {
-    /// Begins a console of that kind and name; what follows concerns it.
+    /// Adds a console of that kind and name; the following calls configure it.
     pub fn console(mut self, kind: &'static str) -> Self {
         self.consoles.push(Console {
             kind,
@@ -95,14 +95,14 @@ impl Setup {
         self
     }
 
-    /// A backend behind something else.
+    /// A backend behind another server, such as a TLS front.
     pub fn backend_at(mut self, backend: &Backend, url: &str) -> Self {
         let line = format!("{{ url = \"{url}\", spn = \"{}\" }}", backend.spn());
         self.last().backends.push(line);
         self
     }
 
-    /// A backend `HTTP/nn1` at that URL.
+    /// A backend with the principal `HTTP/nn1` at that URL.
     pub fn url(mut self, url: &str) -> Self {
         let spn = self.world.realm.spn("nn1");
         let line = format!("{{ url = \"{url}\", spn = \"{spn}\" }}");
@@ -110,13 +110,13 @@ impl Setup {
         self
     }
 
-    /// One more line of the console.
+    /// Adds a line to the console.
     pub fn with(mut self, line: &str) -> Self {
         let _ = writeln!(self.last().lines, "{line}");
         self
     }
 
-    /// One more line of a section, such as `timeouts`.
+    /// Adds a line to a section, such as `timeouts`.
     pub fn set(mut self, section: &'static str, line: &str) -> Self {
         self.sections.push((section, line.to_owned()));
         self
@@ -159,7 +159,7 @@ impl Setup {
         for (section, lines) in fixed {
             let mine = self.sections.iter().filter(|(name, _)| *name == section);
             let own: Vec<&str> = mine.map(|(_, line)| line.as_str()).collect();
-            // a line of the test replaces the fixed one of its key
+            // a line of the test replaces the default one of the same key
             let key = |line: &str| line.split('=').next().map(str::trim).map(str::to_owned);
             let _ = writeln!(text, "[{section}]");
             for line in lines
@@ -205,7 +205,7 @@ impl Setup {
         text
     }
 
-    /// What an operator reads if it does not start: of the file, or of the start.
+    /// The error message of the configuration or of the start.
     fn try_run(self) -> Result<Gateway, String> {
         let file = self.world.realm.path("gateway.toml");
         let (config, _) =
@@ -223,7 +223,7 @@ impl Setup {
             .unwrap_or_else(|error| panic!("{error}\n{text}"))
     }
 
-    /// Why it does not start.
+    /// The error of a start that has to fail.
     pub fn fails(self) -> String {
         match self.try_run() {
             Ok(_) => panic!("it started"),
@@ -237,7 +237,7 @@ impl Gateway {
         self.running.as_ref().unwrap()
     }
 
-    /// The first listener.
+    /// The address of the first listener.
     pub fn address(&self) -> SocketAddr {
         self.running().addresses()[0]
     }
@@ -250,7 +250,7 @@ impl Gateway {
         Client::connect(self.address())
     }
 
-    /// Begins a request: `GET /x`.
+    /// Builds a request: `GET /x`.
     pub fn ask(&self, method_and_target: &str) -> Asking<'_> {
         self.ask_at(self.address(), method_and_target)
     }
@@ -263,7 +263,7 @@ impl Gateway {
         self.running().admin_address().unwrap()
     }
 
-    /// What the admin listener says.
+    /// A page of the admin listener.
     pub fn admin(&self, path: &str) -> String {
         let address = self.admin_address();
         let mut client = Client::connect(address);
@@ -273,7 +273,8 @@ impl Gateway {
         client.answer().text()
     }
 
-    /// The count of a refusal. Gateways of one process share it: it can only be compared with `>`.
+    /// The counter of a refusal. Gateways of one process share it, so it can only be compared with
+    /// `>`.
     pub fn refusals(&self, refusal: Refusal) -> u64 {
         let line = format!(
             "spnegate_refusals_total{{reason=\"{}\"}} ",
@@ -284,7 +285,7 @@ impl Gateway {
         found.map_or(0, |count| count.parse().unwrap())
     }
 
-    /// Drains it.
+    /// Drains the gateway.
     pub fn stop(mut self) {
         self.running.take().unwrap().stop();
     }
@@ -298,12 +299,12 @@ impl Drop for Gateway {
     }
 }
 
-/// A `generic` console before this backend.
+/// A `generic` console in front of this backend.
 pub fn before(backend: &Backend) -> Gateway {
     gateway().console("generic").backend(backend).run()
 }
 
-/// The same; the backend has answered once and forgotten it.
+/// The same, after the backend has served a request and forgotten it.
 pub fn generic(backend: &Backend) -> Gateway {
     let gateway = before(backend);
     gateway
@@ -315,7 +316,7 @@ pub fn generic(backend: &Backend) -> Gateway {
     gateway
 }
 
-/// A `namenode` console with `doAs` before this backend.
+/// A `namenode` console with `doAs` in front of this backend.
 pub fn namenode(backend: &Backend) -> Gateway {
     gateway()
         .console("namenode")

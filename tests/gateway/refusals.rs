@@ -1,4 +1,4 @@
-//! What a refusal before the backend looks like.
+//! Refusals that are sent before a backend is chosen.
 
 use spnegate::testing::Refusal;
 
@@ -17,7 +17,7 @@ fn token(bytes: &[u8]) -> String {
     format!("Authorization: {}\r\n", negotiate(bytes))
 }
 
-/// Raw requests; `HOST` and `COOKIE` stand for whole header lines.
+/// Raw requests; `HOST` and `COOKIE` are placeholders for header lines.
 fn refused_requests() -> Vec<(Refusal, String)> {
     let get = |lines: &str| format!("GET /x HTTP/1.1\r\nHOST{lines}");
     let alices = |target: &str| format!("GET {target} HTTP/1.1\r\nHOSTCOOKIE");
@@ -172,7 +172,7 @@ fn refused_requests() -> Vec<(Refusal, String)> {
     ]
 }
 
-/// Pages in HTML, JSON and text, the count, the status; and nothing at the backend.
+/// Pages in HTML, JSON and text, counter and status; nothing reaches the backend.
 #[test]
 pub fn every_refusal_before_the_backend_has_its_page_count_and_status() {
     let backend = backend();
@@ -231,7 +231,7 @@ fn a_head_request_gets_the_status_without_a_page() {
         (answer.status, answer.header("www-authenticate")),
         (401, Some("Negotiate"))
     );
-    // and the connection goes on
+    // the connection stays open
     client.send(gateway.ask("HEAD /x").by("alice").bytes());
     assert_eq!(client.answer_to("HEAD").unwrap().status, 200);
     client.send(gateway.ask("GET /x").bytes());
@@ -259,7 +259,7 @@ fn a_page_escapes_everything_that_a_client_sent() {
     );
 }
 
-/// The page of a 401 helps *this* host's users.
+/// The page of a 401 shows the settings for this host.
 #[test]
 fn a_challenge_names_this_host_and_the_settings_of_each_browser() {
     let gateway = gateway()

@@ -1,4 +1,4 @@
-//! Sessions from outside: login, who am I, logout, several consoles and schemes.
+//! Sessions: login, whoami, logout, several consoles and schemes.
 
 use std::{io::Write, net::TcpStream, sync::Arc};
 
@@ -99,9 +99,9 @@ fn a_logout_ends_the_session_for_good() {
         "{clearing}"
     );
     who(&cookie).is(Refusal::SessionEnded);
-    // another session of the same user goes on
+    // another session of the same user stays valid
     assert_eq!(who(&world().cookie("alice")).status, 200);
-    // another site's page cannot log anybody out
+    // a page of another site cannot log a user out
     let kept = world().cookie("alice");
     let forced = gateway
         .ask("POST /.spnegate/logout")
@@ -138,7 +138,7 @@ fn one_login_opens_every_console_of_a_host_name() {
         .header("Cookie", &session)
         .answer()
         .is_ok("nobody");
-    // and a logout at one closes both
+    // a logout at one console closes both
     gateway
         .ask_at(*second, "GET /.spnegate/logout")
         .header("Cookie", &session)
@@ -170,7 +170,7 @@ pub fn a_principal_without_a_mapped_name_gets_no_session() {
         answer.text()
     );
     assert_eq!(answer.session(), None);
-    // nor by the cookie of a replica that has another rule
+    // nor is a cookie accepted that a replica with another rule has signed
     gateway
         .ask("GET /x")
         .by("bob")
@@ -180,7 +180,7 @@ pub fn a_principal_without_a_mapped_name_gets_no_session() {
     assert_eq!(backend.seen().len(), 1);
 }
 
-/// In a header "alice " would be alice.
+/// In a header "alice " would be read as alice.
 #[test]
 fn a_principal_that_maps_to_an_invalid_name_gets_no_session() {
     let backend = backend();
@@ -255,7 +255,8 @@ fn a_drain_completes_requests_in_progress_and_closes() {
     assert_eq!(client.to_end(), "");
 }
 
-/// A certificate for the proxy's name, written as files; and a client that trusts it.
+/// Writes a certificate for the proxy's name; returns the configuration and a client that trusts
+/// it.
 fn tls() -> (String, Arc<rustls::ClientConfig>) {
     let proxy = world().proxy.clone();
     let certified = rcgen::generate_simple_self_signed([proxy]).unwrap();
@@ -326,7 +327,7 @@ fn sessions_over_tls_have_a_cookie_of_their_own() {
     let session = login.session().unwrap();
     client.send(gateway.ask("GET /x").header("Cookie", &session).bytes());
     client.answer().is_ok("hello");
-    // a plain listener's session is none here, under either name
+    // the session of a plain listener is not accepted here, under either name
     let plain = world().cookie("alice");
     client.send(gateway.ask("GET /x").header("Cookie", &plain).bytes());
     client.answer().is(Refusal::LoginRequired);
@@ -341,7 +342,7 @@ fn sessions_over_tls_have_a_cookie_of_their_own() {
     client.send(gateway.ask("GET /x").header("Cookie", &minted).bytes());
     client.answer().is_ok("hello");
 
-    // plain bytes at the TLS port reach nobody, and the plain port only leads here
+    // plain HTTP on the TLS port reaches no backend, and the plain port only redirects to TLS
     backend.forget();
     let mut plain_client = Client::connect(address);
     plain_client.send(gateway.ask("GET /needle").bytes());

@@ -1,4 +1,5 @@
-//! Who may come from where, and what backends are told of it.
+//! Access by client network, connection and rate limits, and the client address that backends
+//! receive.
 
 use spnegate::testing::Refusal;
 
@@ -11,7 +12,7 @@ use crate::{
     world::world,
 };
 
-/// Asks as a balancer does for that client.
+/// Sends a request as a balancer does for that client.
 fn ask_from(gateway: &Gateway, client: &str, target: &str) -> Answer {
     let mut connection = gateway.connect();
     connection.send(format!("PROXY TCP4 {client} 10.0.0.1 50000 443\r\n"));
@@ -62,7 +63,7 @@ pub fn a_connection_without_a_proxy_header_is_closed_and_counted() {
 
 #[test]
 fn a_tcp_health_check_of_a_balancer_is_not_counted() {
-    // other tests of this process count a few
+    // other tests of this process increase the counter too
     const MANY: u64 = 50;
     let backend = backend();
     let gateway = gateway()
@@ -121,7 +122,7 @@ pub fn requests_above_the_rate_limit_receive_retry_after() {
     let answer = limited().unwrap();
     assert_eq!(answer.header("retry-after"), Some("2"));
     answer.is(Refusal::RateLimited);
-    // of its own connection, and whatever it asks for
+    // the limit counts the address of the connection, whatever is requested
     assert!(!backend.seen().is_empty());
     assert_eq!(ask_from(&gateway, "192.0.2.8", "GET /x").status, 200);
     for _ in 0..5 {
@@ -188,7 +189,7 @@ fn a_trusted_proxy_names_the_client_of_each_request() {
             .by("alice")
             .header("X-Forwarded-For", chain)
     };
-    // one connection, two clients; what they wrote themselves is at the left
+    // one connection with two clients; addresses that the clients wrote are on the left
     let mut connection = gateway.connect();
     for (chain, client) in [
         ("203.0.113.1, 192.0.2.7, 10.9.0.2", "192.0.2.7"),
@@ -206,7 +207,8 @@ fn a_trusted_proxy_names_the_client_of_each_request() {
         });
     }
     backend.forget();
-    // nor is it bound by what one address may hold, and what it names is what networks are for
+    // the limits of one address do not apply to the proxy, and networks are compared with the
+    // client it names
     asked("192.0.2.7, 203.0.113.1")
         .answer()
         .is(Refusal::SourceDenied);
@@ -264,7 +266,7 @@ fn a_backend_receives_the_client_address_by_proxy_protocol() {
         for port in ports {
             assert!(told.contains(&port), "{version}: {told:?} lacks {port}");
         }
-        // probes speak for themselves, and each request has a connection of its own
+        // probes are sent without a client, and each request has a connection of its own
         let seen = backend.seen();
         assert_ne!(seen[0].connection, seen[1].connection);
     }

@@ -1,4 +1,4 @@
-//! Calls of `HiveServer2`'s Thrift protocol: who the user is, only the gateway says there too.
+//! Calls of `HiveServer2`'s Thrift protocol: only the gateway sends the user name there too.
 
 use spnegate::testing::Refusal;
 
@@ -20,7 +20,7 @@ fn text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// A call by `TBinaryProtocol`, with strings and a map in its request.
+/// A call in `TBinaryProtocol` with strings and a map in its request.
 fn call(method: &str, texts: &[(u8, &str)], map: (u8, &[(&str, &str)])) -> Vec<u8> {
     let mut out = b"\x80\x01\x00\x01".to_vec();
     text(&mut out, method);
@@ -85,7 +85,7 @@ fn open_session_reaches_the_server_with_the_authenticated_user() {
     }
 }
 
-/// A connection of Impala without a login is whoever `username` says.
+/// Impala without authentication takes the user from `username`.
 #[test]
 fn a_simple_impala_receives_the_user_in_the_call() {
     let backend = backend().logins(Logins::Open);
@@ -125,7 +125,7 @@ pub fn a_call_that_names_another_user_never_reaches_the_server() {
                     client.answer().is(Refusal::ThriftIdentity);
                     assert!(!backend.got("bob"), "{key}");
                 }
-                // the user's own name says nothing new; under `service` the gateway tells nobody
+                // the user's own name is allowed; under `service` the gateway sends no user
                 let own = post(&gateway, &open_session("alice", &[(key, "alice")]));
                 if identity == "doas" {
                     own.is_ok("alice");
@@ -170,7 +170,7 @@ pub fn an_invalid_thrift_call_never_reaches_the_server() {
     )
     .is(Refusal::BadThrift);
     assert!(backend.seen().is_empty());
-    // a call without a body is an error to the server, and a login before it
+    // the server reports a call without a body; a login is performed before it
     gateway
         .ask("POST /cliservice")
         .by("alice")

@@ -1,4 +1,4 @@
-//! Tickets that do not open a session, and what the client is told of each.
+//! Tickets that are not accepted, and the reason that the client receives for each.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +15,7 @@ use crate::{
     world::{World, block_on, negotiate, world},
 };
 
-/// Asks for a page that needs no backend.
+/// Requests a page that needs no backend.
 pub fn log_in(gateway: &Gateway, authorization: &str) -> Answer {
     gateway
         .ask("GET /.spnegate/whoami")
@@ -43,7 +43,7 @@ pub fn a_ticket_for_another_service_or_host_is_reported_as_wrong_service() {
         .principal(&format!("presto/{}", world().proxy));
     let token = world().authorization_for("alice", &presto);
     log_in(&gateway, &token).is(Refusal::WrongService);
-    // alias is in the keytab, but not a host of this console
+    // alias is in the keytab, but is not a host of this console
     let alias = world().realm.spn("alias");
     let token = world().authorization_for("alice", &alias);
     let answer = log_in(&gateway, &token);
@@ -51,7 +51,7 @@ pub fn a_ticket_for_another_service_or_host_is_reported_as_wrong_service() {
     assert_eq!(answer.session(), None);
 }
 
-/// A keytab of one service with keys of the test's making, and the service.
+/// A keytab of one service with keys that the test creates, and the service.
 pub fn service_of_its_own(world: &World, name: &str) -> (Principal, std::path::PathBuf) {
     let spn = world.realm.spn(name);
     let file = world
@@ -60,7 +60,7 @@ pub fn service_of_its_own(world: &World, name: &str) -> (Principal, std::path::P
     (spn, file)
 }
 
-/// A gateway whose keytab has, beside its own keys, that file's.
+/// A gateway whose keytab also contains the keys of that file.
 pub fn with_keys(file: &std::path::Path, host: &str, gss: &str) -> Gateway {
     let mut keys = Keytab::load(&world().keytab).unwrap();
     keys.entries.extend(Keytab::load(file).unwrap().entries);
@@ -96,7 +96,7 @@ pub fn a_ticket_newer_than_the_keytab_is_reported_as_keytab_out_of_date() {
 #[test]
 pub fn a_login_that_takes_too_long_is_reported_as_login_timeout() {
     let (spn, file) = service_of_its_own(world(), "slow");
-    // a ticket of tomorrow's key is held for a second
+    // a ticket for a key that is not in the keytab yet is held for a second
     let gateway = with_keys(&file, spn.host().unwrap(), "gss = \"100ms\"");
     world().realm.rotate(&[&spn]);
     log_in(&gateway, &fresh_token(world(), &spn)).is(Refusal::LoginTimeout);
@@ -115,7 +115,7 @@ pub fn a_missing_replay_cache_is_reported_and_recovers_without_restart() {
     let answer = log_in(&gateway, &world().authorization("alice"));
     answer.is(Refusal::ReplayCache);
     assert_eq!(answer.session(), None);
-    // no restart
+    // the gateway is not restarted
     std::fs::remove_dir(&file).unwrap();
     let token = world().authorization("alice");
     assert_eq!(log_in(&gateway, &token).status, 200);
@@ -171,7 +171,7 @@ fn rotating_the_keytab_during_logins_fails_no_login() {
     for _ in 0..3 {
         let held = negotiate(&block_on(clients.token(&alice, &spn)).unwrap().token);
         world().realm.rotate(&[&spn]);
-        // the KDC has the new key and the file has not: it comes while the login is held
+        // the KDC has the new key and the file does not: it is written while the login is held
         let newer = fresh_token(world(), &spn);
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| log_in(&newer).status);
@@ -184,7 +184,7 @@ fn rotating_the_keytab_during_logins_fails_no_login() {
             std::fs::rename(&beside, &merged).unwrap();
             last = waiting.join().unwrap();
         });
-        // a busy machine may need more than the second that a login is held
+        // a busy machine may need more than the second for which a login is held
         assert!(last == 200 || last == 401, "{last}");
         let mut now = 0;
         eventually("the new key is loaded", || {
@@ -244,7 +244,7 @@ fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     [vec![tag], length, content].concat()
 }
 
-/// A first leg that guesses NTLM and offers Kerberos too.
+/// A first leg that prefers NTLM and also offers Kerberos.
 pub fn first_of_two() -> String {
     let mechanisms = der(0x30, &[NTLM, KRB5]);
     let guess = der(0xa2, &[&der(0x04, &[b"NTLMSSP\0\x01\0\0\0"])]);
@@ -252,14 +252,14 @@ pub fn first_of_two() -> String {
     negotiate(&der(0x60, &[SPNEGO, &init]))
 }
 
-/// What might follow it.
+/// A token that may follow it.
 pub fn second_of_two() -> String {
     let junk = der(0xa2, &[&der(0x04, &[b"junk"])]);
     negotiate(&der(0xa1, &[&der(0x30, &[&junk])]))
 }
 
-/// A first leg that guesses NTLM and offers Kerberos too is asked to go on, on its connection, and
-/// nobody else's token goes on with it.
+/// A first leg that prefers NTLM and also offers Kerberos is continued on its own connection, and
+/// no other client's token continues it.
 #[test]
 fn a_login_of_two_legs_is_bound_to_its_connection() {
     let gateway = plain();
@@ -280,9 +280,9 @@ fn a_login_of_two_legs_is_bound_to_its_connection() {
         "it is asked to go on: {challenge}"
     );
     assert_eq!(answer.header("connection"), None);
-    // elsewhere the second leg is nothing
+    // on another connection the second leg is invalid
     log_in(&gateway, &second).is(Refusal::LoginInterrupted);
-    // a user's whole token in between is that user's own login
+    // a complete token of another user in between is that user's own login
     client.send(ask(&world().authorization("bob")));
     let answer = client.answer();
     assert!(
@@ -290,7 +290,7 @@ fn a_login_of_two_legs_is_bound_to_its_connection() {
         "{}",
         answer.all_text()
     );
-    // and the first leg is forgotten
+    // the first leg is then forgotten
     client.send(ask(&second));
     client.answer().is(Refusal::LoginInterrupted);
 }

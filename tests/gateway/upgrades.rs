@@ -1,4 +1,4 @@
-//! WebSocket and answers that go on: tunnels after the login, and every piece at once.
+//! WebSocket and streamed responses: tunnels after the login, and immediate delivery of each chunk.
 
 use std::{
     io::{Read, Write},
@@ -17,7 +17,7 @@ use crate::{
     world::world,
 };
 
-/// A backend of the test's own, which is given each connection with the head that came on it.
+/// A backend that hands each connection and its head to the test.
 struct Server {
     address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
@@ -49,7 +49,7 @@ impl Server {
         Self { address, heads }
     }
 
-    /// One that agrees to any upgrade and then says what it hears.
+    /// Accepts any upgrade and then echoes what it receives.
     fn echo() -> Self {
         Self::start(|mut stream| {
             let consent = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
@@ -59,7 +59,7 @@ impl Server {
             while let Ok(read @ 1..) = stream.read(&mut chunk) {
                 stream.write_all(&chunk[..read]).unwrap();
             }
-            // the client has ended; the other way is still open
+            // the client has ended its direction; the other one is still open
             stream.write_all(b" bye").unwrap();
             let _ = stream.shutdown(Shutdown::Write);
         })
@@ -106,7 +106,7 @@ fn handshake(gateway: &Gateway, more: &[(&str, &str)]) -> Vec<u8> {
     asking.bytes()
 }
 
-/// Opens a tunnel; the head of the consent.
+/// Opens a tunnel; returns the head of the 101 response.
 fn open(gateway: &Gateway, client: &mut Client) -> String {
     client.send(handshake(gateway, &[]));
     client.head().unwrap().to_lowercase()
@@ -148,7 +148,7 @@ fn an_authenticated_user_gets_a_tunnel_whose_directions_end_independently() {
     assert!(!head.contains("cookie"), "{head}");
 }
 
-/// Jetty's and Zeppelin's endpoints refuse an `Origin` that is not their own.
+/// The WebSocket endpoints of Jetty and Zeppelin refuse a foreign `Origin`.
 #[test]
 fn a_websocket_opened_by_the_consoles_page_carries_the_backends_origin() {
     let server = Server::start(|mut stream| {
@@ -241,7 +241,7 @@ fn a_backend_may_decline_an_upgrade() {
     let answer = client.answer();
     assert_eq!((answer.status, answer.text().as_str()), (426, "no"));
     assert_eq!(answer.header("upgrade"), None);
-    // the connection is an ordinary one still
+    // the connection remains an ordinary HTTP connection
     client.send(gateway.ask("GET /.spnegate/whoami").by("alice").bytes());
     assert_eq!(client.answer().status, 200);
 }
@@ -362,7 +362,7 @@ fn each_chunk_of_a_response_is_delivered_before_the_next_is_sent() {
     assert!(head.contains("text/event-stream"), "{head}");
     for n in 0..4 {
         read(&mut client, &format!("7\r\ndata: {n}\r\n"));
-        // only now does the backend send more
+        // the backend sends more only now
         let _ = go.send(());
     }
     read(&mut client, "0\r\n\r\n");

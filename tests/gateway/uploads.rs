@@ -1,4 +1,4 @@
-//! Bodies on their way to a backend.
+//! Request bodies.
 
 use std::{
     io::Write,
@@ -132,7 +132,7 @@ fn a_client_that_disconnects_during_its_upload_leaves_no_complete_request() {
     client.send(vec![b'q'; 100_000]);
     eventually("the backend has a part", || backend.got("qqqq"));
     client.hang_up();
-    // what was cut short never looks like a whole request, and nothing of it precedes the next one
+    // a truncated body never looks like a complete request, and no part of it precedes the next one
     gateway
         .ask("PUT /y")
         .by("alice")
@@ -203,14 +203,14 @@ fn an_upload_that_the_backend_does_not_read_is_reported_as_the_backends_fault() 
             .bytes(),
     );
     let mut sending = client.stream.try_clone().unwrap();
-    // more than all buffers between it and the backend; it is stopped by the end of the connection
+    // more than all buffers between client and backend; the end of the connection stops it
     let sender = std::thread::spawn(move || while sending.write_all(&[b'x'; 1 << 16]).is_ok() {});
     client.answer().is(Refusal::BackendStalled);
     client.hang_up();
     sender.join().unwrap();
 }
 
-/// `first_byte` runs from the *end* of a request: a slow upload that goes on is no slow backend.
+/// `first_byte` starts at the *end* of a request: a slow upload is not a slow backend.
 #[test]
 fn the_first_byte_timeout_does_not_include_the_upload() {
     let backend = backend();
@@ -288,7 +288,7 @@ fn a_failed_backend_login_during_a_large_upload_is_reported_and_not_retried() {
     drop(second());
 }
 
-/// The first step of a WebHDFS write is answered by a redirect; its body would be thrown away.
+/// The first step of a WebHDFS write is answered by a redirect; a body sent there is discarded.
 #[test]
 fn a_client_that_sends_expect_is_not_asked_for_a_body_the_namenode_ignores() {
     let backend = backend().answers(|_| reply(307).with("Location", "/elsewhere"));

@@ -1,4 +1,4 @@
-//! What the tests of one realm share: principals, keytabs, tickets, sessions.
+//! Principals, keytabs, tickets and sessions that the tests of one realm share.
 
 use std::{
     path::PathBuf,
@@ -25,15 +25,15 @@ use spnegate::{
 
 use crate::realm::Realm;
 
-/// Users that have keys; sessions can be had for any name.
+/// Users that have keys; sessions can be made for any name.
 pub const USERS: [&str; 3] = ["alice", "bob", "carol"];
 
-/// A realm with users, a gateway's principals and backends' principals.
+/// A realm with users, the gateway's principals and the backends' principals.
 pub struct World {
     pub realm: Realm,
     /// `proxy.r0.example.com`
     pub proxy: String,
-    /// Every key of the gateway.
+    /// All keys of the gateway.
     pub keytab: PathBuf,
     /// Signs the sessions of all gateways of this world.
     pub secret: PathBuf,
@@ -44,13 +44,13 @@ pub struct World {
     files: AtomicUsize,
 }
 
-/// The world of all tests that break nothing in it.
+/// The world for tests that change nothing in it.
 pub fn world() -> &'static World {
     static WORLD: OnceLock<World> = OnceLock::new();
     WORLD.get_or_init(World::start)
 }
 
-/// Waits for a future.
+/// Runs a future to completion.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -95,24 +95,24 @@ impl World {
         }
     }
 
-    /// A name of a file that no other test uses.
+    /// A file name that no other test uses.
     pub fn file(&self, suffix: &str) -> PathBuf {
         let number = self.files.fetch_add(1, Ordering::Relaxed);
         self.realm.path(&format!("f{number}.{suffix}"))
     }
 
-    /// `spnegate=<value>`: the session of a user who need not exist.
+    /// `spnegate=<value>`: a session cookie; the user need not exist.
     pub fn cookie(&self, user: &str) -> String {
         self.cookie_for(user, Scheme::Plain)
     }
 
-    /// A session on listeners of that scheme.
+    /// A session cookie for listeners of that scheme.
     pub fn cookie_for(&self, user: &str, scheme: Scheme) -> String {
         let end = SystemTime::now() + Duration::from_secs(3600);
         self.session(user, scheme, end, unix_now())
     }
 
-    /// A session that ends so soon.
+    /// A session that expires after `left`.
     pub fn short_cookie(&self, user: &str, left: Duration) -> String {
         self.session(user, Scheme::Plain, SystemTime::now() + left, unix_now())
     }
@@ -147,13 +147,13 @@ impl World {
         negotiate(&token.token)
     }
 
-    /// Clients that hold no tickets yet.
+    /// An initiator that holds no tickets yet.
     pub fn fresh_clients(&self) -> Initiator {
         initiator(&self.users)
     }
 
-    /// New keys for the backends in a new file, as cluster managers write them, and a restart: only
-    /// the new keys count.
+    /// New keys for the backends in a new file, as cluster managers write them, and a restart: the
+    /// old keys are no longer valid.
     pub fn renew_backends(&self) {
         let spns = [self.realm.spn("nn1"), self.realm.spn("nn2")];
         let spns: Vec<_> = spns.iter().collect();
@@ -161,7 +161,7 @@ impl World {
         *self.backends.lock().unwrap() = acceptor(self.realm.keytab("servers.keytab", &spns));
     }
 
-    /// What a backend makes of a token: the mutual token, if it is good.
+    /// A backend's check of a token: returns the mutual token if it is accepted.
     pub fn accept(&self, token: &[u8]) -> Option<Vec<u8>> {
         let accepting = self
             .backends
@@ -174,7 +174,7 @@ impl World {
         }
     }
 
-    /// Whether a cookie still means a session.
+    /// Whether a cookie is still a valid session.
     pub fn is_session(&self, cookie: &str) -> bool {
         let names = AuthToLocal::compile(&["DEFAULT"], Mechanism::Hadoop, self.realm.name());
         let mut headers = HeaderMap::new();

@@ -1,4 +1,4 @@
-//! Reads requests, strictly, and writes answers.
+//! Reads requests strictly and writes responses.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -10,7 +10,7 @@ use spnegate::testing::proxy_protocol::{Progress, read};
 
 use super::{Inner, Seen, Then};
 
-/// A connection that a backend has taken.
+/// An accepted connection.
 pub struct Connection<'i> {
     inner: &'i Inner,
     stream: TcpStream,
@@ -32,7 +32,7 @@ impl<'i> Connection<'i> {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// Reads more; false at the end.
+    /// Reads more bytes; false at the end of the stream.
     fn fill(&mut self) -> bool {
         let mut chunk = [0; 64 * 1024];
         loop {
@@ -41,7 +41,7 @@ impl<'i> Connection<'i> {
                 Ok(read) => {
                     self.buffer.extend_from_slice(&chunk[..read]);
                     let mut bytes = self.inner.bytes.lock().unwrap();
-                    // of long uploads the start is enough
+                    // the start of a long upload is enough for the assertions
                     if bytes[self.number].len() < 1 << 20 {
                         bytes[self.number].extend_from_slice(&chunk[..read]);
                     }
@@ -53,7 +53,7 @@ impl<'i> Connection<'i> {
         }
     }
 
-    /// Takes bytes up to and with the end of line.
+    /// Takes the bytes up to and including the end of the line.
     fn line(&mut self) -> Option<Vec<u8>> {
         loop {
             if let Some(at) = self.buffer.windows(2).position(|w| w == b"\r\n") {
@@ -74,12 +74,13 @@ impl<'i> Connection<'i> {
         Some(self.buffer.drain(..count).collect())
     }
 
-    /// Ends an answer in chunks; false where the gateway is gone.
+    /// Ends a chunked response; false if the gateway has closed the connection.
     pub(super) fn end(&mut self) -> bool {
         self.stream.write_all(b"0\r\n\r\n").is_ok()
     }
 
-    /// The client that a PROXY protocol header names; `None` where there is no header, or it names none.
+    /// The client named by a PROXY protocol header; `None` if the header is absent or names no
+    /// client.
     pub(super) fn announcement(&mut self) -> Option<SocketAddr> {
         let mut header = Vec::new();
         loop {
@@ -90,7 +91,7 @@ impl<'i> Connection<'i> {
         }
     }
 
-    /// One request and its answer; `None` at the end.
+    /// Reads one request and sends the response; `None` at the end of the connection.
     pub(super) fn exchange(&mut self) -> Option<Then> {
         let mut seen = self.head()?;
         let clients = seen.is_clients();
@@ -116,7 +117,7 @@ impl<'i> Connection<'i> {
             }
         }
         let authenticated = self.inner.authenticate(&seen);
-        // the login page of a gateway that is turned away is the gateway's own business
+        // a 401 to the gateway's own login is recorded too
         list.lock().unwrap().push(seen.clone());
         let (reply, extra) = match authenticated {
             Err(reply) => (reply, Vec::new()),
@@ -131,7 +132,7 @@ impl<'i> Connection<'i> {
         Some(reply.then)
     }
 
-    /// Reads strictly: what a lenient server would have to guess at is a failed test.
+    /// Parses strictly: a head that a lenient server would have to interpret fails the test.
     fn head(&mut self) -> Option<Seen> {
         let first = self.line()?;
         let mut raw = first.clone();

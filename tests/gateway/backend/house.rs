@@ -1,4 +1,4 @@
-//! What Hadoop's servers answer by themselves: logins, probes, proofs.
+//! Responses that Hadoop's servers produce themselves: to logins, probes and impersonation checks.
 
 use std::sync::atomic::Ordering;
 
@@ -8,7 +8,7 @@ use spnegate::testing::IMPERSONATION_PROBE_USER;
 use super::{Inner, Logins, Obeys, Reply, Role, Seen, reply};
 
 impl Inner {
-    /// Headers for the answer, or the refusal.
+    /// Headers for the response, or the refusal as `Err`.
     pub(super) fn authenticate(&self, seen: &Seen) -> Result<Vec<(String, String)>, Reply> {
         let (logins, issued) = {
             let state = self.state.lock().unwrap();
@@ -45,7 +45,7 @@ impl Inner {
             .filter(|(name, _)| name.eq_ignore_ascii_case("cookie"))
             .flat_map(|(_, value)| value.split("; "))
             .collect();
-        // AuthenticationFilter takes the first of its name
+        // AuthenticationFilter reads the first cookie of its name
         let own = cookies.iter().find_map(|c| c.strip_prefix("hadoop.auth="));
         if own.is_some_and(|value| issued.contains(value)) {
             return Ok(Vec::new());
@@ -87,7 +87,8 @@ impl Inner {
         Ok(headers)
     }
 
-    /// Probes, proofs and pages that logins ask for, as the kinds know them.
+    /// Responses to probes, impersonation checks and login requests, by the paths that the kinds
+    /// define.
     pub(super) fn keep_house(&self, seen: &Seen) -> Reply {
         let (role, obeys) = {
             let state = self.state.lock().unwrap();

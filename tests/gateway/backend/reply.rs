@@ -1,17 +1,17 @@
-//! What a backend says.
+//! Responses of a backend.
 
-/// What a backend does after an answer.
+/// What a backend does after a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
     Keep,
     Close,
-    /// Says nothing more until the test lets it go, then closes.
+    /// Sends nothing more until the test releases it, then closes the connection.
     Hang,
     /// Sends the last chunk a millisecond later.
     End,
 }
 
-/// An answer.
+/// A response.
 #[derive(Clone, Debug)]
 pub struct Reply {
     status: u16,
@@ -22,7 +22,7 @@ pub struct Reply {
     pub(super) then: Then,
 }
 
-/// An answer of that status.
+/// A response with this status.
 pub fn reply(status: u16) -> Reply {
     let reason = match status {
         200 => "OK",
@@ -43,7 +43,7 @@ pub fn reply(status: u16) -> Reply {
     }
 }
 
-/// An answer of exactly these bytes.
+/// A response of exactly these bytes.
 pub fn raw(bytes: &[u8]) -> Reply {
     Reply {
         raw: Some(bytes.to_vec()),
@@ -51,18 +51,18 @@ pub fn raw(bytes: &[u8]) -> Reply {
     }
 }
 
-/// No answer until the test ends.
+/// No response until the test ends.
 pub fn silence() -> Reply {
     raw(b"").then(Then::Hang)
 }
 
-/// `StandbyException` as WebHDFS says it.
+/// `StandbyException` in the form of WebHDFS.
 pub fn standby_exception() -> Reply {
     let message = "Operation category READ is not supported in state standby";
     remote_exception("StandbyException", message)
 }
 
-/// An exception as Hadoop's servers say it.
+/// An exception in the form of Hadoop's servers (`RemoteException`).
 pub fn remote_exception(exception: &str, message: &str) -> Reply {
     let text = format!(
         r#"{{"RemoteException":{{"exception":"{exception}","javaClassName":"org.apache.hadoop.ipc.{exception}","message":"{message}"}}}}"#

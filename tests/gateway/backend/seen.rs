@@ -1,16 +1,16 @@
-//! What a backend got.
+//! Requests that a backend received.
 
-/// One request as it came.
+/// One request, unmodified.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// Counts the connections of the backend.
+    /// Number of the connection, counted per backend.
     pub connection: usize,
     /// Head and body, framing included.
     pub raw: Vec<u8>,
     pub method: String,
     pub target: String,
     pub headers: Vec<(String, String)>,
-    /// Without its framing.
+    /// The body without its framing.
     pub body: Vec<u8>,
 }
 
@@ -33,7 +33,7 @@ impl Seen {
         self.target.split('?').next().unwrap()
     }
 
-    /// The value of the one `doAs` as the backend reads it; other spellings count too.
+    /// The value of the only `doAs` as the backend parses it; other spellings count too.
     pub fn do_as(&self) -> Option<&str> {
         let mut found = self.query().split('&').filter_map(|piece| {
             let (name, value) = piece.split_once('=')?;
@@ -44,7 +44,7 @@ impl Seen {
         first
     }
 
-    /// Whether it stands for a client's request; the gateway's own requests have no id.
+    /// Whether this is a client's request; the gateway's own requests carry no request id.
     pub(super) fn is_clients(&self) -> bool {
         self.headers.iter().any(|(name, _)| name == "x-request-id")
     }

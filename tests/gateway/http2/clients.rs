@@ -1,4 +1,4 @@
-//! curl and Chromium, which speak HTTP/2 each in its own way.
+//! HTTP/2 clients: curl and Chromium, which differ in how they log in.
 
 use spnegate::gss::Keytab;
 
@@ -9,7 +9,7 @@ use crate::{
     world::world,
 };
 
-/// curl with alice's ticket on HTTP/2, and what it says.
+/// Runs curl with alice's ticket over HTTP/2, and returns its output.
 fn curl(secure: &Secure, arguments: &[&str], path: &str) -> String {
     let cache = world().file("cc");
     let (users, alice) = (
@@ -86,8 +86,8 @@ fn uploads_of_curl_that_are_refused_immediately_end_cleanly() {
     assert!(backend.seen().is_empty());
 }
 
-/// Chromium speaks HTTP/2 until it is challenged, and then turns to HTTP/1.1 for good (Negotiate is
-/// a connection's business to it).
+/// Chromium uses HTTP/2 until it is challenged and then stays on HTTP/1.1, because it binds
+/// Negotiate to a connection.
 #[test]
 fn a_browser_that_falls_back_to_http_1_1_after_the_challenge_is_served() {
     let backend = backend();
@@ -111,7 +111,8 @@ fn a_browser_that_falls_back_to_http_1_1_after_the_challenge_is_served() {
     let kinit = ["-k", "-t", users, "-c", cache_name, &alice.to_string()];
     realm.run("kinit", &kinit);
     let mut page = String::new();
-    // a new profile's first start never logs in: it loads GSSAPI only where it remembers Negotiate
+    // the first start of a new profile never logs in: Chromium loads GSSAPI only if the profile
+    // remembers Negotiate
     for _ in 0..4 {
         let output = std::process::Command::new("timeout")
             .args([
@@ -156,10 +157,10 @@ fn a_browser_that_falls_back_to_http_1_1_after_the_challenge_is_served() {
     assert!(log.contains("whoami HTTP/1.1\" 200"), "{log}");
 }
 
-/// Of uploads that are answered before their end, in MiB.
+/// Sizes, in MiB, of uploads that are answered before their end.
 const SIZES: [u64; 3] = [4, 64, 512];
 
-/// Answers a PUT when it has read its head, and reads nothing more.
+/// Answers a PUT after its head and reads nothing more.
 fn hasty() -> Backend {
     backend()
         .answers_early(|seen| {
@@ -169,8 +170,8 @@ fn hasty() -> Backend {
         .answers(|_| reply(200).with("Content-Type", "text/html").body(UPLOADS))
 }
 
-/// Puts blobs of each size, and says what came of each. They are made of one piece: Chromium refuses to
-/// hold 512 MiB now and then, before it has asked for anything.
+/// Uploads a blob of each size and prints the results. Each blob consists of one repeated part:
+/// Chromium sometimes refuses to hold 512 MiB before it has sent a request.
 const UPLOADS: &str = "<pre>none</pre><script>(async () => {\
     const said = [], piece = new Blob([new Uint8Array(1 << 20)]);\
     for (const size of [4, 64, 512]) {\
@@ -235,7 +236,7 @@ fn a_browser_receives_a_response_sent_before_the_end_of_its_upload() {
         .output()
         .expect("timeout of coreutils, and chromium (Debian package chromium)");
     let page = String::from_utf8_lossy(&output.stdout);
-    // a redirect that is not followed
+    // the status of a redirect that is not followed
     let expected = SIZES.map(|_| "opaqueredirect").join(" ");
     let log = std::fs::read_to_string(log).unwrap();
     assert!(
