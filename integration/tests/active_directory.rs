@@ -160,7 +160,7 @@ fn edit(path: &Path, change: impl FnOnce(&mut Keytab)) {
 }
 
 #[test]
-fn a_consoles_new_key_is_noticed_by_no_user() {
+fn requests_succeed_after_a_console_has_changed_its_key() {
     let mut turn = Turn::take();
     let stage = turn.stage();
     let keytab = stage.domain.keytab("gateway.keytab", &[SERVICE, "websvc"]);
@@ -241,7 +241,7 @@ fn an_outdated_key_does_not_lock_the_account() {
 }
 
 #[test]
-fn aliases_log_in_whatever_the_kdc_calls_them() {
+fn aliases_log_in_whatever_name_the_kdc_returns() {
     let mut turn = Turn::take();
     let stage = turn.stage();
     let upn = format!("set websvc userPrincipalName {SERVICE}@EXAMPLE.COM\n");
@@ -288,7 +288,7 @@ fn log_in(authorization: &str) -> u16 {
 }
 
 #[test]
-fn a_ticket_opens_what_its_own_name_says_in_any_case_and_any_order_of_keys() {
+fn a_ticket_is_accepted_by_its_service_name_in_any_case_and_key_order() {
     let mut turn = Turn::take();
     let stage = turn.stage();
     let alice = stage.domain.keytab("alice.keytab", &["alice"]).unwrap();
@@ -316,7 +316,7 @@ fn a_ticket_opens_what_its_own_name_says_in_any_case_and_any_order_of_keys() {
 }
 
 #[test]
-fn keytab_verify_names_the_cure() {
+fn keytab_verify_reports_the_cure() {
     let mut turn = Turn::take();
     let stage = turn.stage();
     let names = [

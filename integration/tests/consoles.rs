@@ -45,7 +45,7 @@ const PAGES: &[(Console, &str, &str)] = &[
 ];
 
 #[test]
-fn alice_reads_every_console_and_nothing_of_the_gateways_login_comes_through() {
+fn alice_reads_every_console_and_receives_nothing_of_the_gateways_login() {
     for (console, path, words) in PAGES {
         let fetched = get("alice", *console, path);
         assert_eq!(fetched.status, 200, "{console:?} {path}: {fetched:?}");
@@ -106,7 +106,7 @@ fn a_session_opens_every_console_with_one_login() {
 }
 
 #[test]
-fn alice_is_alice_in_hdfs() {
+fn hdfs_acts_as_alice() {
     let lab = &stage().lab;
     for (console, name) in [
         (Console::NameNode, "by-namenode"),
@@ -130,7 +130,7 @@ fn alice_is_alice_in_hdfs() {
 }
 
 #[test]
-fn no_spelling_of_doas_makes_alice_somebody_else() {
+fn no_spelling_of_doas_changes_the_user() {
     for name in ["doas", "doAs", "DOAS", "do%41s", "user.name"] {
         for console in [Console::NameNode, Console::HttpFs] {
             let path = format!("/webhdfs/v1/?{name}=bob&op=GETHOMEDIRECTORY");
@@ -145,7 +145,7 @@ fn no_spelling_of_doas_makes_alice_somebody_else() {
 }
 
 #[test]
-fn alice_is_alice_in_yarn() {
+fn yarn_acts_as_alice() {
     let lab = &stage().lab;
     let json = "Content-Type: application/json";
     let new = Gateway::url(
@@ -181,7 +181,7 @@ fn alice_is_alice_in_yarn() {
 }
 
 #[test]
-fn alice_is_alice_in_oozie() {
+fn oozie_acts_as_alice() {
     let lab = &stage().lab;
     let folder = lab.folder().join("workflow");
     fs::create_dir_all(&folder).unwrap();
@@ -248,7 +248,7 @@ fn large_bodies_in_curls_default_type_reach_the_server_unless_they_name_a_user()
 }
 
 #[test]
-fn carol_may_log_in_and_every_console_refuses_her_without_a_loop() {
+fn every_console_refuses_carol_after_her_login_without_a_loop() {
     let oozie = "oozie.service.ProxyUserService.proxyuser.spnegate.";
     for (console, path, property) in [
         (
@@ -302,7 +302,7 @@ fn carol_may_log_in_and_every_console_refuses_her_without_a_loop() {
 
 /// `hdfs dfs` parses a `RemoteException`; its `Accept` names HTML first.
 #[test]
-fn hadoops_own_client_prints_which_line_carol_lacks() {
+fn hadoops_client_prints_the_missing_proxyuser_setting() {
     let lab = &stage().lab;
     let port = Console::NameNode.port();
     let url = format!("webhdfs://proxy.example.com:{port}/");
@@ -333,7 +333,7 @@ fn backend_logins() -> f64 {
 }
 
 #[test]
-fn without_a_ticket_there_is_a_page_that_helps() {
+fn without_a_ticket_the_page_explains_how_to_log_in() {
     let lab = &stage().lab;
     for console in Console::ALL {
         let url = Gateway::url(*console, "/");
@@ -348,7 +348,7 @@ fn without_a_ticket_there_is_a_page_that_helps() {
 }
 
 #[test]
-fn a_ticket_for_another_service_opens_nothing() {
+fn a_ticket_for_another_service_is_refused() {
     let lab = &stage().lab;
     let url = Gateway::url(Console::NameNode, "/jmx");
     // the gateway's own principal is in the same keytab

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 #[test]
-fn the_demo_shows_what_it_promises_and_ends() {
+fn the_demo_completes_all_its_steps() {
     let demo = Command::new(env!("CARGO_BIN_EXE_demo"))
         .arg("--once")
         .output();

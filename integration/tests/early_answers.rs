@@ -118,7 +118,7 @@ fn every_upload_is_answered(client: &str, program: impl Fn() -> Command) {
 }
 
 #[test]
-fn curl_gets_its_answer() {
+fn curl_reads_a_response_sent_before_the_end_of_its_upload() {
     const PUT: &str = "url=$1 cookie=$2; shift 2; for version in --http2 --http1.1; do for file; do \
         curl -sSk --max-time 120 $version -H \"Cookie: $cookie\" -T $file -o /dev/null \
         -w '%{http_version} %{http_code}\\n' \"$url\" || exit; done; done";
@@ -130,7 +130,7 @@ fn curl_gets_its_answer() {
 }
 
 #[test]
-fn httpx_gets_its_answer() {
+fn httpx_reads_a_response_sent_before_the_end_of_its_upload() {
     every_upload_is_answered("httpx", || {
         let program = lab::httpx_python().unwrap();
         let mut python = stage().lab.command(program.to_str().unwrap());
@@ -140,7 +140,7 @@ fn httpx_gets_its_answer() {
 }
 
 #[test]
-fn java_gets_its_answer() {
+fn java_reads_a_response_sent_before_the_end_of_its_upload() {
     let mut homes = vec![("Java 17", lab::java_home().unwrap())];
     match lab::home_for_trino() {
         Ok(home) => homes.push(("a later Java", home)),
@@ -159,7 +159,7 @@ fn java_gets_its_answer() {
 }
 
 #[test]
-fn go_gets_its_answer() {
+fn go_reads_a_response_sent_before_the_end_of_its_upload() {
     if Command::new("go").arg("version").output().is_err() {
         println!("not tried with Go: there is no `go` on this machine");
         return;

@@ -110,7 +110,7 @@ fn renew(lab: &Lab, woken: Server) {
 }
 
 #[test]
-fn a_killed_namenode_costs_no_read() {
+fn no_read_fails_when_the_active_namenode_is_killed() {
     let (first, _) = active();
     let (reads, writes) = under_load("kill -9 of the active NameNode", 1, |lab| {
         lab.kill9(first).unwrap();
@@ -126,7 +126,7 @@ fn a_killed_namenode_costs_no_read() {
 }
 
 #[test]
-fn a_handover_costs_no_request_at_all() {
+fn no_request_fails_during_a_graceful_failover() {
     let (first, second) = active();
     for (from, to) in [(first, second), (second, first)] {
         let (reads, writes) = under_load(&format!("haadmin -failover {from} {to}"), 1, |lab| {
@@ -138,7 +138,7 @@ fn a_handover_costs_no_request_at_all() {
 }
 
 #[test]
-fn a_frozen_namenode_that_wakes_up_beside_the_new_one() {
+fn no_read_fails_when_the_active_namenode_freezes_and_resumes() {
     let (first, second) = active();
     // no writes: one that the frozen server has got may have been done, so it waits for its answer
     let (reads, _) = under_load("SIGSTOP of the active NameNode", 0, |lab| {
@@ -160,7 +160,7 @@ fn a_frozen_namenode_that_wakes_up_beside_the_new_one() {
 }
 
 #[test]
-fn a_killed_resourcemanager_costs_no_read() {
+fn no_read_fails_when_the_active_resourcemanager_is_killed() {
     let first = stage().lab.active_rm().unwrap().unwrap();
     let reads = under_yarn_load("kill -9 of the active ResourceManager", |lab| {
         lab.kill9(first).unwrap();
@@ -174,7 +174,7 @@ fn a_killed_resourcemanager_costs_no_read() {
 }
 
 #[test]
-fn a_frozen_resourcemanager_that_wakes_up_beside_the_new_one() {
+fn no_read_fails_when_the_active_resourcemanager_freezes_and_resumes() {
     let first = stage().lab.active_rm().unwrap().unwrap();
     let reads = under_yarn_load("SIGSTOP of the active ResourceManager", |lab| {
         lab.pause(first).unwrap();
@@ -194,7 +194,7 @@ fn a_frozen_resourcemanager_that_wakes_up_beside_the_new_one() {
 }
 
 #[test]
-fn a_slow_server_costs_no_request_at_all() {
+fn no_request_fails_while_a_server_is_slow() {
     let (first, _) = active();
     let (reads, writes) = under_load("a slow active NameNode", 2, |lab| {
         lab.slow(first, 5).unwrap();

@@ -11,7 +11,7 @@ use lab::{GATEWAY, Lab, Server, control, wait};
 const TURN: Duration = Duration::from_secs(120);
 
 #[test]
-fn the_gateway_acts_for_alice_and_never_for_carol_before_and_after_a_failover() {
+fn hdfs_lets_the_gateway_impersonate_alice_but_not_carol() {
     let folder = std::env::temp_dir().join(format!("lab-hdfs-{}", std::process::id()));
     let lab = Lab::builder()
         .with(Server::HDFS)
@@ -42,7 +42,7 @@ fn the_gateway_acts_for_alice_and_never_for_carol_before_and_after_a_failover() 
 }
 
 #[test]
-fn nothing_outlives_a_lab_whose_process_is_killed() {
+fn killing_the_labs_process_ends_all_its_servers() {
     let folder = std::env::temp_dir().join(format!("lab-killed-{}", std::process::id()));
     // The other test's lab may be up: try until there is room.
     wait::until("there is room for this lab", TURN, || {

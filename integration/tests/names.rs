@@ -456,7 +456,7 @@ fn refused_alone(sets: &[RuleSet], theirs: &[lab::Mapped]) -> BTreeMap<String, u
 }
 
 #[test]
-fn no_rule_makes_another_name_than_hadoops() {
+fn no_rule_maps_to_another_name_than_hadoop() {
     let mut dice = Dice(0x5eed_0fa1_1ce5);
     for (what, pieces) in [
         ("anything", Pieces::all()),
@@ -486,7 +486,7 @@ fn no_rule_makes_another_name_than_hadoops() {
 }
 
 #[test]
-fn rules_in_use_are_taken_and_mean_the_same() {
+fn documented_rules_are_accepted_with_hadoops_meaning() {
     let set = |rules: &&str| RuleSet {
         mechanism: "hadoop",
         rules: (*rules).to_owned(),
@@ -504,7 +504,7 @@ fn rules_in_use_are_taken_and_mean_the_same() {
 
 /// Characters that the cases of Rust's and Java's tables may differ in.
 #[test]
-fn the_lower_case_of_every_character_is_javas_or_refused() {
+fn lower_case_conversion_matches_java_or_is_refused() {
     let names = ('\u{21}'..='\u{ffff}').filter(|c| !matches!(c, '/' | '@' | '\\'));
     let set = RuleSet {
         mechanism: "hadoop",

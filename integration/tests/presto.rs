@@ -112,7 +112,7 @@ fn the_cli_and_jdbc_work_through_a_stream() {
 }
 
 #[test]
-fn every_uri_in_the_answers_comes_back_to_the_gateway() {
+fn every_uri_in_a_response_points_to_the_gateway() {
     let stage = stage();
     let Stage { lab, .. } = stage.as_ref().unwrap();
     let statement = query(lab, "alice", "select current_user");
@@ -168,7 +168,7 @@ fn cancel(lab: &Lab, statement: &Statement) {
 }
 
 #[test]
-fn a_user_is_who_the_ticket_says_and_without_one_nobody() {
+fn the_user_is_taken_from_the_ticket_and_requests_without_one_are_refused() {
     let stage = stage();
     let Stage { lab, .. } = stage.as_ref().unwrap();
     for user in ["alice", "bob"] {
@@ -183,7 +183,7 @@ fn a_user_is_who_the_ticket_says_and_without_one_nobody() {
 /// What the coordinator's pages ask for is served, and what its workers ask for is not: with the
 /// gateway's login, or without any, a task runs as whichever user its body names.
 #[test]
-fn pages_are_served_and_the_internal_interface_is_not() {
+fn pages_are_published_and_the_internal_interface_is_not() {
     let stage = stage();
     let Stage { lab, .. } = stage.as_ref().unwrap();
     let statement = query(lab, "alice", COUNT);
@@ -227,7 +227,7 @@ fn pages_are_served_and_the_internal_interface_is_not() {
 }
 
 #[test]
-fn clients_without_kerberos_use_a_console_where_nobody_logs_in() {
+fn clients_without_kerberos_use_a_console_without_login() {
     let stage = stage();
     let Stage { lab, .. } = stage.as_ref().unwrap();
     let desk = lab.desk();
@@ -272,7 +272,7 @@ fn load(lab: &Lab) -> Load {
 }
 
 #[test]
-fn a_killed_coordinator_costs_its_own_queries_alone() {
+fn a_killed_coordinator_loses_only_its_own_queries() {
     let stage = stage();
     let Stage { lab, gateway } = stage.as_ref().unwrap();
     let mut long = one_on_each(lab);
@@ -311,7 +311,7 @@ fn a_killed_coordinator_costs_its_own_queries_alone() {
 }
 
 #[test]
-fn a_coordinator_that_hangs_is_left_alone() {
+fn a_coordinator_that_hangs_receives_no_new_queries() {
     let stage = stage();
     let Stage { lab, gateway } = stage.as_ref().unwrap();
     let frozen = Server::Presto2.url().unwrap();
@@ -341,7 +341,7 @@ fn a_coordinator_that_hangs_is_left_alone() {
 }
 
 #[test]
-fn a_slow_coordinator_costs_no_query() {
+fn no_query_fails_while_a_coordinator_is_slow() {
     let stage = stage();
     let Stage { lab, .. } = stage.as_ref().unwrap();
     let queries = load(lab).around("one of two coordinators is slow", QUERIES, |_| {
@@ -351,7 +351,7 @@ fn a_slow_coordinator_costs_no_query() {
 }
 
 #[test]
-fn a_drained_coordinator_ends_what_it_has_and_gets_nothing_new() {
+fn a_drained_coordinator_completes_its_queries_and_receives_no_new_ones() {
     let stage = stage();
     let Stage { lab, gateway } = stage.as_ref().unwrap();
     let assign = |duty: &str| {

@@ -58,7 +58,7 @@ fn login(world: &World, tickets: &Path) -> Turn {
 }
 
 #[test]
-fn a_changed_key_and_a_broken_keytab_cost_no_login() {
+fn no_login_fails_during_a_key_change_or_with_an_unreadable_keytab() {
     with_lab(|lab| {
         let gateway = Gateway::builder(lab)
             .console(Console::NameNode)
@@ -149,7 +149,7 @@ fn break_and_mend(gateway: &Gateway, meanwhile: impl Fn()) {
 /// As Ambari and Cloudera Manager do it: the server's keytab is made anew and the server restarted,
 /// while the gateway holds a ticket for the old key.
 #[test]
-fn a_namenodes_new_key_is_noticed_by_no_user() {
+fn requests_succeed_after_a_namenode_has_changed_its_key() {
     const SPN: &str = "HTTP/nn1.example.com";
     with_lab(|lab| {
         let gateway = Gateway::builder(lab)
@@ -186,7 +186,7 @@ fn a_namenodes_new_key_is_noticed_by_no_user() {
 }
 
 #[test]
-fn a_gateway_that_is_told_to_end_loses_no_request() {
+fn no_request_fails_when_the_gateway_receives_sigterm() {
     with_lab(|lab| {
         let gateway = Gateway::builder(lab)
             .console(Console::NameNode)

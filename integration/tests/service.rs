@@ -80,7 +80,7 @@ const TOKENS: &[(Console, &[&str], &str, &str)] = &[
 ];
 
 #[test]
-fn no_token_of_the_gateways_own_comes_through_although_each_server_would_issue_it() {
+fn no_delegation_token_of_the_gateway_is_issued_though_each_server_would() {
     let Stage { lab, gateway } = stage();
     for (console, arguments, path, secret) in TOKENS {
         let with = |url: &str| [arguments, &[url][..]].concat().join("\u{1}");
@@ -119,7 +119,7 @@ fn no_token_of_the_gateways_own_comes_through_although_each_server_would_issue_i
 }
 
 #[test]
-fn other_requests_are_answered_as_the_gateway() {
+fn other_requests_run_as_the_gateway() {
     let Stage { lab, .. } = stage();
     for (console, path, words) in [
         (

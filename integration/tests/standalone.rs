@@ -72,7 +72,7 @@ fn under_load(what: &str, allowed: &[&str], event: impl Fn(Only, &Load) + Sync) 
 }
 
 #[test]
-fn a_killed_server_is_told_at_once_and_used_again() {
+fn a_killed_server_is_reported_immediately_and_used_again() {
     let allowed = [AWAY, CUT_SHORT];
     under_load("kill -9 and restart", &allowed, |only, reads| {
         let (server, console, _) = only;
@@ -82,7 +82,7 @@ fn a_killed_server_is_told_at_once_and_used_again() {
 }
 
 #[test]
-fn a_server_that_hangs_is_told_at_once_and_used_again() {
+fn a_server_that_hangs_is_reported_immediately_and_used_again() {
     under_load("SIGSTOP and SIGCONT", &[AWAY], |only, _| {
         let (server, console, pages) = only;
         let newcomers = || stage().readers(console, pages).unwrap();
@@ -92,7 +92,7 @@ fn a_server_that_hangs_is_told_at_once_and_used_again() {
 }
 
 #[test]
-fn a_slow_server_costs_no_read() {
+fn no_read_fails_while_a_single_server_is_slow() {
     under_load("slowness", &[], |(server, ..), _| {
         stage().lab.slow(server, 5).unwrap();
     });

@@ -83,7 +83,7 @@ fn load(lab: &'static Lab) -> Load {
 /// There is one coordinator. While it is away every new query is lost, each told at once; the
 /// queries that it ran are lost with it, and so is a request that was under way to begin one.
 #[test]
-fn a_coordinator_that_is_slow_hangs_or_dies_is_told_at_once_and_used_again() {
+fn a_slow_hung_or_killed_coordinator_is_reported_immediately_and_used_again() {
     let Some(stage) = stage() else { return };
     let lab = &stage.lab;
     let slow = load(lab).around("a slow Trino", QUERIES, |_| {
@@ -116,7 +116,7 @@ fn asked(lab: &Lab, what: &str) -> usize {
 /// Real clients, results of the real coordinator's spooling protocol: the segments are fetched by a
 /// client that knows nothing of Kerberos, and acknowledged. Only the storage is the lab's own.
 #[test]
-fn spooled_results_come_through_the_gateway() {
+fn spooled_results_are_fetched_through_the_gateway() {
     let Some(Stage { lab, .. }) = stage() else {
         return;
     };
@@ -163,7 +163,7 @@ fn spooled_results_come_through_the_gateway() {
 }
 
 #[test]
-fn clients_are_the_user_of_their_ticket_and_every_uri_comes_back() {
+fn clients_run_as_the_user_of_their_ticket_and_every_uri_is_rewritten() {
     let Some(Stage { lab, .. }) = stage() else {
         return;
     };

@@ -71,7 +71,7 @@ fn mib(bytes: u64) -> f64 {
 }
 
 #[test]
-fn one_gibibyte_goes_up_and_down_and_the_gateways_memory_stays_flat() {
+fn one_gibibyte_is_transferred_both_ways_with_constant_memory() {
     let Stage { lab, gateway } = stage();
     let file = lab.folder().join("gibibyte");
     write_noise(&file);
@@ -144,7 +144,7 @@ fn one_gibibyte_goes_up_and_down_and_the_gateways_memory_stays_flat() {
 }
 
 #[test]
-fn an_append_is_appended_once() {
+fn an_append_is_performed_once() {
     let lab = &stage().lab;
     let create = lab.fetch(
         "alice",
@@ -162,7 +162,7 @@ fn an_append_is_appended_once() {
 }
 
 #[test]
-fn the_two_steps_of_the_file_browser_stay_at_the_gateway() {
+fn both_steps_of_the_file_browser_go_through_the_gateway() {
     let lab = &stage().lab;
     let ask = url("browsed?op=CREATE&noredirect=true");
     let asked = lab.fetch("alice", &["-X", "PUT", &ask]).unwrap();
@@ -195,7 +195,7 @@ fn the_two_steps_of_the_file_browser_stay_at_the_gateway() {
 
 /// HDFS allows a backslash in a name; the paths of the gateway do so where HDFS reads them.
 #[test]
-fn a_name_with_a_backslash_is_a_name() {
+fn a_file_name_with_a_backslash_works() {
     let lab = &stage().lab;
     let create = url("back%5Cslash?op=CREATE&overwrite=true");
     let put = lab.fetch("alice", &["-L", "-X", "PUT", "-d", "named", &create]);
@@ -212,7 +212,7 @@ fn a_name_with_a_backslash_is_a_name() {
 /// Jetty's limit of 1,000 keys is one of forms; a query is limited by the size of the head, 64 KiB at
 /// the NameNode and at the gateway, whose answer is 431.
 #[test]
-fn a_query_of_six_thousand_parameters_passes_and_one_beyond_the_head_is_told_so() {
+fn a_query_of_six_thousand_parameters_passes_and_a_larger_head_is_refused() {
     let lab = &stage().lab;
     let fetched = |count: usize| {
         let more: String = (0..count).map(|n| format!("&a{n:05}=1")).collect();

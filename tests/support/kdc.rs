@@ -1,4 +1,4 @@
-//! A server of a realm, a KDC above all, under a warden that ends it.
+//! A server process of a realm, usually the KDC, with a shell that ends it.
 
 use std::{
     fs,
@@ -9,16 +9,16 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A server of a realm; ends with this.
+/// A server of a realm; it ends when dropped.
 #[derive(Debug)]
 pub struct Kdc {
-    /// Ends the KDC when its standard input ends.
+    /// A shell that kills the server when its standard input is closed.
     warden: Child,
     pid: Pid,
 }
 
 impl Kdc {
-    /// Starts it by a line of this shell, whose `$0` is the realm's name.
+    /// Starts the server by a line of this shell, whose `$0` is the realm's name.
     pub(super) fn start(mut shell: Command, line: &str, realm: &str, output: &Path) -> Self {
         let mut warden = shell
             .arg("-c")
@@ -36,12 +36,13 @@ impl Kdc {
         Self { warden, pid }
     }
 
-    /// Stops it from answering; connections are still taken by the system.
+    /// Suspends the server (SIGSTOP): the kernel still accepts connections, but no response is
+    /// sent.
     pub fn freeze(&self) {
         kill_process(self.pid, Signal::STOP).unwrap();
     }
 
-    /// Lets it answer again.
+    /// Resumes the server (SIGCONT).
     pub fn thaw(&self) {
         kill_process(self.pid, Signal::CONT).unwrap();
     }

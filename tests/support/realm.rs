@@ -1,13 +1,13 @@
 //! Throwaway MIT realms for tests in one process: `#[path = "support/realm.rs"] mod realm;`
 //!
-//! `Realm::start()` gives a realm of its own: database, KDC on a loopback address, a directory for
-//! keytabs. The Kerberos library reads `KRB5_CONFIG` from the environment, which safe code cannot
-//! set once threads run; so the first call in a process writes a `krb5.conf` for many realms and
-//! replaces the process by itself (`exec`, same arguments) with the environment set. Therefore a
-//! test calls `Realm::start()` before it starts anything else.
+//! `Realm::start()` creates a realm of its own: database, KDC on a loopback address and a directory
+//! for keytabs. The Kerberos library reads `KRB5_CONFIG` from the environment, which safe code
+//! cannot set once threads run. Therefore the first call in a process writes a `krb5.conf` for many
+//! realms and replaces the process by itself (`exec`, same arguments) with the environment set, and
+//! a test has to call `Realm::start()` before it starts anything else.
 //!
-//! Nothing is left behind: each KDC is ended by a shell that waits for the end of a pipe from this
-//! process, however that comes about.
+//! No process is left behind: each KDC is ended by a shell that waits for the end of a pipe from
+//! this process, which is closed even if the process is killed.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -36,12 +36,12 @@ mod kdc;
 
 pub use kdc::Kdc;
 
-/// Realms that one process may start.
+/// Number of realms that one process may start.
 const REALMS: usize = 60;
 const HOME: &str = "SPNEGATE_TEST_REALMS";
 const SKEW: &str = "SPNEGATE_TEST_CLOCKSKEW";
 
-/// A realm with a running KDC; ends with this.
+/// A realm with a running KDC, which stops when the realm is dropped.
 #[derive(Debug)]
 pub struct Realm {
     name: String,
@@ -53,7 +53,7 @@ pub struct Realm {
 // === impl Realm ===
 
 impl Realm {
-    /// Creates a realm of an unused name and starts its KDC.
+    /// Creates a realm with an unused name and starts its KDC.
     pub fn start() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let home = home();
@@ -87,12 +87,12 @@ impl Realm {
         self.name.to_lowercase()
     }
 
-    /// Where the KDC listens, TCP and UDP.
+    /// The address of the KDC, TCP and UDP.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where passwords are changed once `kadmind` runs, TCP and UDP.
+    /// The address of `kadmind`'s password service, TCP and UDP, once it runs.
     pub fn passwords(&self) -> SocketAddr {
         self.beside(2_000)
     }
@@ -101,7 +101,7 @@ impl Realm {
         (self.address.ip(), self.address.port() + ports).into()
     }
 
-    /// Starts the server that changes passwords; it ends with what is given back.
+    /// Starts `kadmind`, which changes passwords; it stops when the returned value is dropped.
     pub fn start_kadmind(&self) -> impl Drop + use<> {
         let kadmind = self.start_warded("kadmind -nofork -r \"$0\"", "kadmind.out");
         eventually("kadmind listens", || {
@@ -137,14 +137,14 @@ impl Realm {
         self.admin(&format!("addprinc -pw {password} {principal}"));
     }
 
-    /// Gives principals new keys in the KDC, and in no file.
+    /// Changes the keys of principals in the KDC without writing a keytab.
     pub fn rotate(&self, principals: &[&Principal]) {
         for principal in principals {
             self.admin(&format!("cpw -randkey {principal}"));
         }
     }
 
-    /// Writes the present keys into a new file of the realm's directory, and gives its path.
+    /// Writes the current keys into a new file of the realm's directory, and returns its path.
     pub fn keytab(&self, file: &str, principals: &[&Principal]) -> PathBuf {
         let path = self.path(file);
         let _ = fs::remove_file(&path);
@@ -155,7 +155,7 @@ impl Realm {
         path
     }
 
-    /// Creates principals and writes their keys into a file.
+    /// Creates principals and writes their keys into a keytab.
     pub fn add_with_keytab(&self, file: &str, principals: &[&Principal]) -> PathBuf {
         self.add(principals);
         self.keytab(file, principals)
@@ -166,7 +166,7 @@ impl Realm {
         self.run("kadmin.local", &["-r", &self.name, "-q", query])
     }
 
-    /// A ticket-granting ticket in the process's default collection of caches.
+    /// Obtains a ticket-granting ticket in the process's default collection of caches.
     pub fn kinit(&self, principal: &Principal, keytab: &Path) {
         let (keytab, principal) = (keytab.to_str().unwrap(), principal.to_string());
         self.run("kinit", &["-k", "-t", keytab, &principal]);
@@ -180,12 +180,12 @@ impl Realm {
         });
     }
 
-    /// Where another KDC of the realm listens once it runs, TCP and UDP.
+    /// The address of a second KDC of the realm, TCP and UDP, once it runs.
     pub fn second_address(&self) -> SocketAddr {
         self.beside(3_000)
     }
 
-    /// Starts another KDC of the realm.
+    /// Starts a second KDC of the realm.
     pub fn start_second_kdc(&self) -> Kdc {
         let address = self.second_address();
         let profile = self.path("kdc2.conf");
@@ -201,22 +201,22 @@ impl Realm {
         kdc
     }
 
-    /// A server of the realm that ends with its handle, or with this process.
+    /// Starts a server of the realm that ends when its handle is dropped or this process ends.
     fn start_warded(&self, line: &str, output: &str) -> Kdc {
         Kdc::start(self.command("sh"), line, &self.name, &self.path(output))
     }
 
-    /// Ends the KDC; its port refuses connections.
+    /// Stops the KDC; its port then refuses connections.
     pub fn stop_kdc(&mut self) {
         self.kdc = None;
     }
 
-    /// Stops the KDC from answering; connections are still taken by the system.
+    /// Suspends the KDC (SIGSTOP): the kernel still accepts connections, but no response is sent.
     pub fn freeze_kdc(&self) {
         self.kdc.as_ref().unwrap().freeze();
     }
 
-    /// Lets it answer again.
+    /// Resumes the KDC (SIGCONT).
     pub fn thaw_kdc(&self) {
         self.kdc.as_ref().unwrap().thaw();
     }
@@ -230,7 +230,7 @@ impl Realm {
         command
     }
 
-    /// Runs a program of MIT krb5 and gives what it printed.
+    /// Runs a program of MIT krb5 and returns its output.
     pub fn run(&self, program: &str, arguments: &[&str]) -> String {
         let output = self
             .command(program)
@@ -245,7 +245,7 @@ impl Realm {
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
         );
-        // kadmin.local says so and ends well
+        // kadmin.local reports errors in its output only and exits with 0
         let failed = text.contains("while ") && program == "kadmin.local";
         assert!(
             output.status.success() && !failed,
@@ -278,7 +278,7 @@ impl Drop for Realm {
     }
 }
 
-/// Waits for a condition; for at most 20 seconds.
+/// Waits for a condition for at most 20 seconds.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     for _ in 0..2000 {
         if condition() {
@@ -289,8 +289,8 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     panic!("not within 20 s: {what}");
 }
 
-/// Whether this process runs with a `clockskew` of so many seconds; if not, the test of this name
-/// has been run in a process of its own that does, and has passed there.
+/// Whether this process runs with this `clockskew`, in seconds. If not, the test of this name has
+/// been run in a child process that does, and has passed there.
 pub fn with_clockskew(seconds: u32, test: &str) -> bool {
     let seconds = seconds.to_string();
     if env::var(SKEW).is_ok_and(|value| value == seconds) {
@@ -311,14 +311,15 @@ fn realm_name(number: usize) -> String {
     format!("R{number}.EXAMPLE.COM")
 }
 
-/// An address that no other process uses: by process id, in 127.128/9.
+/// An address in 127.128/9 that no other process uses, derived from the process id.
 fn address(number: usize) -> SocketAddr {
     let [_, a, b, c] = std::process::id().to_be_bytes();
     let port = 8800 + u16::try_from(number).unwrap();
     (Ipv4Addr::new(127, 128 | a, b, c), port).into()
 }
 
-/// The directory of this process's realms; does not return in a process without one.
+/// The directory of this process's realms; without one, the process is replaced and this does not
+/// return.
 fn home() -> &'static Path {
     static HOME_DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     HOME_DIRECTORY.get_or_init(|| {
@@ -356,7 +357,7 @@ fn enter(home: &Path) -> PathBuf {
         .args(env::args_os().skip(1))
         .env(HOME, home)
         .env("KRB5_CONFIG", home.join("krb5.conf"))
-        // a collection: the library takes the cache of the target's realm
+        // a collection of caches: the library chooses the cache of the target's realm
         .env("KRB5CCNAME", format!("DIR:{}/ccaches", home.display()))
         .env("KRB5_KTNAME", format!("FILE:{}/none", home.display()))
         .env(
@@ -368,7 +369,7 @@ fn enter(home: &Path) -> PathBuf {
     panic!("the test program cannot start itself again: {error}");
 }
 
-/// Leaves a shell that removes the directory when this process ends.
+/// Starts a shell that removes the directory when this process ends.
 fn remove_at_end(home: &Path) {
     let warden = Command::new("sh")
         .args(["-c", "read end; rm -rf \"$0\""])
@@ -378,6 +379,6 @@ fn remove_at_end(home: &Path) {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    // its standard input stays open until then
+    // the shell's standard input must stay open until then
     std::mem::forget(warden);
 }

@@ -31,7 +31,7 @@ fn shows(firefox: &mut Firefox, text: &str) {
 }
 
 #[test]
-fn head_tail_and_download_show_a_file_and_upload_brings_one() {
+fn head_tail_download_and_upload_work_in_the_file_browser() {
     let lab = &stage().lab;
     let numbers = numbers();
     let local = lab.folder().join("numbers.txt");

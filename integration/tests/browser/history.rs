@@ -10,7 +10,7 @@ use super::{firefox::Firefox, stage};
 const PATIENCE: Duration = Duration::from_secs(180);
 
 #[test]
-fn history_of_a_finished_application_leads_to_the_jobhistory_console() {
+fn the_history_link_of_an_application_opens_the_jobhistory_console() {
     let lab = &stage().lab;
     let mut pi = lab.hadoop("alice", "examples").unwrap();
     let output = pi.args(["pi", "1", "1"]).output().unwrap();

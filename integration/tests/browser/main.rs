@@ -93,7 +93,7 @@ fn chromium_logs_in_and_reads_the_resourcemanager() {
 }
 
 #[test]
-fn chromium_shows_carol_that_she_is_refused() {
+fn chromium_shows_the_refusal_page_to_carol() {
     let url = Gateway::url(Console::NameNode, "/webhdfs/v1/?op=LISTSTATUS");
     shows("carol", &url, &["not allowed to impersonate carol"]);
 }

@@ -63,7 +63,7 @@ fn opened_by_bob() -> usize {
 }
 
 #[test]
-fn what_the_server_takes_for_another_user_never_reaches_it() {
+fn calls_that_the_server_would_run_as_another_user_never_reach_it() {
     let bob = settings([11, 11], KEY, "bob");
     let open = |fields: &[&[u8]]| call(STRICT, "OpenSession", &[&request(fields)]);
     let plain = open(&[PROTOCOL, &bob]);
@@ -132,7 +132,7 @@ fn what_the_server_takes_for_another_user_never_reaches_it() {
 }
 
 #[test]
-fn a_delegation_token_of_the_gateways_session_is_not_given() {
+fn no_delegation_token_is_issued_for_the_gateways_session() {
     let opened = post_directly(&call(STRICT, "OpenSession", &[&request(&[PROTOCOL])]));
     let find = |field: &[u8]| {
         let at = opened.windows(field.len()).position(|part| part == field);

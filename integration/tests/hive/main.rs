@@ -109,7 +109,7 @@ fn under_load(what: &str, event: impl FnOnce(&Load)) -> (Tally, Tally) {
 }
 
 #[test]
-fn a_killed_server_is_told_at_once_and_used_again() {
+fn a_killed_server_is_reported_immediately_and_used_again() {
     let what = "kill -9 of HiveServer2, and its restart";
     // its secret is then another one, and the gateway's cookie worth nothing
     let (calls, statements) = under_load(what, |calls| {
@@ -124,7 +124,7 @@ fn a_killed_server_is_told_at_once_and_used_again() {
 }
 
 #[test]
-fn a_server_that_hangs_is_told_at_once_and_used_again() {
+fn a_server_that_hangs_is_reported_immediately_and_used_again() {
     let what = "SIGSTOP of HiveServer2, and SIGCONT";
     let (calls, statements) = under_load(what, |_| {
         let newcomers = stage().freeze("hive", Server::Hive, calls).unwrap();
@@ -135,7 +135,7 @@ fn a_server_that_hangs_is_told_at_once_and_used_again() {
 }
 
 #[test]
-fn a_slow_server_costs_nothing() {
+fn no_call_fails_while_a_server_is_slow() {
     let (calls, statements) = under_load("a slow HiveServer2", |_| {
         stage().lab.slow(Server::Hive, 5).unwrap();
     });
@@ -144,7 +144,7 @@ fn a_slow_server_costs_nothing() {
 }
 
 #[test]
-fn a_drained_server_gets_nothing_new() {
+fn a_drained_server_receives_no_new_sessions() {
     let assign = |duty: &str| {
         let server = "hive.example.com:10001";
         stage().gateway.assign(duty, "hive", server).unwrap();
@@ -160,7 +160,7 @@ fn a_drained_server_gets_nothing_new() {
 }
 
 #[test]
-fn jdbc_by_http_is_the_user_of_the_ticket() {
+fn jdbc_over_http_runs_as_the_user_of_the_ticket() {
     let Stage { lab, gateway } = stage();
     let desk = lab.desk();
     for (user, service) in [("alice", "hive"), ("alice", "HTTP"), ("bob", "hive")] {
@@ -173,7 +173,7 @@ fn jdbc_by_http_is_the_user_of_the_ticket() {
 }
 
 #[test]
-fn jdbc_by_http_makes_and_reads_a_table() {
+fn jdbc_over_http_creates_and_reads_a_table() {
     let desk = stage().lab.desk();
     let folder = stage().lab.folder().join("people");
     std::fs::create_dir_all(&folder).unwrap();
@@ -192,7 +192,7 @@ fn jdbc_by_http_makes_and_reads_a_table() {
 }
 
 #[test]
-fn impyla_by_http_is_the_user_of_the_ticket() {
+fn impyla_over_http_runs_as_the_user_of_the_ticket() {
     let desk = stage().lab.desk();
     for user in ["alice", "bob"] {
         let statements = ["select current_user(), logged_in_user()"];
@@ -202,7 +202,7 @@ fn impyla_by_http_is_the_user_of_the_ticket() {
 }
 
 #[test]
-fn a_user_the_server_does_not_let_the_gateway_be_is_refused() {
+fn a_user_the_gateway_may_not_impersonate_is_refused() {
     let desk = stage().lab.desk();
     let statements = ["select current_user()"];
     let rows = desk.jdbc_as("carol", Driver::Hive, &http_url("hive"), &statements);
@@ -214,7 +214,7 @@ fn a_user_the_server_does_not_let_the_gateway_be_is_refused() {
 /// The driver puts `hive.server2.proxy.user` into the settings of its session, which decide where
 /// the server is told nobody (`service`).
 #[test]
-fn a_client_cannot_be_another_by_its_own_word() {
+fn a_client_cannot_name_another_user() {
     let desk = stage().lab.desk();
     let statements = ["select current_user()"];
     let run = |port: u16, settings: &str| {
@@ -235,7 +235,7 @@ fn a_client_cannot_be_another_by_its_own_word() {
 
 /// What a call does that nobody has read: the gateway's principal at the server itself.
 #[test]
-fn the_server_itself_takes_the_settings_word() {
+fn without_the_gateway_the_server_accepts_the_user_in_the_settings() {
     let desk = stage().lab.desk();
     let url = "jdbc:hive2://hive.example.com:10001/default;transportMode=http;httpPath=cliservice;\
                principal=hive/hive.example.com@EXAMPLE.COM;hive.server2.proxy.user=bob";
@@ -245,7 +245,7 @@ fn the_server_itself_takes_the_settings_word() {
 }
 
 #[test]
-fn a_statement_of_megabytes_streams() {
+fn a_statement_of_megabytes_is_streamed() {
     let desk = stage().lab.desk();
     let statement = format!("select length('{}')", "x".repeat(1_000_000));
     let mut jdbc = desk

@@ -163,7 +163,7 @@ fn mit_and_java_log_in_through_the_gateway() {
 }
 
 #[test]
-fn the_cli_and_jdbc_dial_the_gateways_own_name() {
+fn the_cli_and_jdbc_work_with_the_gateways_own_name() {
     let desk = desk();
     for (server, service) in [(CONSOLE, "presto"), (JKS, "HTTP"), (CONSOLE, "HTTP")] {
         let rows = run(cli(&desk, server, service, "alice", ANSWER)).unwrap();
@@ -180,7 +180,7 @@ fn the_cli_and_jdbc_dial_the_gateways_own_name() {
 }
 
 #[test]
-fn the_user_is_the_tickets_whatever_the_client_says() {
+fn the_user_of_the_ticket_replaces_the_one_the_client_names() {
     let desk = desk();
     let who = ["select current_user"];
     let rows = jdbc(&desk, "proxy.example.com:7778", "bob", "alice", &who).unwrap();
@@ -198,7 +198,7 @@ fn the_user_is_the_tickets_whatever_the_client_says() {
 }
 
 #[test]
-fn every_uri_in_the_answers_comes_back_to_the_gateway() {
+fn every_uri_in_a_response_points_to_the_gateway() {
     let mut statement = Statement::begin(
         curl().unwrap(),
         CONSOLE,
@@ -240,7 +240,7 @@ fn clients_that_talk_to_the_coordinators_own_name_are_relayed() {
 }
 
 #[test]
-fn clients_send_a_ticket_with_every_request_and_one_is_looked_at() {
+fn a_ticket_repeated_with_every_request_is_checked_once() {
     let logins = || {
         let line = "spnegate_logins_total{side=\"client\"";
         stage().gateway.metric(line).unwrap()

@@ -62,7 +62,7 @@ fn under_load(what: &str, event: impl FnOnce(&Load)) -> (Tally, Tally) {
 }
 
 #[test]
-fn a_killed_coordinator_is_told_at_once_and_used_again() {
+fn a_killed_coordinator_is_reported_immediately_and_used_again() {
     let what = "kill -9 of the coordinator, and its restart";
     let (queries, session) = under_load(what, |work| {
         stage()
@@ -79,7 +79,7 @@ fn a_killed_coordinator_is_told_at_once_and_used_again() {
 }
 
 #[test]
-fn a_coordinator_that_hangs_is_told_at_once_and_used_again() {
+fn a_coordinator_that_hangs_is_reported_immediately_and_used_again() {
     let what = "SIGSTOP of the coordinator, and SIGCONT";
     let (queries, session) = under_load(what, |_| {
         let newcomers = || load(&stage().lab.tls("proxy.pem"));
@@ -92,7 +92,7 @@ fn a_coordinator_that_hangs_is_told_at_once_and_used_again() {
 }
 
 #[test]
-fn a_slow_coordinator_costs_no_query() {
+fn no_query_fails_while_a_coordinator_is_slow() {
     let (queries, session) = under_load("a slow coordinator", |_| {
         stage().lab.slow(Server::PrestoTls, 5).unwrap();
     });
@@ -103,7 +103,7 @@ fn a_slow_coordinator_costs_no_query() {
 /// Runs last, as this file's name and its own make it: the truststores of the others know the first
 /// certificate alone.
 #[test]
-fn zz_a_certificate_is_swapped_under_load() {
+fn zz_a_certificate_is_replaced_under_load() {
     let Stage { lab, .. } = stage();
     let old = std::fs::read_to_string(lab.tls("proxy.pem")).unwrap();
     let both = lab.tls("both.pem");
