@@ -1,7 +1,7 @@
 //! The benchmark (`make bench`): the gateway beside HAProxy, nginx and Apache httpd.
 //!
-//! Everything is measured in one run on one machine, in turns, and comes out as one table of
-//! ratios with what is to be reached. A slow gateway is no error; a wrong answer is.
+//! Everything is measured in one run on one machine, in turns; the result is one table of ratios
+//! with their targets. A slow gateway is not an error; a wrong response is.
 
 mod backend;
 pub mod bare;
@@ -41,7 +41,7 @@ use crate::{Server, machine::progress};
 pub use options::{Options, USAGE};
 use stage::{Folder, Stage};
 
-/// Measures what is asked for, prints the ratios, and writes the result's file.
+/// Measures the requested parts, prints the ratios, and writes the result file.
 pub fn run(options: &Options) -> Result<()> {
     raise_file_limit()?;
     let folder = Folder::make()?;
@@ -69,7 +69,7 @@ fn measure(options: &Options, folder: &Path, figures: &mut Figures) -> Result<u3
     let mut cores = 0;
     let runs = |parts: &[Part]| parts.iter().any(|part| options.runs(*part));
     if runs(&[Part::Relay, Part::Stream, Part::Login, Part::Memory]) {
-        // Nothing but a KDC, so that no JVM takes a share.
+        // Only a KDC, so that no JVM takes CPU time.
         let stage = Stage::set(folder, options.gateway.clone(), &[])?;
         cores = stage.cores;
         if options.runs(Part::Relay) {
@@ -100,7 +100,7 @@ fn measure(options: &Options, folder: &Path, figures: &mut Figures) -> Result<u3
     Ok(cores)
 }
 
-/// Thousands of connections are kept open here and, as children inherit this, in every peer.
+/// Thousands of connections are kept open here and in every server, which inherits the limit.
 fn raise_file_limit() -> Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

@@ -1,4 +1,4 @@
-//! What speaks to the servers and to the gateway: one request, a load of them, SQL drivers.
+//! Clients of the servers and of the gateway: single requests, load, SQL drivers.
 
 pub(crate) mod client;
 pub(crate) mod fetch;

@@ -17,9 +17,9 @@ use crate::{
     server::Server,
 };
 
-/// As much of an answer as is shown.
+/// Maximum number of characters of a response that are shown.
 const LINES: usize = 12;
-/// What a shell tells for a program that was ended by Ctrl-C.
+/// The exit status of a program that was ended by Ctrl-C.
 const INTERRUPTED: i32 = 130;
 
 enum Event {
@@ -27,7 +27,7 @@ enum Event {
     End,
 }
 
-/// What stays up.
+/// The processes that keep running.
 struct Stage {
     gateway: Gateway,
     lab: Lab,
@@ -64,7 +64,8 @@ fn wait(inbox: &Receiver<Event>) -> Result<Box<Stage>> {
         Event::Shown(stage) => stage,
         Event::End => {
             progress::say("interrupted; everything that was started ends with this program");
-            // The kernel ends the servers with us, wherever their start has got to.
+            // The kernel ends the servers together with this process, however far they have
+            // started.
             std::process::exit(INTERRUPTED)
         }
     }
@@ -113,8 +114,8 @@ fn title(text: &str) {
     println!("\n=== {text}");
 }
 
-/// Runs curl as `user` as a user would type it, shows what came, and holds it against `status` and
-/// `expected`.
+/// Runs curl as `user` with the command line that a user would type, prints the output, and
+/// compares it with `status` and `expected`.
 fn request(lab: &Lab, user: &str, arguments: &[&str], status: u16, expected: &str) -> Result<()> {
     let quote = |word: &&str| {
         let plain = word
@@ -150,7 +151,7 @@ fn request(lab: &Lab, user: &str, arguments: &[&str], status: u16, expected: &st
     Ok(())
 }
 
-/// Says what can be tried, and how.
+/// Prints what can be tried, and how.
 fn invite(stage: &Stage) -> Result<()> {
     let (lab, gateway) = (&stage.lab, &stage.gateway);
     let folder = lab.folder().display();

@@ -1,7 +1,7 @@
-//! The gateway before a lab: its files written, the program started, waited for and ended.
+//! The gateway in front of a lab: writes its files, starts the program, waits for it and ends it.
 //!
-//! It listens at the lab's `proxy.example.com`, every console on its usual port, and lives in the
-//! lab's world (names, realm) like every other program of the lab.
+//! It listens at the lab's `proxy.example.com`, every console on its usual port, with the names and
+//! the realm of the lab.
 
 use std::{
     collections::BTreeMap,
@@ -68,22 +68,22 @@ impl GatewayBuilder<'_> {
         self
     }
 
-    /// Adds sections of the configuration file as they stand.
+    /// Adds sections to the configuration file without changes.
     pub fn sections(mut self, toml: &str) -> Self {
         self.sections.push_str(toml);
         self.sections.push('\n');
         self
     }
 
-    /// Gives the gateway a clock of its own, which [`Gateway::move_clock`] moves (Debian package
-    /// faketime). Its timers go on by the machine's.
+    /// Gives the gateway a clock of its own, which [`Gateway::move_clock`] sets (Debian package
+    /// faketime). Its timers follow the machine's monotonic clock.
     pub fn own_clock(mut self) -> Self {
         self.clock = Some(self.lab.folder().join("gateway-clock"));
         self
     }
 
-    /// Writes the files, starts the program, and waits until every console can be used. Without
-    /// any console named, all are published whose servers the lab has.
+    /// Writes the files, starts the program, and waits until every console can be used. If no
+    /// console is named, all consoles whose servers the lab has are published.
     pub fn start(mut self) -> Result<Gateway> {
         if self.consoles.is_empty() {
             for console in Console::ALL {
@@ -159,7 +159,7 @@ impl Gateway {
         }
     }
 
-    /// Starts the program with a configuration file as it stands, and waits for nothing.
+    /// Starts the program with an existing configuration file, without waiting.
     pub fn serve(world: &World, config: PathBuf, keytab: PathBuf, log: PathBuf) -> Result<Gateway> {
         let mut serve = world.command(program()?);
         serve.args(["serve", "--config"]).arg(&config);
@@ -274,18 +274,18 @@ impl Gateway {
         self.process().resident_bytes()
     }
 
-    /// The most that was resident since the start or [`Gateway::forget_peak`], in bytes.
+    /// The maximum resident memory since the start or [`Gateway::forget_peak`], in bytes.
     pub fn peak(&self) -> Result<u64> {
         self.process().peak_bytes()
     }
 
-    /// Begins to measure [`Gateway::peak`] anew.
+    /// Resets [`Gateway::peak`].
     pub fn forget_peak(&self) -> Result<()> {
         let path = format!("/proc/{}/clear_refs", self.pid());
         fs::write(&path, "5").with_context(|| format!("cannot write {path}"))
     }
 
-    /// Says what a backend (host:port) is to do: `drain`, `maintenance` or `ready`.
+    /// Sets the state of a backend (host:port): `drain`, `maintenance` or `ready`.
     pub fn assign(&self, duty: &str, console: &str, backend: &str) -> Result<()> {
         let mut command = Command::new(program()?);
         command.args(["backend", duty, console, backend, "--config"]);
@@ -296,13 +296,13 @@ impl Gateway {
     /// Sets its clock ahead of the machine's; see [`GatewayBuilder::own_clock`].
     pub fn move_clock(&self, ahead: Duration) -> Result<()> {
         let clock = self.clock.as_ref().context("it has no clock of its own")?;
-        // replaced as a whole: it is read at every look at the clock
+        // replaced atomically, since the file is read whenever the clock is read
         let draft = clock.with_extension("draft");
         fs::write(&draft, format!("+{}s", ahead.as_secs()))?;
         Ok(fs::rename(draft, clock)?)
     }
 
-    /// Asks it to drain and end (SIGTERM); returns at once.
+    /// Sends SIGTERM, so that it drains and ends; does not wait.
     pub fn term(&self) -> Result<()> {
         self.process().signal(Signal::Term)
     }
@@ -333,7 +333,7 @@ impl Gateway {
         })
     }
 
-    /// Whether every console has a backend that serves, or is closed for a reason that stays.
+    /// Whether every console has a backend that serves, or is closed for a permanent reason.
     fn is_ready(&self) -> Result<bool> {
         let status = self.status()?;
         let consoles = status["consoles"].as_array().context("no consoles")?;

@@ -37,10 +37,10 @@ mod start;
 mod watchdog;
 pub(crate) mod world;
 
-/// The gateway's own principal, which Hadoop lets act for alice and bob.
+/// The gateway's principal, which Hadoop lets impersonate alice and bob.
 pub const GATEWAY: &str = "spnegate/proxy.example.com";
 
-/// What Jetty answers for a web application that is not deployed (yet, or ever).
+/// Jetty's response for a web application that is not deployed (yet).
 const SERVICE_UNAVAILABLE: u16 = 503;
 
 /// A running lab. Dropping it ends every process it started.
@@ -56,7 +56,7 @@ pub struct Lab {
     pub(crate) formatting: Mutex<()>,
     pub(crate) formatting_zk: Mutex<()>,
     pub(crate) ticketing: Mutex<()>,
-    /// Held as long as the lab lives: only one fits on a machine.
+    /// Held while the lab runs, since a machine has room for one only.
     pub(crate) lock: File,
 }
 
@@ -96,7 +96,7 @@ impl Lab {
 
     // === commands in the lab's world ===
 
-    /// A command that resolves the lab's names and uses its realm, with nobody's tickets.
+    /// A command that resolves the lab's names and uses its realm, without tickets.
     pub fn command(&self, program: &str) -> Command {
         self.world.command(program)
     }
@@ -155,7 +155,7 @@ impl Lab {
         self.with_process(server, |process| process.resident_bytes())
     }
 
-    /// Whether a server's process is there (also if it is stopped).
+    /// Whether a server's process exists (also if it is stopped).
     pub fn is_running(&self, server: Server) -> bool {
         self.with_process(server, |process| Ok(process.ended()?.is_none()))
             .unwrap_or(false)
@@ -192,7 +192,8 @@ impl Lab {
         Ok(())
     }
 
-    /// Stops a server's process (SIGSTOP): its ports take connections, and nothing answers.
+    /// Suspends a server's process (SIGSTOP): its ports accept connections, but nothing is
+    /// answered.
     pub fn pause(&self, server: Server) -> Result<()> {
         self.with_process(server, |process| process.signal(Signal::Stop))
     }
@@ -202,7 +203,7 @@ impl Lab {
         self.with_process(server, |process| process.signal(Signal::Continue))
     }
 
-    /// Makes a server slow for some seconds: of every half of one it stands still for 0.3 s.
+    /// Makes a server slow for some seconds: it is suspended for 0.3 s of every 0.5 s.
     pub fn slow(&self, server: Server, seconds: u32) -> Result<()> {
         for _ in 0..2 * seconds {
             self.pause(server)?;
@@ -233,7 +234,7 @@ impl Lab {
         .with_context(|| self.last_words(server))
     }
 
-    /// Whether a server that listens is of use: a console's application answers, Presto has workers.
+    /// Whether a listening server is ready: a console's application responds, Presto has workers.
     fn answers(&self, server: Server) -> bool {
         if matches!(server.software(), Software::Presto | Software::Trino) {
             return self.answers_queries(server);
@@ -326,11 +327,11 @@ impl Lab {
 }
 
 impl Lab {
-    /// Ends every process, as a power cut would: everything is killed, the data remain. HDFS,
-    /// ZooKeeper and Derby are made for that, and it takes no time.
+    /// Kills every process, as in a power cut; the data remain. HDFS, ZooKeeper and Derby are built
+    /// to survive that, and it takes no time.
     pub(crate) fn end(&self) {
         let mut processes = self.processes();
-        // The NodeManager before what it talks to, the KDC last.
+        // The NodeManager before the servers it connects to, the KDC last.
         for process in processes.values_mut().rev() {
             let _ = process.kill();
         }

@@ -1,5 +1,5 @@
-//! The gateway in an Active Directory (Samba's): keys that change, accounts that are locked, names that
-//! are aliases, and SPNs that share a key.
+//! The gateway in an Active Directory (Samba's): changing keys, locked accounts, aliases, and SPNs
+//! that share a key.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use std::{
@@ -18,21 +18,21 @@ use spnegate::gss::Keytab;
 const SERVICE: &str = "HTTP/proxy.example.com";
 const OTHER: &str = "HTTP/other.example.com";
 const ACCOUNT: &str = "websvc@EXAMPLE.COM";
-/// Longer than the gateway needs for its third try with a refused key.
+/// Longer than the gateway's third attempt with a refused key takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The consoles: one keeps its clients logged in by a cookie, one wants a login with every request.
+/// The consoles: one sets a cookie at the login, one requires a login with every request.
 const CONSOLES: [(&str, u16, bool); 2] = [("cookie", 8081, true), ("tokens", 8082, false)];
 
 /// A domain with the gateway's account, that of the consoles, and the user alice.
 struct Stage {
     domain: Domain,
     consoles: Vec<Process>,
-    /// What passwords are made of: none is used twice.
+    /// A counter for passwords, so that none is used twice.
     number: u32,
 }
 
-/// All tests take the one domain in turn. It ends with the process.
+/// All tests use the one domain in turn. It ends with the process.
 static STAGE: Mutex<Option<Stage>> = Mutex::new(None);
 
 struct Turn(MutexGuard<'static, Option<Stage>>);
@@ -69,7 +69,7 @@ impl Stage {
         stage
     }
 
-    /// Consoles that know only the present key.
+    /// Consoles that have only the current key.
     fn restart_consoles(&mut self) {
         for mut console in self.consoles.drain(..) {
             console.kill().unwrap();
@@ -94,8 +94,8 @@ impl Stage {
         self.domain.kinit("alice", "Alice-pass1").unwrap()
     }
 
-    /// Starts a gateway that is `principal` to the consoles, and looks at them once in `interval`; it
-    /// may not be ready.
+    /// Starts a gateway that logs in to the consoles as `principal` and probes them once per
+    /// `interval`; it need not be ready.
     fn serve_with(&self, world: &World, keytab: &Path, principal: &str, interval: &str) -> Gateway {
         let folder = self.domain.folder().join("gateway");
         fs::create_dir_all(&folder).unwrap();
@@ -120,12 +120,12 @@ impl Stage {
         Gateway::serve(world, config, keytab.to_owned(), log).unwrap()
     }
 
-    /// A gateway that looks at the consoles every second.
+    /// A gateway that probes the consoles every second.
     fn serve(&self, world: &World, keytab: &Path, principal: &str) -> Gateway {
         self.serve_with(world, keytab, principal, "1s")
     }
 
-    /// Who the gateway is to a console, as the console sees it.
+    /// The gateway's principal as a console sees it.
     fn seen_by(&self, port: u16, tickets: &Path) -> String {
         let url = format!("http://proxy.example.com:{port}/");
         let answer = self.domain.get(tickets, &url).unwrap();
@@ -150,7 +150,7 @@ fn own_login(gateway: &Gateway) -> Option<Value> {
     status["own_logins"].as_array()?.first().cloned()
 }
 
-/// Changes the entries of a keytab file in one step.
+/// Changes the entries of a keytab file atomically.
 fn edit(path: &Path, change: impl FnOnce(&mut Keytab)) {
     let mut keytab = Keytab::load(path).unwrap();
     change(&mut keytab);
@@ -164,7 +164,7 @@ fn requests_succeed_after_a_console_has_changed_its_key() {
     let mut turn = Turn::take();
     let stage = turn.stage();
     let keytab = stage.domain.keytab("gateway.keytab", &[SERVICE, "websvc"]);
-    // requests meet the new key before the probe does
+    // requests reach the console with the new key before the probe does
     let gateway = stage.serve_with(&stage.domain.world(), &keytab.unwrap(), ACCOUNT, "1h");
     gateway.wait_ready().unwrap();
     let alice = stage.alice();
@@ -187,7 +187,7 @@ fn requests_succeed_after_a_console_has_changed_its_key() {
     let refused = "its key may have changed";
     let log = gateway.log_lines().unwrap().join("\n");
     assert!(log.contains(refused), "{log}");
-    // a login that works without a cookie is neither a warning nor a failure
+    // a login without a cookie is neither a warning nor a failure
     assert!(!log.contains("cannot log in"), "{log}");
 }
 
@@ -342,7 +342,7 @@ fn keytab_verify_reports_the_cure() {
             stage.domain.keytab(&file, &[&spn, name]).unwrap()
         })
         .collect();
-    // what operators do who allow AES alone in their keytabs
+    // the procedure of operators that allow only AES in their keytabs
     edit(&files[1], |keytab| {
         keytab.entries.retain(|entry| !entry.enctype.is_weak());
     });
@@ -381,7 +381,7 @@ fn keytab_verify_reports_the_cure() {
             assert!(said.contains(word), "{word} is not in:\n{said}");
         }
     }
-    // one wrong password locks
+    // one wrong password locks the account
     stage.domain.run("lockout 1\n").unwrap();
     assert!(stage.domain.kinit("good", "Wrong-pass1").is_err());
     let said = stage.verify(&files[0]);

@@ -1,5 +1,5 @@
-//! Every console through the gateway by curl: who the user is there, who is refused and how, and
-//! that nothing of the gateway's own login comes through.
+//! Every console through the gateway by curl: the effective user, refusals, and that nothing of the
+//! gateway's own login reaches the client.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use std::{fs, sync::OnceLock};
@@ -59,7 +59,7 @@ fn alice_reads_every_console_and_receives_nothing_of_the_gateways_login() {
             .iter()
             .filter(|cookie| cookie.starts_with("spnegate="));
         assert_eq!(ours.count(), 1, "{fetched:?}");
-        // the gateway's own mutual token, for the client
+        // the gateway's own mutual token for the client
         let tokens = fetched.headers("www-authenticate");
         assert_eq!(tokens.len(), 1, "{fetched:?}");
         assert!(tokens[0].len() > "Negotiate ".len(), "{fetched:?}");
@@ -119,7 +119,7 @@ fn hdfs_acts_as_alice() {
         let listed = get("alice", console, &format!("{path}?op=GETFILESTATUS"));
         assert!(listed.body.contains("\"owner\":\"alice\""), "{listed:?}");
     }
-    // carol's home is not for others: mode 750
+    // carol's home directory has mode 750
     let foreign = get(
         "alice",
         Console::NameNode,
@@ -191,7 +191,7 @@ fn oozie_acts_as_alice() {
          <start to='end'/><end name='end'/></workflow-app>",
     )
     .unwrap();
-    // what a job says of its user does not count
+    // the user in a job's configuration is ignored
     let job = format!(
         "<configuration>\
          <property><name>user.name</name><value>alice</value></property>\
@@ -215,7 +215,7 @@ fn oozie_acts_as_alice() {
     println!("Oozie: {id} is alice's");
 }
 
-/// What curl sends as `--data-binary` is a form, whatever it is.
+/// curl labels `--data-binary` as a form, whatever the data are.
 #[test]
 fn large_bodies_in_curls_default_type_reach_the_server_unless_they_name_a_user() {
     let lab = &stage().lab;
@@ -226,7 +226,7 @@ fn large_bodies_in_curls_default_type_reach_the_server_unless_they_name_a_user()
         fs::write(&file, text).unwrap();
         lab.fetch("alice", &["--data-binary", &data, &url]).unwrap()
     };
-    // Jetty reads forms up to 200,000 bytes for Oozie, and says so of larger ones itself
+    // Jetty accepts forms up to 200,000 bytes for Oozie, and reports larger ones itself
     for (unit, size, words) in [
         ("name=value ", 150_000, "E0300"),
         ("{\"a\": [1, 2, 3]},\n", 150_000, "E0300"),
@@ -380,7 +380,7 @@ fn every_method_logs_in_like_get() {
     let head = lab.fetch("alice", &["-I", &url]).unwrap();
     assert_eq!(head.status, 200, "{head:?}");
     assert_eq!(head.headers("set-cookie").len(), 1, "{head:?}");
-    // Oozie's own client begins with this one
+    // Oozie's own client starts with this method
     let url = Gateway::url(Console::Oozie, "/oozie/versions");
     let options = lab.fetch("alice", &["-X", "OPTIONS", &url]).unwrap();
     assert_eq!(options.status, 200, "{options:?}");

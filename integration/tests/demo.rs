@@ -1,4 +1,4 @@
-//! `make demo`, as far as it shows by itself.
+//! `make demo`: the steps that run without input.
 
 use std::process::Command;
 

@@ -1,6 +1,7 @@
-//! An answer that comes before the end of an upload reaches its client, by HTTP/2 and by HTTP/1.1 and
-//! whatever the size: the NameNode's redirect to a DataNode (307), and the gateway's challenge (401).
-//! Most clients send on for a while, and some read nothing before they have sent everything.
+//! A response that is sent before the end of an upload reaches its client over HTTP/2 and HTTP/1.1
+//! at any size: the NameNode's redirect to a DataNode (307), and the gateway's challenge (401).
+//! Most clients continue to send for a while, and some read nothing until they have sent
+//! everything.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use std::{
@@ -15,9 +16,9 @@ use lab::{Console, Lab, Server, Stage, run};
 const PROXY: &str = "127.0.10.15";
 const PORT: u16 = 8443;
 const MIB: u64 = 1 << 20;
-/// Of the uploads, in MiB.
+/// Sizes of the uploads, in MiB.
 const SIZES: [u64; 3] = [4, 64, 512];
-/// What the gateway may grow by, for all of them.
+/// Maximum growth of the gateway's memory for all uploads.
 const BOUND: u64 = 64 * MIB;
 
 fn stage() -> &'static Stage {
@@ -90,8 +91,8 @@ fn files() -> Vec<PathBuf> {
     SIZES.iter().map(file).collect()
 }
 
-/// Both answers, by a program that puts files over HTTP/2 and then over HTTP/1.1, and prints the version
-/// and status of each answer on a line.
+/// Both responses, by a program that uploads files over HTTP/2 and then over HTTP/1.1, and prints
+/// the version and status of each response on a line.
 fn every_upload_is_answered(client: &str, program: impl Fn() -> Command) {
     let gateway = &stage().gateway;
     let create = url("/webhdfs/v1/user/alice/early?op=CREATE&overwrite=true");

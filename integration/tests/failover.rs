@@ -1,7 +1,7 @@
-//! Failover under load: whatever happens to the active server, no request that can be replayed
-//! fails. Allowed to be lost is a read whose answer had begun when its server was killed or frozen,
-//! for its head had gone to the client, and a write that was under way then, for it may have been
-//! carried out.
+//! Failover under load: whatever happens to the active server, no request that can be repeated
+//! fails. Two losses are allowed: a read whose response had started when its server was killed or
+//! frozen, since its head had been sent to the client, and a write that was in progress then, since
+//! it may have been executed.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use std::{
@@ -17,8 +17,8 @@ use lab::{CUT_SHORT, Console, Lab, Load, READERS, Server, Stage, Tally, UNDER_WA
 /// Reads before and after each event.
 const READS: u64 = 50;
 
-/// Requests wait up to a minute here, so that a busy machine's slow failover is no failed request; the
-/// rest of an answer that a frozen server has begun is not waited for as long.
+/// Requests wait up to a minute here, so that a slow failover on a busy machine fails no request;
+/// the gateway waits less long for the rest of a response that a frozen server has started.
 const SECTIONS: &str = "[timeouts]\nhold = \"60s\"\nbody_idle = \"5s\"";
 
 fn stage() -> &'static Stage {
@@ -26,8 +26,8 @@ fn stage() -> &'static Stage {
     STAGE.get_or_init(|| Stage::set(Server::YARN, SECTIONS).unwrap())
 }
 
-/// Small writes: a PUT that was under way when the server died is not repeated, since it may have
-/// been carried out; one that was not sent yet, or was refused by a standby, is.
+/// Small writes: a PUT in progress when the server dies is not repeated, since it may have been
+/// executed; one that was not sent yet, or was refused by a standby, is.
 fn writer(threads: usize) -> Load {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     Load::start((0..threads).map(|_| {
@@ -90,8 +90,8 @@ fn active() -> (Server, Server) {
     (active, other)
 }
 
-/// Waits until the gateway sees that a woken server is no longer active, or it has ended by itself:
-/// for a while both claim to be active, until the old one finds out.
+/// Waits until the gateway sees that a resumed server is no longer active, or the server has ended
+/// itself: for a while both claim to be active, until the old one notices.
 fn wait_stepped_back(console: Console, woken: Server) {
     let Stage { lab, gateway } = stage();
     let url = woken.url().unwrap();
@@ -103,7 +103,7 @@ fn wait_stepped_back(console: Console, woken: Server) {
     .unwrap();
 }
 
-/// Leaves a pair behind, whatever the woken one did.
+/// Restores the pair, whatever the resumed server did.
 fn renew(lab: &Lab, woken: Server) {
     let _ = lab.kill9(woken);
     lab.start(woken).unwrap();
@@ -140,13 +140,13 @@ fn no_request_fails_during_a_graceful_failover() {
 #[test]
 fn no_read_fails_when_the_active_namenode_freezes_and_resumes() {
     let (first, second) = active();
-    // no writes: one that the frozen server has got may have been done, so it waits for its answer
+    // no writes: the frozen server may have executed one, so the client would wait for its response
     let (reads, _) = under_load("SIGSTOP of the active NameNode", 0, |lab| {
         lab.pause(first).unwrap();
         lab.wait_active_namenode_other_than(first).unwrap();
     });
     no_more_than_begun_answers(&reads);
-    // it is told off by its failover controller or by the JournalNode
+    // its failover controller or the JournalNode refuses it
     let (reads, writes) = under_load("SIGCONT: two claim to be active", 1, |lab| {
         lab.resume(first).unwrap();
         wait_stepped_back(Console::NameNode, first);
@@ -181,7 +181,7 @@ fn no_read_fails_when_the_active_resourcemanager_freezes_and_resumes() {
         lab.wait_active_rm_other_than(first).unwrap();
     });
     no_more_than_begun_answers(&reads);
-    // its session at ZooKeeper has ended meanwhile, which it hears when it asks there
+    // its ZooKeeper session has expired, which it notices at its next request there
     let what = "SIGCONT: two ResourceManagers claim to be active";
     let reads = under_yarn_load(what, |lab| {
         lab.resume(first).unwrap();

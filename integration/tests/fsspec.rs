@@ -14,8 +14,8 @@ const SIZE: usize = 2_500_000;
 const MINUTE: Duration = Duration::from_secs(60);
 const SCRIPT: &str = include_str!("../python/fsspec_webhdfs.py");
 
-/// The gateway's clock is moved between the pieces; nobody waits. The session lives for ten hours, but
-/// an hour without a request ends it.
+/// The gateway's clock is moved between the pieces instead of waiting. The session lives for ten
+/// hours, but an hour without a request ends it.
 #[test]
 fn a_writer_appends_to_one_link_for_longer_than_ten_minutes() {
     let python = lab::fsspec_python().unwrap();

@@ -1,4 +1,4 @@
-//! HDFS with failover: what the gateway may do, and what becomes of the lab when its process dies.
+//! HDFS with failover: what the gateway may do, and the end of the lab when its process dies.
 
 use std::{
     path::Path,

@@ -8,7 +8,7 @@ use std::{fs, path::PathBuf, sync::OnceLock};
 
 use lab::{Console, Server, Stage};
 
-/// More than one chunk, buffer and packet of anybody.
+/// Larger than one chunk, buffer and packet of every program involved.
 const SIZE: usize = 3 << 20;
 
 fn stage() -> &'static Stage {
@@ -19,7 +19,7 @@ fn stage() -> &'static Stage {
     })
 }
 
-/// What the client prints; it has to succeed.
+/// The client's output; the client has to succeed.
 fn dfs(user: &str, arguments: &[&str]) -> Vec<u8> {
     let mut fs = stage().lab.hadoop(user, "fs").unwrap();
     let output = fs.args(arguments).output().unwrap();

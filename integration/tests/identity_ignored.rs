@@ -1,4 +1,4 @@
-//! A console that ignores who the user is must be closed: everybody would be the gateway there.
+//! A console that ignores `doAs` must be closed, since every user would act as the gateway there.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! `auth_to_local` against Hadoop's own `KerberosName`: the gateway refuses rules at the check, and
-//! principals at the login, but never makes another name than Hadoop.
+//! `auth_to_local` compared with Hadoop's own `KerberosName`: the gateway refuses rules at the
+//! check and principals at the login, but never maps to another name than Hadoop.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use spnegate::{
     gss::Principal,
 };
 
-/// Sets of rules that are made up, twice.
+/// Number of generated rule sets, used twice.
 const SETS: usize = 6_000;
 
 /// xorshift: the same rules in every run.
@@ -33,7 +33,7 @@ impl Dice {
     }
 }
 
-/// Pieces of patterns: what is in use, and what engines disagree about.
+/// Parts of patterns: those in use, and those that regex engines treat differently.
 const PIECES: &[&str] = &[
     "a",
     "b",
@@ -379,7 +379,7 @@ fn made_up(dice: &mut Dice, pieces: &Pieces) -> RuleSet {
     }
 }
 
-/// Rules as vendors' documentation and clusters have them: none may be refused.
+/// Rules from vendors' documentation and from clusters: none may be refused.
 const IN_USE: &[&str] = &[
     "DEFAULT",
     "RULE:[1:$1@$0](.*@EXAMPLE.COM)s/@.*//\nRULE:[2:$1@$0](hdfs@EXAMPLE.COM)s/.*/hdfs/\nDEFAULT",
@@ -400,7 +400,7 @@ fn principal(text: &str) -> Principal {
     Principal::new(name.split('/'), realm).unwrap()
 }
 
-/// Compares, and says how often what happened.
+/// Compares the names and prints how often each outcome occurred.
 fn compare(sets: &[RuleSet], theirs: &[lab::Mapped]) -> [usize; 5] {
     let (mut refused, mut both, mut same, mut shy, mut neither) = (0, 0, 0, 0, 0);
     let mut differing = Vec::new();

@@ -1,5 +1,5 @@
-//! Presto without security, two coordinators: by a stream as HAProxy did it, and by a console of
-//! which every link comes back to the gateway and every query stays with its coordinator.
+//! Presto without security, two coordinators: by a stream as HAProxy relays it, and by a console
+//! where every link points to the gateway and every query stays with its coordinator.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use std::{
@@ -14,11 +14,11 @@ use lab::{
     CUT_SHORT, Driver, Lab, Load, OWNER_GONE, Server, Stage, Statement, UNDER_WAY, run, wait,
 };
 
-/// The stream's address; the coordinators are not told to clients.
+/// The stream's address; clients do not know the coordinators' own.
 const STREAM: &str = "http://proxy.example.com:9090";
 /// The console's, where clients log in.
 const CONSOLE: &str = "http://proxy.example.com:9091";
-/// A console where nobody logs in.
+/// A console without login.
 const OPEN: &str = "http://proxy.example.com:9092";
 const COUNT: &str = "select count(*) from unnest(sequence(1, 1000))";
 /// Runs for minutes.
@@ -51,7 +51,7 @@ balance = "roundrobin"
 identity = "none"
 "#;
 
-/// One lab for all tests of this file, which take it in turn: some end a coordinator.
+/// One lab for all tests of this file, which use it in turn: some end a coordinator.
 fn stage() -> MutexGuard<'static, Option<Stage>> {
     static STAGE: Mutex<Option<Stage>> = Mutex::new(None);
     let mut stage = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,7 +60,7 @@ fn stage() -> MutexGuard<'static, Option<Stage>> {
     stage
 }
 
-/// curl as a user whom the tickets name; what the request says of the user counts for nothing.
+/// curl as the user of the tickets; a user named in the request is ignored.
 fn curl(lab: &Lab, user: &str) -> anyhow::Result<Command> {
     let mut curl = lab.curl(user)?;
     curl.args(["-H", "X-Presto-User: root", "--max-time", "60"]);
@@ -71,7 +71,7 @@ fn query(lab: &Lab, user: &str, sql: &str) -> Statement {
     Statement::run(|| curl(lab, user), CONSOLE, sql).unwrap()
 }
 
-/// The end of a query's id, which is its coordinator's.
+/// The suffix of a query's id, which identifies its coordinator.
 fn coordinator(statement: &Statement) -> String {
     statement.id.rsplit('_').next().unwrap().to_owned()
 }
@@ -180,8 +180,8 @@ fn the_user_is_taken_from_the_ticket_and_requests_without_one_are_refused() {
     assert_eq!(refused.status, 401, "{refused:?}");
 }
 
-/// What the coordinator's pages ask for is served, and what its workers ask for is not: with the
-/// gateway's login, or without any, a task runs as whichever user its body names.
+/// The pages of the coordinator are served and the interface for its workers is not: with the
+/// gateway's login, or without any, a task runs as the user that its body names.
 #[test]
 fn pages_are_published_and_the_internal_interface_is_not() {
     let stage = stage();
@@ -219,7 +219,7 @@ fn pages_are_published_and_the_internal_interface_is_not() {
     ] {
         assert_eq!(status(arguments, path), "403", "{path}");
     }
-    // what the coordinator calls the query leads to the gateway
+    // the coordinator's own URI of the query points to the gateway
     let mut about = curl(lab, "alice").unwrap();
     about.arg(format!("{CONSOLE}/v1/query/{id}"));
     let about: serde_json::Value = serde_json::from_str(&run(about).unwrap()).unwrap();
@@ -302,7 +302,7 @@ fn a_killed_coordinator_loses_only_its_own_queries() {
         let url = Server::Presto.url().unwrap();
         gateway.wait_backend("presto", &url, "active").unwrap();
     });
-    // the queries that it ran, and requests that were under way to it
+    // its own queries, and requests to it that were in progress
     let allowed = [OWNER_GONE, UNDER_WAY, CUT_SHORT];
     assert_eq!(queries.unwrap().besides(&allowed), [""; 0]);
     let other = &mut long[other.unwrap()];

@@ -73,14 +73,14 @@ fn a_lab_without_servers_is_a_realm() {
     getent.args(["ahostsv4", "console.example.com"]);
     assert!(said(getent).starts_with("127.0.10.40"));
 
-    // A KDC that is gone, and back.
+    // The KDC is stopped and started again.
     lab.kill9(Server::Kdc).unwrap();
     assert!(!lab.is_running(Server::Kdc));
     assert!(realm.kinit("bob").is_err());
     lab.start(Server::Kdc).unwrap();
     realm.kinit("bob").unwrap();
 
-    // Nothing is left when the lab is dropped.
+    // No process or folder is left when the lab is dropped.
     let pid = lab.pid(Server::Kdc).unwrap();
     drop(lab);
     assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());

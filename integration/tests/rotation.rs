@@ -1,4 +1,4 @@
-//! Keys and processes that change under load: no login and no request is lost.
+//! Keys and processes change under load: no login and no request fails.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use std::{
@@ -109,8 +109,8 @@ fn no_login_fails_during_a_key_change_or_with_an_unreadable_keytab() {
     });
 }
 
-/// New key in the KDC first; the file follows by a rename, with the old keys in it too. Returns
-/// when the one and when the other was done.
+/// The KDC receives the new key first; the file follows by a rename and contains the old keys too.
+/// Returns the times of both changes.
 fn follow(lab: &Lab, gateway: &Gateway, load: &Load) -> (Instant, Instant) {
     let next = gateway.keytab().with_extension("next");
     fs::copy(gateway.keytab(), &next).unwrap();
@@ -121,13 +121,13 @@ fn follow(lab: &Lab, gateway: &Gateway, load: &Load) -> (Instant, Instant) {
             format!("ktadd -norandkey -k {} {SERVICE}", next.display()),
         ])
         .unwrap();
-    // those with a new ticket wait meanwhile, the one with an old ticket goes on
+    // clients with a new ticket wait in the meantime, the one with an old ticket continues
     load.wait_more(2).unwrap();
     fs::rename(&next, gateway.keytab()).unwrap();
     (begun, Instant::now())
 }
 
-/// The file is rubbish until the gateway has said so, and then whole again.
+/// The file is invalid until the gateway has reported it, and then valid again.
 fn break_and_mend(gateway: &Gateway, meanwhile: impl Fn()) {
     let whole = fs::read(gateway.keytab()).unwrap();
     fs::write(gateway.keytab(), b"no keytab").unwrap();
@@ -146,8 +146,8 @@ fn break_and_mend(gateway: &Gateway, meanwhile: impl Fn()) {
     meanwhile();
 }
 
-/// As Ambari and Cloudera Manager do it: the server's keytab is made anew and the server restarted,
-/// while the gateway holds a ticket for the old key.
+/// As Ambari and Cloudera Manager do it: the server's keytab is created again and the server
+/// restarted while the gateway holds a ticket for the old key.
 #[test]
 fn requests_succeed_after_a_namenode_has_changed_its_key() {
     const SPN: &str = "HTTP/nn1.example.com";
@@ -160,7 +160,7 @@ fn requests_succeed_after_a_namenode_has_changed_its_key() {
         assert!(matches!(login(&lab.world(), &tickets), Turn::Done));
         lab.realm().change_key(SPN).unwrap();
         lab.realm().replace_keytab(SPN).unwrap();
-        // the server forgets its cookies with its secret
+        // a server that loses its signing secret no longer accepts its cookies
         fs::write(
             lab.folder().join("http-secret"),
             "another secret of the lab",
@@ -223,7 +223,7 @@ fn no_request_fails_when_the_gateway_receives_sigterm() {
     });
 }
 
-/// One request; a refused connection ends the thread, all else that is no answer is a failure.
+/// One request; a refused connection ends the thread, every other error is a failure.
 fn one(client: &mut Client) -> Turn {
     match client.connect() {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Turn::Over,

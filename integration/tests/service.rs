@@ -1,5 +1,5 @@
-//! Consoles with `identity = "service"` before real servers: what is a credential of the gateway's own
-//! does not come through, although each server would issue it.
+//! Consoles with `identity = "service"` in front of real servers: credentials of the gateway do not
+//! reach clients, although each server would issue them.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use std::sync::OnceLock;

@@ -1,7 +1,7 @@
-//! Servers of which there is one, under a load of reads: while it is away every read is refused at
-//! once, and when it is back it is used again. That is all that may be lost, but for an answer that
-//! had begun when its server was killed. A read that is under way when its server dies or hangs
-//! would go to another; there is none, so it is refused too. A slow server costs nothing.
+//! Servers without a second instance, under a load of reads: while one is down, every read is
+//! refused immediately, and after its return it is used again. A read in progress when the server
+//! dies or hangs would be sent to another server; there is none, so it is refused too. The only
+//! other loss is a response that had started. A slow server fails no request.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use std::{sync::OnceLock, thread};
@@ -44,7 +44,7 @@ const SERVERS: [Only; 3] = [
 ];
 /// Reads of each console before and after an event.
 const READS: u64 = 40;
-/// Nothing is to wait for a time-out: one of these would outlast the test.
+/// No request may wait for a time-out: one of these would outlast the test.
 const SECTIONS: &str = "[timeouts]\nfirst_byte = \"1h\"\nhold = \"1h\"";
 
 fn stage() -> &'static Stage {
@@ -52,8 +52,8 @@ fn stage() -> &'static Stage {
     STAGE.get_or_init(|| Stage::set(&SERVERS.map(|(server, ..)| server), SECTIONS).unwrap())
 }
 
-/// Runs `event` for each server at once, each under a load of its own; reads must have failed for no
-/// other causes than `allowed`.
+/// Runs `event` for each server concurrently, each under a load of its own; reads may fail only for
+/// the causes in `allowed`.
 fn under_load(what: &str, allowed: &[&str], event: impl Fn(Only, &Load) + Sync) {
     thread::scope(|scope| {
         for only in SERVERS {

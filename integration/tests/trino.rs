@@ -1,4 +1,4 @@
-//! Trino with TLS and Kerberos through the gateway, where there is a JDK that it runs on.
+//! Trino with TLS and Kerberos through the gateway, on machines with a JDK that it supports.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use std::{process::Command, sync::OnceLock, time::Duration};
@@ -27,7 +27,7 @@ fn cli(lab: &Lab, principal: &str, user: &str, sql: &str) -> anyhow::Result<Stri
     run(cli)
 }
 
-/// The coordinator and a gateway before it; nothing where no JDK runs it.
+/// The coordinator and a gateway in front of it; nothing if no suitable JDK is installed.
 fn stage() -> Option<&'static Stage> {
     static STAGE: OnceLock<Option<Stage>> = OnceLock::new();
     let stage = STAGE.get_or_init(|| match home_for_trino() {
@@ -52,7 +52,7 @@ fn sections(lab: &Lab) -> String {
     let tls = lab.folder().join("tls");
     let tls = tls.display();
     format!(
-        // nothing is to wait for a time-out: one of these would outlast the test
+        // no request may wait for a time-out: one of these would outlast the test
         "[timeouts]\nfirst_byte = \"1h\"\nhold = \"1h\"\n\n\
          [[console]]\nname = \"trino\"\nkind = \"trino\"\nlisten = \"127.0.10.15:8443\"\n\
          identity = \"doas\"\n\
@@ -80,8 +80,8 @@ fn load(lab: &'static Lab) -> Load {
     }))
 }
 
-/// There is one coordinator. While it is away every new query is lost, each told at once; the
-/// queries that it ran are lost with it, and so is a request that was under way to begin one.
+/// There is one coordinator. While it is down every new query is refused immediately; its running
+/// queries are lost, and so is a request in progress that starts one.
 #[test]
 fn a_slow_hung_or_killed_coordinator_is_reported_immediately_and_used_again() {
     let Some(stage) = stage() else { return };
@@ -113,8 +113,8 @@ fn asked(lab: &Lab, what: &str) -> usize {
     log.lines().filter(|line| line.contains(what)).count()
 }
 
-/// Real clients, results of the real coordinator's spooling protocol: the segments are fetched by a
-/// client that knows nothing of Kerberos, and acknowledged. Only the storage is the lab's own.
+/// Real clients fetch results of the real coordinator's spooling protocol: the HTTP client for
+/// segments has no Kerberos, and acknowledges them. Only the storage is the lab's own.
 #[test]
 fn spooled_results_are_fetched_through_the_gateway() {
     let Some(Stage { lab, .. }) = stage() else {
@@ -149,7 +149,7 @@ fn spooled_results_are_fetched_through_the_gateway() {
     )
     .unwrap();
 
-    // what the coordinator says of the query leads to the gateway too
+    // the coordinator's URIs of the query point to the gateway too
     let statement = Statement::run(|| curl(lab), CONSOLE, SQL).unwrap();
     let mut about = curl(lab).unwrap();
     about.arg(format!("{CONSOLE}/v1/query/{}", statement.id));

@@ -1,4 +1,4 @@
-//! The console behind all peers: an nginx that answers everything with the same 4 KiB.
+//! The backend of all proxies: an nginx that answers every request with the same 4 KiB.
 
 use std::{
     net::{Ipv4Addr, SocketAddrV4},
@@ -21,12 +21,12 @@ const QUARTER: &str = "The quick brown fox jumps over the lazy dog, 64 bytes at 
 #[derive(Debug)]
 pub struct Backend {
     process: Peer,
-    /// What every answer's body is.
+    /// The body of every response.
     pub body: Vec<u8>,
 }
 
 impl Backend {
-    /// What it answers as a coordinator does, with an address and 4 KiB.
+    /// The response in the form of a coordinator's, with a URI and 4 KiB.
     pub const STATEMENT: &str = "/v1/statement/queued/20261126_101500_00042_abcde/1";
 
     /// Starts it.
@@ -58,7 +58,7 @@ impl Backend {
         SocketAddrV4::new(address, PORT)
     }
 
-    /// It as one that is measured: without a proxy.
+    /// The backend as a contender of its own: without a proxy.
     pub fn as_peer(&self) -> &Peer {
         &self.process
     }

@@ -1,8 +1,9 @@
-//! The bare loop: `gss_accept_sec_context` on every core, and nothing else.
+//! The lower bound: `gss_accept_sec_context` on every core and nothing else.
 //!
-//! What a login costs who asks GSSAPI for everything each time, the client's name among it: no HTTP, no
-//! base64, no client on the same cores. The keys lie in memory, the credential is one principal's, and
-//! the replay cache is the gateway's file: a look into one takes the longer the more has been accepted.
+//! This is the cost of a login for a server that calls GSSAPI for everything each time, including
+//! the client's name: no HTTP, no base64, no client on the same cores. The keys are in memory, the
+//! credential belongs to one principal, and the replay cache has the gateway's format: a lookup
+//! takes longer the more tokens have been accepted.
 
 mod sys;
 
@@ -28,16 +29,16 @@ use super::{
 /// The hidden command that runs it.
 pub const COMMAND: &str = "accept";
 
-/// What the loop took.
+/// The measured cost of the loop.
 #[derive(Clone, Copy, Debug)]
 pub struct Accepted {
     /// Logins.
     pub count: u32,
-    /// From the first to the last, all threads together.
+    /// Wall time from the first to the last login, all threads together.
     pub time: Duration,
     /// CPU time of all threads.
     pub cpu: Duration,
-    /// CPU time of everything else on the machine meanwhile.
+    /// CPU time of all other processes on the machine in that time.
     pub strangers: Duration,
 }
 

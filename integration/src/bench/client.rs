@@ -1,4 +1,4 @@
-//! A blocking client for what is asked once, and for bodies of any size.
+//! A blocking client for single requests and for bodies of any size.
 
 use std::{
     io::{Read, Write},
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::http::{Answer, Head, Length, chunk_size, find};
 
-/// Longer than anything here takes, a busy disk included.
+/// Longer than any response takes, even with a busy disk.
 const PATIENCE: Duration = Duration::from_secs(60);
 const BLOCK: usize = 256 * 1024;
 
@@ -40,7 +40,7 @@ impl Client {
         self.stream
     }
 
-    /// Sends a request without a body, and reads the whole answer.
+    /// Sends a request without a body and reads the whole response.
     pub fn exchange(&mut self, request: &[u8]) -> Result<Answer<'_>> {
         self.send(request)?;
         self.answer()
@@ -51,7 +51,7 @@ impl Client {
         self.stream.write_all(bytes).context("cannot send")
     }
 
-    /// Reads a whole, small answer.
+    /// Reads a complete small response.
     pub fn answer(&mut self) -> Result<Answer<'_>> {
         self.buffer.clear();
         loop {
@@ -60,11 +60,12 @@ impl Client {
                 break;
             }
         }
-        // Parsed again for the borrow's sake: the loop cannot return what borrows from the buffer.
+        // Parsed twice for the borrow checker: the loop cannot return a value that borrows from the
+        // buffer.
         Answer::parse(&self.buffer, true)?.context("an answer that was whole")
     }
 
-    /// Reads an answer with status 200, and hands its body to `take` piece by piece.
+    /// Reads a response with status 200 and passes its body to `take` in pieces.
     pub fn stream(&mut self, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         self.buffer.clear();
         let head = loop {
@@ -102,7 +103,7 @@ impl Client {
         }
     }
 
-    /// Hands on so many bytes.
+    /// Passes on this many bytes.
     fn pass(&mut self, mut rest: u64, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         while rest > 0 {
             if self.buffer.is_empty() {
@@ -117,7 +118,7 @@ impl Client {
         Ok(())
     }
 
-    /// Where the buffer's first line ends.
+    /// The end of the buffer's first line.
     fn line(&mut self) -> Result<usize> {
         loop {
             if let Some(end) = find(&self.buffer, b"\r\n") {

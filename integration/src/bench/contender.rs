@@ -1,4 +1,4 @@
-//! A peer with a session: what a client sends to it.
+//! A proxy together with a session on it.
 
 use std::net::SocketAddrV4;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::{client::Client, peer::Peer, stage::Stage, who::Who};
 
-/// A peer, and the cookie of a session on it if it knows sessions.
+/// A proxy, and the cookie of a session if it has sessions.
 #[derive(Debug)]
 pub struct Contender<'a> {
     /// The running peer.
@@ -16,7 +16,7 @@ pub struct Contender<'a> {
 }
 
 impl<'a> Contender<'a> {
-    /// Logs in by SPNEGO where the peer has a login.
+    /// Logs in by SPNEGO if the proxy authenticates.
     pub fn log_in(stage: &Stage, peer: &'a Peer, path: &str) -> Result<Contender<'a>> {
         let name = match peer.who {
             Who::Gateway | Who::GatewayLogged => Some(Peer::GATEWAY_COOKIE),

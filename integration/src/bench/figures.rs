@@ -28,12 +28,12 @@ impl Figures {
         self.series.get(&(task, who, metric))
     }
 
-    /// Notes which share of the machine strangers used during a measurement.
+    /// Records which share of the machine other processes used during a measurement.
     pub fn note_strangers(&mut self, share: f64) {
         self.strangers.push(share);
     }
 
-    /// The strangers' shares, over all measurements.
+    /// The shares of other processes, over all measurements.
     pub fn strangers(&self) -> &Series {
         &self.strangers
     }

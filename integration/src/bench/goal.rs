@@ -1,4 +1,4 @@
-//! What is to be reached, and whether it is.
+//! The targets, and whether they are reached.
 
 use super::{
     figures::Figures,
@@ -11,20 +11,20 @@ use super::{
 pub struct Goal {
     /// What is compared with what.
     pub what: String,
-    /// The ratio (or the figure itself), a value a round.
+    /// The ratio (or the figure itself), one value per round.
     pub value: Series,
-    /// What it should be.
+    /// The target.
     pub bound: Bound,
 }
 
-/// What a ratio should be.
+/// The target of a ratio.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bound {
     /// This or less.
     AtMost(f64),
     /// This or more.
     AtLeast(f64),
-    /// For information.
+    /// No target, for information only.
     None,
 }
 
@@ -39,7 +39,7 @@ impl Goal {
     }
 }
 
-/// Every goal whose figures there are.
+/// Every target for which figures exist.
 pub fn all(figures: &Figures) -> Vec<Goal> {
     let mut goals = Vec::new();
     relays(figures, &mut goals);
@@ -100,7 +100,7 @@ fn logins(figures: &Figures, goals: &mut Vec<Goal>) {
     ] {
         let own = |metric| figures.get(task, Who::Gateway, metric);
         let httpd = |metric| figures.get(task, Who::Httpd, metric);
-        // The target is about the login; what surrounds it in the others is told beside it.
+        // The target concerns the login alone; the other parts of a request are listed beside it.
         let is_target = task == Task::LoginKept;
         let least = |least| {
             if is_target {

@@ -1,10 +1,10 @@
-//! Answers of HTTP/1.1, read from a buffer as far as they have come.
+//! Parses HTTP/1.1 responses from a buffer that may be incomplete.
 
 use std::borrow::Cow;
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// The head of an answer.
+/// The head of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     /// Status.
@@ -18,17 +18,17 @@ pub struct Head {
 /// How a body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
-    /// After so many bytes.
+    /// After this many bytes.
     Known(u64),
-    /// By its last chunk.
+    /// With its last chunk.
     Chunked,
     /// With the connection.
     UntilClose,
 }
 
 impl Head {
-    /// The head at the beginning of `buffer`, or `None` while it is not there as a whole; interim
-    /// ones (a DataNode says 100 unasked) are counted to it.
+    /// The head at the start of `buffer`, or `None` while it is incomplete; interim heads are
+    /// included (a DataNode sends an unrequested 100).
     pub fn parse(buffer: &[u8]) -> Result<Option<Head>> {
         let Some(end) = find(buffer, b"\r\n\r\n") else {
             ensure!(buffer.len() < 64 * 1024, "an answer's head has no end");
@@ -65,7 +65,7 @@ impl Head {
     }
 }
 
-/// A whole answer.
+/// A complete response.
 #[derive(Debug)]
 pub struct Answer<'a> {
     /// Status.
@@ -77,8 +77,8 @@ pub struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    /// The answer that fills `buffer`, or `None` while it is not there as a whole; `closed`: nothing
-    /// more will come.
+    /// The response that fills `buffer`, or `None` while it is incomplete; `closed` means that
+    /// nothing more will arrive.
     pub fn parse(buffer: &'a [u8], closed: bool) -> Result<Option<Answer<'a>>> {
         let Some(head) = Head::parse(buffer)? else {
             ensure!(!closed, "the connection ended before an answer");
@@ -110,7 +110,7 @@ impl<'a> Answer<'a> {
         lines(self.head).find_map(|line| value(line, name))
     }
 
-    /// The cookie of a name, as `name=value`; an emptied one counts as none.
+    /// The cookie of that name as `name=value`; an empty value counts as absent.
     pub fn cookie(&self, name: &str) -> Option<String> {
         lines(self.head)
             .filter_map(|line| value(line, "set-cookie"))
@@ -119,7 +119,7 @@ impl<'a> Answer<'a> {
             .map(|(name, value)| format!("{name}={value}"))
     }
 
-    /// Fails, with what came, unless status and body are these.
+    /// Fails, with the received response, unless status and body are these.
     pub fn must_be(&self, status: u16, body: &[u8]) -> Result<()> {
         if self.status == status && *self.body == *body {
             return Ok(());
@@ -128,7 +128,7 @@ impl<'a> Answer<'a> {
         bail!("another body than was expected: {}", self.excerpt());
     }
 
-    /// Fails, with what came, unless the status is this.
+    /// Fails, with the received response, unless the status is this.
     pub fn must_have(&self, status: u16) -> Result<()> {
         ensure!(
             self.status == status,

@@ -1,8 +1,8 @@
 //! The load generator: one thread, kept-alive or fresh connections, one request at a time on each.
 //!
-//! Written for two things that ready-made generators do not do together: a token of its own for
-//! each request, and latencies at a fixed rate that count from the moment a request was *due*, so
-//! that a proxy which stalls cannot hide it by slowing the client down.
+//! Existing generators do not combine two features: a different token for each request, and
+//! latencies at a fixed rate measured from the moment a request was *due*, so that a proxy that
+//! stalls cannot hide it by slowing down the client.
 
 use std::{
     io::{self, Read, Write},
@@ -20,10 +20,10 @@ use rustix::{
 
 use super::http::Answer;
 
-/// Longer than any answer here takes.
+/// Longer than any response takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What is sent, how fast, and to whom.
+/// The requests, their rate and their target.
 #[derive(Debug)]
 pub struct Load<'a> {
     /// Where to connect to.
@@ -50,20 +50,20 @@ pub enum Requests<'a> {
 /// When requests are sent.
 #[derive(Clone, Copy, Debug)]
 pub enum Pace {
-    /// On each connection as soon as the answer before has come.
+    /// On each connection as soon as the previous response has arrived.
     Closed,
-    /// So many a second, evenly, whether answers come or not.
+    /// At this rate per second, evenly, whether or not responses arrive.
     Rate(f64),
 }
 
-/// What came of a load.
+/// The result of a load.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Answers, all of them right.
+    /// Number of responses, all of them correct.
     pub answers: u32,
     /// From the first request to the last answer.
     pub time: Duration,
-    /// Of each answer, from when its request was due; sorted.
+    /// Latency of each response from the moment its request was due; sorted.
     latencies: Vec<Duration>,
 }
 
@@ -73,7 +73,7 @@ impl Outcome {
         f64::from(self.answers) / self.time.as_secs_f64()
     }
 
-    /// The latency that this share of the answers was not slower than.
+    /// The latency that this share of the responses did not exceed.
     pub fn quantile(&self, share: f64) -> Duration {
         #[expect(
             clippy::cast_possible_truncation,
@@ -91,9 +91,9 @@ impl Outcome {
 }
 
 impl Load<'_> {
-    /// Sends the requests, and hands every answer to `check`, whose first error ends the load.
+    /// Sends the requests and passes every response to `check`, whose first error ends the load.
     pub fn run(&self, check: &mut dyn FnMut(&Answer<'_>) -> Result<()>) -> Result<Outcome> {
-        // Else sleeps last up to 50 µs longer than asked for.
+        // Otherwise sleeps last up to 50 µs longer than requested.
         rustix::thread::set_current_timer_slack(NonZeroU64::new(1))?;
         let mut engine = Engine::new(self)?;
         engine.run(check)?;
@@ -107,7 +107,7 @@ impl Load<'_> {
     }
 }
 
-/// A connection, and the request that is under way on it.
+/// A connection and the request in progress on it.
 #[derive(Debug)]
 struct Slot {
     stream: Option<TcpStream>,
@@ -166,7 +166,7 @@ impl<'a> Engine<'a> {
             if due.is_none() && !busy {
                 return Ok(());
             }
-            // With no connection free, only an answer can make a difference.
+            // Without a free connection only a response can change anything.
             let wake = due.filter(|_| !self.free.is_empty());
             let wait = wake.map_or(PATIENCE, |due| {
                 due.saturating_duration_since(Instant::now())
@@ -190,7 +190,8 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Sends all that is due on the free connections; when the next one is, or `None` at the end.
+    /// Sends all requests that are due on the free connections; returns when the next one is due,
+    /// `None` at the end.
     fn send_what_is_due(&mut self) -> Result<Option<Instant>> {
         loop {
             let now = Instant::now();
@@ -241,7 +242,7 @@ impl<'a> Engine<'a> {
         slot.due = due;
         slot.filled = 0;
         let stream = slot.stream.as_mut().context("a connected slot")?;
-        // The request before has been answered: there is room for all of this one.
+        // The previous request has been answered, so the whole request fits.
         stream
             .write_all(request)
             .with_context(|| format!("cannot send to {}", self.load.target))

@@ -1,4 +1,4 @@
-//! SPNEGO logins, a fresh token each, beside a bare loop of `gss_accept_sec_context`.
+//! SPNEGO logins with a fresh token each, beside a bare loop of `gss_accept_sec_context`.
 
 use anyhow::{Result, ensure};
 
@@ -17,7 +17,7 @@ use super::{
 use crate::machine::progress;
 
 const CONNECTIONS: usize = 16;
-/// The KDC makes so many times fewer tickets than there are logins.
+/// Factor by which the KDC issues fewer tickets than there are logins.
 const FIRST: usize = 8;
 const TASKS: [Task; 5] = [
     Task::LoginKept,
@@ -27,7 +27,7 @@ const TASKS: [Task; 5] = [
     Task::LoginTwice,
 ];
 
-/// Measures bare loop, httpd and gateway, a round after the other.
+/// Measures bare loop, httpd and gateway, one round after the other.
 pub fn run(stage: &Stage, options: &Options, figures: &mut Figures) -> Result<()> {
     let backend = Backend::start(stage)?;
     let mut peers = Vec::new();

@@ -1,5 +1,5 @@
-//! What the figures were taken on: processor, kernel, versions, commit; nothing that tells whose
-//! machine it is.
+//! The machine of the measurements: processor, kernel, versions, commit; nothing that identifies
+//! its owner.
 
 use std::{fmt::Write as _, fs, process::Command};
 
@@ -31,7 +31,7 @@ pub fn describe(options: &Options, cores: u32) -> Result<String> {
         .and_then(|kibibytes| kibibytes.split(' ').next()?.parse::<u64>().ok())
         .map_or(0, |kibibytes| kibibytes.div_ceil(1024 * 1024));
     item("Memory", &format!("{gibibytes} GiB"));
-    // The part behind the first dash is the builder's.
+    // The part after the first dash identifies the builder.
     let kernel = kernel.trim().split('-').next().unwrap_or_default();
     item("Kernel", &format!("Linux {kernel}"));
     item(

@@ -1,4 +1,4 @@
-//! Memory: what a session and what an idle connection costs.
+//! Memory per session and per idle connection.
 
 use anyhow::{Context, Result};
 
@@ -17,13 +17,13 @@ use crate::machine::progress;
 
 const PATH: &str = "/page";
 const CONNECTIONS: usize = 16;
-/// More rounds than this say nothing more.
+/// More rounds than this add no information.
 const ROUNDS: usize = 3;
-/// Whatever a server allocates once is there after so many.
+/// One-time allocations of a server are complete after this many requests.
 const WARM_LOGINS: usize = 1000;
 const WARM_CONNECTIONS: usize = 64;
 
-/// Measures freshly started servers, a round after the other.
+/// Measures freshly started servers, one round after the other.
 pub fn run(stage: &Stage, options: &Options, figures: &mut Figures) -> Result<()> {
     let backend = Backend::start(stage)?;
     let rounds = options.rounds.min(ROUNDS);
@@ -48,7 +48,7 @@ pub fn run(stage: &Stage, options: &Options, figures: &mut Figures) -> Result<()
     Ok(())
 }
 
-/// Bytes a session: so many logins, then a request with each one's cookie.
+/// Bytes per session: this many logins, then a request with the cookie of each.
 fn sessions(stage: &Stage, peer: &Peer, backend: &Backend, count: usize) -> Result<f64> {
     log_in_and_use(stage, peer, backend, WARM_LOGINS)?;
     let before = peer.resident()?;
@@ -86,7 +86,7 @@ fn log_in_and_use(stage: &Stage, peer: &Peer, backend: &Backend, count: usize) -
     Ok(())
 }
 
-/// Bytes a connection that has had one answer and stays.
+/// Bytes per connection that has received one response and stays open.
 fn idle(stage: &Stage, peer: &Peer, backend: &Backend, count: usize) -> Result<f64> {
     let request = Contender::log_in(stage, peer, PATH)?.get(PATH);
     let mut open = Vec::with_capacity(count + WARM_CONNECTIONS);

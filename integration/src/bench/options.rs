@@ -1,4 +1,4 @@
-//! What a run is asked to do.
+//! The options of a run.
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
@@ -43,7 +43,7 @@ pub struct Options {
     pub rounds: usize,
     /// The parts to be run.
     pub parts: Vec<Part>,
-    /// Who is left out.
+    /// Contenders that are left out.
     pub without: Vec<Who>,
     /// How long one measurement of a rate lasts.
     pub time: Duration,
@@ -121,7 +121,8 @@ impl Options {
         self.parts.contains(&part)
     }
 
-    /// Whether somebody takes part; without the gateway, the one with a log does not either.
+    /// Whether a contender takes part; without the gateway, the gateway with an access log is left
+    /// out too.
     pub fn has(&self, who: Who) -> bool {
         !self.without.contains(&who)
             && (who != Who::GatewayLogged || !self.without.contains(&Who::Gateway))

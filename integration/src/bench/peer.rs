@@ -37,8 +37,8 @@ pub struct Peer {
 impl Peer {
     /// Starts a server, and waits until it listens.
     ///
-    /// `command` is run so that the kernel asks it to end (SIGTERM) when this program dies: nginx
-    /// and httpd then end their children, which by SIGKILL they could not.
+    /// The kernel sends SIGTERM to `command` when this program dies: nginx and httpd then end their
+    /// children, which they could not do after SIGKILL.
     pub(super) fn start(
         who: Who,
         command: &Command,

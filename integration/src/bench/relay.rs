@@ -1,4 +1,4 @@
-//! The cookie path: a kept-alive GET of 4 KiB, as fast as it goes and at half that load.
+//! The path of a request with a session cookie: kept-alive GET of 4 KiB at full and at half load.
 
 use anyhow::{Context, Result};
 
@@ -19,7 +19,7 @@ const PATH: &str = "/page";
 const CLOSED: [(Task, usize); 2] = [(Task::Get16, 16), (Task::Get64, 64)];
 const OPEN_CONNECTIONS: usize = 16;
 
-/// Measures all peers, a round after the other.
+/// Measures all contenders, one round after the other.
 pub fn run(stage: &Stage, options: &Options, figures: &mut Figures) -> Result<()> {
     let backend = Backend::start(stage)?;
     let peers = peers(stage, options)?;
@@ -103,8 +103,8 @@ fn peers(stage: &Stage, options: &Options) -> Result<Vec<Peer>> {
     Ok(peers)
 }
 
-/// Half of what the slowest of the relays did on 16 connections; httpd, far slower than the others,
-/// is not asked.
+/// Half of the rate of the slowest relay on 16 connections; httpd is left out because it is far
+/// slower than the others.
 fn half_load(figures: &Figures) -> Option<f64> {
     [Who::Haproxy, Who::Nginx, Who::Gateway]
         .into_iter()
@@ -113,7 +113,7 @@ fn half_load(figures: &Figures) -> Option<f64> {
         .min_by(f64::total_cmp)
 }
 
-/// Does something, and notes what was used meanwhile.
+/// Runs a measurement and records the resources used in that time.
 pub(super) fn measure(
     peer: &Peer,
     work: impl FnOnce() -> Result<Outcome>,

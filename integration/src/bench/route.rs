@@ -1,4 +1,4 @@
-//! The ways to HDFS that are compared: straight, through HAProxy, through the gateway.
+//! The compared routes to HDFS: direct, through HAProxy, through the gateway.
 
 use std::{
     net::{SocketAddr, SocketAddrV4},
@@ -19,10 +19,10 @@ use crate::{GATEWAY, Server, machine::wait};
 
 /// Hadoop's own cookie.
 const HADOOP_COOKIE: &str = "hadoop.auth";
-/// What the gateway gets to find the active NameNode and to prove that it obeys `doAs`.
+/// The gateway's settings to find the active NameNode and to verify that it honours `doAs`.
 const PROOF: Duration = Duration::from_secs(60);
 
-/// A way to the active NameNode, and to the DataNode it redirects to.
+/// A route to the active NameNode and to the DataNode of its redirects.
 #[derive(Debug)]
 pub struct Route {
     /// Whose way.
@@ -91,8 +91,8 @@ pub fn all(stage: &Stage, options: &Options) -> Result<Vec<Route>> {
     Ok(routes)
 }
 
-/// The ways without the gateway, as the gateway's principal that speaks for the user: what the
-/// NameNode itself takes for `doAs`.
+/// The routes without the gateway, as the gateway's principal with `doAs`, which the NameNode
+/// itself accepts.
 pub fn told(stage: &Stage, routes: &[Route]) -> Result<Vec<Route>> {
     let active = stage.lab.active_namenode()?;
     let active = active.context("no NameNode is active")?;
@@ -152,7 +152,7 @@ impl Route {
         contender::request(method, path, self.console, &headers)
     }
 
-    /// Asks the NameNode for one thing, and lets it be no other status than this.
+    /// Sends one request to the NameNode, which must have this status.
     pub fn ask(&self, method: &str, path: &str, status: u16) -> Result<String> {
         let mut client = Client::connect(self.console())?;
         let answer = client.exchange(&self.request(method, path))?;
@@ -160,8 +160,8 @@ impl Route {
         Ok(String::from_utf8_lossy(&answer.body).into_owned())
     }
 
-    /// Asks the NameNode to redirect; returns a connection to where the DataNode is reached on this
-    /// way, and the request's head without the empty line.
+    /// Requests a redirect from the NameNode; returns a connection to the DataNode of this route,
+    /// and the request's head without the empty line.
     pub fn redirect(&self, method: &str, path: &str) -> Result<(Client, String)> {
         let mut client = Client::connect(self.console())?;
         let answer = client.exchange(&self.request(method, path))?;

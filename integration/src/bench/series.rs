@@ -1,4 +1,4 @@
-//! One figure over the rounds: its median, and how far apart the rounds are.
+//! One figure over the rounds: median and range.
 
 use std::fmt;
 
@@ -34,7 +34,7 @@ impl Series {
         self.0.iter().copied().fold(f64::NAN, f64::max)
     }
 
-    /// This divided by `other`, round by round: what both met in a round is then taken out.
+    /// This divided by `other`, round by round, which removes effects that both met in a round.
     pub fn over(&self, other: &Series) -> Series {
         self.paired(other, |own, other| own / other)
     }

@@ -1,4 +1,4 @@
-//! Where everything plays: a folder, the lab, the addresses, the tokens.
+//! The surroundings of all measurements: folder, lab, addresses, tokens.
 
 use std::{
     fs::{self, Permissions},
@@ -99,7 +99,7 @@ impl Stage {
         Ok(tokens.concat())
     }
 
-    /// Fresh tokens of the user for the proxy, as they stand in `Authorization`. Each serves once.
+    /// Fresh tokens of the user for the proxy, as values of `Authorization`. Each can be used once.
     pub fn tokens(&self, count: usize) -> Result<Vec<String>> {
         self.tokens_of(USER, &format!("HTTP/{PROXY}"), count)
     }
@@ -129,7 +129,7 @@ impl Folder {
         let path = std::env::temp_dir().join(name);
         fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
         let folder = Folder(path);
-        // httpd's children are another user where this runs as root.
+        // httpd's children run as another user if this process runs as root.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
         Ok(folder)
     }

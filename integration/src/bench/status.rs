@@ -1,4 +1,4 @@
-//! WebHDFS metadata: `GETFILESTATUS` as a user, who is told by `doAs` behind the gateway.
+//! WebHDFS metadata: `GETFILESTATUS` as a user, whom the gateway names by `doAs`.
 
 use anyhow::{Context, Result, ensure};
 
@@ -15,10 +15,10 @@ use super::{
 use crate::machine::progress;
 
 const CONNECTIONS: usize = 4;
-/// Until the NameNode's JVM has compiled what it runs.
+/// Warm-up until the NameNode's JVM has compiled its hot code.
 const WARM: u32 = 3;
 
-/// Measures all ways, a round after the other.
+/// Measures all routes, one round after the other.
 pub fn run(
     stage: &Stage,
     options: &Options,

@@ -82,7 +82,7 @@ fn watched<T>(peer: &Peer, work: impl FnOnce() -> Result<T>) -> Result<(T, Used)
     Ok((done, window.close()?))
 }
 
-/// A server that sends its share of so many MiB to everybody who says a byte.
+/// A server that sends its share of the MiB to every client that sends a byte.
 fn source(mib: u32) -> Result<SocketAddrV4> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = v4(listener.local_addr()?)?;
@@ -97,7 +97,7 @@ fn source(mib: u32) -> Result<SocketAddrV4> {
 
 fn send(mut client: TcpStream, share: usize) {
     let block = vec![0x5a; 256 * 1024];
-    // a connect check says nothing and wants nothing
+    // a connect check sends nothing and expects nothing
     if client.read_exact(&mut [0]).is_err() {
         return;
     }
@@ -145,7 +145,7 @@ fn echo() -> Result<SocketAddrV4> {
     let address = v4(socket.local_addr()?)?;
     thread::spawn(move || {
         let mut buffer = [0; 2048];
-        // a client that has gone is told of by an error
+        // a client that has gone away is reported by an error
         loop {
             if let Ok((length, from)) = socket.recv_from(&mut buffer) {
                 let _ = socket.send_to(&buffer[..length], from);
@@ -155,7 +155,7 @@ fn echo() -> Result<SocketAddrV4> {
     Ok(address)
 }
 
-/// Datagrams there and back, each client one after the other; how many came back.
+/// Datagrams sent and returned, one after the other per client; returns how many came back.
 fn ping(target: SocketAddr, time: Duration) -> Result<u32> {
     let end = Instant::now() + time;
     let one = || -> Result<u32> {

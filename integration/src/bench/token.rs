@@ -1,7 +1,7 @@
-//! SPNEGO tokens of a user, made before they are needed: each can be used once.
+//! SPNEGO tokens of a user, made in advance: each can be used once.
 //!
-//! They are made by a process of its own (`bench token`), since ticket cache and `krb5.conf` are
-//! named by the environment of a process.
+//! A process of its own makes them (`bench token`), since ticket cache and `krb5.conf` are named by
+//! the environment of a process.
 
 use std::{
     io::{BufWriter, Write, stdout},
@@ -20,7 +20,8 @@ use libgssapi::{
 /// The hidden command that makes them.
 pub const COMMAND: &str = "token";
 
-/// Lets `program`, this one in a user's world, make so many tokens for a service.
+/// Runs `program`, which is this one in a user's environment, to make this many tokens for a
+/// service.
 pub(super) fn fetch(mut program: Command, service: &str, count: usize) -> Result<Vec<String>> {
     program.args([COMMAND, service, &count.to_string()]);
     let output = program

@@ -1,10 +1,10 @@
-//! The work that the profile of `make release` is taken from: what a gateway does all day, over
-//! the ways that it is done.
+//! The workload from which the profile of `make release` is recorded: the typical work of a gateway
+//! over all code paths.
 //!
-//! Nothing is measured. What is not done here is taken for rare by the compiler, and made small
-//! instead of fast; so each way has its turn: sessions and logins, users told by `doAs` and answers in
-//! chunks as Hadoop sends them, plain and TLS, HTTP/1.1 and HTTP/2, small answers and large bodies,
-//! and a relayed port.
+//! Nothing is measured. The compiler takes code that is not run here for rare and optimises it for
+//! size, so each path is exercised: sessions and logins, users sent by `doAs` and chunked responses
+//! as in Hadoop, plain and TLS, HTTP/1.1 and HTTP/2, small responses and large bodies, and a
+//! relayed port.
 
 use std::{
     fs::{self, File, Permissions},
@@ -32,9 +32,9 @@ pub const COMMAND: &str = "train";
 const PAGE: &str = "/page";
 /// How long each number of connections reads pages.
 const READS: Duration = Duration::from_secs(2);
-/// What is asked of the NameNode.
+/// The requests to the NameNode.
 const STATUS: &str = "/webhdfs/v1/user/alice/file?op=GETFILESTATUS";
-/// What the gateway gets to log in there and to prove that it obeys `doAs`.
+/// The gateway's settings to log in there and to verify that it honours `doAs`.
 const PROOF: Duration = Duration::from_secs(20);
 const LOGINS: usize = 2000;
 /// Requests of one curl over TLS.
@@ -42,7 +42,7 @@ const OVER_TLS: usize = 2000;
 /// Bytes of the large file.
 const LARGE: u64 = 128 << 20;
 
-/// Starts a gateway, and keeps it busy until each way has had its turn.
+/// Starts a gateway and keeps it busy until each path has been exercised.
 pub fn main(arguments: &[String]) -> Result<()> {
     let [gateway] = arguments else {
         bail!("{COMMAND} wants the gateway's program");
@@ -143,7 +143,7 @@ fn logins(stage: &Stage, peer: &Peer) -> Result<()> {
     Ok(())
 }
 
-/// A key for the TLS console, which nobody has a reason to trust.
+/// A key for the TLS console, with a self-signed certificate.
 fn make_key(folder: &Path) -> Result<()> {
     let mut openssl = Command::new("openssl");
     openssl
@@ -161,11 +161,11 @@ fn make_key(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A large file, and a folder where the backend may write what is sent to it.
+/// A large file, and a folder where the backend may write uploads.
 fn make_large(folder: &Path) -> Result<String> {
     let files = folder.join("files");
     fs::create_dir(&files)?;
-    // the backend's children are another user where this runs as root
+    // the backend's children run as another user if this process runs as root
     fs::set_permissions(&files, Permissions::from_mode(0o777))?;
     let large = folder.join("large");
     File::create(&large)?.set_len(LARGE)?;

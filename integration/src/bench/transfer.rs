@@ -21,11 +21,11 @@ use super::{
 use crate::machine::progress;
 
 const MIB: u32 = 1024 * 1024;
-/// More rounds than this take long and say little more.
+/// More rounds than this take long and add little information.
 const ROUNDS: usize = 5;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
-/// Measures all ways, a round after the other.
+/// Measures all routes, one round after the other.
 pub fn run(
     stage: &Stage,
     options: &Options,
@@ -68,7 +68,7 @@ fn put(route: &Route, path: &str, block: &[u8], size: u32) -> Result<()> {
     client.send(format!("{head}Content-Length: {length}\r\n\r\n").as_bytes())?;
     for _ in 0..size {
         if let Err(error) = client.send(block) {
-            // Refused in the middle: the answer says more than the broken connection.
+            // Refused during the transfer: the response says more than the broken connection.
             client.answer().map_err(|_| error)?.must_have(201)?;
         }
     }
@@ -97,7 +97,7 @@ fn read(route: &Route, path: &str, block: &[u8], size: u32) -> Result<()> {
     Ok(())
 }
 
-/// Does something, and watches the proxy's memory: how much it grew at most, in MiB.
+/// Runs a transfer and watches the proxy's memory; returns its maximum growth in MiB.
 fn watched(route: &Route, work: impl FnOnce() -> Result<()>) -> Result<(Used, f64)> {
     let before = route.pid().map(usage::resident).transpose()?.unwrap_or(0);
     let (most, done) = (AtomicU64::new(before), AtomicBool::new(false));

@@ -1,4 +1,4 @@
-//! What processes use: CPU time and memory, read from `/proc`.
+//! Resource usage of processes: CPU time and memory, read from `/proc`.
 
 use std::{collections::BTreeMap, fs, time::Duration};
 
@@ -36,7 +36,7 @@ pub fn tree(root: u32) -> Result<Vec<u32>> {
     Ok(all)
 }
 
-/// The parent in a line of `/proc/PID/stat`; the name before it may hold anything.
+/// The parent in a line of `/proc/PID/stat`; the name before it may contain any character.
 fn parent(stat: &str) -> Option<u32> {
     stat.rsplit_once(')')?
         .1

@@ -1,17 +1,17 @@
-//! Who is measured, at what, and in which unit.
+//! The contenders, the tasks that are measured, and the units.
 
 use std::fmt;
 
-/// One of those that stand side by side.
+/// A contender of the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Who {
-    /// No proxy: the client speaks to the server.
+    /// No proxy: the client connects to the server.
     Direct,
-    /// No proxy, and the server is told the user by `doAs`.
+    /// No proxy, and the server receives the user by `doAs`.
     DirectDoAs,
     /// HAProxy as a plain relay.
     Haproxy,
-    /// The same, and the server is told the user by `doAs`.
+    /// The same, and the server receives the user by `doAs`.
     HaproxyDoAs,
     /// nginx as a plain relay.
     Nginx,
@@ -41,7 +41,7 @@ impl Who {
         }
     }
 
-    /// Those that `--without` may leave out.
+    /// The contenders that `--without` may leave out.
     pub const OPTIONAL: [Who; 5] = [
         Who::Haproxy,
         Who::Nginx,
@@ -67,7 +67,7 @@ impl fmt::Display for Who {
     }
 }
 
-/// One thing that is measured.
+/// A task that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Task {
     /// Kept-alive GET of 4 KiB with a session, as fast as 16 connections go.
@@ -76,15 +76,16 @@ pub enum Task {
     Get64,
     /// The same on 16 connections at a fixed rate.
     HalfLoad,
-    /// A login a request on kept-alive connections; the answer is the proxy's own.
+    /// A login per request on kept-alive connections; the response is the proxy's own.
     LoginKept,
     /// The same with a new connection for each.
     LoginFresh,
-    /// A login a request on kept-alive connections; the answer is the backend's 4 KiB.
+    /// A login per request on kept-alive connections; the response is the backend's 4 KiB.
     LoginRelayed,
-    /// A login a request on kept-alive connections, each with a ticket that nobody has seen before.
+    /// A login per request on kept-alive connections, each with a ticket that has not been used
+    /// before.
     LoginFirst,
-    /// As Presto's clients do: a token a request, and a token of the gateway's to the coordinator.
+    /// As Presto's clients do: a token per request, and a token of the gateway for the coordinator.
     LoginTwice,
     /// Memory of sessions.
     Sessions,
@@ -135,20 +136,21 @@ impl fmt::Display for Task {
     }
 }
 
-/// What a figure says.
+/// The unit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Metric {
     /// The proxy's CPU time for a request, µs.
     Cpu,
     /// Requests a second.
     Rate,
-    /// Requests a second of CPU time that client, backend and strangers left to the proxy.
+    /// Requests per second of the CPU time that client, backend and other processes left to the
+    /// proxy.
     RateOfRest,
     /// Median latency, µs.
     P50,
     /// 99th percentile of the latency, µs.
     P99,
-    /// Resident bytes each.
+    /// Resident bytes per item.
     Bytes,
     /// The proxy's CPU seconds for a GiB.
     CpuPerGib,
@@ -158,7 +160,7 @@ pub enum Metric {
     Growth,
     /// The largest deviation of a server's load from its due share, % of that share.
     Deviation,
-    /// Clients that change their server when one of the servers goes, over those that must.
+    /// Clients that move to another server when one server fails, divided by those that have to.
     Moved,
 }
 

@@ -1,4 +1,4 @@
-//! A stretch of time: who used how much of the machine in it.
+//! A time interval, and the CPU time that each party used in it.
 
 use std::{
     process,
@@ -21,7 +21,7 @@ pub struct Window {
 #[derive(Clone, Copy, Debug)]
 struct State {
     proxy: Duration,
-    /// This process, all it started, and so also the proxy.
+    /// This process and all its children, and therefore the proxy too.
     ours: Duration,
     machine: Duration,
 }
@@ -33,14 +33,14 @@ pub struct Used {
     pub proxy: Duration,
     /// CPU time of all that the benchmark runs beside the proxy: client, backend, cluster.
     pub rest: Duration,
-    /// CPU time of processes that have nothing to do with the benchmark.
+    /// CPU time of processes that are not part of the benchmark.
     pub strangers: Duration,
     /// How long it lasted.
     pub time: Duration,
 }
 
 impl Window {
-    /// Begins; `proxy` is the process that was started as the proxy, if there is one.
+    /// Starts the interval; `proxy` is the process that was started as the proxy, if there is one.
     pub fn open(proxy: Option<u32>) -> Result<Window> {
         Ok(Window {
             proxy,
@@ -49,7 +49,7 @@ impl Window {
         })
     }
 
-    /// Ends.
+    /// Ends the interval.
     pub fn close(self) -> Result<Used> {
         let time = self.begun.elapsed();
         let now = State::now(self.proxy)?;
@@ -82,7 +82,7 @@ impl Used {
         all - self.rest.as_secs_f64() - self.strangers.as_secs_f64()
     }
 
-    /// The share of the machine that strangers used.
+    /// The share of the machine that other processes used.
     pub fn strangers_share(&self, cores: u32) -> f64 {
         self.strangers.as_secs_f64() / (f64::from(cores) * self.time.as_secs_f64())
     }

@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-/// Longer than a gateway may hold a request; a client that gives up is a failure.
+/// Longer than a gateway may hold a request, so a timeout here is a failure of the test.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// Head lines that are read before an answer counts as broken.
+/// Maximum number of head lines; a response with more is malformed.
 const MAX_HEADERS: usize = 200;
 
-/// One client; requests follow one another on one connection as long as the server keeps it.
+/// A client whose requests use one connection as long as the server keeps it open.
 #[derive(Debug)]
 pub struct Client {
     address: SocketAddrV4,
@@ -21,7 +21,7 @@ pub struct Client {
     connection: Option<BufReader<TcpStream>>,
 }
 
-/// An answer.
+/// A response.
 #[derive(Clone, Debug)]
 pub struct Reply {
     /// The status code.
@@ -53,7 +53,7 @@ impl Reply {
 }
 
 impl Client {
-    /// A client of the server at `address`, called `host` (without port) in its requests.
+    /// A client of the server at `address` that sends `host` (without port) as its `Host`.
     pub fn new(address: SocketAddrV4, host: &str) -> Client {
         Client {
             address,
@@ -68,13 +68,13 @@ impl Client {
         self
     }
 
-    /// Whether there is a connection that the server has not said it will close.
+    /// Whether there is a connection that the server has not announced to close.
     pub fn is_connected(&self) -> bool {
         self.connection.is_some()
     }
 
-    /// Connects unless connected. Fails with [`io::ErrorKind::ConnectionRefused`] where nobody
-    /// listens.
+    /// Connects unless connected. Fails with [`io::ErrorKind::ConnectionRefused`] if the port is
+    /// closed.
     pub fn connect(&mut self) -> io::Result<()> {
         if self.connection.is_none() {
             let stream = TcpStream::connect_timeout(&SocketAddr::V4(self.address), PATIENCE)?;
@@ -85,8 +85,8 @@ impl Client {
         Ok(())
     }
 
-    /// Sends a request and reads the whole answer. Nothing is tried twice. Fails with
-    /// [`io::ErrorKind::ConnectionAborted`] where an answer had begun and was cut short.
+    /// Sends a request and reads the whole response, without a retry. Fails with
+    /// [`io::ErrorKind::ConnectionAborted`] if a response had started and was cut.
     pub fn request(&mut self, method: &str, path: &str, body: &[u8]) -> io::Result<Reply> {
         self.connect()?;
         let Some(mut connection) = self.connection.take() else {
@@ -113,7 +113,7 @@ impl Client {
     }
 }
 
-/// The answer, and whether the connection ends with it.
+/// The response, and whether the connection ends with it.
 fn read_reply(connection: &mut impl BufRead, no_body: bool) -> io::Result<(Reply, bool)> {
     let status_line = line(connection)?;
     let status = status_line
@@ -185,7 +185,7 @@ fn line(connection: &mut impl BufRead) -> io::Result<String> {
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// The answer had begun.
+/// The response had started.
 fn cut(error: &io::Error) -> io::Error {
     let text = format!("the answer was cut short: {error}");
     io::Error::new(io::ErrorKind::ConnectionAborted, text)

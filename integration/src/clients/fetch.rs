@@ -1,4 +1,4 @@
-//! One run of curl with what it printed taken apart: heads and body.
+//! Runs curl once and splits its output into heads and body.
 
 use std::process::Command;
 
@@ -6,19 +6,19 @@ use anyhow::{Context, Result, ensure};
 
 use crate::Lab;
 
-/// What a run of curl brought.
+/// The output of one run of curl.
 #[derive(Clone, Debug)]
 pub struct Fetched {
-    /// The status of the last answer.
+    /// The status of the last response.
     pub status: u16,
-    /// The head lines of all answers, as they came.
+    /// The head lines of all responses, unmodified.
     pub heads: String,
     /// The body.
     pub body: String,
 }
 
 impl Fetched {
-    /// The values of all headers of that name (in any case), of all answers.
+    /// The values of all headers of that name (in any case) in all responses.
     pub fn headers(&self, name: &str) -> Vec<&str> {
         let lines = self.heads.lines().filter_map(|line| line.split_once(':'));
         lines

@@ -1,4 +1,4 @@
-//! Load: threads that repeat something until they are told to stop, and count what failed.
+//! Load: threads that repeat an operation until they are stopped, and count failures by cause.
 
 use std::{
     collections::BTreeMap,
@@ -15,26 +15,26 @@ use anyhow::Result;
 
 use crate::machine::wait;
 
-/// How long a thread waits after a failure: clients that are refused at once must not take the
-/// machine from the server that is starting.
+/// Pause of a thread after a failure: clients that are refused immediately must not take the CPU
+/// from the server that is starting.
 const RETREAT: Duration = Duration::from_millis(50);
-/// How long is waited for what a load is to come to.
+/// How long to wait for the expected number of repetitions.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// Kinds of failures that a line of figures tells, and characters of each.
+/// Number of failure causes in a line of figures, and characters of each.
 const TOLD: (usize, usize) = (5, 120);
 
-/// What one repetition came to.
+/// The outcome of one repetition.
 #[derive(Debug)]
 pub enum Turn {
     /// It succeeded.
     Done,
-    /// It failed; why: the reason word of a refusal, or words of its own.
+    /// It failed: the reason word of a refusal, or another description.
     Failed(String),
-    /// This thread has nothing more to do, which is no failure.
+    /// The thread has nothing more to do, which is not a failure.
     Over,
 }
 
-/// Threads at work.
+/// Running threads.
 #[derive(Debug)]
 pub struct Load {
     shared: Arc<Shared>,
@@ -48,18 +48,18 @@ struct Shared {
     failed: AtomicU64,
 }
 
-/// What all threads came to.
+/// The combined outcome of all threads.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Repetitions that succeeded.
     pub done: u64,
-    /// Why the others did not.
+    /// Causes of the failures.
     pub failures: Vec<String>,
     /// The slowest of those that succeeded.
     pub slowest: Duration,
     /// The slowest of those that failed.
     pub slowest_failure: Duration,
-    /// All that succeeded together, for the mean.
+    /// Total duration of the successful repetitions, for the mean.
     pub busy: Duration,
 }
 
@@ -72,7 +72,7 @@ impl Tally {
         self.busy += other.busy;
     }
 
-    /// Failures of other causes than these.
+    /// Failures with other causes than these.
     pub fn besides(&self, allowed: &[&str]) -> Vec<&String> {
         let is_other = |why: &&String| !allowed.contains(&why.as_str());
         self.failures.iter().filter(is_other).collect()
@@ -131,8 +131,8 @@ impl Load {
         wait_for(&self.shared.failed, more, "requests have failed")
     }
 
-    /// Has `event` happen in its midst, between `turns` successes and as many more; prints what
-    /// became of all, and returns it.
+    /// Runs `event` between `turns` successes and the same number after it; prints the outcome and
+    /// returns it.
     pub fn around(self, what: &str, turns: u64, event: impl FnOnce(&Load)) -> Result<Tally> {
         self.wait_more(turns)?;
         let begun = Instant::now();
@@ -144,12 +144,12 @@ impl Load {
         Ok(tally)
     }
 
-    /// Waits until every thread has said [`Turn::Over`].
+    /// Waits until every thread has returned [`Turn::Over`].
     pub fn wait_over(self) -> Tally {
         self.join()
     }
 
-    /// Tells the threads to stop after their present repetition, and waits for them.
+    /// Stops the threads after their current repetition and waits for them.
     pub fn stop(self) -> Tally {
         self.shared.stop.store(true, Ordering::Relaxed);
         self.join()

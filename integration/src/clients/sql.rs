@@ -32,7 +32,7 @@ pub enum Driver {
     Hive,
 }
 
-/// A machine on which clients run: what it knows of names and of the realm.
+/// A client machine with a limited set of known host names and its own view of the realm.
 #[derive(Clone, Debug)]
 pub struct Desk<'a> {
     lab: &'a Lab,
@@ -41,18 +41,18 @@ pub struct Desk<'a> {
 }
 
 impl Lab {
-    /// A file of the keystores' folder; there is one where [`Server::PrestoTls`] is.
+    /// A file of the keystores' folder, which exists where [`Server::PrestoTls`] runs.
     pub fn tls(&self, name: &str) -> PathBuf {
         self.folder.join("tls").join(name)
     }
 
-    /// Gives a host of [`Lab::tls`] another key and certificate; `announced` sees the certificate
-    /// before the keystore is replaced.
+    /// Gives a host of [`Lab::tls`] another key and certificate; `announced` receives the
+    /// certificate before the keystore is replaced.
     pub fn renew_certificate(&self, host: &str, announced: impl FnOnce(&str)) -> Result<()> {
         keystore::renew(&self.folder.join("tls"), host, announced)
     }
 
-    /// A machine that knows all of the lab's names, and the KDC itself.
+    /// A machine that resolves all names of the lab and reaches the KDC directly.
     pub fn desk(&self) -> Desk<'_> {
         Desk {
             lab: self,
@@ -61,7 +61,7 @@ impl Lab {
         }
     }
 
-    /// A machine that knows these names (full) and no others, and the KDC by that address only.
+    /// A machine that resolves only these full names and reaches the KDC at that address only.
     pub fn far_desk(&self, kdc: SocketAddrV4, known: &[(&str, Ipv4Addr)]) -> Result<Desk<'_>> {
         let folder = self
             .folder
@@ -93,7 +93,8 @@ impl Desk<'_> {
         &self.krb5_conf
     }
 
-    /// Runs statements by JDBC, all on one connection: the rows, a line each, with tabs.
+    /// Runs statements by JDBC on one connection; returns the rows, one per line, separated by
+    /// tabs.
     pub fn jdbc(
         &self,
         driver: Driver,
@@ -139,7 +140,7 @@ impl Desk<'_> {
         run(java)
     }
 
-    /// A JDBC client that stays, with the tickets of a principal.
+    /// A JDBC client that keeps running, with the tickets of a principal.
     pub fn jdbc_session(
         &self,
         principal: &str,
@@ -153,7 +154,7 @@ impl Desk<'_> {
         Session::begin(java)
     }
 
-    /// Presto's command-line client, which wants `--server` and `--execute` at least.
+    /// Presto's command-line client, which requires at least `--server` and `--execute`.
     pub fn presto_cli(&self) -> Result<Command> {
         let jar = packages::presto()?.join("cli/client.jar");
         let mut java = self.java(&jar.display().to_string())?;
@@ -173,7 +174,7 @@ impl Desk<'_> {
         run(self.impyla_command(principal, host, port, statements)?)
     }
 
-    /// An impyla that stays.
+    /// An impyla client that keeps running.
     pub fn impyla_session(&self, principal: &str, host: &str, port: u16) -> Result<Session> {
         Session::begin(self.impyla_command(principal, host, port, &[])?)
     }
@@ -222,7 +223,7 @@ impl Desk<'_> {
         Ok(())
     }
 
-    /// Trino's command-line client, which wants `--server` and `--execute` at least.
+    /// Trino's command-line client, which requires at least `--server` and `--execute`.
     pub fn trino_cli(&self) -> Result<Command> {
         let jar = packages::trino()?.join("cli/client.jar");
         let home = java::home_for_trino()?;
@@ -243,7 +244,7 @@ impl Desk<'_> {
         let python = packages::trino_python()?.display().to_string();
         let mut python = self.lab.command_as(principal, &python)?;
         python.env("KRB5_CONFIG", &self.krb5_conf);
-        // what fetches spooled segments is not told of `verify`
+        // the HTTP client for spooled segments does not receive `verify`
         python.env("REQUESTS_CA_BUNDLE", ca);
         python.arg(source("python/trino_sql.py")).arg(url).arg(ca);
         python.args([service, user]).args(statements);

@@ -1,4 +1,4 @@
-//! A statement sent to Presto by hand: what its answers say, and where they send the client.
+//! A Presto statement sent without a driver: the contents of its responses and their `nextUri`.
 
 use std::process::Command;
 
@@ -12,26 +12,26 @@ use crate::{
     server::Server,
 };
 
-/// A query that a worker must take part in.
+/// A query in which a worker must take part.
 const COUNT: &str = "select count(*) from unnest(sequence(1, 5))";
 
-/// What became of a statement.
+/// The outcome of a statement.
 #[derive(Clone, Debug, Default)]
 pub struct Statement {
     /// The query's id.
     pub id: String,
-    /// Every URI in its answers.
+    /// Every URI in its responses.
     pub uris: Vec<String>,
     /// Its rows.
     pub rows: Vec<Value>,
-    /// Why it failed.
+    /// Its error, if it failed.
     pub error: Option<String>,
-    /// What is to be asked next, unless it is at its end.
+    /// The URI of the next request, unless the statement has ended.
     pub next: Option<String>,
 }
 
 impl Statement {
-    /// Sends a statement to Presto at `base`; `curl` says who the user is.
+    /// Sends a statement to Presto at `base`; `curl` is authenticated as the user.
     pub fn begin(mut curl: Command, base: &str, sql: &str) -> Result<Statement> {
         curl.args(["--data-raw", sql])
             .arg(format!("{base}/v1/statement"));
@@ -40,7 +40,7 @@ impl Statement {
         Ok(statement)
     }
 
-    /// Asks once more; whether there was anything to ask.
+    /// Requests the next URI; returns whether there was one.
     pub fn step(&mut self, mut curl: Command) -> Result<bool> {
         let Some(next) = &self.next else {
             return Ok(false);
@@ -50,14 +50,14 @@ impl Statement {
         Ok(true)
     }
 
-    /// Sends a statement and reads all of its answers.
+    /// Sends a statement and reads all of its responses.
     pub fn run(curl: impl Fn() -> Result<Command>, base: &str, sql: &str) -> Result<Statement> {
         let mut statement = Statement::begin(curl()?, base, sql)?;
         while statement.step(curl()?)? {}
         Ok(statement)
     }
 
-    /// A turn of a load: a statement that must bring these rows.
+    /// One repetition of a load: a statement that must return these rows.
     pub fn turn(curl: impl Fn() -> Result<Command>, base: &str, sql: &str, rows: &Value) -> Turn {
         match Statement::run(curl, base, sql) {
             Ok(statement) if Value::from(statement.rows.clone()) == *rows => Turn::Done,
@@ -82,8 +82,8 @@ impl Statement {
 }
 
 impl Lab {
-    /// Whether a coordinator answers a query, which it does some seconds after it has begun to
-    /// listen and to say that it is up.
+    /// Whether a coordinator answers a query, which begins some seconds after it listens and
+    /// reports that it is up.
     pub(crate) fn answers_queries(&self, server: Server) -> bool {
         let curl = || {
             let mut curl = self.curl("alice")?;

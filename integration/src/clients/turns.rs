@@ -1,6 +1,6 @@
-//! What one request of a load came to.
+//! The outcome of one request of a load.
 //!
-//! A refusal of the gateway's counts by its reason word, so that a test can say which words it
+//! A refusal by the gateway is counted by its reason word, so that a test can list the words it
 //! allows.
 
 use std::io::ErrorKind;
@@ -12,21 +12,21 @@ use crate::clients::{
 
 // === losses that can be allowed ===
 
-/// There is no server that could answer: said at once.
+/// No server is available; the refusal is sent immediately.
 pub const AWAY: &str = "backend_down";
-/// The request was under way when its server died, and may have been carried out, so it is not sent
-/// again: no method but GET, HEAD, OPTIONS and TRACE is.
+/// The request was in progress when its server died and may have been executed, so it is not sent
+/// again unless its method is GET, HEAD, OPTIONS or TRACE.
 pub const UNDER_WAY: &str = "backend_broken";
-/// The query lives in a coordinator that is away.
+/// The query belongs to a coordinator that is down.
 pub const OWNER_GONE: &str = "owner_gone";
-/// The head of the answer had gone to the client when its server died, or froze for longer than the
-/// gateway waits: nobody can begin it anew.
+/// The head of the response had been sent to the client when its server died, or froze for longer
+/// than the gateway waits: the response cannot be restarted.
 pub const CUT_SHORT: &str = "the answer had begun and was cut short";
 
-/// What a refusal in plain text ends with, before the console's name and the reason word.
+/// The end of a refusal in plain text, before the console's name and the reason word.
 const SIGNATURE: &str = "\nspnegate: ";
 
-/// How curl says that an answer was cut short.
+/// The message of curl for a truncated response.
 const CURL_CUT: &str = "curl: (18)";
 
 /// The reason word of the gateway's refusal, if `text` has one in plain text.
@@ -35,7 +35,8 @@ pub fn reason(text: &str) -> Option<&str> {
     signed.split_whitespace().nth(1)
 }
 
-/// Before the status of which a driver complains that shows no body: Hive's, impyla's, Presto's.
+/// The text before the status in the errors of drivers that show no body: Hive's, impyla's,
+/// Presto's.
 const STATUS: [&str; 3] = ["HTTP Response code: ", "HTTP code ", "statusCode="];
 
 fn status(text: &str) -> Option<&str> {
@@ -44,7 +45,8 @@ fn status(text: &str) -> Option<&str> {
     status.bytes().all(|b| b.is_ascii_digit()).then_some(status)
 }
 
-/// Why it failed: the gateway's word if it is a refusal, else its status, else all that was said.
+/// The cause of a failure: the gateway's reason word if it is a refusal, else the status, else the
+/// whole text.
 pub(crate) fn failed(said: &str) -> Turn {
     let cut = || said.contains(CURL_CUT).then_some(CUT_SHORT);
     let known = reason(said).or_else(|| status(said)).or_else(cut);
@@ -52,7 +54,7 @@ pub(crate) fn failed(said: &str) -> Turn {
 }
 
 impl Client {
-    /// A turn: one request, which must be answered with 200 and these words.
+    /// One repetition: a request that must be answered with 200 and these words.
     pub fn turn(&mut self, method: &str, path: &str, body: &[u8], words: &str) -> Turn {
         match self.request(method, path, body) {
             Ok(reply) if reply.status == 200 && reply.text().contains(words) => Turn::Done,
@@ -70,7 +72,7 @@ impl Client {
 }
 
 impl Load {
-    /// Clients that read these pages in turn, each with the words that must be in it.
+    /// Clients that read these pages one after the other, each with the words that it must contain.
     pub fn of_readers(
         clients: impl IntoIterator<Item = Client>,
         pages: &'static [(&'static str, &'static str)],

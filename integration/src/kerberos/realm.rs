@@ -23,7 +23,7 @@ use crate::machine::{
 const KRB5_CONF: &str = include_str!("../../templates/krb5.conf");
 const KDC_CONF: &str = include_str!("../../templates/kdc.conf");
 
-/// The realm `EXAMPLE.COM`, below one folder.
+/// The realm `EXAMPLE.COM` in one folder.
 #[derive(Debug)]
 pub struct Realm {
     folder: PathBuf,
@@ -31,7 +31,7 @@ pub struct Realm {
 }
 
 impl Realm {
-    /// Opens the realm below `folder`, or makes it; the KDC is to listen at `kdc`.
+    /// Opens the realm below `folder`, or creates it; the KDC will listen at `kdc`.
     pub(crate) fn open(folder: &Path, kdc: SocketAddrV4) -> Result<Realm> {
         let realm = Realm {
             folder: folder.to_owned(),
@@ -123,16 +123,16 @@ impl Realm {
         Ok(self.keytab(principal))
     }
 
-    /// Where a principal's keytab lies.
+    /// The path of a principal's keytab.
     pub fn keytab(&self, principal: &str) -> PathBuf {
         self.folder
             .join("keytabs")
             .join(format!("{}.keytab", principal.replace('/', "_")))
     }
 
-    /// Writes one keytab with the present keys of several principals; they are added if missing.
+    /// Writes one keytab with the current keys of several principals, which are added if missing.
     ///
-    /// The file appears at once and whole, by a rename.
+    /// The file appears atomically by a rename.
     pub fn merged_keytab(&self, principals: &[&str], path: &Path) -> Result<()> {
         self.principals_with_keytabs(principals.iter().copied())?;
         let fresh = path.with_extension("keytab.new");
@@ -151,7 +151,7 @@ impl Realm {
         self.append_key(principal)
     }
 
-    /// New key in the KDC only: the keytab file has not been written yet. Returns the version.
+    /// Changes the key in the KDC only; the keytab file is not written. Returns the key version.
     pub fn change_key(&self, principal: &str) -> Result<u32> {
         let before = self.key_version(principal)?;
         self.kadmin(&[format!("cpw -randkey {principal}")])?;
@@ -160,7 +160,7 @@ impl Realm {
         Ok(now)
     }
 
-    /// Appends the KDC's present key to the principal's keytab file. Returns the version.
+    /// Appends the KDC's current key to the principal's keytab file. Returns the version.
     pub fn append_key(&self, principal: &str) -> Result<u32> {
         let keytab = self.keytab(principal);
         self.kadmin(&[format!(
@@ -170,7 +170,7 @@ impl Realm {
         self.key_version(principal)
     }
 
-    /// Replaces the principal's keytab file by one with the KDC's present key only.
+    /// Replaces the principal's keytab file by one with the KDC's current key only.
     pub fn replace_keytab(&self, principal: &str) -> Result<u32> {
         self.merged_keytab(&[principal], &self.keytab(principal))?;
         self.key_version(principal)
@@ -190,7 +190,8 @@ impl Realm {
             .with_context(|| format!("no principal {principal}: {said}"))
     }
 
-    /// Runs `kadmin.local` commands, and returns what it said (it does not tell failure by status).
+    /// Runs `kadmin.local` commands and returns the output, since its exit status does not report
+    /// failures.
     pub fn kadmin(&self, commands: &[String]) -> Result<String> {
         let mut kadmin = self.tool("kadmin.local");
         kadmin
@@ -236,14 +237,14 @@ impl Realm {
         Ok(cache)
     }
 
-    /// Where a principal's ticket cache lies (whether there is one or not).
+    /// The path of a principal's ticket cache, which need not exist.
     pub fn ticket_cache(&self, principal: &str) -> PathBuf {
         self.folder
             .join("tickets")
             .join(principal.replace('/', "_"))
     }
 
-    /// Forgets a principal's tickets.
+    /// Removes a principal's tickets.
     pub fn kdestroy(&self, principal: &str) -> Result<()> {
         let mut kdestroy = self.tool("kdestroy");
         kdestroy.arg("-c").arg(self.ticket_cache(principal));
@@ -256,7 +257,7 @@ impl Realm {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One of MIT's programs, with this realm's configuration and nobody's tickets.
+    /// One of MIT's programs, with this realm's configuration and without tickets.
     fn tool(&self, name: &str) -> Command {
         let sbin = Path::new("/usr/sbin").join(name);
         let mut tool = if sbin.exists() {

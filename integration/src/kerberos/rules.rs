@@ -17,21 +17,21 @@ use crate::{
 /// The realm that `DEFAULT` knows.
 pub const REALM: &str = "EXAMPLE.COM";
 
-/// Rules, and the principals they are tried on.
+/// Rules, and the principals to which they are applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleSet {
     /// `hadoop` or `mit`.
     pub mechanism: &'static str,
     /// As in `hadoop.security.auth_to_local`.
     pub rules: String,
-    /// As Java's GSSAPI names them.
+    /// Principal names in the form of Java's GSSAPI.
     pub principals: Vec<String>,
 }
 
-/// What Hadoop makes of the principals of one set; `None`: it refuses the rules.
+/// Hadoop's names for the principals of one set; `None` if it refuses the rules.
 pub type Mapped = Option<Vec<Option<String>>>;
 
-/// Asks Hadoop's `KerberosName` on a JDK, in one process.
+/// Runs Hadoop's `KerberosName` on a JDK in one process.
 pub fn kerberos_names(home: &Path, sets: &[RuleSet]) -> Result<Vec<Mapped>> {
     let mut lines = String::new();
     let hex = |text: &str| -> String { text.bytes().map(|b| format!("{b:02x}")).collect() };
@@ -82,7 +82,7 @@ fn text(hex: &str) -> Result<String> {
     Ok(String::from_utf8(bytes?)?)
 }
 
-/// The JDKs of this machine: the lab's, and a newer one where there is one.
+/// The JDKs of this machine: the lab's, and a newer one if installed.
 pub fn jdks() -> Result<Vec<PathBuf>> {
     let newer = java::home_for_trino().ok();
     Ok([java::home()?].into_iter().chain(newer).collect())

@@ -1,8 +1,8 @@
-//! An Active Directory: Samba's domain controller, as far as Kerberos goes, in a world of its own.
+//! An Active Directory: the KDC of Samba's domain controller, with names and folder of its own.
 //!
-//! Its realm has the name of the lab's, so that it takes the lab's turn on the machine. Only its KDC
-//! runs; everything is changed by its database (`python/domain.py`), which needs root. It is made anew
-//! for each start, in about 15 s.
+//! Its realm has the same name as the lab's, so the two exclude each other on one machine. Only its
+//! KDC runs; accounts are changed in its database (`python/domain.py`), which requires root. It is
+//! created again for each start, in about 15 s.
 
 use std::{
     collections::BTreeSet,
@@ -43,12 +43,12 @@ pub struct Domain {
     folder: PathBuf,
     world: World,
     kdc: Mutex<Process>,
-    /// Held as long as the domain lives: gateways before it listen where those before a lab do.
+    /// Held while the domain runs, since its gateways listen at the same addresses as a lab's.
     _lock: File,
 }
 
 impl Domain {
-    /// Makes the domain, empty but for the built-in accounts, and starts its KDC.
+    /// Creates the domain with the built-in accounts only, and starts its KDC.
     pub fn start(folder: &Path, patience: Duration) -> Result<Domain> {
         ensure!(
             Path::new("/usr/sbin/samba").exists() && Path::new("/usr/bin/samba-tool").exists(),
@@ -116,9 +116,9 @@ impl Domain {
         Ok(path)
     }
 
-    /// Carries out lines of `python/domain.py`, and returns what they print.
+    /// Runs lines of `python/domain.py` and returns their output.
     pub fn run(&self, lines: &str) -> Result<String> {
-        // Samba's modules are those of the system's Python.
+        // Samba's modules are installed for the system's Python only.
         let mut python = Command::new("/usr/bin/python3");
         python.arg(DOMAIN).arg(smb_conf(&self.folder));
         python
@@ -144,7 +144,7 @@ impl Domain {
         Ok(said.lines().last().unwrap_or_default().to_owned())
     }
 
-    /// Writes the present keys of principals into a new file, which appears in one step.
+    /// Writes the current keys of principals into a new file, which appears atomically.
     pub fn keytab(&self, name: &str, principals: &[&str]) -> Result<PathBuf> {
         let path = self.folder.join("keytabs").join(name);
         let fresh = path.with_extension("new");
@@ -160,7 +160,7 @@ impl Domain {
         Ok(path)
     }
 
-    /// A user's fresh tickets.
+    /// Fresh tickets of a user.
     pub fn kinit(&self, user: &str, password: &str) -> Result<PathBuf> {
         let cache = self.folder.join("realm/tickets").join(user);
         let mut kinit = self.world.command("kinit");
@@ -174,8 +174,8 @@ impl Domain {
         world::get(&self.world().with_tickets(tickets), url)
     }
 
-    /// Tokens for services, each spelt as it is asked for (`HTTP/HOST.example.com@REALM`), by the keys
-    /// of a user: values of `Authorization`.
+    /// Tokens for services, spelled exactly as requested (`HTTP/HOST.example.com@REALM`), by the
+    /// keys of a user: values of `Authorization`.
     pub fn tokens(&self, keytab: &Path, user: &str, services: &[&str]) -> Result<Vec<String>> {
         let conf = self.folder.join("realm/krb5.conf");
         let mut login = Command::new(java::program("java")?);

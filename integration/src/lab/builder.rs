@@ -1,4 +1,4 @@
-//! Describing a lab and starting it: checks first, then files, then servers.
+//! Describes a lab and starts it: checks first, then files, then servers.
 
 use std::{
     borrow::Borrow,
@@ -29,7 +29,8 @@ use crate::{
     },
 };
 
-/// What signs the consoles' cookies; every byte of the file counts, so no newline at its end.
+/// The secret that signs the consoles' cookies; every byte of the file counts, so it ends without a
+/// newline.
 const HTTP_SECRET: &str = "a secret that signs the cookies of the lab";
 const USERS: [&str; 3] = ["alice", "bob", "carol"];
 
@@ -46,7 +47,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Adds servers; what they need is added by itself. Without any, the lab is a realm with a KDC.
+    /// Adds servers and the servers that they require. Without any, the lab is a realm with a KDC.
     pub fn with(mut self, servers: impl IntoIterator<Item = impl Borrow<Server>>) -> Builder {
         self.servers
             .extend(servers.into_iter().map(|server| *server.borrow()));
@@ -59,13 +60,13 @@ impl Builder {
         self
     }
 
-    /// Goes on with the data of an earlier lab in the same folder, in place of emptying it.
+    /// Continues with the data of an earlier lab in the same folder instead of emptying it.
     pub fn keep_data(mut self) -> Builder {
         self.keep = true;
         self
     }
 
-    /// How long to wait for another lab on this machine to end, in place of refusing at once.
+    /// How long to wait for another lab on this machine to end, instead of failing immediately.
     pub fn wait_for_turn(mut self, patience: Duration) -> Builder {
         self.patience = patience;
         self
@@ -104,13 +105,13 @@ impl Builder {
         self
     }
 
-    /// One more name (full) and its address in the lab's world.
+    /// Adds a full host name and its address to the lab's names.
     pub fn host(mut self, name: &str, address: Ipv4Addr) -> Builder {
         self.hosts.push((name.to_owned(), address));
         self
     }
 
-    /// Starts everything, and returns when it can be used. On failure everything is ended again.
+    /// Starts everything and returns when it can be used. On failure all processes are ended.
     pub fn start(self) -> Result<Lab> {
         let begun = Instant::now();
         let servers = Server::with_needs(self.servers.iter().copied());

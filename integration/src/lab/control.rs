@@ -1,4 +1,4 @@
-//! A lab that stays up behind the `lab` program, and how its commands reach it.
+//! A lab that keeps running behind the `lab` program, and the protocol of its commands.
 //!
 //! `lab up` starts a second process that holds the [`Lab`] and listens on a socket in the lab's
 //! folder. A request is one line of words; the answer is a line `ok` or `error`, then text.
@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{lab::Lab, machine::progress, server::Server};
 
-/// The word on its standard input that tells a supervisor it may stay.
+/// The word on its standard input that makes a supervisor keep running.
 pub const STAY: &str = "stay";
 
 fn socket(folder: &Path) -> PathBuf {
@@ -38,12 +38,12 @@ pub fn request(folder: &Path, words: &[&str]) -> Result<String> {
     }
 }
 
-/// Whether a lab answers in `folder`.
+/// Whether a lab responds in `folder`.
 pub fn is_up(folder: &Path) -> bool {
     request(folder, &["ping"]).is_ok()
 }
 
-/// Ends this process if whoever started it ends without having said [`STAY`].
+/// Ends this process if its parent ends without having sent [`STAY`].
 ///
 /// The servers then end as in any other death of the lab's process.
 pub fn end_with_starter() {
@@ -58,7 +58,7 @@ pub fn end_with_starter() {
 
 /// Serves requests until one says `down`; the lab is ended before that one is answered.
 ///
-/// Each request has a thread of its own: one that hangs (a ticket from a paused KDC) must not keep
+/// Each request has its own thread: one that hangs (a ticket from a paused KDC) must not keep
 /// another from resuming the KDC.
 pub fn serve(lab: &Lab) -> Result<()> {
     let path = socket(lab.folder());
@@ -97,7 +97,7 @@ fn serve_one(lab: &Lab, line: &str, mut stream: UnixStream) {
             answer.lines().next().unwrap_or_default()
         ));
     }
-    // Whoever asked may be gone by now.
+    // The client may have gone away; ignore the error.
     let _ = stream.write_all(answer.as_bytes());
 }
 

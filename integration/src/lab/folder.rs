@@ -1,4 +1,4 @@
-//! The one place for a lab on a machine: the lock that a running lab holds, and its folder.
+//! The lock that allows one lab per machine, and the lab's folder.
 
 use std::{
     collections::BTreeSet,
@@ -17,12 +17,12 @@ use crate::{
     server::Server,
 };
 
-/// Says that a folder is a lab's, and so may be emptied.
+/// Marks a folder as a lab's, which may therefore be emptied.
 const MARKER: &str = ".spnegate-lab";
-/// The servers of a lab that was killed a moment ago may still be writing.
+/// The servers of a lab that was just killed may still be writing.
 const DYING: Duration = Duration::from_secs(5);
 
-/// Takes the lock that a lab holds as long as it lives, or says who has it.
+/// Takes the lock that a lab holds while it runs; the error names its holder.
 pub(crate) fn take_turn(folder: &Path, patience: Duration) -> Result<File> {
     let path = std::env::temp_dir().join("spnegate-lab.lock");
     // Opened without O_CREAT first: in a sticky folder that fails for another user's file.

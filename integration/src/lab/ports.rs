@@ -1,4 +1,4 @@
-//! Whether the lab's addresses are free, and who holds them if not.
+//! Checks that the lab's addresses are free and finds the processes that occupy them.
 
 use std::{
     fs, io,
@@ -10,10 +10,10 @@ use anyhow::{Context, Result};
 
 use crate::{machine::wait, server::Server};
 
-/// What a lab that was killed a moment ago gets to vanish.
+/// How long the processes of a lab that was just killed may take to disappear.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Fails with every address that is taken, and by whom as far as that can be known.
+/// Fails with every address in use and, if it can be determined, the process that uses it.
 pub(crate) fn must_be_free(servers: impl IntoIterator<Item = Server>) -> Result<()> {
     let addresses: Vec<_> = servers
         .into_iter()
@@ -49,7 +49,7 @@ fn holder(address: SocketAddrV4) -> Option<String> {
     let table = fs::read_to_string("/proc/net/tcp").ok()?;
     let socket = format!("socket:[{}]", listening_inode(&table, address)?);
     for process in fs::read_dir("/proc").ok()?.flatten() {
-        // Not `self` and its like.
+        // Skips `self` and other entries that are not process ids.
         let Some(pid) = process
             .file_name()
             .to_str()

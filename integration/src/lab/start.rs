@@ -1,4 +1,4 @@
-//! Starting all servers of a lab at once, each as soon as those it comes after are ready.
+//! Starts all servers of a lab concurrently, each after the servers that it depends on.
 
 use std::{
     collections::BTreeSet,
@@ -16,7 +16,7 @@ struct Board {
     failed: bool,
 }
 
-/// Starts every server in a thread of its own, as soon as those it comes after are ready.
+/// Starts every server in a thread of its own once its dependencies are ready.
 pub(crate) fn all(lab: &Lab) -> Result<()> {
     let board = (Mutex::new(Board::default()), Condvar::new());
     thread::scope(|scope| {
@@ -29,7 +29,7 @@ pub(crate) fn all(lab: &Lab) -> Result<()> {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),
         });
-        // All are joined; the first failure is told.
+        // All threads are joined; the first failure is returned.
         results
             .collect::<Vec<_>>()
             .into_iter()
@@ -38,7 +38,7 @@ pub(crate) fn all(lab: &Lab) -> Result<()> {
     settle(lab)
 }
 
-/// Waits until each pair has made out which of the two is active.
+/// Waits until one server of each pair is active.
 fn settle(lab: &Lab) -> Result<()> {
     if lab.has(Server::Nn1) || lab.has(Server::Nn2) {
         lab.wait_active_namenode()?;
@@ -79,7 +79,7 @@ fn start_in_turn(lab: &Lab, server: Server, board: &(Mutex<Board>, Condvar)) -> 
     result
 }
 
-/// Starts one server, with what must be done once before and after.
+/// Starts one server and performs the one-time steps before and after it.
 fn bring_up(lab: &Lab, server: Server) -> Result<()> {
     match server {
         Server::Nn1 | Server::Nn2 => lab.format_hdfs()?,

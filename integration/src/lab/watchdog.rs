@@ -1,8 +1,9 @@
-//! What remains when the lab's process ends in whatever way: YARN's containers.
+//! Ends YARN's containers when the lab's process ends for any reason.
 //!
-//! Servers die with the lab by the kernel's hand (see [`crate::machine::process`]). A NodeManager's
-//! containers are sessions of their own, which survive it. A small shell process reads from a pipe
-//! that only the lab's process holds: at its end it kills the containers the NodeManager has noted.
+//! The kernel ends servers together with the lab (see [`crate::machine::process`]). A NodeManager's
+//! containers run in sessions of their own and survive it. A small shell process reads from a pipe
+//! that only the lab's process holds; at its end it kills the containers the NodeManager has
+//! recorded.
 
 use std::{
     fs, io,
@@ -16,7 +17,7 @@ use crate::machine::sys;
 
 const SCRIPT: &str = include_str!("../../templates/watchdog.sh");
 
-/// The shell process; ending the pipe sets it to work.
+/// The shell process; it acts when the pipe is closed.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     shell: Child,
@@ -39,7 +40,7 @@ impl Watchdog {
         })
     }
 
-    /// Lets it do its work now, and waits until that is done.
+    /// Closes the pipe and waits until the containers are ended.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         drop(self.shell.stdin.take());
         self.shell.wait().map(|_| ())

@@ -1,4 +1,4 @@
-//! The surroundings of a program that takes part in the lab: its names, its realm, its tickets.
+//! The environment of a program in the lab: host names, realm, tickets.
 
 use std::{
     path::{Path, PathBuf},

@@ -1,4 +1,4 @@
-//! The lab's own name service: hosts below `example.com`, each on its own loopback address.
+//! The lab's host names below `example.com`, each with its own loopback address.
 //!
 //! `/etc/hosts` is left alone. JVMs get a hosts file by `jdk.net.hosts.file`; everything that
 //! resolves through the C library (curl, the gateway) gets one by a small
@@ -31,15 +31,15 @@ const HOSTS: &[(&str, u8)] = &[
     ("presto2", 12),
     ("hive", 13),
     ("kdc", 14),
-    // Where the gateway listens.
+    // The address of the gateway.
     ("proxy", 15),
     ("proxy2", 16),
     ("zk", 17),
     ("trino", 18),
-    // Samba's domain controller, in a world of its own.
+    // Samba's domain controller, which runs without a lab.
     ("dc1", 20),
     ("jn", 21),
-    // For a program that plays a console, a client or a load generator.
+    // Addresses for a program that acts as a console, a client or a load generator.
     ("backend", 30),
     ("client", 31),
 ];

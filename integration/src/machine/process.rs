@@ -53,7 +53,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Time since the process was started.
+    /// Time since the start of the process.
     pub fn age(&self) -> Duration {
         self.started.elapsed()
     }
@@ -143,7 +143,8 @@ pub fn spawn_bound(command: Command) -> io::Result<Child> {
         thread::spawn(move || {
             for mut order in inbox {
                 sys::bound_to_spawning_thread(&mut order.command);
-                // A caller that no longer waits has dropped its lab: the child must not stay.
+                // A caller that no longer waits has dropped its lab, so the child must not keep
+                // running.
                 if let Err(unheard) = order.answer.send(order.command.spawn())
                     && let Ok(mut child) = unheard.0
                 {

@@ -1,4 +1,4 @@
-//! What the lab tells whoever waits for it: one line an event, on standard error.
+//! Progress messages of the lab: one line per event on standard error.
 
 use std::{
     sync::OnceLock,
@@ -12,7 +12,7 @@ pub fn say(line: &str) {
     eprintln!("lab {:6.1} s  {line}", since.as_secs_f64());
 }
 
-/// Prints a line with the time the thing took.
+/// Prints a line with the duration of the step.
 pub fn took(line: &str, time: Duration) {
     say(&format!("{line}, {:.1} s", time.as_secs_f64()));
 }

@@ -1,4 +1,4 @@
-//! The few system calls that std has no face for. All unsafe code of the lab is in this file.
+//! System calls that std does not offer. All unsafe code of the lab is in this file.
 #![allow(unsafe_code)]
 
 use std::{io, os::unix::process::CommandExt, process::Command};
@@ -46,7 +46,7 @@ pub fn host_name() -> io::Result<String> {
     Ok(name.trim().to_owned())
 }
 
-/// Makes the command's process leave the terminal's session (Ctrl-C is for the caller alone).
+/// Detaches the process from the terminal's session, so that Ctrl-C reaches only the caller.
 pub fn in_own_session(command: &mut Command) {
     // SAFETY: the closure makes one async-signal-safe call.
     unsafe { command.pre_exec(|| check(libc::setsid())) };

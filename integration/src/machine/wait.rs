@@ -1,4 +1,4 @@
-//! Waiting on conditions with a deadline, and the two probes a server's readiness is read from.
+//! Waits for conditions with a deadline, and the two probes that determine a server's readiness.
 
 use std::{
     io::{Read, Write},
@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 const PROBE: Duration = Duration::from_secs(2);
 
-/// Looks until `look` answers `Some`; fails when it fails, or after `limit` with `what` in the error.
+/// Polls until `look` returns `Some`; fails if it fails, or after `limit` with `what` in the error.
 pub fn until<T>(
     what: &str,
     limit: Duration,
@@ -30,12 +30,12 @@ pub fn until<T>(
     }
 }
 
-/// Whether something listens there.
+/// Whether a server listens there.
 pub fn listens(address: SocketAddrV4) -> bool {
     TcpStream::connect_timeout(&SocketAddr::V4(address), PROBE).is_ok()
 }
 
-/// The status of an unauthenticated `GET`, or `None` while no HTTP answer comes.
+/// The status of an unauthenticated `GET`, or `None` without an HTTP response.
 pub fn http_status(address: SocketAddrV4, host: &str, path: &str) -> Option<u16> {
     let mut stream = TcpStream::connect_timeout(&SocketAddr::V4(address), PROBE).ok()?;
     stream.set_read_timeout(Some(PROBE)).ok()?;
