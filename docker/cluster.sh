@@ -1,5 +1,5 @@
 #!/bin/bash
-# The demo's cluster: starts the lab's servers, puts the gateway's keytab beside them and waits.
+# The demo's cluster: starts the lab's servers, writes the gateway's keytab beside them and waits.
 set -eu
 keytab=/lab/gateway.keytab
 rm -f "$keytab"

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Whether the gateway is well: asks SPNEGATE_HEALTH (host:port/path) over plain HTTP, with nothing
-# but bash, for the image has no curl. Exit 0: it answered 200.
+# Health check: requests SPNEGATE_HEALTH (host:port/path) over plain HTTP in bash, since the image
+# has no curl. Exit status 0 if the response is 200.
 set -eu
 where=${SPNEGATE_HEALTH:-127.0.0.1:9095/health}
 authority=${where%%/*}

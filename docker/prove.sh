@@ -1,14 +1,14 @@
 #!/bin/bash
-# Proves docker/Dockerfile and docker/compose.yaml where no container engine runs: makes a Debian
-# with debootstrap, carries out the Dockerfile's instructions in it, and runs the result in name
-# spaces of its own, without network and as the image's user.
+# Tests docker/Dockerfile and docker/compose.yaml without a container engine: creates a Debian system
+# with debootstrap, executes the Dockerfile's instructions in it, and runs the result in namespaces
+# of its own, without network and as the image's user.
 #
 #   docker/prove.sh             the runtime image around target/pgo/spnegate, or a plainer build's
 #   docker/prove.sh --build     builds in the Dockerfile's build stage too (many minutes)
 #   docker/prove.sh --compose   runs both services of compose.yaml too (with target/debug/lab)
 #
-# Wants root, debootstrap, python3-yaml, iproute2, and a network for Debian's packages. Everything is
-# written below target/docker-proof; the Debian is kept there for the next time.
+# Requires root, debootstrap, python3-yaml, iproute2, and network access to Debian's packages.
+# Everything is written below target/docker-proof; the Debian system is kept there for the next run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$PWD/target/docker-proof
@@ -37,5 +37,5 @@ options=(--work "$work" --base "$base" --binary "$binary")
 [ ! -x target/debug/lab ] || options+=(--lab "$PWD/target/debug/lab")
 cache=${SPNEGATE_LAB_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/spnegate-lab}
 [ ! -d "$cache" ] || options+=(--cache "$cache")
-# the system's Python, which Debian's python3-yaml belongs to
+# the system's Python, for which Debian's python3-yaml is installed
 exec /usr/bin/python3 -B docker/proof/prove.py "${options[@]}" "$@"

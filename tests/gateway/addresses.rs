@@ -17,7 +17,7 @@ fn json(gateway: &Gateway, path: &str) -> Value {
         .ask(&format!("GET {path}"))
         .by("alice")
         .header("Accept-Encoding", "gzip")
-        .answer();
+        .response();
     assert_eq!(answer.status, 200, "{}", answer.all_text());
     serde_json::from_slice(&answer.body).unwrap()
 }
@@ -30,7 +30,7 @@ fn yarn_addresses_in_json_point_to_the_consoles_of_their_servers() {
     let history = format!("{}/jobhistory/job/job_1_1", jhs.url());
     let rm = backend().role(Role::Active);
     let own = rm.url();
-    let rm = rm.answers(move |seen| {
+    let rm = rm.responds(move |seen| {
         let app = format!(
             r#"{{"app":{{"id":"application_1_1","trackingUrl":"{own}/proxy/application_1_1/?doAs=alice","amContainerLogs":"http://nm1.example.com:8042/node/containerlogs/container_1","amHostHttpAddress":"nm1.example.com:8042","applicationTags":"","history":"{history}","log":["{own}/a","{own}"]}}}}"#
         );
@@ -81,7 +81,7 @@ fn yarn_addresses_in_json_point_to_the_consoles_of_their_servers() {
 fn a_small_rewritten_response_has_a_content_length_and_a_large_one_is_streamed() {
     let oozie = backend();
     let own = oozie.url();
-    let oozie = oozie.answers(move |seen| {
+    let oozie = oozie.responds(move |seen| {
         let filler = "x".repeat(if seen.path().ends_with("large") { 100_000 } else { 10 });
         let body = format!(
             r#"{{"consoleUrl":"{own}/oozie?job=1","appName":"{filler}","actions":[{{"consoleUrl":"{own}/oozie?job=2"}}]}}"#
@@ -100,7 +100,7 @@ fn a_small_rewritten_response_has_a_content_length_and_a_large_one_is_streamed()
         ("/oozie/v1/job/small", true),
         ("/oozie/v1/job/large", false),
     ] {
-        let answer = gateway.ask(&format!("GET {path}")).by("alice").answer();
+        let answer = gateway.ask(&format!("GET {path}")).by("alice").response();
         assert_eq!(answer.header("content-length").is_some(), is_small);
         let job: Value = serde_json::from_slice(&answer.body).unwrap();
         assert_eq!(job["consoleUrl"], format!("{here}/oozie?job=1"));
@@ -114,12 +114,12 @@ fn a_small_rewritten_response_has_a_content_length_and_a_large_one_is_streamed()
 /// The length would be that of the response before rewriting.
 #[test]
 fn a_head_response_that_would_be_rewritten_has_no_content_length() {
-    let oozie = backend().answers(|_| {
+    let oozie = backend().responds(|_| {
         let json = reply(200).with("Content-Type", "application/json");
         json.body("{}")
     });
     let gateway = gateway().console("oozie").backend(&oozie).run();
-    let head = gateway.ask("HEAD /oozie/v1/jobs").by("alice").answer();
+    let head = gateway.ask("HEAD /oozie/v1/jobs").by("alice").response();
     assert_eq!((head.status, head.body.len()), (200, 0));
     assert_eq!(head.header("content-length"), None);
 }

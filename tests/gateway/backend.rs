@@ -14,12 +14,12 @@ use std::{
 use crate::world::{World, world};
 
 mod connection;
-mod house;
+mod hadoop;
 mod reply;
 mod seen;
 
 use connection::Connection;
-pub use reply::{Reply, Then, raw, remote_exception, reply, silence, standby_exception};
+pub use reply::{AfterResponse, Reply, raw, remote_exception, reply, silence, standby_exception};
 pub use seen::Seen;
 
 /// How a backend authenticates the gateway.
@@ -50,7 +50,7 @@ pub enum Role {
 
 /// How the backend treats `doAs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Obeys {
+pub enum Impersonation {
     Yes,
     No,
     /// 503 to the impersonation check.
@@ -63,7 +63,7 @@ type Early = dyn Fn(&Seen) -> Option<Reply> + Send + Sync;
 struct State {
     logins: Logins,
     role: Role,
-    obeys: Obeys,
+    impersonation: Impersonation,
     script: Arc<Script>,
     early: Arc<Early>,
     issued: HashSet<String>,
@@ -75,13 +75,13 @@ struct Inner {
     address: SocketAddr,
     state: Mutex<State>,
     seen: Mutex<Vec<Seen>>,
-    housekeeping: Mutex<Vec<Seen>>,
+    own_requests: Mutex<Vec<Seen>>,
     bytes: Mutex<Vec<Vec<u8>>>,
     streams: Mutex<Vec<TcpStream>>,
     logins: AtomicUsize,
     dead: AtomicBool,
-    announced: AtomicBool,
-    announcements: Mutex<Vec<SocketAddr>>,
+    requires_proxy_header: AtomicBool,
+    proxy_header_clients: Mutex<Vec<SocketAddr>>,
     frozen: (Mutex<bool>, Condvar),
     gate: (Mutex<bool>, Condvar),
 }
@@ -90,12 +90,12 @@ struct Inner {
 #[derive(Clone)]
 pub struct Backend(
     Arc<Inner>,
-    #[allow(dead_code, reason = "its drop is its use")] Arc<Warden>,
+    #[allow(dead_code, reason = "its drop is its use")] Arc<StopOnDrop>,
 );
 
-struct Warden(Arc<Inner>);
+struct StopOnDrop(Arc<Inner>);
 
-impl Drop for Warden {
+impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.kill();
     }
@@ -114,7 +114,7 @@ pub fn second() -> Backend {
 }
 
 /// The URL of a port where nothing listens.
-pub fn nowhere() -> String {
+pub fn unreachable_url() -> String {
     let free = TcpListener::bind((Ipv4Addr::new(127, 9, 9, 9), 0)).unwrap();
     format!("http://{}", free.local_addr().unwrap())
 }
@@ -133,7 +133,7 @@ impl Backend {
             state: Mutex::new(State {
                 logins: Logins::Cookie,
                 role: Role::Active,
-                obeys: Obeys::Yes,
+                impersonation: Impersonation::Yes,
                 script: Arc::new(|seen: &Seen| {
                     let user = seen.do_as().unwrap_or("nobody").to_owned();
                     reply(200).with("Content-Type", "text/plain").body(user)
@@ -142,32 +142,32 @@ impl Backend {
                 issued: HashSet::new(),
             }),
             seen: Mutex::default(),
-            housekeeping: Mutex::default(),
+            own_requests: Mutex::default(),
             bytes: Mutex::default(),
             streams: Mutex::default(),
             logins: AtomicUsize::new(0),
             dead: AtomicBool::new(false),
-            announced: AtomicBool::new(false),
-            announcements: Mutex::default(),
+            requires_proxy_header: AtomicBool::new(false),
+            proxy_header_clients: Mutex::default(),
             frozen: (Mutex::new(false), Condvar::new()),
             gate: (Mutex::new(false), Condvar::new()),
         });
-        let backend = Self(Arc::clone(&inner), Arc::new(Warden(Arc::clone(&inner))));
+        let backend = Self(Arc::clone(&inner), Arc::new(StopOnDrop(Arc::clone(&inner))));
         thread::spawn(move || inner.listen(&listener));
         backend
     }
 
-    pub fn answers(self, script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
-        self.now_answers(script);
+    pub fn responds(self, script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+        self.set_response(script);
         self
     }
 
-    pub fn now_answers(&self, script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) {
+    pub fn set_response(&self, script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) {
         self.0.state.lock().unwrap().script = Arc::new(script);
     }
 
     /// Sends a response before the body of the request is read; the body is then left unread.
-    pub fn answers_early(
+    pub fn responds_early(
         self,
         early: impl Fn(&Seen) -> Option<Reply> + Send + Sync + 'static,
     ) -> Self {
@@ -176,30 +176,30 @@ impl Backend {
     }
 
     pub fn logins(self, logins: Logins) -> Self {
-        self.now_logins(logins);
+        self.set_logins(logins);
         self
     }
 
-    pub fn now_logins(&self, logins: Logins) {
+    pub fn set_logins(&self, logins: Logins) {
         self.0.state.lock().unwrap().logins = logins;
     }
 
     pub fn role(self, role: Role) -> Self {
-        self.now(role);
+        self.set_role(role);
         self
     }
 
-    pub fn now(&self, role: Role) {
+    pub fn set_role(&self, role: Role) {
         self.0.state.lock().unwrap().role = role;
     }
 
-    pub fn obeys(self, obeys: Obeys) -> Self {
-        self.now_obeys(obeys);
+    pub fn impersonation(self, impersonation: Impersonation) -> Self {
+        self.set_impersonation(impersonation);
         self
     }
 
-    pub fn now_obeys(&self, obeys: Obeys) {
-        self.0.state.lock().unwrap().obeys = obeys;
+    pub fn set_impersonation(&self, impersonation: Impersonation) {
+        self.0.state.lock().unwrap().impersonation = impersonation;
     }
 
     /// Invalidates all cookies that it has set.
@@ -223,14 +223,14 @@ impl Backend {
     }
 
     /// Requires a PROXY protocol header at the start of every connection.
-    pub fn announced(self) -> Self {
-        self.0.announced.store(true, Ordering::Release);
+    pub fn requires_proxy_header(self) -> Self {
+        self.0.requires_proxy_header.store(true, Ordering::Release);
         self
     }
 
     /// The client addresses of the received PROXY protocol headers.
-    pub fn announcements(&self) -> Vec<SocketAddr> {
-        self.0.announcements.lock().unwrap().clone()
+    pub fn proxy_header_clients(&self) -> Vec<SocketAddr> {
+        self.0.proxy_header_clients.lock().unwrap().clone()
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -262,8 +262,8 @@ impl Backend {
     }
 
     /// The gateway's own requests: probes, impersonation checks and logins.
-    pub fn housekeeping(&self) -> Vec<Seen> {
-        self.0.housekeeping.lock().unwrap().clone()
+    pub fn own_requests(&self) -> Vec<Seen> {
+        self.0.own_requests.lock().unwrap().clone()
     }
 
     /// Number of accepted tokens.
@@ -288,7 +288,7 @@ impl Backend {
 // === impl Inner ===
 
 impl Inner {
-    fn let_go(&self) {
+    fn release(&self) {
         *self.gate.0.lock().unwrap() = true;
         self.gate.1.notify_all();
     }
@@ -301,7 +301,7 @@ impl Inner {
     fn kill(&self) {
         self.thaw();
         self.dead.store(true, Ordering::Release);
-        self.let_go();
+        self.release();
         // wakes the listening thread, which then drops the listener
         while TcpStream::connect(self.address).is_ok() {
             thread::yield_now();
@@ -337,23 +337,23 @@ impl Inner {
 
     fn serve(&self, stream: TcpStream, number: usize) {
         let mut connection = Connection::new(self, stream, number);
-        if self.announced.load(Ordering::Acquire) {
-            let Some(client) = connection.announcement() else {
+        if self.requires_proxy_header.load(Ordering::Acquire) {
+            let Some(client) = connection.proxy_header() else {
                 return connection.shut();
             };
-            self.announcements.lock().unwrap().push(client);
+            self.proxy_header_clients.lock().unwrap().push(client);
         }
         loop {
             match connection.exchange() {
-                Some(Then::Keep) => {}
-                Some(Then::End) => {
+                Some(AfterResponse::Keep) => {}
+                Some(AfterResponse::End) => {
                     thread::sleep(Duration::from_millis(1));
                     if !connection.end() {
                         break;
                     }
                 }
-                Some(Then::Close) | None => break,
-                Some(Then::Hang) => {
+                Some(AfterResponse::Close) | None => break,
+                Some(AfterResponse::Hang) => {
                     let mut open = self.gate.0.lock().unwrap();
                     while !*open {
                         open = self.gate.1.wait(open).unwrap();

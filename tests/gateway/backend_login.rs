@@ -4,8 +4,8 @@
 use spnegate::testing::Refusal;
 
 use crate::{
-    backend::{Backend, Logins, Obeys, backend, reply},
-    client::Answer,
+    backend::{Backend, Impersonation, Logins, backend, reply},
+    client::RawResponse,
     proxy::{Gateway, gateway, gateway_in, namenode},
     realm::eventually,
     world::World,
@@ -15,7 +15,7 @@ fn generic(backend: &Backend) -> Gateway {
     gateway().console("generic").backend(backend).run()
 }
 
-fn shows_no_secret(answer: &Answer) {
+fn shows_no_secret(answer: &RawResponse) {
     assert!(
         !answer.all_text().contains("secret"),
         "{}",
@@ -37,7 +37,7 @@ fn one_backend_login_is_shared_by_all_requests_workers_and_users() {
             let gateway = &gateway;
             scope.spawn(move || {
                 for _ in 0..10 {
-                    gateway.ask("GET /x").by(user).answer().is_ok(user);
+                    gateway.ask("GET /x").by(user).response().is_ok(user);
                 }
             });
         }
@@ -53,14 +53,14 @@ fn one_backend_login_is_shared_by_all_requests_workers_and_users() {
 fn an_expired_backend_cookie_is_renewed_once_within_the_request() {
     let backend = backend();
     let gateway = generic(&backend);
-    gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
+    gateway.ask("GET /x").by("alice").response().is_ok("nobody");
     for round in 1..4 {
         backend.revoke();
         std::thread::scope(|scope| {
             for user in ["alice", "bob", "carol", "dave", "erin", "frank"] {
                 let gateway = &gateway;
                 scope.spawn(move || {
-                    let post = gateway.ask("POST /x").by(user).body("payload").answer();
+                    let post = gateway.ask("POST /x").by(user).body("payload").response();
                     post.is_ok("nobody");
                     shows_no_secret(&post);
                 });
@@ -87,28 +87,28 @@ pub fn a_backend_that_refuses_the_login_is_reported_as_backend_login() {
             .backend(&backend)
             .with("retry.buffer = \"1KiB\"")
             .run();
-        gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
-        backend.now_logins(logins);
+        gateway.ask("GET /x").by("alice").response().is_ok("nobody");
+        backend.set_logins(logins);
         for _ in 0..3 {
-            let answer = gateway.ask("GET /x").by("alice").answer();
+            let answer = gateway.ask("GET /x").by("alice").response();
             answer.is(Refusal::BackendLogin);
             shows_no_secret(&answer);
         }
         assert!(gateway.refusals(Refusal::BackendLogin) >= 3);
         // there is no loop: a request is sent once, logs in once and then fails
         backend.forget();
-        let housekeeping = backend.housekeeping().len();
+        let own_requests = backend.own_requests().len();
         gateway
             .ask("GET /x")
             .by("alice")
-            .answer()
+            .response()
             .is(Refusal::BackendLogin);
         assert!(backend.seen().len() <= 1, "{:?}", backend.seen());
-        assert!(backend.housekeeping().len() <= housekeeping + 6);
+        assert!(backend.own_requests().len() <= own_requests + 6);
         // the gateway recovers without a restart
-        backend.now_logins(Logins::Cookie);
+        backend.set_logins(Logins::Cookie);
         eventually("the login works again", || {
-            gateway.ask("GET /x").by("alice").answer().status == 200
+            gateway.ask("GET /x").by("alice").response().status == 200
         });
     }
 }
@@ -122,20 +122,20 @@ fn a_refused_backend_login_is_retried_once() {
         .backend(&backend)
         .with("probe.interval = \"1h\"");
     let gateway = gateway.run();
-    gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
+    gateway.ask("GET /x").by("alice").response().is_ok("nobody");
     for (logins, word) in [(Logins::Unauthorized, "401"), (Logins::GssException, "403")] {
-        backend.now_logins(logins);
+        backend.set_logins(logins);
         backend.forget();
-        let before = backend.housekeeping().len();
-        let answer = gateway.ask("GET /needle").by("alice").answer();
+        let before = backend.own_requests().len();
+        let answer = gateway.ask("GET /needle").by("alice").response();
         answer.is(Refusal::BackendLogin);
         shows_no_secret(&answer);
         assert_eq!(backend.seen().len(), 1, "{word}");
         // one login by the request, and at most one more by a probe
-        assert!(backend.housekeeping().len() <= before + 3, "{word}");
-        backend.now_logins(Logins::Cookie);
+        assert!(backend.own_requests().len() <= before + 3, "{word}");
+        backend.set_logins(Logins::Cookie);
         eventually("the failure is forgotten", || {
-            gateway.ask("GET /x").by("alice").answer().status == 200
+            gateway.ask("GET /x").by("alice").response().status == 200
         });
     }
 }
@@ -143,7 +143,7 @@ fn a_refused_backend_login_is_retried_once() {
 /// An application below `/proxy/` may send a 401 with the same text as Hadoop's filter.
 #[test]
 fn a_401_from_an_application_is_passed_on_without_a_retry() {
-    let backend = backend().answers(|_| {
+    let backend = backend().responds(|_| {
         reply(401)
             .with("WWW-Authenticate", "Negotiate secret")
             .with("Set-Cookie", "hadoop.auth=; Path=/; HttpOnly")
@@ -162,7 +162,7 @@ fn a_401_from_an_application_is_passed_on_without_a_retry() {
         for method in ["POST", "GET"] {
             backend.forget();
             let asking = gateway.ask(&format!("{method} {target}"));
-            let answer = asking.by("alice").body("once").answer();
+            let answer = asking.by("alice").body("once").response();
             assert_eq!(
                 (answer.status, answer.text().as_str()),
                 (403, "the application says no"),
@@ -177,7 +177,10 @@ fn a_401_from_an_application_is_passed_on_without_a_retry() {
         // a login that has really expired is renewed, and the request is then repeated
         backend.forget();
         backend.revoke();
-        let answer = gateway.ask(&format!("POST {target}")).by("alice").answer();
+        let answer = gateway
+            .ask(&format!("POST {target}"))
+            .by("alice")
+            .response();
         assert_eq!(answer.status, 403);
         assert_eq!(backend.seen().len(), 2, "{kind}");
     }
@@ -188,9 +191,9 @@ fn a_401_from_an_application_is_passed_on_without_a_retry() {
 fn a_401_in_response_to_an_accepted_token_is_passed_on() {
     let backend = backend()
         .logins(Logins::EveryRequest)
-        .answers(|_| reply(401).body("the application says no"));
+        .responds(|_| reply(401).body("the application says no"));
     let gateway = generic(&backend);
-    let answer = gateway.ask("POST /api").by("alice").body("once").answer();
+    let answer = gateway.ask("POST /api").by("alice").body("once").response();
     assert_eq!(
         (answer.status, answer.text().as_str()),
         (403, "the application says no")
@@ -201,7 +204,7 @@ fn a_401_in_response_to_an_accepted_token_is_passed_on() {
 
 #[test]
 fn an_error_about_the_user_is_not_taken_for_a_failed_login() {
-    let backend = backend().answers(|seen| match seen.path() {
+    let backend = backend().responds(|seen| match seen.path() {
         "/oozie/denied" => reply(401)
             .reason("User [alice] not defined as proxyuser")
             .with("WWW-Authenticate", "Negotiate secret")
@@ -216,11 +219,11 @@ fn an_error_about_the_user_is_not_taken_for_a_failed_login() {
         .identity("doas")
         .backend(&backend)
         .run();
-    let denied = gateway.ask("GET /oozie/denied").by("alice").answer();
+    let denied = gateway.ask("GET /oozie/denied").by("alice").response();
     denied.is(Refusal::ImpersonationDenied);
     assert_eq!(denied.header("oozie-error-code"), Some("E1400"));
     shows_no_secret(&denied);
-    let forbidden = gateway.ask("GET /oozie/other").by("alice").answer();
+    let forbidden = gateway.ask("GET /oozie/other").by("alice").response();
     assert_eq!(
         (forbidden.status, forbidden.text().as_str()),
         (403, "not for alice")
@@ -233,7 +236,7 @@ fn an_error_about_the_user_is_not_taken_for_a_failed_login() {
 pub fn a_backend_without_mutual_authentication_is_reported_as_backend_mutual() {
     let backend = backend().logins(Logins::WrongMutual);
     let gateway = generic(&backend);
-    let answer = gateway.ask("GET /x").by("alice").answer();
+    let answer = gateway.ask("GET /x").by("alice").response();
     answer.is(Refusal::BackendMutual);
     assert_eq!(backend.seen().len(), 0, "no user's request goes there");
     assert!(gateway.refusals(Refusal::BackendMutual) > 0);
@@ -244,7 +247,7 @@ fn a_backend_that_sets_no_cookie_receives_a_token_with_every_request() {
     let backend = backend().logins(Logins::EveryRequest);
     let gateway = generic(&backend);
     for _ in 0..3 {
-        let answer = gateway.ask("GET /x").by("alice").answer();
+        let answer = gateway.ask("GET /x").by("alice").response();
         answer.is_ok("nobody");
         assert_eq!(answer.all("www-authenticate"), Vec::<&str>::new());
     }
@@ -271,7 +274,7 @@ fn requests_succeed_after_a_backend_has_changed_its_key() {
         // requests reach the backend with the new key before the probe does
         let gateway = gateway.with("probe.interval = \"1h\"").run();
         for _ in 0..2 {
-            gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
+            gateway.ask("GET /x").by("alice").response().is_ok("nobody");
         }
         kinds.push((backend, gateway));
     }
@@ -282,7 +285,7 @@ fn requests_succeed_after_a_backend_has_changed_its_key() {
             for user in ["alice", "bob", "carol", "dave"] {
                 scope.spawn(move || {
                     for _ in 0..5 {
-                        let post = gateway.ask("POST /x").by(user).body("payload").answer();
+                        let post = gateway.ask("POST /x").by(user).body("payload").response();
                         post.is_ok("nobody");
                         shows_no_secret(&post);
                     }
@@ -302,14 +305,14 @@ fn a_probe_succeeds_after_a_backend_has_changed_its_key() {
     for logins in [Logins::Cookie, Logins::EveryRequest] {
         let backend = Backend::start(world, "nn1").logins(logins);
         let gateway = gateway_in(world).console("generic").backend(&backend).run();
-        gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
+        gateway.ask("GET /x").by("alice").response().is_ok("nobody");
         world.renew_backends();
         backend.revoke();
-        let asked = backend.housekeeping().len();
+        let asked = backend.own_requests().len();
         eventually("the probe has asked", || {
-            backend.housekeeping().len() > asked + 4
+            backend.own_requests().len() > asked + 4
         });
-        gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
+        gateway.ask("GET /x").by("alice").response().is_ok("nobody");
         assert!(!gateway.admin("/?format=json").contains("refused the login"));
     }
 }
@@ -322,7 +325,7 @@ fn a_backend_challenge_is_not_passed_on_by_a_console_without_backend_login() {
         .identity("simple")
         .backend(&backend)
         .run();
-    let answer = gateway.ask("GET /x").by("alice").answer();
+    let answer = gateway.ask("GET /x").by("alice").response();
     answer.is(Refusal::BackendLogin);
     shows_no_secret(&answer);
 }
@@ -333,7 +336,7 @@ pub fn a_backend_that_ignores_impersonation_closes_the_console() {
         ("namenode", "GET /webhdfs/v1/x?op=OPEN"),
         ("oozie", "GET /oozie/v1/x"),
     ] {
-        let backend = backend().obeys(Obeys::No);
+        let backend = backend().impersonation(Impersonation::No);
         let gateway = gateway()
             .console(kind)
             .identity("doas")
@@ -342,7 +345,7 @@ pub fn a_backend_that_ignores_impersonation_closes_the_console() {
         gateway
             .ask(target)
             .by("alice")
-            .answer()
+            .response()
             .is(Refusal::IdentityIgnored);
         assert_eq!(backend.seen().len(), 0, "{kind}");
         assert!(gateway.refusals(Refusal::IdentityIgnored) > 0);
@@ -351,7 +354,7 @@ pub fn a_backend_that_ignores_impersonation_closes_the_console() {
 
 #[test]
 pub fn a_console_stays_closed_until_impersonation_is_verified() {
-    let backend = backend().obeys(Obeys::Later);
+    let backend = backend().impersonation(Impersonation::Later);
     let gateway = gateway()
         .console("namenode")
         .identity("doas")
@@ -361,19 +364,19 @@ pub fn a_console_stays_closed_until_impersonation_is_verified() {
     // the backend has been seen active, so that only the impersonation check is missing
     eventually("the probe has been answered", || {
         backend
-            .housekeeping()
+            .own_requests()
             .iter()
             .any(|seen| seen.do_as().is_some())
     });
     gateway
         .ask("GET /x")
         .by("alice")
-        .answer()
+        .response()
         .is(Refusal::IdentityUnproven);
     assert_eq!(backend.seen().len(), 0);
-    backend.now_obeys(Obeys::Yes);
+    backend.set_impersonation(Impersonation::Yes);
     eventually("it is proven", || {
-        gateway.ask("GET /x").by("alice").answer().status == 200
+        gateway.ask("GET /x").by("alice").response().status == 200
     });
     assert_eq!(backend.seen().last().unwrap().do_as(), Some("alice"));
 }

@@ -50,7 +50,7 @@ fn closed(gateway: &Gateway) -> String {
     gateway
         .ask("GET /x")
         .by("alice")
-        .answer()
+        .response()
         .is(Refusal::BackendTls);
     let status = gateway.admin("/?format=json");
     let status: serde_json::Value = serde_json::from_str(&status).unwrap();
@@ -62,7 +62,7 @@ fn closed(gateway: &Gateway) -> String {
 #[test]
 fn requests_logins_and_probes_use_pooled_tls_connections() {
     let (ca, backend) = (ca("ours"), backend());
-    backend.now_answers(|seen| reply(200).body(format!("{} {}", seen.method, seen.body.len())));
+    backend.set_response(|seen| reply(200).body(format!("{} {}", seen.method, seen.body.len())));
     let front = Front::before(&backend, &ca.issue("nn1", &["localhost"]));
     let gateway = console(&[&front.url()], &trusting(&ca)).run();
     let before = front.connections();
@@ -70,13 +70,13 @@ fn requests_logins_and_probes_use_pooled_tls_connections() {
     for size in [0_usize, 10, 3 << 20] {
         let body = vec![b'x'; size];
         client.send(gateway.ask("PUT /x").by("alice").body(body).bytes());
-        client.answer().is_ok(&format!("PUT {size}"));
+        client.response().is_ok(&format!("PUT {size}"));
     }
     let seen = &backend.seen()[0];
     let authority = format!("localhost:{}", front.address.port());
     assert_eq!(seen.header("host"), Some(authority.as_str()));
     assert!(backend.login_count() > 0);
-    assert!(!backend.housekeeping().is_empty());
+    assert!(!backend.own_requests().is_empty());
     let of_clients: Vec<usize> = backend.seen().iter().map(|seen| seen.connection).collect();
     assert!(
         of_clients.windows(2).all(|pair| pair[0] == pair[1]),
@@ -158,7 +158,7 @@ fn java_truststores_and_certificates_with_a_common_name_only_are_accepted() {
         );
         let gateway = console(&[&front.url()], &tls).run();
         assert_eq!(
-            gateway.ask("GET /x").by("alice").answer().status,
+            gateway.ask("GET /x").by("alice").response().status,
             200,
             "{trust}"
         );
@@ -200,7 +200,7 @@ pub fn an_untrusted_backend_certificate_closes_the_console_and_the_cure_is_repor
         assert!(error.contains(expected), "{error}");
         assert_eq!(front.connections(), 0);
     }
-    assert!(backend.seen().is_empty() && backend.housekeeping().is_empty());
+    assert!(backend.seen().is_empty() && backend.own_requests().is_empty());
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn a_plain_port_an_old_tls_version_and_a_missing_client_certificate_are_distingu
         client[1].display()
     );
     let gateway = console(&[&front.url()], &tls).run();
-    assert_eq!(gateway.ask("GET /x").by("alice").answer().status, 200);
+    assert_eq!(gateway.ask("GET /x").by("alice").response().status, 200);
 }
 
 /// As a server that is killed during a handshake.
@@ -240,7 +240,7 @@ fn a_server_that_closes_during_the_handshake_is_down_rather_than_untrusted() {
         }
     });
     let gateway = console(&[&url], &trusting(&ca("ours"))).run();
-    let answer = gateway.ask("GET /x").by("alice").answer();
+    let answer = gateway.ask("GET /x").by("alice").response();
     answer.is(Refusal::BackendDown);
     let status = gateway.admin("/?format=json");
     assert!(
@@ -254,7 +254,7 @@ fn a_configured_server_name_applies_to_tls_host_and_redirects() {
     let (ca, backend) = (ca("ours"), backend().logins(Logins::Open));
     let front = Front::before(&backend, &ca.issue("c", &["presto.example.com"]));
     let port = front.address.port();
-    backend.now_answers(move |_| {
+    backend.set_response(move |_| {
         let place = format!("https://presto.example.com:{port}/ui/");
         reply(302).with("Location", &place)
     });
@@ -267,7 +267,7 @@ fn a_configured_server_name_applies_to_tls_host_and_redirects() {
             ca.path("ca.pem").display()
         ))
         .run();
-    let answer = gateway.ask("GET /").by("alice").answer();
+    let answer = gateway.ask("GET /").by("alice").response();
     assert_eq!(answer.header("location"), Some("/ui/"));
     let host = format!("presto.example.com:{port}");
     assert_eq!(backend.only().header("host"), Some(host.as_str()));
@@ -286,7 +286,7 @@ fn requests_go_to_the_backend_whose_certificate_is_trusted() {
         .backend_at(&good, &good_front.url())
         .with(&format!("backend_tls = {}", trusting(&ours)))
         .run();
-    assert_eq!(gateway.ask("GET /x").by("alice").answer().status, 200);
+    assert_eq!(gateway.ask("GET /x").by("alice").response().status, 200);
     assert_eq!(good.seen().len(), 1);
 }
 
@@ -311,7 +311,7 @@ fn a_changed_truststore_is_reloaded_without_a_restart() {
     });
     std::fs::write(old.path("ca.pem"), old.pem() + &new.pem()).unwrap();
     wait("trust", &|| {
-        gateway.ask("GET /x").by("alice").answer().status == 200
+        gateway.ask("GET /x").by("alice").response().status == 200
     });
 }
 
@@ -320,11 +320,11 @@ fn a_node_is_reached_over_tls_where_the_console_configures_trust() {
     let ca = ca("ours");
     let datanode = backend()
         .logins(Logins::Open)
-        .answers(|seen| reply(201).body(seen.body.len().to_string()));
+        .responds(|seen| reply(201).body(seen.body.len().to_string()));
     let front = Front::before(&datanode, &ca.issue("dn", &["localhost"]));
     let port = front.address.port();
     let place = format!("https://localhost:{port}/webhdfs/v1/f?op=CREATE&delegation=needle");
-    let namenode = backend().answers(move |_| reply(307).with("Location", &place));
+    let namenode = backend().responds(move |_| reply(307).with("Location", &place));
     let setup = || {
         gateway()
             .console("namenode")
@@ -339,14 +339,14 @@ fn a_node_is_reached_over_tls_where_the_console_configures_trust() {
             .ask("PUT /webhdfs/v1/f?op=CREATE")
             .by("alice")
             .body("")
-            .answer();
+            .response();
         let link = answer.header("location").unwrap().to_owned();
         let at = link.find("/.spnegate/node/https/").unwrap();
         gateway
             .ask(&format!("PUT {}", &link[at..]))
             .by("alice")
             .body("data")
-            .answer()
+            .response()
     };
     follow(&setup().run()).is(Refusal::NodeDenied);
     let other = self::ca("other");

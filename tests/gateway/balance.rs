@@ -26,7 +26,7 @@ fn both_are_known(gateway: &Gateway) {
 
 fn ask(gateway: &Gateway, times: usize) {
     for _ in 0..times {
-        let answer = gateway.ask("GET /x").by("alice").answer();
+        let answer = gateway.ask("GET /x").by("alice").response();
         assert_eq!(answer.status, 200, "{}", answer.all_text());
     }
 }
@@ -86,12 +86,12 @@ fn a_broken_get_is_retried_on_another_backend_and_a_post_is_not() {
     let (one, two) = (backend(), second());
     let gateway = pair(&one, &two, "first").run();
     both_are_known(&gateway);
-    one.now_answers(|_| raw(b"HTTP/1.1 2").then(crate::backend::Then::Close));
-    two.now_answers(|_| reply(200).body("two"));
-    gateway.ask("GET /x").by("alice").answer().is_ok("two");
+    one.set_response(|_| raw(b"HTTP/1.1 2").then(crate::backend::AfterResponse::Close));
+    two.set_response(|_| reply(200).body("two"));
+    gateway.ask("GET /x").by("alice").response().is_ok("two");
     one.forget();
     two.forget();
-    let answer = gateway.ask("POST /x").by("alice").body("once").answer();
+    let answer = gateway.ask("POST /x").by("alice").body("once").response();
     answer.is(Refusal::BackendBroken);
     assert_eq!((one.seen().len(), two.seen().len()), (1, 0));
 }
@@ -117,9 +117,10 @@ fn requests_above_the_connection_limit_are_queued() {
     let backend = backend();
     let gateway = one_at_a_time(&backend, "{ length = 8, timeout = \"30s\" }");
     // a request whose body has not ended keeps its connection slot
-    backend.now_answers(|seen| {
+    backend.set_response(|seen| {
         if seen.path().contains("slow") {
-            raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na").then(crate::backend::Then::Hang)
+            raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na")
+                .then(crate::backend::AfterResponse::Hang)
         } else {
             reply(200).body("done")
         }
@@ -134,9 +135,9 @@ fn requests_above_the_connection_limit_are_queued() {
     });
     assert_eq!(backend.seen().len(), 1);
     // the client disconnects, which ends its request
-    slow.hang_up();
+    slow.disconnect();
     for client in &mut waiting {
-        client.answer().is_ok("done");
+        client.response().is_ok("done");
     }
 }
 
@@ -144,14 +145,14 @@ fn requests_above_the_connection_limit_are_queued() {
 pub fn a_full_queue_is_reported_as_queue_full() {
     let backend = backend();
     let gateway = one_at_a_time(&backend, "{ length = 1, timeout = \"30s\" }");
-    backend.now_answers(|_| silence());
+    backend.set_response(|_| silence());
     let _busy = gateway.ask("GET /1").by("alice").send();
     eventually("it is there", || backend.seen().len() == 1);
     let _waits = gateway.ask("GET /2").by("alice").send();
     eventually("one waits", || {
         gateway.admin("/?format=json").contains("\"queued\": 1")
     });
-    let answer = gateway.ask("GET /3").by("alice").answer();
+    let answer = gateway.ask("GET /3").by("alice").response();
     answer.is(Refusal::QueueFull);
     assert!(answer.header("retry-after").is_some());
 }
@@ -160,10 +161,10 @@ pub fn a_full_queue_is_reported_as_queue_full() {
 pub fn waiting_too_long_in_the_queue_is_reported_as_queue_timeout() {
     let backend = backend();
     let gateway = one_at_a_time(&backend, "{ length = 8, timeout = \"100ms\" }");
-    backend.now_answers(|_| silence());
+    backend.set_response(|_| silence());
     let _busy = gateway.ask("GET /1").by("alice").send();
     eventually("it is there", || backend.seen().len() == 1);
-    let answer = gateway.ask("GET /2").by("alice").answer();
+    let answer = gateway.ask("GET /2").by("alice").response();
     answer.is(Refusal::QueueTimeout);
     assert_eq!(backend.seen().len(), 1);
 }

@@ -92,7 +92,7 @@ fn a_renewed_keystore_is_loaded_under_load_without_a_failed_request() {
                 let mut client = Client::over(StreamOwned::new(session, tcp));
                 for _ in 0..5 {
                     client.send(&request);
-                    assert_eq!(client.answer().status, 200);
+                    assert_eq!(client.response().status, 200);
                     asked.fetch_add(1, Ordering::Relaxed);
                 }
                 let shown = client.stream.conn.peer_certificates().unwrap();
@@ -144,7 +144,7 @@ fn consoles_on_one_address_share_their_plain_http_port() {
     let plain = "127.0.7.2:47113".parse().unwrap();
     for host in ["proxy", "alias"] {
         let host = format!("{host}.{}", world().realm.domain());
-        let answer = gateway.ask_at(plain, "GET /x").host(Some(&host)).answer();
+        let answer = gateway.ask_at(plain, "GET /x").host(Some(&host)).response();
         let place = format!("https://{host}:47112/x");
         assert_eq!(answer.header("location"), Some(place.as_str()));
     }
@@ -175,7 +175,7 @@ pub(crate) fn plain_http_on_the_tls_port_receives_the_https_address() {
                 client.send(&host);
             }
         }
-        let answer = client.answer();
+        let answer = client.response();
         answer.is(Refusal::PlainHttp);
         assert!(
             answer.text().contains(&format!("https://{host}/")),

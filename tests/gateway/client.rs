@@ -21,7 +21,7 @@ pub struct Client<S = TcpStream> {
 
 /// A response.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct RawResponse {
     pub status: u16,
     /// Status line and headers, unmodified.
     pub head: String,
@@ -30,7 +30,7 @@ pub struct Answer {
 }
 
 /// A request that is being built.
-pub struct Asking<'w> {
+pub struct RequestBuilder<'w> {
     world: &'w World,
     address: SocketAddr,
     line: String,
@@ -39,9 +39,9 @@ pub struct Asking<'w> {
     body: Vec<u8>,
 }
 
-// === impl Answer ===
+// === impl RawResponse ===
 
-impl Answer {
+impl RawResponse {
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
@@ -122,7 +122,7 @@ impl Client {
         matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
 
-    pub fn hang_up(self) {
+    pub fn disconnect(self) {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 }
@@ -190,11 +190,11 @@ impl<S: Read + Write> Client<S> {
 
     /// The next response to a method other than HEAD.
     #[track_caller]
-    pub fn answer(&mut self) -> Answer {
+    pub fn response(&mut self) -> RawResponse {
         self.answer_to("GET").expect("an answer before the end")
     }
 
-    pub fn answer_to(&mut self, method: &str) -> Option<Answer> {
+    pub fn answer_to(&mut self, method: &str) -> Option<RawResponse> {
         let head = loop {
             let head = self.head()?;
             if !head.starts_with("HTTP/1.1 1") {
@@ -208,7 +208,7 @@ impl<S: Read + Write> Client<S> {
             .filter_map(|line| line.split_once(": "))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        let mut answer = Answer {
+        let mut answer = RawResponse {
             status,
             head,
             headers,
@@ -257,9 +257,9 @@ impl<S: Read + Write> Client<S> {
     }
 }
 
-// === impl Asking ===
+// === impl RequestBuilder ===
 
-impl<'w> Asking<'w> {
+impl<'w> RequestBuilder<'w> {
     pub fn new(world: &'w World, address: SocketAddr, method_and_target: &str) -> Self {
         Self {
             world,
@@ -318,7 +318,7 @@ impl<'w> Asking<'w> {
 
     /// Sends the request on a new connection and reads the response.
     #[track_caller]
-    pub fn answer(self) -> Answer {
+    pub fn response(self) -> RawResponse {
         let method = self.line.split(' ').next().unwrap().to_owned();
         let mut client = self.send();
         client.answer_to(&method).expect("an answer before the end")

@@ -25,7 +25,7 @@ fn a_backend_receives_its_own_cookies_after_the_gateways_login_cookie() {
     gateway
         .ask("GET /x")
         .header("Cookie", &line)
-        .answer()
+        .response()
         .is_ok("nobody");
     let seen = backend.only();
     let cookies: Vec<&str> = seen.header("cookie").unwrap().split("; ").collect();
@@ -47,7 +47,7 @@ fn several_cookie_headers_are_read_as_one_list() {
         .header("Cookie", "generic.a=1")
         .header("Cookie", &world().cookie("alice"))
         .header("Cookie", "generic.b=2; x=3")
-        .answer();
+        .response();
     answer.is_ok("nobody");
     assert!(
         backend
@@ -60,7 +60,7 @@ fn several_cookie_headers_are_read_as_one_list() {
 
 #[test]
 fn backend_cookies_are_renamed_and_the_login_cookie_is_not_passed_on() {
-    let backend = backend().answers(|_| {
+    let backend = backend().responds(|_| {
         reply(200)
             .with(
                 "Set-Cookie",
@@ -77,7 +77,7 @@ fn backend_cookies_are_renamed_and_the_login_cookie_is_not_passed_on() {
             .with("Set-Cookie", "=secret")
     });
     let gateway = generic(&backend);
-    let answer = gateway.ask("GET /x").by("alice").answer();
+    let answer = gateway.ask("GET /x").by("alice").response();
     assert_eq!(
         answer.all("set-cookie"),
         [
@@ -89,7 +89,7 @@ fn backend_cookies_are_renamed_and_the_login_cookie_is_not_passed_on() {
     assert!(!answer.head.contains("secret"));
     // the client sends it back, and the backend receives it under its own name
     let cookie = format!("{}; generic.JSESSIONID=abc", world().cookie("alice"));
-    gateway.ask("GET /y").header("Cookie", &cookie).answer();
+    gateway.ask("GET /y").header("Cookie", &cookie).response();
     assert!(
         backend.seen()[1]
             .header("cookie")
@@ -102,7 +102,7 @@ fn backend_cookies_are_renamed_and_the_login_cookie_is_not_passed_on() {
 /// server.
 #[test]
 fn a_cookie_set_on_the_gateways_login_is_passed_on_only_if_listed() {
-    let backend = backend().logins(Logins::EveryRequest).answers(|_| {
+    let backend = backend().logins(Logins::EveryRequest).responds(|_| {
         reply(200)
             .with("Set-Cookie", "gssapi_session=secret; Path=/; HttpOnly")
             .with("Set-Cookie", "JSESSIONID=secret; Path=/")
@@ -115,7 +115,7 @@ fn a_cookie_set_on_the_gateways_login_is_passed_on_only_if_listed() {
         .backend(&backend)
         .with("pass_cookies = [\"lang\"]")
         .run();
-    let answer = gateway.ask("GET /x").by("alice").answer();
+    let answer = gateway.ask("GET /x").by("alice").response();
     assert_eq!(answer.all("set-cookie"), ["generic.lang=en; Path=/"]);
     assert_eq!(answer.header("content-location"), Some("/x?a=b"));
     assert!(!answer.head.contains("secret"));
@@ -126,7 +126,7 @@ fn a_cookie_set_on_the_gateways_login_is_passed_on_only_if_listed() {
         "{}; generic.JSESSIONID=copied; generic.lang=de; generic.gssapi_session=copied",
         world().cookie("alice")
     );
-    gateway.ask("GET /y").header("Cookie", &cookies).answer();
+    gateway.ask("GET /y").header("Cookie", &cookies).response();
     let seen = backend.only();
     assert!(seen.header("authorization").is_some());
     assert_eq!(seen.header("cookie"), Some("lang=de"));
@@ -135,12 +135,12 @@ fn a_cookie_set_on_the_gateways_login_is_passed_on_only_if_listed() {
 /// Browsers drop a cookie with `SameSite=None` or `Partitioned` that is not `Secure`.
 #[test]
 fn a_cookie_that_loses_secure_also_loses_the_attributes_that_require_it() {
-    let backend = backend().answers(|_| {
+    let backend = backend().responds(|_| {
         let cookie = "id=1; Path=/; Secure; SameSite=None; Partitioned";
         reply(200).with("Set-Cookie", cookie)
     });
     let gateway = generic(&backend);
-    let answer = gateway.ask("GET /x").by("alice").answer();
+    let answer = gateway.ask("GET /x").by("alice").response();
     assert_eq!(answer.all("set-cookie"), ["generic.id=1; Path=/"]);
 }
 
@@ -161,7 +161,7 @@ fn two_consoles_on_one_host_name_do_not_share_backend_cookies() {
         gateway
             .ask(target)
             .header("Cookie", &cookie)
-            .answer()
+            .response()
             .is_ok("nobody");
     }
     assert!(one.only().header("cookie").unwrap().ends_with("; id=1"));
@@ -182,7 +182,7 @@ fn every_session_cookie_of_a_request_is_tried() {
         gateway
             .ask("GET /x")
             .header("Cookie", &line)
-            .answer()
+            .response()
             .is_ok("nobody");
     }
 }
@@ -191,7 +191,7 @@ fn every_session_cookie_of_a_request_is_tried() {
 fn a_forged_expired_or_truncated_cookie_requires_a_new_login() {
     let backend = backend();
     let gateway = generic(&backend);
-    gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
+    gateway.ask("GET /x").by("alice").response().is_ok("nobody");
     backend.forget();
     let good = world().cookie("alice");
     let value = good.strip_prefix("spnegate=").unwrap();
@@ -212,18 +212,18 @@ fn a_forged_expired_or_truncated_cookie_requires_a_new_login() {
     let tls = world().cookie_for("alice", Scheme::Tls);
     bad.push(tls.replace("__Host-", ""));
     for cookie in bad {
-        let answer = gateway.ask("GET /x").header("Cookie", &cookie).answer();
+        let answer = gateway.ask("GET /x").header("Cookie", &cookie).response();
         answer.is(Refusal::SessionEnded);
     }
     gateway
         .ask("GET /x")
         .header("Cookie", &tls)
-        .answer()
+        .response()
         .is(Refusal::LoginRequired);
     gateway
         .ask("GET /x")
         .header("Cookie", "SPNEGATE=x")
-        .answer()
+        .response()
         .is(Refusal::LoginRequired);
     assert_eq!(backend.seen().len(), 0);
     // a token beside the invalid cookie starts a new session
@@ -232,7 +232,7 @@ fn a_forged_expired_or_truncated_cookie_requires_a_new_login() {
         .ask("GET /x")
         .header("Cookie", "spnegate=forged")
         .header("Authorization", &token)
-        .answer();
+        .response();
     again.is_ok("nobody");
     assert!(again.session().is_some());
 }
@@ -244,7 +244,7 @@ fn a_session_cookie_is_host_only_http_only_and_lax() {
     let login = gateway
         .ask("GET /x")
         .header("Authorization", &token)
-        .answer();
+        .response();
     let cookies = login.all("set-cookie");
     assert_eq!(cookies.len(), 1);
     let attributes: Vec<&str> = cookies[0].split("; ").skip(1).collect();

@@ -19,7 +19,7 @@ const TRANSACTIONS: [&str; 2] = [
 /// A coordinator whose query ids end in `word`.
 fn coordinator(backend: Backend, word: &'static str) -> Backend {
     let address = backend.address();
-    backend.logins(Logins::EveryRequest).answers(move |seen| {
+    backend.logins(Logins::EveryRequest).responds(move |seen| {
         let id = format!("{QUERY}{word}");
         let path = seen.path();
         let json = |status, text: String| {
@@ -79,7 +79,7 @@ fn a_client_that_requires_mutual_authentication_receives_no_cookie() {
         let request = gateway
             .ask("POST /v1/statement")
             .header("User-Agent", agent);
-        let answer = request.header("Authorization", &token).answer();
+        let answer = request.header("Authorization", &token).response();
         let proof = answer.header("www-authenticate").unwrap();
         assert!(proof.starts_with("Negotiate "), "{proof}");
         answer.session()
@@ -99,7 +99,7 @@ fn every_uri_points_to_the_gateway_and_every_request_has_its_own_token() {
             .by("alice")
             .header("Accept-Encoding", "gzip")
             .body("SELECT 1")
-            .answer();
+            .response();
         assert_eq!(answer.status, 200, "{}", answer.all_text());
         let text = answer.text();
         let host = answer_host(&gateway);
@@ -157,7 +157,7 @@ fn the_user_is_taken_from_the_ticket_and_client_claims_are_removed() {
             .header("x_presto_user", "root")
             .header("X-Presto-Prefix-Url", "http://evil/")
             .body("SELECT 1")
-            .answer();
+            .response();
         let seen = backend.only();
         assert_eq!(
             seen.header("x-presto-user"),
@@ -174,7 +174,7 @@ fn the_user_is_taken_from_the_ticket_and_client_claims_are_removed() {
         .header("X-Presto-User", "bob")
         .header("X-Presto-User", "carol")
         .body("SELECT 1")
-        .answer();
+        .response();
     assert_eq!(backend.only().header("x-presto-user"), Some("hue"));
 }
 
@@ -191,7 +191,7 @@ fn a_query_reaches_the_coordinator_that_runs_it() {
             .ask("POST /v1/statement")
             .by("alice")
             .body("SELECT 1")
-            .answer()
+            .response()
             .text();
         let word = if answer.contains("aaaaa") {
             "aaaaa"
@@ -199,7 +199,7 @@ fn a_query_reaches_the_coordinator_that_runs_it() {
             "bbbbb"
         };
         let next = format!("GET /v1/statement/queued/{QUERY}{word}/1");
-        let answer = gateway.ask(&next).by("alice").answer();
+        let answer = gateway.ask(&next).by("alice").response();
         assert!(answer.text().contains(word), "{}", answer.all_text());
     }
     let strays = |backend: &Backend, word: &str| {
@@ -222,7 +222,7 @@ fn a_query_started_through_another_replica_is_found() {
     for word in ["aaaaa", "bbbbb"] {
         for _ in 0..3 {
             let next = format!("GET /v1/statement/executing/{QUERY}{word}/1");
-            let answer = gateway.ask(&next).by("alice").answer();
+            let answer = gateway.ask(&next).by("alice").response();
             assert!(answer.text().contains(word), "{}", answer.all_text());
         }
     }
@@ -231,7 +231,7 @@ fn a_query_started_through_another_replica_is_found() {
     let gone = gateway
         .ask(&format!("GET /v1/statement/executing/{QUERY}zzzzz/1"))
         .by("alice")
-        .answer();
+        .response();
     assert_eq!(
         (gone.status, gone.text().as_str()),
         (404, "Query not found")
@@ -249,13 +249,13 @@ fn a_drained_coordinator_still_receives_requests_for_its_own_queries() {
     let name = one.address().to_string();
     assert!(crate::balance::spnegate(&gateway, &["backend", "drain", "presto", &name]).0);
     let next = format!("GET /v1/statement/executing/{QUERY}aaaaa/1");
-    let answer = gateway.ask(&next).by("alice").answer();
+    let answer = gateway.ask(&next).by("alice").response();
     assert!(answer.text().contains("aaaaa"), "{}", answer.all_text());
     gateway
         .ask("POST /v1/statement")
         .by("alice")
         .body("SELECT 1")
-        .answer();
+        .response();
     assert!(one.seen().iter().all(|seen| seen.method == "GET"));
 }
 
@@ -268,19 +268,19 @@ pub fn a_query_whose_coordinator_is_down_is_reported_as_owner_gone() {
     let gateway = pair(&one, &two).run();
     both_are_known(&gateway);
     let next = format!("GET /v1/statement/executing/{QUERY}aaaaa/1");
-    gateway.ask(&next).by("alice").answer();
-    one.now(Role::Standby);
+    gateway.ask(&next).by("alice").response();
+    one.set_role(Role::Standby);
     eventually("the probe has seen it", || {
         gateway.admin("/?format=json").contains("\"down\"")
     });
     gateway
         .ask(&next)
         .by("alice")
-        .answer()
+        .response()
         .is(Refusal::OwnerGone);
-    one.now(Role::Active);
+    one.set_role(Role::Active);
     eventually("it is back", || {
-        gateway.ask(&next).by("alice").answer().status == 200
+        gateway.ask(&next).by("alice").response().status == 200
     });
 }
 
@@ -292,7 +292,7 @@ fn a_transaction_stays_on_the_coordinator_that_started_it() {
         two.logins(Logins::EveryRequest),
     );
     for (server, id) in [(&one, TRANSACTIONS[0]), (&two, TRANSACTIONS[1])] {
-        server.now_answers(move |seen| {
+        server.set_response(move |seen| {
             let answer = reply(200)
                 .with("Content-Type", "application/json")
                 .body("{}");
@@ -310,7 +310,7 @@ fn a_transaction_stays_on_the_coordinator_that_started_it() {
             .by("alice")
             .header("X-Presto-Transaction-Id", id)
             .body("SELECT 1")
-            .answer()
+            .response()
     };
     let id = post("NONE")
         .header("x-presto-started-transaction-id")
@@ -327,7 +327,7 @@ fn a_transaction_stays_on_the_coordinator_that_started_it() {
 /// A Trino coordinator with spooled results that knows only its own segments.
 fn spooling(backend: Backend, word: &'static str) -> Backend {
     let address = backend.address();
-    backend.logins(Logins::EveryRequest).answers(move |seen| {
+    backend.logins(Logins::EveryRequest).responds(move |seen| {
         let id = format!("{QUERY}{word}");
         let path = seen.path();
         if path == format!("/v1/spooled/download/{word}") || path == format!("/v1/spooled/ack/{word}") {
@@ -358,12 +358,12 @@ fn spooled_results_are_fetched_without_a_login_from_the_coordinator_that_wrote_t
     let here = answer_host(&gateway);
     let fetch = |address: &str| {
         let path = address.strip_prefix(&here).expect(address);
-        gateway.ask(&format!("GET {path}")).answer()
+        gateway.ask(&format!("GET {path}")).response()
     };
     for word in ["aaaaa", "bbbbb"] {
         let next = format!("GET /v1/statement/executing/{QUERY}{word}/x/1");
         let statement = loop {
-            let answer = gateway.ask(&next).by("alice").answer();
+            let answer = gateway.ask(&next).by("alice").response();
             let answer: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
             if answer["id"].as_str().unwrap().ends_with(word) {
                 break answer;
@@ -405,11 +405,11 @@ fn spooled_results_are_fetched_without_a_login_from_the_coordinator_that_wrote_t
 fn spooled_results_on_a_worker_are_fetched_by_a_signed_link_without_a_login() {
     let worker = second()
         .logins(Logins::Open)
-        .answers(|_| reply(200).body("rows"));
+        .responds(|_| reply(200).body("rows"));
     let elsewhere = format!("{}/v1/spooled/download/a", worker.url());
     let coordinator = backend();
     let address = coordinator.address();
-    let coordinator = coordinator.logins(Logins::EveryRequest).answers(move |seen| {
+    let coordinator = coordinator.logins(Logins::EveryRequest).responds(move |seen| {
         if seen.path().starts_with("/v1/spooled/") {
             return reply(303).with("Location", &elsewhere);
         }
@@ -430,14 +430,14 @@ fn spooled_results_on_a_worker_are_fetched_by_a_signed_link_without_a_login() {
         .run();
     let here = answer_host(&gateway);
     let statement = format!("GET /v1/statement/executing/{QUERY}aaaaa/x/1");
-    let statement = gateway.ask(&statement).by("alice").answer();
+    let statement = gateway.ask(&statement).by("alice").response();
     let statement: serde_json::Value = serde_json::from_slice(&statement.body).unwrap();
     let path = |link: &str| link.strip_prefix(&here).expect(link).to_owned();
     let segment = path(statement["data"]["segments"][0]["uri"].as_str().unwrap());
-    let sent = gateway.ask(&format!("GET {segment}")).answer();
+    let sent = gateway.ask(&format!("GET {segment}")).response();
     assert_eq!(sent.status, 303, "{}", sent.all_text());
     let link = path(sent.header("location").unwrap());
-    gateway.ask(&format!("GET {link}")).answer().is_ok("rows");
+    gateway.ask(&format!("GET {link}")).response().is_ok("rows");
     assert_eq!(worker.only().target, "/v1/spooled/download/a");
     assert_eq!(worker.only().header("authorization"), None);
 }
@@ -445,7 +445,7 @@ fn spooled_results_on_a_worker_are_fetched_by_a_signed_link_without_a_login() {
 /// `self` is the address under which the workers know their coordinator.
 #[test]
 fn uris_with_a_coordinators_own_name_are_rewritten_to_the_gateway() {
-    let backend = backend().logins(Logins::EveryRequest).answers(|_| {
+    let backend = backend().logins(Logins::EveryRequest).responds(|_| {
         let json = reply(200).with("Content-Type", "application/json");
         json.body(format!(
             r#"[{{"queryId":"{QUERY}aaaaa","self":"http://10.9.9.9:9092/v1/query/{QUERY}aaaaa","query":"http://10.9.9.9:9092/v1/query/x","outputStage":{{"self":"http://10.9.9.9:9092/v1/stage/{QUERY}aaaaa.0","tasks":[{{"taskStatus":{{"self":"http://10.1.1.1:9092/v1/task/{QUERY}aaaaa.0.0.0.0"}}}}]}}}}]"#
@@ -457,7 +457,7 @@ fn uris_with_a_coordinators_own_name_are_rewritten_to_the_gateway() {
         .backend(&backend)
         .run();
     let here = answer_host(&gateway);
-    let answer = gateway.ask("GET /v1/query").by("alice").answer();
+    let answer = gateway.ask("GET /v1/query").by("alice").response();
     let answer: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     let query = &answer[0];
     assert_eq!(query["self"], format!("{here}/v1/query/{QUERY}aaaaa"));
@@ -482,7 +482,7 @@ fn restarted() -> (Backend, Backend, Gateway) {
 
 fn poll(gateway: &Gateway, word: &str) -> u16 {
     let next = format!("GET /v1/statement/executing/{QUERY}{word}/1");
-    gateway.ask(&next).by("alice").answer().status
+    gateway.ask(&next).by("alice").response().status
 }
 
 #[test]
@@ -492,7 +492,7 @@ fn a_page_that_mentions_a_query_does_not_assign_it_to_a_coordinator() {
         // each coordinator receives one request for each query
         for _ in 0..2 {
             let page = format!("GET /ui/query.html?{QUERY}{word}");
-            assert_eq!(gateway.ask(&page).by("alice").answer().status, 200);
+            assert_eq!(gateway.ask(&page).by("alice").response().status, 200);
         }
         for _ in 0..4 {
             assert_eq!(poll(&gateway, word), 200);
@@ -509,7 +509,7 @@ fn a_transaction_id_invented_by_the_client_is_not_assigned_to_a_coordinator() {
                 .ask("POST /v1/statement")
                 .by("mallory")
                 .header("X-Presto-Transaction-Id", id);
-            assert_eq!(statement.body("SELECT 1").answer().status, 200);
+            assert_eq!(statement.body("SELECT 1").response().status, 200);
         }
     }
     for word in ["aaaaa", "bbbbb", "aaaaa", "bbbbb"] {
@@ -536,8 +536,8 @@ fn a_query_unknown_to_its_expected_coordinator_is_looked_for_on_the_others() {
             }
         }
     };
-    one.now_answers(swapped("bbbbb"));
-    two.now_answers(swapped("aaaaa"));
+    one.set_response(swapped("bbbbb"));
+    two.set_response(swapped("aaaaa"));
     assert_eq!(
         (poll(&gateway, "aaaaa"), poll(&gateway, "bbbbb")),
         (200, 200)
@@ -558,7 +558,10 @@ fn a_cancel_reaches_the_coordinator_that_runs_the_query() {
     ] {
         one.forget();
         two.forget();
-        let cancel = gateway.ask(&format!("DELETE {path}")).by("alice").answer();
+        let cancel = gateway
+            .ask(&format!("DELETE {path}"))
+            .by("alice")
+            .response();
         assert_eq!(cancel.status, 204, "{}", cancel.all_text());
         assert_eq!((one.seen().len(), two.seen().len()), (1, 1), "{path}");
     }
@@ -587,7 +590,7 @@ pub fn the_internal_interface_is_not_published() {
                 "POST /v1/task/20261126_101500_00042_aaaaa.0.0.0.0",
                 "GET /v1/task/20261126_101500_00042_aaaaa.0.0.0.0/results/0/0",
                 "GET /v1/task/async/20261126_101500_00042_aaaaa.0.0.0.0/results/0/0",
-                "PUT /v1/announcement/node-1",
+                "PUT /v1/proxy_header/node-1",
                 "GET /v1/service",
                 "POST /v1/memory",
                 "GET /v1/memory/general",
@@ -625,7 +628,7 @@ pub fn the_internal_interface_is_not_published() {
                 "POST /v1/task/20261126_101500_00042_aaaaa.0.0.0",
                 "POST /v1/task/pruneCatalogs",
                 "GET /v1/memory",
-                "PUT /v1/announcement/node-1",
+                "PUT /v1/proxy_header/node-1",
                 "GET /v1/thread",
                 "GET /v1/node",
                 "GET /v1/status",
@@ -647,12 +650,12 @@ pub fn the_internal_interface_is_not_published() {
         let gateway = setup.backend(&backend).run();
         for line in published {
             backend.forget();
-            let answer = gateway.ask(line).by("alice").answer();
+            let answer = gateway.ask(line).by("alice").response();
             assert_eq!(backend.seen().len(), 1, "{line}: {}", answer.all_text());
         }
         backend.forget();
         for line in internal {
-            let answer = gateway.ask(line).by("alice").body("{}").answer();
+            let answer = gateway.ask(line).by("alice").body("{}").response();
             assert!([400, 403].contains(&answer.status), "{line}");
             if !line.contains("..") {
                 answer.is(Refusal::NotPublished);
@@ -670,12 +673,12 @@ fn a_form_that_names_a_user_is_accepted_only_by_consoles_without_login() {
     gateway
         .ask("POST /ui/login")
         .form("username=alice")
-        .answer();
+        .response();
     assert_eq!(backend.only().body, b"username=alice");
     gateway
         .ask("POST /v1/task/x")
         .body("{}")
-        .answer()
+        .response()
         .is(Refusal::NotPublished);
 }
 
@@ -688,14 +691,15 @@ fn a_statement_is_not_sent_twice_when_its_connection_breaks() {
     let gateway = pair(&one, &two).run();
     both_are_known(&gateway);
     for server in [&one, &two] {
-        server
-            .now_answers(|_| crate::backend::raw(b"HTTP/1.1 2").then(crate::backend::Then::Close));
+        server.set_response(|_| {
+            crate::backend::raw(b"HTTP/1.1 2").then(crate::backend::AfterResponse::Close)
+        });
     }
     let answer = gateway
         .ask("POST /v1/statement")
         .by("alice")
         .body("INSERT")
-        .answer();
+        .response();
     answer.is(Refusal::BackendBroken);
     assert_eq!(one.seen().len() + two.seen().len(), 1);
 }
@@ -714,7 +718,7 @@ fn without_login_the_clients_user_header_is_passed_on() {
         .header("X-Presto-Prefix-Url", "http://evil/")
         .header("Authorization", "Basic YTpi")
         .body("SELECT 1")
-        .answer();
+        .response();
     assert_eq!(answer.status, 200, "{}", answer.all_text());
     assert!(
         answer.text().contains(&answer_host(&gateway)),
@@ -736,8 +740,8 @@ fn a_coordinator_without_kerberos_receives_the_user_of_the_ticket() {
         .backend(&backend)
         .run();
     let ask = || gateway.ask("POST /v1/statement").body("SELECT 1");
-    ask().answer().is(Refusal::LoginRequired);
-    ask().by("alice").answer();
+    ask().response().is(Refusal::LoginRequired);
+    ask().by("alice").response();
     let seen = backend.only();
     assert_eq!(seen.header("x-presto-user"), Some("alice"));
     assert_eq!((seen.header("authorization"), seen.query()), (None, ""));
@@ -751,7 +755,7 @@ fn options_for_the_whole_server_is_sent_as_the_user() {
         .identity("doas")
         .backend(&backend)
         .run();
-    let answer = gateway.ask("OPTIONS *").by("alice").answer();
+    let answer = gateway.ask("OPTIONS *").by("alice").response();
     answer.is_ok("alice");
     assert_eq!(backend.only().target, "/?doas=alice");
 }

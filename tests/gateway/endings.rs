@@ -5,7 +5,7 @@ use std::io::Read;
 use serde_json::Value;
 
 use crate::{
-    backend::{Backend, Then, backend, raw, reply, silence},
+    backend::{AfterResponse, Backend, backend, raw, reply, silence},
     proxy::{Gateway, gateway},
     realm::eventually,
     world::world,
@@ -51,18 +51,18 @@ const LARGE: usize = 64 << 20;
 
 #[test]
 fn a_complete_response_is_logged_with_both_times_and_no_ending() {
-    let backend = backend().answers(|seen| match seen.path() {
+    let backend = backend().responds(|seen| match seen.path() {
         "/empty" => reply(204),
         "/chunks" => {
             raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
         }
-        "/close" => raw(b"HTTP/1.0 200 OK\r\n\r\nabc").then(Then::Close),
+        "/close" => raw(b"HTTP/1.0 200 OK\r\n\r\nabc").then(AfterResponse::Close),
         _ => reply(200).body("abc"),
     });
     let logged = logged(&backend);
     for (path, bytes) in [("/x", 3), ("/empty", 0), ("/chunks", 3), ("/close", 3)] {
         let request = logged.gateway.ask(&format!("GET {path}")).by("alice");
-        assert!(request.answer().status < 300);
+        assert!(request.response().status < 300);
         let line = logged.line(path);
         assert_eq!(line["end"], Value::Null, "{line}");
         assert_eq!(line["bytes"], bytes, "{line}");
@@ -73,7 +73,7 @@ fn a_complete_response_is_logged_with_both_times_and_no_ending() {
     assert_eq!(client.answer_to("HEAD").unwrap().status, 200);
     assert_eq!(logged.line("/head")["end"], Value::Null);
     // the page of a refusal is a complete response as well
-    logged.gateway.ask("GET /page").answer();
+    logged.gateway.ask("GET /page").response();
     let line = logged.line("/page");
     assert_eq!(line["reason"], "login_required");
     assert_eq!(line["end"], Value::Null);
@@ -82,7 +82,7 @@ fn a_complete_response_is_logged_with_both_times_and_no_ending() {
 #[test]
 fn a_client_that_disconnects_or_stops_reading_is_logged_as_such() {
     let body = vec![b'x'; LARGE];
-    let backend = backend().answers(move |_| reply(200).body(&body));
+    let backend = backend().responds(move |_| reply(200).body(&body));
     let logged = logged(&backend);
     for (path, goes, end) in [
         ("/gone", true, "client_closed"),
@@ -95,7 +95,7 @@ fn a_client_that_disconnects_or_stops_reading_is_logged_as_such() {
             .send();
         client.stream.read_exact(&mut [0; 1000]).unwrap();
         if goes {
-            client.hang_up();
+            client.disconnect();
             let line = logged.line(path);
             assert_eq!(line["end"], end, "{line}");
         } else {
@@ -114,17 +114,19 @@ fn a_client_that_disconnects_or_stops_reading_is_logged_as_such() {
 
 #[test]
 fn an_early_end_or_a_stall_of_the_backend_is_logged_as_the_backends() {
-    let backend = backend().answers(|seen| match seen.path() {
-        "/short" => raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nabc").then(Then::Close),
+    let backend = backend().responds(|seen| match seen.path() {
+        "/short" => {
+            raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nabc").then(AfterResponse::Close)
+        }
         "/chunk" => {
             // larger than the small responses whose end the gateway waits for
             let begun = format!(
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9000\r\n{}",
                 "x".repeat(0x8000)
             );
-            raw(begun.as_bytes()).then(Then::Close)
+            raw(begun.as_bytes()).then(AfterResponse::Close)
         }
-        _ => raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nabc").then(Then::Hang),
+        _ => raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nabc").then(AfterResponse::Hang),
     });
     let logged = logged(&backend);
     for (path, end) in [
@@ -149,11 +151,11 @@ fn an_early_end_or_a_stall_of_the_backend_is_logged_as_the_backends() {
 
 #[test]
 fn a_request_abandoned_before_its_response_is_logged() {
-    let backend = backend().answers(|_| silence());
+    let backend = backend().responds(|_| silence());
     let logged = logged(&backend);
     let client = logged.gateway.ask("GET /gone").by("alice").send();
     eventually("it is asked", || !backend.seen().is_empty());
-    client.hang_up();
+    client.disconnect();
     let line = logged.line("/gone");
     assert_eq!(line["status"], 499, "{line}");
     assert_eq!(line["end"], "client_closed", "{line}");
@@ -174,8 +176,9 @@ fn a_request_abandoned_before_its_response_is_logged() {
 
 #[test]
 fn a_response_cut_by_a_drain_is_logged() {
-    let backend = backend()
-        .answers(|_| raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nabc").then(Then::Hang));
+    let backend = backend().responds(|_| {
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nabc").then(AfterResponse::Hang)
+    });
     let file = world().file("access");
     let gateway = gateway()
         .console("generic")

@@ -9,8 +9,8 @@ use spnegate::testing::Refusal;
 
 use crate::{
     backend::{
-        Backend, Role, Then, backend, nowhere, raw, remote_exception, reply, second, silence,
-        standby_exception,
+        AfterResponse, Backend, Role, backend, raw, remote_exception, reply, second, silence,
+        standby_exception, unreachable_url,
     },
     proxy::{Gateway, Setup, gateway},
     realm::eventually,
@@ -43,11 +43,11 @@ fn a_request_refused_by_a_standby_is_sent_to_the_active_backend_with_its_body() 
     let gateway = pair(&one, &two).with("probe.interval = \"1h\"").run();
     knows(&gateway, &one, 1);
     // the failover happens while the request arrives, so that no probe can have seen it
-    one.now_answers({
+    one.set_response({
         let (one, two) = (one.clone(), two.clone());
         move |_| {
-            one.now(Role::Standby);
-            two.now(Role::Active);
+            one.set_role(Role::Standby);
+            two.set_role(Role::Active);
             standby_exception()
         }
     });
@@ -55,7 +55,7 @@ fn a_request_refused_by_a_standby_is_sent_to_the_active_backend_with_its_body() 
         .ask("POST /webhdfs/v1/x?op=CREATE")
         .by("alice")
         .body("the whole body")
-        .answer();
+        .response();
     answer.is_ok("alice");
     assert_eq!(one.only().body, b"the whole body");
     assert_eq!(two.only().body, b"the whole body");
@@ -65,7 +65,7 @@ fn a_request_refused_by_a_standby_is_sent_to_the_active_backend_with_its_body() 
     gateway
         .ask("GET /webhdfs/v1/x")
         .by("bob")
-        .answer()
+        .response()
         .is_ok("bob");
     assert_eq!((one.seen().len(), two.seen().len()), (1, 2));
 }
@@ -77,11 +77,11 @@ fn a_request_refused_by_a_starting_namenode_is_sent_to_the_other_one() {
         let (one, two) = (backend(), second().role(Role::Standby));
         let gateway = pair(&one, &two).with("probe.interval = \"1h\"").run();
         knows(&gateway, &one, 1);
-        one.now_answers({
+        one.set_response({
             let (one, two) = (one.clone(), two.clone());
             move |_| {
-                one.now(Role::Standby);
-                two.now(Role::Active);
+                one.set_role(Role::Standby);
+                two.set_role(Role::Active);
                 remote_exception("RetriableException", message)
             }
         });
@@ -89,7 +89,7 @@ fn a_request_refused_by_a_starting_namenode_is_sent_to_the_other_one() {
             .ask("POST /webhdfs/v1/x?op=APPEND")
             .by("alice")
             .body("the whole body")
-            .answer();
+            .response();
         answer.is_ok("alice");
         assert_eq!(two.only().body, b"the whole body");
     }
@@ -101,11 +101,11 @@ fn a_safe_mode_error_is_passed_on() {
         let (one, two) = (backend(), second().role(Role::Standby));
         let gateway = pair(&one, &two).run();
         knows(&gateway, &one, 1);
-        one.now_answers(move |_| {
+        one.set_response(move |_| {
             remote_exception(exception, "Cannot create file. Name node is in safe mode.")
         });
         let asking = gateway.ask("PUT /webhdfs/v1/x?op=MKDIRS");
-        let answer = asking.by("alice").answer();
+        let answer = asking.by("alice").response();
         assert_eq!(answer.status, 403);
         assert!(answer.text().contains(exception), "{}", answer.text());
         assert_eq!((one.seen().len(), two.seen().len()), (1, 0));
@@ -120,13 +120,13 @@ pub fn a_large_body_is_not_sent_twice() {
         .with("probe.interval = \"1h\"")
         .run();
     knows(&gateway, &one, 1);
-    one.now_answers(|_| standby_exception());
+    one.set_response(|_| standby_exception());
     let body = vec![b'x'; 5000];
     let answer = gateway
         .ask("PUT /webhdfs/v1/x?op=CREATE")
         .by("alice")
         .body(&body)
-        .answer();
+        .response();
     answer.is(Refusal::NotReplayable);
     assert_eq!((one.seen().len(), two.seen().len()), (1, 0));
 }
@@ -139,13 +139,13 @@ fn a_large_body_that_was_not_sent_yet_goes_to_the_active_backend() {
     let gateway = pair(&one, &two).with("retry.buffer = \"1KiB\"").run();
     knows(&gateway, &one, 1);
     one.kill();
-    two.now(Role::Active);
+    two.set_role(Role::Active);
     let body = vec![b'x'; 500_000];
     let answer = gateway
         .ask("PUT /webhdfs/v1/x?op=CREATE")
         .by("alice")
         .body(&body)
-        .answer();
+        .response();
     answer.is_ok("alice");
     assert_eq!(two.only().body.len(), body.len());
 }
@@ -157,12 +157,12 @@ pub fn a_post_reaches_one_backend_once() {
         let gateway = pair(&one, &two).run();
         knows(&gateway, &one, 1);
         // the backend closes the connection after it has read the request
-        one.now_answers(|_| raw(b"").then(Then::Close));
+        one.set_response(|_| raw(b"").then(AfterResponse::Close));
         let answer = gateway
             .ask(&format!("{method} /webhdfs/v1/x"))
             .by("alice")
             .body("x")
-            .answer();
+            .response();
         answer.is(Refusal::BackendBroken);
         assert_eq!((one.seen().len(), two.seen().len()), (1, 0), "{method}");
         assert!(gateway.refusals(Refusal::BackendBroken) > 0);
@@ -173,23 +173,23 @@ pub fn a_post_reaches_one_backend_once() {
 fn a_get_whose_connection_broke_is_retried_once() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
-    let backend = backend().answers(move |_| {
+    let backend = backend().responds(move |_| {
         if count.fetch_add(1, Ordering::AcqRel) == 0 {
-            raw(b"").then(Then::Close)
+            raw(b"").then(AfterResponse::Close)
         } else {
             reply(200).body("again")
         }
     });
     let gateway = gateway().console("generic").backend(&backend).run();
-    gateway.ask("GET /x").by("alice").answer().is_ok("again");
+    gateway.ask("GET /x").by("alice").response().is_ok("again");
     assert_eq!(asked.load(Ordering::Acquire), 2);
     // a second failure ends the retries
-    backend.now_answers(|_| raw(b"").then(Then::Close));
+    backend.set_response(|_| raw(b"").then(AfterResponse::Close));
     backend.forget();
     gateway
         .ask("GET /x")
         .by("alice")
-        .answer()
+        .response()
         .is(Refusal::BackendBroken);
     assert_eq!(backend.seen().len(), 2);
 }
@@ -200,26 +200,26 @@ fn a_closed_pooled_connection_fails_no_request() {
     let gateway = gateway().console("generic").backend(&backend).run();
     for round in 0..20 {
         // the backend closes after every second response without announcing it
-        backend.now_answers(move |_| {
+        backend.set_response(move |_| {
             let then = if round % 2 == 0 {
-                Then::Close
+                AfterResponse::Close
             } else {
-                Then::Keep
+                AfterResponse::Keep
             };
             reply(200).body("fine").then(then)
         });
-        gateway.ask("GET /x").by("alice").answer().is_ok("fine");
+        gateway.ask("GET /x").by("alice").response().is_ok("fine");
     }
     assert_eq!(backend.seen().len(), 20);
 }
 
 #[test]
 pub fn an_unreachable_backend_is_reported_as_backend_down() {
-    let gateway = gateway().console("generic").url(&nowhere()).run();
-    let answer = gateway.ask("GET /x").by("alice").answer();
+    let gateway = gateway().console("generic").url(&unreachable_url()).run();
+    let answer = gateway.ask("GET /x").by("alice").response();
     answer.is(Refusal::BackendDown);
     assert!(gateway.refusals(Refusal::BackendDown) > 0);
-    let post = gateway.ask("POST /x").by("alice").body("x").answer();
+    let post = gateway.ask("POST /x").by("alice").body("x").response();
     post.is(Refusal::BackendDown);
 }
 
@@ -231,9 +231,9 @@ fn requests_go_to_the_first_healthy_backend_in_configuration_order() {
         .backend(&one)
         .backend(&two)
         .run();
-    gateway.ask("GET /x").by("alice").answer();
+    gateway.ask("GET /x").by("alice").response();
     eventually("the first is preferred", || {
-        gateway.ask("GET /x").by("alice").answer();
+        gateway.ask("GET /x").by("alice").response();
         one.seen().len() > two.seen().len()
     });
     one.kill();
@@ -241,7 +241,7 @@ fn requests_go_to_the_first_healthy_backend_in_configuration_order() {
         gateway
             .ask("GET /after")
             .by("alice")
-            .answer()
+            .response()
             .is_ok("nobody");
     }
     assert!(
@@ -255,7 +255,7 @@ fn requests_go_to_the_first_healthy_backend_in_configuration_order() {
 
 #[test]
 pub fn a_response_that_does_not_start_is_reported_as_backend_timeout() {
-    let backend = backend().answers(|_| silence());
+    let backend = backend().responds(|_| silence());
     let gateway = gateway()
         .console("generic")
         .backend(&backend)
@@ -272,7 +272,7 @@ pub fn a_response_that_does_not_start_is_reported_as_backend_timeout() {
             .ask(&format!("{method} /x"))
             .by("alice")
             .body(body)
-            .answer();
+            .response();
         answer.is(Refusal::BackendTimeout);
         assert_eq!(backend.seen().len(), 1, "{method}: it may have been done");
     }
@@ -280,16 +280,16 @@ pub fn a_response_that_does_not_start_is_reported_as_backend_timeout() {
 
 #[test]
 pub fn a_response_that_stalls_is_reported_as_backend_stalled() {
-    let backend = backend().answers(|_| {
+    let backend = backend().responds(|_| {
         let head = "HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n{";
-        raw(head.as_bytes()).then(Then::Hang)
+        raw(head.as_bytes()).then(AfterResponse::Hang)
     });
     let gateway = gateway()
         .console("namenode")
         .backend(&backend)
         .set("timeouts", "body_idle = \"300ms\"")
         .run();
-    let answer = gateway.ask("GET /webhdfs/v1/x").by("alice").answer();
+    let answer = gateway.ask("GET /webhdfs/v1/x").by("alice").response();
     answer.is(Refusal::BackendStalled);
     assert!(
         answer.text().contains("timeouts.body_idle"),
@@ -307,16 +307,16 @@ fn of_two_active_backends_the_one_that_became_active_later_is_used() {
     gateway
         .ask("GET /webhdfs/v1/x")
         .by("alice")
-        .answer()
+        .response()
         .is_ok("alice");
-    two.now(Role::Active);
+    two.set_role(Role::Active);
     knows(&gateway, &two, 1);
     one.forget();
     for _ in 0..10 {
         gateway
             .ask("GET /webhdfs/v1/x")
             .by("alice")
-            .answer()
+            .response()
             .is_ok("alice");
     }
     assert_eq!((one.seen().len(), two.seen().len()), (0, 10));
@@ -328,11 +328,11 @@ fn a_failover_under_load_fails_no_request() {
     let gateway = pair(&one, &two).run();
     let standby_or_echo = |backend: &Backend, standby: bool| {
         if standby {
-            backend.now_answers(|_| standby_exception());
-            backend.now(Role::Standby);
+            backend.set_response(|_| standby_exception());
+            backend.set_role(Role::Standby);
         } else {
-            backend.now_answers(|seen| reply(200).body(seen.do_as().unwrap()));
-            backend.now(Role::Active);
+            backend.set_response(|seen| reply(200).body(seen.do_as().unwrap()));
+            backend.set_role(Role::Active);
         }
     };
     standby_or_echo(&two, true);
@@ -350,7 +350,7 @@ fn a_failover_under_load_fails_no_request() {
                     .bytes();
                 for round in 0..150 {
                     client.send(if round % 2 == 0 { &get } else { &put });
-                    let answer = client.answer();
+                    let answer = client.response();
                     if answer.status != 200 || answer.text() != user {
                         failed.fetch_add(1, Ordering::AcqRel);
                     }
@@ -383,17 +383,17 @@ fn redirects_of_a_standby_resourcemanager_are_never_passed_on() {
         .run();
     knows(&gateway, &one, 1);
     let url = two.url();
-    one.now_answers(move |seen| {
+    one.set_response(move |seen| {
         reply(307)
             .with("Location", &format!("{url}{}", seen.target))
             .body("This is standby RM. The redirect url is: /cluster\n")
     });
-    one.now(Role::Standby);
-    two.now(Role::Active);
+    one.set_role(Role::Standby);
+    two.set_role(Role::Active);
     gateway
         .ask("GET /cluster?x=1")
         .by("alice")
-        .answer()
+        .response()
         .is_ok("nobody");
     assert_eq!(two.only().target, "/cluster?x=1");
 }
@@ -415,14 +415,14 @@ fn reads_move_from_a_frozen_active_backend_to_the_other_and_stay_there() {
     eventually("both are under way", || {
         gateway.admin("/?format=json").contains("\"in_flight\": 2")
     });
-    two.now(Role::Active);
-    reading.answer().is_ok("alice");
+    two.set_role(Role::Active);
+    reading.response().is_ok("alice");
     // new requests with any method go to the other backend
     gateway
         .ask("POST /webhdfs/v1/y")
         .by("carol")
         .body("new")
-        .answer()
+        .response()
         .is_ok("carol");
     assert!(
         two.seen().iter().all(|seen| seen.body != b"once"),
@@ -430,14 +430,14 @@ fn reads_move_from_a_frozen_active_backend_to_the_other_and_stay_there() {
     );
     assert!(writing.is_quiet());
     one.thaw();
-    writing.answer().is_ok("bob");
+    writing.response().is_ok("bob");
     knows(&gateway, &one, 1);
     let before = two.seen().len();
     for _ in 0..10 {
         gateway
             .ask("GET /webhdfs/v1/z")
             .by("alice")
-            .answer()
+            .response()
             .is_ok("alice");
     }
     assert_eq!(two.seen().len(), before + 10);

@@ -6,7 +6,7 @@ use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 use spnegate::testing::Refusal;
 
 use crate::{
-    backend::{Backend, backend, nowhere},
+    backend::{Backend, backend, unreachable_url},
     proxy::{gateway, gateway_in},
     realm::eventually,
     world::World,
@@ -33,21 +33,26 @@ pub fn a_kdc_that_hangs_at_start_is_reported_as_kdc_unavailable() {
         gateway
             .ask("GET /.spnegate/whoami")
             .by("alice")
-            .answer()
+            .response()
             .status,
         200
     );
     eventually("the cause is known", || {
-        let answer = gateway.ask("GET /webhdfs/v1/x").by("alice").answer();
+        let answer = gateway.ask("GET /webhdfs/v1/x").by("alice").response();
         answer.text().contains(Refusal::KdcUnavailable.reason())
     });
-    let answer = gateway.ask("GET /webhdfs/v1/x").by("alice").answer();
+    let answer = gateway.ask("GET /webhdfs/v1/x").by("alice").response();
     answer.is(Refusal::KdcUnavailable);
     assert!(gateway.refusals(Refusal::KdcUnavailable) > 0);
     assert_eq!(backend.seen().len(), 0);
     world.realm.thaw_kdc();
     eventually("it heals without a restart", || {
-        gateway.ask("GET /webhdfs/v1/x").by("alice").answer().status == 200
+        gateway
+            .ask("GET /webhdfs/v1/x")
+            .by("alice")
+            .response()
+            .status
+            == 200
     });
 }
 
@@ -61,22 +66,22 @@ fn a_kdc_that_hangs_later_affects_no_session_login_or_logged_in_backend() {
         .backend(&one)
         .set("timeouts", "gss = \"500ms\"")
         .run();
-    gateway.ask("GET /x").by("alice").answer().is_ok("alice");
+    gateway.ask("GET /x").by("alice").response().is_ok("alice");
     // bob holds his ticket already
     let _ = world.authorization("bob");
     world.realm.freeze_kdc();
     for _ in 0..20 {
-        gateway.ask("GET /x").by("alice").answer().is_ok("alice");
+        gateway.ask("GET /x").by("alice").response().is_ok("alice");
         let token = world.authorization("bob");
         gateway
             .ask("GET /x")
             .header("Authorization", &token)
-            .answer()
+            .response()
             .is_ok("bob");
     }
     // the ticket for the backend is still valid, so its cookie can even be renewed
     one.revoke();
-    gateway.ask("GET /x").by("alice").answer().is_ok("alice");
+    gateway.ask("GET /x").by("alice").response().is_ok("alice");
     world.realm.thaw_kdc();
     drop(new);
 }
@@ -123,11 +128,11 @@ fn temporary_faults_do_not_prevent_the_start() {
         .console("generic")
         .name("other")
         .listen("127.0.0.2:0")
-        .url(&nowhere())
+        .url(&unreachable_url())
         .set("timeouts", "hold = \"300ms\"")
         .run();
     for address in gateway.addresses() {
-        let answer = gateway.ask_at(*address, "GET /x").by("alice").answer();
+        let answer = gateway.ask_at(*address, "GET /x").by("alice").response();
         answer.is(Refusal::BackendDown);
     }
     let status = gateway.admin("/");
@@ -142,14 +147,14 @@ fn an_unreadable_new_keytab_leaves_the_old_keys_in_use() {
     let gateway = gateway()
         .keytab(keytab.clone())
         .console("generic")
-        .url(&nowhere())
+        .url(&unreachable_url())
         .run();
     let log_in = || {
         let token = world.authorization("alice");
         gateway
             .ask("GET /.spnegate/whoami")
             .header("Authorization", &token)
-            .answer()
+            .response()
             .status
     };
     assert_eq!(log_in(), 200);
@@ -171,11 +176,11 @@ fn an_unreadable_new_keytab_leaves_the_old_keys_in_use() {
 
 #[test]
 fn a_backend_that_stalls_in_a_small_response_is_reported_as_backend_stalled() {
-    let backend = backend().answers(|_| {
+    let backend = backend().responds(|_| {
         crate::backend::raw(
             b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{\"Loc",
         )
-        .then(crate::backend::Then::Hang)
+        .then(crate::backend::AfterResponse::Hang)
     });
     let gateway = gateway()
         .console("namenode")
@@ -191,5 +196,5 @@ fn a_backend_that_stalls_in_a_small_response_is_reported_as_backend_stalled() {
         .stream
         .set_read_timeout(Some(Duration::from_secs(10)))
         .unwrap();
-    client.answer().is(Refusal::BackendStalled);
+    client.response().is(Refusal::BackendStalled);
 }

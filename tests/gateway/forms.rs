@@ -24,7 +24,7 @@ fn a_large_form_is_streamed_to_the_server_unchanged() {
         backend.forget();
         let form = unit.repeat(LARGE / unit.len());
         let post = gateway.ask("POST /oozie/v1/jobs").by("alice").form(&form);
-        post.answer().is_ok("alice");
+        post.response().is_ok("alice");
         assert!(backend.only().body == form.as_bytes(), "{unit}");
     }
     // a body without Content-Length
@@ -41,7 +41,7 @@ fn a_large_form_is_streamed_to_the_server_unchanged() {
         client.send(format!("{:x}\r\n{chunk}\r\n", chunk.len()));
     }
     client.send("0\r\n\r\n");
-    client.answer().is_ok("alice");
+    client.response().is_ok("alice");
     assert!(backend.only().body == chunk.repeat(50).as_bytes());
 }
 
@@ -50,13 +50,13 @@ fn a_large_form_that_names_an_identity_never_reaches_the_server_complete() {
     let backend = backend();
     let gateway = oozie(&backend);
     let ready = gateway.ask("GET /oozie/v1/admin/status").by("alice");
-    ready.answer().is_ok("alice");
+    ready.response().is_ok("alice");
     backend.forget();
     for unit in ["a=1&b=2&", "{\"json\": 1},"] {
         for end in ["&doAs=bob", ";user.name=bob", "&%64oAs=bob", "&a=%zz"] {
             let form = unit.repeat(100_000) + end;
             let post = gateway.ask("POST /oozie/v1/jobs").by("alice").form(&form);
-            post.answer().is(Refusal::BadForm);
+            post.response().is(Refusal::BadForm);
             assert!(backend.seen().is_empty(), "{unit} {end}");
         }
     }

@@ -182,7 +182,7 @@ fn the_body_of_a_get_is_not_read_as_a_second_request() {
 
 #[test]
 fn pipelined_requests_are_forwarded_one_at_a_time_and_answered_in_order() {
-    let backend = backend().answers(|seen| crate::backend::reply(200).body(seen.path()));
+    let backend = backend().responds(|seen| crate::backend::reply(200).body(seen.path()));
     let gateway = before(&backend);
     let mut text = String::new();
     for number in 0..20 {
@@ -250,7 +250,7 @@ pub fn a_head_above_the_limit_is_reported_as_head_too_large() {
 pub fn an_incomplete_head_is_reported_as_head_timeout() {
     let gateway = gateway()
         .console("generic")
-        .url(&crate::backend::nowhere())
+        .url(&crate::backend::unreachable_url())
         .set("timeouts", "head = \"300ms\"")
         .run();
     let before = gateway.refusals(Refusal::HeadTimeout);
@@ -294,7 +294,7 @@ fn a_fragment_in_the_target_is_removed_or_refused() {
     let backend = backend();
     let gateway = generic(&backend);
     for target in ["/x#/../secret", "/x?a#doAs=bob"] {
-        let answer = gateway.ask(&format!("GET {target}")).by("alice").answer();
+        let answer = gateway.ask(&format!("GET {target}")).by("alice").response();
         assert!([200, 400].contains(&answer.status), "{}", answer.head);
     }
     assert!(!backend.got("#") && !backend.got("bob") && !backend.got("secret"));

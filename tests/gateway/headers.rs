@@ -48,7 +48,7 @@ fn origin_and_referer_of_the_consoles_own_pages_name_the_backend() {
         backend.forget();
         let asking = gateway.ask("GET /x").by("alice");
         let asking = asking.header("Origin", &origin).header("Referer", &referer);
-        asking.answer().is_ok("alice");
+        asking.response().is_ok("alice");
         let seen = backend.only();
         assert_eq!(seen.header("host"), theirs.strip_prefix("http://"));
         assert_eq!(seen.header("origin"), Some(&*got_origin));
@@ -67,7 +67,7 @@ fn origin_and_referer_are_unchanged_where_the_backend_receives_the_gateways_host
         .run();
     let own = format!("http://{}:{}", world().proxy, gateway.address().port());
     let asking = gateway.ask("POST /x").by("alice").header("Origin", &own);
-    asking.answer().is_ok("nobody");
+    asking.response().is_ok("nobody");
     let seen = backend.only();
     assert_eq!(seen.header("origin"), Some(&*own));
     assert_eq!(seen.header("x-forwarded-host"), own.strip_prefix("http://"));
@@ -114,7 +114,7 @@ fn identity_headers_are_removed_in_every_spelling_and_other_headers_pass() {
         .header("X-XSRF-HEADER", "\"\"")
         .header("If-None-Match", "\"tag\"")
         .header("Range", "bytes=1-2");
-    request.answer().is_ok("alice");
+    request.response().is_ok("alice");
     assert!(!backend.got("needle"), "{}", backend.only().raw_text());
     let seen = backend.only();
     let names: Vec<&str> = seen.headers.iter().map(|(name, _)| name.as_str()).collect();
@@ -191,7 +191,7 @@ fn the_identity_headers_of_every_kind_are_removed_on_every_console() {
         let answer = request
             .header("X-Trino-Session", "a=b")
             .header("X-Presto-Source", "me")
-            .answer();
+            .response();
         let seen = backend.only();
         assert!(
             !backend.got("needle"),
@@ -217,7 +217,7 @@ fn without_login_the_identity_headers_of_every_kind_pass() {
         .header("X-Trino-User", "carol")
         .header("X-Hadoop-Delegation-Token", "token")
         .header("Cookie2", "needle")
-        .answer();
+        .response();
     let seen = backend.only();
     assert_eq!(seen.header("x-trino-user"), Some("carol"));
     assert_eq!(seen.header("x-hadoop-delegation-token"), Some("token"));
@@ -237,7 +237,7 @@ fn hop_by_hop_headers_are_removed_and_connection_cannot_remove_the_gateways_own(
         )
         .header("X-Odd", "needle")
         .header("Keep-Alive", "needle")
-        .answer();
+        .response();
     answer.is_ok("alice");
     let seen = backend.only();
     assert!(
@@ -258,7 +258,7 @@ fn the_clients_token_never_reaches_a_backend() {
     let login = gateway
         .ask("GET /x")
         .header("Authorization", &token)
-        .answer();
+        .response();
     login.is_ok("nobody");
     let cookie = login.session().unwrap();
     // some clients repeat the token beside the cookie
@@ -266,14 +266,14 @@ fn the_clients_token_never_reaches_a_backend() {
         .ask("GET /y")
         .header("Authorization", &token)
         .header("Cookie", &cookie)
-        .answer();
+        .response();
     again.is_ok("nobody");
     gateway
         .ask("GET /z")
         .by("alice")
         .header("Authorization", "Basic bmVlZGxl")
         .header("Proxy-Authorization", "Basic bmVlZGxl")
-        .answer()
+        .response()
         .is_ok("nobody");
     assert!(!backend.got(encoded) && !backend.got("bmVlZGxl"));
     for seen in backend.seen() {
@@ -298,7 +298,7 @@ fn the_negotiate_scheme_is_accepted_in_every_spelling() {
         let answer = gateway
             .ask("GET /x")
             .header("Authorization", &token)
-            .answer();
+            .response();
         answer.is_ok("nobody");
         let reply = answer.header("www-authenticate").unwrap();
         assert!(
@@ -312,7 +312,7 @@ fn the_negotiate_scheme_is_accepted_in_every_spelling() {
 fn an_invalid_token_never_causes_an_internal_error() {
     let gateway = gateway()
         .console("generic")
-        .url(&crate::backend::nowhere())
+        .url(&crate::backend::unreachable_url())
         .run();
     let good = world().authorization("alice");
     let good = good.strip_prefix("Negotiate ").unwrap();
@@ -331,7 +331,7 @@ fn an_invalid_token_never_causes_an_internal_error() {
         let answer = gateway
             .ask("GET /x")
             .header("Authorization", &format!("Negotiate {token}"))
-            .answer();
+            .response();
         // a change outside every checksum may still log in, but the token reaches no backend
         assert!(
             [400, 401, 403, 431, 503].contains(&answer.status),
@@ -346,7 +346,7 @@ fn an_invalid_token_never_causes_an_internal_error() {
 
 #[test]
 fn hop_by_hop_headers_and_trailers_of_a_response_are_removed() {
-    let backend = backend().answers(|_| {
+    let backend = backend().responds(|_| {
         raw(
             b"HTTP/1.1 200 Fine (secret)\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\
               Connection: X-Hop\r\nX-Hop: secret\r\nKeep-Alive: timeout=5\r\nServer: Jetty\r\n\
@@ -356,19 +356,19 @@ fn hop_by_hop_headers_and_trailers_of_a_response_are_removed() {
     });
     let gateway = gateway().console("generic").backend(&backend).run();
     let mut client = gateway.ask("GET /x").by("alice").send();
-    let answer = client.answer();
+    let answer = client.response();
     answer.is_ok("hello");
     assert_eq!(answer.header("x-own"), Some("kept"));
     assert_eq!(answer.header("server"), Some("Jetty"));
     assert!(!answer.all_text().contains("secret"), "{}", answer.head);
     // nothing followed the body
     client.send(gateway.ask("GET /x").by("alice").bytes());
-    client.answer().is_ok("hello");
+    client.response().is_ok("hello");
 }
 
 #[test]
 fn a_backend_cannot_switch_protocols_without_a_request_for_it() {
-    let backend = backend().answers(|_| {
+    let backend = backend().responds(|_| {
         raw(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nsecret")
     });
     let gateway = gateway().console("generic").backend(&backend).run();
@@ -398,7 +398,7 @@ fn h2c_is_never_forwarded() {
         .header("Connection", "Upgrade, HTTP2-Settings")
         .header("Upgrade", "h2c")
         .header("HTTP2-Settings", "AAMAAABkAARAAAAAAAIAAAAA")
-        .answer();
+        .response();
     answer.is_ok("nobody");
     let raw = backend.only().raw_text().to_lowercase();
     assert!(
@@ -426,15 +426,15 @@ fn a_request_by_http_1_0_reaches_the_backend_by_http_1_1() {
 
 #[test]
 fn responses_of_the_gateway_are_not_stored_by_shared_caches() {
-    let backend = backend().answers(|_| reply(200).with("Cache-Control", "max-age=60"));
+    let backend = backend().responds(|_| reply(200).with("Cache-Control", "max-age=60"));
     let gateway = gateway().console("generic").backend(&backend).run();
-    let own = gateway.ask("GET /.spnegate/whoami").by("alice").answer();
+    let own = gateway.ask("GET /.spnegate/whoami").by("alice").response();
     assert_eq!(own.header("cache-control"), Some("no-store"));
     let token = world().authorization("alice");
     let login = gateway
         .ask("GET /x")
         .header("Authorization", &token)
-        .answer();
+        .response();
     // a response that sets a session cookie must not be stored for another client
     let control = login.all("cache-control").join(",");
     assert!(login.session().is_some());
@@ -451,7 +451,7 @@ fn a_valid_request_id_of_a_balancer_is_kept_and_any_other_text_is_replaced() {
     let given = |id: &str| {
         backend.forget();
         let asked = gateway.ask("GET /x").by("alice").header("X-Request-Id", id);
-        asked.answer().is_ok("alice");
+        asked.response().is_ok("alice");
         backend.only().header("x-request-id").unwrap().to_owned()
     };
     let uuid = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6";

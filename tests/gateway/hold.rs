@@ -31,9 +31,9 @@ fn requests_wait_for_an_active_backend_and_are_then_served() {
             .any(|line| line.starts_with("spnegate_held_requests") && line.ends_with(" 3"))
     });
     assert_eq!(one.seen().len() + two.seen().len(), 0);
-    two.now(Role::Active);
+    two.set_role(Role::Active);
     for (mut client, user) in clients.into_iter().zip(["alice", "bob", "carol"]) {
-        client.answer().is_ok(user);
+        client.response().is_ok(user);
     }
     assert_eq!((one.seen().len(), two.seen().len()), (0, 3));
 }
@@ -44,7 +44,7 @@ pub fn waiting_too_long_for_an_active_backend_is_reported_as_no_active() {
     let gateway = pair(&one, &two).set("timeouts", "hold = \"200ms\"").run();
     knows(&gateway, &one, 0);
     knows(&gateway, &two, 0);
-    let answer = gateway.ask("GET /webhdfs/v1/x").by("alice").answer();
+    let answer = gateway.ask("GET /webhdfs/v1/x").by("alice").response();
     answer.is(Refusal::NoActive);
     assert!(answer.header("retry-after").is_some());
     assert_eq!(one.seen().len() + two.seen().len(), 0);
@@ -71,7 +71,7 @@ pub fn too_many_waiting_requests_are_reported_as_hold_full() {
             if waiting[at].is_quiet() {
                 at += 1;
             } else {
-                refused.push(waiting.swap_remove(at).answer());
+                refused.push(waiting.swap_remove(at).response());
             }
         }
         refused.len() >= 8
@@ -82,9 +82,9 @@ pub fn too_many_waiting_requests_are_reported_as_hold_full() {
     }
     // clients that disconnect release their slots
     waiting.truncate(4000);
-    backend.now(Role::Active);
+    backend.set_role(Role::Active);
     for client in &mut waiting {
-        client.answer().is_ok("nobody");
+        client.response().is_ok("nobody");
     }
 }
 
@@ -96,13 +96,13 @@ fn clients_that_disconnect_release_their_waiting_slots() {
         .map(|_| gateway.ask("GET /webhdfs/v1/x").by("alice").send())
         .collect();
     for client in waiting {
-        client.hang_up();
+        client.disconnect();
     }
-    backend.now(Role::Active);
+    backend.set_role(Role::Active);
     gateway
         .ask("GET /webhdfs/v1/y")
         .by("alice")
-        .answer()
+        .response()
         .is_ok("nobody");
     // requests that raced with the disconnects may have been sent
     assert!(backend.seen().len() <= 51);

@@ -98,7 +98,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 #[test]
 fn users_of_one_http_2_connection_log_in_by_ticket_or_cookie_and_stay_separate() {
     let backend = backend();
-    backend.now_answers(|seen| reply(200).body(seen.do_as().unwrap_or("nobody")));
+    backend.set_response(|seen| reply(200).body(seen.do_as().unwrap_or("nobody")));
     let secure = secure(|s| s, &backend);
     let (alice, bob) = (
         world().authorization("alice"),
@@ -212,7 +212,7 @@ fn hosts_methods_and_paths_are_checked_as_on_http_1_1() {
 #[test]
 fn a_request_reaches_the_backend_as_http_1_1_without_traces_of_http_2() {
     let backend = backend();
-    backend.now_answers(|seen| {
+    backend.set_response(|seen| {
         reply(200)
             .with("Connection", "keep-alive")
             .with("Keep-Alive", "timeout=5")
@@ -284,7 +284,7 @@ fn a_stalled_upload_is_ended_and_its_http_2_connection_stays_open() {
 /// A form on a stream may omit its length and end with an empty DATA frame.
 #[test]
 fn a_form_on_an_http_2_stream_is_checked_while_it_is_read() {
-    let backend = backend().answers(|seen| reply(200).body(seen.body.len().to_string()));
+    let backend = backend().responds(|seen| reply(200).body(seen.body.len().to_string()));
     let secure = secure(|s| s, &backend);
     let cookie = world().cookie_for("alice", Scheme::Tls);
     let piece = "name=value&".repeat(1_000);

@@ -4,7 +4,7 @@ use spnegate::testing::Refusal;
 
 use crate::{
     backend::{Backend, Logins, backend, remote_exception, reply},
-    client::Answer,
+    client::RawResponse,
     proxy::{Gateway, gateway},
 };
 
@@ -16,8 +16,8 @@ fn namenode(backend: &Backend) -> Gateway {
         .run()
 }
 
-fn ask(gateway: &Gateway, target: &str) -> Answer {
-    gateway.ask(&format!("GET {target}")).by("alice").answer()
+fn ask(gateway: &Gateway, target: &str) -> RawResponse {
+    gateway.ask(&format!("GET {target}")).by("alice").response()
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_user_name_cannot_end_its_own_parameter() {
     let answer = gateway
         .ask("GET /x?op=1")
         .header("Cookie", &cookie)
-        .answer();
+        .response();
     assert_eq!(answer.status, 200, "{}", answer.all_text());
     let seen = backend.only();
     let user = seen.do_as().unwrap();
@@ -153,7 +153,7 @@ fn forms_that_name_an_identity_are_refused_and_others_pass() {
             .ask("POST /oozie/v1/jobs")
             .by("alice")
             .form(form)
-            .answer()
+            .response()
     };
     post("a=1&b=doAs").is_ok("alice");
     let seen = backend.only();
@@ -185,7 +185,7 @@ fn forms_that_name_an_identity_are_refused_and_others_pass() {
             .by("alice")
             .header(name, value)
             .body("doAs=bob")
-            .answer();
+            .response();
         answer.is(Refusal::BadForm);
     }
     let compressed = gateway
@@ -193,7 +193,7 @@ fn forms_that_name_an_identity_are_refused_and_others_pass() {
         .by("alice")
         .header("Content-Encoding", "gzip")
         .form("doAs=bob")
-        .answer();
+        .response();
     compressed.is(Refusal::BadForm);
     let chunked = "POST /oozie/v1/jobs HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\
                    \r\nTransfer-Encoding: chunked\r\n";
@@ -202,7 +202,7 @@ fn forms_that_name_an_identity_are_refused_and_others_pass() {
     client.send(format!(
         "{chunked}Host: {host}\r\nCookie: {cookie}\r\n\r\n3\r\ndoA\r\n5\r\ns=bob\r\n0\r\n\r\n"
     ));
-    client.answer().is(Refusal::BadForm);
+    client.response().is(Refusal::BadForm);
     assert_eq!(backend.seen().len(), 0);
     assert!(!backend.got("bob"));
 }
@@ -246,7 +246,7 @@ pub fn users_the_gateway_may_not_impersonate_are_reported_as_impersonation_denie
         remote_exception("AuthorizationException", message)
     };
     for kind in ["namenode", "resourcemanager"] {
-        let backend = backend().answers(move |_| denied());
+        let backend = backend().responds(move |_| denied());
         let gateway = gateway()
             .console(kind)
             .identity("doas")
@@ -254,7 +254,7 @@ pub fn users_the_gateway_may_not_impersonate_are_reported_as_impersonation_denie
             .run();
         // a browser
         let asking = gateway.ask("GET /webapp/page").by("carol");
-        let page = asking.header("Accept", "text/html,*/*").answer();
+        let page = asking.header("Accept", "text/html,*/*").response();
         page.is(Refusal::ImpersonationDenied);
         assert!(
             page.text().starts_with("<!DOCTYPE html>"),
@@ -263,7 +263,7 @@ pub fn users_the_gateway_may_not_impersonate_are_reported_as_impersonation_denie
         );
         assert!(page.text().contains(CURE), "{}", page.text());
         // curl
-        let text = gateway.ask("GET /webapp/page").by("carol").answer();
+        let text = gateway.ask("GET /webapp/page").by("carol").response();
         text.is(Refusal::ImpersonationDenied);
         assert!(text.text().contains(CURE), "{}", text.text());
         // Java's default Accept lists HTML first
@@ -272,7 +272,7 @@ pub fn users_the_gateway_may_not_impersonate_are_reported_as_impersonation_denie
             "*/*",
         ] {
             let asking = gateway.ask("GET /webhdfs/v1/x?op=LISTSTATUS").by("carol");
-            let answer = asking.header("Accept", accept).answer();
+            let answer = asking.header("Accept", accept).response();
             answer.is(Refusal::ImpersonationDenied);
             assert_eq!(answer.header("content-type"), Some("application/json"));
             assert_eq!(
@@ -298,7 +298,7 @@ pub fn users_the_gateway_may_not_impersonate_are_reported_as_impersonation_denie
 /// log in for ever.
 #[test]
 fn an_impersonation_refusal_by_oozie_is_explained_in_the_headers_its_clients_read() {
-    let backend = backend().answers(|_| {
+    let backend = backend().responds(|_| {
         let message =
             "E1400: doAs (impersonation) failure, User [spnegate] not defined as proxyuser";
         reply(401)
@@ -311,7 +311,7 @@ fn an_impersonation_refusal_by_oozie_is_explained_in_the_headers_its_clients_rea
         .identity("doas")
         .backend(&backend)
         .run();
-    let answer = gateway.ask("GET /oozie/v1/jobs").by("carol").answer();
+    let answer = gateway.ask("GET /oozie/v1/jobs").by("carol").response();
     answer.is(Refusal::ImpersonationDenied);
     assert_eq!(answer.header("oozie-error-code"), Some("E1400"));
     let message = answer.header("oozie-error-message").unwrap();
@@ -328,7 +328,7 @@ fn an_impersonation_refusal_by_oozie_is_explained_in_the_headers_its_clients_rea
 #[test]
 fn a_service_console_passes_on_an_impersonation_refusal() {
     let message = "User: x is not allowed to impersonate y";
-    let backend = backend().answers(move |_| remote_exception("AuthorizationException", message));
+    let backend = backend().responds(move |_| remote_exception("AuthorizationException", message));
     let setup = gateway().console("namenode").identity("service");
     let gateway = setup.backend(&backend).run();
     let answer = ask(&gateway, "/webhdfs/v1/x?op=LISTSTATUS");
@@ -402,7 +402,7 @@ fn a_service_console_of_any_kind_requests_no_delegation_token() {
             "POST /ws/v1/cluster/Delegation-Token/expiration",
             "DELETE /ws/v1/cluster/delegation-token/",
         ] {
-            let answer = gateway.ask(request).by("alice").answer();
+            let answer = gateway.ask(request).by("alice").response();
             answer.is(Refusal::CredentialDenied);
             assert_eq!(backend.seen().len(), 0, "{kind}: {request}");
         }
@@ -418,7 +418,7 @@ fn a_service_console_gives_out_no_link_with_a_token_compressed_or_not() {
         r#"{"Location":"http://dn1.example.com:9864/webhdfs/v1/f?op=OPEN&delegation=secret"}"#;
     for kind in ["generic", "namenode", "httpfs"] {
         for coding in [None, Some("gzip"), Some("identity")] {
-            let backend = backend().answers(move |_| {
+            let backend = backend().responds(move |_| {
                 let answer = reply(200).with("Content-Type", "Application/JSON");
                 match coding {
                     Some(coding) => answer.with("Content-Encoding", coding).body(LINK),
@@ -434,7 +434,7 @@ fn a_service_console_gives_out_no_link_with_a_token_compressed_or_not() {
                 .ask("GET /webhdfs/v1/f?op=OPEN&no%72edirect=true")
                 .by("alice")
                 .header("Accept-Encoding", "gzip")
-                .answer();
+                .response();
             answer.is(match coding {
                 None => Refusal::CredentialDenied,
                 Some(_) => Refusal::BackendBroken,

@@ -7,7 +7,7 @@ use spnegate::{
 };
 
 use crate::{
-    backend::nowhere,
+    backend::unreachable_url,
     proxy::{Gateway, gateway},
     tickets::{fresh_token, log_in, plain, service_of_its_own, with_keys},
     world::{negotiate, world},
@@ -49,7 +49,7 @@ fn with_names(names: &[&str]) -> Gateway {
     std::fs::write(&file, keys.to_bytes()).unwrap();
     let hosts = format!("hosts = [\"{}\"]", world().proxy);
     let gateway = gateway().keytab(file).console("generic");
-    gateway.with(&hosts).url(&nowhere()).run()
+    gateway.with(&hosts).url(&unreachable_url()).run()
 }
 
 /// As in Active Directory: one account with one key and several SPNs, compared without case.

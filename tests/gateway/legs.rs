@@ -5,7 +5,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 use crate::{
     backend::{Backend, backend},
-    client::{Answer, Asking},
+    client::{RawResponse, RequestBuilder},
     proxy::{Gateway, generic},
     tickets::{first_of_two, second_of_two},
     world::{negotiate, world},
@@ -51,11 +51,11 @@ fn first_legs() -> Vec<(&'static str, String)> {
     ]
 }
 
-fn write<'g>(gateway: &'g Gateway, line: &str, token: &str) -> Asking<'g> {
+fn write<'g>(gateway: &'g Gateway, line: &str, token: &str) -> RequestBuilder<'g> {
     gateway.ask(line).by("alice").header("Authorization", token)
 }
 
-fn is_challenged(answer: &Answer, what: &str) {
+fn is_challenged(answer: &RawResponse, what: &str) {
     assert_eq!(answer.status, 401, "{what}: {}", answer.all_text());
     let challenge = answer.header("www-authenticate").unwrap_or_default();
     assert!(
@@ -66,9 +66,9 @@ fn is_challenged(answer: &Answer, what: &str) {
     assert_eq!(answer.session(), None);
 }
 
-fn passes(backend: &Backend, asking: Asking<'_>, what: &str) {
+fn passes(backend: &Backend, asking: RequestBuilder<'_>, what: &str) {
     backend.forget();
-    let answer = asking.answer();
+    let answer = asking.response();
     assert_eq!(answer.status, 200, "{what}: {}", answer.all_text());
     assert_eq!(backend.seen().len(), 1, "{what}");
 }
@@ -79,12 +79,12 @@ fn an_empty_write_with_a_first_leg_is_challenged_and_nothing_is_forwarded() {
     let gateway = generic(&backend);
     for (what, token) in first_legs() {
         for line in ["PUT /x", "POST /x", "PATCH /x"] {
-            is_challenged(&write(&gateway, line, &token).body("").answer(), what);
+            is_challenged(&write(&gateway, line, &token).body("").response(), what);
             // without a length there is no body (RFC 9112, section 6.3)
-            is_challenged(&write(&gateway, line, &token).answer(), what);
+            is_challenged(&write(&gateway, line, &token).response(), what);
         }
         is_challenged(
-            &write(&gateway, "DELETE /x", &token).body("").answer(),
+            &write(&gateway, "DELETE /x", &token).body("").response(),
             what,
         );
     }
@@ -92,11 +92,11 @@ fn an_empty_write_with_a_first_leg_is_challenged_and_nothing_is_forwarded() {
     // the connection and the session stay open
     let mut client = gateway.connect();
     client.send(write(&gateway, "PUT /x", &first_of_two()).body("").bytes());
-    let answer = client.answer();
+    let answer = client.response();
     is_challenged(&answer, "NTLM and Kerberos");
     assert_eq!(answer.header("connection"), None);
     client.send(gateway.ask("PUT /x").by("alice").body("written").bytes());
-    client.answer().is_ok("nobody");
+    client.response().is_ok("nobody");
     assert_eq!(backend.only().body, b"written");
 }
 
@@ -107,18 +107,18 @@ fn a_later_leg_is_not_served_as_a_request_of_the_session() {
     // its first leg is unknown, so the client starts the login again
     let lost = write(&gateway, "PUT /x", &second_of_two())
         .body("")
-        .answer();
+        .response();
     is_challenged(&lost, "an unknown login");
     // the first leg is known and an invalid token follows: the login fails even with a valid cookie
     let mut client = gateway.connect();
     client.send(write(&gateway, "PUT /x", &first_of_two()).body("").bytes());
-    is_challenged(&client.answer(), "the first leg");
+    is_challenged(&client.response(), "the first leg");
     client.send(
         write(&gateway, "PUT /x", &second_of_two())
             .body("written")
             .bytes(),
     );
-    is_challenged(&client.answer(), "the second leg");
+    is_challenged(&client.response(), "the second leg");
     assert_eq!(backend.seen().len(), 0);
 }
 

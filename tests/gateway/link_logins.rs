@@ -14,7 +14,7 @@ use spnegate::{
 
 use crate::{
     backend::{Backend, backend, reply},
-    client::Answer,
+    client::RawResponse,
     nodes::Cluster,
     proxy::{Gateway, gateway},
     realm::eventually,
@@ -22,8 +22,8 @@ use crate::{
 };
 
 /// Requests a link without cookie and token.
-fn bare(gateway: &Gateway, line: &str) -> Answer {
-    gateway.ask(line).body("data").answer()
+fn bare(gateway: &Gateway, line: &str) -> RawResponse {
+    gateway.ask(line).body("data").response()
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_signed_link_needs_no_second_login() {
     // an invalid cookie is ignored; a session of another user is not
     let with = |cookie: &str| {
         let asking = cluster.gateway.ask(&format!("PUT {link}"));
-        asking.header("Cookie", cookie).body("data").answer()
+        asking.header("Cookie", cookie).body("data").response()
     };
     assert_eq!(with("spnegate=forged").status, 201);
     assert_eq!(with(&world().expired_cookie("bob")).status, 201);
@@ -54,7 +54,10 @@ fn a_login_sent_with_a_signed_link_is_used() {
     let with = |user: &str| {
         let token = world().authorization(user);
         let asking = cluster.gateway.ask(&format!("PUT {link}"));
-        asking.header("Authorization", &token).body("data").answer()
+        asking
+            .header("Authorization", &token)
+            .body("data")
+            .response()
     };
     let answer = with("alice");
     assert_eq!(answer.status, 201, "{}", answer.all_text());
@@ -64,7 +67,7 @@ fn a_login_sent_with_a_signed_link_is_used() {
     let broken = cluster.gateway.ask(&format!("PUT {link}"));
     broken
         .header("Authorization", "Negotiate !!!")
-        .answer()
+        .response()
         .is(Refusal::BadAuthorization);
 }
 
@@ -123,7 +126,7 @@ pub fn an_expired_link_is_reported_as_node_link_expired() {
     let late = link_until(&cluster, unix_now() - 1);
     bare(&cluster.gateway, &format!("PUT {late}")).is(Refusal::NodeLinkExpired);
     let asking = cluster.gateway.ask(&format!("PUT {late}"));
-    asking.by("alice").answer().is(Refusal::NodeLinkExpired);
+    asking.by("alice").response().is(Refusal::NodeLinkExpired);
     assert_eq!(cluster.datanode.seen().len(), 0);
     let good = link_until(&cluster, unix_now() + 60);
     assert_eq!(bare(&cluster.gateway, &format!("PUT {good}")).status, 201);
@@ -148,13 +151,13 @@ pub fn a_logout_invalidates_the_links_of_its_session() {
     let (cookie, other) = (world().cookie("alice"), world().cookie("alice"));
     let (link, kept) = (cluster.link_in(&cookie), cluster.link_in(&other));
     let out = cluster.gateway.ask("GET /.spnegate/logout");
-    assert_eq!(out.header("Cookie", &cookie).answer().status, 200);
+    assert_eq!(out.header("Cookie", &cookie).response().status, 200);
     bare(&cluster.gateway, &format!("PUT {link}")).is(Refusal::NodeLinkExpired);
     // nor is it valid in another session
     let asking = cluster.gateway.ask(&format!("PUT {link}"));
     asking
         .header("Cookie", &other)
-        .answer()
+        .response()
         .is(Refusal::NodeLinkExpired);
     assert_eq!(bare(&cluster.gateway, &format!("PUT {kept}")).status, 201);
 }
@@ -167,7 +170,7 @@ fn the_access_rules_of_a_console_apply_to_links_too() {
     let link = cluster.link("alice");
     let put = |origin: &str| {
         let asking = cluster.gateway.ask(&format!("PUT {link}"));
-        asking.header("Origin", origin).body("data").answer()
+        asking.header("Origin", origin).body("data").response()
     };
     put("https://evil.example.org").is(Refusal::CrossSite);
     assert_eq!(put(&format!("http://{}", world().proxy)).status, 201);
@@ -211,7 +214,7 @@ fn a_login_at_every_node_link_can_be_required() {
     bare(&cluster.gateway, &format!("PUT {link}")).is(Refusal::LoginRequired);
     assert_eq!(cluster.datanode.seen().len(), 0);
     let asking = cluster.gateway.ask(&format!("PUT {link}"));
-    assert_eq!(asking.by("alice").body("x").answer().status, 201);
+    assert_eq!(asking.by("alice").body("x").response().status, 201);
 }
 
 #[test]
@@ -255,7 +258,7 @@ fn the_access_log_names_the_user_of_a_link_and_not_its_signature() {
 fn httpfs() -> Backend {
     let httpfs = backend();
     let own = httpfs.url();
-    httpfs.answers(move |seen| {
+    httpfs.responds(move |seen| {
         if seen.query().contains("data=true") {
             let user = seen.do_as().unwrap_or("nobody");
             return reply(201).body(format!("{user} {}", seen.body.len()));
@@ -283,7 +286,7 @@ fn httpfs_console(httpfs: &Backend, line: &str) -> Gateway {
 /// The link that alice receives for a write, without the origin.
 fn step(gateway: &Gateway, query: &str) -> String {
     let asking = gateway.ask(&format!("PUT /webhdfs/v1/a%5Cb?{query}"));
-    let answer = asking.by("alice").body("").answer();
+    let answer = asking.by("alice").body("").response();
     let location = answer.header("location").map(str::to_owned);
     let location = location.unwrap_or_else(|| {
         let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
@@ -310,10 +313,10 @@ fn the_second_step_at_httpfs_needs_no_second_login() {
         assert_eq!(seen.target, target);
         assert!(!seen.raw_text().contains(".spnegate"));
         // the link is valid for alice and this request only
-        let bobs = gateway.ask(&format!("PUT {link}")).by("bob").answer();
+        let bobs = gateway.ask(&format!("PUT {link}")).by("bob").response();
         bobs.is(Refusal::NodeLinkUser);
         let alices = gateway.ask(&format!("PUT {link}")).by("alice");
-        assert_eq!(alices.body("x").answer().status, 201);
+        assert_eq!(alices.body("x").response().status, 201);
         for (from, to) in [("CREATE", "APPEND"), ("a%5Cb?", "other?")] {
             let changed = link.replacen(from, to, 1);
             bare(&gateway, &format!("PUT {changed}")).is(Refusal::NodeLink);
@@ -342,7 +345,7 @@ fn a_link_is_valid_for_its_own_console_and_path_only() {
     let link = step(&gateway, "op=CREATE");
     assert_eq!(bare(&gateway, &format!("PUT {link}")).status, 201);
     let twin = gateway.ask_at(gateway.addresses()[1], &format!("PUT {link}"));
-    twin.body("x").answer().is(Refusal::NodeLink);
+    twin.body("x").response().is(Refusal::NodeLink);
 }
 
 #[test]
@@ -359,7 +362,7 @@ fn the_location_of_a_new_file_at_httpfs_names_the_gateway() {
     let httpfs = httpfs();
     let gateway = httpfs_console(&httpfs, "");
     let asking = gateway.ask("PUT /webhdfs/v1/a?done").by("alice").body("x");
-    let answer = asking.answer();
+    let answer = asking.response();
     let origin = format!("http://{}:{}", world().proxy, gateway.address().port());
     let wanted = format!(r#"{{"Location":"{origin}/webhdfs/v1/a"}}"#);
     assert_eq!((answer.status, answer.text()), (201, wanted));

@@ -11,7 +11,7 @@ use crate::{
 fn redirecting() -> Backend {
     let backend = backend();
     let own = backend.address().to_string();
-    backend.answers(move |seen| {
+    backend.responds(move |seen| {
         let to = seen
             .query()
             .split('&')
@@ -27,7 +27,7 @@ fn location(gateway: &Gateway, to: &str) -> Option<String> {
         .by("alice")
         // does not affect the result
         .header("X-Forwarded-Host", "evil.example.org")
-        .answer();
+        .response();
     assert_eq!(answer.status, 302, "{to}: {}", answer.all_text());
     answer.header("location").map(str::to_owned)
 }
@@ -107,7 +107,7 @@ fn a_delegation_token_is_not_sent_to_an_unlisted_host() {
             let answer = gateway
                 .ask(&format!("GET {path}?to={to}"))
                 .by("alice")
-                .answer();
+                .response();
             answer.is(refusal);
             assert!(!answer.all_text().contains("needle"), "{to}");
         }
@@ -118,21 +118,21 @@ fn a_delegation_token_is_not_sent_to_an_unlisted_host() {
 fn refresh_and_content_location_are_rewritten_too() {
     let backend = backend();
     let own = backend.url();
-    let backend = backend.answers(move |_| {
+    let backend = backend.responds(move |_| {
         reply(200)
             .with("Refresh", &format!("3; url={own}/next"))
             .with("Content-Location", &format!("{own}/place"))
             .body("page")
     });
     let gateway = gateway().console("generic").backend(&backend).run();
-    let answer = gateway.ask("GET /x").by("alice").answer();
+    let answer = gateway.ask("GET /x").by("alice").response();
     assert_eq!(answer.header("refresh"), Some("3; url=/next"));
     assert_eq!(answer.header("content-location"), Some("/place"));
 }
 
 #[test]
 fn an_unreadable_redirect_or_one_with_control_bytes_is_not_passed_on() {
-    let backend = backend().answers(|_| {
+    let backend = backend().responds(|_| {
         crate::backend::raw(
             b"HTTP/1.1 302 Found\r\nLocation: http://a/\xff\xfe\r\nContent-Length: 0\r\n\r\n",
         )
@@ -141,7 +141,7 @@ fn an_unreadable_redirect_or_one_with_control_bytes_is_not_passed_on() {
     gateway
         .ask("GET /x")
         .by("alice")
-        .answer()
+        .response()
         .is(Refusal::BackendBroken);
 }
 
@@ -174,7 +174,7 @@ fn a_link_to_another_consoles_server_points_to_that_console() {
     let to = location(&gateway, &history).unwrap();
     assert_eq!(to, format!("{origin}/jobhistory/job/1?a=b"));
     let path = to.strip_prefix(&origin).unwrap();
-    let page = gateway.ask(&format!("GET {path}")).by("alice").answer();
+    let page = gateway.ask(&format!("GET {path}")).by("alice").response();
     page.is_ok("nobody");
     assert_eq!(jhs.only().target, "/jobhistory/job/1?a=b");
     // the link of a node that belongs to no console is unchanged
@@ -215,7 +215,7 @@ fn links_in_resourcemanager_pages_point_to_consoles() {
     };
     let (own, other) = (rm.url(), jhs.url());
     let sent = page(&own, &other);
-    let rm = rm.answers(move |seen| {
+    let rm = rm.responds(move |seen| {
         let kind = match seen.path() {
             "/cluster/apps" => "text/html;charset=utf-8",
             _ => "text/plain",
@@ -231,7 +231,7 @@ fn links_in_resourcemanager_pages_point_to_consoles() {
         .backend(&jhs)
         .run();
     let text = |path: &str| {
-        let answer = gateway.ask(&format!("GET {path}")).by("alice").answer();
+        let answer = gateway.ask(&format!("GET {path}")).by("alice").response();
         assert_eq!(answer.status, 200, "{}", answer.all_text());
         answer.text()
     };

@@ -17,7 +17,7 @@ fn the_access_log_contains_users_and_reasons_and_no_secret() {
             "{}/webhdfs/v1/f?op=OPEN&delegation=tokenneedle",
             datanode.url()
         );
-        let namenode = backend().answers(move |seen| match seen.path() {
+        let namenode = backend().responds(move |seen| match seen.path() {
             "/webhdfs/v1/f" => reply(307).with("Location", &place),
             _ => reply(200).body("page"),
         });
@@ -39,24 +39,24 @@ fn the_access_log_contains_users_and_reasons_and_no_secret() {
         let login = gateway
             .ask("GET /page")
             .header("Authorization", &token)
-            .answer();
+            .response();
         let session = login.session().unwrap();
         gateway
             .ask("GET /page?doAs=doasneedle&delegation=queryneedle&user.name=nameneedle")
             .header("Cookie", &session)
-            .answer()
+            .response()
             .is_ok("page");
         let answer = gateway
             .ask("GET /webhdfs/v1/f?op=OPEN")
             .by("alice")
-            .answer();
+            .response();
         let link = answer.header("location").unwrap();
         let path = &link[link.find("/.spnegate").unwrap()..];
         assert_eq!(
             gateway
                 .ask(&format!("GET {path}"))
                 .by("alice")
-                .answer()
+                .response()
                 .status,
             200
         );
@@ -64,7 +64,7 @@ fn the_access_log_contains_users_and_reasons_and_no_secret() {
             .ask("GET /a/../b")
             .header("User-Agent", "a\"\\ b {\"user\":\"root\"}")
             .header("Referer", "http://x/?delegation=refererneedle")
-            .answer();
+            .response();
         line_break.is(Refusal::BadPath);
         let mut log = String::new();
         eventually("five lines are written", || {

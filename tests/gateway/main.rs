@@ -1,9 +1,9 @@
-//! The whole gateway in process, before raw TCP backends on a throwaway realm: every refusal, and
-//! every rule of an authenticating proxy proven by the bytes that a backend received.
+//! The whole gateway in this process, in front of raw TCP backends in a throwaway realm: every
+//! refusal, and every rule of an authenticating proxy checked by the bytes that a backend received.
 //!
-//! A test builds what it needs: `backend().answers(…)`, `gateway().console("namenode")
-//! .identity("doas").backend(&b).run()`, `gateway.ask("GET /x").by("alice").answer()`. Nobody logs
-//! in where a session will do: the gateways share a secret with the tests, which mint cookies.
+//! A test builds its own servers: `backend().responds(…)`, `gateway().console("namenode")
+//! .identity("doas").backend(&b).run()`, `gateway.ask("GET /x").by("alice").response()`. The
+//! gateways share a secret with the tests, which therefore create session cookies without a login.
 #![allow(
     clippy::unwrap_used,
     clippy::needless_pass_by_value,
@@ -29,7 +29,6 @@ mod proxy;
 mod world;
 
 mod addresses;
-mod answers;
 mod backend_login;
 mod backend_tls;
 mod balance;
@@ -56,6 +55,7 @@ mod mutual;
 mod nodes;
 mod paths;
 mod refusals;
+mod responses;
 mod sessions;
 mod sources;
 mod thrift;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    backend::{Backend, Seen, Then, backend, raw, reply, second},
+    backend::{AfterResponse, Backend, Seen, backend, raw, reply, second},
     client::Client,
     proxy::{gateway, namenode},
     world::world,
@@ -41,9 +41,9 @@ fn echo(seen: &Seen) -> crate::backend::Reply {
     let number: usize = nonce.parse().unwrap();
     let text = format!("{user} {nonce} {}", seen.body.len());
     match number % 97 {
-        11 => raw(b"").then(Then::Close),
-        23 => raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ncut").then(Then::Close),
-        37 => reply(200).body(text).then(Then::Close),
+        11 => raw(b"").then(AfterResponse::Close),
+        23 => raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ncut").then(AfterResponse::Close),
+        37 => reply(200).body(text).then(AfterResponse::Close),
         53 => reply(403).body(text),
         71 => crate::backend::standby_exception(),
         _ => reply(200)
@@ -53,7 +53,7 @@ fn echo(seen: &Seen) -> crate::backend::Reply {
 }
 
 fn echoing(backend: Backend) -> Backend {
-    backend.answers(echo)
+    backend.responds(echo)
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn no_client_receives_another_clients_response() {
                     connection.send(&request);
                     if cut {
                         // the client disconnects before the response
-                        std::mem::replace(&mut connection, gateway.connect()).hang_up();
+                        std::mem::replace(&mut connection, gateway.connect()).disconnect();
                         continue;
                     }
                     let Some(answer) = whole(&mut connection) else {
@@ -150,7 +150,7 @@ fn no_client_receives_another_clients_response() {
 }
 
 /// A response, unless it was truncated.
-fn whole(connection: &mut Client) -> Option<crate::client::Answer> {
+fn whole(connection: &mut Client) -> Option<crate::client::RawResponse> {
     let answer = connection.answer_to("GET")?;
     let closes = answer
         .header("connection")
@@ -175,11 +175,11 @@ fn users_that_share_a_connection_are_authenticated_separately() {
                 .ask(&format!("GET /x?{round}"))
                 .header("Authorization", &token);
             connection.send(request.bytes());
-            let answer = connection.answer();
+            let answer = connection.response();
             answer.is_ok(user);
             // the login is not remembered for the connection
             connection.send(gateway.ask("GET /x").bytes());
-            assert_eq!(connection.answer().status, 401);
+            assert_eq!(connection.response().status, 401);
         }
     }
 }

@@ -5,8 +5,8 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use spnegate::{gss::ClientToken, testing::Refusal};
 
 use crate::{
-    backend::{backend, nowhere, reply},
-    client::Answer,
+    backend::{backend, reply, unreachable_url},
+    client::RawResponse,
     proxy::{Gateway, gateway},
     world::{block_on, negotiate, world},
 };
@@ -18,13 +18,13 @@ fn token(user: &str, host: &str) -> ClientToken {
 }
 
 /// Logs in with a request; the client's Kerberos library verifies the token of the response.
-fn proven(gateway: &Gateway, line: &str, user: &str, host: &str) -> Answer {
+fn proven(gateway: &Gateway, line: &str, user: &str, host: &str) -> RawResponse {
     let mut token = token(user, host);
     let authorization = negotiate(&token.token);
     let answer = gateway
         .ask(line)
         .header("Authorization", &authorization)
-        .answer();
+        .response();
     let proof = answer.header("www-authenticate").unwrap_or_default();
     let proof = proof.strip_prefix("Negotiate ").unwrap_or_default();
     let proof = BASE64_STANDARD.decode(proof).unwrap();
@@ -37,7 +37,7 @@ fn proven(gateway: &Gateway, line: &str, user: &str, host: &str) -> Answer {
 #[test]
 fn every_response_to_an_accepted_ticket_carries_the_mutual_token() {
     let backend = backend();
-    backend.now_answers(|seen| match &*seen.target {
+    backend.set_response(|seen| match &*seen.target {
         "/gone" => reply(404).body("no such file"),
         _ => reply(200).body("hello"),
     });
@@ -56,7 +56,7 @@ fn every_response_to_an_accepted_ticket_carries_the_mutual_token() {
 
 #[test]
 fn refusals_after_an_accepted_ticket_carry_the_mutual_token_too() {
-    let down = || gateway().console("generic").url(&nowhere());
+    let down = || gateway().console("generic").url(&unreachable_url());
     // alias is in the keytab, but is not a host of this console
     proven(&down().run(), "GET /x", "alice", "alias").is(Refusal::WrongService);
     let answer = proven(&down().run(), "GET /x", "alice", "proxy");
@@ -78,14 +78,14 @@ fn a_response_within_a_session_carries_no_token() {
     let token = negotiate(&token("alice", "proxy").token);
     for authorization in ["Basic YTpi", &token] {
         let asking = gateway.ask("GET /x").by("alice");
-        let answer = asking.header("Authorization", authorization).answer();
+        let answer = asking.header("Authorization", authorization).response();
         answer.is_ok("nobody");
         assert_eq!(answer.header("www-authenticate"), None);
     }
     let login = gateway
         .ask("GET /x")
         .header("Authorization", &token)
-        .answer();
+        .response();
     assert_eq!(
         login.status,
         200,

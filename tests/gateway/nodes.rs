@@ -5,7 +5,7 @@ use spnegate::testing::Refusal;
 
 use crate::{
     backend::{Backend, Logins, backend, reply},
-    client::Answer,
+    client::RawResponse,
     proxy::{Gateway, Setup, gateway},
 };
 
@@ -23,7 +23,7 @@ impl Cluster {
 
     /// With additional settings in `nodes` and additional lines of the file.
     pub fn start_with(nodes: &str, more: impl FnOnce(Setup) -> Setup) -> Self {
-        let datanode = backend().logins(Logins::Open).answers(|seen| {
+        let datanode = backend().logins(Logins::Open).responds(|seen| {
             reply(201)
                 .with("Set-Cookie", "hadoop.auth=secret; Path=/")
                 .with("Content-Type", "text/html")
@@ -33,7 +33,7 @@ impl Cluster {
             "http://{}/webhdfs/v1/f?op=CREATE&delegation=needle&namenoderpcaddress=nn:8020&user.name=x",
             datanode.address()
         );
-        let namenode = backend().answers(move |seen| {
+        let namenode = backend().responds(move |seen| {
             if seen.query().contains("noredirect=true") {
                 return reply(200)
                     .with("Content-Type", "application/json")
@@ -69,7 +69,7 @@ impl Cluster {
             .ask("PUT /webhdfs/v1/f?op=CREATE")
             .header("Cookie", cookie)
             .body("")
-            .answer();
+            .response();
         assert_eq!(answer.status, 307, "{}", answer.all_text());
         self.path_of(answer.header("location").unwrap())
     }
@@ -87,12 +87,12 @@ impl Cluster {
         path.to_owned()
     }
 
-    fn follow(&self, link: &str, user: &str) -> Answer {
+    fn follow(&self, link: &str, user: &str) -> RawResponse {
         self.gateway
             .ask(&format!("PUT {link}"))
             .by(user)
             .body("data")
-            .answer()
+            .response()
     }
 }
 
@@ -133,7 +133,7 @@ fn the_json_of_noredirect_is_signed_too() {
         .gateway
         .ask("PUT /webhdfs/v1/f?op=CREATE&noredirect=true")
         .by("alice")
-        .answer();
+        .response();
     let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     let link = cluster.path_of(json["Location"].as_str().unwrap());
     assert_eq!(cluster.follow(&link, "alice").status, 201);
@@ -223,7 +223,7 @@ fn only_listed_nodes_are_reached_in_every_spelling() {
 #[test]
 fn a_challenge_of_a_node_is_not_passed_on_to_the_client() {
     let cluster = Cluster::start();
-    cluster.datanode.now_logins(Logins::Unauthorized);
+    cluster.datanode.set_logins(Logins::Unauthorized);
     let answer = cluster.follow(&cluster.link("alice"), "alice");
     answer.is(Refusal::BackendLogin);
     assert!(!answer.all_text().contains("secret"));
@@ -243,7 +243,7 @@ fn an_unreachable_node_is_reported() {
 fn a_link_works_where_consoles_share_a_listener() {
     let datanode = backend().logins(Logins::Open);
     let place = format!("{}/webhdfs/v1/f?op=OPEN&delegation=needle", datanode.url());
-    let namenode = backend().answers(move |_| reply(307).with("Location", &place));
+    let namenode = backend().responds(move |_| reply(307).with("Location", &place));
     let oozie = backend();
     let (host, port) = (datanode.address().ip(), datanode.address().port());
     let gateway = gateway()
@@ -261,12 +261,12 @@ fn a_link_works_where_consoles_share_a_listener() {
     let answer = gateway
         .ask("GET /webhdfs/v1/f?op=OPEN")
         .by("alice")
-        .answer();
+        .response();
     let link = answer
         .header("location")
         .unwrap_or_else(|| panic!("{}", answer.all_text()));
     let path = &link[link.find("/.spnegate").unwrap()..];
-    let answer = gateway.ask(&format!("GET {path}")).by("alice").answer();
+    let answer = gateway.ask(&format!("GET {path}")).by("alice").response();
     assert_eq!(answer.status, 200, "{}", answer.all_text());
     assert_eq!(datanode.seen().len(), 1);
 }

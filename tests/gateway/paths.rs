@@ -24,7 +24,7 @@ fn ordinary_paths_are_forwarded_byte_for_byte() {
         gateway
             .ask(&format!("GET {path}"))
             .by("alice")
-            .answer()
+            .response()
             .is_ok("nobody");
         let line = format!("GET {path} HTTP/1.1\r\n");
         assert!(backend.only().raw_text().starts_with(&line), "{path}");
@@ -63,7 +63,7 @@ fn paths_that_parsers_read_differently_reach_no_backend() {
         "/%6fozie",
         "//evil.example.org/x",
     ] {
-        let answer = gateway.ask(&format!("GET {path}")).by("alice").answer();
+        let answer = gateway.ask(&format!("GET {path}")).by("alice").response();
         assert_eq!(answer.status, 400, "{path}: {}", answer.all_text());
         assert_eq!(backend.seen().len(), 0, "{path}");
     }
@@ -79,8 +79,8 @@ fn the_fault_of_a_refused_path_query_or_host_is_reported() {
                 .ask(&format!("GET {target}"))
                 .header("Accept", accept);
             match host {
-                Some(host) => asking.host(Some(host)).answer(),
-                None => asking.answer(),
+                Some(host) => asking.host(Some(host)).response(),
+                None => asking.response(),
             }
         };
         for (target, detail) in [
@@ -96,7 +96,7 @@ fn the_fault_of_a_refused_path_query_or_host_is_reported() {
             assert!(answer.text().contains(detail), "{}", answer.text());
         }
         let query = gateway.ask("GET /a?x=%zz").by("alice");
-        let answer = query.header("Accept", accept).answer();
+        let answer = query.header("Accept", accept).response();
         answer.is(Refusal::BadQuery);
         let said = answer.text();
         assert!(said.contains("an invalid escape in the query"), "{said}");
@@ -121,13 +121,13 @@ fn an_encoded_slash_passes_where_the_console_allows_it() {
     gateway
         .ask("GET /t/row%2Fkey")
         .by("alice")
-        .answer()
+        .response()
         .is_ok("nobody");
     assert_eq!(backend.only().target, "/t/row%2Fkey");
     gateway
         .ask("GET /t/..%2Fkey")
         .by("alice")
-        .answer()
+        .response()
         .is(Refusal::BadPath);
 }
 
@@ -149,24 +149,24 @@ fn a_console_with_a_path_receives_only_requests_under_it() {
         gateway
             .ask(&format!("GET {path}"))
             .by("alice")
-            .answer()
+            .response()
             .is_ok("nobody");
         gateway
             .ask(&format!("GET {path}"))
             .by("bob")
-            .answer()
+            .response()
             .is(Refusal::UserDenied);
     }
     for path in ["/oozier", "/Oozie/", "/x/oozie", "/"] {
         gateway
             .ask(&format!("GET {path}"))
             .by("bob")
-            .answer()
+            .response()
             .is_ok("nobody");
         gateway
             .ask(&format!("GET {path}"))
             .by("alice")
-            .answer()
+            .response()
             .is(Refusal::UserDenied);
     }
     // no spelling of a path avoids the rule for it
@@ -182,7 +182,7 @@ fn a_console_with_a_path_receives_only_requests_under_it() {
             gateway
                 .ask(&format!("GET {path}"))
                 .by(user)
-                .answer()
+                .response()
                 .is(Refusal::BadPath);
         }
     }
@@ -200,12 +200,12 @@ fn a_path_outside_every_console_is_not_found() {
     gateway
         .ask("GET /only/x")
         .by("alice")
-        .answer()
+        .response()
         .is_ok("nobody");
     gateway
         .ask("GET /other")
         .by("alice")
-        .answer()
+        .response()
         .is(Refusal::NotFound);
 }
 
@@ -214,7 +214,13 @@ fn hosts_match_exactly_and_the_backend_receives_its_own_host() {
     let backend = backend();
     let gateway = generic(&backend);
     let proxy = &gateway.world.proxy;
-    let ask = |host: &str| gateway.ask("GET /x").by("alice").host(Some(host)).answer();
+    let ask = |host: &str| {
+        gateway
+            .ask("GET /x")
+            .by("alice")
+            .host(Some(host))
+            .response()
+    };
     for host in [
         proxy.clone(),
         proxy.to_uppercase(),
@@ -249,13 +255,13 @@ fn hosts_match_exactly_and_the_backend_receives_its_own_host() {
         .ask("GET /x")
         .by("alice")
         .host(None)
-        .answer()
+        .response()
         .is(Refusal::BadHost);
     let two = gateway
         .ask("GET /x")
         .by("alice")
         .header("Host", proxy)
-        .answer();
+        .response();
     two.is(Refusal::BadHost);
     assert_eq!(backend.seen().len(), 0);
 }
@@ -269,7 +275,7 @@ fn the_absolute_form_must_agree_with_host_and_becomes_the_origin_form() {
     gateway
         .ask(&target(&format!("{proxy}:{port}")))
         .by("alice")
-        .answer()
+        .response()
         .is_ok("nobody");
     assert_eq!(backend.only().target, "/x?y");
     backend.forget();
@@ -281,7 +287,7 @@ fn the_absolute_form_must_agree_with_host_and_becomes_the_origin_form() {
         gateway
             .ask(&target(authority))
             .by("alice")
-            .answer()
+            .response()
             .is(Refusal::BadHost);
     }
     assert_eq!(backend.seen().len(), 0);
@@ -297,7 +303,7 @@ fn all_methods_except_connect_and_trace_are_forwarded() {
         gateway
             .ask(&format!("{method} /x"))
             .by("alice")
-            .answer()
+            .response()
             .is_ok("nobody");
     }
     let methods: Vec<String> = backend.seen().into_iter().map(|seen| seen.method).collect();
@@ -309,7 +315,7 @@ fn all_methods_except_connect_and_trace_are_forwarded() {
     );
     backend.forget();
     for line in ["TRACE /x", "CONNECT evil.example.org:443", "CONNECT /x"] {
-        let answer = gateway.ask(line).by("alice").answer();
+        let answer = gateway.ask(line).by("alice").response();
         assert!(
             [400, 405].contains(&answer.status),
             "{line}: {}",
@@ -323,11 +329,14 @@ fn all_methods_except_connect_and_trace_are_forwarded() {
 fn options_for_the_whole_server_is_authenticated_and_answered() {
     let backend = backend();
     let gateway = generic(&backend);
-    gateway.ask("OPTIONS *").answer().is(Refusal::LoginRequired);
+    gateway
+        .ask("OPTIONS *")
+        .response()
+        .is(Refusal::LoginRequired);
     gateway
         .ask("OPTIONS *")
         .by("alice")
-        .answer()
+        .response()
         .is_ok("nobody");
     assert_eq!(backend.only().target, "*");
 }
@@ -349,7 +358,7 @@ fn only_the_health_page_needs_no_login() {
             .ask(&format!("GET {target}"))
             .header("User-Agent", "kube-probe/1.0")
             .header("X-Original-URL", "/.spnegate/health")
-            .answer();
+            .response();
         answer.is(Refusal::LoginRequired);
     }
     for target in [
@@ -359,7 +368,7 @@ fn only_the_health_page_needs_no_login() {
     ] {
         gateway
             .ask(&format!("GET {target}"))
-            .answer()
+            .response()
             .is(Refusal::BadPath);
     }
     assert_eq!(backend.seen().len(), 0);
@@ -370,7 +379,7 @@ fn only_the_health_page_needs_no_login() {
 fn an_escaped_backslash_in_a_name_is_forwarded() {
     let datanode = backend().logins(Logins::Open);
     let place = datanode.url();
-    let hdfs = backend().answers(move |seen| {
+    let hdfs = backend().responds(move |seen| {
         let to = format!("{place}{}", seen.target);
         reply(307).with("Location", &to)
     });
@@ -388,7 +397,7 @@ fn an_escaped_backslash_in_a_name_is_forwarded() {
         .backend(&other)
         .run();
     let target = "/webhdfs/v1/a%5Cb%5cc?op=OPEN";
-    let answer = gateway.ask(&format!("GET {target}")).by("alice").answer();
+    let answer = gateway.ask(&format!("GET {target}")).by("alice").response();
     assert_eq!(answer.status, 307, "{}", answer.all_text());
     assert_eq!(
         hdfs.only().target,
@@ -396,7 +405,7 @@ fn an_escaped_backslash_in_a_name_is_forwarded() {
     );
     let link = answer.header("location").unwrap();
     let link = &link[link.find("/.spnegate").unwrap()..];
-    let answer = gateway.ask(&format!("GET {link}")).answer();
+    let answer = gateway.ask(&format!("GET {link}")).response();
     assert_eq!(answer.status, 200, "{}", answer.all_text());
     assert_eq!(datanode.only().path(), "/webhdfs/v1/a%5Cb%5cc");
     for path in [
@@ -409,7 +418,7 @@ fn an_escaped_backslash_in_a_name_is_forwarded() {
         "/webhdfs/v1/..%5Cb",
         "/webhdfs/..%5C..%5Cconf",
     ] {
-        let answer = gateway.ask(&format!("GET {path}")).by("alice").answer();
+        let answer = gateway.ask(&format!("GET {path}")).by("alice").response();
         answer.is(Refusal::BadPath);
     }
     assert_eq!((hdfs.seen().len(), other.seen().len()), (1, 0));

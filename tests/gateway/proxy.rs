@@ -9,7 +9,7 @@ use spnegate::{
 
 use crate::{
     backend::Backend,
-    client::{Asking, Client},
+    client::{Client, RequestBuilder},
     world::{World, world},
 };
 
@@ -251,12 +251,12 @@ impl Gateway {
     }
 
     /// Builds a request: `GET /x`.
-    pub fn ask(&self, method_and_target: &str) -> Asking<'_> {
+    pub fn ask(&self, method_and_target: &str) -> RequestBuilder<'_> {
         self.ask_at(self.address(), method_and_target)
     }
 
-    pub fn ask_at(&self, address: SocketAddr, method_and_target: &str) -> Asking<'_> {
-        Asking::new(self.world, address, method_and_target)
+    pub fn ask_at(&self, address: SocketAddr, method_and_target: &str) -> RequestBuilder<'_> {
+        RequestBuilder::new(self.world, address, method_and_target)
     }
 
     pub fn admin_address(&self) -> SocketAddr {
@@ -270,7 +270,7 @@ impl Gateway {
         client.send(format!(
             "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
         ));
-        client.answer().text()
+        client.response().text()
     }
 
     /// The counter of a refusal. Gateways of one process share it, so it can only be compared with
@@ -310,7 +310,7 @@ pub fn generic(backend: &Backend) -> Gateway {
     gateway
         .ask("GET /ready")
         .by("alice")
-        .answer()
+        .response()
         .is_ok("nobody");
     backend.forget();
     gateway

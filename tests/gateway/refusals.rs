@@ -181,7 +181,7 @@ pub fn every_refusal_before_the_backend_has_its_page_count_and_status() {
         .backend(&backend)
         .with("nodes = { hosts = [\"localhost\"], ports = [50075] }")
         .run();
-    gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
+    gateway.ask("GET /x").by("alice").response().is_ok("nobody");
     let host = format!(
         "Host: {}:{}\r\n",
         gateway.world.proxy,
@@ -200,7 +200,7 @@ pub fn every_refusal_before_the_backend_has_its_page_count_and_status() {
                 format!("{request}Accept: {accept}\r\nX-Needle: {NEEDLE}\r\n\r\ndoAs=bob");
             let mut client = Client::connect(gateway.address());
             client.send(&request);
-            let answer = client.answer();
+            let answer = client.response();
             answer.is(refusal);
             assert_eq!(answer.header("content-type"), Some(form), "{request}");
             if accept == "application/json" {
@@ -235,21 +235,21 @@ fn a_head_request_gets_the_status_without_a_page() {
     client.send(gateway.ask("HEAD /x").by("alice").bytes());
     assert_eq!(client.answer_to("HEAD").unwrap().status, 200);
     client.send(gateway.ask("GET /x").bytes());
-    client.answer().is(Refusal::LoginRequired);
+    client.response().is(Refusal::LoginRequired);
 }
 
 #[test]
 fn a_page_escapes_everything_that_a_client_sent() {
     let gateway = gateway()
         .console("generic")
-        .url(&crate::backend::nowhere())
+        .url(&crate::backend::unreachable_url())
         .run();
     let answer = gateway
         .ask("GET /x")
         .host(Some("<script>alert(2)</script>"))
         .header("Accept", "text/html")
         .header("X-Request-Id", "<script>alert(3)</script>")
-        .answer();
+        .response();
     assert!(!answer.text().contains("<script>"), "{}", answer.text());
     assert!(
         answer
@@ -264,9 +264,12 @@ fn a_page_escapes_everything_that_a_client_sent() {
 fn a_challenge_names_this_host_and_the_settings_of_each_browser() {
     let gateway = gateway()
         .console("generic")
-        .url(&crate::backend::nowhere())
+        .url(&crate::backend::unreachable_url())
         .run();
-    let page = gateway.ask("GET /x").header("Accept", "text/html").answer();
+    let page = gateway
+        .ask("GET /x")
+        .header("Accept", "text/html")
+        .response();
     page.is(Refusal::LoginRequired);
     for word in [
         world().proxy.as_str(),
@@ -289,7 +292,7 @@ fn requests_by_short_name_or_address_receive_the_full_host_name() {
         .run();
     let works = format!("http://{}:50070/", world().proxy);
     for host in ["proxy:50070", "192.0.2.7:50070", "[2001:db8::1]:50070"] {
-        let answer = gateway.ask("GET /x").host(Some(host)).answer();
+        let answer = gateway.ask("GET /x").host(Some(host)).response();
         answer.is(Refusal::UnknownHost);
         assert!(answer.text().contains(&works), "{host}: {}", answer.text());
         assert!(
@@ -301,13 +304,13 @@ fn requests_by_short_name_or_address_receive_the_full_host_name() {
     let foreign = gateway
         .ask("GET /x")
         .host(Some("evil.example.org"))
-        .answer();
+        .response();
     foreign.is(Refusal::UnknownHost);
     assert!(
         !foreign.text().contains(&world().proxy),
         "{}",
         foreign.text()
     );
-    let page = gateway.ask("GET /a/../b").answer();
+    let page = gateway.ask("GET /a/../b").response();
     assert!(page.text().contains("one bad_path"), "{}", page.text());
 }

@@ -5,7 +5,7 @@ use std::{io::Write, net::TcpStream, sync::Arc};
 use spnegate::{auth::Scheme, testing::Refusal};
 
 use crate::{
-    backend::{backend, nowhere},
+    backend::{backend, unreachable_url},
     client::Client,
     proxy::{gateway, namenode},
     world::{block_on, initiator, negotiate, world},
@@ -19,7 +19,7 @@ fn a_login_starts_a_session_that_needs_no_further_token() {
     let login = gateway
         .ask("GET /x")
         .header("Authorization", &token)
-        .answer();
+        .response();
     login.is_ok("alice");
     let mutual = login.header("www-authenticate").unwrap();
     assert!(
@@ -27,7 +27,7 @@ fn a_login_starts_a_session_that_needs_no_further_token() {
         "{mutual}"
     );
     let session = login.session().unwrap();
-    let next = gateway.ask("GET /y").header("Cookie", &session).answer();
+    let next = gateway.ask("GET /y").header("Cookie", &session).response();
     next.is_ok("alice");
     assert_eq!(next.header("www-authenticate"), None);
     assert!(
@@ -38,8 +38,8 @@ fn a_login_starts_a_session_that_needs_no_further_token() {
 
 #[test]
 fn whoami_returns_user_principal_and_expiry() {
-    let gateway = gateway().console("generic").url(&nowhere()).run();
-    let answer = gateway.ask("GET /.spnegate/whoami").by("alice").answer();
+    let gateway = gateway().console("generic").url(&unreachable_url()).run();
+    let answer = gateway.ask("GET /.spnegate/whoami").by("alice").response();
     let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!(json["user"], "alice");
     assert_eq!(
@@ -51,10 +51,10 @@ fn whoami_returns_user_principal_and_expiry() {
 
 #[test]
 fn the_login_page_redirects_only_within_the_gateway() {
-    let gateway = gateway().console("generic").url(&nowhere()).run();
+    let gateway = gateway().console("generic").url(&unreachable_url()).run();
     gateway
         .ask("GET /.spnegate/login?to=/a")
-        .answer()
+        .response()
         .is(Refusal::LoginRequired);
     for (to, place) in [
         ("/explorer.html%3Fa=b", "/explorer.html?a=b"),
@@ -68,7 +68,7 @@ fn the_login_page_redirects_only_within_the_gateway() {
         let answer = gateway
             .ask(&format!("GET /.spnegate/login?to={to}"))
             .by("alice")
-            .answer();
+            .response();
         assert_eq!(
             (answer.status, answer.header("location")),
             (303, Some(place)),
@@ -79,19 +79,19 @@ fn the_login_page_redirects_only_within_the_gateway() {
 
 #[test]
 fn a_logout_ends_the_session_for_good() {
-    let gateway = gateway().console("generic").url(&nowhere()).run();
+    let gateway = gateway().console("generic").url(&unreachable_url()).run();
     let cookie = world().cookie("alice");
     let who = |cookie: &str| {
         gateway
             .ask("GET /.spnegate/whoami")
             .header("Cookie", cookie)
-            .answer()
+            .response()
     };
     assert_eq!(who(&cookie).status, 200);
     let out = gateway
         .ask("GET /.spnegate/logout")
         .header("Cookie", &cookie)
-        .answer();
+        .response();
     assert_eq!(out.status, 200);
     let clearing = out.header("set-cookie").unwrap();
     assert!(
@@ -107,7 +107,7 @@ fn a_logout_ends_the_session_for_good() {
         .ask("POST /.spnegate/logout")
         .header("Cookie", &kept)
         .header("Origin", "https://evil.example.org")
-        .answer();
+        .response();
     forced.is(Refusal::CrossSite);
     assert_eq!(who(&kept).status, 200);
 }
@@ -131,22 +131,22 @@ fn one_login_opens_every_console_of_a_host_name() {
     let login = gateway
         .ask_at(*first, "GET /x")
         .header("Authorization", &token)
-        .answer();
+        .response();
     let session = login.session().unwrap();
     gateway
         .ask_at(*second, "GET /x")
         .header("Cookie", &session)
-        .answer()
+        .response()
         .is_ok("nobody");
     // a logout at one console closes both
     gateway
         .ask_at(*second, "GET /.spnegate/logout")
         .header("Cookie", &session)
-        .answer();
+        .response();
     gateway
         .ask_at(*first, "GET /x")
         .header("Cookie", &session)
-        .answer()
+        .response()
         .is(Refusal::SessionEnded);
 }
 
@@ -162,7 +162,7 @@ pub fn a_principal_without_a_mapped_name_gets_no_session() {
     let answer = gateway
         .ask("GET /x")
         .header("Authorization", &token)
-        .answer();
+        .response();
     answer.is(Refusal::NameUnmapped);
     assert!(
         answer.text().contains("bob@"),
@@ -174,9 +174,9 @@ pub fn a_principal_without_a_mapped_name_gets_no_session() {
     gateway
         .ask("GET /x")
         .by("bob")
-        .answer()
+        .response()
         .is(Refusal::SessionEnded);
-    gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
+    gateway.ask("GET /x").by("alice").response().is_ok("nobody");
     assert_eq!(backend.seen().len(), 1);
 }
 
@@ -204,7 +204,7 @@ fn a_principal_that_maps_to_an_invalid_name_gets_no_session() {
         let answer = gateway
             .ask("GET /x")
             .header("Authorization", &negotiate(&token.token))
-            .answer();
+            .response();
         answer.is(Refusal::NameUnmapped);
         assert_eq!(answer.session(), None);
     }
@@ -219,16 +219,16 @@ pub fn a_user_that_is_not_allowed_is_refused_with_user_denied() {
         .with("allow = { users = [\"alice\"] }")
         .backend(&backend)
         .run();
-    gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
+    gateway.ask("GET /x").by("alice").response().is_ok("nobody");
     backend.forget();
-    let answer = gateway.ask("GET /x").by("bob").answer();
+    let answer = gateway.ask("GET /x").by("bob").response();
     answer.is(Refusal::UserDenied);
     assert!(answer.text().contains("bob@"), "{}", answer.text());
     for user in ["Alice", "alice2", "bob"] {
         gateway
             .ask("GET /x")
             .by(user)
-            .answer()
+            .response()
             .is(Refusal::UserDenied);
     }
     assert_eq!(backend.seen().len(), 0);
@@ -236,11 +236,11 @@ pub fn a_user_that_is_not_allowed_is_refused_with_user_denied() {
 
 #[test]
 fn the_health_page_needs_no_login_and_no_known_host() {
-    let gateway = gateway().console("generic").url(&nowhere()).run();
+    let gateway = gateway().console("generic").url(&unreachable_url()).run();
     let answer = gateway
         .ask("GET /.spnegate/health")
         .host(Some("10.0.0.7"))
-        .answer();
+        .response();
     answer.is_ok("ok\n");
 }
 
@@ -250,7 +250,7 @@ fn a_drain_completes_requests_in_progress_and_closes() {
     let gateway = gateway().console("generic").backend(&backend).run();
     let mut client = gateway.connect();
     client.send(gateway.ask("GET /x").by("alice").bytes());
-    client.answer().is_ok("nobody");
+    client.response().is_ok("nobody");
     gateway.stop();
     assert_eq!(client.to_end(), "");
 }
@@ -282,7 +282,7 @@ fn tls() -> (String, Arc<rustls::ClientConfig>) {
 #[test]
 fn sessions_over_tls_have_a_cookie_of_their_own() {
     let (line, config) = tls();
-    let backend = backend().answers(|_| {
+    let backend = backend().responds(|_| {
         crate::backend::reply(200)
             .with("Set-Cookie", "id=1; Path=/")
             .body("hello")
@@ -309,7 +309,7 @@ fn sessions_over_tls_have_a_cookie_of_their_own() {
             .header("Authorization", &token)
             .bytes(),
     );
-    let login = client.answer();
+    let login = client.response();
     login.is_ok("hello");
     let cookies = login.all("set-cookie");
     let own = cookies
@@ -326,21 +326,21 @@ fn sessions_over_tls_have_a_cookie_of_their_own() {
 
     let session = login.session().unwrap();
     client.send(gateway.ask("GET /x").header("Cookie", &session).bytes());
-    client.answer().is_ok("hello");
+    client.response().is_ok("hello");
     // the session of a plain listener is not accepted here, under either name
     let plain = world().cookie("alice");
     client.send(gateway.ask("GET /x").header("Cookie", &plain).bytes());
-    client.answer().is(Refusal::LoginRequired);
+    client.response().is(Refusal::LoginRequired);
     client.send(
         gateway
             .ask("GET /x")
             .header("Cookie", &format!("__Host-{plain}"))
             .bytes(),
     );
-    client.answer().is(Refusal::SessionEnded);
+    client.response().is(Refusal::SessionEnded);
     let minted = world().cookie_for("alice", Scheme::Tls);
     client.send(gateway.ask("GET /x").header("Cookie", &minted).bytes());
-    client.answer().is_ok("hello");
+    client.response().is_ok("hello");
 
     // plain HTTP on the TLS port reaches no backend, and the plain port only redirects to TLS
     backend.forget();
@@ -348,7 +348,10 @@ fn sessions_over_tls_have_a_cookie_of_their_own() {
     plain_client.send(gateway.ask("GET /needle").bytes());
     assert!(!plain_client.to_end().contains("200"));
     let redirect = gateway.addresses()[1];
-    let answer = gateway.ask_at(redirect, "GET /a?b=c").by("alice").answer();
+    let answer = gateway
+        .ask_at(redirect, "GET /a?b=c")
+        .by("alice")
+        .response();
     assert_eq!(answer.status, 301);
     let place = answer.header("location").unwrap();
     assert!(
@@ -358,7 +361,7 @@ fn sessions_over_tls_have_a_cookie_of_their_own() {
     let foreign = gateway
         .ask_at(redirect, "GET /a")
         .host(Some("evil.example.org"))
-        .answer();
+        .response();
     assert_eq!(foreign.status, 421);
     assert_eq!(backend.seen().len(), 0);
     let _ = client.stream.flush();
@@ -373,13 +376,13 @@ fn operating_system_groups_are_checked_where_allow_lists_groups() {
         .backend(&backend)
         .run();
     for user in ["root", "alice"] {
-        gateway.ask("GET /x").by(user).answer().is_ok("nobody");
+        gateway.ask("GET /x").by(user).response().is_ok("nobody");
     }
     for user in ["bob", "nobody"] {
         gateway
             .ask("GET /x")
             .by(user)
-            .answer()
+            .response()
             .is(Refusal::UserDenied);
     }
     assert_eq!(backend.seen().len(), 2);
@@ -393,11 +396,11 @@ fn a_listener_accepts_ipv6() {
         .listen("[::1]:0")
         .backend(&backend)
         .run();
-    gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
+    gateway.ask("GET /x").by("alice").response().is_ok("nobody");
     let token = world().authorization("alice");
     gateway
         .ask("GET /x")
         .header("Authorization", &token)
-        .answer()
+        .response()
         .is_ok("nobody");
 }

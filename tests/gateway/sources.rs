@@ -5,7 +5,7 @@ use spnegate::testing::Refusal;
 
 use crate::{
     backend::backend,
-    client::{Answer, Client},
+    client::{Client, RawResponse},
     proxy::{Gateway, gateway},
     realm::eventually,
     tickets,
@@ -13,11 +13,11 @@ use crate::{
 };
 
 /// Sends a request as a balancer does for that client.
-fn ask_from(gateway: &Gateway, client: &str, target: &str) -> Answer {
+fn ask_from(gateway: &Gateway, client: &str, target: &str) -> RawResponse {
     let mut connection = gateway.connect();
     connection.send(format!("PROXY TCP4 {client} 10.0.0.1 50000 443\r\n"));
     connection.send(gateway.ask(target).by("alice").bytes());
-    connection.answer()
+    connection.response()
 }
 
 #[test]
@@ -99,7 +99,7 @@ pub fn a_connection_above_the_limit_is_closed_and_counted() {
     let mut open: Vec<Client> = (0..2).map(|_| gateway.connect()).collect();
     for client in &mut open {
         client.send(gateway.ask("GET /x").by("alice").bytes());
-        assert_eq!(client.answer().status, 200);
+        assert_eq!(client.response().status, 200);
     }
     let before = gateway.refusals(Refusal::TooManyConnections);
     assert_eq!(gateway.connect().to_end(), "");
@@ -152,7 +152,7 @@ fn forwarded_headers_are_set_by_the_gateway_and_not_by_clients() {
             .header("X_Forwarded_Proto", "https")
             .header("Forwarded", "for=203.0.113.1");
         connection.send(request.bytes());
-        assert_eq!(connection.answer().status, 200);
+        assert_eq!(connection.response().status, 200);
         backend.only()
     };
     let off = asked(&gateway_of("accept_proxy = \"127.0.0.0/8\""));
@@ -197,7 +197,7 @@ fn a_trusted_proxy_names_the_client_of_each_request() {
     ] {
         backend.forget();
         connection.send(asked(chain).bytes());
-        assert_eq!(connection.answer().status, 200);
+        assert_eq!(connection.response().status, 200);
         let seen = backend.only();
         assert_eq!(seen.header("x-forwarded-for"), Some(client));
         assert!(!seen.raw_text().contains("203.0.113.1"), "{seen:?}");
@@ -210,15 +210,15 @@ fn a_trusted_proxy_names_the_client_of_each_request() {
     // the limits of one address do not apply to the proxy, and networks are compared with the
     // client it names
     asked("192.0.2.7, 203.0.113.1")
-        .answer()
+        .response()
         .is(Refusal::SourceDenied);
     asked("192.0.2.7, unknown")
-        .answer()
+        .response()
         .is(Refusal::SourceDenied);
     gateway
         .ask("GET /x")
         .by("alice")
-        .answer()
+        .response()
         .is(Refusal::SourceDenied);
     assert!(backend.seen().is_empty());
 }
@@ -235,7 +235,7 @@ fn a_login_of_several_legs_is_bound_to_one_client_of_a_proxy() {
     let mut leg = |client: &str, token: &str| {
         let asked = gateway.ask("GET /x").header("Authorization", token);
         connection.send(asked.header("X-Forwarded-For", client).bytes());
-        connection.answer()
+        connection.response()
     };
     let first = leg("192.0.2.7", &tickets::first_of_two());
     assert!(first.header("www-authenticate").unwrap().len() > "Negotiate ".len());
@@ -246,7 +246,9 @@ fn a_login_of_several_legs_is_bound_to_one_client_of_a_proxy() {
 #[test]
 fn a_backend_receives_the_client_address_by_proxy_protocol() {
     for version in ["v1", "v2"] {
-        let backend = backend().logins(crate::backend::Logins::Open).announced();
+        let backend = backend()
+            .logins(crate::backend::Logins::Open)
+            .requires_proxy_header();
         let server = format!(
             "backends = [{{ url = \"{}\", send_proxy = \"{version}\" }}]",
             backend.url()
@@ -259,10 +261,10 @@ fn a_backend_receives_the_client_address_by_proxy_protocol() {
         let mut ports = Vec::new();
         for _ in 0..2 {
             let mut client = gateway.ask("GET /x").by("alice").send();
-            assert_eq!(client.answer().status, 200);
+            assert_eq!(client.response().status, 200);
             ports.push(client.stream.local_addr().unwrap());
         }
-        let told = backend.announcements();
+        let told = backend.proxy_header_clients();
         for port in ports {
             assert!(told.contains(&port), "{version}: {told:?} lacks {port}");
         }

@@ -4,7 +4,7 @@ use spnegate::testing::Refusal;
 
 use crate::{
     backend::{Backend, Logins, backend},
-    client::Answer,
+    client::RawResponse,
     proxy::{Gateway, gateway},
 };
 
@@ -50,12 +50,12 @@ fn statement(statement: &str, map: &[(&str, &str)]) -> Vec<u8> {
     call("ExecuteStatement", &[(2, statement)], (3, map))
 }
 
-fn post(gateway: &Gateway, body: &[u8]) -> Answer {
+fn post(gateway: &Gateway, body: &[u8]) -> RawResponse {
     let asking = gateway.ask("POST /cliservice").by("alice");
     asking
         .header("Content-Type", "application/x-thrift")
         .body(body)
-        .answer()
+        .response()
 }
 
 #[test]
@@ -122,7 +122,7 @@ pub fn a_call_that_names_another_user_never_reaches_the_server() {
                         client.send("\r\n");
                     }
                     client.send("0\r\n\r\n");
-                    client.answer().is(Refusal::ThriftIdentity);
+                    client.response().is(Refusal::ThriftIdentity);
                     assert!(!backend.got("bob"), "{key}");
                 }
                 // the user's own name is allowed; under `service` the gateway sends no user
@@ -157,12 +157,12 @@ pub fn an_invalid_thrift_call_never_reaches_the_server() {
     for method in ["POST", "PUT", "GET"] {
         let target = format!("{method} /elsewhere");
         let asking = gateway.ask(&target).by("alice").body("needle");
-        asking.answer().is(Refusal::BadThrift);
+        asking.response().is(Refusal::BadThrift);
         let asking = gateway.ask(&target).by("alice");
         let compressed = asking
             .header("Content-Encoding", "gzip")
             .body(statement("needle", &[]));
-        compressed.answer().is(Refusal::BadThrift);
+        compressed.response().is(Refusal::BadThrift);
     }
     post(
         &gateway,
@@ -175,7 +175,7 @@ pub fn an_invalid_thrift_call_never_reaches_the_server() {
         .ask("POST /cliservice")
         .by("alice")
         .body("")
-        .answer()
+        .response()
         .is_ok("alice");
 }
 
@@ -235,7 +235,7 @@ fn without_login_calls_are_forwarded_unchanged() {
     let gateway = console("impala", "none", &backend);
     let body = open_session("bob", &[("impala.doas.user", "carol")]);
     let asking = gateway.ask("POST /cliservice").body(&body);
-    assert_eq!(asking.answer().status, 200);
+    assert_eq!(asking.response().status, 200);
     assert_eq!(backend.only().body, body);
 }
 

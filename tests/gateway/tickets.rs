@@ -8,23 +8,23 @@ use spnegate::{
 };
 
 use crate::{
-    backend::nowhere,
-    client::Answer,
+    backend::unreachable_url,
+    client::RawResponse,
     proxy::{Gateway, gateway, gateway_in},
     realm::{eventually, with_clockskew},
     world::{World, block_on, negotiate, world},
 };
 
 /// Requests a page that needs no backend.
-pub fn log_in(gateway: &Gateway, authorization: &str) -> Answer {
+pub fn log_in(gateway: &Gateway, authorization: &str) -> RawResponse {
     gateway
         .ask("GET /.spnegate/whoami")
         .header("Authorization", authorization)
-        .answer()
+        .response()
 }
 
 pub fn plain() -> Gateway {
-    gateway().console("generic").url(&nowhere()).run()
+    gateway().console("generic").url(&unreachable_url()).run()
 }
 
 #[test]
@@ -70,7 +70,7 @@ pub fn with_keys(file: &std::path::Path, host: &str, gss: &str) -> Gateway {
         .keytab(merged)
         .console("generic")
         .with(&format!("hosts = [\"{host}\", \"{}\"]", world().proxy))
-        .url(&nowhere())
+        .url(&unreachable_url())
         .set("timeouts", gss)
         .run()
 }
@@ -108,7 +108,7 @@ pub fn a_missing_replay_cache_is_reported_and_recovers_without_restart() {
     let gateway = gateway()
         .replay_cache(file.clone())
         .console("generic")
-        .url(&nowhere())
+        .url(&unreachable_url())
         .run();
     std::fs::remove_file(&file).unwrap();
     std::fs::create_dir(&file).unwrap();
@@ -155,7 +155,7 @@ fn rotating_the_keytab_during_logins_fails_no_login() {
         .keytab(merged.clone())
         .console("generic")
         .with(&format!("hosts = [\"{}\"]", spn.host().unwrap()))
-        .url(&nowhere())
+        .url(&unreachable_url())
         .run();
     let host = Some(spn.host().unwrap());
     let clients = world().fresh_clients();
@@ -165,7 +165,7 @@ fn rotating_the_keytab_during_logins_fails_no_login() {
             .ask("GET /.spnegate/whoami")
             .host(host)
             .header("Authorization", token)
-            .answer()
+            .response()
     };
     let mut last = 0;
     for _ in 0..3 {
@@ -218,7 +218,7 @@ pub fn expired_tickets_and_clock_skew_are_distinguished() {
             world.proxy,
             short.host().unwrap()
         ))
-        .url(&nowhere())
+        .url(&unreachable_url())
         .run();
     let expiring = world.authorization_for("alice", &short);
     let late = world.authorization("alice");
@@ -272,7 +272,7 @@ fn a_login_of_two_legs_is_bound_to_its_connection() {
     };
     let mut client = gateway.connect();
     client.send(ask(&first));
-    let answer = client.answer();
+    let answer = client.response();
     assert_eq!(answer.status, 401, "{}", answer.head);
     let challenge = answer.header("www-authenticate").unwrap();
     assert!(
@@ -284,7 +284,7 @@ fn a_login_of_two_legs_is_bound_to_its_connection() {
     log_in(&gateway, &second).is(Refusal::LoginInterrupted);
     // a complete token of another user in between is that user's own login
     client.send(ask(&world().authorization("bob")));
-    let answer = client.answer();
+    let answer = client.response();
     assert!(
         answer.status == 200 && answer.text().contains("\"bob\""),
         "{}",
@@ -292,5 +292,5 @@ fn a_login_of_two_legs_is_bound_to_its_connection() {
     );
     // the first leg is then forgotten
     client.send(ask(&second));
-    client.answer().is(Refusal::LoginInterrupted);
+    client.response().is(Refusal::LoginInterrupted);
 }

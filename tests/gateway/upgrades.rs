@@ -188,10 +188,10 @@ fn a_tunnel_needs_a_session_and_the_same_site() {
     for (name, value) in HANDSHAKE {
         asking = asking.header(name, value);
     }
-    asking.answer().is(Refusal::LoginRequired);
+    asking.response().is(Refusal::LoginRequired);
     let mut client = gateway.connect();
     client.send(handshake(&gateway, &[("Origin", "http://evil.example")]));
-    client.answer().is(Refusal::CrossSite);
+    client.response().is(Refusal::CrossSite);
     assert!(server.heads.lock().unwrap().is_empty());
 }
 
@@ -205,7 +205,7 @@ fn an_upgrade_to_http_2_is_not_forwarded_and_an_unrequested_101_is_refused() {
         .header("Connection", "Upgrade, HTTP2-Settings")
         .header("Upgrade", "h2c")
         .header("HTTP2-Settings", "AAMAAABkAAQCAAAAAAIAAAAA")
-        .answer();
+        .response();
     answer.is(Refusal::BackendBroken);
     let head = server.head();
     assert!(
@@ -225,7 +225,7 @@ fn a_101_for_another_protocol_is_refused() {
     let gateway = plain(&server).run();
     let mut client = gateway.connect();
     client.send(handshake(&gateway, &[]));
-    client.answer().is(Refusal::BackendBroken);
+    client.response().is(Refusal::BackendBroken);
 }
 
 #[test]
@@ -238,12 +238,12 @@ fn a_backend_may_decline_an_upgrade() {
     let gateway = plain(&server).run();
     let mut client = gateway.connect();
     client.send(handshake(&gateway, &[]));
-    let answer = client.answer();
+    let answer = client.response();
     assert_eq!((answer.status, answer.text().as_str()), (426, "no"));
     assert_eq!(answer.header("upgrade"), None);
     // the connection remains an ordinary HTTP connection
     client.send(gateway.ask("GET /.spnegate/whoami").by("alice").bytes());
-    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.response().status, 200);
 }
 
 #[test]
@@ -290,7 +290,7 @@ fn a_logout_ends_the_tunnels_of_its_session_only() {
     let (mine, other) = (world().cookie("alice"), world().cookie("alice"));
     let (mut ended, mut kept) = (open(&mine), open(&other));
     let logout = gateway.ask("GET /.spnegate/logout");
-    assert_eq!(logout.header("Cookie", &mine).answer().status, 200);
+    assert_eq!(logout.header("Cookie", &mine).response().status, 200);
     assert_eq!(ended.to_end(), "");
     kept.send("still here");
     read(&mut kept, "still here");

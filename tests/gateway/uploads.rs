@@ -8,7 +8,7 @@ use std::{
 use spnegate::testing::Refusal;
 
 use crate::{
-    backend::{Role, Then, backend, reply, second, silence},
+    backend::{AfterResponse, Role, backend, reply, second, silence},
     proxy::{gateway, namenode},
     realm::eventually,
     world::world,
@@ -57,11 +57,11 @@ fn continue_is_sent_once_a_backend_has_been_chosen() {
         client.is_quiet(),
         "no 100 while there is nobody to take the body"
     );
-    backend.now(Role::Active);
+    backend.set_role(Role::Active);
     let head = client.head().unwrap();
     assert_eq!(head, "HTTP/1.1 100 Continue\r\n\r\n");
     client.send("body");
-    client.answer().is_ok("alice");
+    client.response().is_ok("alice");
     let seen = backend.only();
     assert_eq!(
         (seen.header("expect"), &seen.body[..]),
@@ -73,7 +73,7 @@ fn continue_is_sent_once_a_backend_has_been_chosen() {
 fn a_refused_request_with_expect_receives_no_continue() {
     let gateway = gateway()
         .console("generic")
-        .url(&crate::backend::nowhere())
+        .url(&crate::backend::unreachable_url())
         .run();
     let request = gateway
         .ask("PUT /x")
@@ -88,14 +88,14 @@ fn a_refused_request_with_expect_receives_no_continue() {
 
 #[test]
 fn bodies_with_length_and_chunked_bodies_arrive_complete() {
-    let backend = backend().answers(|seen| reply(200).body(seen.body.len().to_string()));
+    let backend = backend().responds(|seen| reply(200).body(seen.body.len().to_string()));
     let gateway = gateway().console("generic").backend(&backend).run();
     let body = vec![b'z'; 3_000_000];
     gateway
         .ask("PUT /x")
         .by("alice")
         .body(&body)
-        .answer()
+        .response()
         .is_ok("3000000");
     let mut client = gateway.connect();
     client.send(
@@ -111,7 +111,7 @@ fn bodies_with_length_and_chunked_bodies_arrive_complete() {
         client.send("\r\n");
     }
     client.send("0\r\n\r\n");
-    client.answer().is_ok("3000000");
+    client.response().is_ok("3000000");
     for seen in backend.seen() {
         assert!(seen.body == body);
     }
@@ -131,13 +131,13 @@ fn a_client_that_disconnects_during_its_upload_leaves_no_complete_request() {
     );
     client.send(vec![b'q'; 100_000]);
     eventually("the backend has a part", || backend.got("qqqq"));
-    client.hang_up();
+    client.disconnect();
     // a truncated body never looks like a complete request, and no part of it precedes the next one
     gateway
         .ask("PUT /y")
         .by("alice")
         .body("y")
-        .answer()
+        .response()
         .is_ok("nobody");
     let targets: Vec<String> = backend.seen().into_iter().map(|seen| seen.target).collect();
     assert_eq!(targets, ["/y"]);
@@ -145,7 +145,7 @@ fn a_client_that_disconnects_during_its_upload_leaves_no_complete_request() {
 
 #[test]
 fn a_client_that_disconnects_while_waiting_releases_its_request() {
-    let backend = backend().answers(|seen| {
+    let backend = backend().responds(|seen| {
         if seen.path() == "/slow" {
             silence()
         } else {
@@ -157,9 +157,9 @@ fn a_client_that_disconnects_while_waiting_releases_its_request() {
         let client = gateway.ask("GET /slow").by("alice").send();
         let before = backend.seen().len();
         eventually("it is asked", || backend.seen().len() >= before.max(1));
-        client.hang_up();
+        client.disconnect();
     }
-    gateway.ask("GET /x").by("alice").answer().is_ok("fine");
+    gateway.ask("GET /x").by("alice").response().is_ok("fine");
 }
 
 #[test]
@@ -188,7 +188,7 @@ pub fn a_stalled_upload_is_reported_as_body_timeout() {
 
 #[test]
 fn an_upload_that_the_backend_does_not_read_is_reported_as_the_backends_fault() {
-    let backend = backend().answers_early(|seen| (seen.method == "PUT").then(silence));
+    let backend = backend().responds_early(|seen| (seen.method == "PUT").then(silence));
     let gateway = gateway()
         .console("generic")
         .backend(&backend)
@@ -205,8 +205,8 @@ fn an_upload_that_the_backend_does_not_read_is_reported_as_the_backends_fault() 
     let mut sending = client.stream.try_clone().unwrap();
     // more than all buffers between client and backend; the end of the connection stops it
     let sender = std::thread::spawn(move || while sending.write_all(&[b'x'; 1 << 16]).is_ok() {});
-    client.answer().is(Refusal::BackendStalled);
-    client.hang_up();
+    client.response().is(Refusal::BackendStalled);
+    client.disconnect();
     sender.join().unwrap();
 }
 
@@ -238,17 +238,17 @@ fn the_first_byte_timeout_does_not_include_the_upload() {
         });
     }
     client.send("0\r\n\r\n");
-    client.answer().is_ok("nobody");
+    client.response().is_ok("nobody");
 }
 
 #[test]
 fn a_response_sent_before_the_end_of_the_upload_is_passed_on() {
-    let backend = backend().answers_early(|seen| {
+    let backend = backend().responds_early(|seen| {
         (seen.method == "PUT").then(|| {
             reply(507)
                 .with("Connection", "close")
                 .body("disk full")
-                .then(Then::Hang)
+                .then(AfterResponse::Hang)
         })
     });
     let gateway = gateway().console("generic").backend(&backend).run();
@@ -261,7 +261,7 @@ fn a_response_sent_before_the_end_of_the_upload_is_passed_on() {
             .bytes(),
     );
     client.send(vec![b'x'; 10_000]);
-    let answer = client.answer();
+    let answer = client.response();
     assert_eq!((answer.status, answer.text().as_str()), (507, "disk full"));
 }
 
@@ -273,11 +273,11 @@ fn a_failed_backend_login_during_a_large_upload_is_reported_and_not_retried() {
         .with("retry.buffer = \"1KiB\"")
         .backend(&backend)
         .run();
-    gateway.ask("GET /x").by("alice").answer().is_ok("nobody");
+    gateway.ask("GET /x").by("alice").response().is_ok("nobody");
     backend.forget();
     backend.revoke();
     let body = vec![b'x'; 5000];
-    let answer = gateway.ask("PUT /x").by("alice").body(&body).answer();
+    let answer = gateway.ask("PUT /x").by("alice").body(&body).response();
     // the probe may have renewed the login before
     if answer.status == 200 {
         assert_eq!(backend.seen().len(), 1);
@@ -291,7 +291,7 @@ fn a_failed_backend_login_during_a_large_upload_is_reported_and_not_retried() {
 /// The first step of a WebHDFS write is answered by a redirect; a body sent there is discarded.
 #[test]
 fn a_client_that_sends_expect_is_not_asked_for_a_body_the_namenode_ignores() {
-    let backend = backend().answers(|_| reply(307).with("Location", "/elsewhere"));
+    let backend = backend().responds(|_| reply(307).with("Location", "/elsewhere"));
     let gateway = namenode(&backend);
     let request = gateway
         .ask("PUT /webhdfs/v1/x?op=CREATE")

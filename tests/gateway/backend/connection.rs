@@ -8,7 +8,7 @@ use std::{
 
 use spnegate::testing::proxy_protocol::{Progress, read};
 
-use super::{Inner, Seen, Then};
+use super::{AfterResponse, Inner, Seen};
 
 /// An accepted connection.
 pub struct Connection<'i> {
@@ -81,7 +81,7 @@ impl<'i> Connection<'i> {
 
     /// The client named by a PROXY protocol header; `None` if the header is absent or names no
     /// client.
-    pub(super) fn announcement(&mut self) -> Option<SocketAddr> {
+    pub(super) fn proxy_header(&mut self) -> Option<SocketAddr> {
         let mut header = Vec::new();
         loop {
             match read(&header).ok()? {
@@ -92,7 +92,7 @@ impl<'i> Connection<'i> {
     }
 
     /// Reads one request and sends the response; `None` at the end of the connection.
-    pub(super) fn exchange(&mut self) -> Option<Then> {
+    pub(super) fn exchange(&mut self) -> Option<AfterResponse> {
         let mut seen = self.head()?;
         let clients = seen.is_clients();
         if clients {
@@ -107,7 +107,7 @@ impl<'i> Connection<'i> {
         let list = if clients {
             &self.inner.seen
         } else {
-            &self.inner.housekeeping
+            &self.inner.own_requests
         };
         {
             let (frozen, changed) = &self.inner.frozen;
@@ -125,7 +125,7 @@ impl<'i> Connection<'i> {
                 let script = Arc::clone(&self.inner.state.lock().unwrap().script);
                 (script(&seen), extra)
             }
-            Ok(extra) => (self.inner.keep_house(&seen), extra),
+            Ok(extra) => (self.inner.respond_as_hadoop(&seen), extra),
         };
         let bytes = reply.bytes(&extra, seen.method == "HEAD");
         self.stream.write_all(&bytes).ok()?;

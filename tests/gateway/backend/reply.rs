@@ -2,7 +2,7 @@
 
 /// What a backend does after a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
+pub enum AfterResponse {
     Keep,
     Close,
     /// Sends nothing more until the test releases it, then closes the connection.
@@ -19,7 +19,7 @@ pub struct Reply {
     headers: Vec<(String, String)>,
     body: Vec<u8>,
     raw: Option<Vec<u8>>,
-    pub(super) then: Then,
+    pub(super) then: AfterResponse,
 }
 
 /// A response with this status.
@@ -39,7 +39,7 @@ pub fn reply(status: u16) -> Reply {
         headers: Vec::new(),
         body: Vec::new(),
         raw: None,
-        then: Then::Keep,
+        then: AfterResponse::Keep,
     }
 }
 
@@ -53,7 +53,7 @@ pub fn raw(bytes: &[u8]) -> Reply {
 
 /// No response until the test ends.
 pub fn silence() -> Reply {
-    raw(b"").then(Then::Hang)
+    raw(b"").then(AfterResponse::Hang)
 }
 
 /// `StandbyException` in the form of WebHDFS.
@@ -88,7 +88,7 @@ impl Reply {
         self
     }
 
-    pub fn then(mut self, then: Then) -> Self {
+    pub fn then(mut self, then: AfterResponse) -> Self {
         self.then = then;
         self
     }

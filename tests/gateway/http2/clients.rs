@@ -4,7 +4,7 @@ use spnegate::gss::Keytab;
 
 use super::{Secure, secure};
 use crate::{
-    backend::{Backend, Logins, Then, backend, reply},
+    backend::{AfterResponse, Backend, Logins, backend, reply},
     proxy::Setup,
     world::world,
 };
@@ -163,11 +163,12 @@ const SIZES: [u64; 3] = [4, 64, 512];
 /// Answers a PUT after its head and reads nothing more.
 fn hasty() -> Backend {
     backend()
-        .answers_early(|seen| {
+        .responds_early(|seen| {
             let answer = reply(307).with("Location", "/next").body("elsewhere");
-            (seen.method == "PUT").then(|| answer.with("Connection", "close").then(Then::Hang))
+            (seen.method == "PUT")
+                .then(|| answer.with("Connection", "close").then(AfterResponse::Hang))
         })
-        .answers(|_| reply(200).with("Content-Type", "text/html").body(UPLOADS))
+        .responds(|_| reply(200).with("Content-Type", "text/html").body(UPLOADS))
 }
 
 /// Uploads a blob of each size and prints the results. Each blob consists of one repeated part:

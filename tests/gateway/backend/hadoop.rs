@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use spnegate::testing::IMPERSONATION_PROBE_USER;
 
-use super::{Inner, Logins, Obeys, Reply, Role, Seen, reply};
+use super::{Impersonation, Inner, Logins, Reply, Role, Seen, reply};
 
 impl Inner {
     /// Headers for the response, or the refusal as `Err`.
@@ -89,10 +89,10 @@ impl Inner {
 
     /// Responses to probes, impersonation checks and login requests, by the paths that the kinds
     /// define.
-    pub(super) fn keep_house(&self, seen: &Seen) -> Reply {
-        let (role, obeys) = {
+    pub(super) fn respond_as_hadoop(&self, seen: &Seen) -> Reply {
+        let (role, impersonation) = {
             let state = self.state.lock().unwrap();
-            (state.role, state.obeys)
+            (state.role, state.impersonation)
         };
         let json = |status, body: &str| {
             reply(status)
@@ -101,13 +101,13 @@ impl Inner {
         };
         if let Some(user) = seen.do_as() {
             let oozie = seen.path().starts_with("/oozie");
-            return match obeys {
-                Obeys::Later => reply(503),
-                Obeys::No if oozie => json(200, r#"{"systemMode":"NORMAL"}"#),
-                Obeys::No => json(200, r#"{"Path":"/user/spnegate"}"#),
-                Obeys::Yes if user != IMPERSONATION_PROBE_USER => reply(400),
-                Obeys::Yes if oozie => reply(401).with("oozie-error-code", "E1400"),
-                Obeys::Yes => json(
+            return match impersonation {
+                Impersonation::Later => reply(503),
+                Impersonation::No if oozie => json(200, r#"{"systemMode":"NORMAL"}"#),
+                Impersonation::No => json(200, r#"{"Path":"/user/spnegate"}"#),
+                Impersonation::Yes if user != IMPERSONATION_PROBE_USER => reply(400),
+                Impersonation::Yes if oozie => reply(401).with("oozie-error-code", "E1400"),
+                Impersonation::Yes => json(
                     403,
                     r#"{"RemoteException":{"exception":"AuthorizationException","message":"User: spnegate is not allowed to impersonate x"}}"#,
                 ),
