@@ -171,10 +171,10 @@ fn respond<B>(request: &Request<B>, peer: IpAddr, options: &AdminOptions) -> Res
                 Ok(Assignment {
                     console,
                     backend,
-                    duty,
+                    state,
                 }) => text(
                     StatusCode::OK,
-                    &format!("{console}: {backend} is {}", duty.as_str()),
+                    &format!("{console}: {backend} is {}", state.as_str()),
                 ),
                 Err(error) => text(error.status(), &error.to_string()),
             }

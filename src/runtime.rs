@@ -84,17 +84,17 @@ pub enum StartError {
 
 /// The parts of the gateway that all workers share.
 #[derive(Clone, Debug)]
-struct Shared {
+struct GatewayParts {
     config: Arc<Config>,
     /// `None` without a keytab, which means without consoles.
-    login: Option<Login>,
+    gss: Option<GssServices>,
     sessions: Sessions,
     link_key: Arc<LinkKey>,
     groups: Option<Groups>,
     upstreams: Arc<[Arc<BackendGroup>]>,
     /// The trusted CAs of each console's nodes.
     node_trusts: Arc<[Option<Trust>]>,
-    streams: streams::Groups,
+    streams: streams::StreamGroups,
     health: Health,
     rates: Option<RateLimiter>,
     access: AccessLog,
@@ -103,7 +103,7 @@ struct Shared {
 
 /// GSSAPI for the logins of clients (acceptor) and at backends (initiator).
 #[derive(Clone, Debug)]
-struct Login {
+struct GssServices {
     acceptor: Acceptor,
     initiator: Initiator,
 }
@@ -140,8 +140,8 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         },
         &secret,
     );
-    let login = match &config.kerberos.keytab {
-        Some(keytab) => Some(start_logins(&config, keytab)?),
+    let gss = match &config.kerberos.keytab {
+        Some(keytab) => Some(start_gss(&config, keytab)?),
         None => None,
     };
     let control = tokio::runtime::Builder::new_multi_thread()
@@ -156,9 +156,9 @@ pub fn start(config: Config) -> Result<Running, StartError> {
             .as_ref()
             .is_some_and(|allow| !allow.groups.is_empty())
     };
-    let mut trusts = trust::Trusts::default();
-    let shared = Shared {
-        login,
+    let mut truststores = trust::Truststores::default();
+    let shared = GatewayParts {
+        gss,
         sessions,
         link_key: Arc::new(LinkKey::new(secret.key(LinkKey::PURPOSE))),
         groups: config
@@ -168,9 +168,9 @@ pub fn start(config: Config) -> Result<Running, StartError> {
             .then(Groups::system)
             .transpose()
             .map_err(StartError::System)?,
-        upstreams: groups::build(&config, &mut trusts)?,
-        node_trusts: trusts.of_nodes(&config)?,
-        streams: streams::Groups::new(&config),
+        upstreams: groups::build(&config, &mut truststores)?,
+        node_trusts: truststores.of_nodes(&config)?,
+        streams: streams::StreamGroups::new(&config),
         health: Health::default(),
         rates: config
             .server
@@ -198,7 +198,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     )?;
     let streams = stream::start(&streams::options(&shared))?;
     watch_backends(&shared);
-    let watches = plan.watches.into_iter().chain(trusts.watches);
+    let watches = plan.watches.into_iter().chain(truststores.watches);
     control.spawn(tls::watch::run(watches.collect()));
     shared.streams.watch(&config, &shared.control);
     control.spawn(status::keep_metrics(shared.clone(), prometheus.clone()));
@@ -223,7 +223,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     })
 }
 
-fn start_logins(config: &Config, keytab: &Path) -> Result<Login, StartError> {
+fn start_gss(config: &Config, keytab: &Path) -> Result<GssServices, StartError> {
     let acceptor = Acceptor::start(AcceptorOptions {
         keytab: keytab.to_path_buf(),
         replay_cache: config.kerberos.replay_cache.clone(),
@@ -238,7 +238,7 @@ fn start_logins(config: &Config, keytab: &Path) -> Result<Login, StartError> {
         deadline: config.timeouts.gss,
     })
     .map_err(StartError::System)?;
-    Ok(Login {
+    Ok(GssServices {
         acceptor,
         initiator,
     })
@@ -264,8 +264,8 @@ fn server_timeouts(timeouts: &config::Timeouts) -> ServerTimeouts {
     }
 }
 
-fn watch_backends(shared: &Shared) {
-    let Some(login) = &shared.login else {
+fn watch_backends(shared: &GatewayParts) {
+    let Some(gss) = &shared.gss else {
         return;
     };
     for (console, group) in shared.config.consoles.iter().zip(shared.upstreams.iter()) {
@@ -274,7 +274,7 @@ fn watch_backends(shared: &Shared) {
                 Probe {
                     group: Arc::clone(group),
                     index,
-                    initiator: groups::initiator(console, &login.initiator),
+                    initiator: groups::initiator(console, &gss.initiator),
                     config: console.probe,
                 }
                 .run(),

@@ -21,7 +21,7 @@ pub(crate) struct Assignment {
     pub console: String,
     /// `host:port` of its backend.
     pub backend: String,
-    pub duty: AdminState,
+    pub state: AdminState,
 }
 
 /// Changes the administrative state of a backend.
@@ -66,27 +66,30 @@ pub(crate) fn read(
     headers: &HeaderMap,
     path: &str,
 ) -> Result<Assignment, ControlError> {
-    let by_address = headers
+    let host_is_local = headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok())
         .is_some_and(names_this_machine);
-    let said = headers.get(HEADER).map(HeaderValue::as_bytes) == Some(b"yes");
-    if !(peer.to_canonical().is_loopback() && by_address && said) {
+    let has_header = headers.get(HEADER).map(HeaderValue::as_bytes) == Some(b"yes");
+    if !(peer.to_canonical().is_loopback() && host_is_local && has_header) {
         return Err(ControlError::Foreign);
     }
-    let mut pieces = path.strip_prefix("/backends/").unwrap_or("").split('/');
-    let (Some(console), Some(backend), Some(word), None) =
-        (pieces.next(), pieces.next(), pieces.next(), pieces.next())
-    else {
+    let mut segments = path.strip_prefix("/backends/").unwrap_or("").split('/');
+    let (Some(console), Some(backend), Some(word), None) = (
+        segments.next(),
+        segments.next(),
+        segments.next(),
+        segments.next(),
+    ) else {
         return Err(ControlError::Path);
     };
-    let duty = AdminState::ALL
+    let state = AdminState::ALL
         .into_iter()
-        .find(|duty| duty.as_str() == word);
+        .find(|state| state.as_str() == word);
     Ok(Assignment {
         console: console.to_owned(),
         backend: backend.to_owned(),
-        duty: duty.ok_or(ControlError::Path)?,
+        state: state.ok_or(ControlError::Path)?,
     })
 }
 
@@ -107,10 +110,10 @@ mod tests {
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-    fn headers(host: &str, said: bool) -> HeaderMap {
+    fn headers(host: &str, has_header: bool) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_str(host).unwrap());
-        if said {
+        if has_header {
             headers.insert(HEADER, HeaderValue::from_static("yes"));
         }
         headers
@@ -123,7 +126,7 @@ mod tests {
         let wanted = Assignment {
             console: "nn".to_owned(),
             backend: "nn1.example.com:50070".to_owned(),
-            duty: AdminState::Drain,
+            state: AdminState::Drain,
         };
         assert_eq!(read, Ok(wanted));
     }
@@ -132,13 +135,17 @@ mod tests {
     fn other_machines_and_browsers_are_refused() {
         let path = "/backends/nn/nn1:1/ready";
         let far: IpAddr = "192.0.2.1".parse().unwrap();
-        for (peer, host, said) in [
+        for (peer, host, has_header) in [
             (far, "127.0.0.1:9095", true),
             (HERE, "127.0.0.1:9095", false),
             (HERE, "rebound.example.org:9095", true),
         ] {
-            let read = read(peer, &headers(host, said), path);
-            assert_eq!(read, Err(ControlError::Foreign), "{peer} {host} {said}");
+            let read = read(peer, &headers(host, has_header), path);
+            assert_eq!(
+                read,
+                Err(ControlError::Foreign),
+                "{peer} {host} {has_header}"
+            );
         }
     }
 

@@ -140,7 +140,7 @@ fn text(refusal: Refusal, context: &PageContext<'_>) -> String {
 
 /// The last line of a text: the console, the reason word and the request id.
 fn signature(text: &mut String, refusal: Refusal, context: &PageContext<'_>) {
-    let _ = write!(text, "spnegate: {} {}", context.speaker(), refusal.reason());
+    let _ = write!(text, "spnegate: {} {}", context.signer(), refusal.reason());
     if let Some(id) = context.request_id {
         let _ = write!(text, " {}", id.escape_debug());
     }
@@ -175,14 +175,14 @@ fn framed(refusal: Refusal, context: &PageContext<'_>, middle: &Markup) -> Marku
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width";
-                title { (context.speaker()) ": " (refusal.status()) }
+                title { (context.signer()) ": " (refusal.status()) }
                 style { (maud::PreEscaped(STYLE)) }
             }
             body {
                 h1 { (refusal.sentence()) }
                 (middle)
                 footer {
-                    (context.speaker()) " · " (refusal.reason())
+                    (context.signer()) " · " (refusal.reason())
                     @if let Some(id) = context.request_id { " · " (id) }
                 }
             }

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::Shared;
+use super::GatewayParts;
 use crate::admin::control::{Assign, ControlError};
 
-pub(super) fn assign(shared: &Shared) -> Assign {
+pub(super) fn assign(shared: &GatewayParts) -> Assign {
     let (groups, streams) = (Arc::clone(&shared.upstreams), shared.streams.clone());
     Arc::new(move |wanted| {
         let mut named = streams.streams.iter();
         if let Some(stream) = named.find(|stream| *stream.name == *wanted.console) {
-            if stream.assign(&wanted.backend, wanted.duty) {
+            if stream.assign(&wanted.backend, wanted.state) {
                 return Ok(());
             }
             // a console may have the same name as a stream, and its backends are tried next
@@ -34,7 +34,7 @@ pub(super) fn assign(shared: &Shared) -> Assign {
             backend: wanted.backend.clone(),
             known: group.authorities.join(", "),
         })?;
-        group.assign(index, wanted.duty);
+        group.assign(index, wanted.state);
         Ok(())
     })
 }

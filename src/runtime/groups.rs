@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::trust::Trusts;
+use super::trust::Truststores;
 use crate::{
     config::{BackendConfig, Config, Console},
     gss::Initiator,
@@ -18,7 +18,7 @@ use crate::{
 /// they are of the same kind, because each kind probes in its own way.
 pub(super) fn build(
     config: &Config,
-    trusts: &mut Trusts,
+    truststores: &mut Truststores,
 ) -> Result<Arc<[Arc<BackendGroup>]>, TlsError> {
     let mut known: HashMap<BackendKey, Arc<Backend>> = HashMap::new();
     let mut groups = Vec::with_capacity(config.consoles.len());
@@ -28,7 +28,7 @@ pub(super) fn build(
             let key = key(config, console, backend);
             let found = match known.get(&key) {
                 Some(found) => Arc::clone(found),
-                None => Arc::new(start(key.clone(), console, backend, trusts)?),
+                None => Arc::new(start(key.clone(), console, backend, truststores)?),
             };
             backends.push(Arc::clone(known.entry(key).or_insert(found)));
         }
@@ -76,14 +76,16 @@ fn start(
     key: BackendKey,
     console: &Console,
     config: &BackendConfig,
-    trusts: &mut Trusts,
+    truststores: &mut Truststores,
 ) -> Result<Backend, TlsError> {
     let backend = Backend::new(key, Arc::clone(&config.host), config.port, console.kind);
     let Some(tls) = &config.tls else {
         return Ok(backend);
     };
     let name = tls.server_name.as_deref();
-    let connector = trusts.load(&tls.trust)?.to(name.unwrap_or(&config.host));
+    let connector = truststores
+        .load(&tls.trust)?
+        .to(name.unwrap_or(&config.host));
     // `config` has checked that it is a valid name
     let connector = connector.ok_or(rustls::Error::General("no server name".to_owned()))?;
     Ok(backend.with_tls(connector, name))

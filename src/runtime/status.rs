@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc, time::Instant};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use super::{Login, Shared, streams::Groups};
+use super::{GatewayParts, GssServices, streams::StreamGroups};
 use crate::{
     admin::status::{
         BackendState, BackendStatus, ConsoleStatus, KeytabStatus, LoginState, OwnLoginStatus,
@@ -26,14 +26,14 @@ use crate::{
 
 /// The source of the status page; evaluated for each request of the page.
 pub(super) fn source(
-    shared: &Shared,
+    shared: &GatewayParts,
     connections: impl Fn() -> usize + Send + Sync + 'static,
     counts: impl Fn() -> Vec<(usize, usize)> + Send + Sync + 'static,
 ) -> Arc<dyn Fn() -> Status + Send + Sync> {
     let (config, groups) = (Arc::clone(&shared.config), Arc::clone(&shared.upstreams));
     let (health, sessions) = (shared.health.clone(), shared.sessions.clone());
-    let keytab = shared.login.as_ref().map(|login| login.acceptor.status());
-    let initiator = shared.login.as_ref().map(|login| login.initiator.clone());
+    let keytab = shared.gss.as_ref().map(|gss| gss.acceptor.status());
+    let initiator = shared.gss.as_ref().map(|gss| gss.initiator.clone());
     let streams = shared.streams.clone();
     let start = Instant::now();
     Arc::new(move || Status {
@@ -93,7 +93,7 @@ fn own_logins(initiator: &Initiator) -> Vec<OwnLoginStatus> {
 
 fn streams_status(
     config: &Config,
-    groups: &Groups,
+    groups: &StreamGroups,
     counts: &[(usize, usize)],
 ) -> Vec<StreamStatus> {
     let streams = config.streams.iter().zip(groups.streams.iter()).zip(counts);
@@ -199,11 +199,11 @@ fn backend_status(console: &Console, config: &BackendConfig, backend: &Backend) 
 }
 
 /// Makes the initiator use a new keytab: the acceptor watches the file.
-pub(super) async fn follow_keytab(shared: Shared) {
-    let Some(Login {
+pub(super) async fn follow_keytab(shared: GatewayParts) {
+    let Some(GssServices {
         acceptor,
         initiator,
-    }) = &shared.login
+    }) = &shared.gss
     else {
         return;
     };
@@ -219,12 +219,12 @@ pub(super) async fn follow_keytab(shared: Shared) {
 }
 
 /// Updates gauges whose values are only counted elsewhere.
-pub(super) async fn keep_metrics(shared: Shared, prometheus: PrometheusHandle) {
+pub(super) async fn keep_metrics(shared: GatewayParts, prometheus: PrometheusHandle) {
     let sessions = metrics::sessions();
     let keytab = shared
-        .login
+        .gss
         .as_ref()
-        .map(|login| (metrics::keytab_valid(), login.acceptor.status()));
+        .map(|gss| (metrics::keytab_valid(), gss.acceptor.status()));
     let mut tick = tokio::time::interval(UPKEEP);
     loop {
         tick.tick().await;
@@ -233,11 +233,7 @@ pub(super) async fn keep_metrics(shared: Shared, prometheus: PrometheusHandle) {
         if let Some((keytab, status)) = &keytab {
             keytab.set(f64::from(u8::from(status.borrow().valid())));
         }
-        for client in shared
-            .login
-            .iter()
-            .flat_map(|login| login.initiator.clients())
-        {
+        for client in shared.gss.iter().flat_map(|gss| gss.initiator.clients()) {
             metrics::own_login(&client.principal.to_string(), client.error.is_none());
         }
         // also needed without an admin listener, which runs the upkeep too: samples fill memory

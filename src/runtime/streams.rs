@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::Shared;
+use super::GatewayParts;
 use crate::{
     balance::Algorithm,
     config::Config,
@@ -26,7 +26,7 @@ const RESOLVE: Duration = Duration::from_secs(10);
 
 /// The servers of all streams and proxies.
 #[derive(Clone, Debug)]
-pub(super) struct Groups {
+pub(super) struct StreamGroups {
     /// In the order of the configuration.
     pub(super) streams: Arc<[Arc<StreamGroup>]>,
     /// In the order of the configuration.
@@ -38,7 +38,7 @@ pub(super) struct Groups {
 /// The KDCs of a realm, and its password-change servers if there are any.
 type RealmServers = (Arc<StreamGroup>, Option<Arc<StreamGroup>>);
 
-impl Groups {
+impl StreamGroups {
     pub(super) fn new(config: &Config) -> Self {
         let streams = config.streams.iter();
         let proxies = config.kdc_proxies.iter().map(|proxy| {
@@ -84,7 +84,7 @@ impl Groups {
     }
 }
 
-pub(super) fn options(shared: &Shared) -> StreamOptions {
+pub(super) fn options(shared: &GatewayParts) -> StreamOptions {
     let config = &shared.config;
     StreamOptions {
         workers: config.server.workers,
@@ -101,7 +101,7 @@ pub(super) fn options(shared: &Shared) -> StreamOptions {
 }
 
 /// The KDC proxy of one listener; called by each worker.
-pub(super) fn kdc_proxy(shared: &Shared, realms: &[usize]) -> Option<KdcProxy> {
+pub(super) fn kdc_proxy(shared: &GatewayParts, realms: &[usize]) -> Option<KdcProxy> {
     if realms.is_empty() {
         return None;
     }

@@ -9,13 +9,13 @@ use crate::{
 
 /// The truststores that have been loaded.
 #[derive(Debug, Default)]
-pub(super) struct Trusts {
+pub(super) struct Truststores {
     known: HashMap<TrustSource, Trust>,
     /// Files to reload when they change.
     pub(super) watches: Vec<Watch>,
 }
 
-impl Trusts {
+impl Truststores {
     pub(super) fn load(&mut self, source: &TrustSource) -> Result<Trust, TlsError> {
         if let Some(trust) = self.known.get(source) {
             return Ok(trust.clone());

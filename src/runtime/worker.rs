@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Login, Shared, groups, listeners::SitePlan, streams};
+use super::{GatewayParts, GssServices, groups, listeners::SitePlan, streams};
 use crate::{
     auth::{
         Scheme,
@@ -35,7 +35,7 @@ use crate::{
 const SWEEP: Duration = pool::TICK;
 
 /// Runs on the worker's own thread, because the services are not `Send`.
-pub(super) fn service(shared: &Shared, sites: &[SitePlan]) -> ConnectionStack {
+pub(super) fn service(shared: &GatewayParts, sites: &[SitePlan]) -> ConnectionStack {
     let consoles = Arc::new(consoles(shared));
     let sites = sites
         .iter()
@@ -62,7 +62,7 @@ pub(super) fn service(shared: &Shared, sites: &[SitePlan]) -> ConnectionStack {
 }
 
 /// What the consoles publish, and where.
-fn consoles(shared: &Shared) -> Consoles {
+fn consoles(shared: &GatewayParts) -> Consoles {
     let groups = shared.upstreams.iter();
     let published = shared.config.consoles.iter().zip(groups);
     let published = published.map(|(config, group)| PublishedConsole {
@@ -75,11 +75,11 @@ fn consoles(shared: &Shared) -> Consoles {
     Consoles::new(published.collect())
 }
 
-fn site(shared: &Shared, consoles: &Arc<Consoles>, plan: &SitePlan) -> Site {
+fn site(shared: &GatewayParts, consoles: &Arc<Consoles>, plan: &SitePlan) -> Site {
     let mut routes: Vec<Route> = plan
         .consoles
         .iter()
-        .filter_map(|index| Some(route(shared, consoles, shared.login.as_ref()?, *index)))
+        .filter_map(|index| Some(route(shared, consoles, shared.gss.as_ref()?, *index)))
         .collect();
     // longest path first, so that `/oozie` is found before everything
     routes.sort_by_key(|route| std::cmp::Reverse(route.path.as_ref().map_or(0, |p| p.len())));
@@ -97,7 +97,12 @@ fn site(shared: &Shared, consoles: &Arc<Consoles>, plan: &SitePlan) -> Site {
     }
 }
 
-fn route(shared: &Shared, consoles: &Arc<Consoles>, login: &Login, index: usize) -> Route {
+fn route(
+    shared: &GatewayParts,
+    consoles: &Arc<Consoles>,
+    gss: &GssServices,
+    index: usize,
+) -> Route {
     let config = &shared.config.consoles[index];
     let group = &shared.upstreams[index];
     let console = Arc::new(gateway::console::Console {
@@ -124,7 +129,7 @@ fn route(shared: &Shared, consoles: &Arc<Consoles>, login: &Login, index: usize)
     });
     let upstream = Upstream::new(
         Arc::clone(group),
-        groups::initiator(config, &login.initiator),
+        groups::initiator(config, &gss.initiator),
         shared.control.clone(),
         backend_timeouts(&shared.config.timeouts),
         Arc::clone(&config.pass_cookies),
@@ -141,7 +146,7 @@ fn route(shared: &Shared, consoles: &Arc<Consoles>, login: &Login, index: usize)
         forward: forward.clone(),
         stack: RefCell::new(stack::console(
             spnego_policy(shared, config),
-            login.acceptor.clone(),
+            gss.acceptor.clone(),
             acl_policy(shared, config),
             forward,
         )),
@@ -165,7 +170,7 @@ fn scheme(config: &Console) -> Scheme {
     }
 }
 
-fn spnego_policy(shared: &Shared, config: &Console) -> SpnegoPolicy {
+fn spnego_policy(shared: &GatewayParts, config: &Console) -> SpnegoPolicy {
     SpnegoPolicy {
         console: Arc::clone(&config.name),
         scheme: scheme(config),
@@ -184,7 +189,7 @@ fn spnego_policy(shared: &Shared, config: &Console) -> SpnegoPolicy {
     }
 }
 
-fn acl_policy(shared: &Shared, config: &Console) -> AclPolicy {
+fn acl_policy(shared: &GatewayParts, config: &Console) -> AclPolicy {
     AclPolicy {
         console: Arc::clone(&config.name),
         scheme: scheme(config),

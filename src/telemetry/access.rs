@@ -103,10 +103,10 @@ impl Ending {
 /// A handle to the access log; every worker has its own clone. If the log is off, a handle costs one
 /// branch.
 pub struct AccessLog {
-    on: Option<On>,
+    on: Option<OpenLog>,
 }
 
-struct On {
+struct OpenLog {
     sink: Arc<Sink>,
     format: LogFormat,
     scratch: RefCell<(Clock, Vec<u8>)>,
@@ -124,7 +124,7 @@ impl AccessLog {
     /// `AccessLogError`, naming the file.
     pub fn open(target: &AccessLogTarget, format: LogFormat) -> Result<Self, AccessLogError> {
         Ok(Self {
-            on: Sink::open(target)?.map(|sink| On::new(sink, format)),
+            on: Sink::open(target)?.map(|sink| OpenLog::new(sink, format)),
         })
     }
 
@@ -159,7 +159,7 @@ impl AccessLog {
     }
 }
 
-impl On {
+impl OpenLog {
     fn new(sink: Arc<Sink>, format: LogFormat) -> Self {
         Self {
             sink,
@@ -183,7 +183,7 @@ impl Clone for AccessLog {
             on: self
                 .on
                 .as_ref()
-                .map(|on| On::new(Arc::clone(&on.sink), on.format)),
+                .map(|on| OpenLog::new(Arc::clone(&on.sink), on.format)),
         }
     }
 }

@@ -224,14 +224,14 @@ fn describe_streams() {
 
 /// Which side logged in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub(crate) enum LoginSide {
     /// A client, to the gateway.
     Client,
     /// The gateway, to a backend.
     Backend,
 }
 
-impl Side {
+impl LoginSide {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Client => "client",
@@ -241,7 +241,7 @@ impl Side {
 }
 
 /// Counts a login; `result` is `ok` or a reason word.
-pub(crate) fn login(side: Side, result: &'static str) {
+pub(crate) fn login(side: LoginSide, result: &'static str) {
     metrics::counter!(LOGINS, "side" => side.as_str(), "result" => result).increment(1);
 }
 
@@ -378,15 +378,15 @@ impl StreamMetrics {
     }
 
     /// Counts a request for which this many KDCs were tried.
-    pub(crate) fn kdc_request(&self, asked: usize) {
-        let asked = match asked {
+    pub(crate) fn kdc_request(&self, tried: usize) {
+        let tried = match tried {
             0 => "0",
             1 => "1",
             2 => "2",
             _ => "3+",
         };
         let [(stream, name), (protocol, word)] = &self.labels;
-        metrics::counter!(KDC_REQUESTS, *stream => name.clone(), *protocol => word.clone(), "kdcs" => asked)
+        metrics::counter!(KDC_REQUESTS, *stream => name.clone(), *protocol => word.clone(), "kdcs" => tried)
             .increment(1);
     }
 }

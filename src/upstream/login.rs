@@ -26,7 +26,7 @@ use crate::{
     gss::Initiator,
     kinds::Login,
     refusal::Refusal,
-    telemetry::metrics::{self, Side},
+    telemetry::metrics::{self, LoginSide},
 };
 
 mod cookie;
@@ -126,7 +126,7 @@ impl LoginState {
     ) -> Result<Arc<LoginCookie>, LoginError> {
         match result {
             Ok(cookie) => {
-                metrics::login(Side::Backend, "ok");
+                metrics::login(LoginSide::Backend, "ok");
                 gate.serial = cookie.serial;
                 gate.failed = None;
                 let cookie = Arc::new(cookie);
@@ -136,7 +136,7 @@ impl LoginState {
             }
             // The login succeeded, but there is no session: each request will carry a token.
             Err(LoginError::NoCookie) => {
-                metrics::login(Side::Backend, "ok");
+                metrics::login(LoginSide::Backend, "ok");
                 tracing::info!(
                     backend = %backend.key.authority,
                     "the backend sets no authentication cookie: the gateway logs in with each request"
@@ -146,7 +146,7 @@ impl LoginState {
             }
             Err(error) => {
                 let reason = Refusal::from(&error).reason();
-                metrics::login(Side::Backend, reason);
+                metrics::login(LoginSide::Backend, reason);
                 tracing::warn!(
                     backend = %backend.key.authority,
                     reason,

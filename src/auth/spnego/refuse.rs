@@ -7,7 +7,7 @@ use crate::{
     auth::session::{Found, unix_now},
     gss::{Accepted, Principal},
     refusal::{Refusal, page},
-    telemetry::metrics::{self, Side},
+    telemetry::metrics::{self, LoginSide},
 };
 
 /// Why a login failed, for the log.
@@ -116,7 +116,7 @@ pub(super) fn go_on<B, R: From<bytes::Bytes>>(
 
 /// Counts a finished login in `spnegate_logins_total`.
 pub(super) fn count(result: &'static str) {
-    metrics::login(Side::Client, result);
+    metrics::login(LoginSide::Client, result);
 }
 
 fn answer<B, R: From<bytes::Bytes>>(

@@ -190,24 +190,24 @@ mod tests {
                 inputs: inputs.iter().map(|name| self.path(name)).collect(),
                 prefer,
             };
-            let mut said = Vec::new();
-            merge(&arguments, &mut said)?;
-            let said = String::from_utf8(said).unwrap();
-            Ok((Keytab::load(&arguments.output)?, said))
+            let mut output = Vec::new();
+            merge(&arguments, &mut output)?;
+            let output = String::from_utf8(output).unwrap();
+            Ok((Keytab::load(&arguments.output)?, output))
         }
     }
 
     #[test]
     fn all_versions_are_kept_and_duplicates_reported() {
-        let (keytab, said) = Files::new().merge(&["a", "b"], None).unwrap();
+        let (keytab, output) = Files::new().merge(&["a", "b"], None).unwrap();
         let shown: Vec<String> = keytab.entries.iter().map(|e| format!("{e:?}")).collect();
         assert_eq!(shown.len(), 3);
         assert_eq!(keytab.newest(&"HTTP/b@R".parse().unwrap()), Some(7));
         assert!(
-            said.contains("duplicate, written once: HTTP/a@R kvno 2"),
-            "{said}"
+            output.contains("duplicate, written once: HTTP/a@R kvno 2"),
+            "{output}"
         );
-        assert!(said.contains("3 keys of 2 principals"), "{said}");
+        assert!(output.contains("3 keys of 2 principals"), "{output}");
     }
 
     #[test]

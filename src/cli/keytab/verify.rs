@@ -63,7 +63,7 @@ struct Verifier {
     acceptor: Acceptor,
     initiator: Initiator,
     /// Realms whose KDC did not respond; waiting for it again for each principal would take minutes.
-    silent: HashSet<String>,
+    unreachable_realms: HashSet<String>,
     /// Results of AS exchanges. Each key is tried only once, because wrong keys lock accounts.
     as_results: HashMap<Principal, Result<(), InitiateError>>,
 }
@@ -96,7 +96,7 @@ impl Verifier {
             keytab,
             acceptor,
             initiator,
-            silent: HashSet::new(),
+            unreachable_realms: HashSet::new(),
             as_results: HashMap::new(),
         })
     }
@@ -167,7 +167,7 @@ impl Verifier {
             realm: realm.to_owned(),
             text,
         };
-        if self.silent.contains(realm) {
+        if self.unreachable_realms.contains(realm) {
             return Err(unreachable(format!("no KDC of {realm} responded before")));
         }
         let krbtgt =
@@ -178,12 +178,12 @@ impl Verifier {
         let result = self.initiator.token(principal, &krbtgt).await.map(drop);
         match result {
             Err(InitiateError::Timeout) => {
-                self.silent.insert(realm.to_owned());
+                self.unreachable_realms.insert(realm.to_owned());
                 let seconds = DEADLINE.as_secs();
                 Err(unreachable(format!("no response within {seconds} s")))
             }
             Err(error @ InitiateError::KdcUnreachable { .. }) => {
-                self.silent.insert(realm.to_owned());
+                self.unreachable_realms.insert(realm.to_owned());
                 Err(error)
             }
             other => other,

@@ -105,7 +105,7 @@ fn warn_of_shared_proxy_users(
             Some((value, mine, &other.console.name))
         });
         if let Some((value, principal, console)) = shared {
-            value.warning(WarningKind::SharedPower {
+            value.warning(WarningKind::ServiceAsProxyUser {
                 principal: principal.to_string(),
                 console: console.to_string(),
             });

@@ -160,7 +160,7 @@ fn default_realm(table: &Table<'_>, checked: &CheckedKerberos) -> Option<String>
         let file = keytab.file.clone();
         table.problem_at(
             "default_realm",
-            KerberosProblem::RealmUnclear { file, realms },
+            KerberosProblem::RealmAmbiguous { file, realms },
         );
     }
     None
@@ -203,18 +203,18 @@ fn auth_to_local(table: &Table<'_>, realm: &str) -> Option<Arc<AuthToLocal>> {
         // Hadoop compares it with equalsIgnoreCase (KerberosName.setRuleMechanism)
         .and_then(|value| value.keyword_ignoring_case(&mechanisms))
         .unwrap_or_default();
-    let nodes = table
+    let entries = table
         .get("auth_to_local")
         .and_then(|value| value.list())
         .unwrap_or_default();
-    let rules: Vec<&str> = nodes
+    let rules: Vec<&str> = entries
         .iter()
         .map(|value| value.text().unwrap_or_default())
         .collect();
     match AuthToLocal::compile(&rules, mechanism, realm) {
         Ok(compiled) => {
             for (entry, number, text, remark) in compiled.review() {
-                if let Some(value) = nodes.get(entry) {
+                if let Some(value) = entries.get(entry) {
                     let rule = text.into();
                     value.warning(WarningKind::Rule {
                         number,
@@ -233,7 +233,7 @@ fn auth_to_local(table: &Table<'_>, realm: &str) -> Option<Arc<AuthToLocal>> {
                     text,
                     kind: source,
                 } = error;
-                if let Some(value) = nodes.get(entry) {
+                if let Some(value) = entries.get(entry) {
                     value.problem(KerberosProblem::Rule {
                         number,
                         text,

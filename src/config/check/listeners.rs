@@ -210,7 +210,7 @@ fn shared_origins(addresses: &[BoundAddress<'_, '_>]) {
             | AddressOwner::Admin => None,
         });
         if let Some(other) = beside {
-            bound.value.warning(WarningKind::StrangersShareOrigin {
+            bound.value.warning(WarningKind::UserPagesShareOrigin {
                 console: console.name.to_string(),
                 other: other.name.to_string(),
                 listen: bound.address,

@@ -69,7 +69,7 @@ fn check<'a>(table: &Table<'a>, name: Arc<str>) -> CheckedStream<'a> {
     let (backend_values, backends): (Vec<_>, Vec<_>) =
         backend::list(table, "backends").into_iter().unzip();
     if !backends.is_empty() && backends.iter().all(|backend| backend.weight == 0) {
-        table.problem_at("backends", StreamProblem::NoWeight);
+        table.problem_at("backends", StreamProblem::AllWeightsZero);
     }
     tcp_only(table, kind, udp, &backend_values);
     let count = |name| {

@@ -46,15 +46,15 @@ pub(super) fn check<'a>(
                     "`certificates` cannot be combined with `cert`, `key` or `keystore`",
                 ));
             }
-            let nodes = list.list()?;
-            if nodes.is_empty() {
+            let entries = list.list()?;
+            if entries.is_empty() {
                 list.problem(ValueProblem::Empty { cure: NEED_ONE });
             }
             let one = |value: &Value<'a>| {
                 let table = value.table(&schema::CERTIFICATE)?;
                 key_source(&table, &SERVER_KEYS, environment, &mut leaves)
             };
-            nodes.iter().filter_map(one).collect()
+            entries.iter().filter_map(one).collect()
         }
     };
     leaves.check(hosts);
@@ -100,7 +100,7 @@ pub(super) struct LeafCertificates<'a>(Vec<LeafCertificate<'a>>);
 struct LeafCertificate<'a> {
     value: Value<'a>,
     file: PathBuf,
-    facts: CertificateInfo,
+    info: CertificateInfo,
 }
 
 impl LeafCertificates<'_> {
@@ -109,7 +109,7 @@ impl LeafCertificates<'_> {
         let Some(first) = self.0.first() else {
             return;
         };
-        let unnamed = |host: &&Arc<str>| !self.0.iter().any(|leaf| leaf.facts.names(host));
+        let unnamed = |host: &&Arc<str>| !self.0.iter().any(|leaf| leaf.info.names(host));
         for host in hosts.iter().filter(unnamed) {
             first.value.warning(WarningKind::CertificateHost {
                 files: self.0.iter().map(|leaf| leaf.file.clone()).collect(),
@@ -193,11 +193,11 @@ pub(super) fn key_source<'a>(
     match source.load() {
         Ok(pair) => {
             let file = source.file().clone();
-            if let Some(facts) = inspect(&main, &file, &pair.chain) {
+            if let Some(info) = inspect(&main, &file, &pair.chain) {
                 leaves.0.push(LeafCertificate {
                     value: main,
                     file,
-                    facts,
+                    info,
                 });
             }
         }
@@ -219,7 +219,7 @@ pub(super) fn report(value: &Value<'_>, error: StoreError) {
     }
 }
 
-/// Warns of a chain that clients may refuse; returns the facts of its leaf.
+/// Warns of a chain that clients may refuse; returns the leaf.
 fn inspect(
     value: &Value<'_>,
     file: &Path,
@@ -229,8 +229,8 @@ fn inspect(
         .iter()
         .filter_map(|der| CertificateInfo::of(der))
         .collect();
-    for facts in &chain {
-        warn_of_time(value, file, facts);
+    for info in &chain {
+        warn_of_time(value, file, info);
     }
     let file = file.to_path_buf();
     // names only: signatures are verified by clients, and a wrong order is the usual mistake
@@ -257,20 +257,20 @@ fn inspect(
 
 /// A certificate that has expired or is not valid yet is a warning only: the file may be replaced
 /// while the gateway runs.
-pub(super) fn warn_of_time(value: &Value<'_>, file: &Path, facts: &CertificateInfo) {
+pub(super) fn warn_of_time(value: &Value<'_>, file: &Path, info: &CertificateInfo) {
     let now = ASN1Time::now();
     let time = |when, date: ASN1Time| {
-        let concern = WarningKind::CertificateTime {
+        let warning = WarningKind::CertificateTime {
             file: file.to_path_buf(),
             when,
             date: date.to_string(),
         };
-        value.warning(concern);
+        value.warning(warning);
     };
-    if now > facts.not_after {
-        time("after", facts.not_after);
-    } else if now < facts.not_before {
-        time("before", facts.not_before);
+    if now > info.not_after {
+        time("after", info.not_after);
+    } else if now < info.not_before {
+        time("before", info.not_before);
     }
 }
 

@@ -30,14 +30,14 @@ pub(in crate::config) enum ConsoleProblem {
         "identity \"doas\" is not supported for kind \"{kind}\": the gateway cannot verify that such \
          a backend honours doAs"
     )]
-    DoAsUnproven { kind: &'static str },
+    DoAsUnverifiable { kind: &'static str },
     #[error("identity \"simple\" is not supported for kind \"{kind}\": {reason}")]
     SimpleUnsupported {
         kind: &'static str,
         reason: &'static str,
     },
     #[error("identity \"service\" is not supported for kind \"{kind}\": it needs a user name")]
-    WantsUser { kind: &'static str },
+    ServiceUnsupported { kind: &'static str },
     /// `allow` with `identity = "none"`.
     #[error(
         "`allow` has no effect with identity \"none\", which has no login: every request would be refused"
@@ -56,7 +56,7 @@ pub(in crate::config) enum ConsoleProblem {
     #[error("no Kerberos principal is configured for the login to {url}")]
     NoPrincipal { url: String },
     #[error("`allow` lists no users and no groups")]
-    AllowsNobody,
+    AllowEmpty,
     #[error("invalid node pattern `{text}`")]
     NodePattern { text: String },
     #[error("`redirect_from` redirects to TLS, but this console has no `tls`")]
@@ -92,7 +92,7 @@ pub(in crate::config) enum ConsoleProblem {
     )]
     NoSystemRoots,
     #[error("`tls` is set, but the URL {url} is plain HTTP")]
-    TlsOfPlain { url: String },
+    TlsForPlainUrl { url: String },
     /// A certificate that is given in two ways, or half of one.
     #[error("{0}")]
     TlsForm(&'static str),
@@ -117,7 +117,7 @@ impl ConsoleProblem {
             Self::BackendIsSelf { .. } => {
                 "Write the address of the server behind the gateway, or change `listen`".into()
             }
-            Self::DoAsUnproven { .. } => {
+            Self::DoAsUnverifiable { .. } => {
                 "Use identity = \"service\", or the kind that matches this server".into()
             }
             Self::SimpleUnsupported { .. } => {
@@ -125,7 +125,7 @@ impl ConsoleProblem {
                  name that the client sends, without a login"
                     .into()
             }
-            Self::WantsUser { .. } => {
+            Self::ServiceUnsupported { .. } => {
                 "Use identity = \"doas\" (the coordinator uses Kerberos), \"simple\" (it does not), or \
                  \"none\" to pass on the user name that the client sends, without a login"
                     .into()
@@ -138,7 +138,7 @@ impl ConsoleProblem {
             Self::NoPrincipal { .. } => "Set kerberos.principal to a principal of the keytab, or set \
                  `principal` of this backend"
                 .into(),
-            Self::AllowsNobody => {
+            Self::AllowEmpty => {
                 "Write allow = { users = [\"alice\"] }, or remove `allow` to admit every user that \
                  auth_to_local maps"
                     .into()
@@ -165,7 +165,7 @@ impl ConsoleProblem {
                  ca-certificates"
                     .into()
             }
-            Self::TlsOfPlain { .. } => "Change the URL to https://, or remove `tls`".into(),
+            Self::TlsForPlainUrl { .. } => "Change the URL to https://, or remove `tls`".into(),
             Self::TlsForm(_) => {
                 "Write either `cert` and `key`, or `keystore` with `password_file`; for several \
                  certificates write certificates = [{ … }, { … }]"

@@ -46,7 +46,7 @@ pub(in crate::config) enum KerberosProblem {
         file.display(),
         realms.join(", ")
     )]
-    RealmUnclear { file: PathBuf, realms: Vec<String> },
+    RealmAmbiguous { file: PathBuf, realms: Vec<String> },
 }
 
 impl KerberosProblem {
@@ -88,7 +88,7 @@ impl KerberosProblem {
                 spns.join(" or "),
                 file.display()
             ),
-            Self::RealmUnclear { .. } => {
+            Self::RealmAmbiguous { .. } => {
                 "Set kerberos.principal, or set kerberos.default_realm to one of them".into()
             }
         }

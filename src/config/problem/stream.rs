@@ -26,7 +26,7 @@ pub(in crate::config) enum StreamProblem {
     #[error("this key needs \"udp\" in `protocols`")]
     NoUdp,
     #[error("every backend has weight 0, so no connection could be served")]
-    NoWeight,
+    AllWeightsZero,
     #[error("invalid Kerberos realm `{text}`")]
     Realm { text: String },
     /// `other` is the index of the earlier table.
@@ -56,7 +56,7 @@ impl StreamProblem {
                 "Remove it, or write a separate stream with protocols = [\"tcp\"]"
             }
             Self::NoUdp => "Remove the key, or add \"udp\" to `protocols`",
-            Self::NoWeight => "Give at least one of them a weight of 1 or more",
+            Self::AllWeightsZero => "Give at least one of them a weight of 1 or more",
             Self::Realm { .. } => "Write the realm as the KDC does, such as \"EXAMPLE.COM\"",
             Self::RealmTwice { .. } => "List all KDCs of a realm in one table",
             Self::TlsDiffers { .. } => "Remove `tls` here, or use the same one in both places",

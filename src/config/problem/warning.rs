@@ -70,7 +70,7 @@ pub(in crate::config) enum WarningKind {
         "console `{console}` shares {listen} with console `{other}`: pages below /proxy/ come from any \
          user's application, and their scripts can use `{other}` as the user who views them"
     )]
-    StrangersShareOrigin {
+    UserPagesShareOrigin {
         console: String,
         other: String,
         listen: SocketAddr,
@@ -97,7 +97,7 @@ pub(in crate::config) enum WarningKind {
         "every user of this console acts as {principal}, which may impersonate any user at console \
          `{console}` (hadoop.proxyuser)"
     )]
-    SharedPower { principal: String, console: String },
+    ServiceAsProxyUser { principal: String, console: String },
     /// RFC 4120 section 7.2.1: a response that is too large for a datagram is asked for by TCP.
     #[error("a KDC reached by UDP only fails for large responses (users with many groups)")]
     KdcWithoutTcp,
@@ -126,7 +126,7 @@ impl WarningKind {
             Self::BackendByAddress { .. } => "Set `spn` if the server's principal has a host name",
             Self::BackendMayBeSelf { .. } => "Write the address of the server behind the gateway",
             Self::SharedProxyUser { .. } => "Give the gateway a principal of its own",
-            Self::StrangersShareOrigin { console, .. } => {
+            Self::UserPagesShareOrigin { console, .. } => {
                 return Some(format!("Give console `{console}` an address of its own"));
             }
             Self::ImpossibleName { .. } => {
@@ -138,7 +138,7 @@ impl WarningKind {
                 ));
             }
             Self::NoNodes => "Write nodes = { hosts = [\"*.example.com\"], ports = [50075, 9864] }",
-            Self::SharedPower { .. } => {
+            Self::ServiceAsProxyUser { .. } => {
                 "Set `principal` of these backends to one without proxy-user rights"
             }
             Self::KdcWithoutTcp => "Add \"tcp\" to `protocols`",

@@ -122,7 +122,7 @@ impl<'a> PageContext<'a> {
     }
 
     /// The name that signs the page: the console, or the gateway if the console is unknown.
-    pub(super) fn speaker(&self) -> &'a str {
+    pub(super) fn signer(&self) -> &'a str {
         if self.console.is_empty() {
             "gateway"
         } else {

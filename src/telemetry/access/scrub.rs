@@ -17,7 +17,7 @@ const SECRET: &[&str] = &[
     "token",
 ];
 /// Prefix of the gateway's own parameters, which sign node links.
-const OWN: &str = ".spnegate";
+const OWN_PREFIX: &str = ".spnegate";
 
 /// Appends a query with `-` in place of each secret value; `push` gets its pieces.
 ///
@@ -79,8 +79,8 @@ fn is_secret(name: &str) -> bool {
             .iter()
             .any(|secret| name.eq_ignore_ascii_case(secret))
             || name
-                .get(..OWN.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(OWN))
+                .get(..OWN_PREFIX.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(OWN_PREFIX))
     };
     if name.contains(['%', '+']) {
         let decoded = percent_decode_str(name).decode_utf8_lossy();

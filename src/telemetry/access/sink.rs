@@ -27,10 +27,10 @@ pub enum AccessLogTarget {
 }
 
 /// Bytes of lines that may wait to be written; further lines are dropped and counted.
-pub(super) const LIMIT: usize = 4 << 20;
+pub(super) const MAX_PENDING: usize = 4 << 20;
 /// How long lines are collected before they are written: at most twenty writes per second, while the
 /// file is still current enough to be watched.
-const GATHER: Duration = Duration::from_millis(50);
+const FLUSH_DELAY: Duration = Duration::from_millis(50);
 
 /// Why the access log could not be opened.
 #[derive(Debug, Error)]
@@ -48,7 +48,7 @@ pub enum AccessLogError {
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct Pending {
     lines: Vec<u8>,
     reopen: bool,
     closed: bool,
@@ -56,7 +56,7 @@ struct Waiting {
 
 /// The end that workers and control handles share.
 pub(super) struct Sink {
-    waiting: Mutex<Waiting>,
+    pending: Mutex<Pending>,
     filled: Condvar,
     dropped: Counter,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -76,7 +76,7 @@ impl Sink {
             },
         };
         let sink = Arc::new(Self {
-            waiting: Mutex::default(),
+            pending: Mutex::default(),
             filled: Condvar::new(),
             dropped: metrics::counter!(names::ACCESS_LOG_DROPPED),
             thread: Mutex::default(),
@@ -90,21 +90,21 @@ impl Sink {
         Ok(Some(sink))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, Pending> {
         // no code panics while it holds this lock
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn append(&self, line: &[u8]) {
-        let mut waiting = self.lock();
-        if waiting.closed || waiting.lines.len() + line.len() > LIMIT {
-            drop(waiting);
+        let mut pending = self.lock();
+        if pending.closed || pending.lines.len() + line.len() > MAX_PENDING {
+            drop(pending);
             self.dropped.increment(1);
             return;
         }
-        let first = waiting.lines.is_empty();
-        waiting.lines.extend_from_slice(line);
-        drop(waiting);
+        let first = pending.lines.is_empty();
+        pending.lines.extend_from_slice(line);
+        drop(pending);
         if first {
             self.filled.notify_one();
         }
@@ -135,23 +135,23 @@ impl Sink {
         let mut lines = Vec::new();
         let mut failing = false;
         loop {
-            let mut waiting = self.lock();
-            while waiting.lines.is_empty() && !waiting.reopen && !waiting.closed {
-                waiting = self
+            let mut pending = self.lock();
+            while pending.lines.is_empty() && !pending.reopen && !pending.closed {
+                pending = self
                     .filled
-                    .wait(waiting)
+                    .wait(pending)
                     .unwrap_or_else(PoisonError::into_inner);
             }
-            if !waiting.reopen && !waiting.closed {
-                waiting = self
+            if !pending.reopen && !pending.closed {
+                pending = self
                     .filled
-                    .wait_timeout_while(waiting, GATHER, |w| !w.reopen && !w.closed)
+                    .wait_timeout_while(pending, FLUSH_DELAY, |w| !w.reopen && !w.closed)
                     .unwrap_or_else(PoisonError::into_inner)
                     .0;
             }
-            std::mem::swap(&mut waiting.lines, &mut lines);
-            let (reopen, closed) = (std::mem::take(&mut waiting.reopen), waiting.closed);
-            drop(waiting);
+            std::mem::swap(&mut pending.lines, &mut lines);
+            let (reopen, closed) = (std::mem::take(&mut pending.reopen), pending.closed);
+            drop(pending);
             if reopen {
                 output.reopen();
             }

@@ -11,7 +11,7 @@ fn a_console_renders_its_classes_and_its_histogram() {
         console.record(StatusCode::OK, Duration::from_millis(3));
         console.record(StatusCode::BAD_GATEWAY, Duration::from_millis(300));
         Refusal::HeadTimeout.count();
-        login(Side::Client, "ok");
+        login(LoginSide::Client, "ok");
         BackendMetrics::new("namenode", "http://nn1:50070").set(true, false);
     });
     let text = handle.render();

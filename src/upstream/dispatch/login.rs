@@ -7,7 +7,7 @@ use http::HeaderMap;
 use super::Upstream;
 use crate::{
     refusal::Refusal,
-    telemetry::metrics::{self, Side},
+    telemetry::metrics::{self, LoginSide},
     upstream::{
         backend::Backend,
         login::{self, Credential, LoginError},
@@ -59,16 +59,16 @@ impl Upstream {
                     }
                     (Refusal::BackendLogin.reason(), outcome)
                 };
-                metrics::login(Side::Backend, word);
+                metrics::login(LoginSide::Backend, word);
                 Ok(outcome)
             }
             (Credential::Token(_, context), AttemptOutcome::Response) => {
                 login::verify(headers, *context).map_err(|error| {
                     let refusal = Refusal::from(&error);
-                    metrics::login(Side::Backend, refusal.reason());
+                    metrics::login(LoginSide::Backend, refusal.reason());
                     refusal
                 })?;
-                metrics::login(Side::Backend, "ok");
+                metrics::login(LoginSide::Backend, "ok");
                 Ok(outcome)
             }
             (Credential::None | Credential::Cookie(_) | Credential::Token(..), _) => Ok(outcome),

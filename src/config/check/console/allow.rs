@@ -31,29 +31,31 @@ pub(super) fn allow(
     environment: &Environment<'_>,
 ) -> Option<Allow> {
     let table = console.table("allow", &schema::ALLOW)?;
-    let nodes = |name| {
+    let values = |name| {
         let list = table.get(name).and_then(|value| value.list());
         list.unwrap_or_default()
     };
-    let names = |nodes: &[Value<'_>]| -> Vec<Arc<str>> {
-        nodes
+    let names = |values: &[Value<'_>]| -> Vec<Arc<str>> {
+        values
             .iter()
             .filter_map(|value| value.text().map(Arc::from))
             .collect()
     };
-    let (user_nodes, group_nodes) = (nodes("users"), nodes("groups"));
+    let (users, groups) = (values("users"), values("groups"));
     let allow = Allow {
-        users: names(&user_nodes),
-        groups: names(&group_nodes),
+        users: names(&users),
+        groups: names(&groups),
     };
-    for value in &user_nodes {
+    for value in &users {
         user(value, kerberos);
     }
-    let mut responds = true;
-    for (value, group) in group_nodes.iter().zip(&allow.groups) {
-        let found = responds.then(|| (environment.find_group)(group)).flatten();
+    let mut directory_responds = true;
+    for (value, group) in groups.iter().zip(&allow.groups) {
+        let found = directory_responds
+            .then(|| (environment.find_group)(group))
+            .flatten();
         // a directory that hangs for one group hangs for all of them
-        responds = found.is_some();
+        directory_responds = found.is_some();
         if found == Some(false) {
             let group = group.to_string();
             value.warning(WarningKind::NoSuchGroup { group });
@@ -61,7 +63,7 @@ pub(super) fn allow(
     }
     let empty = |name| table.get(name).is_none_or(|value| value.is_empty_list());
     if empty("users") && empty("groups") {
-        console.problem_at("allow", ConsoleProblem::AllowsNobody);
+        console.problem_at("allow", ConsoleProblem::AllowEmpty);
     }
     Some(allow)
 }

@@ -80,7 +80,7 @@ fn one<'a>(
     let url: Arc<str> = format!("{scheme}://{host}:{port}").into();
     let own_tls = own("tls");
     if let (Some(own), false) = (&own_tls, tls) {
-        own.problem(ConsoleProblem::TlsOfPlain {
+        own.problem(ConsoleProblem::TlsForPlainUrl {
             url: url.to_string(),
         });
     }

@@ -110,9 +110,9 @@ fn truststore(table: &Table<'_>, environment: &Environment<'_>) -> Option<Trusts
         Ok(certificates) => {
             // a bundle of CAs often contains expired ones that no server uses
             if let [only] = &*certificates
-                && let Some(facts) = CertificateInfo::of(only)
+                && let Some(info) = CertificateInfo::of(only)
             {
-                tls::warn_of_time(&value, &file, &facts);
+                tls::warn_of_time(&value, &file, &info);
             }
         }
         Err(error) => {

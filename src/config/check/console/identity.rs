@@ -57,11 +57,11 @@ fn check_support(value: &Value<'_>, identity: IdentityMode, kind: &dyn Kind) {
         (IdentityMode::DoAs, UserField::Query(_) | UserField::Header(_))
             if kind.impersonation_probe().is_none() && !kind.user_field_is_authoritative() =>
         {
-            value.problem(ConsoleProblem::DoAsUnproven { kind: kind_name });
+            value.problem(ConsoleProblem::DoAsUnverifiable { kind: kind_name });
         }
         // Presto and Trino refuse a query without a user, so `service` cannot work
         (IdentityMode::Service, UserField::Header(_)) => {
-            value.problem(ConsoleProblem::WantsUser { kind: kind_name });
+            value.problem(ConsoleProblem::ServiceUnsupported { kind: kind_name });
         }
         (
             IdentityMode::DoAs | IdentityMode::Service | IdentityMode::Simple | IdentityMode::None,
