@@ -273,7 +273,7 @@ impl<S: HttpService> Connection<S> {
         if reason == CloseReason::BodyTimeout {
             self.state.set_abort_cause(AbortCause::Stalled);
         }
-        tracing::debug!(peer = %self.state.info().peer, ?phase, ?reason, "connection closed");
+        tracing::debug!(peer = %self.state.info().peer, ?phase, end = ?reason, "connection ended");
         self.stage = match (std::mem::replace(&mut self.stage, Stage::Done), page) {
             (Stage::Serving(http1), Some(refusal)) if self.state.is_flushed() => {
                 let stream = http1.into_parts().io.into_inner().into_stream();
