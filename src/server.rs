@@ -133,8 +133,8 @@ pub struct WorkerIndex(pub usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenerId(pub usize);
 
-/// An extension of a response that needs HTTP/1.1: a login of several steps (NTLM, or Kerberos with
-/// `GSS_S_CONTINUE_NEEDED`) belongs to one connection.
+/// An extension of a response that needs HTTP/1.1: a login of several steps
+/// (`GSS_S_CONTINUE_NEEDED`) belongs to one connection.
 ///
 /// On HTTP/2 its stream is reset with `HTTP_1_1_REQUIRED` (RFC 9113 section 7) instead, and the
 /// client repeats the request with HTTP/1.1.

@@ -1,8 +1,8 @@
-//! TLS material: keys, certificates and truststores as files hold them, and what rustls makes of
-//! them; used by the listeners and towards backends alike.
+//! TLS for listeners and for connections to backends: reads keys, certificates and truststores from
+//! files and builds rustls configurations from them.
 //!
-//! PEM, PKCS#12 and Java's JKS are told apart by their contents, never by a file's name. What is in
-//! use can be swapped while connections go on ([`watch`]).
+//! PEM, PKCS#12 and Java's JKS are distinguished by their contents, never by a file's name. Changed
+//! files are reloaded without closing connections ([`watch`]).
 
 use std::path::PathBuf;
 
@@ -27,42 +27,42 @@ pub(crate) use store::{StoreError, StoreFault};
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file of keys or certificates.
+    /// A file of keys or certificates cannot be used.
     #[error("{}. {}", .0, .0.fault.cure())]
     Store(#[from] StoreError),
-    /// No truststore, and the system has none either.
+    /// Neither the console nor the operating system has a truststore.
     #[error(
         "this machine has no CA certificates: install the package ca-certificates, or set truststore"
     )]
     NoSystemRoots,
-    /// rustls refuses, for no reason that a file gives.
+    /// rustls rejects the configuration for a reason that no file causes.
     #[error("TLS cannot be set up: {0}")]
     Rustls(#[from] rustls::Error),
 }
 
-/// Where a certificate and its key are.
+/// The files of a certificate and its key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum KeySource {
     /// Two PEM files.
     Pem {
         /// The chain, leaf first.
         cert: PathBuf,
-        /// The key, not encrypted.
+        /// The unencrypted key.
         key: PathBuf,
     },
-    /// One file that holds both: PKCS#12, JKS, or PEM.
+    /// One file that contains both: PKCS#12, JKS, or PEM.
     Keystore {
         /// The file.
         file: PathBuf,
         /// Its first line is the password of store and key.
         password_file: Option<PathBuf>,
-        /// Which entry, where there are several.
+        /// The entry to use, where there are several keys.
         alias: Option<String>,
     },
 }
 
 impl KeySource {
-    /// The file that names it in messages.
+    /// The file to name in messages.
     pub fn file(&self) -> &PathBuf {
         match self {
             Self::Pem { cert, .. } => cert,
@@ -70,7 +70,7 @@ impl KeySource {
         }
     }
 
-    /// Every file of it.
+    /// All files, for [`watch`].
     pub fn files(&self) -> Vec<PathBuf> {
         match self {
             Self::Pem { cert, key } => vec![cert.clone(), key.clone()],
@@ -86,7 +86,7 @@ impl KeySource {
     }
 }
 
-/// The oldest version of TLS that is spoken.
+/// The oldest TLS version that is accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum MinVersion {
     /// `"1.2"`
@@ -97,7 +97,7 @@ pub enum MinVersion {
 }
 
 impl MinVersion {
-    /// As rustls wants it.
+    /// The versions, for rustls.
     pub fn versions(self) -> &'static [&'static SupportedProtocolVersion] {
         static FROM_12: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
         static FROM_13: &[&SupportedProtocolVersion] = &[&TLS13];

@@ -1,4 +1,4 @@
-//! Taking connections from a socket, whoever serves them.
+//! Accepts connections from a listening socket, for consoles and streams.
 
 use std::{io, iter, net, net::SocketAddr, time::Duration};
 
@@ -7,17 +7,17 @@ use tokio::{
     time,
 };
 
-/// How long is waited where no file descriptor is left.
+/// The pause after `EMFILE` or `ENFILE`: without it the loop would spin, because the socket stays
+/// readable.
 const OUT_OF_FILES: Duration = Duration::from_millis(50);
 
-/// A listening socket's connections.
 pub(crate) struct AcceptQueue {
     socket: TcpListener,
     warned: bool,
 }
 
 impl AcceptQueue {
-    /// Needs a runtime.
+    /// Has to be called in a Tokio runtime.
     pub(crate) fn new(socket: net::TcpListener) -> io::Result<Self> {
         Ok(Self {
             socket: TcpListener::from_std(socket)?,
@@ -25,15 +25,15 @@ impl AcceptQueue {
         })
     }
 
-    /// The next connection and its client; can be given up and called again.
+    /// The next connection and its peer. Cancel-safe.
     pub(crate) async fn next(&mut self) -> (TcpStream, SocketAddr) {
         loop {
             match self.socket.accept().await {
                 Ok(accepted) => return accepted,
-                Err(error) if is_about_one(&error) => {}
+                Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     if !self.warned {
-                        tracing::error!(%error, "cannot accept connections; is the limit on open files too low?");
+                        tracing::error!(%error, "cannot accept connections; the limit on open files (LimitNOFILE=, ulimit -n) may be too low");
                         self.warned = true;
                     }
                     time::sleep(OUT_OF_FILES).await;
@@ -42,9 +42,10 @@ impl AcceptQueue {
         }
     }
 
-    /// Stops accepting. Returns the connections that the kernel has already queued for this socket, which closing it would reset. Tokio's
-    /// readiness may be older than the queue, so the queue itself is asked.
-    pub(crate) fn rest(self) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
+    /// Ends accepting, and returns the connections that the kernel has already accepted for this
+    /// socket: closing the socket would reset them. Tokio's cached readiness may be out of date, so
+    /// the system call is made directly until the queue is empty.
+    pub(crate) fn drain(self) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
         let socket = socket2::SockRef::from(&self.socket).try_clone();
         let socket = socket.ok().map(net::TcpListener::from);
         iter::from_fn(move || {
@@ -60,8 +61,8 @@ impl AcceptQueue {
     }
 }
 
-/// Errors of `accept` that concern the one connection which was to be accepted.
-fn is_about_one(error: &io::Error) -> bool {
+/// Errors of `accept(2)` that concern only the connection that was to be accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted

@@ -1,4 +1,4 @@
-//! Opens the listeners: one `SO_REUSEPORT` socket per worker and address.
+//! Opens listening sockets: one with `SO_REUSEPORT` for each worker and address.
 
 use std::{
     io,
@@ -8,14 +8,14 @@ use std::{
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
-/// Connections that may wait to be accepted, per worker; the kernel caps it at
+/// Connections that may wait to be accepted, for each worker. The kernel limits it to
 /// `net.core.somaxconn` (4096 since Linux 5.4).
 const BACKLOG: i32 = 4096;
 
 /// Why the server could not start.
 #[derive(Debug, Error)]
 pub enum BindError {
-    /// Another program, or another line of the configuration, has the port.
+    /// Another program, or another line of the configuration, uses the port.
     #[error("{address}: port in use by another program; `ss -lntup` shows it")]
     InUse {
         /// The address.
@@ -29,7 +29,7 @@ pub enum BindError {
         /// The address.
         address: SocketAddr,
     },
-    /// The address is none of this host's.
+    /// This host does not have the address.
     #[error("{address}: this host has no such address; `ip address` shows those it has")]
     NoSuchAddress {
         /// The address.
@@ -40,7 +40,7 @@ pub enum BindError {
     Other {
         /// The address.
         address: SocketAddr,
-        /// Its reason.
+        /// The reason.
         #[source]
         source: io::Error,
     },
@@ -60,8 +60,8 @@ impl BindError {
     }
 }
 
-/// Opens all listeners for so many workers: the addresses they got, and each worker's sockets in
-/// the order of `wanted`.
+/// Opens all listeners. Returns the actual addresses, and each worker's sockets in the order of
+/// `wanted`.
 pub(crate) fn bind(
     wanted: impl IntoIterator<Item = SocketAddr>,
     workers: usize,
@@ -78,7 +78,7 @@ pub(crate) fn bind(
     Ok((addresses, sockets))
 }
 
-/// Opens one address for so many workers: the address it got, and a socket for each.
+/// Opens one address. Returns the actual address, and a socket for each worker.
 pub(crate) fn bind_one(
     wanted: SocketAddr,
     workers: usize,
@@ -89,14 +89,14 @@ pub(crate) fn bind_one(
     let mut sockets = Vec::with_capacity(workers);
     for _ in 0..workers {
         let socket = open(address).map_err(failed)?;
-        // port 0: the first socket's port is everyone's
+        // With port 0, the port of the first socket is used for all.
         address = socket.local_addr().map_err(failed)?;
         sockets.push(socket);
     }
     Ok((address, sockets))
 }
 
-/// Binds exclusively and lets go: two sockets with `SO_REUSEPORT` share a port silently, so that a
+/// Binds without `SO_REUSEPORT` and closes again. Sockets with `SO_REUSEPORT` share a port silently: a
 /// second gateway started by mistake would take half of the connections.
 fn probe(address: SocketAddr) -> io::Result<()> {
     socket(address)?.bind(&address.into())
@@ -106,7 +106,7 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket(address)?;
     socket.set_reuse_port(true)?;
     socket.bind(&address.into())?;
-    // inherited by accepted sockets
+    // Accepted sockets inherit it, which saves a system call for each (Linux).
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.listen(BACKLOG)?;
@@ -121,7 +121,7 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
     )?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
-        // `[::]:p` and `0.0.0.0:p` may both be listed
+        // `[::]:port` and `0.0.0.0:port` may both be configured.
         socket.set_only_v6(true)?;
     }
     Ok(socket)
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_address_is_named() {
+    fn an_address_of_another_host_is_named() {
         let address = SocketAddr::from(([192, 0, 2, 1], 0));
         let error = bind([address], 1).unwrap_err();
         assert!(matches!(error, BindError::NoSuchAddress { .. }), "{error}");

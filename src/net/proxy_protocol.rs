@@ -1,32 +1,32 @@
-//! The PROXY protocol, version 1 and 2: a balancer in front says who the client is, and a server behind
-//! is told.
+//! The PROXY protocol, versions 1 and 2: read from balancers in front of the gateway, and written to
+//! servers behind it (<https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>).
 //!
-//! In a connection's way: before TLS, and only from listed peers, who then have to. Exactly the
-//! header is read, for what follows belongs to TLS or HTTP.
+//! A header is read before TLS, and only from listed peers, which then have to send one. Exactly the
+//! header is read, because what follows belongs to TLS or HTTP.
 
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use ppp::{v1, v2};
 
 /// `PROXY UNKNOWN\r\n`, the shortest header of version 1; no part of version 2 ends before it.
-const LEAST: usize = 15;
-/// The longest header of version 1, its end of line included.
-const LONGEST_V1: usize = 107;
-/// The fixed part of version 2.
+const MIN_HEADER: usize = 15;
+/// The longest header of version 1, including its end of line.
+const MAX_V1: usize = 107;
+/// The length of the fixed part of version 2.
 const FIXED_V2: usize = 16;
 /// The longest header of version 2 that is read: addresses and a certificate's name or two.
-const LONGEST_V2: usize = 4096;
+const MAX_V2: usize = 4096;
 
-/// What the bytes so far amount to.
+/// The result of parsing the bytes read so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// So many bytes more belong to the header for sure.
+    /// At least this many more bytes belong to the header.
     More(usize),
-    /// The header is whole: the client, or `None` where the peer speaks for itself (health checks).
+    /// The header is complete: the client, or `None` where the peer connects for itself (health checks).
     Done(Option<SocketAddr>),
 }
 
-/// The versions that are written.
+/// The version of a written header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Version {
     /// Text.
@@ -35,23 +35,23 @@ pub enum Version {
     V2,
 }
 
-/// Not a header.
+/// The bytes are not a PROXY protocol header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no PROXY protocol header, or a malformed one")]
 pub struct Malformed;
 
-/// Judges the bytes of a header, which end at most where the header does.
+/// Parses the beginning of a header. `bytes` must not extend beyond the header.
 ///
 /// # Errors
-/// `Malformed`, as soon as it shows.
+/// [`Malformed`], as soon as the bytes cannot become a header.
 pub fn read(bytes: &[u8]) -> Result<Progress, Malformed> {
     let begins = |with: &[u8]| {
         let both = bytes.len().min(with.len());
         bytes[..both] == with[..both]
     };
     let progress = if bytes.is_empty() {
-        // it may become either
-        Progress::More(LEAST)
+        // It may become either version.
+        Progress::More(MIN_HEADER)
     } else if begins(v2::PROTOCOL_PREFIX) {
         version_2(bytes)?
     } else if begins(b"PROXY ") {
@@ -66,14 +66,14 @@ pub fn read(bytes: &[u8]) -> Result<Progress, Malformed> {
 }
 
 fn version_1(bytes: &[u8]) -> Result<Progress, Malformed> {
-    if bytes.len() < LEAST {
-        return Ok(Progress::More(LEAST - bytes.len()));
+    if bytes.len() < MIN_HEADER {
+        return Ok(Progress::More(MIN_HEADER - bytes.len()));
     }
     if !bytes.ends_with(b"\r\n") {
-        let more = bytes.len() < LONGEST_V1 && !bytes[..bytes.len() - 1].contains(&b'\n');
+        let more = bytes.len() < MAX_V1 && !bytes[..bytes.len() - 1].contains(&b'\n');
         return more.then_some(Progress::More(1)).ok_or(Malformed);
     }
-    // whatever follows the word is to be ignored
+    // The specification says to ignore everything after `UNKNOWN`.
     if bytes.starts_with(b"PROXY UNKNOWN ") || bytes == b"PROXY UNKNOWN\r\n" {
         return Ok(Progress::Done(None));
     }
@@ -90,7 +90,7 @@ fn version_2(bytes: &[u8]) -> Result<Progress, Malformed> {
         return Ok(Progress::More(FIXED_V2 - bytes.len()));
     };
     let whole = FIXED_V2 + usize::from(u16::from_be_bytes([length[0], length[1]]));
-    if whole > LONGEST_V2 {
+    if whole > MAX_V2 {
         return Err(Malformed);
     }
     if bytes.len() < whole {
@@ -110,7 +110,7 @@ fn version_2(bytes: &[u8]) -> Result<Progress, Malformed> {
     Ok(Progress::Done(client))
 }
 
-/// The header that tells a server of `source`, who connected to `destination`.
+/// The header for a server: `source` is the client, `destination` the address it connected to.
 pub fn header(version: Version, source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
     let (source, destination) = (canonical(source), canonical(destination));
     match version {
@@ -149,12 +149,12 @@ pub fn header(version: Version, source: SocketAddr, destination: SocketAddr) -> 
     }
 }
 
-/// An IPv4 address that came mapped into IPv6 as itself.
+/// Converts an IPv4-mapped IPv6 address to IPv4.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// Where one end is IPv6 and the other not, both are written as IPv6.
+/// If only one of the two addresses is IPv6, both are written as IPv6.
 fn v6(address: SocketAddr) -> SocketAddrV6 {
     let mapped = |v4: SocketAddrV4| {
         let ip: Ipv6Addr = v4.ip().to_ipv6_mapped();
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_is_read_and_nothing_behind_the_header() {
+    fn the_client_is_read_but_nothing_after_the_header() {
         let client: SocketAddr = "192.0.2.7:50000".parse().unwrap();
         let here: SocketAddr = "10.0.0.1:443".parse().unwrap();
         let client6: SocketAddr = "[2001:db8::7]:50000".parse().unwrap();
@@ -213,7 +213,7 @@ mod tests {
             (&v2(v2::Command::Proxy, (client, here)), Some(client)),
             (&v2(v2::Command::Proxy, (client6, here6)), Some(client6)),
             (&v2(v2::Command::Local, (client, here)), None),
-            // as a balancer with one socket for both families has it
+            // From a balancer with one socket for both families.
             (
                 b"PROXY TCP6 ::ffff:192.0.2.7 ::ffff:10.0.0.1 50000 443\r\n",
                 Some(client),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_as_soon_as_it_shows() {
+    fn anything_else_is_refused_as_early_as_possible() {
         for bytes in [
             &b"G"[..],
             b"PROXX",
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_as_the_specification_has_it() {
+    fn written_headers_match_the_specification() {
         let text = header(Version::V1, at("192.0.2.7:5000"), at("198.51.100.1:88"));
         assert_eq!(text, b"PROXY TCP4 192.0.2.7 198.51.100.1 5000 88\r\n");
         let binary = header(Version::V2, at("192.0.2.7:5000"), at("198.51.100.1:88"));
@@ -279,7 +279,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(source in address(), destination in address(), binary: bool) {
+        fn written_headers_can_be_read(source in address(), destination in address(), binary: bool) {
             let version = if binary { Version::V2 } else { Version::V1 };
             let header = header(version, source, destination);
             let stream = [&header[..], b"payload"].concat();

@@ -1,4 +1,4 @@
-//! Whose a connection, request or login is, and how much of something scarce one client may hold.
+//! The source of a connection, request or login, and fair shares of a limited resource among sources.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -6,14 +6,14 @@ use std::{
     net::{IpAddr, Ipv6Addr},
 };
 
-/// An IPv4 address, or a network of IPv6.
+/// An IPv4 address, or an IPv6 /64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Source(IpAddr);
 
 impl From<IpAddr> for Source {
     fn from(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
-            // whoever has one address of a /64 has all of them
+            // A host can use any address of its /64 (RFC 4862), and a new one each time.
             IpAddr::V6(v6) => {
                 let [a, b, c, d, ..] = v6.segments();
                 Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
@@ -23,12 +23,12 @@ impl From<IpAddr> for Source {
     }
 }
 
-/// A site's network of IPv6, a /48: whoever has it has 65,536 sources.
+/// An IPv6 /48, the network of a site: it contains 65,536 sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Network([u16; 3]);
 
 impl Source {
-    /// The network that it is of. Addresses of IPv4 are too few for that.
+    /// `None` for IPv4: its addresses are too scarce for one site to have many.
     pub(crate) fn network(self) -> Option<Network> {
         match self.0 {
             IpAddr::V6(v6) => {
@@ -40,11 +40,12 @@ impl Source {
     }
 }
 
-/// Counts who holds how many of a limited number of things.
+/// Shares a limited number of units among sources.
 ///
-/// A source may hold as many as are still free. So one that floods takes half at most, a second one
-/// half of the rest, and there is room for others; a load balancer that hides all clients behind one
-/// address still has half. A network takes three quarters at most, else it would be as many sources.
+/// A source may hold as many units as are still free. So a source that floods gets at most half, a
+/// second one half of the rest, and others still get some; a load balancer that hides all clients
+/// behind one address gets half. A network gets at most three quarters: otherwise it could use as
+/// many sources as it has.
 #[derive(Debug)]
 pub(crate) struct Shares {
     most: usize,
@@ -53,17 +54,16 @@ pub(crate) struct Shares {
     networks: HashMap<Network, usize>,
 }
 
-/// Why there is nothing to be had.
+/// Why no unit is granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spent {
-    /// Everything is taken.
+    /// All units are in use.
     All,
-    /// The source or its network has its share.
+    /// The source or its network holds its share.
     Share,
 }
 
 impl Shares {
-    /// Nothing of `most` is taken.
     pub(crate) fn new(most: usize) -> Self {
         Self {
             most,
@@ -73,12 +73,11 @@ impl Shares {
         }
     }
 
-    /// How many are taken.
     pub(crate) fn taken(&self) -> usize {
         self.taken
     }
 
-    /// Takes one; of a source that is not known, as long as there are any.
+    /// Takes one unit. Without a source only the total is limited.
     pub(crate) fn take(&mut self, source: Option<Source>) -> Result<(), Spent> {
         let free = self.most.saturating_sub(self.taken);
         if free == 0 {
@@ -103,7 +102,7 @@ impl Shares {
         Ok(())
     }
 
-    /// Gives one back that was taken for this source.
+    /// Returns a unit that was taken for this source.
     pub(crate) fn give_back(&mut self, source: Option<Source>) {
         self.taken = self.taken.saturating_sub(1);
         if let Some(source) = source {
@@ -149,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_floods_takes_half_and_a_network_of_ipv6_three_quarters() {
+    fn a_flooding_source_gets_half_and_an_ipv6_network_three_quarters() {
         let mut shares = Shares::new(1024);
         let one = std::iter::repeat(source("192.0.2.1"));
         assert_eq!(fill(&mut shares, one.clone()), 512);
@@ -170,7 +169,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_counted_for_nobody(steps in prop::collection::vec((any::<bool>(), 0_u8..6), 0..200)) {
+        fn nothing_stays_counted_after_all_units_are_returned(steps in prop::collection::vec((any::<bool>(), 0_u8..6), 0..200)) {
             let mut shares = Shares::new(8);
             let mut held = Vec::new();
             for (take, number) in steps {

@@ -42,7 +42,7 @@ pub(crate) fn contains(list: &[IpNet], address: IpAddr) -> bool {
 }
 
 /// Limits the connections of each client address over all workers. An IPv6 /64 is one address: a
-/// single host usually has a whole one (RFC 6177).
+/// single host can use all addresses of its own (RFC 4862).
 #[derive(Debug)]
 pub(crate) struct ConnectionLimiter {
     max: u32,

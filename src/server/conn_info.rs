@@ -99,7 +99,6 @@ impl ConnInfo {
         })
     }
 
-    /// What is known of one request that came on a connection.
     fn on(mut self, connection: Arc<Self>) -> Self {
         self.connection = Some(connection);
         self

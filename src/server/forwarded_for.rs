@@ -1,8 +1,8 @@
-//! `X-Forwarded-For` as it comes in: a proxy in front that speaks HTTP says who the client is.
+//! `X-Forwarded-For` of incoming requests: an HTTP proxy in front of the gateway names the client.
 //!
-//! In a request's way: before the service, and only from peers of `trusted_proxies`. Each proxy adds
-//! at the right the address that it was asked from, so what a client wrote stands at the left: the
-//! right-most address that is no trusted proxy's counts, and nothing left of it.
+//! It is read before the service, and only from peers in `trusted_proxies`. Each proxy appends the
+//! address of its own peer on the right, and whatever a client wrote itself is on the left. So the
+//! client is the right-most address that is not a trusted proxy's; everything left of it is ignored.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,15 +11,15 @@ use ipnet::IpNet;
 
 use crate::net::sources::contains;
 
-/// The header.
+/// `X-Forwarded-For`
 pub const NAME: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The client of a request that came from `peer`, one of the `trusted`.
+/// The client of a request from `peer`, which is one of `trusted`.
 ///
-/// Where a trusted proxy names nobody, or nothing that is an address, it is the client itself.
+/// Where a trusted proxy names no client, or its entry is not an address, that proxy is the client.
 pub fn client(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
     let mut client = peer;
-    // several lines are one list (RFC 9110 section 5.3)
+    // Several header lines form one list (RFC 9110 section 5.3).
     let lines = headers.get_all(NAME).iter().rev();
     for entry in lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')) {
         let entry = entry.trim_ascii();
@@ -77,7 +77,7 @@ mod tests {
             ("[2001:db8::7]", "2001:db8::7"),
             ("[2001:db8::7]:50000, 10.0.0.2:80", "2001:db8::7"),
             ("::ffff:192.0.2.7", "192.0.2.7"),
-            // proxies alone: the one that is farthest from here
+            // Only proxies: the one that is farthest away.
             ("10.0.0.3, 10.0.0.2", "10.0.0.3"),
             ("", "10.0.0.1"),
         ] {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_hides_all_that_is_left_of_it() {
+    fn an_invalid_address_ends_the_list() {
         for entry in [
             "unknown",
             "_hidden",
@@ -108,7 +108,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_a_client_writes_changes_nothing(
+        fn entries_written_by_a_client_change_nothing(
             lie in "[ -~]{0,60}",
             lines in prop::collection::vec("[0-9a-f:., ]{0,30}", 0..3),
             client in any::<[u8; 4]>(),
@@ -122,7 +122,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_name_somebody(line in prop::collection::vec(32_u8..=255, 0..100)) {
+        fn any_bytes_result_in_an_address(line in prop::collection::vec(32_u8..=255, 0..100)) {
             prop_assume!(HeaderValue::from_bytes(&line).is_ok());
             named(&[&line]);
         }

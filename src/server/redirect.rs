@@ -1,4 +1,4 @@
-//! Listeners that only lead to `https` (`redirect_from`).
+//! Listeners that redirect every request to `https` (`redirect_from`).
 
 use std::{
     collections::HashMap,
@@ -17,12 +17,12 @@ use crate::{
     server::RequestBody,
 };
 
-/// Where a redirect listener leads.
+/// The targets of a redirect listener.
 ///
-/// Only to hosts that the console serves: a redirect that follows any `Host` would be an open one.
+/// Only hosts that the gateway serves are redirected to: with any `Host` it would be an open redirect.
 #[derive(Clone, Debug)]
 pub struct Redirect {
-    /// The port of the `https` listener of each host name that is ours, lower case.
+    /// The port of the `https` listener of each served host name, in lower case.
     pub ports: Arc<HashMap<Arc<str>, u16>>,
 }
 
@@ -35,7 +35,8 @@ impl Redirect {
             _ => None,
         };
         let host = match (named, request.uri().authority()) {
-            // RFC 9112 section 3.2.2: the absolute form wins; here both have to agree
+            // By RFC 9112 section 3.2.2 the absolute form takes precedence. Requiring both to be
+            // equal leaves nothing to disagree about.
             (Some(host), Some(authority)) if host != authority.as_str() => None,
             (host, _) => host,
         }
@@ -59,7 +60,7 @@ impl Redirect {
         HeaderValue::try_from(location).map_err(|_| Refusal::BadPath)
     }
 
-    /// What a client is told whose request leads nowhere.
+    /// The text for a request that is not redirected.
     fn page<B>(&self, refusal: Refusal, request: &Request<B>) -> String {
         let sentence = refusal.sentence();
         let asked = request.headers().get(header::HOST);
@@ -86,7 +87,8 @@ impl Redirect {
         let mut response = Response::new(Full::default());
         match self.target(request) {
             Ok(location) => {
-                // 308 keeps method and body; old clients know 301, which is as good for a GET
+                // 308 keeps the method and body (RFC 9110 section 15.4.9). Old clients know only 301,
+                // which has the same effect for GET.
                 *response.status_mut() = match *request.method() {
                     Method::GET | Method::HEAD => StatusCode::MOVED_PERMANENTLY,
                     _ => StatusCode::PERMANENT_REDIRECT,
@@ -150,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn leads_to_the_same_host_and_path() {
+    fn redirects_to_the_same_host_and_path() {
         assert_eq!(
             answer(443, Method::GET, "/a?b=c", "Proxy.example.com:80"),
             (
@@ -168,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_name_is_told_the_address_that_works() {
+    fn the_page_for_a_short_name_contains_the_address_that_works() {
         let redirect = Redirect {
             ports: Arc::new(HashMap::from([("proxy.example.com".into(), 50470)])),
         };
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn never_leads_to_a_foreign_host() {
+    fn never_redirects_to_another_host() {
         for (uri, host) in [
             ("/", "evil.example"),
             ("/", "proxy.example.com@evil.example"),

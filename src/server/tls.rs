@@ -1,4 +1,5 @@
-//! TLS towards clients: keys and certificates → a rustls configuration that can be swapped.
+//! TLS of listeners: builds a rustls configuration from keys and certificates, and swaps it when the
+//! files change.
 
 use std::{fmt, sync::Arc};
 
@@ -18,17 +19,17 @@ use crate::{
 /// `console.tls`
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ServerTls {
-    /// Certificates with their keys, chosen by the name that clients say; never empty, and the
-    /// first is for clients that say none.
+    /// Certificates with their keys, selected by the server name that a client sends (SNI); never
+    /// empty. Clients that send no name get the first.
     pub certificates: Vec<KeySource>,
-    /// `min_version`: the oldest version of TLS.
+    /// `min_version`: the oldest TLS version.
     pub min_version: MinVersion,
-    /// `http2`: HTTP/2 is offered (ALPN) beside HTTP/1.1; true.
+    /// `http2`: whether HTTP/2 is offered (ALPN) beside HTTP/1.1.
     pub http2: bool,
 }
 
 /// A listener's certificates and keys. Clones share them; [`Tls::reload`] swaps them for new
-/// connections, while open ones keep what they have.
+/// connections, open ones keep theirs.
 #[derive(Clone)]
 pub struct Tls {
     current: Arc<ArcSwap<ServerConfig>>,
@@ -38,7 +39,7 @@ impl Tls {
     /// Reads the files.
     ///
     /// # Errors
-    /// `TlsError`, naming the file.
+    /// [`TlsError`], naming the file.
     pub fn load(config: &ServerTls) -> Result<Self, TlsError> {
         Ok(Self {
             current: Arc::new(ArcSwap::new(read(config)?)),
@@ -48,7 +49,7 @@ impl Tls {
     /// Reads the files again.
     ///
     /// # Errors
-    /// `TlsError`; the old certificates stay.
+    /// [`TlsError`]; the old certificates stay in use.
     pub fn reload(&self, config: &ServerTls) -> Result<(), TlsError> {
         self.current.store(read(config)?);
         Ok(())
@@ -70,12 +71,12 @@ fn read(config: &ServerTls) -> Result<Arc<ServerConfig>, TlsError> {
     let mut ends = Vec::new();
     for source in &config.certificates {
         let pair = source.load()?;
-        if let Some(facts) = pair
+        if let Some(info) = pair
             .chain
             .first()
             .and_then(|leaf| CertificateInfo::of(leaf))
         {
-            ends.push((source.file(), facts.not_after.timestamp()));
+            ends.push((source.file(), info.not_after.timestamp()));
         }
         by_name.add(pair.certified);
     }
@@ -88,7 +89,7 @@ fn read(config: &ServerTls) -> Result<Arc<ServerConfig>, TlsError> {
     }
     server.alpn_protocols.push(b"http/1.1".to_vec());
     server.ticketer = ring::Ticketer::new()?;
-    // none of them counts unless all can be used
+    // The metrics are set only here, when all certificates can be used.
     for (file, end) in ends {
         #[expect(
             clippy::cast_precision_loss,
@@ -99,20 +100,20 @@ fn read(config: &ServerTls) -> Result<Arc<ServerConfig>, TlsError> {
     Ok(Arc::new(server))
 }
 
-/// Chooses a certificate by the name that the client says (SNI): the first that names it exactly,
-/// then the first whose wildcard does, then the first of all; of each only those that the client
-/// can verify.
+/// Selects a certificate by the server name that the client sends (SNI): the first that contains it
+/// exactly, then the first with a matching wildcard, then the first of all; of each only those whose
+/// signature scheme the client supports.
 #[derive(Debug, Default)]
 struct ByName(Vec<(Vec<String>, Arc<CertifiedKey>)>);
 
 impl ByName {
     fn add(&mut self, certified: CertifiedKey) {
-        let facts = certified
+        let info = certified
             .cert
             .first()
             .and_then(|leaf| CertificateInfo::of(leaf));
-        let names = facts.map_or_else(Vec::new, |facts| {
-            facts.dns.into_iter().chain(facts.common_name).collect()
+        let names = info.map_or_else(Vec::new, |info| {
+            info.dns.into_iter().chain(info.common_name).collect()
         });
         self.0.push((names, Arc::new(certified)));
     }
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reload_is_for_new_connections_and_a_broken_one_changes_nothing() {
+    fn a_reload_affects_new_connections_and_a_failed_one_changes_nothing() {
         let (cert, key) = pair();
         let (_dir, config) = files(&cert, &key);
         let tls = Tls::load(&config).unwrap();

@@ -285,8 +285,7 @@ impl Worker {
     /// Checks a client against the policy of its listener, once its address is known, and takes a
     /// permit for the connection.
     ///
-    /// Trusted proxies need neither: they connect for many clients, each of which is checked by its
-    /// requests.
+    /// Trusted proxies are exempt from both, because they connect on behalf of many clients.
     pub(super) fn admit_client(
         &self,
         state: &ConnectionState,

@@ -162,7 +162,7 @@ async fn accept(
             }
         }
     }
-    for (tcp, peer) in accepts.rest() {
+    for (tcp, peer) in accepts.drain() {
         serve(tcp, peer);
     }
 }

@@ -1,31 +1,28 @@
-//! What a certificate says of itself.
+//! Reads the names, issuer and validity of a certificate.
 
 use std::net::IpAddr;
 
 use x509_parser::{extensions::GeneralName, prelude::X509Certificate, time::ASN1Time};
 
-/// Names, issuer and time of one certificate.
 #[derive(Clone, Debug)]
 pub(crate) struct CertificateInfo {
-    /// The subject, as people read it.
+    /// The subject's distinguished name, as text.
     pub subject: String,
-    /// Who signed it.
+    /// The issuer's distinguished name, as text.
     pub issuer: String,
-    /// DNS names among the subject alternative names, lower case.
+    /// Lower-case DNS names among the subject alternative names.
     pub dns: Vec<String>,
-    /// Addresses among them.
+    /// IP addresses among the subject alternative names.
     pub addresses: Vec<IpAddr>,
-    /// The common name, lower case, where there are no alternative names at all: certificates that
-    /// `keytool -dname CN=…` makes have none, and Java's clients take them.
+    /// The lower-case common name; only where there are no alternative names at all. `keytool -dname
+    /// CN=…` creates such certificates, and Java's clients accept them.
     pub common_name: Option<String>,
-    /// From when it is valid.
     pub not_before: ASN1Time,
-    /// Until when.
     pub not_after: ASN1Time,
 }
 
 impl CertificateInfo {
-    /// Reads a certificate in DER; `None` if it is none.
+    /// `None` if the bytes are not a certificate in DER.
     pub(crate) fn of(der: &[u8]) -> Option<Self> {
         let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
         let mut dns = Vec::new();
@@ -53,13 +50,12 @@ impl CertificateInfo {
         })
     }
 
-    /// Whether it signs for itself.
     pub(crate) fn is_self_signed(&self) -> bool {
         self.subject == self.issuer
     }
 
-    /// Whether an alternative name covers this host (RFC 6125 section 6.4): a lower-case name or
-    /// an address.
+    /// Whether an alternative name matches this host, a lower-case name or an address (RFC 6125
+    /// section 6.4).
     pub(crate) fn names(&self, host: &str) -> bool {
         match host.trim_matches(['[', ']']).parse::<IpAddr>() {
             Ok(address) => self.addresses.contains(&address),
@@ -67,19 +63,19 @@ impl CertificateInfo {
         }
     }
 
-    /// Every name, for messages.
+    /// All names, for messages.
     pub(crate) fn all_names(&self) -> String {
         let addresses = self.addresses.iter().map(ToString::to_string);
         let names = self.dns.iter().chain(&self.common_name).cloned();
         let all: Vec<String> = names.chain(addresses).collect();
         if all.is_empty() {
-            return "nobody".to_owned();
+            return "no host".to_owned();
         }
         all.join(", ")
     }
 }
 
-/// `*.` stands for one label.
+/// `*.` matches one label (RFC 6125 section 6.4.3).
 pub(crate) fn covers(pattern: &str, host: &str) -> bool {
     let tail = host.split_once('.').map(|(_, tail)| tail);
     pattern == host
@@ -117,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn alternative_names_count_and_then_the_common_name_does_not() {
+    fn the_common_name_is_ignored_where_there_are_alternative_names() {
         let facts = facts(&["*.Example.com", "10.0.0.1", "::1"], "other.example.org");
         for good in ["a.example.com", "10.0.0.1", "::1", "[::1]"] {
             assert!(facts.names(good), "{good}");
@@ -140,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_needs_a_domain_with_a_dot() {
+    fn a_wildcard_needs_a_domain_with_a_dot() {
         assert!(!covers("*.com", "example.com"));
         assert!(!covers("*", "example"));
         assert!(covers("*.b.c", "a.b.c"));

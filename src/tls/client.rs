@@ -1,4 +1,5 @@
-//! TLS towards backends and nodes: what is trusted → a rustls configuration that can be swapped.
+//! TLS to backends and nodes: builds a rustls configuration from a truststore, and swaps it when the
+//! files change.
 
 use std::{fmt, io, path::PathBuf, sync::Arc};
 
@@ -15,21 +16,20 @@ use super::{
     verify::{CertificateRejected, Verifier},
 };
 
-/// Whom the gateway believes, and who it says it is.
+/// Settings of TLS to servers: the trusted certificates, and the gateway's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct TrustSource {
-    /// `truststore`: CAs, or the servers' own certificates; none: the system's CAs.
+    /// `truststore`: CAs, or the servers' own certificates; `None`: the operating system's CAs.
     pub truststore: Option<PathBuf>,
     /// `password_file` of the truststore.
     pub password_file: Option<PathBuf>,
-    /// The gateway's own certificate, for servers that want one.
+    /// The gateway's own certificate, for servers that require one.
     pub client: Option<KeySource>,
-    /// The oldest version of TLS.
     pub min_version: MinVersion,
 }
 
 impl TrustSource {
-    /// Every file of it.
+    /// All files, for `watch`.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let own = self.truststore.iter().chain(&self.password_file).cloned();
         let client = self.client.iter().flat_map(KeySource::files);
@@ -37,36 +37,37 @@ impl TrustSource {
     }
 }
 
-/// A [`TrustSource`] in use. Clones share it; [`Trust::reload`] swaps it for new connections.
+/// A loaded [`TrustSource`]. Clones share it; [`Trust::reload`] swaps it for new connections.
 #[derive(Clone)]
 pub(crate) struct Trust(Arc<ArcSwap<ClientConfig>>);
 
-/// The way to one server: whom to believe, and the name that it must have.
+/// Connects to one server, whose certificate has to be trusted and to have this name.
 #[derive(Clone, Debug)]
 pub(crate) struct Connector {
     trust: Trust,
     name: ServerName<'static>,
 }
 
-/// Why a server is not spoken to by TLS; each reads on after the server's name.
+/// Why a TLS connection to a server failed. Each text continues a sentence that begins with the
+/// server's name.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TlsFault {
-    /// Its certificate is not believed.
+    /// The server's certificate is not trusted.
     #[error(transparent)]
     CertificateRejected(#[from] Arc<CertificateRejected>),
-    /// It ended the handshake.
+    /// The server ended the handshake with an alert.
     #[error(
-        "it refused the TLS handshake ({0:?}); it may want a certificate (client_cert), another name \
-         (server_name) or another version (min_version)"
+        "it refused the TLS handshake ({0:?}); it may require a client certificate \
+         (client_cert), another name (server_name) or another TLS version (min_version)"
     )]
     Alert(AlertDescription),
-    /// Something else answered.
-    #[error("it does not speak TLS on this port; write http:// if it is its plain one")]
+    /// The server sent bytes that are not TLS.
+    #[error("it does not speak TLS on this port; use http:// if this is its port for plain HTTP")]
     NotTls,
-    /// It hung up.
+    /// The server closed the connection.
     #[error("it closed the connection during the TLS handshake")]
     Closed,
-    /// No common version, cipher, …
+    /// For example no common version or cipher.
     #[error("the TLS handshake failed: {0}")]
     Other(rustls::Error),
 }
@@ -85,14 +86,13 @@ impl Trust {
     /// Reads the files again.
     ///
     /// # Errors
-    /// [`TlsError`]; what was trusted stays.
+    /// [`TlsError`]; the old configuration stays in use.
     pub(crate) fn reload(&self, source: &TrustSource) -> Result<(), TlsError> {
         self.0.store(read(source)?);
         Ok(())
     }
 
-    /// The way to a server of that name: a host name, or an address with or without brackets.
-    /// `None` if it is neither.
+    /// `host`: a host name, or an address with or without brackets. `None` if it is neither.
     pub(crate) fn to(&self, host: &str) -> Option<Connector> {
         Some(Connector {
             trust: self.clone(),
@@ -107,7 +107,7 @@ impl fmt::Debug for Trust {
     }
 }
 
-/// A host as TLS names it.
+/// `None` if `host` is neither a host name nor an address.
 pub(crate) fn server_name(host: &str) -> Option<ServerName<'static>> {
     ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).ok()
 }
@@ -118,7 +118,7 @@ fn read(source: &TrustSource) -> Result<Arc<ClientConfig>, TlsError> {
             store::trusted(file, source.password_file.as_deref())?,
             file.display().to_string(),
         ),
-        None => (system()?, "the system".to_owned()),
+        None => (system()?, "the system's truststore".to_owned()),
     };
     let verifier = Verifier::new(certificates, name.into());
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -132,7 +132,7 @@ fn read(source: &TrustSource) -> Result<Arc<ClientConfig>, TlsError> {
             builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
         }
     };
-    // some servers would choose HTTP/2 if they were offered it
+    // Only HTTP/1.1 is offered, because the client for backends does not speak HTTP/2.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
@@ -142,7 +142,7 @@ fn read(source: &TrustSource) -> Result<Arc<ClientConfig>, TlsError> {
 /// # Errors
 /// [`TlsError::NoSystemRoots`]
 pub(crate) fn system() -> Result<Vec<rustls::pki_types::CertificateDer<'static>>, TlsError> {
-    // what cannot be read among many is no reason to believe none
+    // One unreadable certificate among many must not disable all others.
     let found = rustls_native_certs::load_native_certs().certs;
     if found.is_empty() {
         return Err(TlsError::NoSystemRoots);
@@ -153,8 +153,6 @@ pub(crate) fn system() -> Result<Vec<rustls::pki_types::CertificateDer<'static>>
 // === impl Connector ===
 
 impl Connector {
-    /// Shakes hands on a new connection.
-    ///
     /// # Errors
     /// [`TlsFault`]
     pub(crate) async fn connect(&self, tcp: TcpStream) -> Result<TlsStream<TcpStream>, TlsFault> {
@@ -166,7 +164,8 @@ impl Connector {
 }
 
 impl TlsFault {
-    /// The fault behind an error of an open connection, if it is the server's refusal.
+    /// The server's alert behind an error of an open connection: in TLS 1.3 a server rejects a client
+    /// certificate only after the client has finished the handshake.
     pub fn alert(error: &io::Error) -> Option<Self> {
         match fault(error) {
             Self::Alert(alert) => Some(Self::Alert(alert)),
@@ -180,7 +179,7 @@ fn fault(error: &io::Error) -> TlsFault {
     match inner {
         Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner)))) => {
             match inner.downcast_ref::<CertificateRejected>() {
-                Some(distrust) => TlsFault::CertificateRejected(Arc::new(distrust.clone())),
+                Some(rejected) => TlsFault::CertificateRejected(Arc::new(rejected.clone())),
                 None => TlsFault::Closed,
             }
         }

@@ -1,36 +1,34 @@
-//! Java's own keystore format (`sun.security.provider.JavaKeyStore`), read.
+//! Reads Java's own keystore format, JKS (`sun.security.provider.JavaKeyStore`).
 //!
-//! Big-endian; certificates stand in the clear, each key is protected by itself, and a digest over
-//! password and contents ends the file.
+//! It is big-endian. Certificates are not encrypted, each key is encrypted separately
+//! (`sun.security.provider.KeyProtector`), and a digest of password and contents is at the end.
 
 use ring::digest;
 use zeroize::Zeroizing;
 
 /// The first bytes of a JKS file.
 pub(super) const MAGIC: [u8; 4] = [0xfe, 0xed, 0xfe, 0xed];
-/// The first bytes of its successor JCEKS, which is not read.
+/// The first bytes of its successor JCEKS, which is not supported.
 pub(super) const JCEKS_MAGIC: [u8; 4] = [0xce, 0xce, 0xce, 0xce];
-/// What the digest at the end is salted with.
+/// Salt of the digest at the end, as in `JavaKeyStore.getPreKeyedHash`.
 const WHITENER: &[u8] = b"Mighty Aphrodite";
-/// 1.3.6.1.4.1.42.2.17.1.1, Sun's key protector.
+/// The object identifier 1.3.6.1.4.1.42.2.17.1.1 of Sun's `KeyProtector`.
 const PROTECTOR: &[u8] = &[0x2b, 6, 1, 4, 1, 42, 2, 17, 1, 1];
 const SHA1: usize = 20;
 
-/// What is wrong with a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum JksError {
-    /// It ends too early, or a length or tag makes no sense.
-    #[error("it is cut short or damaged")]
+    /// Truncated, or with an invalid length or tag.
+    #[error("it is truncated or damaged")]
     Damaged,
-    /// The digest over password and contents differs.
+    /// The digest of password and contents differs.
     #[error("wrong password")]
     Password,
-    /// A key that another method than Sun's protects.
-    #[error("its key is protected by an unknown method")]
+    /// A key that is not encrypted by Sun's `KeyProtector`.
+    #[error("its key is encrypted by an unknown method")]
     Method,
 }
 
-/// A file's entries.
 #[derive(Debug, Default)]
 pub(super) struct Jks {
     pub(super) keys: Vec<Key>,
@@ -38,17 +36,15 @@ pub(super) struct Jks {
     pub(super) trusted: Vec<(String, Vec<u8>)>,
 }
 
-/// A key as the file holds it.
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) alias: String,
     /// Certificates in DER, leaf first.
     pub(super) chain: Vec<Vec<u8>>,
-    protected: Vec<u8>,
+    encrypted: Vec<u8>,
 }
 
-/// Reads a file. With a password, the digest is verified; without one only certificates can be
-/// had, as in Java.
+/// With a password the digest is verified. Without one only the certificates can be read, as in Java.
 pub(super) fn parse(data: &[u8], password: Option<&str>) -> Result<Jks, JksError> {
     let end = data.len().checked_sub(SHA1).ok_or(JksError::Damaged)?;
     let (body, seal) = data.split_at(end);
@@ -64,7 +60,7 @@ pub(super) fn parse(data: &[u8], password: Option<&str>) -> Result<Jks, JksError
         let _created = reader.take(8)?;
         match tag {
             1 => {
-                let protected = reader.long()?.to_vec();
+                let encrypted = reader.long()?.to_vec();
                 let mut chain = Vec::new();
                 for _ in 0..reader.u32()? {
                     chain.push(reader.certificate(version)?);
@@ -72,7 +68,7 @@ pub(super) fn parse(data: &[u8], password: Option<&str>) -> Result<Jks, JksError
                 jks.keys.push(Key {
                     alias,
                     chain,
-                    protected,
+                    encrypted,
                 });
             }
             2 => jks.trusted.push((alias, reader.certificate(version)?)),
@@ -91,9 +87,9 @@ pub(super) fn parse(data: &[u8], password: Option<&str>) -> Result<Jks, JksError
 }
 
 impl Key {
-    /// The key in PKCS#8.
+    /// Decrypts the key; the result is PKCS#8.
     pub(super) fn open(&self, password: &str) -> Result<Zeroizing<Vec<u8>>, JksError> {
-        let (info, _) = der(&self.protected, 0x30)?;
+        let (info, _) = der(&self.encrypted, 0x30)?;
         let (algorithm, rest) = der(info, 0x30)?;
         let (method, _) = der(algorithm, 0x06)?;
         if method != PROTECTOR {
@@ -131,7 +127,7 @@ fn sha1(parts: &[&[u8]]) -> Vec<u8> {
     context.finish().as_ref().to_vec()
 }
 
-/// One DER element of that tag: its contents and what follows.
+/// Splits one DER element with this tag: its contents, and the bytes after it.
 fn der(data: &[u8], tag: u8) -> Result<(&[u8], &[u8]), JksError> {
     let mut reader = Reader(data);
     if reader.take(1)? != [tag] {
@@ -166,13 +162,13 @@ impl<'a> Reader<'a> {
         Ok(u32::from_be_bytes(bytes))
     }
 
-    /// Bytes after a length of four.
+    /// Bytes with a length of four bytes before them.
     fn long(&mut self) -> Result<&'a [u8], JksError> {
         let length = self.u32()?;
         self.take(usize::try_from(length).map_err(|_| JksError::Damaged)?)
     }
 
-    /// Text after a length of two; Java's own UTF-8.
+    /// Text with a length of two bytes before it, in Java's modified UTF-8.
     fn text(&mut self) -> Result<String, JksError> {
         let length = self.take(2)?;
         let text = self.take(usize::from(length[0]) << 8 | usize::from(length[1]))?;
@@ -219,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_cut_or_longer_is_damaged() {
+    fn a_file_that_is_truncated_or_too_long_is_damaged() {
         let whole = file("a");
         for end in 0..whole.len() {
             assert!(parse(&whole[..end], None).is_err(), "{end}");
@@ -241,7 +237,7 @@ mod tests {
             data.truncate(at.max(12));
             data.extend(&tail);
             let _ = parse(&data, None);
-            let key = Key { alias: String::new(), chain: Vec::new(), protected: tail };
+            let key = Key { alias: String::new(), chain: Vec::new(), encrypted: tail };
             let _ = key.open("a");
         }
     }

@@ -1,4 +1,4 @@
-//! PKCS#12 as Java, OpenSSL and Windows write it: keys with their chains, and certificates.
+//! Reads PKCS#12 as Java, OpenSSL and Windows write it: keys with their chains, and certificates.
 
 use p12_keystore::{CertificateBag, Pkcs12Archive, PrivateKeyBag, error::Error};
 use rustls::{
@@ -9,27 +9,26 @@ use rustls::{
 
 use super::store::Entry;
 
-/// The longest chain that is followed.
-const LONGEST: usize = 16;
+/// The most certificates of a chain.
+const MAX_CHAIN: usize = 16;
 
-/// Why a file is not read.
 #[derive(Debug)]
 pub(super) enum Pkcs12Error {
     Password,
     Damaged(String),
 }
 
-/// A file's keys and certificates.
 #[derive(Debug)]
 pub(super) struct Pkcs12 {
     pub(super) keys: Vec<Entry>,
-    /// All certificates that are no key's own.
+    /// The certificates that do not belong to a key.
     pub(super) trusted: Vec<CertificateDer<'static>>,
 }
 
 pub(super) fn parse(data: &[u8], password: &str) -> Result<Pkcs12, Pkcs12Error> {
     let archive = Pkcs12Archive::from_pkcs12(data, password).map_err(|error| match error {
-        // the check over the whole file, or the padding of a part of one that has none
+        // A wrong password shows in the MAC of the file or, in a file without MAC, in the padding of
+        // a decrypted part.
         Error::MacError(_) | Error::UnpadError => Pkcs12Error::Password,
         Error::Pkcs5Error(_) if !has_mac(data) => Pkcs12Error::Password,
         other => Pkcs12Error::Damaged(other.to_string()),
@@ -53,8 +52,8 @@ pub(super) fn parse(data: &[u8], password: &str) -> Result<Pkcs12, Pkcs12Error> 
     Ok(Pkcs12 { keys, trusted })
 }
 
-/// Whether a third element follows in the outermost sequence. Only a wrong password makes a file
-/// without it unreadable, as far as one can tell.
+/// Whether the file has a MAC: a third element in the outermost sequence (RFC 7292 section 4). In a
+/// file without one, a wrong password cannot be distinguished from damage; it is the likelier cause.
 fn has_mac(data: &[u8]) -> bool {
     use x509_parser::asn1_rs::{Any, FromDer};
     let Ok((_, outer)) = Any::from_der(data) else {
@@ -73,7 +72,7 @@ fn entry(bag: &PrivateKeyBag, certs: &[CertificateBag]) -> Entry {
     let leaf = leaf(bag, &key, certs);
     let mut chain = Vec::new();
     let mut next = leaf;
-    while let Some(bag) = next.filter(|_| chain.len() < LONGEST) {
+    while let Some(bag) = next.filter(|_| chain.len() < MAX_CHAIN) {
         let cert = &bag.cert;
         chain.push(CertificateDer::from(cert.as_der().to_vec()));
         let above = |other: &&CertificateBag| {
@@ -89,7 +88,7 @@ fn entry(bag: &PrivateKeyBag, certs: &[CertificateBag]) -> Entry {
     }
 }
 
-/// The certificate that shares the key's id, or, where the file has no ids, the key itself.
+/// The certificate with the key's local id or, where the file has no ids, with the same public key.
 fn leaf<'c>(
     bag: &PrivateKeyBag,
     key: &PrivateKeyDer<'static>,

@@ -1,4 +1,4 @@
-//! One file of keys or certificates, whatever its format.
+//! Reads a file of keys or certificates in any of the supported formats.
 
 use std::{fs, io, path::Path};
 
@@ -23,18 +23,16 @@ mod fault;
 pub(crate) use fault::{StoreError, StoreFault};
 
 /// More than any keystore has, in bytes.
-const LARGEST: u64 = 16 << 20;
+const MAX_SIZE: u64 = 16 << 20;
 
-/// A key with its chain.
 #[derive(Debug)]
 pub struct KeyPair {
     /// Leaf first.
     pub chain: Vec<CertificateDer<'static>>,
-    /// Ready for use.
+    /// Chain and key, for rustls.
     pub certified: CertifiedKey,
 }
 
-/// A key as a keystore holds it.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) alias: String,
@@ -46,7 +44,7 @@ impl KeySource {
     /// Reads key and chain.
     ///
     /// # Errors
-    /// `StoreError`, naming the file.
+    /// [`StoreError`], naming the file.
     pub fn load(&self) -> Result<KeyPair, StoreError> {
         match self {
             Self::Pem { cert, key } => {
@@ -91,7 +89,7 @@ fn pair(
     }
 }
 
-/// The certificates of a truststore. A keystore's own certificates count too: Java reads it so.
+/// The certificates of a truststore. The certificates of keys count too, as in Java.
 ///
 /// # Errors
 /// [`StoreError`], naming the file.
@@ -120,10 +118,10 @@ pub(crate) fn password(path: &Path) -> Result<Zeroizing<String>, StoreError> {
         .ok_or_else(|| at(path, StoreFault::EmptyPassword))
 }
 
-/// The certificates of a file's bytes, in whatever format.
+/// The certificates in a file's bytes, in any format.
 ///
 /// # Errors
-/// What is wrong with them.
+/// [`StoreFault`]
 pub fn certificates(
     data: &[u8],
     password: Option<&str>,
@@ -151,7 +149,6 @@ pub fn certificates(
     }
 }
 
-/// The keys of a file's bytes.
 fn keys(data: &[u8], password: Option<&str>) -> Result<Vec<Entry>, StoreFault> {
     match Format::of(data)? {
         Format::Pem => Ok(vec![Entry {
@@ -168,7 +165,7 @@ fn keys(data: &[u8], password: Option<&str>) -> Result<Vec<Entry>, StoreFault> {
                     key: PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(plain.to_vec())),
                     alias: key.alias,
                 }),
-                // the store itself did open
+                // The store's own password is correct: its digest was verified below.
                 Err(JksError::Password) => Err(StoreFault::KeyPassword(key.alias)),
                 Err(other) => Err(of_jks(other)),
             };
@@ -186,7 +183,7 @@ fn choose(entries: Vec<Entry>, alias: Option<&str>) -> Result<Entry, StoreFault>
         return Err(StoreFault::NoKey);
     }
     match alias {
-        // as in Java, case does not matter
+        // Java's JKS compares aliases without regard to case.
         Some(alias) => entries
             .find(|entry| entry.alias.to_lowercase() == alias.to_lowercase())
             .ok_or_else(|| StoreFault::NoAlias {
@@ -251,10 +248,10 @@ fn at(path: &Path, fault: StoreFault) -> StoreError {
     }
 }
 
-/// What a file is, by its first bytes.
+/// The format of a file, recognised by its contents.
 enum Format {
     Pem,
-    /// One certificate.
+    /// A single certificate.
     Der,
     Pkcs12,
     Jks,
@@ -286,13 +283,13 @@ fn contains(data: &[u8], text: &[u8]) -> bool {
     memchr::memmem::find(data, text).is_some()
 }
 
-/// Reads a file; devices and pipes might never end.
+/// Reads a regular file only: reading a device or a pipe might never end.
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, StoreError> {
     let bytes = fs::metadata(path).and_then(|found| {
         if !found.is_file() {
             return Err(io::Error::other("not a regular file"));
         }
-        if found.len() > LARGEST {
+        if found.len() > MAX_SIZE {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         fs::read(path)

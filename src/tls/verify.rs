@@ -1,8 +1,8 @@
-//! Whether a server's certificate is to be believed: chain, time and name.
+//! Verifies a server's certificate: chain, validity and name.
 //!
-//! As rustls does it, and in two points as Java does, for whose clients the field makes its
-//! certificates: a certificate that stands itself in the truststore needs no CA, and one without
-//! any alternative name is known by its common name.
+//! As rustls does, but with two rules of Java, because the certificates of Hadoop's servers are made
+//! for Java's clients: a certificate that is itself in the truststore needs no CA (`keytool` creates
+//! self-signed ones), and one without any alternative name is matched by its common name.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -20,105 +20,108 @@ use x509_parser::time::ASN1Time;
 
 use super::certificate::{CertificateInfo, covers};
 
-/// Why a certificate is not believed.
+/// Why a certificate is rejected. Each text continues a sentence that begins with the server's name.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CertificateRejected {
-    /// No known CA signed it.
+    /// It is not signed by a trusted CA.
     #[error(
-        "its certificate ({subject}) was signed by {issuer}, and {trust} does not know that CA; add \
-         the CA's certificate there, or the missing part of the chain on the server"
+        "its certificate ({subject}) was signed by {issuer}, a CA that is not in {trust}; add the \
+         CA's certificate there, or the missing intermediate certificates on the server"
     )]
     UnknownIssuer {
-        /// Whose it is.
+        /// Its subject.
         subject: String,
-        /// Who signed it.
+        /// Its issuer.
         issuer: String,
-        /// Where CAs were looked for.
+        /// The truststore.
         trust: Arc<str>,
     },
-    /// It is another host's.
+    /// It does not name the host.
     #[error(
-        "its certificate names {names}, not {wanted}; write the name that it has as \
+        "its certificate names {names}, not {wanted}; set one of these names as \
          tls = {{ server_name = \"…\" }}"
     )]
     Name {
-        /// The name that it should have.
+        /// The name of the server in the configuration.
         wanted: String,
-        /// Those it has.
+        /// The names in the certificate.
         names: String,
     },
-    /// Its time is over.
-    #[error("its certificate ({subject}) has expired: {date}; it has to be renewed on the server")]
+    /// It has expired.
+    #[error("its certificate ({subject}) has expired: {date}; renew it on the server")]
     Expired {
-        /// Whose it is.
+        /// Its subject.
         subject: String,
-        /// When.
+        /// The end of its validity.
         date: String,
     },
-    /// Its time has not come.
-    #[error("its certificate ({subject}) is not valid before {date}; is the clock right?")]
+    /// It is not valid yet.
+    #[error(
+        "its certificate ({subject}) is not valid before {date}; check the clock of this machine"
+    )]
     NotYet {
-        /// Whose it is.
+        /// Its subject.
         subject: String,
-        /// From when.
+        /// The beginning of its validity.
         date: String,
     },
     /// Anything else.
     #[error("its certificate ({subject}) cannot be used: {source}")]
     Other {
-        /// Whose it is.
+        /// Its subject.
         subject: String,
-        /// Why.
+        /// The reason.
         #[source]
         source: rustls::Error,
     },
 }
 
-/// Believes what a truststore believes.
+/// Verifies against one truststore.
 #[derive(Debug)]
 pub(super) struct Verifier {
     roots: RootCertStore,
-    themselves: HashSet<CertificateDer<'static>>,
+    /// Certificates of the truststore, which are trusted without a CA.
+    pinned: HashSet<CertificateDer<'static>>,
     algorithms: WebPkiSupportedAlgorithms,
     trust: Arc<str>,
 }
 
 impl Verifier {
-    /// Of a truststore's certificates; what cannot be a CA's may still stand for itself. `trust`
-    /// names the truststore in messages.
+    /// `certificates`: CAs, or servers' own. `trust`: the truststore's name in messages.
     pub(super) fn new(certificates: Vec<CertificateDer<'static>>, trust: Arc<str>) -> Self {
         let mut roots = RootCertStore::empty();
         for certificate in &certificates {
-            // an ancient or odd one among the system's many is no reason to believe none
+            // An outdated or odd certificate among the system's many must not disable the others,
+            // and a server's own certificate need not be valid as a CA's.
             let _skipped = roots.add(certificate.clone());
         }
         Self {
             roots,
-            themselves: certificates.into_iter().collect(),
+            pinned: certificates.into_iter().collect(),
             algorithms: ring::default_provider().signature_verification_algorithms,
             trust,
         }
     }
 
-    fn judge(
+    fn verify(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
         now: UnixTime,
     ) -> Result<(), CertificateRejected> {
-        let facts = CertificateInfo::of(leaf);
-        let subject = facts.as_ref().map_or("unreadable", |facts| &facts.subject);
+        let info = CertificateInfo::of(leaf);
+        let subject = info.as_ref().map_or("unreadable", |info| &info.subject);
         let other = |source| CertificateRejected::Other {
             subject: subject.to_owned(),
             source,
         };
         let parsed = ParsedCertificate::try_from(leaf).map_err(other)?;
-        let Some(facts) = &facts else {
+        let Some(info) = &info else {
             return Err(other(CertificateError::BadEncoding.into()));
         };
-        in_time(facts, now)?;
-        if !self.themselves.contains(leaf) {
+        check_validity(info, now)?;
+        if !self.pinned.contains(leaf) {
             verify_server_cert_signed_by_trust_anchor(
                 &parsed,
                 &self.roots,
@@ -133,7 +136,7 @@ impl Verifier {
                         .and_then(|der| CertificateInfo::of(der));
                     CertificateRejected::UnknownIssuer {
                         subject: subject.to_owned(),
-                        issuer: top.map_or_else(|| facts.issuer.clone(), |top| top.issuer),
+                        issuer: top.map_or_else(|| info.issuer.clone(), |top| top.issuer),
                         trust: Arc::clone(&self.trust),
                     }
                 }
@@ -143,27 +146,27 @@ impl Verifier {
         let wanted = name.to_str();
         let by_common_name = |name: &String| covers(name, &wanted.to_ascii_lowercase());
         if verify_server_name(&parsed, name).is_ok()
-            || facts.common_name.as_ref().is_some_and(by_common_name)
+            || info.common_name.as_ref().is_some_and(by_common_name)
         {
             return Ok(());
         }
         Err(CertificateRejected::Name {
             wanted: wanted.into_owned(),
-            names: facts.all_names(),
+            names: info.all_names(),
         })
     }
 }
 
-/// The leaf's own time; rustls knows it too, and says less.
-fn in_time(facts: &CertificateInfo, now: UnixTime) -> Result<(), CertificateRejected> {
+/// rustls checks the validity as well, but its error has no date.
+fn check_validity(info: &CertificateInfo, now: UnixTime) -> Result<(), CertificateRejected> {
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    let of = |date: ASN1Time| (facts.subject.clone(), date.to_string());
-    if now > facts.not_after.timestamp() {
-        let (subject, date) = of(facts.not_after);
+    let of = |date: ASN1Time| (info.subject.clone(), date.to_string());
+    if now > info.not_after.timestamp() {
+        let (subject, date) = of(info.not_after);
         return Err(CertificateRejected::Expired { subject, date });
     }
-    if now < facts.not_before.timestamp() {
-        let (subject, date) = of(facts.not_before);
+    if now < info.not_before.timestamp() {
+        let (subject, date) = of(info.not_before);
         return Err(CertificateRejected::NotYet { subject, date });
     }
     Ok(())
@@ -178,9 +181,9 @@ impl ServerCertVerifier for Verifier {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.judge(end_entity, intermediates, server_name, now) {
+        match self.verify(end_entity, intermediates, server_name, now) {
             Ok(()) => Ok(ServerCertVerified::assertion()),
-            Err(distrust) => Err(CertificateError::Other(OtherError(Arc::new(distrust))).into()),
+            Err(rejected) => Err(CertificateError::Other(OtherError(Arc::new(rejected))).into()),
         }
     }
 
@@ -243,7 +246,7 @@ mod tests {
         params.signed_by(&key, ca).unwrap().into()
     }
 
-    fn judge(
+    fn verify(
         trusted: &[CertificateDer<'static>],
         leaf: &CertificateDer<'_>,
         chain: &[CertificateDer<'_>],
@@ -252,7 +255,7 @@ mod tests {
         let verifier = Verifier::new(trusted.to_vec(), "trust.jks".into());
         let name = ServerName::try_from(name).unwrap();
         let now = UnixTime::since_unix_epoch(Duration::from_secs(NOW));
-        verifier.judge(leaf, chain, &name, now)
+        verifier.verify(leaf, chain, &name, now)
     }
 
     #[test]
@@ -260,9 +263,9 @@ mod tests {
         let ours = ca("ours");
         let trusted = [ours.der().clone()];
         let leaf = der(&params(&["nn1.example.com", "10.0.0.1"], "x"), &ours);
-        judge(&trusted, &leaf, &[], "nn1.example.com").unwrap();
-        judge(&trusted, &leaf, &[], "10.0.0.1").unwrap();
-        let error = judge(&trusted, &leaf, &[], "x").unwrap_err();
+        verify(&trusted, &leaf, &[], "nn1.example.com").unwrap();
+        verify(&trusted, &leaf, &[], "10.0.0.1").unwrap();
+        let error = verify(&trusted, &leaf, &[], "x").unwrap_err();
         let CertificateRejected::Name { names, .. } = &error else {
             panic!("{error}")
         };
@@ -273,8 +276,8 @@ mod tests {
     fn a_certificate_by_common_name_alone_is_known_as_java_knows_it() {
         let ours = ca("ours");
         let leaf = der(&params(&[], "presto.example.com"), &ours);
-        judge(&[ours.der().clone()], &leaf, &[], "presto.example.com").unwrap();
-        let error = judge(&[ours.der().clone()], &leaf, &[], "other.example.com").unwrap_err();
+        verify(&[ours.der().clone()], &leaf, &[], "presto.example.com").unwrap();
+        let error = verify(&[ours.der().clone()], &leaf, &[], "other.example.com").unwrap_err();
         assert!(matches!(error, CertificateRejected::Name { .. }), "{error}");
     }
 
@@ -287,14 +290,14 @@ mod tests {
             .self_signed(&KeyPair::generate().unwrap())
             .unwrap()
             .into();
-        judge(
+        verify(
             std::slice::from_ref(&leaf),
             &leaf,
             &[],
             "presto.example.com",
         )
         .unwrap();
-        let error = judge(std::slice::from_ref(&leaf), &leaf, &[], "other").unwrap_err();
+        let error = verify(std::slice::from_ref(&leaf), &leaf, &[], "other").unwrap_err();
         assert!(matches!(error, CertificateRejected::Name { .. }), "{error}");
     }
 
@@ -302,23 +305,23 @@ mod tests {
     fn an_unknown_ca_is_named_and_so_is_the_truststore() {
         let (ours, theirs) = (ca("ours"), ca("theirs"));
         let leaf = der(&params(&["nn1"], "nn1"), &theirs);
-        let error = judge(&[ours.der().clone()], &leaf, &[], "nn1")
+        let error = verify(&[ours.der().clone()], &leaf, &[], "nn1")
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("signed by CN=theirs, and trust.jks does not know"),
+            error.contains("signed by CN=theirs, a CA that is not in trust.jks"),
             "{error}"
         );
     }
 
     #[test]
-    fn a_certificate_out_of_time_is_told_by_its_date() {
+    fn the_error_of_an_expired_or_future_certificate_has_its_date() {
         let ours = ca("ours");
         let mut late = params(&["nn1"], "nn1");
         late.not_after = date_time_ymd(2029, 1, 1);
         let leaf = der(&late, &ours);
         for trusted in [ours.der().clone(), leaf.clone()] {
-            let error = judge(&[trusted], &leaf, &[], "nn1").unwrap_err();
+            let error = verify(&[trusted], &leaf, &[], "nn1").unwrap_err();
             assert!(
                 matches!(&error, CertificateRejected::Expired { date, .. } if date.contains("2029"))
             );
@@ -326,7 +329,7 @@ mod tests {
         let mut early = params(&["nn1"], "nn1");
         early.not_before = date_time_ymd(2031, 1, 1);
         early.not_after = date_time_ymd(2032, 1, 1);
-        let error = judge(&[ours.der().clone()], &der(&early, &ours), &[], "nn1").unwrap_err();
+        let error = verify(&[ours.der().clone()], &der(&early, &ours), &[], "nn1").unwrap_err();
         assert!(
             matches!(error, CertificateRejected::NotYet { .. }),
             "{error}"

@@ -1,63 +1,65 @@
-//! Certificates, keys and truststores are read again when their files change; what cannot be used
-//! changes nothing.
+//! Reloads certificates, keys and truststores when their files change. Files that cannot be used
+//! change nothing.
 //!
-//! Files are looked at once a second, which works on every file system. A certificate and its key
-//! are two files that change one after the other: what does not fit is complained of only when it
-//! has not changed since the last look.
+//! Files are checked once a second, because inotify does not report changes that other
+//! clients of NFS make. A certificate and its key are two files that change one after the
+//! other, so an error is reported only if nothing has changed since the check before.
 
 use std::{fmt, fs, os::unix::fs::MetadataExt, path::PathBuf, time::Duration};
 
 use super::TlsError;
 use crate::telemetry::metrics;
 
-/// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the files are checked.
+const INTERVAL: Duration = Duration::from_secs(1);
 
 type Reload = Box<dyn Fn() -> Result<(), TlsError> + Send>;
 
-/// What changes when a file does: device, inode, size, times; `None` while it is missing.
+/// Device, inode, size and times of each file, of which one changes when the file does; `None` while
+/// it is missing.
 type Signature = Vec<Option<[i64; 6]>>;
 
-/// Files, and what is to be done when they change.
+/// Files with the function that reloads them.
 pub(crate) struct Watch {
     files: Vec<PathBuf>,
     reload: Reload,
-    /// What is in use.
+    /// The version in use.
     loaded: Signature,
-    /// What was there at the last look.
+    /// The version at the last check.
     seen: Signature,
-    /// Why that is not in use, until it has been said.
-    untold: Option<TlsError>,
-    /// What is there cannot be used.
+    /// Why that version is not in use; until it is logged.
+    unreported: Option<TlsError>,
+    /// The current version cannot be used.
     broken: bool,
 }
 
-/// Files as they were before they were read for the first time.
+/// The version of files before they are read for the first time, so that no change in between is
+/// missed.
 #[derive(Debug)]
-pub(crate) struct Begun {
+pub(crate) struct BeforeLoad {
     files: Vec<PathBuf>,
     loaded: Signature,
 }
 
 impl Watch {
-    /// Notes what the files are; to be called before they are read.
-    pub(crate) fn begin(files: Vec<PathBuf>) -> Begun {
+    /// Has to be called before the files are read.
+    pub(crate) fn begin(files: Vec<PathBuf>) -> BeforeLoad {
         let loaded = signature(&files);
-        Begun { files, loaded }
+        BeforeLoad { files, loaded }
     }
 
-    /// Looks at the files; true if what they hold has been taken over now.
-    fn look(&mut self) -> bool {
+    /// Checks the files. True if they were reloaded.
+    fn check(&mut self) -> bool {
         let now = signature(&self.files);
         if now == self.loaded {
             self.seen = now;
-            self.untold = None;
+            self.unreported = None;
             self.broken = false;
             return false;
         }
         if now == self.seen {
-            if let Some(error) = self.untold.take() {
-                tracing::warn!(%error, "changed TLS files cannot be used, those read before stay in use");
+            if let Some(error) = self.unreported.take() {
+                tracing::warn!(%error, "changed TLS files cannot be used; the certificates loaded before stay in use");
                 self.broken = true;
             }
             return false;
@@ -65,14 +67,14 @@ impl Watch {
         self.seen.clone_from(&now);
         match (self.reload)() {
             Ok(()) => {
-                tracing::info!(file = %self.name(), "TLS files taken over");
+                tracing::info!(file = %self.name(), "TLS files reloaded");
                 self.loaded = now;
-                self.untold = None;
+                self.unreported = None;
                 self.broken = false;
                 true
             }
             Err(error) => {
-                self.untold = Some(error);
+                self.unreported = Some(error);
                 false
             }
         }
@@ -86,8 +88,7 @@ impl Watch {
     }
 }
 
-impl Begun {
-    /// What is done when they change.
+impl BeforeLoad {
     pub(crate) fn reload(
         self,
         reload: impl Fn() -> Result<(), TlsError> + Send + 'static,
@@ -97,7 +98,7 @@ impl Begun {
             reload: Box::new(reload),
             seen: self.loaded.clone(),
             loaded: self.loaded,
-            untold: None,
+            unreported: None,
             broken: false,
         }
     }
@@ -112,22 +113,22 @@ impl fmt::Debug for Watch {
     }
 }
 
-/// Looks after the files for ever; dropped with its task.
+/// Checks the files for ever; the task is aborted at the end.
 pub(crate) async fn run(mut watches: Vec<Watch>) {
     let valid = metrics::tls_valid();
     loop {
         valid.set(f64::from(u8::from(watches.iter().all(|w| !w.broken))));
-        tokio::time::sleep(LOOK).await;
-        // reading a keystore takes milliseconds of key derivation
-        let looked = tokio::task::spawn_blocking(move || {
+        tokio::time::sleep(INTERVAL).await;
+        // Deriving the key of a keystore takes milliseconds.
+        let checked = tokio::task::spawn_blocking(move || {
             for watch in &mut watches {
-                watch.look();
+                watch.check();
             }
             watches
         });
-        match looked.await {
+        match checked.await {
             Ok(back) => watches = back,
-            // a panic has said so itself
+            // The panic hook has reported the panic.
             Err(_) => return,
         }
     }
@@ -176,18 +177,18 @@ mod tests {
                 Err(StoreError { path, fault }.into())
             }
         });
-        assert!(!watch.look());
+        assert!(!watch.check());
         fs::write(&file, "22").unwrap();
-        assert!(watch.look());
-        assert!(!watch.look());
+        assert!(watch.check());
+        assert!(!watch.check());
         good.store(false, Ordering::Relaxed);
         fs::write(&file, "333").unwrap();
-        assert!(!watch.look() && !watch.broken);
-        assert!(!watch.look() && watch.broken);
-        assert!(!watch.look());
+        assert!(!watch.check() && !watch.broken);
+        assert!(!watch.check() && watch.broken);
+        assert!(!watch.check());
         assert_eq!(reads.load(Ordering::Relaxed), 2);
         good.store(true, Ordering::Relaxed);
         fs::write(&file, "4444").unwrap();
-        assert!(watch.look() && !watch.broken);
+        assert!(watch.check() && !watch.broken);
     }
 }

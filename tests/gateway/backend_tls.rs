@@ -171,7 +171,7 @@ fn java_truststores_and_certificates_with_a_common_name_only_are_accepted() {
     );
     let problems = console(&[&front.url()], &tls).fails();
     assert!(
-        problems.contains("does not open with the password"),
+        problems.contains("cannot be opened with the configured password"),
         "{problems}"
     );
 }
@@ -183,7 +183,7 @@ pub fn an_untrusted_backend_certificate_closes_the_console_and_the_cure_is_repor
     for (source, expected) in [
         (
             theirs.issue("a", &["localhost"]),
-            "signed by CN=theirs, and",
+            "signed by CN=theirs, a CA that is not in",
         ),
         (
             ours.issue("b", &["nn1.example.com"]),

@@ -25,7 +25,7 @@ use crate::server::clock::TickLimits;
 /// Unread bodies after which a connection is sent a GOAWAY.
 ///
 /// On a final response curl ends its upload short of the `Content-Length`, which is a stream error.
-/// h2 closes a connection without a GOAWAY after `MAX_ERRORS` (1024) of them.
+/// h2 closes a connection after `MAX_ERRORS` (1024) of them.
 const MANY: u32 = 512;
 
 /// The body of a client's request.

@@ -1,39 +1,40 @@
-//! Follows a connection's bytes as they arrive and knows where heads and bodies begin and end.
+//! Scans a connection's bytes as they arrive, to know where heads and bodies begin and end.
 //!
-//! hyper drops the `Content-Length` of a request that has both framings before a service sees it,
-//! so the evidence can only be had from the bytes. The same knowledge tells the timers whether a
-//! head or a body is on its way. Nothing is copied: a line is only kept when it is split over reads.
+//! hyper drops the `Content-Length` of a request that has both framings before a service sees it
+//! (RFC 9112 section 6.3), so only the bytes show it. The time limits use the same scan: whether a
+//! head or a body is incomplete. Nothing is copied, except a line that is split over two reads.
 
 use memchr::memchr;
 
 /// Enough for `Transfer-Encoding:` and for `Content-Length:` with any `u64`.
 const LINE: usize = 40;
 
-/// What the bytes of a request's head said about its framing.
+/// The framing of a request by the bytes of its head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum FramingVerdict {
     /// At most one framing.
     Clean,
     /// `Content-Length` and `Transfer-Encoding` in one head (RFC 9112 section 6.1).
     Both,
-    /// The scan lost its way in malformed bytes.
+    /// The bytes before were malformed, so the beginning of this head is not known.
     Unknown,
 }
 
-/// The place in the stream.
+/// The position in the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
     /// Between requests or in a head.
     Head,
-    /// In a body with so many bytes to go.
+    /// In a body; this many bytes are left.
     Length(u64),
     /// In a chunked body.
     Chunk(Chunk),
-    /// In bytes that hyper refuses.
+    /// In malformed bytes, which hyper refuses.
     Lost,
 }
 
-/// The place in a chunked body (RFC 9112 section 7.1), with hyper's strictness.
+/// The position in a chunked body (RFC 9112 section 7.1). Has to be exactly as strict as hyper: where
+/// the two disagree about the end of a body, the scan reads body bytes as a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Chunk {
     /// In the size; whether a digit was seen.
@@ -42,7 +43,7 @@ enum Chunk {
     Extension(u64),
     /// Before the LF of the size line.
     SizeLf(u64),
-    /// In data, so many bytes to go.
+    /// In data; this many bytes are left.
     Data(u64),
     /// Before the CR after data.
     DataCr,
@@ -58,27 +59,25 @@ enum Chunk {
     EndLf,
 }
 
-/// The scan of one connection.
 #[derive(Debug)]
 pub(in crate::server) struct FramingScan {
     at: At,
-    /// A byte of a request line was seen.
+    /// A part of a request line has arrived.
     started: bool,
     chunked: bool,
     length: Option<u64>,
-    /// Start of a line that is split over reads.
+    /// The beginning of a line that is split over reads.
     kept: [u8; LINE],
     kept_len: u8,
     /// The kept line was longer than [`LINE`].
     cut: bool,
-    /// Heads that ended and were not yet taken.
+    /// Complete heads that were not yet taken.
     heads: u32,
-    /// Which of them has both framings.
+    /// The index of the first of them with both framings.
     both: Option<u32>,
 }
 
 impl FramingScan {
-    /// At the start of a connection.
     pub(in crate::server) const fn new() -> Self {
         Self {
             at: At::Head,
@@ -93,7 +92,6 @@ impl FramingScan {
         }
     }
 
-    /// Takes in bytes in the order in which they arrived.
     pub(in crate::server) fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             bytes = match self.at {
@@ -114,7 +112,7 @@ impl FramingScan {
         }
     }
 
-    /// The verdict on the oldest head that was not taken; called once a request.
+    /// The framing of the oldest head that was not taken. Has to be called once for each request.
     pub(in crate::server) fn take(&mut self) -> FramingVerdict {
         if self.heads == 0 {
             return FramingVerdict::Unknown;
@@ -133,7 +131,7 @@ impl FramingScan {
         }
     }
 
-    /// Whether a part of a head has arrived; blank lines between requests are none (RFC 9112
+    /// Whether a head has arrived in part. Blank lines between requests do not count (RFC 9112
     /// section 2.2).
     pub(in crate::server) fn in_head(&self) -> bool {
         match self.at {
@@ -143,12 +141,12 @@ impl FramingScan {
         }
     }
 
-    /// Whether the bytes make no sense, or say a length that is too large.
+    /// Whether the bytes are malformed, or contain a length that is too large.
     pub(in crate::server) const fn is_lost(&self) -> bool {
         matches!(self.at, At::Lost)
     }
 
-    /// Whether a body is on its way.
+    /// Whether a body has arrived in part.
     pub(in crate::server) const fn in_body(&self) -> bool {
         matches!(self.at, At::Length(_) | At::Chunk(_))
     }
@@ -238,7 +236,6 @@ impl FramingScan {
     }
 }
 
-/// Where one byte leads within a chunked body.
 enum Step {
     On(Chunk),
     End,
@@ -329,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bad_one_of_pipelined_requests_is_named() {
+    fn of_pipelined_requests_the_ambiguous_one_is_identified() {
         let bytes =
             b"GET / HTTP/1.1\r\n\r\nPOST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n\
             POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n0\r\n\r\n";
@@ -344,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn blank_lines_between_requests_are_no_head() {
+    fn blank_lines_between_requests_are_not_a_head() {
         let mut scan = FramingScan::new();
         scan.feed(b"\r\n\r");
         assert!(!scan.in_head());
@@ -353,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_chunks_and_lengths_are_given_up() {
+    fn the_scan_gives_up_on_malformed_chunks_and_lengths() {
         for bytes in [
             &b"POST / HTTP/1.1\r\nContent-Length: 1, 1\r\n\r\n"[..],
             b"POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n",
@@ -396,7 +393,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        fn no_input_panics(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             let mut scan = FramingScan::new();
             scan.feed(&bytes);
             let _ = (scan.take(), scan.in_head(), scan.in_body());

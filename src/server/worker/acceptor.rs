@@ -68,7 +68,7 @@ impl Acceptor {
                 spawn(tcp, peer);
             }
         }
-        for (tcp, peer) in accepts.rest() {
+        for (tcp, peer) in accepts.drain() {
             self.worker.shared.balance.count(self.worker.index);
             spawn(tcp, peer);
         }

@@ -1,4 +1,4 @@
-//! What can be wrong with a file of keys or certificates, and what to do.
+//! Errors of files of keys and certificates, each with its remedy.
 
 use std::{
     fmt, io,
@@ -7,16 +7,15 @@ use std::{
 
 use rustls::pki_types::pem;
 
-/// What is wrong with a file, and which.
 #[derive(Debug)]
 pub struct StoreError {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The error.
     pub fault: StoreFault,
 }
 
-/// What is wrong; each reads on after the file's name.
+/// The error of a file. Each text continues a sentence that begins with the file's name.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreFault {
     /// It cannot be read.
@@ -25,8 +24,8 @@ pub enum StoreFault {
     /// Neither PEM nor a keystore.
     #[error("is neither PEM nor PKCS#12 nor JKS")]
     Unknown,
-    /// Java's JCEKS.
-    #[error("is a JCEKS keystore, which is not read")]
+    /// Java's successor of JKS.
+    #[error("is a JCEKS keystore, which is not supported")]
     Jceks,
     /// PEM that cannot be decoded.
     #[error("is not readable as PEM: {0}")]
@@ -36,99 +35,99 @@ pub enum StoreFault {
     Damaged {
         /// `PKCS#12` or `JKS`.
         format: &'static str,
-        /// Why.
+        /// The reason.
         text: String,
     },
     /// No certificate.
-    #[error("holds no certificate")]
+    #[error("contains no certificate")]
     NoCertificate,
     /// No key.
-    #[error("holds no private key")]
+    #[error("contains no private key")]
     NoKey,
-    /// A PEM key under a password.
-    #[error("holds a private key under a password")]
+    /// An encrypted PEM key.
+    #[error("contains an encrypted private key")]
     EncryptedKey,
-    /// A key in a keystore, and no password for it.
-    #[error("is a {0} keystore, and there is no password for it")]
+    /// A key in a keystore without a configured password.
+    #[error("is a {0} keystore, and no password is configured for it")]
     NoPassword(&'static str),
-    /// The password is another.
-    #[error("does not open with the password that is given for it")]
+    /// Another password.
+    #[error("cannot be opened with the configured password")]
     WrongPassword,
     /// The key's password is not the store's.
-    #[error("opens, but the key `{0}` in it has another password")]
+    #[error("can be opened, but the key `{0}` in it has another password")]
     KeyPassword(String),
-    /// No entry of that name.
+    /// No entry has the configured alias.
     #[error("has no key `{alias}`; it has {}", known.join(", "))]
     NoAlias {
-        /// As asked for.
+        /// The configured alias.
         alias: String,
-        /// What there is.
+        /// The aliases in the keystore.
         known: Vec<String>,
     },
-    /// Which of them?
-    #[error("holds several keys: {}", known.join(", "))]
+    /// Several keys, and no alias is configured.
+    #[error("contains several keys: {}", known.join(", "))]
     SeveralKeys {
-        /// Their names.
+        /// Their aliases.
         known: Vec<String>,
     },
     /// A key without its certificate.
     #[error("has no certificate chain for the key `{0}`")]
     NoChain(String),
-    /// The key is another certificate's, or of a kind that cannot be used.
+    /// The key belongs to another certificate, or its type is not supported.
     #[error("{}do not work together: {source}", and(key.as_deref()))]
     Unusable {
-        /// The key's file, if it is another.
+        /// The key's file, if it is a separate one.
         key: Option<PathBuf>,
-        /// Why.
+        /// The reason.
         #[source]
         source: rustls::Error,
     },
-    /// A password file that is empty or no text.
-    #[error("holds no password")]
+    /// A password file that is empty or not UTF-8.
+    #[error("contains no password")]
     EmptyPassword,
 }
 
 fn and(key: Option<&Path>) -> String {
     match key {
         Some(key) => format!("and {} ", key.display()),
-        None => "holds a key and a certificate that ".to_owned(),
+        None => "contains a key and a certificate that ".to_owned(),
     }
 }
 
 impl StoreFault {
-    /// What to do about it.
+    /// What to do, as a sentence without its full stop.
     pub fn cure(&self) -> &'static str {
         match self {
-            Self::Read(_) => "Let the gateway's user read it, or correct the path",
-            Self::Unknown => "Name a keystore, or a PEM file",
+            Self::Read(_) => "Make it readable for the gateway's user, or correct the path",
+            Self::Unknown => "Use a keystore or a PEM file",
             Self::Jceks => {
                 "Convert it: `keytool -importkeystore -srckeystore OLD -destkeystore NEW.p12 \
                  -deststoretype pkcs12`"
             }
-            Self::Pem(_) | Self::Damaged { .. } => "Export it anew",
-            Self::NoCertificate => "Name a file with a certificate in it, leaf first",
+            Self::Pem(_) | Self::Damaged { .. } => "Export it again",
+            Self::NoCertificate => "Use a file with a certificate in it, leaf first",
             Self::NoKey => {
-                "Name a file with a private key in it; a truststore holds certificates only"
+                "Use a file with a private key in it; a truststore contains only certificates"
             }
             Self::EncryptedKey => "Decrypt it with `openssl pkey -in OLD -out NEW`",
             Self::NoPassword(_) => {
-                "Write password_file: a file with the password in its first line"
+                "Set password_file to a file with the password in its first line"
             }
             Self::WrongPassword => {
-                "Correct the file that `password_file` names; `keytool -list -keystore FILE` tells \
-                 whether a password opens a keystore"
+                "Correct the file that `password_file` names; `keytool -list -keystore FILE` \
+                 shows whether a password opens a keystore"
             }
             Self::KeyPassword(_) => {
-                "Give both the same: `keytool -keypasswd -alias ALIAS -keystore FILE`"
+                "Use the same password for both: `keytool -keypasswd -alias ALIAS -keystore FILE`"
             }
             Self::NoAlias { .. } => "Correct `alias`",
-            Self::SeveralKeys { .. } => "Name one by `alias`",
+            Self::SeveralKeys { .. } => "Select one with `alias`",
             Self::NoChain(_) => {
                 "Import the certificate beside its key: `keytool -importcert -alias ALIAS -file \
                  CHAIN.pem -keystore FILE`"
             }
             Self::Unusable { .. } => {
-                "Name the key that belongs to the certificate, with the leaf certificate first"
+                "Use the key that belongs to the certificate, and put the leaf certificate first"
             }
             Self::EmptyPassword => "Write the password into it, in the first line, in UTF-8",
         }

@@ -91,9 +91,9 @@ fn a_problem_names_the_file_that_does_not_match() {
     one.write(&one.cert, &pair(&["a"], 2000, 4000).key);
     only("do not work together");
     one.write(&one.cert, &one.cert);
-    only("k.pem holds no private key");
+    only("k.pem contains no private key");
     one.write(&one.key, &one.key);
-    only("c.pem holds no certificate");
+    only("c.pem contains no certificate");
     one.write(
         "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
         &one.key,
@@ -141,7 +141,10 @@ fn a_certificate_is_configured_in_exactly_one_way() {
             "{ cert = \"DIR/c.pem\", key = \"DIR/k.pem\", min_version = \"1.1\" }",
             "tls.min_version: invalid value `1.1`",
         ),
-        ("{ keystore = \"DIR/c.pem\" }", "c.pem holds no private key"),
+        (
+            "{ keystore = \"DIR/c.pem\" }",
+            "c.pem contains no private key",
+        ),
         (
             "{ keystore = \"DIR/none.p12\" }",
             "tls.keystore: cannot read",
