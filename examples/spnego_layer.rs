@@ -29,7 +29,7 @@ use spnegate::{
         acl::{AclLayer, AclPolicy},
         names::{AuthToLocal, Mechanism},
         secret::Secret,
-        session::{Limits, Session, Sessions},
+        session::{Session, SessionLimits, Sessions},
         spnego::{LoginSlot, SpnegoLayer, SpnegoPolicy},
     },
     gss::{Acceptor, AcceptorOptions, Keytab, ReplayCache},
@@ -71,7 +71,7 @@ async fn main() -> Result<(), Failure> {
         deadline: Duration::from_secs(5),
     })?;
 
-    let limits = Limits {
+    let limits = SessionLimits {
         lifetime: Duration::from_secs(10 * 3600),
         idle: Duration::from_secs(3600),
         capacity: 10_000,
@@ -86,8 +86,8 @@ async fn main() -> Result<(), Failure> {
         // Random: sessions end with this process. A file that replicas share makes them last.
         sessions: Sessions::new(limits, &Secret::random()?),
         challenge_scripts: true,
-        cookieless: &[],
-        tell_session: false,
+        cookieless_agents: &[],
+        session_in_response: false,
     };
     // Behind the login: no cross-site requests, and every user who logged in.
     let access = AclLayer::new(AclPolicy {

@@ -24,7 +24,7 @@ use crate::{
         Scheme,
         names::AuthToLocal,
         origin,
-        session::{Found, Session, Sessions, clearing_cookie, unix_now},
+        session::{Session, SessionLookup, Sessions, clearing_cookie, unix_now},
     },
     gateway::body::Body,
     refusal::Refusal,
@@ -228,8 +228,8 @@ impl Inner {
         match found {
             // The user is known by a cookie. `link::check` then compares it with the user of the link,
             // so that a link does not turn one user into another.
-            Found::Session(_) => Ok(None),
-            Found::Ended | Found::None => route.forward.session_of_link(parts),
+            SessionLookup::Session(_) => Ok(None),
+            SessionLookup::Ended | SessionLookup::None => route.forward.session_of_link(parts),
         }
     }
 
@@ -242,7 +242,7 @@ impl Inner {
         let now = unix_now();
         // A client may send several session cookies. A session that was ended is not found again, so
         // the loop terminates.
-        while let Found::Session(session) =
+        while let SessionLookup::Session(session) =
             self.sessions.find(&parts.headers, scheme, &self.names, now)
         {
             self.sessions.end(&session, now);

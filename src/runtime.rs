@@ -20,7 +20,7 @@ use crate::{
     auth::{
         acl::Groups,
         secret::{Secret, SecretError},
-        session::{Limits, Sessions},
+        session::{SessionLimits, Sessions},
     },
     config::{self, Config},
     gateway::{Health, RateLimiter},
@@ -133,7 +133,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         None => Secret::random()?,
     };
     let sessions = Sessions::new(
-        Limits {
+        SessionLimits {
             lifetime: config.session.lifetime,
             idle: config.session.idle,
             capacity: config.session.capacity,

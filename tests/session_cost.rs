@@ -18,7 +18,7 @@ use spnegate::auth::{
     Scheme,
     names::{AuthToLocal, Mechanism},
     secret::Secret,
-    session::{Found, Limits, Sessions, unix_now},
+    session::{SessionLimits, SessionLookup, Sessions, unix_now},
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -43,7 +43,7 @@ fn cookie(sessions: &Sessions, names: &AuthToLocal, user: usize) -> HeaderMap {
 fn a_session_takes_at_most_640_bytes_and_a_hit_allocates_nothing() {
     let names = AuthToLocal::compile(&["DEFAULT"], Mechanism::Hadoop, "EXAMPLE.COM").unwrap();
     let hour = Duration::from_secs(3600);
-    let limits = Limits {
+    let limits = SessionLimits {
         lifetime: hour,
         idle: hour,
         capacity: SESSIONS as u64,
@@ -51,8 +51,8 @@ fn a_session_takes_at_most_640_bytes_and_a_hit_allocates_nothing() {
     let sessions = Sessions::new(limits, &Secret::random().unwrap());
     let now = unix_now();
     let find = |headers: &HeaderMap| match sessions.find(headers, Scheme::Plain, &names, now) {
-        Found::Session(session) => session,
-        Found::Ended | Found::None => panic!("no session"),
+        SessionLookup::Session(session) => session,
+        SessionLookup::Ended | SessionLookup::None => panic!("no session"),
     };
     // what any first use allocates is not the sessions'
     find(&cookie(&sessions, &names, 0));

@@ -34,7 +34,7 @@ use spnegate::{
         acl::{AclLayer, AclPolicy},
         names::{AuthToLocal, Mechanism},
         secret::Secret,
-        session::{Limits, Session, Sessions},
+        session::{Session, SessionLimits, Sessions},
         spnego::{LoginSlot, SpnegoLayer, SpnegoPolicy},
     },
     gss::{Acceptor, AcceptorOptions, ReplayCache},
@@ -147,7 +147,7 @@ fn acceptor(keytab: &Path) -> Acceptor {
 
 fn policy(realm: &Realm, host: &str) -> SpnegoPolicy {
     let hour = Duration::from_secs(3600);
-    let limits = Limits {
+    let limits = SessionLimits {
         lifetime: hour,
         idle: hour,
         capacity: 100,
@@ -161,8 +161,8 @@ fn policy(realm: &Realm, host: &str) -> SpnegoPolicy {
         names: Arc::new(names),
         sessions: Sessions::new(limits, &Secret::random().unwrap()),
         challenge_scripts: true,
-        cookieless: &[],
-        tell_session: true,
+        cookieless_agents: &[],
+        session_in_response: true,
     }
 }
 

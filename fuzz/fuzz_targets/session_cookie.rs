@@ -9,12 +9,12 @@ use spnegate::auth::{
     Scheme,
     names::{AuthToLocal, Mechanism},
     secret::Secret,
-    session::{Found, Limits, Sessions},
+    session::{SessionLookup, SessionLimits, Sessions},
 };
 
 static WORLD: LazyLock<(Sessions, AuthToLocal)> = LazyLock::new(|| {
     let hour = Duration::from_secs(3600);
-    let limits = Limits {
+    let limits = SessionLimits {
         lifetime: hour,
         idle: hour,
         capacity: 10,
@@ -34,5 +34,5 @@ fuzz_target!(|value: &[u8]| {
         }
     }
     let found = sessions.find(&headers, Scheme::Plain, names, 1_000_000);
-    assert!(!matches!(found, Found::Session(_)));
+    assert!(!matches!(found, SessionLookup::Session(_)));
 });

@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::gss::Principal;
 
-mod fit;
 mod java;
+mod overlap;
 mod plain;
 mod review;
 mod rule;
 
 pub use java::PatternError;
-pub use review::Remark;
+pub use review::RuleWarning;
 pub use rule::RuleErrorKind;
-use rule::{Read, Rule, Unapplied};
+use rule::{ParsedRule, Rule, Unapplied};
 
 /// `kerberos.auth_to_local_mechanism`, as `hadoop.security.auth_to_local.mechanism`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub enum Mechanism {
 /// Compiled rules with their mechanism and default realm.
 #[derive(Debug)]
 pub struct AuthToLocal {
-    rules: Vec<Placed>,
+    rules: Vec<ListedRule>,
     mechanism: Mechanism,
     default_realm: String,
     generation: u64,
@@ -40,7 +40,7 @@ pub struct AuthToLocal {
 
 /// A rule and where it was written.
 #[derive(Debug)]
-struct Placed {
+struct ListedRule {
     rule: Rule,
     /// Which entry of the list, from 0.
     entry: usize,
@@ -133,10 +133,10 @@ impl AuthToLocal {
         let (mut rules, mut errors) = (Vec::new(), Vec::new());
         let mut number = 0;
         for (entry, rule) in entries.iter().enumerate() {
-            for Read { text, rule } in rule::parse_all(rule.as_ref()) {
+            for ParsedRule { text, rule } in rule::parse_all(rule.as_ref()) {
                 number += 1;
                 match rule {
-                    Ok(rule) => rules.push(Placed { rule, entry, text }),
+                    Ok(rule) => rules.push(ListedRule { rule, entry, text }),
                     Err(kind) => errors.push(RuleError {
                         entry,
                         number,
@@ -150,7 +150,7 @@ impl AuthToLocal {
             return Err(errors);
         }
         if rules.is_empty() {
-            rules.push(Placed {
+            rules.push(ListedRule {
                 rule: Rule::Default,
                 entry: 0,
                 text: "DEFAULT".into(),
@@ -178,7 +178,7 @@ impl AuthToLocal {
         if components.len() > 2 {
             return Err(NameError::Components);
         }
-        for (index, Placed { rule, .. }) in self.rules.iter().enumerate() {
+        for (index, ListedRule { rule, .. }) in self.rules.iter().enumerate() {
             match rule.apply(components, realm, &self.default_realm) {
                 Ok(None) => {}
                 Ok(Some(name)) => return self.approved(name, index),

@@ -19,7 +19,7 @@ mod seal;
 mod store;
 
 use seal::Claims;
-pub use store::{BeginError, Begun, Found, Limits, Sessions};
+pub use store::{BeginError, NewSession, SessionLimits, SessionLookup, Sessions};
 
 /// A logged-in client; the SPNEGO layer puts an `Arc<Session>` into the request's extensions.
 pub struct Session {

@@ -18,7 +18,7 @@
 //!     Scheme,
 //!     names::{AuthToLocal, Mechanism},
 //!     secret::Secret,
-//!     session::{Limits, Session, Sessions},
+//!     session::{SessionLimits, Session, Sessions},
 //!     spnego::{SpnegoLayer, SpnegoPolicy},
 //! };
 //! use tower::{Layer, ServiceExt};
@@ -45,7 +45,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let names = AuthToLocal::compile(&["DEFAULT"], Mechanism::Hadoop, "EXAMPLE.COM").unwrap();
 //! let hours = |h: u64| Duration::from_secs(h * 3600);
-//! let limits = Limits { lifetime: hours(10), idle: hours(1), capacity: 100_000 };
+//! let limits = SessionLimits { lifetime: hours(10), idle: hours(1), capacity: 100_000 };
 //! let policy = SpnegoPolicy {
 //!     console: "hello".into(),
 //!     scheme: Scheme::Plain,
@@ -54,8 +54,8 @@
 //!     names: Arc::new(names),
 //!     sessions: Sessions::new(limits, &Secret::random()?),
 //!     challenge_scripts: true,
-//!     cookieless: &[],
-//!     tell_session: false,
+//!     cookieless_agents: &[],
+//!     session_in_response: false,
 //! };
 //! # let acceptor = Acceptor;
 //! // `acceptor` is a `spnegate::gss::Acceptor`, started with a keytab
@@ -102,7 +102,7 @@ use super::{
     Scheme,
     names::AuthToLocal,
     negotiate::{self, Credential},
-    session::{Found, Session, Sessions, unix_now},
+    session::{Session, SessionLookup, Sessions, unix_now},
 };
 use crate::{
     gss::{Acceptor, Principal},
@@ -141,9 +141,9 @@ pub struct SpnegoPolicy {
     pub challenge_scripts: bool,
     /// Lower-case words in the `User-Agent` of clients that get no cookie, because they expect a mutual
     /// authentication token in every response.
-    pub cookieless: &'static [&'static str],
+    pub cookieless_agents: &'static [&'static str],
     /// Whether responses get the session in their extensions, for an access log in an outer layer.
-    pub tell_session: bool,
+    pub session_in_response: bool,
 }
 
 /// Puts [`SpnegoService`] before a service.
@@ -220,11 +220,11 @@ impl SpnegoPolicy {
     ) -> Credentials {
         let headers = request.headers();
         let without = match self.sessions.find(headers, self.scheme, &self.names, now) {
-            Found::Session(session) if !is_leg(request, awaits_leg) => {
+            SessionLookup::Session(session) if !is_leg(request, awaits_leg) => {
                 return Credentials::Session(session);
             }
-            Found::Session(_) | Found::None => Refusal::LoginRequired,
-            Found::Ended => Refusal::SessionEnded,
+            SessionLookup::Session(_) | SessionLookup::None => Refusal::LoginRequired,
+            SessionLookup::Ended => Refusal::SessionEnded,
         };
         match negotiate::token(headers) {
             Ok(Some(token)) => Credentials::Token(token),
@@ -235,7 +235,7 @@ impl SpnegoPolicy {
 
     /// Whether a client that logs in is given a cookie.
     fn gives_cookie(&self, headers: &HeaderMap) -> bool {
-        if self.cookieless.is_empty() {
+        if self.cookieless_agents.is_empty() {
             return true;
         }
         let agents = headers.get_all(header::USER_AGENT).iter();
@@ -247,7 +247,7 @@ impl SpnegoPolicy {
                 .windows(word.len())
                 .any(|part| part == word.as_bytes())
         };
-        !self.cookieless.iter().any(named)
+        !self.cookieless_agents.iter().any(named)
     }
 
     /// Whether a ticket for this service opens this console; a port in its name does not matter, as
@@ -279,7 +279,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         // An outer layer has made the session already (`identity = "none"`, a signed link).
         if let Some(known) = request.extensions().get::<Arc<Session>>() {
-            let told = self.policy.tell_session.then(|| Arc::clone(known));
+            let told = self.policy.session_in_response.then(|| Arc::clone(known));
             let answer = ResponseExtras::of(told, None);
             return SpnegoFuture::calling(self.inner.call(request), answer);
         }
@@ -289,7 +289,10 @@ where
         let token = match self.policy.credentials(&request, awaits_leg, now) {
             Credentials::Session(session) => {
                 let cookie = self.policy.sessions.renew(&session, now);
-                let told = self.policy.tell_session.then(|| Arc::clone(&session));
+                let told = self
+                    .policy
+                    .session_in_response
+                    .then(|| Arc::clone(&session));
                 request.extensions_mut().insert(session);
                 let answer = ResponseExtras::of(told, cookie);
                 return SpnegoFuture::calling(self.inner.call(request), answer);

@@ -184,8 +184,8 @@ fn spnego_policy(shared: &GatewayParts, config: &Console) -> SpnegoPolicy {
         names: Arc::clone(&shared.config.kerberos.auth_to_local),
         sessions: shared.sessions.clone(),
         challenge_scripts: true,
-        cookieless: config.kind.cookieless_agents(),
-        tell_session: shared.access.is_on(),
+        cookieless_agents: config.kind.cookieless_agents(),
+        session_in_response: shared.access.is_on(),
     }
 }
 

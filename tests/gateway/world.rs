@@ -16,7 +16,7 @@ use spnegate::{
         Scheme,
         names::{AuthToLocal, Mechanism},
         secret::Secret,
-        session::{Limits, Sessions, unix_now},
+        session::{SessionLimits, Sessions, unix_now},
     },
     gss::{
         Acceptor, AcceptorOptions, Initiator, InitiatorOptions, LoginStep, Principal, ReplayCache,
@@ -77,7 +77,7 @@ impl World {
         let secret = realm.path("secret");
         std::fs::write(&secret, [7; 32]).unwrap();
         let hour = Duration::from_secs(3600);
-        let limits = Limits {
+        let limits = SessionLimits {
             lifetime: hour,
             idle: hour,
             capacity: 10_000,
@@ -182,7 +182,7 @@ impl World {
         let found = self
             .sessions
             .find(&headers, Scheme::Plain, &names.unwrap(), unix_now());
-        matches!(found, spnegate::auth::session::Found::Session(_))
+        matches!(found, spnegate::auth::session::SessionLookup::Session(_))
     }
 }
 

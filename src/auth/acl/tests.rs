@@ -11,12 +11,12 @@ use super::{groups::tests::scripted, *};
 use crate::auth::{
     names::{AuthToLocal, Mechanism},
     secret::Secret,
-    session::{Limits, Sessions, unix_now},
+    session::{SessionLimits, Sessions, unix_now},
 };
 
 fn session(user: &str) -> Arc<Session> {
     let hour = Duration::from_secs(3600);
-    let limits = Limits {
+    let limits = SessionLimits {
         lifetime: hour,
         idle: hour,
         capacity: 1,

@@ -4,16 +4,16 @@
 //! so no list of known mistakes is needed.
 
 use super::{
-    AuthToLocal, Mechanism, Placed,
-    fit::{Fit, fit},
+    AuthToLocal, ListedRule, Mechanism,
     java::{pattern::Node, set::CharSet},
+    overlap::{Overlap, overlap},
     plain,
     rule::{Mapping, Rule},
 };
 
 /// What may be wrong with rule `number` (from 1).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Remark {
+pub enum RuleWarning {
     /// Its number of components.
     #[error("never applies: names of users and services have one component or two")]
     Components,
@@ -58,7 +58,7 @@ const REALMS: [&str; 2] = ["A.INVALID", "B.INVALID"];
 
 impl AuthToLocal {
     /// What may be wrong with each rule: its entry (from 0), its number (from 1) and its text.
-    pub fn review(&self) -> Vec<(usize, usize, &str, Remark)> {
+    pub fn review(&self) -> Vec<(usize, usize, &str, RuleWarning)> {
         let mut remarks = Vec::new();
         for (index, placed) in self.rules.iter().enumerate() {
             let remark = self.of_rule(index, placed);
@@ -68,51 +68,51 @@ impl AuthToLocal {
         remarks
     }
 
-    fn of_rule(&self, index: usize, placed: &Placed) -> Option<Remark> {
+    fn of_rule(&self, index: usize, placed: &ListedRule) -> Option<RuleWarning> {
         if let Some(earlier) = self.shadow(index, placed) {
-            return Some(Remark::Unreachable { by: earlier + 1 });
+            return Some(RuleWarning::Unreachable { by: earlier + 1 });
         }
         let Rule::Mapping(mapping) = &placed.rule else {
             return None;
         };
         if !(1..=2).contains(&mapping.components) {
-            return Some(Remark::Components);
+            return Some(RuleWarning::Components);
         }
         if mapping.writes_blank() {
-            return Some(Remark::Blank);
+            return Some(RuleWarning::Blank);
         }
-        let fits: Vec<Fit> = FILLERS.map(|filler| mapping.fit(None, filler)).into();
-        if fits.contains(&Fit::Never) {
+        let fits: Vec<Overlap> = FILLERS.map(|filler| mapping.overlap(None, filler)).into();
+        if fits.contains(&Overlap::Never) {
             let format = placed.text.split(']').next().unwrap_or_default();
             let format = format.trim_start_matches("RULE:");
-            return Some(Remark::NeverFits {
+            return Some(RuleWarning::NeverFits {
                 format: format!("{format}]").into(),
             });
         }
-        let made = |fit: &Fit| match fit {
-            Fit::Example(base) => Some((base.clone(), mapping.finish(base.clone()).ok()??)),
-            Fit::Never | Fit::Unknown => None,
+        let made = |fit: &Overlap| match fit {
+            Overlap::Example(base) => Some((base.clone(), mapping.finish(base.clone()).ok()??)),
+            Overlap::Never | Overlap::Unknown => None,
         };
         let made: Vec<(String, String)> = fits.iter().filter_map(made).collect();
         let simple = self.mechanism == Mechanism::Hadoop;
         let blank = |(_, name): &(String, String)| name.contains(char::is_whitespace);
         if !made.is_empty() && made.iter().all(blank) {
-            return Some(Remark::Blank);
+            return Some(RuleWarning::Blank);
         }
         let bad = |(_, name): &(String, String)| !plain::is_name(name, simple);
         if let Some((base, name)) = made.first()
             && made.iter().all(bad)
         {
-            return Some(Remark::NoName {
+            return Some(RuleWarning::NoName {
                 name: name.as_str().into(),
                 principal: base.as_str().into(),
             });
         }
-        mapping.admits_any_realm().then_some(Remark::AnyRealm)
+        mapping.admits_any_realm().then_some(RuleWarning::AnyRealm)
     }
 
     /// The earlier rule that leaves nothing for this one.
-    fn shadow(&self, index: usize, placed: &Placed) -> Option<usize> {
+    fn shadow(&self, index: usize, placed: &ListedRule) -> Option<usize> {
         let earlier = &self.rules[..index];
         let takes_all = |components| {
             earlier.iter().position(|other| match &other.rule {
@@ -129,9 +129,9 @@ impl AuthToLocal {
 }
 
 impl Mapping {
-    fn fit(&self, realm: Option<&str>, filler: char) -> Fit {
+    fn overlap(&self, realm: Option<&str>, filler: char) -> Overlap {
         let pattern = self.full_match.as_ref().map(|full| &full.pattern.node);
-        fit(&self.format, realm, pattern, filler)
+        overlap(&self.format, realm, pattern, filler)
     }
 
     fn takes_all(&self) -> bool {
@@ -141,9 +141,9 @@ impl Mapping {
 
     /// Whether principals of two unknown realms get one name.
     fn admits_any_realm(&self) -> bool {
-        let name = |realm: &str| match self.fit(Some(realm), FILLERS[0]) {
-            Fit::Example(base) => self.finish(base).ok().flatten(),
-            Fit::Never | Fit::Unknown => None,
+        let name = |realm: &str| match self.overlap(Some(realm), FILLERS[0]) {
+            Overlap::Example(base) => self.finish(base).ok().flatten(),
+            Overlap::Never | Overlap::Unknown => None,
         };
         let [one, other] = REALMS.map(name);
         one.is_some() && one == other
@@ -184,13 +184,13 @@ fn is_anything(node: &Node) -> bool {
 mod tests {
     use super::*;
 
-    fn remarks(rules: &[&str]) -> Vec<(usize, Remark)> {
+    fn remarks(rules: &[&str]) -> Vec<(usize, RuleWarning)> {
         let names = AuthToLocal::compile(rules, Mechanism::Hadoop, "EXAMPLE.COM").unwrap();
         let all = names.review().into_iter();
         all.map(|(_, number, _, remark)| (number, remark)).collect()
     }
 
-    fn only(rule: &str) -> Remark {
+    fn only(rule: &str) -> RuleWarning {
         let mut remarks = remarks(&[rule]);
         assert_eq!(remarks.len(), 1, "{rule}: {remarks:?}");
         remarks.remove(0).1
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn rules_as_clusters_have_them_pass() {
-        let none: [(usize, Remark); 0] = [];
+        let none: [(usize, RuleWarning); 0] = [];
         for rules in [
             &["DEFAULT"][..],
             &[
@@ -223,16 +223,16 @@ mod tests {
     fn a_rule_that_can_never_apply_is_named() {
         assert!(matches!(
             only("RULE:[1:$1](.*@EXAMPLE.COM)s/@.*//"),
-            Remark::NeverFits { .. }
+            RuleWarning::NeverFits { .. }
         ));
         assert!(matches!(
             only("RULE:[1:$1@$0](alice)"),
-            Remark::NeverFits { .. }
+            RuleWarning::NeverFits { .. }
         ));
-        assert_eq!(only("RULE:[3:$1@$0](.*@A)s/@.*//"), Remark::Components);
-        assert_eq!(only("RULE:[0:root]"), Remark::Components);
-        let by = |by| Remark::Unreachable { by };
-        let any = |number| (number, Remark::AnyRealm);
+        assert_eq!(only("RULE:[3:$1@$0](.*@A)s/@.*//"), RuleWarning::Components);
+        assert_eq!(only("RULE:[0:root]"), RuleWarning::Components);
+        let by = |by| RuleWarning::Unreachable { by };
+        let any = |number| (number, RuleWarning::AnyRealm);
         assert_eq!(
             remarks(&["RULE:[1:$1]", "RULE:[1:$1@$0](.*@A)s/@.*//"]),
             [any(1), (2, by(1))]
@@ -255,21 +255,21 @@ mod tests {
             "RULE:[1:$1@$0](.*@[A-Z.]+)s/@.*//",
             "RULE:[2:$1@$0](rm@.*)s/.*/yarn/",
         ] {
-            assert_eq!(only(rule), Remark::AnyRealm, "{rule}");
+            assert_eq!(only(rule), RuleWarning::AnyRealm, "{rule}");
         }
     }
 
     #[test]
     fn a_result_that_is_no_name_is_named() {
-        assert_eq!(only("RULE:[1:$1@$0](.*@A)s/@.*/ /"), Remark::Blank);
-        assert_eq!(only("RULE:[2:$1 $2]"), Remark::Blank);
-        assert_eq!(only("RULE:[2:$1 $2]s/x/y/"), Remark::Blank);
+        assert_eq!(only("RULE:[1:$1@$0](.*@A)s/@.*/ /"), RuleWarning::Blank);
+        assert_eq!(only("RULE:[2:$1 $2]"), RuleWarning::Blank);
+        assert_eq!(only("RULE:[2:$1 $2]s/x/y/"), RuleWarning::Blank);
         for rule in [
             "RULE:[1:$1@$0](.*@A)",
             "RULE:[1:$1@$0](.*@A)s/.*//",
             "RULE:[2:$1/$2]",
         ] {
-            assert!(matches!(only(rule), Remark::NoName { .. }), "{rule}");
+            assert!(matches!(only(rule), RuleWarning::NoName { .. }), "{rule}");
         }
     }
 }

@@ -42,7 +42,7 @@ pub(super) struct Substitution {
 
 /// A rule of an entry, with its text.
 #[derive(Debug)]
-pub(super) struct Read {
+pub(super) struct ParsedRule {
     pub(super) text: Box<str>,
     pub(super) rule: Result<Rule, RuleErrorKind>,
 }
@@ -112,7 +112,7 @@ pub enum RuleErrorKind {
 }
 
 /// Reads all rules of an entry, white space between them; goes on after one that is broken.
-pub(super) fn parse_all(entry: &str) -> Vec<Read> {
+pub(super) fn parse_all(entry: &str) -> Vec<ParsedRule> {
     let mut rules = Vec::new();
     let mut rest = entry.trim_matches(is_space);
     loop {
@@ -124,7 +124,7 @@ pub(super) fn parse_all(entry: &str) -> Vec<Read> {
             after = next_rule(after);
         }
         let text = rest[..rest.len() - after.len()].trim_matches(is_space);
-        rules.push(Read {
+        rules.push(ParsedRule {
             text: text.into(),
             rule,
         });

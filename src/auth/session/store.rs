@@ -37,7 +37,7 @@ const COPIES: usize = 8;
 
 /// How long sessions last and how many are cached.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct SessionLimits {
     /// `session.lifetime`; a session is never longer than its ticket either.
     pub lifetime: Duration,
     /// `session.idle`
@@ -61,7 +61,7 @@ struct Inner {
 
 /// The session of a request.
 #[derive(Debug)]
-pub enum Found {
+pub enum SessionLookup {
     /// A valid session.
     Session(Arc<Session>),
     /// All session cookies are expired, revoked or forged: the client has to log in again.
@@ -72,7 +72,7 @@ pub enum Found {
 
 /// A session that a login has just begun.
 #[derive(Debug)]
-pub struct Begun {
+pub struct NewSession {
     /// The session.
     pub session: Arc<Session>,
     /// `Set-Cookie`; `None` if the ticket ends now, or if the principal is too long for a cookie.
@@ -94,7 +94,7 @@ pub enum BeginError {
 
 impl Sessions {
     /// An empty store; it accepts cookies signed with the same secret.
-    pub fn new(limits: Limits, secret: &Secret) -> Self {
+    pub fn new(limits: SessionLimits, secret: &Secret) -> Self {
         Self(Arc::new(Inner {
             key: secret.key("spnegate-session-v1"),
             random: SystemRandom::new(),
@@ -108,7 +108,7 @@ impl Sessions {
     }
 
     /// Takes over new limits (not the capacity) at a reload; sessions older than they allow end.
-    pub fn set_limits(&self, limits: Limits) {
+    pub fn set_limits(&self, limits: SessionLimits) {
         self.0
             .lifetime
             .store(short(limits.lifetime.as_secs()), Ordering::Relaxed);
@@ -124,12 +124,12 @@ impl Sessions {
         scheme: Scheme,
         names: &AuthToLocal,
         now: u64,
-    ) -> Found {
-        let mut found = Found::None;
+    ) -> SessionLookup {
+        let mut found = SessionLookup::None;
         for value in cookie::named(headers, cookie_name(scheme)).take(COPIES) {
             match self.read(value, scheme, names, short(now)) {
-                Some(session) => return Found::Session(session),
-                None => found = Found::Ended,
+                Some(session) => return SessionLookup::Session(session),
+                None => found = SessionLookup::Ended,
             }
         }
         found
@@ -143,7 +143,7 @@ impl Sessions {
         scheme: Scheme,
         names: &AuthToLocal,
         now: u64,
-    ) -> Result<Begun, BeginError> {
+    ) -> Result<NewSession, BeginError> {
         let user = names.map(principal)?;
         let mut id = [0; 16];
         self.0
@@ -167,7 +167,7 @@ impl Sessions {
         let cookie = fits.then(|| set_cookie(scheme, &value)).flatten();
         // Not cached yet: clients that do not store cookies would only fill the cache.
         let session = Arc::new(Session::new(&claims, &value, &user, names.generation()));
-        Ok(Begun { session, cookie })
+        Ok(NewSession { session, cookie })
     }
 
     /// A newer cookie, once a quarter of `idle` has passed since the last.

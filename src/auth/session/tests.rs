@@ -16,9 +16,9 @@ use crate::{
 const NOW: u64 = 1_800_000_000;
 const HOUR: u64 = 3600;
 
-fn limits() -> Limits {
+fn limits() -> SessionLimits {
     let hours = |h: u64| Duration::from_secs(h * HOUR);
-    Limits {
+    SessionLimits {
         lifetime: hours(10),
         idle: hours(1),
         capacity: 100,
@@ -43,7 +43,7 @@ fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-fn begin(sessions: &Sessions, names: &AuthToLocal) -> Begun {
+fn begin(sessions: &Sessions, names: &AuthToLocal) -> NewSession {
     let alice = "alice@EXAMPLE.COM".parse().unwrap();
     sessions
         .begin(&alice, at(NOW + 24 * HOUR), Scheme::Plain, names, NOW)
@@ -69,10 +69,10 @@ fn headers(cookies: &[&str]) -> HeaderMap {
     headers
 }
 
-fn user(found: &Found) -> Option<&str> {
+fn user(found: &SessionLookup) -> Option<&str> {
     match found {
-        Found::Session(session) => Some(session.user()),
-        Found::Ended | Found::None => None,
+        SessionLookup::Session(session) => Some(session.user()),
+        SessionLookup::Ended | SessionLookup::None => None,
     }
 }
 
@@ -82,7 +82,7 @@ fn a_cookie_is_its_user_again_and_again() {
     let cookie = pair(&begin(&sessions, &names).cookie.unwrap());
     for later in [0, 1, 100] {
         let found = sessions.find(&headers(&[&cookie]), Scheme::Plain, &names, NOW + later);
-        let Found::Session(session) = found else {
+        let SessionLookup::Session(session) = found else {
             panic!("{found:?}")
         };
         assert_eq!(
@@ -146,12 +146,12 @@ fn forged_truncated_empty_and_foreign_cookies_mean_log_in_again() {
         }
         for cookie in &cases {
             let found = sessions.find(&headers(&[cookie]), Scheme::Plain, &names, NOW);
-            assert!(matches!(found, Found::Ended), "{cookie} {found:?}");
+            assert!(matches!(found, SessionLookup::Ended), "{cookie} {found:?}");
         }
     }
     for none in [&[][..], &["spnegate="], &["other=x"]] {
         let found = sessions.find(&headers(none), Scheme::Plain, &names, NOW);
-        assert!(matches!(found, Found::None));
+        assert!(matches!(found, SessionLookup::None));
     }
 }
 
@@ -173,7 +173,7 @@ fn a_cookie_of_one_scheme_is_nothing_on_the_other() {
     let renamed = cookie.replace("spnegate=", "__Host-spnegate=");
     for _ in 0..2 {
         let found = sessions.find(&headers(&[&renamed]), Scheme::Tls, &names, NOW);
-        assert!(matches!(found, Found::Ended));
+        assert!(matches!(found, SessionLookup::Ended));
         // and warm
         assert!(user(&sessions.find(&headers(&[&cookie]), Scheme::Plain, &names, NOW)).is_some());
     }
@@ -210,7 +210,7 @@ fn idle_lifetime_and_ticket_end_it() {
     let sessions = sessions();
     let mut cookie = pair(&begin(&sessions, &names).cookie.unwrap());
     let mut now = NOW;
-    while let Found::Session(session) =
+    while let SessionLookup::Session(session) =
         sessions.find(&headers(&[&cookie]), Scheme::Plain, &names, now)
     {
         if let Some(renewed) = sessions.renew(&session, now) {
@@ -235,7 +235,7 @@ fn it_is_renewed_once_a_quarter_of_idle_and_old_cookies_stay_good() {
     let (sessions, names) = (sessions(), names());
     let old = pair(&begin(&sessions, &names).cookie.unwrap());
     let find = |cookie: &str, now| sessions.find(&headers(&[cookie]), Scheme::Plain, &names, now);
-    let Found::Session(session) = find(&old, NOW) else {
+    let SessionLookup::Session(session) = find(&old, NOW) else {
         panic!()
     };
     assert!(sessions.renew(&session, NOW + HOUR / 4 - 1).is_none());
@@ -260,12 +260,15 @@ fn logout_ends_every_cookie_of_the_session_and_no_other() {
     let first = pair(&begin(&sessions, &names).cookie.unwrap());
     let other = pair(&begin(&sessions, &names).cookie.unwrap());
     let find = |cookie: &str| sessions.find(&headers(&[cookie]), Scheme::Plain, &names, NOW + 1800);
-    let Found::Session(session) = find(&first) else {
+    let SessionLookup::Session(session) = find(&first) else {
         panic!()
     };
     let renewed = pair(&sessions.renew(&session, NOW + 1800).unwrap());
     sessions.end(&session, NOW + 1800);
-    assert!(matches!(find(&first), Found::Ended) && matches!(find(&renewed), Found::Ended));
+    assert!(
+        matches!(find(&first), SessionLookup::Ended)
+            && matches!(find(&renewed), SessionLookup::Ended)
+    );
     assert_eq!(user(&find(&other)), Some("alice"));
 }
 
@@ -273,7 +276,7 @@ fn logout_ends_every_cookie_of_the_session_and_no_other() {
 fn eviction_revokes_nothing() {
     let names = names();
     let sessions = Sessions::new(
-        Limits {
+        SessionLimits {
             capacity: 2,
             ..limits()
         },
@@ -301,7 +304,7 @@ fn new_rules_are_applied_to_cached_sessions() {
     let new = AuthToLocal::compile(rules, Mechanism::Hadoop, "EXAMPLE.COM").unwrap();
     assert_eq!(user(&find(&new)), Some("bob"));
     let none = AuthToLocal::compile(&["DEFAULT"], Mechanism::Hadoop, "OTHER").unwrap();
-    assert!(matches!(find(&none), Found::Ended));
+    assert!(matches!(find(&none), SessionLookup::Ended));
 }
 
 #[test]
@@ -310,7 +313,7 @@ fn shorter_limits_apply_at_once() {
     let cookie = pair(&begin(&sessions, &names).cookie.unwrap());
     let find = || sessions.find(&headers(&[&cookie]), Scheme::Plain, &names, NOW + 120);
     assert!(user(&find()).is_some());
-    sessions.set_limits(Limits {
+    sessions.set_limits(SessionLimits {
         lifetime: Duration::from_secs(60),
         ..limits()
     });

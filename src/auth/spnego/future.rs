@@ -15,7 +15,7 @@ use tower_service::Service;
 
 use super::{Accept, LoginSlot, SpnegoPolicy, refuse, refuse::LoginFailure};
 use crate::{
-    auth::session::{BeginError, Begun, Session, unix_now},
+    auth::session::{BeginError, NewSession, Session, unix_now},
     gss::{Accepted, LoginStep},
     refusal::Refusal,
 };
@@ -208,7 +208,7 @@ impl<S, B, P> PendingLogin<S, B, P> {
         let begun = policy
             .sessions
             .begin(client, *expires, policy.scheme, &policy.names, now);
-        let Begun { session, cookie } = match begun {
+        let NewSession { session, cookie } = match begun {
             Ok(begun) => begun,
             Err(error) => {
                 let refusal = match error {
@@ -224,7 +224,7 @@ impl<S, B, P> PendingLogin<S, B, P> {
         };
         refuse::count("ok");
         let cookie = cookie.filter(|_| policy.gives_cookie(request.headers()));
-        let told = policy.tell_session.then(|| Arc::clone(&session));
+        let told = policy.session_in_response.then(|| Arc::clone(&session));
         request.extensions_mut().insert(session);
         let answer = ResponseExtras {
             session: told,

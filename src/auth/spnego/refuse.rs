@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 
 use super::SpnegoPolicy;
 use crate::{
-    auth::session::{Found, unix_now},
+    auth::session::{SessionLookup, unix_now},
     gss::{Accepted, Principal},
     refusal::{Refusal, page},
     telemetry::metrics::{self, LoginSide},
@@ -152,7 +152,7 @@ fn has_session(policy: &SpnegoPolicy, headers: &HeaderMap) -> bool {
     let found = policy
         .sessions
         .find(headers, policy.scheme, &policy.names, unix_now());
-    matches!(found, Found::Session(_))
+    matches!(found, SessionLookup::Session(_))
 }
 
 fn is_script(headers: &HeaderMap) -> bool {

@@ -19,7 +19,7 @@ use crate::{
     auth::{
         names::Mechanism,
         secret::Secret,
-        session::{Limits, cookie_name},
+        session::{SessionLimits, cookie_name},
     },
     gss::{Accepted, LoginStep},
 };
@@ -79,7 +79,7 @@ impl Accept for Script {
 fn policy() -> SpnegoPolicy {
     let names = AuthToLocal::compile(&["DEFAULT"], Mechanism::Hadoop, "EXAMPLE.COM").unwrap();
     let hour = Duration::from_secs(3600);
-    let limits = Limits {
+    let limits = SessionLimits {
         lifetime: hour,
         idle: hour,
         capacity: 100,
@@ -92,8 +92,8 @@ fn policy() -> SpnegoPolicy {
         names: Arc::new(names),
         sessions: Sessions::new(limits, &Secret::random().unwrap()),
         challenge_scripts: true,
-        cookieless: &[],
-        tell_session: true,
+        cookieless_agents: &[],
+        session_in_response: true,
     }
 }
 

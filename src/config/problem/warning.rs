@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use crate::auth::names::Remark;
+use crate::auth::names::RuleWarning;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::config) enum WarningKind {
@@ -80,7 +80,7 @@ pub(in crate::config) enum WarningKind {
         /// Number among all rules, from 1.
         number: usize,
         rule: Box<str>,
-        remark: Remark,
+        remark: RuleWarning,
     },
     /// In `allow` or `become`.
     #[error("no user can have the name `{name}`")]

@@ -19,7 +19,7 @@ const MOST_PAIRS: usize = 200_000;
 
 /// The result.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fit {
+pub(super) enum Overlap {
     /// Nothing that the format makes matches.
     Never,
     /// This does.
@@ -36,12 +36,12 @@ struct Automaton {
 }
 
 /// `realm`: what `$0` is, where that is known. The example is made of `filler` where it can be.
-pub(super) fn fit(
+pub(super) fn overlap(
     format: &[Piece],
     realm: Option<&str>,
     pattern: Option<&Node>,
     filler: char,
-) -> Fit {
+) -> Overlap {
     let mut made = Automaton::default();
     let mut end = made.state();
     let part = CharSet::pairs("//@@\\\\")
@@ -68,7 +68,7 @@ pub(super) fn fit(
         begin
     };
     if made.steps.len().max(wanted.steps.len()) >= MOST_STATES {
-        return Fit::Unknown;
+        return Overlap::Unknown;
     }
     meet((&made, end), (&wanted, wanted_end), filler)
 }
@@ -151,7 +151,7 @@ impl Automaton {
 }
 
 /// The shortest text that leads both to their ends.
-fn meet(left: (&Automaton, usize), right: (&Automaton, usize), filler: char) -> Fit {
+fn meet(left: (&Automaton, usize), right: (&Automaton, usize), filler: char) -> Overlap {
     type Pair = (usize, usize);
     let mut before: HashMap<Pair, Option<(Pair, Option<char>)>> = HashMap::from([((0, 0), None)]);
     let mut queue = VecDeque::from([(0, 0)]);
@@ -163,10 +163,10 @@ fn meet(left: (&Automaton, usize), right: (&Automaton, usize), filler: char) -> 
                 text.extend(*c);
                 at = *earlier;
             }
-            return Fit::Example(text.into_iter().rev().collect());
+            return Overlap::Example(text.into_iter().rev().collect());
         }
         if before.len() > MOST_PAIRS {
-            return Fit::Unknown;
+            return Overlap::Unknown;
         }
         let mut visit = |to: Pair, c: Option<char>| {
             before.entry(to).or_insert_with(|| {
@@ -196,7 +196,7 @@ fn meet(left: (&Automaton, usize), right: (&Automaton, usize), filler: char) -> 
             }
         }
     }
-    Fit::Never
+    Overlap::Never
 }
 
 #[cfg(test)]
@@ -208,10 +208,10 @@ mod tests {
         *,
     };
 
-    fn fits(format: &str, pattern: &str) -> Fit {
+    fn fits(format: &str, pattern: &str) -> Overlap {
         let format = rule::parse_format(format, 2).unwrap();
         let pattern = java::compile_full(pattern).unwrap().pattern;
-        fit(&format, None, Some(&pattern.node), 'x')
+        overlap(&format, None, Some(&pattern.node), 'x')
     }
 
     #[test]
@@ -225,19 +225,22 @@ mod tests {
             ("$1@$0", "[a-z&&0-9]*"),
             ("$1@$0", "a{3}"),
         ] {
-            assert_eq!(fits(format, pattern), Fit::Never, "{format} {pattern}");
+            assert_eq!(fits(format, pattern), Overlap::Never, "{format} {pattern}");
         }
     }
 
     #[test]
     fn an_example_shows_that_it_fits() {
-        assert_eq!(fits("$1@$0", ".*@A.COM"), Fit::Example("x@AxCOM".into()));
+        assert_eq!(
+            fits("$1@$0", ".*@A.COM"),
+            Overlap::Example("x@AxCOM".into())
+        );
         assert_eq!(
             fits("$1@$0", "(?i)RM@a{2}"),
-            Fit::Example("RM@aa".to_uppercase())
+            Overlap::Example("RM@aa".to_uppercase())
         );
-        assert_eq!(fits("$1", "x{2,40}"), Fit::Example("xx".into()));
-        assert_eq!(fits("$1", "(?!root).*"), Fit::Example("x".into()));
+        assert_eq!(fits("$1", "x{2,40}"), Overlap::Example("xx".into()));
+        assert_eq!(fits("$1", "(?!root).*"), Overlap::Example("x".into()));
     }
 
     proptest! {
@@ -248,12 +251,12 @@ mod tests {
         ) {
             let Ok(compiled) = java::compile_full(&pattern) else { return Ok(()) };
             match fits("$1@$0", &pattern) {
-                Fit::Example(text) => prop_assert!(compiled.regex.is_match(&text).unwrap(), "{pattern} {text}"),
-                Fit::Never => {
+                Overlap::Example(text) => prop_assert!(compiled.regex.is_match(&text).unwrap(), "{pattern} {text}"),
+                Overlap::Never => {
                     let text = format!("{name}@{realm}");
                     prop_assert!(!compiled.regex.is_match(&text).unwrap());
                 }
-                Fit::Unknown => {}
+                Overlap::Unknown => {}
             }
         }
     }
