@@ -15,6 +15,7 @@ pub(crate) mod ap_req;
 pub(crate) mod blocking;
 pub(crate) mod initiator;
 pub(crate) mod keytab;
+mod krb5_code;
 pub(crate) mod peek;
 mod principal;
 pub(crate) mod spnego_wrapper;

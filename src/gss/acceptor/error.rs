@@ -2,7 +2,15 @@
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
-use crate::gss::{Failure, Principal, PrincipalError, keytab::Enctype, peek::Ticket};
+use crate::gss::{
+    Failure, Principal, PrincipalError,
+    keytab::Enctype,
+    krb5_code::{
+        self, BAD_INTEGRITY, BAD_TOK_HEADER, BADKEYVER, MODIFIED, NOKEY, NOT_US, REPEAT, SKEW,
+        TKT_EXPIRED, TKT_NYV,
+    },
+    peek::Ticket,
+};
 
 /// Why a token was not accepted.
 ///
@@ -206,24 +214,10 @@ pub(super) enum KeytabRetry {
     Once,
 }
 
-// krb5 error codes (krb5.h), as minor statuses of the krb5 mechanism
-const BAD_INTEGRITY: i32 = -1_765_328_353;
-const TKT_EXPIRED: i32 = -1_765_328_352;
-const TKT_NYV: i32 = -1_765_328_351;
-const REPEAT: i32 = -1_765_328_350;
-const NOT_US: i32 = -1_765_328_349;
-const SKEW: i32 = -1_765_328_347;
-const MODIFIED: i32 = -1_765_328_343;
-const BADKEYVER: i32 = -1_765_328_340;
-const NOKEY: i32 = -1_765_328_339;
-/// `G_BAD_TOK_HEADER` of MIT's generic GSSAPI errors.
-const BAD_TOKEN_HEADER: i32 = -2_045_022_964;
-
-/// Texts of the same errors: for the SPNEGO mechanism, MIT's GSSAPI maps minor codes to numbers of its
-/// own, which differ in every process.
-const WORDS: &[(&str, i32)] = &[
-    ("Token header is malformed", BAD_TOKEN_HEADER),
-    ("ASN.1 ", BAD_TOKEN_HEADER),
+/// Texts of the failures that are told apart.
+const ERROR_TEXTS: &[(&str, i32)] = &[
+    ("Token header is malformed", BAD_TOK_HEADER),
+    ("ASN.1 ", BAD_TOK_HEADER),
     ("Request is a replay", REPEAT),
     ("Ticket expired", TKT_EXPIRED),
     ("Ticket not yet valid", TKT_NYV),
@@ -245,11 +239,7 @@ const WORDS: &[(&str, i32)] = &[
 impl AcceptError {
     pub(super) fn classify(failure: Failure) -> Self {
         use libgssapi_sys as gss;
-        let by_words = WORDS
-            .iter()
-            .find(|(words, _)| failure.text.contains(words))
-            .map_or(failure.minor, |(_, code)| *code);
-        match (by_words, failure.major) {
+        match (krb5_code::of(&failure, ERROR_TEXTS), failure.major) {
             (REPEAT, _) | (_, gss::_GSS_S_DUPLICATE_TOKEN) => Self::Replay,
             (TKT_EXPIRED, _) => Self::TicketExpired,
             (TKT_NYV | SKEW, _) => Self::ClockSkew { failure },
@@ -257,7 +247,7 @@ impl AcceptError {
                 keys: None,
                 failure,
             },
-            (BAD_TOKEN_HEADER, _) | (_, gss::_GSS_S_DEFECTIVE_TOKEN) => Self::Malformed { failure },
+            (BAD_TOK_HEADER, _) | (_, gss::_GSS_S_DEFECTIVE_TOKEN) => Self::Malformed { failure },
             (_, gss::_GSS_S_BAD_MECH) => Self::NoKerberos,
             _ => Self::Rejected { failure },
         }

@@ -1,7 +1,14 @@
 //! Why there is no token for a backend.
 
 use super::AccountStatus;
-use crate::gss::{Failure, Principal};
+use crate::gss::{
+    Failure, Principal,
+    krb5_code::{
+        self, BAD_INTEGRITY, C_PRINCIPAL_UNKNOWN, CLIENT_REVOKED, ETYPE_NOSUPP, KDC_UNREACH,
+        KDCREP_SKEW, KEY_EXP, KT_NOTFOUND, NAME_EXP, PREAUTH_FAILED, REALM_CANT_RESOLVE,
+        REALM_UNKNOWN, S_PRINCIPAL_UNKNOWN, SERVICE_EXP, SERVICE_REVOKED, SKEW,
+    },
+};
 
 /// Why there is no token for a backend, or why the backend's proof was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -122,27 +129,8 @@ pub enum InitiateError {
     },
 }
 
-// krb5 error codes (krb5.h)
-const NAME_EXP: i32 = -1_765_328_383;
-const SERVICE_EXP: i32 = -1_765_328_382;
-const C_PRINCIPAL_UNKNOWN: i32 = -1_765_328_378;
-const S_PRINCIPAL_UNKNOWN: i32 = -1_765_328_377;
-const ETYPE_NOSUPP: i32 = -1_765_328_370;
-const CLIENT_REVOKED: i32 = -1_765_328_366;
-const SERVICE_REVOKED: i32 = -1_765_328_365;
-const KEY_EXP: i32 = -1_765_328_361;
-const PREAUTH_FAILED: i32 = -1_765_328_360;
-const BAD_INTEGRITY: i32 = -1_765_328_353;
-const SKEW: i32 = -1_765_328_347;
-const KDCREP_SKEW: i32 = -1_765_328_236;
-const REALM_UNKNOWN: i32 = -1_765_328_230;
-const KDC_UNREACH: i32 = -1_765_328_228;
-const KT_NOTFOUND: i32 = -1_765_328_203;
-const REALM_CANT_RESOLVE: i32 = -1_765_328_164;
-
-/// Texts of the same errors. MIT's mechanism glue maps minor codes to numbers of its own, per process;
-/// the texts are libkrb5's and are not translated in any distribution.
-const WORDS: &[(&str, i32)] = &[
+/// Texts of the failures that are told apart.
+const ERROR_TEXTS: &[(&str, i32)] = &[
     ("Cannot contact any KDC", KDC_UNREACH),
     ("Cannot find KDC for realm", REALM_UNKNOWN),
     ("Cannot resolve network address for KDC", REALM_CANT_RESOLVE),
@@ -165,10 +153,7 @@ impl InitiateError {
     pub(super) fn classify(failure: &Failure, client: &Principal, spn: &Principal) -> Self {
         let text = failure.text.clone();
         let client = || client.clone();
-        let code = WORDS
-            .iter()
-            .find(|(words, _)| text.contains(words))
-            .map_or(failure.minor, |(_, code)| *code);
+        let code = krb5_code::of(failure, ERROR_TEXTS);
         if code == C_PRINCIPAL_UNKNOWN
             || (text.starts_with("Client '") && text.contains("not found in Kerberos database"))
         {
