@@ -70,7 +70,7 @@ impl KeySource {
         }
     }
 
-    /// All files, for [`watch`].
+    /// All files, for `watch`.
     pub fn files(&self) -> Vec<PathBuf> {
         match self {
             Self::Pem { cert, key } => vec![cert.clone(), key.clone()],

@@ -43,7 +43,7 @@ pub struct Malformed;
 /// Parses the beginning of a header. `bytes` must not extend beyond the header.
 ///
 /// # Errors
-/// [`Malformed`], as soon as the bytes cannot become a header.
+/// `Malformed`, as soon as the bytes cannot become a header.
 pub fn read(bytes: &[u8]) -> Result<Progress, Malformed> {
     let begins = |with: &[u8]| {
         let both = bytes.len().min(with.len());

@@ -39,7 +39,7 @@ impl Tls {
     /// Reads the files.
     ///
     /// # Errors
-    /// [`TlsError`], naming the file.
+    /// `TlsError`, naming the file.
     pub fn load(config: &ServerTls) -> Result<Self, TlsError> {
         Ok(Self {
             current: Arc::new(ArcSwap::new(read(config)?)),
@@ -49,7 +49,7 @@ impl Tls {
     /// Reads the files again.
     ///
     /// # Errors
-    /// [`TlsError`]; the old certificates stay in use.
+    /// `TlsError`; the old certificates stay in use.
     pub fn reload(&self, config: &ServerTls) -> Result<(), TlsError> {
         self.current.store(read(config)?);
         Ok(())

@@ -44,7 +44,7 @@ impl KeySource {
     /// Reads key and chain.
     ///
     /// # Errors
-    /// [`StoreError`], naming the file.
+    /// `StoreError`, naming the file.
     pub fn load(&self) -> Result<KeyPair, StoreError> {
         match self {
             Self::Pem { cert, key } => {
@@ -121,7 +121,7 @@ pub(crate) fn password(path: &Path) -> Result<Zeroizing<String>, StoreError> {
 /// The certificates in a file's bytes, in any format.
 ///
 /// # Errors
-/// [`StoreFault`]
+/// `StoreFault`
 pub fn certificates(
     data: &[u8],
     password: Option<&str>,
