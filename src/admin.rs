@@ -80,13 +80,14 @@ impl Admin {
 /// [`BindError`], naming the address.
 pub(crate) fn start(options: AdminOptions) -> Result<Admin, BindError> {
     let failed = |source| BindError::new(options.listen, source);
+    // Bound here and not on the thread, so that a port in use fails the start of the gateway.
     let socket = TcpListener::bind(options.listen).map_err(failed)?;
     socket.set_nonblocking(true).map_err(failed)?;
     let address = socket.local_addr().map_err(failed)?;
     let (alive, ended) = watch::channel(());
     let runtime = Builder::new_current_thread;
     thread::Builder::new()
-        // a thread of its own: the control runtime may be busy with logins that wait for a KDC
+        // A thread of its own: the control runtime may be busy with logins that wait for a KDC.
         .name("admin".to_owned())
         .spawn(move || {
             let served = runtime()
@@ -115,15 +116,17 @@ async fn serve(
     let mut upkeep = time::interval(metrics::UPKEEP);
     loop {
         tokio::select! {
-            // returns an error when the handle is dropped
+            // Returns an error when the handle is dropped.
             _ = ended.changed() => return Ok(()),
             _ = upkeep.tick() => options.metrics.run_upkeep(),
             accepted = socket.accept() => {
                 let Ok((tcp, peer)) = accepted else {
-                    // out of file descriptors: try again at the next tick instead of spinning
+                    // Out of file descriptors: try again at the next tick instead of spinning.
                     upkeep.tick().await;
                     continue;
                 };
+                // Further connections are closed: this listener has no login, and must not use up
+                // the file descriptors that the workers need.
                 let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { continue };
                 let options = Arc::clone(&options);
                 let service = service_fn(move |request: Request<Incoming>| {
@@ -164,6 +167,8 @@ fn respond<B>(request: &Request<B>, peer: IpAddr, options: &AdminOptions) -> Res
                 "Not found. Available: /, /metrics and /health.",
             ),
         },
+        // The only request that changes something is a POST: a link on any web site can make a
+        // browser send a GET.
         (&Method::POST, path) if path.starts_with("/backends/") => {
             let read = control::read(peer, request.headers(), path);
             let done = read.and_then(|wanted| (options.assign)(&wanted).map(|()| wanted));
@@ -195,7 +200,7 @@ fn respond<B>(request: &Request<B>, peer: IpAddr, options: &AdminOptions) -> Res
         (header::REFERRER_POLICY, "no-referrer"),
         (
             header::CONTENT_SECURITY_POLICY,
-            // the page has no scripts; should a value ever escape maud, nothing may run or be loaded
+            // The page has no scripts. Should a value ever escape maud, nothing may run or be loaded.
             "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
         ),
     ] {

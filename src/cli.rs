@@ -92,7 +92,7 @@ pub fn run<E: Error + 'static>(
         Ok(arguments) => arguments,
         Err(error) => {
             let printed = error.print();
-            // clap reports --help and --version as errors too, but for standard output
+            // clap reports --help and --version as errors too, but for standard output.
             let code = if error.use_stderr() || printed.is_err() {
                 USAGE
             } else {
@@ -124,6 +124,8 @@ fn keytab_command(command: &Keytab) -> ExitCode {
     let good = match command {
         Keytab::List(arguments) => keytab::list(arguments, out).map(|()| true),
         Keytab::Merge(arguments) => keytab::merge(arguments, out).map(|()| true),
+        // A bad key is a result of `verify`, which has been printed, and not an error of the
+        // command.
         Keytab::Verify(arguments) => keytab::verify(arguments, out),
     };
     match good {
@@ -142,7 +144,7 @@ fn print_with_causes(error: &(dyn Error + 'static)) {
     let mut cause = error.source();
     while let Some(error) = cause {
         let text = error.to_string();
-        // some errors have the text of their cause in their own
+        // Some errors of libraries contain the text of their cause; it would be printed twice.
         if !line.contains(&text) {
             line.push_str(": ");
             line.push_str(&text);

@@ -203,8 +203,9 @@ impl Refusal {
 
     /// Whether the response has a new `WWW-Authenticate: Negotiate`.
     ///
-    /// A browser that sent NTLM would send it again: clients of RFC 4559 loop on a bare challenge.
     pub fn challenges(self) -> bool {
+        // A browser that sent NTLM would send it again: it finds no ticket, and loops on a challenge
+        // without a token (RFC 4559 section 4.1).
         self.status() == StatusCode::UNAUTHORIZED && self != Self::Ntlm
     }
 

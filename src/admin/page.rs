@@ -67,6 +67,8 @@ fn own_login(login: &OwnLoginStatus) -> Markup {
                 @if let Some(name) = &login.known_as { "as " code { (name) } " " }
                 @if login.logged_in { span.good { "ok" } } @else { span.bad { "no ticket" } }
                 @if let Some(problem) = &login.problem { br; span.bad { (problem) } }
+                // The pause is deliberate: Active Directory locks an account to which wrong keys
+                // are sent.
                 @if login.next_try_seconds > 0 {
                     br; span.quiet { "next attempt in " (span(login.next_try_seconds)) ", or when the keytab has a new key" }
                 }
@@ -93,6 +95,7 @@ fn row(backend: &BackendStatus) -> Markup {
     let state = match backend.state {
         BackendState::Active => "good",
         BackendState::Down | BackendState::IdentityIgnored => "bad",
+        // A standby is healthy: in red, every HA pair would look broken.
         BackendState::Unknown | BackendState::Standby => "quiet",
     };
     let login = match backend.login {

@@ -42,7 +42,7 @@ pub(super) struct BackendArguments {
 /// Changes the administrative state of a backend.
 pub(super) fn set_state(arguments: &BackendArguments, state: AdminState) -> ExitCode {
     let plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
-    // they become segments of a path
+    // Both become segments of a path.
     let is_word = |text: &str| plain(text) && !text.contains(['/', '?', '#', '%']);
     if !is_word(&arguments.console) {
         print_error(format_args!(
@@ -71,6 +71,7 @@ pub(super) fn set_state(arguments: &BackendArguments, state: AdminState) -> Exit
 
 /// `host:port` of a backend that may be written as a URL.
 fn authority(text: &str) -> Option<String> {
+    // The status page has `host:port`, the configuration has URLs: operators copy either.
     let Some((scheme, rest)) = text.split_once("://") else {
         return Some(text.to_owned());
     };
@@ -103,7 +104,7 @@ fn admin(gateway: &GatewayArguments) -> Option<SocketAddr> {
         return gateway.admin;
     }
     let file: &Path = &gateway.config;
-    // warnings are for `check`; here they would only hide the result
+    // Warnings are for `check`; here they would hide the result.
     let (config, _warnings) = check::read(file);
     let config = config?;
     let mut address = config.admin.map(|admin| admin.listen);
@@ -114,7 +115,7 @@ fn admin(gateway: &GatewayArguments) -> Option<SocketAddr> {
             file.display()
         ));
     }
-    // 0.0.0.0 is no destination, and changes are accepted from a loopback address only
+    // 0.0.0.0 is not a destination, and changes are accepted from a loopback address only.
     if let Some(address) = address.as_mut().filter(|a| a.ip().is_unspecified()) {
         address.set_ip(if address.is_ipv4() {
             std::net::Ipv4Addr::LOCALHOST.into()
@@ -153,7 +154,7 @@ fn finish(admin: SocketAddr, response: io::Result<(u16, String)>) -> ExitCode {
             let _ = writeln!(io::stdout().lock(), "{}", body.trim_end());
             ExitCode::SUCCESS
         }
-        // the listener explains every refusal in a line of text
+        // The listener explains every refusal in a line of text.
         Ok((_, body)) => {
             print_error(format_args!("error: {}", body.trim_end()));
             ExitCode::from(FAILED)

@@ -39,6 +39,7 @@ pub(super) fn run(file: &Path) -> ExitCode {
 pub(super) fn load(file: &Path) -> Option<Config> {
     let (config, warnings) = read(file);
     for warning in warnings {
+        // A message has several lines, so an empty line separates it from the next.
         print_error(format_args!("{warning}\n"));
     }
     config
@@ -51,6 +52,8 @@ pub(super) fn read(file: &Path) -> (Option<Config>, Vec<Warning>) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
+                // TOML is UTF-8 by its specification. The parser, which finds the lines of other
+                // problems, takes no other text.
                 let line = count_lines(error.as_bytes(), error.utf8_error().valid_up_to());
                 print_error(format_args!(
                     "error: {}:{line}:1: the file is not valid UTF-8; save it as UTF-8",
@@ -94,6 +97,7 @@ fn warn_of_unresolvable_names(file: &Path, config: &Config) {
         .kdc_proxies
         .iter()
         .flat_map(|proxy| proxy.backends.iter().chain(&proxy.kpasswd));
+    // A set, because consoles share servers, and each look-up of a wrong name may take seconds.
     let names: BTreeSet<_> = backends
         .map(|backend| (format!("{}:{}", backend.host, backend.port), &backend.host))
         .chain(

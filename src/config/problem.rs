@@ -75,7 +75,7 @@ pub struct Problems {
 
 impl Position {
     pub(super) fn new(source: Arc<Source>, key: &str, span: Range<usize>) -> Self {
-        // the TOML parser may report an error behind the end of the text
+        // The TOML parser may report an error behind the end of the text.
         let boundary = |at: usize| {
             (0..=at.min(source.text.len()))
                 .rev()
@@ -83,7 +83,7 @@ impl Position {
                 .unwrap_or_default()
         };
         let (start, end) = (boundary(span.start), boundary(span.end.max(span.start)));
-        // one line is enough to find a value that has several
+        // One line is enough to find a value that has several.
         let line = source.text.get(start..end).unwrap_or_default();
         let end = start + line.find('\n').unwrap_or(line.len());
         Self {
@@ -116,7 +116,7 @@ impl Position {
         let path = self.source.path.display().to_string();
         let title = level.primary_title(title);
         let group = if self.span.is_empty() && self.span.start == 0 {
-            // a section that is missing has no line to show
+            // A section that is missing has no line to show.
             title.element(Origin::path(path).line(1).char_column(1))
         } else {
             let annotation = AnnotationKind::Primary.span(self.span.clone());

@@ -215,7 +215,7 @@ pub(super) fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str
         .iter()
         .map(|k| (strsim::damerau_levenshtein(&word, k), *k))
         .min()
-        // one error for each four letters: `workres` is `workers`, but `foo` is not `pool`
+        // One error for each four letters: `workres` is `workers`, but `foo` is not `pool`.
         .filter(|(distance, known)| *distance <= 1 + known.len() / 4)
         .map(|(_, known)| known)
 }

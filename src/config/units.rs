@@ -22,6 +22,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 pub(super) fn size(text: &str) -> Option<u64> {
     let (number, unit) = split(text)?;
     let factor = match unit {
+        // `KB` is refused, because it may mean 1000 or 1024 bytes.
         "B" => 1,
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
@@ -34,6 +35,7 @@ pub(super) fn size(text: &str) -> Option<u64> {
 /// Splits `64KiB` into 64 and `KiB`; spaces between the two are allowed.
 fn split(text: &str) -> Option<(u64, &str)> {
     let text = text.trim();
+    // A number without a unit is refused: it could be seconds or milliseconds.
     let end = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(end);
     Some((number.parse().ok()?, unit.trim_start()))

@@ -61,6 +61,8 @@ fn with_headers<B: From<Bytes>>(
     headers.insert(header::CONTENT_TYPE, context.format.content_type());
     // A browser that cached this page would show it again after the login.
     headers.insert(header::CACHE_CONTROL, NO_STORE);
+    // Text and JSON contain bytes of the client, which a browser that guesses the type could take
+    // for HTML.
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     headers.insert(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
     if refusal.challenges() {
@@ -110,6 +112,7 @@ fn json_value(refusal: Refusal, context: &PageContext<'_>) -> serde_json::Value 
 }
 
 fn text(refusal: Refusal, context: &PageContext<'_>) -> String {
+    // What came from the client is escaped, because a terminal obeys control characters.
     let mut text = format!("{}\n{}\n", refusal.sentence(), refusal.advice());
     if let Some(url) = context.address_instead() {
         let _ = writeln!(text, "Use {url} instead.");

@@ -13,7 +13,7 @@ pub(super) fn assign(shared: &GatewayParts) -> Assign {
             if stream.assign(&wanted.backend, wanted.state) {
                 return Ok(());
             }
-            // a console may have the same name as a stream, and its backends are tried next
+            // A console may have the same name as a stream; its backends are tried next.
             if groups.iter().all(|group| *group.console != *stream.name) {
                 let known: Vec<&str> = stream.backends.iter().map(|b| &*b.address).collect();
                 return Err(ControlError::Backend {
@@ -27,8 +27,9 @@ pub(super) fn assign(shared: &GatewayParts) -> Assign {
             .iter()
             .find(|group| *group.console == *wanted.console)
             .ok_or_else(|| ControlError::Console(wanted.console.clone()))?;
-        let is = |authority: &&Arc<str>| authority.eq_ignore_ascii_case(&wanted.backend);
-        let index = group.authorities.iter().position(|a| is(&a));
+        // The configuration has host names in lower case, an operator may not write them so.
+        let is_wanted = |authority: &&Arc<str>| authority.eq_ignore_ascii_case(&wanted.backend);
+        let index = group.authorities.iter().position(|a| is_wanted(&a));
         let index = index.ok_or_else(|| ControlError::Backend {
             console: wanted.console.clone(),
             backend: wanted.backend.clone(),

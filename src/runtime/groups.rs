@@ -63,8 +63,11 @@ fn key(config: &Config, console: &Console, backend: &BackendConfig) -> BackendKe
     BackendKey {
         authority: format!("{}:{}", backend.host, backend.port).into(),
         kind: console.kind.name(),
+        // A `doas` console is closed until the server is shown to honour `doAs`. Sharing the
+        // state with a `service` console, which does not check this, would open it too early.
         checks_impersonation: console.identity == IdentityMode::DoAs
             && !console.kind.user_field_is_authoritative(),
+        // Consoles that do not log in share a server whatever principals are configured for it.
         principal: principal.filter(|_| logs_in).cloned(),
         spn: backend.spn.clone().filter(|_| logs_in),
         tls: backend.tls.clone(),
@@ -86,7 +89,7 @@ fn start(
     let connector = truststores
         .load(&tls.trust)?
         .to(name.unwrap_or(&config.host));
-    // `config` has checked that it is a valid name
+    // `config` has checked that it is a name that rustls accepts, so this error cannot occur.
     let connector = connector.ok_or(rustls::Error::General("no server name".to_owned()))?;
     Ok(backend.with_tls(connector, name))
 }

@@ -52,6 +52,8 @@ pub(super) fn plan(config: &Config) -> Result<ListenerPlan, TlsError> {
             plan.sites[slot].consoles.push(index);
         }
         for address in &console.redirect_from {
+            // Several consoles may redirect from one port, usually 80. The first one has built
+            // the table of all of them.
             if let Some(slot) = at.get(address) {
                 plan.extend_allowed(*slot, console.allow_from.as_ref());
                 continue;
@@ -74,6 +76,8 @@ pub(super) fn plan(config: &Config) -> Result<ListenerPlan, TlsError> {
             let slot = if let Some(slot) = at.get(address) {
                 *slot
             } else {
+                // A realm without `tls` uses that of another realm at this address. `config` has
+                // checked that sections at one address do not differ.
                 let mut tls = config
                     .kdc_proxies
                     .iter()
@@ -135,6 +139,8 @@ impl ListenerPlan {
             return Ok(tls.clone());
         }
         let files = config.certificates.iter().flat_map(KeySource::files);
+        // The watch notes the state of the files before they are read, so that a change in
+        // between is noticed.
         let watch = Watch::begin(files.collect());
         let tls = Tls::load(config)?;
         self.watches.push(watch.reload({

@@ -81,6 +81,9 @@ fn own_logins(initiator: &Initiator) -> Vec<OwnLoginStatus> {
     let status = |client: ClientStatus| {
         let principal = client.principal.to_string();
         OwnLoginStatus {
+            // With `canonicalize` in krb5.conf, the KDC replaces an alias (a UPN that is an SPN,
+            // another case) by its own name. Backends see that name, so it is the one that
+            // `hadoop.proxyuser` needs.
             known_as: client.known_as.filter(|name| *name != principal),
             principal,
             logged_in: client.logged_in,
@@ -122,6 +125,7 @@ fn streams_status(
             .iter()
             .map(|address| format!("{address}{PATH}"))
             .collect(),
+        // The connections of a KDC proxy are those of its listener, which are counted there.
         connections: 0,
         flows: 0,
         backends: std::iter::once(kdcs)
@@ -136,6 +140,8 @@ fn endpoints(group: &stream::StreamGroup) -> Vec<StreamBackendStatus> {
     let status = |endpoint: &Arc<Endpoint>| StreamBackendStatus {
         backend: endpoint.backend.to_string(),
         address: endpoint.address.to_string(),
+        // An administrative state is shown in place of the health, because it decides whether the
+        // server is used.
         state: match (endpoint.admin_state(), endpoint.standing()) {
             (AdminState::Drain | AdminState::Maintenance, _) => endpoint.admin_state().as_str(),
             (AdminState::Ready, EndpointHealth::Healthy) => "up",
@@ -167,7 +173,7 @@ fn backend_status(console: &Console, config: &BackendConfig, backend: &Backend) 
     let login = match (
         console.identity,
         backend.login.current(),
-        // if TLS fails, no login has been tried
+        // If TLS fails, no login has been tried.
         status
             .health
             .login_refusal()
@@ -179,6 +185,7 @@ fn backend_status(console: &Console, config: &BackendConfig, backend: &Backend) 
         (IdentityMode::Service | IdentityMode::DoAs, None, None) => LoginState::None,
     };
     let state = match (status.health, status.impersonation) {
+        // First, because such a server may be healthy: it gets no requests all the same.
         (_, ImpersonationStatus::Ignored) => BackendState::IdentityIgnored,
         (BackendHealth::Unknown, _) => BackendState::Unknown,
         (BackendHealth::Active, _) => BackendState::Active,
@@ -211,6 +218,8 @@ pub(super) async fn follow_keytab(shared: GatewayParts) {
     let mut generation = status.borrow().generation;
     while status.changed().await.is_ok() {
         let now = status.borrow_and_update().generation;
+        // The status changes also when the file becomes invalid or valid again; only another
+        // generation has other keys.
         if now != generation {
             generation = now;
             initiator.reload();
@@ -233,10 +242,12 @@ pub(super) async fn keep_metrics(shared: GatewayParts, prometheus: PrometheusHan
         if let Some((keytab, status)) = &keytab {
             keytab.set(f64::from(u8::from(status.borrow().valid())));
         }
+        // Principals appear when they are first used, so their gauges cannot be fetched before.
         for client in shared.gss.iter().flat_map(|gss| gss.initiator.clients()) {
             metrics::own_login(&client.principal.to_string(), client.error.is_none());
         }
-        // also needed without an admin listener, which runs the upkeep too: samples fill memory
+        // The admin listener does this too, but may not be configured: without upkeep, samples of
+        // histograms fill the memory.
         prometheus.run_upkeep();
     }
 }

@@ -48,6 +48,8 @@ impl StreamGroups {
                 Arc::new(StreamGroup::new(
                     name,
                     backends,
+                    // KDCs are asked in the order of the file, as documented; a proxy has no
+                    // `balance`.
                     Algorithm::First,
                     CHECK,
                     Duration::ZERO,
@@ -70,7 +72,7 @@ impl StreamGroups {
     pub(super) fn watch(&self, config: &Config, control: &tokio::runtime::Handle) {
         for (stream, group) in config.streams.iter().zip(self.streams.iter()) {
             control.spawn(resolve::follow_names(Arc::clone(group), stream.resolve));
-            // health checks connect by TCP, on which a server of a UDP stream need not listen
+            // Health checks connect by TCP, on which a server of a UDP stream need not listen.
             if stream.tcp {
                 control.spawn(health_check::run(Arc::clone(group)));
             }
@@ -118,6 +120,8 @@ pub(super) fn kdc_proxy(shared: &GatewayParts, realms: &[usize]) -> Option<KdcPr
     let timeouts = &shared.config.timeouts;
     let within = KdcProxyTimeouts {
         connect: timeouts.connect,
+        // A message to a KDC is small, so its body has the time of a head. Without a limit,
+        // bodies that never ended were held for ever over HTTP/2.
         body: timeouts.head,
     };
     let limits = Arc::clone(&shared.streams.limits);

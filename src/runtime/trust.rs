@@ -20,6 +20,8 @@ impl Truststores {
         if let Some(trust) = self.known.get(source) {
             return Ok(trust.clone());
         }
+        // The watch notes the state of the files before they are read, so that a change in
+        // between is noticed.
         let watch = Watch::begin(source.files());
         let trust = Trust::load(source)?;
         self.watches.push(watch.reload({

@@ -48,6 +48,7 @@ pub(super) fn service(shared: &GatewayParts, sites: &[SitePlan]) -> ConnectionSt
         Arc::clone(&shared.config.kerberos.auth_to_local),
         shared.rates.clone(),
     );
+    // Pools belong to a worker, so that they need no lock; each worker sweeps its own.
     tokio::task::spawn_local({
         let gateway = gateway.clone();
         async move {
@@ -81,7 +82,7 @@ fn site(shared: &GatewayParts, consoles: &Arc<Consoles>, plan: &SitePlan) -> Sit
         .iter()
         .filter_map(|index| Some(route(shared, consoles, shared.gss.as_ref()?, *index)))
         .collect();
-    // longest path first, so that `/oozie` is found before everything
+    // The longest path first, so that `/oozie` is found before a console that serves all paths.
     routes.sort_by_key(|route| std::cmp::Reverse(route.path.as_ref().map_or(0, |p| p.len())));
     let mut hosts: Vec<Arc<str>> = routes
         .iter()
@@ -138,12 +139,15 @@ fn route(
     Route {
         hosts: config.hosts.clone(),
         path: config.path.clone(),
+        // With `identity = "none"` there is no login: every request has this one session.
         anonymous: (config.identity == IdentityMode::None).then(|| Arc::new(Session::anonymous())),
         encoded_slash: config.allow_encoded_slash,
         allow_from: config.allow_from.clone(),
         name: Arc::clone(&config.name),
         recorder: Recorder::new(Arc::clone(&config.name), shared.access.clone()),
         forward: forward.clone(),
+        // Requests borrow the stack. Cloning it for each one was among the costs whose removal
+        // took a request from 45.8 to 38.2 thousand instructions (callgrind).
         stack: RefCell::new(stack::console(
             spnego_policy(shared, config),
             gss.acceptor.clone(),
@@ -155,6 +159,7 @@ fn route(
 
 /// Every `host:port` by which the console's servers may call themselves.
 fn names(config: &Console, group: &BackendGroup) -> Vec<Arc<str>> {
+    // `server_name` is sent as `Host`, from which servers build redirects to themselves.
     let others = config.backends.iter().filter_map(|backend| {
         let name = backend.tls.as_ref()?.server_name.as_ref()?;
         Some(format!("{name}:{}", backend.port).into())
@@ -198,6 +203,7 @@ fn acl_policy(shared: &GatewayParts, config: &Console) -> AclPolicy {
             let groups: HashSet<Arc<str>> = allow.groups.iter().cloned().collect();
             Allowed {
                 users: allow.users.iter().cloned().collect(),
+                // Without groups in `allow`, no user is looked up in the operating system.
                 groups: shared
                     .groups
                     .clone()
@@ -210,6 +216,7 @@ fn acl_policy(shared: &GatewayParts, config: &Console) -> AclPolicy {
 
 /// The part of `[timeouts]` that concerns backends.
 fn backend_timeouts(timeouts: &config::Timeouts) -> Timeouts {
+    // Copied for the reason given at `server_timeouts`: one section of the file, several modules.
     Timeouts {
         connect: timeouts.connect,
         first_byte: timeouts.first_byte,

@@ -109,6 +109,7 @@ pub struct AccessLog {
 struct OpenLog {
     sink: Arc<Sink>,
     format: LogFormat,
+    // One buffer for each worker: a line is formatted without a lock and without an allocation.
     scratch: RefCell<(Clock, Vec<u8>)>,
 }
 
@@ -180,6 +181,7 @@ impl OpenLog {
 impl Clone for AccessLog {
     fn clone(&self) -> Self {
         Self {
+            // A clone is for another worker, which needs a buffer of its own.
             on: self
                 .on
                 .as_ref()

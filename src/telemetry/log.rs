@@ -39,6 +39,7 @@ pub enum LogError {
 /// [`LogError`], naming the key.
 pub(crate) fn init(level: &str, format: LogFormat) -> Result<(), LogError> {
     let filter = parse(&with_quiet_alerts(level))?;
+    // Standard error, because standard output is the default of the access log.
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);
@@ -54,6 +55,7 @@ pub(crate) fn init(level: &str, format: LogFormat) -> Result<(), LogError> {
 /// logs failed handshakes itself.
 fn with_quiet_alerts(level: &str) -> String {
     let asked_for = level.split(',').map(str::trim).any(|directive| {
+        // `EnvFilter` also accepts numbers: 4 is debug, 5 is trace.
         let whole = ["debug", "trace", "4", "5"];
         directive.starts_with("rustls") || whole.iter().any(|w| directive.eq_ignore_ascii_case(w))
     });

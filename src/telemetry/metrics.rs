@@ -102,6 +102,8 @@ pub(crate) fn install() -> Result<PrometheusHandle, MetricsError> {
 
 fn recorder() -> Result<PrometheusRecorder, BuildError> {
     Ok(PrometheusBuilder::new()
+        // Without buckets the exporter makes a summary, whose quantiles cannot be added up over
+        // replicas.
         .set_buckets_for_metric(Matcher::Full(REQUEST_DURATION.to_owned()), BUCKETS)?
         .build_recorder())
 }
@@ -246,6 +248,7 @@ pub(crate) fn login(side: LoginSide, result: &'static str) {
 }
 
 pub(crate) fn own_login(principal: &str, valid: bool) {
+    // No handle is kept: this runs once per second, for a few principals.
     metrics::gauge!(OWN_LOGIN_VALID, "principal" => principal.to_owned())
         .set(f64::from(u8::from(valid)));
 }
@@ -268,7 +271,7 @@ impl ConsoleMetrics {
     }
 
     pub(crate) fn record(&self, status: StatusCode, took: Duration) {
-        // http::StatusCode allows up to 999; those above 599 are counted as 5xx
+        // http::StatusCode allows up to 999; those above 599 are counted as 5xx.
         let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
         if let Some(counter) = self.classes.get(class) {
             counter.increment(1);
@@ -372,6 +375,8 @@ impl StreamMetrics {
 
     /// Counts a connection that the gateway ended; `reason` is a reason word.
     pub(crate) fn ended(&self, reason: &'static str) {
+        // The reason is one more label, so the handle is looked up. Connections that end normally
+        // do not come here.
         let [(stream, name), (protocol, word)] = &self.labels;
         metrics::counter!(STREAM_ENDS, *stream => name.clone(), *protocol => word.clone(), "reason" => reason)
             .increment(1);
@@ -379,6 +384,7 @@ impl StreamMetrics {
 
     /// Counts a request for which this many KDCs were tried.
     pub(crate) fn kdc_request(&self, tried: usize) {
+        // Three words at most, because each value of a label is a time series of its own.
         let tried = match tried {
             0 => "0",
             1 => "1",

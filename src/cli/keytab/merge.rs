@@ -18,6 +18,7 @@ use crate::gss::{Keytab, keytab::Entry};
 pub fn merge(arguments: &MergeArguments, out: &mut dyn Write) -> Result<(), KeytabCommandError> {
     let mut merged = Merged::default();
     for path in &arguments.inputs {
+        // Old versions stay, because clients hold tickets for them until those expire.
         for entry in Keytab::load(path)?.entries {
             merged.add(entry, path, arguments.prefer);
         }
@@ -25,6 +26,7 @@ pub fn merge(arguments: &MergeArguments, out: &mut dyn Write) -> Result<(), Keyt
     for note in &merged.notes {
         writeln!(out, "{note}")?;
     }
+    // After the notes, so that all conflicts are listed before the command fails.
     if let Some(conflict) = merged.conflict {
         return Err(conflict);
     }
@@ -105,12 +107,13 @@ impl Merged {
 /// Replaces a file atomically and keeps its mode and owner: the gateway's user, who is often only in the
 /// group of the file, must still be able to read it.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // replace the target of a symbolic link, not the link
+    // Replace the target of a symbolic link, not the link.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let name = target
         .file_name()
         .ok_or(io::ErrorKind::InvalidFilename)?
         .to_string_lossy();
+    // In the same directory, because a rename is atomic within one file system only.
     let new = target.with_file_name(format!(".{name}.{}", std::process::id()));
     let old = fs::metadata(&target).ok();
     let written = (|| {
@@ -121,17 +124,21 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
             .open(&new)?;
         if let Some(old) = &old {
             let now = file.metadata()?;
+            // Only a privileged user may change the owner, so this is not called without need.
+            // Owner and mode are set before the keys are written: no other user can read them in
+            // between.
             if (now.uid(), now.gid()) != (old.uid(), old.gid()) {
                 fchown(&file, Some(old.uid()), Some(old.gid()))?;
             }
             file.set_permissions(Permissions::from_mode(old.mode() & 0o777))?;
         }
         file.write_all(bytes)?;
+        // After a crash, the new name must not point to a file whose content was not written.
         file.sync_all()?;
         fs::rename(&new, &target)
     })();
     if written.is_err() {
-        // best effort; the first error is the one to report
+        // Best effort; the first error is the one to report.
         let _ = fs::remove_file(&new);
     }
     written

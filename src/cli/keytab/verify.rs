@@ -72,7 +72,7 @@ impl Verifier {
     fn new(path: &Path, keytab: Keytab) -> Result<Self, KeytabCommandError> {
         let acceptor = Acceptor::start(AcceptorOptions {
             keytab: path.to_owned(),
-            // the only tokens are those that this process has just made
+            // The only tokens are those that this process has just made.
             replay_cache: ReplayCache::None,
             threads: 1,
             queue: 1,
@@ -112,14 +112,14 @@ impl Verifier {
             }
             Some(InitiateError::PasswordExpired { .. }) => return Finding::PasswordExpired,
             Some(InitiateError::NoEnctype { .. }) => return Finding::NoEnctype,
-            // a name of one component belongs to an account and is not an SPN
+            // A name of one component belongs to an account and is not an SPN.
             Some(InitiateError::ClientUnknown { .. }) if principal.service().is_none() => {
                 return Finding::Unknown;
             }
             None if principal.service().is_none() => return Finding::GoodClient,
             None | Some(_) => {}
         }
-        // the principal itself first, because that does not depend on other keys
+        // The principal itself first, because that does not depend on other keys.
         let others = self
             .keytab
             .principals()
@@ -136,7 +136,7 @@ impl Verifier {
             if client != *principal
                 && let Err(error) = self.as_client(&client).await
             {
-                // the error of an account is more useful than that of another SPN
+                // The error of an account is more useful than that of another SPN.
                 if client.service().is_none() || refused.is_none() {
                     refused = Some((client, error));
                 }
@@ -194,6 +194,7 @@ impl Verifier {
     async fn open(&self, principal: &Principal, token: ClientToken) -> Finding {
         let file = self.keytab.newest(principal).unwrap_or_default();
         let (kdc, enctype) = match peek(&token.token) {
+            // The key version of a ticket is optional (RFC 4120 section 5.2.9).
             Peek::Ticket(ticket) => (ticket.kvno.unwrap_or(file), Some(ticket.enctype)),
             Peek::KerberosLater
             | Peek::Ntlm
@@ -213,6 +214,8 @@ impl Verifier {
             Ok(LoginStep::Continue { .. }) => Finding::Other {
                 text: "GSSAPI requires another round trip".to_owned(),
             },
+            // Versions and types are compared before the error is read: if one differs, a failure
+            // to decrypt is expected and says nothing about the key.
             Err(_) if kdc > file => Finding::Behind { file, kdc },
             Err(_) if kdc < file => Finding::Ahead { file, kdc },
             Err(_) if enctype.is_some_and(|enctype| !held.contains(&enctype)) => {
@@ -250,7 +253,7 @@ fn without_ticket(
     match (own, last) {
         (_, Some(InitiateError::ServiceRevoked { .. })) => Finding::ServiceRefused,
         (_, Some(InitiateError::NoEnctype { .. })) => Finding::NoEnctype,
-        // the name of a user with two components, such as alice/admin
+        // The name of a user with two components, such as alice/admin.
         (None, _) => Finding::GoodClient,
         (Some(InitiateError::KeyWrong { .. }), _) => Finding::Refused,
         (Some(InitiateError::ClientUnknown { .. }), Some(InitiateError::UnknownSpn { .. })) => {

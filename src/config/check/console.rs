@@ -49,7 +49,7 @@ pub(super) fn check_all<'a>(
     kerberos: &kerberos::CheckedKerberos,
     environment: &Environment<'_>,
 ) -> Vec<CheckedConsole<'a>> {
-    // a gateway may have streams or KDC proxies only
+    // A gateway may have streams or KDC proxies only.
     let needed = top.get("stream").is_none() && top.get("kdc_proxy").is_none();
     let value = if needed {
         top.require("console", NEED_CONSOLE)
@@ -72,6 +72,7 @@ pub(super) fn check_all<'a>(
         };
         let name = name(&table, &names);
         names.push(name.clone());
+        // The checks go on under the key path, so that one run finds all problems of the console.
         let name = name.unwrap_or_else(|| value.key().into());
         consoles.push(check(&table, name, kerberos, environment));
     }
@@ -144,7 +145,7 @@ fn check<'a>(
         .unwrap_or(64 << 10);
     let console = Console {
         name,
-        // unused if the kind is invalid: then there is a problem and no configuration
+        // Unused if the kind is invalid: there is a problem then, and no configuration.
         kind: kind.unwrap_or(kinds::ALL[0]),
         listen,
         hosts,
@@ -210,6 +211,8 @@ fn kind(table: &Table<'_>) -> Option<&'static dyn Kind> {
 
 fn forwarded(table: &Table<'_>) -> Forwarded {
     let words = [
+        // Off by default: Hadoop and Oozie ignore these headers, and Trino refuses each of them
+        // with 406 unless it is configured for them (`process-forwarded`).
         ("off", Forwarded::Off),
         ("x-forwarded", Forwarded::X),
         ("rfc7239", Forwarded::Rfc7239),
@@ -252,7 +255,7 @@ pub(super) fn addresses<'a>(value: &Value<'a>, cure: &'static str) -> Vec<(Value
         let Some(address) = element.address() else {
             continue;
         };
-        // port 0 twice means two ports
+        // Port 0 twice means two ports.
         if address.port() != 0 && addresses.iter().any(|(_, other)| *other == address) {
             element.problem(ValueProblem::Twice {
                 value: address.to_string(),

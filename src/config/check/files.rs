@@ -46,6 +46,7 @@ pub(super) fn regular(file: &Path) -> io::Result<()> {
 }
 
 pub(super) fn warn_if_world_readable(value: &Value<'_>, file: &Path) {
+    // The group may read: 0640 and the group of the gateway's user is the recommended mode.
     let readable = fs::metadata(file).is_ok_and(|m| m.permissions().mode() & 0o004 != 0);
     if readable {
         value.warning(WarningKind::WorldReadable {

@@ -42,6 +42,7 @@ pub(super) fn check_all<'a>(
         .collect();
     for (index, one) in checked.iter().enumerate() {
         for (other, earlier) in checked.iter().take(index).enumerate() {
+            // Without case, as requests are compared with the realms.
             let same = one.proxy.realm.eq_ignore_ascii_case(&earlier.proxy.realm);
             let mut shared = one.proxy.listen.iter();
             let listener = shared.find(|address| earlier.proxy.listen.contains(address));
@@ -79,6 +80,7 @@ fn check<'a>(table: &Table<'a>, environment: &Environment<'_>) -> CheckedKdcProx
     CheckedKdcProxy {
         proxy: KdcProxy {
             listen,
+            // No hosts to compare with the certificate: `/KdcProxy` is served for any `Host`.
             tls: tls::check(table, &[], environment),
             realm: realm.unwrap_or_default(),
             backends: servers("backends"),
@@ -97,6 +99,8 @@ fn check<'a>(table: &Table<'a>, environment: &Environment<'_>) -> CheckedKdcProx
 
 /// A realm in domain style (RFC 4120 section 6.1), the only style that KDCs in use have.
 fn realm<'a>(table: &Table<'a>) -> Option<(Value<'a>, Arc<str>)> {
+    // Required, because a proxy that looks realms up in the DNS lets clients choose the servers that
+    // it connects to (CVE-2025-59088).
     let value = table.require("realm", NEED_REALM)?;
     let text = value.text()?;
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');

@@ -53,7 +53,7 @@ pub(super) fn check(top: &Table<'_>, environment: &Environment<'_>) -> CheckedKe
         .require("kerberos", NEED_SECTION)
         .and_then(|n| n.table(&schema::KERBEROS))
     else {
-        // the section is missing, which is reported; do not report each backend as well
+        // The section is missing, which is reported; do not report each backend as well.
         checked.has_principal = true;
         return checked;
     };
@@ -68,7 +68,7 @@ pub(super) fn check(top: &Table<'_>, environment: &Environment<'_>) -> CheckedKe
         .and_then(|value| value.text().map(str::to_owned));
     let replay_cache = replay_cache(&table, environment);
     let realm = default_realm(&table, &checked);
-    // a missing realm is reported already; the rules are checked all the same
+    // A missing realm is reported already; the rules are checked all the same.
     let auth_to_local = auth_to_local(&table, realm.as_deref().unwrap_or_default());
     checked.values =
         realm
@@ -124,12 +124,12 @@ pub(super) fn keytab_principal(
 /// An SPN; if it has no realm, `realm` is added.
 pub(super) fn service_principal(value: &Value<'_>, realm: Option<&str>) -> Option<Principal> {
     let text = value.text()?;
-    // parsed with a realm that no principal has, so that only a missing one is replaced
+    // Parsed with a realm that no principal has, so that only a missing one is replaced.
     let parsed = match (text.parse::<Principal>(), realm) {
         (Err(PrincipalError::NoRealm), Some(realm)) => format!("{text}@?")
             .parse::<Principal>()
             .and_then(|p| Principal::new(p.components().iter().cloned(), realm)),
-        // that no realm is known is reported elsewhere
+        // That no realm is known is reported elsewhere.
         (Err(PrincipalError::NoRealm), None) => return None,
         (parsed, _) => parsed,
     };
@@ -176,12 +176,15 @@ fn replay_cache(table: &Table<'_>, environment: &Environment<'_>) -> ReplayCache
         }
         Some(Some(text)) if text.contains('/') => ReplayCache::File(environment.path(text)),
         Some(Some(_)) => {
-            // reports the unknown word
+            // Not a file name without a slash: a misspelt `none` must not become one. This reports
+            // the unknown word.
             let _ = value.and_then(|value| value.keyword(&[("none", ())], &[]));
             ReplayCache::None
         }
         Some(None) => ReplayCache::None,
     };
+    // A replay cache that cannot be written makes every login fail, so it is checked at the
+    // start.
     if let ReplayCache::File(file) = &cache
         && let Err(source) = files::writable(file)
     {
@@ -200,7 +203,7 @@ fn auth_to_local(table: &Table<'_>, realm: &str) -> Option<Arc<AuthToLocal>> {
     let mechanisms = [("hadoop", Mechanism::Hadoop), ("mit", Mechanism::Mit)];
     let mechanism = table
         .get("auth_to_local_mechanism")
-        // Hadoop compares it with equalsIgnoreCase (KerberosName.setRuleMechanism)
+        // Hadoop compares it with equalsIgnoreCase (KerberosName.setRuleMechanism).
         .and_then(|value| value.keyword_ignoring_case(&mechanisms))
         .unwrap_or_default();
     let entries = table

@@ -60,6 +60,7 @@ pub(super) fn check<'c, 'a: 'c>(
 ) {
     let addresses = addresses(consoles, streams, kdc_proxies, admin);
     for (i, bound) in addresses.iter().enumerate() {
+        // Only the later of two is reported, so that a conflict is one problem.
         for earlier in addresses.iter().take(i) {
             if let Some(problem) = conflict(bound, earlier) {
                 bound.value.problem(problem);
@@ -76,6 +77,7 @@ pub(super) fn check<'c, 'a: 'c>(
                 .any(|other| has_tls_at(other, bound.address))
         {
             let listen = bound.address;
+            // Only a warning, because TLS may end in front of the gateway.
             bound.value.warning(WarningKind::KdcProxyPlain { listen });
         }
     }
@@ -227,6 +229,7 @@ fn conflict(bound: &BoundAddress<'_, '_>, earlier: &BoundAddress<'_, '_>) -> Opt
         return None;
     }
     let ((tcp, udp), (other_tcp, other_udp)) = (bound.owner.protocols(), earlier.owner.protocols());
+    // TCP and UDP have ports of their own.
     if !(tcp && other_tcp || udp && other_udp) {
         return None;
     }
@@ -236,7 +239,7 @@ fn conflict(bound: &BoundAddress<'_, '_>, earlier: &BoundAddress<'_, '_>) -> Opt
         with: b,
         owner: earlier.owner.name(),
     };
-    // a wildcard address takes the port of every other address
+    // A wildcard address takes the port of every other address.
     if a.ip() != b.ip() {
         return wildcard.then(|| taken.into());
     }
@@ -285,7 +288,7 @@ fn same_tls(
     other: Option<&ServerTls>,
     owner: &AddressOwner<'_>,
 ) -> Option<ProblemKind> {
-    // without `tls` of its own, it uses that of the listener
+    // Without `tls` of its own, it uses that of the listener.
     let differs = one.has_tls && one.proxy.tls.as_ref() != other;
     differs.then(|| {
         let owner = owner.name();
@@ -353,7 +356,7 @@ fn is_own(host: &str, bound: &BoundAddress<'_, '_>) -> bool {
     let listener = bound.address.ip();
     match host.parse::<IpAddr>() {
         Ok(address) => {
-            // 127.0.0.1 reaches a listener on 0.0.0.0; so does 0.0.0.0 as a destination on Linux
+            // 127.0.0.1 reaches a listener on 0.0.0.0; so does 0.0.0.0 as a destination on Linux.
             let local = address.is_loopback() || address.is_unspecified();
             let same_family = address.is_ipv4() == listener.is_ipv4();
             address == listener || (same_family && local && listener.is_unspecified())

@@ -42,10 +42,11 @@ pub(super) fn check(top: &Table<'_>, environment: &Environment<'_>) -> LogConfig
     values
 }
 
-/// A `tracing` filter in which a bare word has to be a level: `tracing` would take a misspelt `inof`
-/// for the name of a module and log nothing else.
+/// A `tracing` filter in which a bare word has to be a level.
 fn level(value: &Value<'_>) -> Option<String> {
     let text = value.text()?;
+    // `tracing` would take a misspelt `inof` for the name of a module and log nothing else. Words with
+    // `=` or `[` are directives for a target or span.
     for word in text
         .split(',')
         .map(str::trim)
@@ -69,9 +70,9 @@ fn level(value: &Value<'_>) -> Option<String> {
     }
 }
 
-/// A file needs a slash, so that a misspelt `"of"` does not become one.
 fn access(value: &Value<'_>, environment: &Environment<'_>) -> Option<AccessLogTarget> {
     let text = value.text()?;
+    // A file needs a slash, so that a misspelt `"of"` does not become one.
     if !text.contains('/') {
         let words = [("stdout", true), ("off", false)];
         let stdout = value.keyword(&words, &[])?;

@@ -13,6 +13,7 @@ use super::super::{
 pub(super) fn list(table: &Table<'_>, name: &'static str) -> Option<Arc<[IpNet]>> {
     let value = table.get(name)?;
     let list = value.one_or_more();
+    // An empty list could mean no client or every client.
     if list.is_empty() {
         value.problem(ValueProblem::Empty {
             cure: "List networks, such as [\"10.0.0.0/8\"], or remove the key",

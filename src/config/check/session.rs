@@ -45,9 +45,10 @@ pub(super) fn check(top: &Table<'_>, environment: &Environment<'_>) -> SessionCo
 
 fn secret(value: &Value<'_>, environment: &Environment<'_>) -> Option<PathBuf> {
     let file = environment.path(value.text()?);
-    // read only to check it; the runtime reads it again
+    // Read only to check it; the runtime reads it again.
     let secret = Zeroizing::new(files::read(value, &file)?);
     files::warn_if_world_readable(value, &file);
+    // With a secret of their own in its place, any local user could sign a session of any user.
     if files::is_world_writable(&file) {
         value.problem(ValueProblem::WorldWritable { file: file.clone() });
     }

@@ -157,6 +157,7 @@ fn protocols(table: &Table<'_>, kind: StreamKind) -> (bool, bool) {
         value.warning(WarningKind::KdcWithoutTcp);
     }
     (
+        // If no word was valid, which is reported, the checks go on as for TCP.
         found.contains(&true) || found.is_empty(),
         found.contains(&false),
     )

@@ -174,7 +174,7 @@ pub(super) fn key_source<'a>(
             return None;
         }
     };
-    // a problem with a file is reported at the key that names this file
+    // A problem with a file is reported at the key that names this file.
     let position = |file: &Path| {
         let secrets = [names.key, names.password_file].into_iter();
         secrets
@@ -184,7 +184,7 @@ pub(super) fn key_source<'a>(
     };
     for file in source.files() {
         let value = position(&file);
-        // a PEM certificate is public; keys, keystores and passwords are not
+        // A PEM certificate is public; keys, keystores and passwords are not.
         let holds_secret = !matches!(&source, KeySource::Pem { cert, .. } if *cert == file);
         if holds_secret && file.exists() {
             files::warn_if_world_readable(&value, &file);
@@ -233,7 +233,7 @@ fn inspect(
         warn_of_time(value, file, info);
     }
     let file = file.to_path_buf();
-    // names only: signatures are verified by clients, and a wrong order is the usual mistake
+    // Names only: signatures are verified by clients, and a wrong order is the usual mistake.
     let broken = chain
         .windows(2)
         .find(|pair| pair[0].issuer != pair[1].subject);
@@ -255,9 +255,8 @@ fn inspect(
     chain.pop()
 }
 
-/// A certificate that has expired or is not valid yet is a warning only: the file may be replaced
-/// while the gateway runs.
 pub(super) fn warn_of_time(value: &Value<'_>, file: &Path, info: &CertificateInfo) {
+    // Only a warning: a changed file is used without a restart, so it may be replaced later.
     let now = ASN1Time::now();
     let time = |when, date: ASN1Time| {
         let warning = WarningKind::CertificateTime {

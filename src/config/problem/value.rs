@@ -136,7 +136,7 @@ fn cure_for_reading(file: &std::path::Path, source: &io::Error) -> String {
             "Let the gateway's user read it: `chgrp spnegate {0} && chmod 640 {0}`",
             file.display()
         ),
-        // io::ErrorKind is non-exhaustive; the message already has the reason
+        // io::ErrorKind is non-exhaustive; the message already has the reason.
         _ => format!(
             "Write the path of a readable file instead of {}",
             file.display()

@@ -109,6 +109,7 @@ impl<'a> Value<'a> {
         let DeValue::Integer(number) = self.toml else {
             return self.wrong("a whole number");
         };
+        // Fails only for numbers beyond 128 bits, which are out of every range.
         let number = i128::from_str_radix(number.as_str(), number.radix()).unwrap_or(i128::MAX);
         let number = u64::try_from(number).ok().filter(|n| bounds.contains(n));
         if number.is_none() {
@@ -149,6 +150,7 @@ impl<'a> Value<'a> {
             return None;
         };
         if size > most {
+            // All limits of sizes are whole MiB.
             self.out_of_range("0B", format_args!("{}MiB", most >> 20));
             return None;
         }

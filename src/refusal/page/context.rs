@@ -106,7 +106,7 @@ impl<'a> PageContext<'a> {
             console,
             format: Format::of(headers),
             head: request.method() == Method::HEAD,
-            // HTTP/2 resets the stream instead, and forbids `Connection` (RFC 9113 section 8.2.2)
+            // HTTP/2 resets the stream instead, and forbids `Connection` (RFC 9113 section 8.2.2).
             unread: body && request.version() <= Version::HTTP_11,
             request_id: request_id.and_then(|id| id.header_value().to_str().ok()),
             principal: None,
@@ -130,10 +130,11 @@ impl<'a> PageContext<'a> {
         }
     }
 
-    /// The authority and its host name, if they are safe to be copied into a terminal. A leading `-`
-    /// would be an option of curl.
+    /// The authority and its host name, if they are safe to be copied into a terminal.
     pub(super) fn shown(&self) -> Option<(&'a str, &'a str)> {
         let safe = |b: u8| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b);
+        // A host name has at most 253 characters, a port six with its colon. A leading `-` would
+        // be an option of curl.
         let fits = !self.authority.is_empty() && self.authority.len() <= 260;
         if !fits || !self.authority.bytes().all(safe) || self.authority.starts_with('-') {
             return None;

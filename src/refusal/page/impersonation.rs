@@ -70,6 +70,7 @@ fn json(advice: &ImpersonationAdvice<'_>, context: &PageContext<'_>) -> String {
     refusal["apply"] = advice.apply.into();
     let message = format!("{}. {}", advice.message, advice.sentence());
     if let Some((exception, class)) = advice.exception {
+        // The three members that `JsonUtilClient.toRemoteException` of Hadoop reads.
         value["RemoteException"] = serde_json::json!({
             "exception": exception,
             "javaClassName": class,
@@ -82,6 +83,8 @@ fn json(advice: &ImpersonationAdvice<'_>, context: &PageContext<'_>) -> String {
 }
 
 fn text(advice: &ImpersonationAdvice<'_>, context: &PageContext<'_>) -> String {
+    // The message is the server's and contains the user's name; a terminal obeys control
+    // characters in either.
     let mut text = String::new();
     let _ = writeln!(
         text,

@@ -12,6 +12,7 @@ pub fn name_for<'n>(
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let is_address = |name: &str| name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    // An address is not suggested: KDCs rarely have an SPN with one, so the login would fail.
     let mut hosts = names.filter(|name| !is_address(name));
     if is_address(host) || host == "localhost" {
         return hosts.next();

@@ -35,7 +35,7 @@ impl Clock {
             return;
         }
         self.second = Some(now.unix_timestamp());
-        // a date before the year 0 or after 9999 cannot be formatted; the log then has an empty time
+        // A date before the year 0 or after 9999 cannot be formatted; the line has an empty time then.
         self.combined = now.format(COMBINED).unwrap_or_default();
         self.iso = now.format(ISO).unwrap_or_default();
     }

@@ -58,8 +58,9 @@ fn request_line(line: &mut Vec<u8>, entry: &AccessEntry<'_>) {
 fn version(version: Version) -> &'static [u8] {
     match version {
         Version::HTTP_10 => b" HTTP/1.0\" ",
+        // Apache and nginx write `HTTP/2.0`, which parsers of this format expect.
         Version::HTTP_2 => b" HTTP/2.0\" ",
-        // hyper accepts no other version
+        // hyper accepts no other version.
         _ => b" HTTP/1.1\" ",
     }
 }
@@ -68,9 +69,10 @@ fn field(line: &mut Vec<u8>, headers: &HeaderMap, name: &HeaderName) {
     match headers.get(name).map(|value| (value, value.to_str())) {
         None => line.push(b'-'),
         Some((_, Ok(text))) if *name == header::REFERER => {
+            // The address of a page can contain a delegation token, which browsers repeat here.
             scrub::url(text, |piece| escape(line, piece.as_bytes()));
         }
-        // secrets cannot be removed reliably from a Referer that is not ASCII
+        // Secrets cannot be removed reliably from a Referer that is not ASCII.
         Some((_, Err(_))) if *name == header::REFERER => line.push(b'-'),
         Some((value, _)) => escape(line, value.as_bytes()),
     }
@@ -81,6 +83,7 @@ pub(super) fn word(line: &mut Vec<u8>, word: &str) {
     if word.is_empty() {
         line.push(b'-');
     }
+    // A space would shift all fields behind it, for example one in a user's name.
     for part in word.as_bytes().split_inclusive(|byte| *byte == b' ') {
         match part.strip_suffix(b" ") {
             Some(part) => {
@@ -97,7 +100,7 @@ pub(super) fn word(line: &mut Vec<u8>, word: &str) {
 fn escape(line: &mut Vec<u8>, bytes: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'"' && *byte != b'\\';
-    // nearly all fields need no escapes and are copied as a whole
+    // Nearly all fields need no escapes and are copied as a whole.
     if bytes.iter().all(plain) {
         line.extend_from_slice(bytes);
         return;

@@ -42,17 +42,17 @@ pub(super) fn query<'q>(query: &'q str, mut push: impl FnMut(&'q str)) {
 }
 
 /// Appends a path, with `-` in place of the slug of a Trino query:
-/// `/v1/statement/executing/<query>/<slug>/<n>`. Whoever knows the slug can fetch the query's results.
+/// `/v1/statement/executing/<query>/<slug>/<n>`. A client that knows the slug can fetch the results.
 pub(super) fn path<'p>(path: &'p str, mut push: impl FnMut(&'p str)) {
     let secret = path.strip_prefix("/v1/statement/").and_then(|rest| {
         let mut pieces = rest.split('/');
         let (_state, _query, slug) = (pieces.next()?, pieces.next()?, pieces.next()?);
-        // Presto has no slug: the third segment is then the number, and nothing follows
+        // Presto has no slug: the third segment is the number then, and nothing follows it.
         pieces.next().map(|_number| slug)
     });
     match secret {
         Some(slug) => {
-            // the slug is a slice of `path`, so the difference is its offset
+            // The slug is a slice of `path`, so the difference is its offset.
             let at = slug.as_ptr() as usize - path.as_ptr() as usize;
             push(&path[..at]);
             push("-");
@@ -83,6 +83,8 @@ fn is_secret(name: &str) -> bool {
                 .is_some_and(|start| start.eq_ignore_ascii_case(OWN_PREFIX))
     };
     if name.contains(['%', '+']) {
+        // Invalid UTF-8 may be replaced, because no name of the list contains the replacement.
+        // Blanks (`+`) and NUL at the ends are removed, because some backend may ignore them.
         let decoded = percent_decode_str(name).decode_utf8_lossy();
         matches(decoded.trim_matches(|c: char| c.is_whitespace() || c == '+' || c == '\0'))
     } else {

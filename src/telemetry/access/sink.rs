@@ -91,7 +91,7 @@ impl Sink {
     }
 
     fn lock(&self) -> MutexGuard<'_, Pending> {
-        // no code panics while it holds this lock
+        // No code panics while it holds this lock.
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -105,6 +105,8 @@ impl Sink {
         let first = pending.lines.is_empty();
         pending.lines.extend_from_slice(line);
         drop(pending);
+        // The writer takes everything that is pending, so only the first line wakes it; the
+        // others cost no system call.
         if first {
             self.filled.notify_one();
         }
@@ -155,6 +157,8 @@ impl Sink {
             if reopen {
                 output.reopen();
             }
+            // Only the first failure of an outage is logged: one for each write would fill the
+            // other log of a full disk as well.
             let written = output.write_all(&lines);
             if let Err(error) = &written
                 && !failing
@@ -206,7 +210,7 @@ impl Output {
 }
 
 fn append(path: &PathBuf) -> io::Result<File> {
-    // not world-readable: the log has user names and paths
+    // Not readable by all users: the log has user names and paths.
     OpenOptions::new()
         .create(true)
         .append(true)

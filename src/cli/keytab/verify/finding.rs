@@ -132,6 +132,8 @@ impl fmt::Display for Finding {
                     "NO KEY OF THIS TYPE: the KDC makes {kdc} tickets, the file has only {}; ",
                     held.join(", ")
                 )?;
+                // Active Directory makes RC4 tickets until the account allows AES: 24 is AES128
+                // and AES256.
                 f.write_str(if kdc.is_weak() {
                     "in Active Directory set msDS-SupportedEncryptionTypes of the account to 24 \
                      (Set-ADUser -KerberosEncryptionType AES128,AES256), elsewhere give the principal \
@@ -140,6 +142,8 @@ impl fmt::Display for Finding {
                     "export the keytab again with keys of that type"
                 })
             }
+            // ktutil derives the key from the password and a salt, which in Active Directory is
+            // that of the account and not of the SPN.
             Self::WrongKey => f.write_str(
                 "WRONG KEY: same kvno, but a different key (wrong password or salt); export the \
                  keytab again, or let ktutil get the salt from the KDC (addent -f)",
@@ -147,11 +151,13 @@ impl fmt::Display for Finding {
             Self::Refused => f.write_str(
                 "WRONG KEY OR OLD KVNO: the KDC refuses the key; export the keytab again",
             ),
+            // Active Directory issues no tickets for an SPN that two accounts have.
             Self::Unknown => f.write_str(
                 "UNKNOWN PRINCIPAL: not in the KDC's database; create it or correct its spelling, and \
                  check whether it was renamed or, in Active Directory, its SPN is set on two \
                  accounts (setspn -X)",
             ),
+            // There, an SPN is an attribute of an account and cannot log in by itself.
             Self::NoClient => f.write_str(
                 "NOT TESTED: an SPN of Active Directory cannot be a client; merge a key of the \
                  account into the file",

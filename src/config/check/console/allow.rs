@@ -54,7 +54,7 @@ pub(super) fn allow(
         let found = directory_responds
             .then(|| (environment.find_group)(group))
             .flatten();
-        // a directory that hangs for one group hangs for all of them
+        // A directory that hangs for one group hangs for all of them.
         directory_responds = found.is_some();
         if found == Some(false) {
             let group = group.to_string();
@@ -86,13 +86,15 @@ pub(in crate::config::check) fn find_group(name: &str) -> Option<bool> {
     let (sender, receiver) = mpsc::channel();
     let name = name.to_owned();
     let look_up = move || {
-        // the caller may have stopped waiting; ignore the closed channel
+        // The caller may have stopped waiting; ignore the closed channel.
         let _ = sender.send(match Group::from_name(&name) {
             Ok(found) => Some(found.is_some()),
+            // Some NSS modules report an unknown group as one of these errors (getgrnam(3)).
             Err(Errno::ENOENT | Errno::ESRCH) => Some(false),
             Err(_) => None,
         });
     };
+    // The thread cannot be stopped; it ends when the directory responds.
     thread::Builder::new().spawn(look_up).ok()?;
     receiver.recv_timeout(LOOKUP_TIMEOUT).ok().flatten()
 }

@@ -45,6 +45,7 @@ pub(super) fn check<'a>(
         else {
             continue;
         };
+        // A backend that is listed twice would get two shares of the requests.
         if backends.iter().any(|(_, other)| other.url == backend.url) {
             value.problem(ConsoleProblem::BackendTwice {
                 url: backend.url.to_string(),
@@ -95,7 +96,7 @@ fn one<'a>(
             url: url.to_string(),
         });
     }
-    // auth_to_local maps HTTP/any-host to `HTTP`, the name that all SPNEGO servers of a cluster share
+    // DEFAULT maps HTTP/any-host to `HTTP`, the short name that all SPNEGO servers of a cluster share.
     if let Some(shared) = principal.as_ref().or(kerberos.principal.as_ref())
         && identity == Some(IdentityMode::DoAs)
         && shared.service() == Some("HTTP")
@@ -104,7 +105,7 @@ fn one<'a>(
             principal: shared.to_string(),
         });
     }
-    // the default SPN is made from the host, and KDCs rarely have one with an address
+    // The default SPN is made from the host, and KDCs rarely have one with an address.
     let by_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
     if logs_in && by_address && own("spn").is_none() {
         value.warning(WarningKind::BackendByAddress { host: host.clone() });
@@ -176,9 +177,9 @@ fn split_url(text: &str) -> Option<BackendUrl> {
     }
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     let (host, port) = match authority.rsplit_once(':') {
-        // the colon may be one inside of [::1]
+        // The colon may be one inside of [::1].
         Some((host, port)) if !port.contains(']') => {
-            // u16::from_str also accepts "+80"
+            // u16::from_str also accepts "+80".
             let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
             let port = port.parse().ok().filter(|port| digits && *port != 0);
             (host, port?)
@@ -194,7 +195,7 @@ fn split_url(text: &str) -> Option<BackendUrl> {
         let host = format!("[{address}]");
         return Some(BackendUrl { tls, host, port });
     }
-    // rustls verifies the certificate against the name, so it has to be one that rustls accepts
+    // rustls compares the certificate with the name, so it has to be one that rustls accepts.
     let named = is_host_name(&host) && (!tls || client::server_name(&host).is_some());
     named.then_some(BackendUrl { tls, host, port })
 }

@@ -108,7 +108,7 @@ fn truststore(table: &Table<'_>, environment: &Environment<'_>) -> Option<Trusts
     };
     match store::trusted(&file, password_file.as_deref()) {
         Ok(certificates) => {
-            // a bundle of CAs often contains expired ones that no server uses
+            // A bundle of CAs often contains expired ones that no server uses.
             if let [only] = &*certificates
                 && let Some(info) = CertificateInfo::of(only)
             {
@@ -134,6 +134,8 @@ pub(super) fn resolve(
 ) -> BackendTls {
     let settings = || own.into_iter().chain(default);
     let truststore = settings().find_map(|table| table.truststore.clone());
+    // Minimal container images have no CA certificates. Without this check, every connection
+    // would fail, and only then would the cause be logged.
     if truststore.is_none() && client::system().is_err() {
         value.problem(ConsoleProblem::NoSystemRoots);
     }

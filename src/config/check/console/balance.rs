@@ -18,6 +18,7 @@ pub(super) fn balance(table: &Table<'_>, kind: Option<&'static dyn Kind>) -> Bal
         ("leastconn", Balance::By(Algorithm::LeastConn)),
         ("source", Balance::By(Algorithm::Source)),
     ];
+    // The kind decides, so that a new kind needs no change here.
     let has_active = kind.is_some_and(Kind::has_active);
     let default = if has_active {
         Balance::Active

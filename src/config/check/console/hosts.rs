@@ -17,6 +17,7 @@ pub(super) fn check(
     kind: Option<&dyn Kind>,
     keytab: Option<&KeytabPrincipals>,
 ) -> Vec<Arc<str>> {
+    // Clients of coordinators request tickets for presto/ or trino/ and the host of the URL.
     let services = kind.map_or(&["HTTP"] as &[_], Kind::services);
     let Some(value) = table.get("hosts") else {
         let hosts = keytab
@@ -28,6 +29,7 @@ pub(super) fn check(
     for value in value.list().unwrap_or_default() {
         let Some(host) = host(&value) else { continue };
         if let Some(keytab) = keytab.filter(|keytab| !keytab.serves(services, &host)) {
+            // Without the key, each login by this name fails, which users would notice first.
             let spns = services
                 .iter()
                 .map(|service| format!("{service}/{host}"))
@@ -81,7 +83,7 @@ pub(in crate::config::check) fn is_host_name(text: &str) -> bool {
     let numeric = !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit());
     text.len() <= 253
         && text.split('.').all(label)
-        // a name whose last label is a number would be a mistyped address: 10.0.0.256
+        // A name whose last label is a number would be a mistyped address: 10.0.0.256.
         && (!numeric || text.parse::<Ipv4Addr>().is_ok())
 }
 
@@ -93,7 +95,7 @@ pub(super) fn path(table: &Table<'_>) -> Option<Arc<str>> {
         return None;
     }
     let segment = |segment: &str| {
-        // a prefix is compared with paths byte by byte, so it must not have several spellings
+        // A prefix is compared with paths byte by byte, so it must not have several spellings.
         !segment.is_empty()
             && segment != "."
             && segment != ".."
@@ -110,7 +112,7 @@ pub(super) fn path(table: &Table<'_>) -> Option<Arc<str>> {
         });
         return None;
     }
-    // login, logout, node links and health of every console
+    // Login, logout, node links and health of every console are there.
     if text == "/.spnegate" || text.starts_with("/.spnegate/") {
         value.problem(ConsoleProblem::PathReserved);
         return None;

@@ -34,7 +34,7 @@ pub(super) fn identity(table: &Table<'_>, kind: Option<&'static dyn Kind>) -> Op
     if let Some(kind) = kind {
         check_support(&value, identity, kind);
     }
-    // without a login there is no user that the list could match
+    // Without a login there is no user that the list could match.
     if identity == IdentityMode::None && table.get("allow").is_some() {
         value.problem(ConsoleProblem::AllowWithoutLogin);
     }
@@ -59,7 +59,7 @@ fn check_support(value: &Value<'_>, identity: IdentityMode, kind: &dyn Kind) {
         {
             value.problem(ConsoleProblem::DoAsUnverifiable { kind: kind_name });
         }
-        // Presto and Trino refuse a query without a user, so `service` cannot work
+        // Presto and Trino refuse a query without a user, so `service` cannot work.
         (IdentityMode::Service, UserField::Header(_)) => {
             value.problem(ConsoleProblem::ServiceUnsupported { kind: kind_name });
         }

@@ -15,8 +15,7 @@ const NEED_HOSTS: &str = "Write the host names of the nodes, such as hosts = [\"
 const NEED_PORTS: &str =
     "Write the ports of the nodes, such as ports = [50075, 9864] for DataNodes";
 
-/// The allow-list, if there is one, and `login`. `login` may be set without an allow-list: `HttpFS`
-/// redirects clients to itself, which takes a signed link too.
+/// The allow-list, if there is one, and `login`.
 pub(super) fn check(
     console: &Table<'_>,
     kind: Option<&'static dyn Kind>,
@@ -31,12 +30,14 @@ pub(super) fn check(
     if let Some(kind) = kind
         && !kind.has_node_links()
     {
+        // Only WebHDFS and Trino's spooled results have links that carry a credential.
         console.warning_at("nodes", WarningKind::NodesUnused { kind: kind.name() });
     }
     let words = [("link", NodeLogin::Link), ("session", NodeLogin::Session)];
     let login = table
         .get("login")
         .and_then(|value| value.keyword(&words, &[]));
+    // `HttpFS` redirects clients to itself, by a signed link too, and needs no list of nodes.
     if login.is_some() && table.get("hosts").is_none() && table.get("ports").is_none() {
         return (None, login.unwrap_or_default());
     }
@@ -70,9 +71,10 @@ fn allowed(table: &Table<'_>) -> Nodes {
     nodes
 }
 
-/// An exact name, or `*.` and a domain. `*` alone would let clients reach any host through the
-/// gateway.
+/// An exact name, or `*.` and a domain.
 fn pattern(value: &Value<'_>) -> Option<Arc<str>> {
+    // `*` alone would let clients choose any host, which the gateway would send its own credentials
+    // to (server-side request forgery).
     let text = value.text()?;
     let pattern = text.to_ascii_lowercase();
     if is_host_name(pattern.strip_prefix("*.").unwrap_or(&pattern)) {

@@ -37,7 +37,7 @@ pub(in crate::config::check) struct KeytabPrincipals {
 pub(in crate::config::check) fn read(file: &Path) -> Result<Vec<Principal>, KeytabReadError> {
     files::regular(file).map_err(KeytabReadError::Io)?;
     let bytes = Zeroizing::new(fs::read(file).map_err(KeytabReadError::Io)?);
-    // `KeytabEmpty` says more about an empty file than an error of its format would
+    // `KeytabEmpty` says more about an empty file than an error of its format would.
     if bytes.is_empty() {
         return Ok(Vec::new());
     }
@@ -49,7 +49,7 @@ pub(in crate::config::check) fn read(file: &Path) -> Result<Vec<Principal>, Keyt
 /// Reads the keytab that a value names, or reports why not.
 pub(super) fn check(value: &Value<'_>, environment: &Environment<'_>) -> Option<KeytabPrincipals> {
     let text = value.text()?;
-    // KRB5_KTNAME and krb5.conf have this prefix, from which the path may be copied
+    // KRB5_KTNAME and krb5.conf have this prefix, and the path may be copied from there.
     let file = environment.path(text.strip_prefix("FILE:").unwrap_or(text));
     let principals = match (environment.read_keytab)(&file) {
         Ok(principals) => principals,

@@ -98,7 +98,7 @@ fn split(text: &str) -> Option<(String, u16)> {
     if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    // u16::from_str also accepts "+88", which is excluded above
+    // u16::from_str also accepts "+88", which is excluded above.
     let port = port.parse().ok().filter(|port| *port != 0)?;
     let host = host.to_ascii_lowercase();
     if let Some(inner) = host.strip_prefix('[') {
