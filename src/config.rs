@@ -37,17 +37,11 @@ pub use problem::{Problems, Warning};
 /// A whole, checked configuration file.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `[server]`
     pub(crate) server: ServerConfig,
-    /// `[timeouts]`
     pub(crate) timeouts: Timeouts,
-    /// `[kerberos]`
     pub(crate) kerberos: Kerberos,
-    /// `[session]`
     pub(crate) session: SessionConfig,
-    /// `[admin]`
     pub(crate) admin: Option<AdminConfig>,
-    /// `[log]`
     pub(crate) log: LogConfig,
     /// `[[console]]`, in file order; names are unique.
     pub(crate) consoles: Vec<Console>,
@@ -153,7 +147,6 @@ pub(crate) struct Console {
     pub hosts: Vec<Arc<str>>,
     /// The path prefix that it serves (`/oozie`), without a trailing slash; `None`: all paths.
     pub path: Option<Arc<str>>,
-    /// TLS with clients.
     pub tls: Option<ServerTls>,
     /// Plain addresses that respond with a redirect to the first `listen`.
     pub redirect_from: Vec<SocketAddr>,

@@ -112,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     fn headers(host: &str, has_header: bool) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_path_names_console_backend_and_state() {
         let path = "/backends/nn/nn1.example.com:50070/drain";
-        let read = read(HERE, &headers("127.0.0.1:9095", true), path);
+        let read = read(LOCAL, &headers("127.0.0.1:9095", true), path);
         let wanted = Assignment {
             console: "nn".to_owned(),
             backend: "nn1.example.com:50070".to_owned(),
@@ -138,11 +138,11 @@ mod tests {
     #[test]
     fn other_machines_and_browsers_are_refused() {
         let path = "/backends/nn/nn1:1/ready";
-        let far: IpAddr = "192.0.2.1".parse().unwrap();
+        let remote: IpAddr = "192.0.2.1".parse().unwrap();
         for (peer, host, has_header) in [
-            (far, "127.0.0.1:9095", true),
-            (HERE, "127.0.0.1:9095", false),
-            (HERE, "rebound.example.org:9095", true),
+            (remote, "127.0.0.1:9095", true),
+            (LOCAL, "127.0.0.1:9095", false),
+            (LOCAL, "rebound.example.org:9095", true),
         ] {
             let read = read(peer, &headers(host, has_header), path);
             assert_eq!(
@@ -158,7 +158,7 @@ mod tests {
         fn any_path_is_read_or_refused_without_panic(path in ".*", tail in "[a-z0-9:./-]*") {
             let headers = headers("[::1]:9095", true);
             for path in [path, format!("/backends/{tail}")] {
-                let _ = read(HERE, &headers, &path);
+                let _ = read(LOCAL, &headers, &path);
             }
         }
     }

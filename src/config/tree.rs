@@ -46,7 +46,6 @@ impl Findings {
         }
     }
 
-    /// The file's top table.
     pub(super) fn top<'a>(
         &'a self,
         entries: &'a DeTable<'a>,

@@ -1,4 +1,4 @@
-//! What each refusal says: one row per variant.
+//! Status and texts of each refusal: one row per variant.
 
 use http::StatusCode;
 

@@ -39,7 +39,7 @@ pub struct AccessEntry<'a> {
     pub backend: &'a str,
     /// `None` if the client did not send a complete request.
     pub method: Option<&'a Method>,
-    /// Path as the client sent it; empty if there is no method.
+    /// Path in the form that the client sent; empty if there is no method.
     pub path: &'a str,
     /// Query as the client sent it, without `?`.
     pub query: Option<&'a str>,

@@ -2,7 +2,8 @@
 //!
 //! Handles are fetched when a console is built, so that a request costs two atomic additions. Labels
 //! are bounded (consoles and backends of the configuration, words of enums), never users or paths:
-//! each combination of labels is a time series that stays in memory.
+//! each combination of labels is a time series that stays in memory. What each metric means is in its
+//! help text, in `describe`.
 
 use std::time::Duration;
 
@@ -24,33 +25,21 @@ pub(crate) const REQUEST_DURATION: &str = "spnegate_request_duration_seconds";
 pub(crate) const REFUSALS: &str = "spnegate_refusals_total";
 /// Kerberos logins, by side (`client`, `backend`) and result.
 pub(crate) const LOGINS: &str = "spnegate_logins_total";
-/// 1 if a backend can serve requests.
 pub(crate) const BACKEND_UP: &str = "spnegate_backend_up";
-/// 1 if a backend is the active one of its console.
 pub(crate) const BACKEND_ACTIVE: &str = "spnegate_backend_active";
-/// Cached sessions.
 pub(crate) const SESSIONS: &str = "spnegate_sessions";
-/// 1 while the keytab is readable and has the keys that the configuration needs.
 pub(crate) const KEYTAB_VALID: &str = "spnegate_keytab_valid";
 /// 1 while all files of certificates, keys and trusted CAs could be loaded when they last changed.
 pub(crate) const TLS_VALID: &str = "spnegate_tls_valid";
 /// Unix time at which a server certificate expires, by its file.
 pub(crate) const CERTIFICATE_END: &str = "spnegate_certificate_end_seconds";
-/// 1 while the KDC issues tickets to a principal of the gateway.
 pub(crate) const OWN_LOGIN_VALID: &str = "spnegate_own_login_valid";
-/// Open client connections.
 pub(crate) const CONNECTIONS: &str = "spnegate_connections";
-/// Connections closed immediately because `server.max_connections` was reached.
 pub(crate) const CONNECTIONS_REFUSED: &str = "spnegate_connections_refused_total";
-/// TLS handshakes that failed.
 pub(crate) const TLS_FAILURES: &str = "spnegate_tls_failures_total";
-/// Open upgraded connections (WebSocket).
 pub(crate) const TUNNELS: &str = "spnegate_tunnels";
-/// Requests that wait for an active backend.
 pub(crate) const HELD_REQUESTS: &str = "spnegate_held_requests";
-/// Requests that wait because their backends have `max_connections` requests.
 pub(crate) const QUEUED_REQUESTS: &str = "spnegate_queued_requests";
-/// Access log lines that were dropped because the disk or pipe was too slow.
 pub(crate) const ACCESS_LOG_DROPPED: &str = "spnegate_access_log_dropped_total";
 
 /// Relayed connections, UDP flows and Kerberos exchanges, by stream and protocol.
@@ -63,7 +52,6 @@ pub(crate) const STREAM_BYTES: &str = "spnegate_stream_bytes_total";
 pub(crate) const STREAM_ENDS: &str = "spnegate_stream_ends_total";
 /// Datagrams that were dropped: a system buffer was full, or a response exceeded `udp_responses`.
 pub(crate) const STREAM_DROPPED: &str = "spnegate_stream_datagrams_dropped_total";
-/// 1 if a server of a stream is up.
 pub(crate) const STREAM_BACKEND_UP: &str = "spnegate_stream_backend_up";
 /// Kerberos requests, by stream and number of KDCs that were tried (`1`, `2`, `3+`).
 pub(crate) const KDC_REQUESTS: &str = "spnegate_stream_kdc_requests_total";
@@ -224,7 +212,6 @@ fn describe_streams() {
     );
 }
 
-/// Which side logged in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LoginSide {
     /// A client, to the gateway.

@@ -104,7 +104,7 @@ impl Merged {
     }
 }
 
-/// Replaces a file atomically and keeps its mode and owner: the gateway's user, who is often only in the
+/// Replaces a file atomically and keeps its mode and owner: the gateway's user, which is often only in the
 /// group of the file, must still be able to read it.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // Replace the target of a symbolic link, not the link.

@@ -167,10 +167,10 @@ fn loops(
     for checked in consoles {
         for (value, backend) in checked.backends.iter().zip(&checked.console.backends) {
             let url = || backend.url.to_string();
-            let beside = |bound: &&BoundAddress<'_, '_>| bound.address.port() == backend.port;
+            let same_port = |bound: &&BoundAddress<'_, '_>| bound.address.port() == backend.port;
             if let Some(bound) = addresses
                 .iter()
-                .filter(beside)
+                .filter(same_port)
                 .find(|c| is_own_backend(backend, c))
             {
                 let listener = bound.address;
@@ -180,7 +180,7 @@ fn loops(
                 });
             } else if addresses
                 .iter()
-                .filter(beside)
+                .filter(same_port)
                 .any(|bound| is_named(backend, bound))
             {
                 value.warning(WarningKind::BackendMayBeSelf { url: url() });
@@ -200,10 +200,13 @@ fn shared_origins(addresses: &[BoundAddress<'_, '_>]) {
         if !console.kind.hosts_foreign_pages() {
             continue;
         }
-        let beside = addresses.iter().find_map(|other| match other.owner {
-            AddressOwner::Console(other_one) if other.address == bound.address => {
-                let shares = console.hosts.iter().any(|h| other_one.hosts.contains(h));
-                (shares && !std::ptr::eq(console, other_one)).then_some(other_one)
+        let neighbour = addresses.iter().find_map(|other| match other.owner {
+            AddressOwner::Console(other_console) if other.address == bound.address => {
+                let shares = console
+                    .hosts
+                    .iter()
+                    .any(|h| other_console.hosts.contains(h));
+                (shares && !std::ptr::eq(console, other_console)).then_some(other_console)
             }
             AddressOwner::Console(_)
             | AddressOwner::Redirect(_)
@@ -211,7 +214,7 @@ fn shared_origins(addresses: &[BoundAddress<'_, '_>]) {
             | AddressOwner::KdcProxy(_)
             | AddressOwner::Admin => None,
         });
-        if let Some(other) = beside {
+        if let Some(other) = neighbour {
             bound.value.warning(WarningKind::UserPagesShareOrigin {
                 console: console.name.to_string(),
                 other: other.name.to_string(),

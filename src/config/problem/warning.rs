@@ -98,7 +98,7 @@ pub(in crate::config) enum WarningKind {
          `{console}` (hadoop.proxyuser)"
     )]
     ServiceAsProxyUser { principal: String, console: String },
-    /// RFC 4120 section 7.2.1: a response that is too large for a datagram is asked for by TCP.
+    /// RFC 4120 section 7.2.1: a response that is too large for a datagram is requested again by TCP.
     #[error("a KDC reached by UDP only fails for large responses (users with many groups)")]
     KdcWithoutTcp,
     #[error("{listen} is served without TLS, but MS-KKDCP clients ask for https://…/KdcProxy")]

@@ -1,4 +1,4 @@
-//! What a page says about the request, beside the refusal itself.
+//! What a page shows about the request, in addition to the refusal itself.
 
 use super::instead;
 use http::{HeaderMap, HeaderValue, Method, Request, Version, header};

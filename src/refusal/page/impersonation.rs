@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn each_format_shows_on_whose_side_it_is_and_which_lines_allow_it() {
+    fn each_format_shows_that_the_server_has_to_allow_it_and_by_which_lines() {
         for format in [Format::Html, Format::Json, Format::Text] {
             let (parts, body) = rendered("carol", "User: gw is not allowed", format);
             assert_eq!(parts.status, 403);

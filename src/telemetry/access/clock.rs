@@ -23,7 +23,6 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// Reads the system's clock.
     pub(super) fn now(&mut self) -> &Self {
         self.set(OffsetDateTime::now_utc());
         self

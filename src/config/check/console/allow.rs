@@ -24,7 +24,6 @@ use super::super::{
 /// and that must not keep the gateway from starting.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// `console.allow`
 pub(super) fn allow(
     console: &Table<'_>,
     kerberos: &CheckedKerberos,

@@ -39,7 +39,6 @@ struct Truststore {
     password_file: Option<std::path::PathBuf>,
 }
 
-/// `backend_tls` of the console.
 pub(super) fn of_console(
     console: &Table<'_>,
     environment: &Environment<'_>,
@@ -48,7 +47,6 @@ pub(super) fn of_console(
     Some(settings(&table, environment))
 }
 
-/// `tls` of one backend.
 pub(super) fn of_backend(value: &Value<'_>, environment: &Environment<'_>) -> Option<TlsSettings> {
     Some(settings(
         &value.table(&schema::OWN_BACKEND_TLS)?,

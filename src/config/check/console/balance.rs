@@ -9,7 +9,6 @@ use crate::{balance::Algorithm, kinds::Kind};
 /// Clients give up long before: a larger value is a mistake.
 const LONGEST: Duration = Duration::from_secs(3_600);
 
-/// `console.balance`
 pub(super) fn balance(table: &Table<'_>, kind: Option<&'static dyn Kind>) -> Balance {
     let words = [
         ("active", Balance::Active),
@@ -31,12 +30,10 @@ pub(super) fn balance(table: &Table<'_>, kind: Option<&'static dyn Kind>) -> Bal
         .unwrap_or(default)
 }
 
-/// `console.slow_start`
 pub(super) fn slow_start(table: &Table<'_>) -> Duration {
     table.duration("slow_start", Duration::ZERO, Duration::ZERO..=LONGEST)
 }
 
-/// `console.queue`
 pub(super) fn queue(table: &Table<'_>) -> QueueConfig {
     let default = QueueConfig {
         length: 1024,
@@ -56,7 +53,6 @@ pub(super) fn queue(table: &Table<'_>) -> QueueConfig {
     }
 }
 
-/// `console.probe`
 pub(super) fn probe(table: &Table<'_>) -> ProbeConfig {
     let default = ProbeConfig {
         interval: Duration::from_millis(500),

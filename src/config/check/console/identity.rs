@@ -20,7 +20,6 @@ const NEED_IDENTITY: &str = "Choose whom the backends see: \"service\" (the gate
 const NEED_USER: &str =
     "Write { user = \"hue\", as = [\"alice\", \"bob\"] }, or as = [\"*\"] for every user";
 
-/// `console.identity`
 pub(super) fn identity(table: &Table<'_>, kind: Option<&'static dyn Kind>) -> Option<IdentityMode> {
     let words = [
         ("service", IdentityMode::Service),
