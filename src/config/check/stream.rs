@@ -153,6 +153,8 @@ fn protocols(table: &Table<'_>, kind: StreamKind) -> (bool, bool) {
         }
         found.push(is_tcp);
     }
+    // Tickets of Active Directory list the groups of their user and often do not fit into a
+    // datagram. Clients then repeat the request by TCP (RFC 4120 section 7.2.1).
     if kind == StreamKind::Kdc && !found.is_empty() && !found.contains(&true) {
         value.warning(WarningKind::KdcWithoutTcp);
     }

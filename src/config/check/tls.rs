@@ -61,6 +61,8 @@ pub(super) fn check<'a>(
     (!certificates.is_empty()).then_some(ServerTls {
         certificates,
         min_version,
+        // Browsers and Java clients offer HTTP/2. A login of several steps does not work there,
+        // and is sent to HTTP/1.1.
         http2: table
             .get("http2")
             .and_then(|value| value.boolean())
