@@ -365,11 +365,11 @@ fn keytab_verify_reports_the_cure() {
             "msDS-SupportedEncryptionTypes",
         ],
         [
-            "outdated@EXAMPLE.COM, which could ask for a ticket, has an old or wrong key",
+            "outdated@EXAMPLE.COM, which could request a ticket, has an old or wrong key",
             "WRONG KEY OR OLD KVNO",
         ],
         [
-            "renamed@EXAMPLE.COM, which could ask for a ticket, is not in",
+            "renamed@EXAMPLE.COM, which could request a ticket, is not in",
             "renamed@EXAMPLE.COM: UNKNOWN PRINCIPAL",
         ],
         ["DISABLED", "Enable-ADAccount"],
