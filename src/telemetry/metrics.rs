@@ -241,7 +241,7 @@ pub(crate) fn own_login(principal: &str, valid: bool) {
 }
 
 /// The handles of a console's request metrics.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct ConsoleMetrics {
     /// From `1xx` to `5xx`.
     classes: [Counter; 5],
@@ -267,13 +267,7 @@ impl ConsoleMetrics {
     }
 }
 
-impl std::fmt::Debug for ConsoleMetrics {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ConsoleMetrics").finish_non_exhaustive()
-    }
-}
-
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct BackendMetrics {
     up: Gauge,
     active: Gauge,
@@ -298,13 +292,7 @@ impl BackendMetrics {
     }
 }
 
-impl std::fmt::Debug for BackendMetrics {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BackendMetrics").finish_non_exhaustive()
-    }
-}
-
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct StreamBackendMetrics(Gauge);
 
 impl StreamBackendMetrics {
@@ -322,15 +310,8 @@ impl StreamBackendMetrics {
     }
 }
 
-impl std::fmt::Debug for StreamBackendMetrics {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StreamBackendMetrics")
-            .finish_non_exhaustive()
-    }
-}
-
 /// The handles of a stream's metrics for one protocol.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct StreamMetrics {
     pub connections: Counter,
     pub open: Gauge,
@@ -381,12 +362,6 @@ impl StreamMetrics {
         let [(stream, name), (protocol, word)] = &self.labels;
         metrics::counter!(KDC_REQUESTS, *stream => name.clone(), *protocol => word.clone(), "kdcs" => tried)
             .increment(1);
-    }
-}
-
-impl std::fmt::Debug for StreamMetrics {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StreamMetrics").finish_non_exhaustive()
     }
 }
 
