@@ -36,7 +36,7 @@
 
 use std::sync::LazyLock;
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, Uri, request::Parts};
 
 mod coordinator;
 mod generic;
@@ -88,6 +88,23 @@ pub(crate) struct RequestInfo<'a> {
     pub path: &'a str,
     /// Query as the client sent it, without `?`.
     pub query: &'a str,
+}
+
+impl<'a> RequestInfo<'a> {
+    /// `query` is an argument, because the query of a request that goes to a backend can begin with
+    /// the gateway's own `doAs`, which kinds must not take for the client's.
+    pub(crate) fn new(method: &'a Method, uri: &'a Uri, query: &'a str) -> Self {
+        Self {
+            method,
+            path: uri.path(),
+            query,
+        }
+    }
+
+    /// Of a request as the client sent it.
+    pub(crate) fn of(parts: &'a Parts) -> Self {
+        Self::new(&parts.method, &parts.uri, parts.uri.query().unwrap_or(""))
+    }
 }
 
 /// What a kind is shown of a response.

@@ -131,7 +131,7 @@ impl Inner {
         if link::is_link_path(parts.uri.path()) {
             link::open_own(&self.console, session.user(), parts)?;
         }
-        self.check_purpose(&request_info(parts))?;
+        self.check_purpose(&RequestInfo::of(parts))?;
         let kind = self.console.kind;
         let has_body = !body.is_end_stream();
         let skips_body = has_body && self.skips_body(parts);
@@ -236,15 +236,6 @@ impl Inner {
     fn skips_body(&self, parts: &Parts) -> bool {
         let waits = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
         parts.headers.get(header::EXPECT).is_some_and(waits)
-            && self.console.kind.discards_body(&request_info(parts))
-    }
-}
-
-/// The request as kinds read it.
-fn request_info(parts: &Parts) -> RequestInfo<'_> {
-    RequestInfo {
-        method: &parts.method,
-        path: parts.uri.path(),
-        query: parts.uri.query().unwrap_or(""),
+            && self.console.kind.discards_body(&RequestInfo::of(parts))
     }
 }

@@ -99,7 +99,7 @@ pub(crate) fn may_be_link(
     let headers = &answer.parts.headers;
     if !answer.parts.status.is_success()
         || !is_json(headers)
-        || !console.hands_out_links(&out.asked())
+        || !console.hands_out_links(&out.request_info())
     {
         return Ok(false);
     }
@@ -129,11 +129,12 @@ pub(crate) fn for_client(
         index,
         by_token,
     } = answer;
+    let request = out.request_info();
     headers::strip_response(&mut parts.headers);
     console.give_cookies(&mut parts.headers, by_token, client.tls);
     let mut body = Body::Upstream(UpstreamBody::new(prefix, lease));
     if link.is_some() || location::has_links(&parts.headers) {
-        let hands_out = console.kind.redirects_to_nodes(&out.asked());
+        let hands_out = console.kind.redirects_to_nodes(&request);
         let origin = client.origin(&out.headers, &console.hosts);
         // a link is good for as long as the session that it is handed out in: writers keep theirs for
         // hours (fsspec). The DataNode ends it earlier where its token ends earlier.
@@ -191,7 +192,7 @@ pub(crate) fn for_client(
             body = Body::from(rewritten);
         }
     }
-    if console.kind.body_names_addresses(&out.asked()) && is_json(&parts.headers) {
+    if console.kind.body_names_addresses(&request) && is_json(&parts.headers) {
         // the gateway asked for none: what cannot be read may hold addresses
         if parts.headers.contains_key(header::CONTENT_ENCODING) {
             return Err(Refusal::BackendBroken);
@@ -200,7 +201,7 @@ pub(crate) fn for_client(
         body = match body {
             Body::Upstream(inner) if out.method != Method::HEAD => {
                 let lead = addresses::lead(console, client, out, &backend);
-                let learner = console.kind.names_owner(&out.asked()).then(|| Learner {
+                let learner = console.kind.names_owner(&request).then(|| Learner {
                     group: Arc::clone(client.group),
                     kind: console.kind,
                     index,

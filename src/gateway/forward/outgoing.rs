@@ -16,7 +16,6 @@ use http::{
     uri::{self, PathAndQuery},
 };
 
-use super::request_info;
 use crate::{
     gateway::{client, console::Console, is_tls, response::addresses},
     identity::{
@@ -24,7 +23,7 @@ use crate::{
         forwarded::{self, Forwarded},
         headers, query,
     },
-    kinds::{self, UserField},
+    kinds::{self, RequestInfo, UserField},
     refusal::Refusal,
     rewrite::own_page::{self, OwnPage},
     server::ConnInfo,
@@ -157,7 +156,7 @@ impl<'p> Received<'p> {
         let sent = parts.uri.query().unwrap_or("");
         let query = query::scrub(sent, parameters)?;
         let is_cut = query.len() != sent.len();
-        let info = request_info(parts);
+        let info = RequestInfo::of(parts);
         let owner = kind.owner(&info, &parts.headers).map(Box::from);
         let is_rewritten = kind.body_names_addresses(&info) || console.hands_out_links(&info);
         let query = query.into_owned();
@@ -274,3 +273,6 @@ fn origin_form(uri: &Uri) -> Result<Uri, Refusal> {
     parts.path_and_query = uri.path_and_query().cloned();
     Uri::from_parts(parts).map_err(|_| Refusal::BadPath)
 }
+
+#[cfg(test)]
+mod tests;

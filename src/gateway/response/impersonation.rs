@@ -35,7 +35,9 @@ pub(crate) fn denial(
         headers: &answer.parts.headers,
     };
     let body = answer.visible_start();
-    console.kind.impersonation_denial(&out.asked(), &head, body)
+    console
+        .kind
+        .impersonation_denial(&out.request_info(), &head, body)
 }
 
 /// The response for the client, logged and counted.

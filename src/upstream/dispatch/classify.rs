@@ -20,7 +20,9 @@ impl Upstream {
         let upgrade = out.headers.contains_key(header::UPGRADE);
         let verdict = received.classify(upgrade, |info, body| {
             let backends = &self.group.authorities;
-            backend.kind.verdict(&out.asked(), info, body, backends)
+            backend
+                .kind
+                .verdict(&out.request_info(), info, body, backends)
         })?;
         match verdict {
             Verdict::Final => Ok(AttemptOutcome::Response),

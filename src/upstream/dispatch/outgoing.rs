@@ -22,7 +22,7 @@ pub(crate) struct Outgoing {
     pub headers: HeaderMap,
     /// The client's cookies for this console. The login cookie goes before them.
     pub cookies: Option<HeaderValue>,
-    /// The query as the client sent it.
+    /// The client's query without the parameters that name a user; the gateway's own are in `target`.
     pub query: String,
     /// The client's address, and the address that it connected to.
     pub client: (SocketAddr, SocketAddr),
@@ -36,12 +36,8 @@ pub(crate) struct Outgoing {
 
 impl Outgoing {
     /// The request as kinds read it.
-    pub(crate) fn asked(&self) -> RequestInfo<'_> {
-        RequestInfo {
-            method: &self.method,
-            path: self.target.path(),
-            query: &self.query,
-        }
+    pub(crate) fn request_info(&self) -> RequestInfo<'_> {
+        RequestInfo::new(&self.method, &self.target, &self.query)
     }
 
     /// The client's cookies that may accompany `login`.
