@@ -22,11 +22,11 @@ pub(crate) mod thrift;
 pub(crate) enum IdentityMode {
     /// The backend sees the gateway's own principal.
     Service,
-    /// `doAs` as the kind reads it.
+    /// The backend sees the user, named as the kind reads it (`doAs`, a header).
     DoAs,
-    /// `user.name=` for a console without Kerberos; no login.
+    /// The user is named to a server without Kerberos (`user.name`); the gateway does not log in there.
     Simple,
-    /// Nobody logs in, neither clients nor the gateway; what a client says of itself passes.
+    /// Neither clients nor the gateway log in; what a client says about itself passes.
     None,
 }
 

@@ -55,7 +55,7 @@ pub mod query {
     pub use crate::identity::query::{compose, scrub};
 }
 pub mod thrift {
-    pub use crate::identity::thrift::{CallReader, Rights, ThriftError};
+    pub use crate::identity::thrift::{ActingAs, CallReader, ThriftError};
 }
 pub mod host {
     pub use crate::gateway::request::host::find;

@@ -4,10 +4,10 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use spnegate::testing::thrift::{CallReader, Rights, ThriftError};
+use spnegate::testing::thrift::{ActingAs, CallReader, ThriftError};
 
 fn pass(body: &[u8], size: usize) -> Result<Vec<u8>, ThriftError> {
-    let mut call = CallReader::new("alice".into(), Rights::User);
+    let mut call = CallReader::new("alice".into(), ActingAs::User);
     let mut out = Vec::new();
     for piece in body.chunks(size.max(1)) {
         out.extend_from_slice(&call.feed(Bytes::copy_from_slice(piece))?);

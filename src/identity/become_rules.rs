@@ -4,26 +4,28 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-/// `console.become`: who may name another user in a header of the client's own (`X-Presto-User`).
+/// `console.become`: which users may name another one in the client's own header (`X-Presto-User`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BecomeRules(pub Vec<BecomeRule>);
 
 /// One entry of `console.become`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BecomeRule {
-    /// Short name of who is logged in.
+    /// Short name of the user that is logged in.
     pub user: Arc<str>,
-    /// Whom it may be; `*`: anybody.
+    /// Users that it may name; `*`: any.
     pub as_users: Vec<Arc<str>>,
 }
 
 impl BecomeRules {
-    /// The user that a client names, if it may: one value, and `user` may be that one.
+    /// The user that a client names, if `user` may name that one.
     pub(crate) fn named<'h>(
         &self,
         user: &str,
         mut named: impl Iterator<Item = &'h HeaderValue>,
     ) -> Option<&'h HeaderValue> {
+        // With two values it would depend on the server which one counts, so the rule is not applied and
+        // the user is the one that is logged in.
         let (Some(value), None) = (named.next(), named.next()) else {
             return None;
         };

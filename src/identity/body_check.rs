@@ -20,7 +20,7 @@ pub(crate) enum BodyCheck {
 }
 
 impl BodyCheck {
-    /// Takes the bytes that arrived and returns those that may be sent; possibly none yet.
+    /// Takes the bytes that arrived and returns those that may be sent; may be empty.
     pub(crate) fn feed(&mut self, data: Bytes) -> Result<Bytes, Refusal> {
         match self {
             Self::Form(scan) => scan.feed(&data).map_err(refused),
@@ -37,6 +37,7 @@ impl BodyCheck {
     }
 }
 
+// The debug level, because any client can cause it; the refusal itself is in the access log.
 fn refused(error: impl std::error::Error + Into<Refusal>) -> Refusal {
     tracing::debug!("refused: {error}");
     error.into()

@@ -1,11 +1,13 @@
 //! The `Cookie` header that a backend gets.
 //!
-//! On the request path: built from the client's header, which is never passed on. Many consoles share one host
-//! name and so one cookie jar: a backend's cookie goes out as `<console>.<name>`
-//! ([`crate::rewrite::set_cookie`]) and comes back as `<name>`. A console's name therefore has no
-//! dot. The gateway's session cookies, other consoles' cookies, every `*.auth` (`hadoop.auth`,
-//! `hive.server2.auth`, `impala.auth`: they name the *gateway* and beat `Authorization`) and
-//! whatever a lenient parser could split again stay behind.
+//! On the request path: built from the client's header, which is never passed on as it is. Many consoles
+//! share one host name, and with it the browser's cookies: a backend's cookie is sent to the client as
+//! `<console>.<name>` ([`crate::rewrite::set_cookie`]) and comes back as `<name>`. A console's name
+//! therefore has no dot.
+//!
+//! Not passed on are the session cookies of the gateway, the cookies of other consoles, every `*.auth`
+//! (`hadoop.auth`, `hive.server2.auth`, `impala.auth`: they name the *gateway*, and servers prefer them
+//! to `Authorization`), and every value that a lenient parser could split into several cookies.
 
 use std::sync::Arc;
 
@@ -16,8 +18,8 @@ use crate::auth::cookie::pieces;
 /// Builds the backend's `Cookie` header.
 ///
 /// `login` is the gateway's own cookie, `name=value` as the backend sent it; it goes **first**,
-/// because `AuthenticationFilter` takes the first of its name. `script` are names that scripts read
-/// and that keep theirs. `None`: no cookie at all.
+/// because `AuthenticationFilter` takes the first of its name. `script`: cookies that scripts read by name,
+/// which are not renamed. `None`: there is no cookie to send.
 pub fn request(
     headers: &HeaderMap,
     console: &str,
@@ -27,7 +29,8 @@ pub fn request(
     let mut line: Vec<u8> = login.unwrap_or_default().to_vec();
     for header in headers.get_all(header::COOKIE) {
         for cookie in pieces(header) {
-            // the session's own cookie, mostly: not worth being read as a cookie
+            // Hot path: the only cookie of most requests is the gateway's session, and this comparison is
+            // cheaper than to split it and to check every byte of it.
             let starts = |name: &str| cookie.trim_ascii_start().starts_with(name.as_bytes());
             if !starts(console) && !script.iter().any(|name| starts(name)) {
                 continue;
@@ -38,6 +41,7 @@ pub fn request(
             let Some(name) = backend_name(name, console, script) else {
                 continue;
             };
+            // Dropped and not refused: the user cannot change what an application has set.
             if !is_cookie_value(value) {
                 continue;
             }
@@ -53,11 +57,12 @@ pub fn request(
         return None;
     }
     let mut value = HeaderValue::from_bytes(&line).ok()?;
+    // A new value, so the mark that the outermost layer has put on the client's header is not on it.
     value.set_sensitive(true);
     Some(value)
 }
 
-/// Of a `Cookie` header that [`request`] built, those of these names; `None`: there is none.
+/// Those cookies of a header that [`request`] built that have one of these names; `None`: there is none.
 pub(crate) fn listed(cookies: &HeaderValue, names: &[Arc<str>]) -> Option<HeaderValue> {
     let is_listed = |cookie: &&[u8]| {
         split(cookie).is_some_and(|(name, _)| names.iter().any(|listed| **listed == *name))
@@ -69,15 +74,16 @@ pub(crate) fn listed(cookies: &HeaderValue, names: &[Arc<str>]) -> Option<Header
     (!left.is_empty()).then_some(value)
 }
 
-/// Splits `name=value`, blanks around both removed; `None` if the name is not a token.
+/// Splits `name=value` and removes blanks around both; `None` if the name is not a token.
 pub(crate) fn split(cookie: &[u8]) -> Option<(&str, &[u8])> {
     let equals = cookie.iter().position(|&byte| byte == b'=')?;
     let name = std::str::from_utf8(cookie[..equals].trim_ascii()).ok()?;
     is_token(name).then(|| (name, cookie[equals + 1..].trim_ascii()))
 }
 
-/// Whether a cookie of this name carries a login of a Hadoop server (`hadoop.auth` and its relatives).
+/// Whether a cookie of this name is a login at a Hadoop server (`hadoop.auth`, `impala.auth`).
 pub(crate) fn is_login_cookie(name: &str) -> bool {
+    // By bytes: a slice of the text could begin inside a character.
     let bytes = name.as_bytes();
     bytes.len() >= 5 && bytes[bytes.len() - 5..].eq_ignore_ascii_case(b".auth")
 }
@@ -96,7 +102,7 @@ fn backend_name<'c>(name: &'c str, console: &str, script: &[&str]) -> Option<&'c
 pub(crate) fn is_token(name: &str) -> bool {
     !name.is_empty()
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
-        // `$Path` and its like are attributes to RFC 2965 parsers
+        // `$Path` and `$Version` are attributes to parsers of RFC 2965.
         && !name.starts_with('$')
 }
 

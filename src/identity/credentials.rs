@@ -19,13 +19,14 @@
 
 use super::query::{decode, fold};
 
-/// How deep escapes may be nested before a request is refused unread.
+/// How deep escapes may be nested before a request is refused unread. The limit bounds the work for
+/// `%252525…`.
 const DEPTH: usize = 4;
 
-/// What a query must not say; letters and digits only.
+/// Words that a query must not contain; letters and digits only.
 const IN_QUERIES: [&str; 2] = ["delegationtoken", "getblocklocations"];
 
-/// What a segment of a path must not be; letters and digits only.
+/// Segments that a path must not contain; letters and digits only.
 const SEGMENTS: [&str; 4] = [
     "delegationtoken",
     "getdelegationtoken",
@@ -33,11 +34,14 @@ const SEGMENTS: [&str; 4] = [
     "canceldelegationtoken",
 ];
 
-/// Whether the answer to a request could be such a credential, or the request make use of the
-/// gateway's name on one. `query` as the client sent it, without `?`.
+/// Whether the response to a request could contain such a credential, or the request renew or cancel one
+/// in the gateway's name. `query` as the client sent it, without `?`.
 pub fn asks_for_one(path: &str, query: &str) -> bool {
     some_reading(path, |path| {
+        // Whole segments of the path, because a file may have such a name; any part of the query, because
+        // parsers differ in where a parameter begins.
         path.split(['/', '\\']).any(|segment| {
+            // Servlet containers cut path parameters off (`;jsessionid=…`) before they map the path.
             let name = segment.split(';').next().unwrap_or_default();
             SEGMENTS.iter().any(|word| letters(name).eq(word.chars()))
         })
@@ -52,7 +56,7 @@ pub(crate) fn asks_for_link(query: &str) -> bool {
     some_reading(query, |query| mentions(query, "noredirect"))
 }
 
-/// Whether `is` holds for a text as it came or decoded, once or again and again.
+/// Whether `is` holds for a text as it came, or decoded up to [`DEPTH`] times.
 fn some_reading(text: &str, is: impl Fn(&str) -> bool) -> bool {
     if is(text) {
         return true;
@@ -71,11 +75,14 @@ fn some_reading(text: &str, is: impl Fn(&str) -> bool) -> bool {
         }
         text = decoded;
     }
+    // Escaped more deeply than any client does by accident: treated as a match, so that it is refused.
     true
 }
 
-/// Whether the letters and digits of a text have this word among them; allocates nothing.
+/// Whether the letters and digits of a text contain this word.
 fn mentions(text: &str, word: &str) -> bool {
+    // Runs for every query of a `service` console, so nothing is allocated: the rest is compared only
+    // where the first letter fits.
     let first = word.chars().next();
     text.char_indices().any(|(at, c)| {
         Some(fold(c)) == first && {
@@ -178,7 +185,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_judged(path in ".*", query in ".*") {
+        fn any_text_has_a_result(path in ".*", query in ".*") {
             let _ = (asks_for_one(&path, &query), asks_for_link(&query));
         }
     }

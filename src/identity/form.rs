@@ -2,8 +2,9 @@
 //!
 //! On the request path: for kinds that [read forms](crate::kinds::Kind::reads_forms), a body that
 //! [`is_form`] goes through a [`FormScanner`]. What fits into the replay buffer is checked before a byte is sent
-//! to a backend; a larger form streams, and breaks off before a name that is forbidden. A form is
-//! refused, not cut, for no honest client names an identity there.
+//! to a backend; a larger form is streamed, and the request is broken off before a forbidden name. A
+//! form is refused, not cut: no honest client names an identity there, and to cut it would change its
+//! length, which the client has announced.
 //!
 //! `multipart/form-data` passes: Hadoop and Oozie configure no `MultipartConfigElement`, without
 //! which Jetty does not read it as parameters.
@@ -50,6 +51,7 @@ impl From<FormError> for Refusal {
 /// Errs on the side of yes: any `Content-Type` line that mentions the media type, in any case.
 /// Fails where the body could hide its parameters from a [`FormScanner`] (charset, `Content-Encoding`).
 pub fn is_form(headers: &HeaderMap) -> Result<bool, FormError> {
+    // All lines are read: of two `Content-Type` headers one server takes the first, another the last.
     let mut form = false;
     let mut charsets_known = true;
     for value in headers.get_all(header::CONTENT_TYPE) {
@@ -60,6 +62,8 @@ pub fn is_form(headers: &HeaderMap) -> Result<bool, FormError> {
     if !form {
         return Ok(false);
     }
+    // A server may decompress a request (Jetty's `GzipHandler` with `inflateBufferSize`), and the scanner
+    // does not.
     let compressed = headers
         .get_all(header::CONTENT_ENCODING)
         .iter()
@@ -76,6 +80,8 @@ pub fn is_form(headers: &HeaderMap) -> Result<bool, FormError> {
 /// Jetty decodes forms by it: in UTF-16 or EBCDIC `doAs` has other bytes.
 fn charset_is_plain(content_type: &[u8]) -> bool {
     const WORD: &[u8] = b"charset";
+    // Found anywhere in the value, not by parsing parameters: parsers differ in quotes and blanks, and a
+    // `charset` that only one of them sees counts too.
     let mut rest = content_type;
     while let Some(at) = rest.windows(WORD.len()).position(|window| window == WORD) {
         rest = &rest[at + WORD.len()..];

@@ -39,6 +39,8 @@ pub(crate) struct RequestOrigin<'a> {
 
 /// Sets the headers that the console is configured to send.
 pub(crate) fn set(headers: &mut HeaderMap, mode: Forwarded, from: &RequestOrigin<'_>) {
+    // Off by default, because a server can refuse requests with these headers: Trino responds with 406
+    // to any of them unless `http-server.process-forwarded` is set.
     let (x, rfc7239) = match mode {
         Forwarded::Off => return,
         Forwarded::X => (true, false),
@@ -54,6 +56,8 @@ pub(crate) fn set(headers: &mut HeaderMap, mode: Forwarded, from: &RequestOrigin
 }
 
 fn set_x(headers: &mut HeaderMap, from: &RequestOrigin<'_>) {
+    // One address, not a list: the client's own copy was stripped, so that a server that reads the first
+    // element and one that reads the last come to the same result.
     if let Ok(client) = HeaderValue::try_from(from.client.to_string()) {
         headers.insert(X_FOR, client);
     }
@@ -64,8 +68,9 @@ fn set_x(headers: &mut HeaderMap, from: &RequestOrigin<'_>) {
     headers.insert(X_PORT, HeaderValue::from(from.port()));
 }
 
-/// RFC 7239 section 4: an IPv6 address is bracketed and quoted, and so is a host with a port.
 fn forwarded(from: &RequestOrigin<'_>) -> String {
+    // RFC 7239 section 6: an IPv6 address is in brackets, and brackets and colons are not characters of a
+    // token, so the value is quoted. The host is quoted always, because its port has a colon.
     let client = match from.client {
         IpAddr::V4(v4) => v4.to_string(),
         IpAddr::V6(v6) => format!("\"[{v6}]\""),
@@ -82,6 +87,8 @@ impl RequestOrigin<'_> {
 
     fn port(&self) -> u16 {
         let authority = self.authority.and_then(|host| host.to_str().ok());
+        // The port in `Host` and not the listener's: behind a port mapping only the former is right. A
+        // bare IPv6 address ends with `]`, which is not a number.
         let written = authority.and_then(|host| host.rsplit_once(':')?.1.parse().ok());
         written.unwrap_or(if self.tls { 443 } else { 80 })
     }
@@ -109,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn each_form_says_client_host_and_scheme() {
+    fn each_form_names_client_host_and_scheme() {
         assert!(said(Forwarded::Off, "192.0.2.1", true, "a").is_empty());
         assert_eq!(
             said(Forwarded::X, "192.0.2.1", false, "proxy:50070"),

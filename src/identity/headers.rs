@@ -5,9 +5,9 @@
 //! `Connection: X-Remote-User`).
 //!
 //! Names are compared as the least careful backend would: every character that is neither letter
-//! nor digit is a `-` (WSGI and CGI fold `_`, oauth2-proxy CVE-2025-64484 and CVE-2026-40575);
-//! characters are not dropped, for no server does that. `Content-Length` and `Host` are never
-//! touched, as the HTTP layers set them from what they have checked. `Cookie` is built by
+//! nor digit counts as `-` (WSGI and CGI fold `_`; oauth2-proxy CVE-2025-64484 and CVE-2026-40575).
+//! Characters are not dropped, because no server does that. `Content-Length` and `Host` are never
+//! removed: the HTTP layers set them from values that they have checked. `Cookie` is built by
 //! [`super::cookies`].
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -16,14 +16,21 @@ mod response;
 
 pub(crate) use response::strip_response;
 
-/// What is taken away, by first letter; a final `*` stands for any ending.
+// One list for each first letter, so that a name is compared with a few patterns and not with all.
+// Folding does not change the first letter.
+//
+// Identity headers of gateways that may have run before this one (Knox, oauth2-proxy, mod_auth_*,
+// SiteMinder, WebSEAL, Cloudflare Access, Google IAP, Azure) are included: a backend may still be
+// configured to trust them.
+
+/// Stripped headers, by first letter; a final `*` matches any ending.
 const A: &[&str] = &["authorization"];
 const C: &[&str] = &[
     "cf-access-*",
     "cf-connecting-ip",
     "client-ip",
     "connection",
-    // RFC 2965, obsolete; some servers still read cookies from it
+    // RFC 2965 is obsolete, but some servers still read cookies from it.
     "cookie2",
 ];
 const E: &[&str] = &["expect"];
@@ -66,7 +73,7 @@ const X: &[&str] = &[
     "x-ms-client-principal*",
     "x-original-*",
     "x-originating-ip",
-    // would make a Presto coordinator write addresses that lead anywhere
+    // A Presto coordinator puts it before the addresses in its responses, which then lead anywhere.
     "x-presto-prefix-url",
     "x-proxied-user*",
     "x-proxy-user*",
@@ -81,7 +88,8 @@ const X: &[&str] = &[
     "x-webauth-*",
 ];
 
-/// What nearly every request carries and no rule concerns: looked at first, for speed alone.
+/// Headers that nearly every request has and no rule concerns. Compared first, only because that is
+/// faster; a test checks that no rule matches one of them.
 const ORDINARY: &[&str] = &[
     "host",
     "cookie",
@@ -95,16 +103,19 @@ const ORDINARY: &[&str] = &[
     "accept-language",
 ];
 
-/// Headers whose aliases (`Content_Length`) go, but not they themselves.
+/// Headers whose aliases (`Content_Length`) are stripped, but not they themselves: a backend that folds
+/// `_` would read the alias as a second framing or type that nobody has checked.
 const NO_ALIASES: &[&str] = &["content-encoding", "content-length", "content-type"];
 
 /// Strips hop-by-hop headers (RFC 9110 section 7.6.1), credentials, and every header by which a
-/// client could say who or where it is; `extra` are those of the supported servers
+/// client could claim a user or an address; `extra` are those of the supported servers
 /// (`crate::kinds::identity_headers`), lower case.
 ///
-/// `Expect` goes too: whether the client may send its body is the gateway's answer, not one
-/// backend's. Allocates only where something beyond a plain `Connection` must go.
+/// `Expect` is stripped too: the gateway itself decides whether the client may send its body, not one of
+/// the backends.
 pub fn strip(headers: &mut HeaderMap, extra: &[&str]) {
+    // Collected first, because a map cannot change while it is read. It does not allocate while it is
+    // empty.
     let mut doomed: Vec<HeaderName> = Vec::new();
     for (name, value) in &*headers {
         if *name == header::CONNECTION {
@@ -119,8 +130,10 @@ pub fn strip(headers: &mut HeaderMap, extra: &[&str]) {
     }
 }
 
-/// Adds the headers that a `Connection` names, but for those that must stay.
+/// Adds the headers that a `Connection` names, except those that must stay.
 fn named_by_connection(value: &HeaderValue, named: &mut Vec<HeaderName>) {
+    // `Connection: content-length` or `host` would remove the framing or the routing of a request that
+    // has been checked with them (request smuggling).
     for token in value.as_bytes().split(|&byte| byte == b',') {
         let token = token.trim_ascii();
         if token.eq_ignore_ascii_case(b"keep-alive") || token.eq_ignore_ascii_case(b"close") {
@@ -154,11 +167,13 @@ fn is_stripped(name: &str, extra: &[&str]) -> bool {
         Some(_) | None => &[],
     };
     let is = |pattern: &&str| matches(name.as_bytes(), pattern.as_bytes());
+    // `extra` is not sorted by letter: it is short, and the kinds own it.
     list.iter().chain(extra).any(is)
         || (name.starts_with('c') && NO_ALIASES.iter().any(|own| *own != name && is(own)))
 }
 
-/// Compares folded: a `-` of the pattern matches any character but letters and digits.
+/// A `-` in the pattern matches any character except letters and digits. Names are lower case already
+/// (`HeaderName`).
 fn matches(name: &[u8], pattern: &[u8]) -> bool {
     let (pattern, fits) = match pattern.strip_suffix(b"*") {
         Some(start) => (start, name.len() >= start.len()),

@@ -1,17 +1,17 @@
-//! The query: what a client may not say is cut, what the gateway says goes first.
+//! The query: parameters that a client must not send are removed, the gateway's own goes first.
 //!
-//! On the request path: the client's query is [`scrub`]bed once, when the request is routed, and
-//! [`compose`]d for the backend. Names are judged as *every* parser of the backends could read them
-//! (servlets, Jersey, netty: `&` or `;`, `%` and `+` decoded, case folded by Java's rules).
+//! On the request path: the client's query is [`scrub`]bed once, after the request is routed, and
+//! [`compose`]d for the backend. Names are compared as *every* parser of the backends could read them
+//! (servlets, Jersey, netty: separated by `&` or `;`, `%` and `+` decoded, case folded by Java's rules).
 //!
-//! - A parameter that is plainly a forbidden one, in any case and escaped once, is **cut**: its
-//!   span with one `&`. Every other byte stays as it came (`destination=/a;b` is legal).
-//! - What only *some* parser could read as a forbidden one is **refused**: behind a `;`, escaped
-//!   twice, with blanks or control bytes, or in letters that fold to it (`doaſ`, Kelvin's sign).
-//! - NUL and invalid escapes are refused anywhere: Jetty 6 reads `%&d` as one escape and so
-//!   moves the border between two parameters.
+//! - A parameter that every parser reads as a forbidden one, in any case and escaped at most once, is
+//!   **cut** with one `&`. Every other byte stays as it came (`destination=/a;b` is legal).
+//! - A parameter that only *some* parser reads as a forbidden one is **refused**: after a `;`, escaped
+//!   twice, with blanks or control bytes, or in letters that fold to it (`doaſ`, the Kelvin sign).
+//! - NUL and invalid escapes are refused anywhere: Jetty 6 reads `%&d` as one escape, which moves the
+//!   border between two parameters.
 //!
-//! Known kin: Knox CVE-2017-5646 (`doAs` beside the gateway's own).
+//! A gateway that left a client's `doAs` beside its own had Knox CVE-2017-5646.
 
 use std::borrow::Cow;
 
@@ -26,7 +26,7 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// How many times a name may be escaped before it is refused.
+/// How many times a name may be escaped before it is refused. The limit bounds the work for `%252525…`.
 const DEPTH: usize = 4;
 
 /// Why a query is refused.
@@ -61,6 +61,7 @@ impl From<QueryError> for Refusal {
 /// Borrowed if there were none.
 pub fn scrub<'q>(query: &'q str, forbidden: &[&str]) -> Result<Cow<'q, str>, QueryError> {
     check_bytes(query.as_bytes())?;
+    // Hot path: `cut` stays `None`, and nothing is allocated, until a parameter is removed.
     let mut cut: Option<String> = None;
     let mut kept = 0;
     let mut start = 0_usize;
@@ -81,9 +82,7 @@ pub fn scrub<'q>(query: &'q str, forbidden: &[&str]) -> Result<Cow<'q, str>, Que
     Ok(cut.map_or(Cow::Borrowed(query), Cow::Owned))
 }
 
-/// The query for the backend: one own parameter first, as `(name, user)`, then the scrubbed rest.
-///
-/// In the user's name everything that is not unreserved (RFC 3986 section 2.3) is escaped.
+/// The query for the backend: the gateway's own parameter, as `(name, user)`, then the scrubbed rest.
 pub fn compose(own: Option<(&str, &str)>, scrubbed: &str) -> String {
     let mut query = String::with_capacity(scrubbed.len() + 64);
     append(&mut query, own, scrubbed);
@@ -92,9 +91,12 @@ pub fn compose(own: Option<(&str, &str)>, scrubbed: &str) -> String {
 
 /// As [`compose`], at the end of a request target that is being written, after its `?`.
 pub(crate) fn append(target: &mut String, own: Option<(&str, &str)>, scrubbed: &str) {
+    // First, because `getParameter` of a servlet returns the first value of a name. Should a spelling
+    // pass `scrub` that it does not know, the gateway's own still wins.
     if let Some((name, user)) = own {
         target.push_str(name);
         target.push('=');
+        // A name may contain `&` or `%`, so everything that is not unreserved is escaped.
         target.extend(utf8_percent_encode(user, RESERVED));
         if !scrubbed.is_empty() {
             target.push('&');
@@ -107,6 +109,8 @@ pub(crate) fn append(target: &mut String, own: Option<(&str, &str)>, scrubbed: &
 ///
 /// Unlike [`scrub`] it never fails: a query that parsers would read differently is searched as text.
 pub(crate) fn mentions(query: &str, names: &[&str]) -> bool {
+    // A false positive here costs a refused redirect, a false negative a delegation token, so the whole
+    // text counts if the query is ambiguous.
     match scrub(query, names) {
         Ok(left) => matches!(left, Cow::Owned(_)),
         Err(QueryError::Hidden) => true,
@@ -117,8 +121,9 @@ pub(crate) fn mentions(query: &str, names: &[&str]) -> bool {
     }
 }
 
-/// Cuts the plain spellings of `names` out of a query that a *backend* wrote; what [`scrub`] would
-/// refuse stays as it is, for it can only come back through [`scrub`].
+/// Cuts the plain spellings of `names` out of a query that a *backend* wrote.
+///
+/// A spelling that [`scrub`] would refuse stays: the client can only send it back through [`scrub`].
 pub(crate) fn cut<'q>(query: &'q str, names: &[&str]) -> Cow<'q, str> {
     let plain = |piece: &&str| !is_forbidden(piece.as_bytes(), names).unwrap_or(false);
     if query.split('&').all(|piece| plain(&piece)) {
@@ -148,11 +153,13 @@ pub(super) fn check_bytes(text: &[u8]) -> Result<(), QueryError> {
     Ok(())
 }
 
-/// Judges what stands between two `&`: cut it (`true`), keep it, or refuse all.
+/// Checks the text between two `&`. `true`: it has to be cut. Fails if the whole query has to be refused.
 pub(super) fn is_forbidden(piece: &[u8], forbidden: &[&str]) -> Result<bool, QueryError> {
     if name_is_forbidden(name_of(piece), forbidden)? {
         return Ok(true);
     }
+    // After a `;` a parameter is one for some parsers only (HTML 4.01 appendix B.2.2, netty), so to cut it
+    // would change what the others read.
     if piece.contains(&b';') {
         for part in piece.split(|&byte| byte == b';') {
             if name_is_forbidden(name_of(part), forbidden)? {
@@ -173,12 +180,14 @@ pub(super) fn name_is_forbidden(name: &[u8], forbidden: &[&str]) -> Result<bool,
             .iter()
             .any(|f| name.eq_ignore_ascii_case(f.as_bytes()))
     };
+    // Hot path: almost every name is plain ASCII without escapes, which all parsers read alike.
     if name
         .iter()
         .all(|byte| matches!(byte, b'!'..=b'~') && !matches!(byte, b'%' | b'+'))
     {
         return Ok(is(name));
     }
+    // Parsers do not agree on which name invalid UTF-8 is (replaced, dropped, overlong forms decoded).
     let mut text = String::from_utf8(decode(name)).map_err(|_not_utf8| QueryError::Encoding)?;
     if is(text.as_bytes()) {
         return Ok(true);
@@ -196,7 +205,7 @@ pub(super) fn name_is_forbidden(name: &[u8], forbidden: &[&str]) -> Result<bool,
     Err(QueryError::Hidden)
 }
 
-/// Decodes once, as `application/x-www-form-urlencoded`; an invalid escape stands for itself.
+/// Decodes once, as `application/x-www-form-urlencoded`; an invalid escape is kept as it is.
 pub(super) fn decode(text: &[u8]) -> Vec<u8> {
     let spaced: Vec<u8> = text
         .iter()
@@ -209,6 +218,7 @@ pub(super) fn decode(text: &[u8]) -> Vec<u8> {
 /// `forbidden`.
 fn looks_like(name: &str, forbidden: &str) -> bool {
     name.split(['&', ';', '=', '?']).any(|part| {
+        // Invisible characters are skipped: a parser that trims or normalizes the name would find it.
         let letters = part.chars().filter(|&c| !is_ignorable(c)).map(fold);
         letters.eq(forbidden.chars())
     })

@@ -1,5 +1,4 @@
-//! What a request's body must not say: which bodies are read on their way, and how much of them before
-//! a backend is chosen.
+//! Chooses the check of a request's body, and how much of the body is read before a backend is chosen.
 //!
 //! On the request path: between the console's checks and the attempts.
 
@@ -15,15 +14,15 @@ use crate::{
         IdentityMode,
         body_check::BodyCheck,
         form::{self, FormScanner},
-        thrift::{CallReader, Rights, ThriftError},
+        thrift::{ActingAs, CallReader, ThriftError},
     },
     refusal::Refusal,
     upstream::upload::{Upload, UploadError},
 };
 
-/// How the body of this request is read, if it is, and how many bytes of it before a backend gets the
-/// request's head, so that what stands there has a clean refusal: forms that fit into the replay buffer,
-/// and what is held of a Thrift call.
+/// The check for the body of this request, and how many bytes pass through it before a backend gets the
+/// head. A fault in those bytes is refused before the backend has seen the request: forms that fit into
+/// the replay buffer, and the part of a Thrift call that is held back.
 pub(crate) fn of(
     console: &Console,
     parts: &Parts,
@@ -31,10 +30,10 @@ pub(crate) fn of(
 ) -> Result<Option<(BodyCheck, usize)>, Refusal> {
     let kind = console.kind;
     if kind.speaks_thrift() {
-        let rights = match console.identity {
-            IdentityMode::DoAs | IdentityMode::Simple => Rights::User,
-            IdentityMode::Service => Rights::Gateway,
-            // clients say themselves who they are
+        let acting_as = match console.identity {
+            IdentityMode::DoAs | IdentityMode::Simple => ActingAs::User,
+            IdentityMode::Service => ActingAs::Gateway,
+            // Clients log in to the server themselves, so the calls are theirs.
             IdentityMode::None => return Ok(None),
         };
         let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
@@ -42,9 +41,10 @@ pub(crate) fn of(
         if !encodings.all(plain) {
             return Err(ThriftError::Encoded.into());
         }
-        let call = CallReader::new(Arc::from(session.user()), rights);
+        let call = CallReader::new(Arc::from(session.user()), acting_as);
         return Ok(Some((BodyCheck::Thrift(call), 0)));
     }
+    // Not only for POST: Jetty reads the form of a PUT too.
     if kind.reads_forms() && form::is_form(&parts.headers)? {
         let scan = FormScanner::new(kind.identity_parameters());
         return Ok(Some((BodyCheck::Form(scan), console.retry_buffer)));
@@ -56,9 +56,10 @@ pub(crate) fn of(
 pub(crate) async fn read(
     console: &Console,
     upload: Upload,
-    (screen, ahead): (BodyCheck, usize),
+    (check, ahead): (BodyCheck, usize),
 ) -> Result<Upload, Refusal> {
-    let upload = upload.screened(screen);
+    let upload = upload.screened(check);
+    // A client that stops sending is given the same time as in the middle of any other body.
     match timeout(console.timeouts.body_idle, upload.read_ahead(ahead)).await {
         Ok(Ok(())) => Ok(upload),
         Ok(Err(UploadError::Refused(refusal))) => Err(refusal),

@@ -1,8 +1,9 @@
 //! Checks a form while it is streamed.
 //!
-//! A parameter's name is held until its end has come, and passed on only if it is not a forbidden
-//! one; values are passed on as they come. So are the parts of a name that is so long that it cannot
-//! be a forbidden one any more: a JSON document that curl sends in its default type is one long name.
+//! The name of a parameter is held back until it is complete, and passed on only if it is not
+//! forbidden; values are passed on as they arrive. A name of many kilobytes is passed on in parts, because
+//! it cannot be forbidden any more. Such names are common: curl and Java send a JSON document with the
+//! type of a form by default, and its text up to the first `=` or `&` is one name.
 
 use bytes::{Bytes, BytesMut};
 
@@ -12,32 +13,34 @@ use super::{
 };
 
 /// Names up to this size, in bytes, are checked as a whole; longer ones in parts of about this size.
+/// Jetty's own limit for a whole form is 200,000 bytes.
 const PART: usize = 4 * 1024;
-/// What is held of a name at most.
+/// The most bytes of a name that are held back.
 const MAX_PART: usize = 16 * 1024;
-/// A name is divided only behind this many bytes without an escape or `?`: a byte that is escaped four
-/// times over, which is as deep as [`query`] reads, has at most 81.
-const CALM: usize = 96;
-/// More letters than any forbidden name has.
+/// A name is divided only after this many bytes without an escape or `?`. A byte that is escaped four
+/// times, which is as deep as [`query`] reads, has at most 81 bytes, so no escape is cut in two.
+const PLAIN_RUN: usize = 96;
+/// More letters than any forbidden name has (a test compares it with all kinds).
 pub(super) const LETTERS: usize = 24;
-/// Stands for the part of a long name that has been passed on: with it before them, no letters are a
-/// forbidden name.
-const GONE: [u8; LETTERS] = [b'x'; LETTERS];
+/// Stands for the part of a long name that has been passed on. With so many letters before it, the rest
+/// cannot be read as a forbidden name by itself.
+const PASSED_ON: [u8; LETTERS] = [b'x'; LETTERS];
 
-/// One form on its way, as far as it has come.
+/// The scanner of one form.
 #[derive(Debug)]
 pub struct FormScanner {
     forbidden: &'static [&'static str],
-    /// Bytes that have come and have not been passed on.
+    /// Bytes that have arrived and have not been passed on.
     held: BytesMut,
-    /// How much of `held` has been read.
+    /// The number of bytes of `held` that have been read.
     at: usize,
     /// Start of the name that is being read, in `held`; `None` in a value.
     name: Option<usize>,
     /// Whether the start of that name has been passed on.
     divided: bool,
-    /// End of the last escape or `?` in `held`, or the start of the name.
-    calm: usize,
+    /// Start of the run of plain bytes before `at`: the end of the last escape or `?`, or the start of the
+    /// name.
+    run: usize,
 }
 
 impl FormScanner {
@@ -49,60 +52,61 @@ impl FormScanner {
             at: 0,
             name: Some(0),
             divided: false,
-            calm: 0,
+            run: 0,
         }
     }
 
-    /// Takes what has come, and gives what may go on.
+    /// Takes the bytes that arrived and returns those that may be passed on.
     pub fn feed(&mut self, data: &[u8]) -> Result<Bytes, FormError> {
         self.held.extend_from_slice(data);
         while let Some(unit) = self.unit()? {
             match (unit, self.name) {
+                // `;` separates parameters too for older parsers (HTML 4.01 appendix B.2.2).
                 ([b'&' | b';', ..], None) => self.begin_name(self.at + 1),
                 ([b'&' | b';', ..], Some(start)) => {
-                    self.judge(start, self.at)?;
+                    self.check(start, self.at)?;
                     self.begin_name(self.at + 1);
                 }
                 ([b'=', ..], Some(start)) => {
-                    self.judge(start, self.at)?;
+                    self.check(start, self.at)?;
                     self.name = None;
                 }
                 (unit, Some(start)) => {
                     self.divide(start, unit)?;
                     if matches!(unit[0], b'%' | b'?') {
-                        self.calm = self.at + length(unit);
+                        self.run = self.at + length(unit);
                     }
                 }
                 (_, None) => {}
             }
             self.at += length(unit);
         }
-        let judged = self.name.unwrap_or(self.at);
-        self.at -= judged;
-        self.calm = self.calm.saturating_sub(judged);
+        let checked = self.name.unwrap_or(self.at);
+        self.at -= checked;
+        self.run = self.run.saturating_sub(checked);
         self.name = self.name.map(|_| 0);
-        Ok(self.held.split_to(judged).freeze())
+        Ok(self.held.split_to(checked).freeze())
     }
 
-    /// The form has ended; gives what is left of it.
+    /// Called at the end of the form; returns the rest of it.
     pub fn finish(&mut self) -> Result<Bytes, FormError> {
+        // An escape is left unread until it is complete, so one is cut off here.
         if self.at < self.held.len() {
             return Err(FormError::Ambiguous(QueryError::Escape));
         }
         if let Some(start) = self.name {
-            self.judge(start, self.at)?;
+            self.check(start, self.at)?;
         }
         Ok(std::mem::take(&mut self.held).freeze())
     }
 
-    /// What is held, in bytes.
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
         self.held.len()
     }
 
-    /// The next byte or escape, as three bytes of which only the first counts if it is no `%`;
-    /// `None` where it has not come.
+    /// The next byte or escape; `None` if it is not complete yet. Three bytes, of which only the first
+    /// counts unless it is `%`.
     fn unit(&self) -> Result<Option<[u8; 3]>, FormError> {
         match &self.held[self.at..] {
             [] => Ok(None),
@@ -123,20 +127,20 @@ impl FormScanner {
     fn begin_name(&mut self, at: usize) {
         self.name = Some(at);
         self.divided = false;
-        self.calm = at;
+        self.run = at;
     }
 
-    /// Judges a name, or what has not gone of it.
-    fn judge(&self, start: usize, end: usize) -> Result<(), FormError> {
-        let mut gone = self.divided;
-        // a parser that takes the form for a URL starts again at `?`
+    /// Checks a name, or the rest of one whose start has been passed on.
+    fn check(&self, start: usize, end: usize) -> Result<(), FormError> {
+        let mut divided = self.divided;
+        // A parser that takes the form for a URL starts again at `?`.
         for part in self.held[start..end].split(|byte| *byte == b'?') {
-            let judged = if std::mem::take(&mut gone) {
-                query::name_is_forbidden(&[&GONE, part].concat(), self.forbidden)
+            let forbidden = if std::mem::take(&mut divided) {
+                query::name_is_forbidden(&[&PASSED_ON, part].concat(), self.forbidden)
             } else {
                 query::name_is_forbidden(part, self.forbidden)
             };
-            match judged {
+            match forbidden {
                 Ok(false) => {}
                 Ok(true) | Err(QueryError::Hidden) => return Err(FormError::Identity),
                 Err(error @ (QueryError::Escape | QueryError::Nul | QueryError::Encoding)) => {
@@ -147,20 +151,24 @@ impl FormScanner {
         Ok(())
     }
 
-    /// Lets go of the start of a name that has become long, where the next byte begins a character.
+    /// Passes on the start of a name that has become long.
     fn divide(&mut self, start: usize, next: [u8; 3]) -> Result<(), FormError> {
-        let long = self.at - start;
-        if long < PART {
+        let length = self.at - start;
+        if length < PART {
             return Ok(());
         }
-        let calm = &self.held[self.calm.max(start)..self.at];
-        let begins = next[0] < 0x80 || next[0] >= 0xc0;
-        if begins && calm.len() >= CALM && has_letters(&calm[calm.len() - CALM..]) {
-            self.judge(start, self.at)?;
+        let run = &self.held[self.run.max(start)..self.at];
+        // Never inside a UTF-8 character: its halves would be read as other characters, or as none.
+        let begins_character = next[0] < 0x80 || next[0] >= 0xc0;
+        // The part before the cut must have more letters than a forbidden name. Blanks and invisible
+        // characters do not count: a parser may drop them, and the rest would be a name of its own.
+        if begins_character && run.len() >= PLAIN_RUN && has_letters(&run[run.len() - PLAIN_RUN..])
+        {
+            self.check(start, self.at)?;
             self.name = Some(self.at);
             self.divided = true;
-            self.calm = self.at;
-        } else if long >= MAX_PART {
+            self.run = self.at;
+        } else if length >= MAX_PART {
             return Err(FormError::LongName);
         }
         Ok(())
@@ -171,7 +179,7 @@ fn length(unit: [u8; 3]) -> usize {
     if unit[0] == b'%' { 3 } else { 1 }
 }
 
-/// Whether these bytes have more letters than a forbidden name, whatever parsers leave out.
+/// Whether these bytes have more letters than a forbidden name, not counting those that parsers may drop.
 fn has_letters(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
     let letters = text

@@ -5,7 +5,7 @@ use super::{super::query, *};
 
 const FORBIDDEN: &[&str] = &["doas", "user.name"];
 
-/// As a form that is there as a whole is judged.
+/// The model: the check of a form that is complete.
 fn check_whole(body: &[u8], forbidden: &[&str]) -> Result<(), FormError> {
     query::check_bytes(body).map_err(FormError::Ambiguous)?;
     for piece in body.split(|&byte| byte == b'&') {
@@ -236,14 +236,14 @@ fn documents_in_the_default_type_stream_and_little_of_them_is_held() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_judged_as_if_they_were_there_as_a_whole(
+    fn pieces_of_any_bytes_give_the_result_of_the_complete_form(
         body in prop::collection::vec(any::<u8>(), 0..64),
     ) {
         let _ = check(&body, FORBIDDEN);
     }
 
     #[test]
-    fn a_form_in_pieces_is_judged_as_a_whole_one(
+    fn a_form_in_pieces_gives_the_result_of_the_complete_form(
         parts in prop::collection::vec(
             prop_oneof![
                 Just("&"), Just(";"), Just("="), Just("%"), Just("25"), Just("26"), Just("doas"),

@@ -8,18 +8,19 @@ use http::{HeaderMap, header};
 
 use super::named_by_connection;
 
-/// Strips from a backend's *answer*: hop-by-hop headers, its `Connection` list first; what belongs
-/// to the gateway's own login, challenges and mutual tokens; and what a browser or a proxy in front
-/// would take as the word of the whole host.
-///
+/// Strips from a backend's response: hop-by-hop headers and those that its `Connection` names; challenges
+/// and mutual tokens of the gateway's own login; and headers that a browser or a proxy in front would
+/// apply to the whole host.
 pub(crate) fn strip_response(headers: &mut HeaderMap) {
-    // one pass over the few that are there beats a look-up for each that may be
+    // Hot path: one pass over the few headers of a response is cheaper than some forty hash look-ups.
     let mut doomed = Vec::new();
     for (name, value) in &*headers {
+        // The most frequent value names no header.
         if *name == header::CONNECTION && value != "keep-alive" {
             named_by_connection(value, &mut doomed);
         }
-        // of two framings the chunked one counts (RFC 9112 section 6.3) and the length is a lie
+        // With both framings the chunked one counts (RFC 9112 section 6.3), so the length is wrong and
+        // must not reach the client, whose connection has a framing of its own.
         if *name == header::TRANSFER_ENCODING {
             doomed.push(header::CONTENT_LENGTH);
         }
@@ -95,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_keeps_nothing_of_the_gateways_login() {
+    fn a_response_keeps_nothing_of_the_gateways_login() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("www-authenticate", "Negotiate abc"),
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_does_not_speak_for_the_whole_host() {
+    fn a_response_sets_nothing_for_the_whole_host() {
         let mut headers = HeaderMap::new();
         for name in [
             "Accept-CH",
@@ -139,7 +140,7 @@ mod tests {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             headers.append(name, HeaderValue::from_static("needle"));
         }
-        // what is the page's own business stays
+        // Headers that apply to the page alone are kept.
         let own = [
             "access-control-allow-origin",
             "cache-control",
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_framings_of_an_answer_the_length_goes() {
+    fn a_response_with_two_framings_loses_its_length() {
         let mut headers = HeaderMap::new();
         headers.append(header::CONTENT_LENGTH, HeaderValue::from_static("3"));
         strip_response(&mut headers);

@@ -1,28 +1,32 @@
-//! The reader of a call: a stack of what it is in, and one token after the other.
+//! Reads a call token by token, with a stack of the structures that it is inside of.
+//!
+//! A token is read completely or not at all. Nothing but the stack is kept between two tokens, so that
+//! a call may be cut anywhere, as it arrives from the network.
 
 use super::{
-    CallReader, KEYS, Level, Method, Rights, ThriftError,
-    wire::{Cursor, Encoding, Header, Stop, Value},
+    ActingAs, CallMethod, CallReader, Nesting, ThriftError, USER_KEYS,
+    wire::{Cursor, Encoding, FieldHeader, FieldType, TokenError},
 };
 
 /// The longest key of a map. Hive's and Impala's settings have shorter names.
 const MAX_KEY: u32 = 256;
-/// A longer name is not that of the user.
+/// The longest name that is compared with the user's; a longer one is refused unread.
 const MAX_NAME: u32 = 1024;
-/// How deep structs may lie in each other. Calls have five.
+/// How deep structs may be nested. Calls have five levels; the limit bounds the memory of the stack.
 const MAX_DEPTH: usize = 16;
 
 impl CallReader {
-    /// Reads tokens as long as there are whole ones.
+    /// Reads all complete tokens.
     pub(super) fn read(&mut self) -> Result<(), ThriftError> {
         loop {
-            let there = (self.held.len() - self.at) as u64;
-            let skipped = there.min(self.skip);
+            let available = (self.held.len() - self.at) as u64;
+            let skipped = available.min(self.skip);
             self.skip -= skipped;
             self.at += usize::try_from(skipped).unwrap_or(usize::MAX);
             if self.skip > 0 {
                 return Ok(());
             }
+            // Bytes after the call would reach the server unchecked, as a second call for example.
             if self.ended {
                 return if self.at == self.held.len() {
                     Ok(())
@@ -32,43 +36,42 @@ impl CallReader {
             }
             match self.token() {
                 Ok(()) => {}
-                Err(Stop::More) => return Ok(()),
-                Err(Stop::Fault(error)) => return Err(error),
+                Err(TokenError::Incomplete) => return Ok(()),
+                Err(TokenError::Invalid(error)) => return Err(error),
             }
         }
     }
 
-    /// Reads one token, or none of it.
-    fn token(&mut self) -> Result<(), Stop> {
+    fn token(&mut self) -> Result<(), TokenError> {
         let mut cursor = Cursor {
             bytes: &self.held,
             at: self.at,
         };
         if !self.begun {
             let (encoding, name) = Encoding::message(&mut cursor)?;
-            self.method = Method::named(name, self.rights)?;
+            self.method = CallMethod::named(name, self.acting_as)?;
             self.encoding = encoding;
             self.at = cursor.at;
             self.begun = true;
-            self.levels.push(Level::Struct { last: 0, seen: 0 });
+            self.nesting.push(Nesting::Struct { last: 0, seen: 0 });
             return Ok(());
         }
-        match self.levels.last().copied() {
-            Some(Level::Struct { last, seen }) => self.field(last, seen),
-            Some(Level::Strings(0) | Level::Pairs(0)) => {
-                self.levels.pop();
+        match self.nesting.last().copied() {
+            Some(Nesting::Struct { last, seen }) => self.field(last, seen),
+            Some(Nesting::Strings(0) | Nesting::Pairs(0)) => {
+                self.nesting.pop();
                 Ok(())
             }
-            Some(Level::Strings(left)) => {
+            Some(Nesting::Strings(left)) => {
                 self.skip = self.encoding.length(&mut cursor)?.into();
                 self.at = cursor.at;
-                self.replace(Level::Strings(left - 1));
+                self.replace(Nesting::Strings(left - 1));
                 Ok(())
             }
-            Some(Level::Pairs(left)) => {
+            Some(Nesting::Pairs(left)) => {
                 let after = self.pair(cursor)?;
                 (self.at, self.skip) = after;
-                self.replace(Level::Pairs(left - 1));
+                self.replace(Nesting::Pairs(left - 1));
                 Ok(())
             }
             None => {
@@ -78,31 +81,33 @@ impl CallReader {
         }
     }
 
-    fn replace(&mut self, level: Level) {
-        if let Some(last) = self.levels.last_mut() {
+    fn replace(&mut self, level: Nesting) {
+        if let Some(last) = self.nesting.last_mut() {
             *last = level;
         }
     }
 
-    /// Reads a field up to what may be skipped, or the end of a struct.
-    fn field(&mut self, last: i16, seen: u64) -> Result<(), Stop> {
-        let depth = self.levels.len();
+    /// Reads a field's header and value up to what may be skipped, or the end of a struct.
+    fn field(&mut self, last: i16, seen: u64) -> Result<(), TokenError> {
+        let depth = self.nesting.len();
         let mut cursor = Cursor {
             bytes: &self.held,
             at: self.at,
         };
         let (number, value) = match self.encoding.header(&mut cursor, last)? {
-            Header::Field(number, value) => (number, value),
-            Header::Stop => {
+            FieldHeader::Field(number, value) => (number, value),
+            FieldHeader::End => {
                 if depth == 2 {
                     self.end_of_request = Some(self.at);
                 }
                 self.at = cursor.at;
-                self.levels.pop();
+                self.nesting.pop();
                 return Ok(());
             }
         };
-        // of two fields with one number the last counts, in Java; C++ adds up maps
+        // If a field occurs twice, the last one counts in Java, while C++ merges two maps. Only the first
+        // 64 numbers are remembered: the fields that matter have numbers up to 4, and maps are checked
+        // anywhere.
         let bit = u32::try_from(number)
             .ok()
             .and_then(|n| 1_u64.checked_shl(n));
@@ -114,34 +119,41 @@ impl CallReader {
         let mut skip = 0;
         let mut username = None;
         match value {
-            Value::Fixed(bytes) => skip = bytes,
-            Value::Varint(most) => {
+            FieldType::Fixed(bytes) => skip = bytes,
+            FieldType::Varint(most) => {
                 cursor.varint(most)?;
             }
-            Value::Text => {
+            FieldType::Text => {
                 let start = cursor.at;
                 let length = self.encoding.length(&mut cursor)?;
                 match (self.method, depth, number) {
-                    (Method::OpenSession, 2, 2) => {
+                    (CallMethod::OpenSession, 2, 2) => {
                         skip = length.into();
                         username = Some(start..cursor.at + length as usize);
                     }
-                    (Method::GetDelegationToken, 2, 2) => self.is_user(&mut cursor, length)?,
-                    (Method::OpenSession | Method::GetDelegationToken | Method::Other, ..) => {
+                    (CallMethod::GetDelegationToken, 2, 2) => self.is_user(&mut cursor, length)?,
+                    (
+                        CallMethod::OpenSession
+                        | CallMethod::GetDelegationToken
+                        | CallMethod::Other,
+                        ..,
+                    ) => {
                         skip = length.into();
                     }
                 }
             }
-            Value::Struct if depth == MAX_DEPTH => {
+            FieldType::Struct if depth == MAX_DEPTH => {
                 return Err(ThriftError::Ambiguous("structs that lie too deep").into());
             }
-            Value::Struct => inner = Some(Level::Struct { last: 0, seen: 0 }),
-            Value::List => inner = Some(Level::Strings(self.encoding.list(&mut cursor)?)),
-            Value::Map => inner = Some(Level::Pairs(self.encoding.map(&mut cursor)?)),
+            FieldType::Struct => inner = Some(Nesting::Struct { last: 0, seen: 0 }),
+            FieldType::List => inner = Some(Nesting::Strings(self.encoding.list(&mut cursor)?)),
+            FieldType::Map => inner = Some(Nesting::Pairs(self.encoding.map(&mut cursor)?)),
         }
+        // Otherwise the name would be written beside another field of the same number, or into a struct
+        // that the server does not read as the request.
         let expected = match (depth, number) {
-            (1, _) => number == 1 && value == Value::Struct,
-            (2, 2) => value == Value::Text,
+            (1, _) => number == 1 && value == FieldType::Struct,
+            (2, 2) => value == FieldType::Text,
             _ => true,
         };
         if self.method.is_held() && !expected {
@@ -151,13 +163,13 @@ impl CallReader {
         self.skip = skip;
         self.username = username.or(self.username.take());
         let seen = seen | bit;
-        self.replace(Level::Struct { last: number, seen });
-        self.levels.extend(inner);
+        self.replace(Nesting::Struct { last: number, seen });
+        self.nesting.extend(inner);
         Ok(())
     }
 
-    /// Reads a key and its value up to what may be skipped; gives where that is, and its length.
-    fn pair(&self, mut cursor: Cursor<'_>) -> Result<(usize, u64), Stop> {
+    /// Reads a key and its value up to what may be skipped; returns the position of that and its length.
+    fn pair(&self, mut cursor: Cursor<'_>) -> Result<(usize, u64), TokenError> {
         let length = self.encoding.length(&mut cursor)?;
         if length > MAX_KEY {
             return Err(ThriftError::Ambiguous("a key that is too long").into());
@@ -171,9 +183,9 @@ impl CallReader {
         Ok((cursor.at, length.into()))
     }
 
-    /// Reads a name that has to be the one that the gateway tells.
-    fn is_user(&self, cursor: &mut Cursor<'_>, length: u32) -> Result<(), Stop> {
-        let may_be = self.rights == Rights::User && length <= MAX_NAME;
+    /// Reads a name, which has to be that of the user that the gateway sends.
+    fn is_user(&self, cursor: &mut Cursor<'_>, length: u32) -> Result<(), TokenError> {
+        let may_be = self.acting_as == ActingAs::User && length <= MAX_NAME;
         if !may_be || cursor.take(length as usize)? != self.user.as_bytes() {
             return Err(ThriftError::Identity.into());
         }
@@ -181,11 +193,11 @@ impl CallReader {
     }
 }
 
-/// Whether a key is one of [`KEYS`], behind any prefix of the drivers (`set:hiveconf:`) and in any
-/// case.
+/// Whether a key is one of [`USER_KEYS`] in any case, after any prefix of the drivers (`set:hiveconf:`).
 fn names_user(key: &[u8]) -> bool {
     let name = key.rsplit(|byte| *byte == b':').next().unwrap_or_default();
     let name = name.trim_ascii();
-    KEYS.iter()
+    USER_KEYS
+        .iter()
         .any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
 }

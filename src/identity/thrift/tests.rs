@@ -10,12 +10,12 @@ use writer::{Writer, binary, compact, old};
 
 const ENCODINGS: [fn(&str) -> Writer; 3] = [binary, old, compact];
 
-/// What goes on of a body that comes in these pieces.
+/// The bytes that are passed on of a body that arrives in these pieces.
 fn pass<'p>(
-    rights: Rights,
+    acting_as: ActingAs,
     pieces: impl IntoIterator<Item = &'p [u8]>,
 ) -> Result<Vec<u8>, ThriftError> {
-    let mut call = CallReader::new("alice".into(), rights);
+    let mut call = CallReader::new("alice".into(), acting_as);
     let mut out = Vec::new();
     for piece in pieces {
         out.extend_from_slice(&call.feed(Bytes::copy_from_slice(piece))?);
@@ -24,15 +24,15 @@ fn pass<'p>(
     Ok(out)
 }
 
-/// The same for every way to cut it in two, and byte by byte.
+/// As [`pass`], after comparing every way to cut the body in two, and byte by byte.
 #[track_caller]
-fn whole(rights: Rights, body: &[u8]) -> Result<Vec<u8>, ThriftError> {
-    let out = pass(rights, [body]);
+fn whole(acting_as: ActingAs, body: &[u8]) -> Result<Vec<u8>, ThriftError> {
+    let out = pass(acting_as, [body]);
     for cut in 0..=body.len() {
         let (one, two) = body.split_at(cut);
-        assert_eq!(pass(rights, [one, two]), out, "cut at {cut}");
+        assert_eq!(pass(acting_as, [one, two]), out, "cut at {cut}");
     }
-    assert_eq!(pass(rights, body.chunks(1)), out, "byte by byte");
+    assert_eq!(pass(acting_as, body.chunks(1)), out, "byte by byte");
     out
 }
 
@@ -62,19 +62,19 @@ fn statement(encoding: fn(&str) -> Writer, text: &str, map: &[(&str, &str)]) -> 
 }
 
 #[test]
-fn an_open_session_says_the_users_own_name_whatever_the_client_wrote() {
+fn an_open_session_names_the_user_whatever_the_client_wrote() {
     for encoding in ENCODINGS {
         let long = "x".repeat(300);
         for name in ["root", "bob", "alice", "", &long] {
             let sent = open_session(encoding, Some(name), &[("use:database", "default")]);
-            let told = open_session(encoding, Some("alice"), &[("use:database", "default")]);
-            for rights in [Rights::User, Rights::Gateway] {
-                assert_eq!(whole(rights, &sent), Ok(told.clone()), "{name}");
+            let written = open_session(encoding, Some("alice"), &[("use:database", "default")]);
+            for acting_as in [ActingAs::User, ActingAs::Gateway] {
+                assert_eq!(whole(acting_as, &sent), Ok(written.clone()), "{name}");
             }
         }
         let sent = open_session(encoding, None, &[("a", "b")]);
-        let told = whole(Rights::User, &sent).unwrap();
-        let server = Server::reads(&told).unwrap();
+        let written = whole(ActingAs::User, &sent).unwrap();
+        let server = Server::reads(&written).unwrap();
         assert_eq!(server.user.as_deref(), Some("alice"));
         assert_eq!(server.settings, [("a".to_owned(), "b".to_owned())]);
     }
@@ -99,23 +99,23 @@ fn a_key_that_names_another_user_is_refused_in_any_call_and_case() {
                     encoding("SetClientInfo").begin(1).map(2, &map).end().done(),
                     encoding("Unknown").map(77, &map).done(),
                 ] {
-                    let refused = whole(Rights::User, &body);
+                    let refused = whole(ActingAs::User, &body);
                     assert_eq!(refused, Err(ThriftError::Identity), "{key} {name}");
                 }
             }
             let own = open_session(encoding, Some("alice"), &[(key, "alice")]);
-            assert_eq!(whole(Rights::User, &own), Ok(own.clone()));
-            let refused = whole(Rights::Gateway, &own);
+            assert_eq!(whole(ActingAs::User, &own), Ok(own.clone()));
+            let refused = whole(ActingAs::Gateway, &own);
             assert_eq!(refused, Err(ThriftError::Identity), "{key}");
         }
     }
 }
 
 #[test]
-fn nothing_of_a_call_goes_out_before_its_keys_are_judged() {
+fn no_byte_of_a_call_is_passed_on_before_its_keys_are_checked() {
     for encoding in ENCODINGS {
         let body = statement(encoding, "select 1", &[("impala.doas.user", "bob")]);
-        let mut call = CallReader::new("alice".into(), Rights::User);
+        let mut call = CallReader::new("alice".into(), ActingAs::User);
         let mut out = Vec::new();
         let error = body
             .chunks(1)
@@ -137,7 +137,7 @@ fn a_large_statement_streams_and_little_of_it_is_held() {
     for encoding in ENCODINGS {
         let text = "impala.doas.user=bob ".repeat(200_000);
         let body = statement(encoding, &text, &[("mem_limit", "1g")]);
-        let mut call = CallReader::new("alice".into(), Rights::User);
+        let mut call = CallReader::new("alice".into(), ActingAs::User);
         let mut out = Vec::new();
         for piece in body.chunks(8 * 1024) {
             out.extend_from_slice(&call.feed(Bytes::copy_from_slice(piece)).unwrap());
@@ -152,7 +152,7 @@ fn a_large_statement_streams_and_little_of_it_is_held() {
 fn the_last_byte_waits_for_the_bodys_end_and_nothing_may_follow_it() {
     for encoding in ENCODINGS {
         let body = statement(encoding, "select 1", &[]);
-        let mut call = CallReader::new("alice".into(), Rights::User);
+        let mut call = CallReader::new("alice".into(), ActingAs::User);
         let out = call.feed(Bytes::copy_from_slice(&body)).unwrap();
         assert_eq!(out, body[..body.len() - 1]);
         assert_eq!(call.feed(Bytes::new()).unwrap(), "");
@@ -160,14 +160,17 @@ fn the_last_byte_waits_for_the_bodys_end_and_nothing_may_follow_it() {
         assert!(matches!(more, Err(ThriftError::Ambiguous(_))));
         let two = [&body[..], &open_session(encoding, Some("bob"), &[])].concat();
         assert!(matches!(
-            whole(Rights::User, &two),
+            whole(ActingAs::User, &two),
             Err(ThriftError::Ambiguous(_))
         ));
         for cut in 1..body.len() {
-            assert_eq!(pass(Rights::User, [&body[..cut]]), Err(ThriftError::Short));
+            assert_eq!(
+                pass(ActingAs::User, [&body[..cut]]),
+                Err(ThriftError::Short)
+            );
         }
     }
-    assert_eq!(whole(Rights::User, b""), Ok(Vec::new()));
+    assert_eq!(whole(ActingAs::User, b""), Ok(Vec::new()));
 }
 
 #[test]
@@ -177,8 +180,8 @@ fn tokens_are_for_the_user_and_never_for_the_gateway() {
             let call = encoding("GetDelegationToken").begin(1).begin(1).end();
             call.text(2, owner).text(3, "yarn").end().done()
         };
-        assert_eq!(whole(Rights::User, &token("alice")), Ok(token("alice")));
-        let refused = whole(Rights::User, &token("bob"));
+        assert_eq!(whole(ActingAs::User, &token("alice")), Ok(token("alice")));
+        let refused = whole(ActingAs::User, &token("bob"));
         assert_eq!(refused, Err(ThriftError::Identity));
         for method in [
             "GetDelegationToken",
@@ -186,12 +189,12 @@ fn tokens_are_for_the_user_and_never_for_the_gateway() {
             "canceldelegationtoken",
         ] {
             let body = encoding(method).begin(1).text(2, "alice").end().done();
-            let refused = whole(Rights::Gateway, &body);
+            let refused = whole(ActingAs::Gateway, &body);
             assert_eq!(refused, Err(ThriftError::Credential), "{method}");
         }
         for method in ["ExecutePlannedStatement", "InitQueryContext"] {
             let body = encoding(method).done();
-            assert_eq!(whole(Rights::User, &body), Err(ThriftError::Identity));
+            assert_eq!(whole(ActingAs::User, &body), Err(ThriftError::Identity));
         }
     }
 }
@@ -278,7 +281,7 @@ fn what_two_readers_could_read_in_two_ways_is_refused() {
             b"\x82\x21\x01\x01x\x1d0123456789abcdef\x00".to_vec(),
         ),
     ] {
-        let read = whole(Rights::User, &body);
+        let read = whole(ActingAs::User, &body);
         assert!(
             matches!(
                 read,
@@ -294,7 +297,7 @@ fn what_two_readers_could_read_in_two_ways_is_refused() {
     for _ in 0..20 {
         deep = deep.end();
     }
-    let read = whole(Rights::User, &deep.done());
+    let read = whole(ActingAs::User, &deep.done());
     assert!(matches!(read, Err(ThriftError::Ambiguous(_))));
 }
 
@@ -303,7 +306,7 @@ fn a_call_that_is_too_large_to_be_held_is_refused() {
     let large = "x".repeat(MAX_HELD);
     for encoding in ENCODINGS {
         let body = open_session(encoding, Some("alice"), &[("a", &large)]);
-        let read = pass(Rights::User, body.chunks(1000));
+        let read = pass(ActingAs::User, body.chunks(1000));
         assert_eq!(read, Err(ThriftError::Large));
     }
 }
@@ -334,8 +337,8 @@ fn calls() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
-/// What passes names nobody but alice, as servers read it.
-fn judge(body: &[u8], cuts: &[usize]) {
+/// Bytes that pass name no user but alice, as servers read them.
+fn check_as_servers_read(body: &[u8], cuts: &[usize]) {
     let mut pieces = Vec::new();
     let mut rest = body;
     for cut in cuts {
@@ -344,15 +347,16 @@ fn judge(body: &[u8], cuts: &[usize]) {
         rest = more;
     }
     pieces.push(rest);
-    let out = pass(Rights::User, pieces);
-    assert_eq!(out, pass(Rights::User, [body]));
+    let out = pass(ActingAs::User, pieces);
+    assert_eq!(out, pass(ActingAs::User, [body]));
     let Ok(out) = out else {
         return;
     };
     let Ok(server) = Server::reads(&out) else {
         return;
     };
-    let names = |(key, _): &&(String, String)| KEYS.iter().any(|own| own.eq_ignore_ascii_case(key));
+    let names =
+        |(key, _): &&(String, String)| USER_KEYS.iter().any(|own| own.eq_ignore_ascii_case(key));
     for (key, value) in server.settings.iter().filter(names) {
         assert_eq!(value, "alice", "{key}");
     }
@@ -367,7 +371,7 @@ proptest! {
         body in prop::collection::vec(any::<u8>(), 0..64),
         cuts in prop::collection::vec(0..8_usize, 0..8),
     ) {
-        judge(&body, &cuts);
+        check_as_servers_read(&body, &cuts);
     }
 
     #[test]
@@ -390,6 +394,6 @@ proptest! {
                 body.push(byte);
             }
         }
-        judge(&body, &cuts);
+        check_as_servers_read(&body, &cuts);
     }
 }

@@ -1,4 +1,7 @@
-//! Writes calls.
+//! Writes calls in all three encodings.
+//!
+//! Independent of `wire.rs` on purpose: with the writer there, a mistake in an encoding would be in both the
+//! calls and the reader, and no test would find it.
 
 /// A call being written.
 pub(super) struct Writer {
