@@ -75,6 +75,7 @@ impl HttpBody for Body {
         }
     }
 
+    // Exact where it is known: HTTP/1.1 then sends a length and not chunks.
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),

@@ -1,5 +1,5 @@
-//! The gateway's own pages below `/.spnegate/` that need a login: `login` and `whoami`; whatever is
-//! not one of them goes on to the console.
+//! The gateway's own pages below `/.spnegate/` that need a login: `login` and `whoami`. Every other
+//! request is passed on to the console.
 
 use std::{
     convert::Infallible,
@@ -19,23 +19,21 @@ use crate::{auth::session::Session, gateway::body::Body, refusal::Refusal, serve
 
 pub(super) mod health;
 
-/// Where the gateway's own pages are.
 pub(crate) const PREFIX: &str = "/.spnegate/";
-/// For balancers, without login.
+/// For the health checks of load balancers; needs no login.
 pub(crate) const HEALTH: &str = "/.spnegate/health";
 /// Ends the session.
 pub(crate) const LOGOUT: &str = "/.spnegate/logout";
 const LOGIN: &str = "/.spnegate/login";
 const WHOAMI: &str = "/.spnegate/whoami";
 
-/// Answers the gateway's own pages, and passes everything else on.
+/// Serves the gateway's own pages and passes every other request on.
 #[derive(Clone, Debug)]
 pub(crate) struct BuiltinPages {
     inner: Forward,
 }
 
 impl BuiltinPages {
-    /// Stands before a console's last step.
     pub(crate) fn new(inner: Forward) -> Self {
         Self { inner }
     }
@@ -55,6 +53,7 @@ impl Service<Request<RequestBody>> for BuiltinPages {
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let path = request.uri().path();
+        // Signed links are below the prefix too, so that no console can have a page of the same path.
         if !path.starts_with(PREFIX) || link::is_link_path(path) {
             return Either::Left(self.inner.call(request));
         }
@@ -76,9 +75,11 @@ fn page(parts: &Parts, body: bool, console: &str) -> Response<Body> {
                 header::LOCATION,
                 destination(parts.uri.query().unwrap_or("")),
             );
+            // A cached redirect would send a browser whose session has ended past the login.
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
         }
+        // Also a page that is unknown here: a backend must never see a path below the prefix.
         _ => refuse::response(
             Refusal::NotFound,
             &refuse::RefusalContext::of(parts, body),
@@ -104,9 +105,10 @@ fn who_am_i(session: &Session, console: &str) -> Response<Body> {
     response
 }
 
-/// Where `login?to=…` leads: a path of this origin, whatever is asked for (no open redirect, as in
-/// Knox CVE-2021-42357).
+/// The target of `login?to=…`: always a path of this origin.
 fn destination(query: &str) -> HeaderValue {
+    // An open redirect would let a link to the gateway lead to any site (Knox CVE-2021-42357). The rules of
+    // request paths exclude everything that a browser reads as a host: `//host`, `/\host`, `http:`.
     let home = HeaderValue::from_static("/");
     let Some(to) = query.split('&').find_map(|piece| piece.strip_prefix("to=")) else {
         return home;

@@ -33,13 +33,13 @@ pub(crate) struct Console {
     pub kind: &'static dyn Kind,
     /// Lower-case host names that clients call it by; never empty.
     pub hosts: Vec<Arc<str>>,
-    /// Whether the access log wants to know who answered, and when.
+    /// Whether the access log needs the backend and the times of a request.
     pub logged: bool,
     /// How users are named to the backends.
     pub identity: IdentityMode,
     /// Which users may name another user.
     pub become_rules: BecomeRules,
-    /// Which headers tell its backends where a request comes from.
+    /// Which headers send the client's address to the backends.
     pub forwarded: Forwarded,
     /// `host:port` of its backends, lower case.
     pub backends: Vec<Arc<str>>,
@@ -53,13 +53,13 @@ pub(crate) struct Console {
     pub node_trust: Option<Trust>,
     /// Signs links; the same on all replicas that share the secret.
     pub link_key: Arc<LinkKey>,
-    /// Where it listens.
+    /// Addresses of its listeners.
     pub listen: Vec<SocketAddr>,
     /// All consoles, because links in its responses may point to any of them.
     pub consoles: Arc<Consoles>,
     /// Redirect targets outside the gateway that were reported already.
     pub leaving: ReportedTargets,
-    /// Knows which sessions have been ended by a logout.
+    /// Has the sessions that a logout has ended.
     pub sessions: Sessions,
     pub timeouts: Timeouts,
     /// Cookies that pass although the gateway logs in with each request.
@@ -77,6 +77,7 @@ impl ReportedTargets {
     const MOST: usize = 64;
 
     pub(crate) fn is_new(&self, authority: &str) -> bool {
+        // When it is full nothing is new any more: better no line than one for every redirect.
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.len() < Self::MOST && known.insert(authority.into())
     }
@@ -107,6 +108,8 @@ impl Console {
             tls,
             only: by_token.then_some(&*self.pass_cookies),
         };
+        // A servlet container writes its session into redirects as well (`;jsessionid=…`). It is the same
+        // credential as the cookie, so it is passed on only with the cookie.
         let listed = |name: &Arc<str>| name.eq_ignore_ascii_case("jsessionid");
         if by_token && !self.pass_cookies.iter().any(listed) {
             set_cookie::cut_session_ids(headers);
@@ -122,9 +125,9 @@ impl Console {
 
     /// Whether the response to such a request may be JSON with a link that holds a token. With
     /// `identity = "service"` the token would be the gateway's own, so every kind is checked.
-    pub(crate) fn hands_out_links(&self, asked: &RequestInfo<'_>) -> bool {
-        self.kind.redirects_to_nodes(asked)
-            || (self.identity == IdentityMode::Service && credentials::asks_for_link(asked.query))
+    pub(crate) fn hands_out_links(&self, request: &RequestInfo<'_>) -> bool {
+        self.kind.redirects_to_nodes(request)
+            || (self.identity == IdentityMode::Service && credentials::asks_for_link(request.query))
     }
 
     /// The body of a request for a backend; up to `limit` bytes can be sent again in another attempt.

@@ -165,10 +165,10 @@ impl Inner {
         let mut result = self.upstream.run(&out, &upload).await;
         let waited = authenticated.map(|at| (at, at.elapsed()));
         let mut link = None;
-        if let Ok(answer) = &mut result {
-            match response::may_be_link(answer, &out, &self.console) {
+        if let Ok(received) = &mut result {
+            match response::may_be_link(received, &out, &self.console) {
                 Ok(false) => {}
-                Ok(true) => match Box::pin(response::read_start(answer, &self.console)).await {
+                Ok(true) => match Box::pin(response::read_start(received, &self.console)).await {
                     Ok(is_link) => link = is_link,
                     Err(refusal) => result = Err(refusal),
                 },
@@ -180,16 +180,16 @@ impl Inner {
             tls: super::is_tls(&parts.extensions),
             group,
         };
-        let result = result.and_then(|answer| {
-            if upgrade::is_accepted(&answer) {
-                return upgrade::response(answer, &out, session, &self.console, client.tls);
+        let result = result.and_then(|received| {
+            if upgrade::is_accepted(&received) {
+                return upgrade::response(received, &out, session, &self.console, client.tls);
             }
-            let by = waited.map(|(asked, waited)| ServedBy {
-                backend: Arc::clone(&answer.backend.key.authority),
-                asked,
+            let by = waited.map(|(started, waited)| ServedBy {
+                backend: Arc::clone(&received.backend.key.authority),
+                started,
                 waited,
             });
-            let mut response = response::for_client(answer, link, &out, &client, &self.console)?;
+            let mut response = response::for_client(received, link, &out, &client, &self.console)?;
             if let Some(by) = by {
                 response.extensions_mut().insert(by);
             }
@@ -205,9 +205,10 @@ impl Inner {
         result
     }
 
-    /// What exactly is refused in a query. Found again only when it is needed: carried in the error it
-    /// would make every result larger.
+    /// The part of a query that is refused.
     fn detail_of(&self, refusal: Refusal, parts: &Parts) -> Option<String> {
+        // Found a second time: an error that carried it would make every `Result` of the request path
+        // larger.
         if refusal != Refusal::BadQuery {
             return None;
         }

@@ -1,4 +1,4 @@
-//! The future of one request: a console or a KDC has it, or the gateway has responded itself.
+//! The future of one request: a console or the KDC proxy serves it, or the gateway responded itself.
 
 use std::{
     convert::Infallible,
@@ -34,14 +34,14 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     pub(super) enum State {
-        /// A console has the request.
+        /// A console serves the request.
         Console {
             #[pin]
             inner: <ConsoleStack as Service<Request<RequestBody>>>::Future,
             recorder: Recorder,
             pending: Option<record::PendingRecord>,
         },
-        /// A KDC has it. Boxed, because it is rare and its future is large.
+        /// The KDC proxy serves it. Boxed, because it is rare and its future is large.
         Kdc {
             inner: Pin<Box<dyn Future<Output = Response<Body>>>>,
             recorder: Recorder,

@@ -1,10 +1,10 @@
-//! `/KdcProxy` (MS-KKDCP): Kerberos for clients that reach nothing but HTTPS.
+//! `/KdcProxy` (MS-KKDCP): Kerberos for clients that can reach only HTTPS.
 //!
 //! It needs no login, because its clients are about to get the ticket for one. Every request is
 //! therefore limited in size, in number (of all clients and of each source) and in time: `timeouts.head`
-//! for its body, and the limits of [`exchange::send`] for the KDCs. Only realms of the configuration are served, and their
-//! KDCs are the configured ones; a name that a client sends is never looked up in the DNS
-//! (CVE-2025-59088). A failure is a `KRB-ERROR` in a response of status 200, which Kerberos clients understand.
+//! for its body, and the limits of [`exchange::send`] for the KDCs. Only configured realms are served, by
+//! their configured KDCs; a name that a client sends is never looked up in the DNS (CVE-2025-59088). A
+//! failure is a `KRB-ERROR` in a response with status 200, which Kerberos clients understand.
 
 use std::{fmt, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
@@ -31,25 +31,22 @@ use crate::{
     telemetry::access::AccessLog,
 };
 
-/// Where clients ask; in any case of letters, and with a final slash, as Windows' policies write it.
+/// The path, compared without case, and with or without a final slash, as policies of Windows write it.
 pub(crate) const PATH: &str = "/KdcProxy";
-/// Requests under way at the same time, of all realms and workers: each may hold [`kkdcp::MAX_BODY`]
-/// bytes, before anybody has logged in.
-const MOST: usize = 512;
-/// The same of one source address, so that one client cannot use all of it.
-const MOST_OF_SOURCE: usize = MOST / 2;
+/// Concurrent requests of all realms and workers: each may hold [`kkdcp::MAX_BODY`] bytes without a login.
+const MAX_REQUESTS: usize = 512;
+/// The same for one source address, so that one client cannot use all of it.
+const MAX_PER_SOURCE: usize = MAX_REQUESTS / 2;
 const MEDIA: HeaderValue = HeaderValue::from_static("application/kerberos");
 
 /// A realm that is served.
 #[derive(Debug)]
 pub(crate) struct ProxiedRealm {
-    /// Its name.
     pub name: Arc<str>,
-    /// Addresses that clients may have; `None`: all. The listener may be open to more.
+    /// Networks of the clients; `None`: all. The listener may be open to more.
     pub allow_from: Option<Arc<[IpNet]>>,
-    /// Its KDCs.
     pub kdcs: Arc<StreamGroup>,
-    /// Where passwords are changed.
+    /// The servers for password changes (RFC 3244).
     pub kpasswd: Option<Arc<StreamGroup>>,
 }
 
@@ -64,25 +61,23 @@ struct Inner {
     recorder: StreamRecorder,
 }
 
-/// How long things may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KdcProxyTimeouts {
-    /// A connection to a KDC.
+    /// Of a connect to a KDC.
     pub connect: Duration,
-    /// The body of a request.
+    /// For the body of a request to arrive.
     pub body: Duration,
 }
 
-/// The places of all requests to KDC proxies of the process.
+/// The limits that all KDC proxies of the process share.
 pub(crate) fn limits() -> Arc<StreamLimits> {
-    Arc::new(StreamLimits::new(MOST, Some(MOST_OF_SOURCE)))
+    Arc::new(StreamLimits::new(MAX_REQUESTS, Some(MAX_PER_SOURCE)))
 }
 
-/// What became of a request.
 enum ProxyResponse {
     /// A Kerberos message.
     Kerberos(Vec<u8>),
-    /// No Kerberos client sent it.
+    /// For a request that no Kerberos client has sent.
     Http(StatusCode, &'static str),
 }
 
@@ -94,7 +89,7 @@ impl KdcProxy {
         within: KdcProxyTimeouts,
         limits: Arc<StreamLimits>,
     ) -> Self {
-        // Off, because the HTTP request is in the access log already.
+        // No log here, because the HTTP request is in the access log already.
         let recorder = StreamRecorder::new("kdc_proxy".into(), "kkdcp", AccessLog::off());
         Self(Rc::new(Inner {
             realms,
@@ -104,7 +99,6 @@ impl KdcProxy {
         }))
     }
 
-    /// Whether a request is for it.
     pub(crate) fn is_kdc_proxy_path(parts: &Parts) -> bool {
         let path = parts.uri.path();
         path.strip_suffix('/')
@@ -112,7 +106,6 @@ impl KdcProxy {
             .eq_ignore_ascii_case(PATH)
     }
 
-    /// Answers a request.
     pub(crate) async fn respond(self, parts: Parts, body: RequestBody) -> Response<Body> {
         let client = parts.extensions.get::<Arc<ConnInfo>>();
         let client = client.map_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)), |info| info.peer);
@@ -144,7 +137,7 @@ impl KdcProxy {
         ) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
         }
-        // what is left of the body is not read; HTTP/2 has other means
+        // The rest of the body is not read, so the connection cannot be used again; HTTP/2 ends the stream.
         if leaves_body(status) && parts.version != Version::HTTP_2 {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -165,7 +158,7 @@ impl Inner {
             let line = "This address serves Kerberos clients (MS-KKDCP) and accepts POST only.\n";
             return ProxyResponse::Http(StatusCode::METHOD_NOT_ALLOWED, line);
         }
-        // held until the client has its answer
+        // Held until the client has its response.
         let _admitted = match self.limits.admit(client.ip().to_canonical()) {
             Ok(admitted) => admitted,
             Err(reason) => {
@@ -247,23 +240,22 @@ impl Inner {
         let by = Transport::Tcp {
             connect: self.within.connect,
         };
-        let asked = exchange::send(group, source_key(client), (message, request), by).await;
-        self.recorder.metrics.kdc_request(asked.kdcs);
-        match asked.reply {
+        let sent = exchange::send(group, source_key(client), (message, request), by).await;
+        self.recorder.metrics.kdc_request(sent.kdcs);
+        match sent.reply {
             Ok((bytes, backend)) => {
                 record.served_by(&backend);
                 bytes
             }
             Err(reason) => {
                 record.end(reason);
-                let text = "no KDC behind the gateway answers";
+                let text = "no KDC behind the gateway replies";
                 message::error(KrbErrorCode::ServiceUnavailable, realm, text)
             }
         }
     }
 }
 
-/// Too many requests, of all clients or of this one.
 fn full(reason: Reason) -> ProxyResponse {
     if reason == Reason::SourceLimit {
         let line = "Too many requests of your address wait for a KDC.\n";
@@ -274,7 +266,7 @@ fn full(reason: Reason) -> ProxyResponse {
     }
 }
 
-/// Whether an answer comes before the end of its request's body.
+/// Whether a response with this status is sent before the body of the request has been read.
 fn leaves_body(status: StatusCode) -> bool {
     [
         StatusCode::PAYLOAD_TOO_LARGE,

@@ -1,9 +1,9 @@
-//! Signed links: who follows one, and to where.
+//! Signed links: which user a link stands for, and whether it may be followed.
 //!
 //! On the request path: before the login, for a client that sends no credential but the link
-//! ([`session`]), and after it, for every client ([`open_own`], [`super::node`]). A link stands for the
-//! login of its user in this one request; what the console asks of that user (`allow_from`, `allow`,
-//! the origin of the page) is asked all the same.
+//! ([`session`]), and after it, for every client ([`open_own`], [`super::node`]). A link replaces the
+//! login of its user in this one request. All other rules of the console (`allow_from`, `allow`, the
+//! origin of the page) apply to it as to any request.
 
 use std::sync::Arc;
 
@@ -24,12 +24,11 @@ use crate::{
     },
 };
 
-/// Whether a path is one of a signed link.
 pub(crate) fn is_link_path(path: &str) -> bool {
     path.starts_with(node::PREFIX) || own_link::inner_path(path).is_some()
 }
 
-/// The path that the server behind a link will see; of other paths they themselves.
+/// The path that the server will see: the one inside a link, or the path itself if it is not a link.
 pub(crate) fn inner_path(path: &str) -> &str {
     node::inner_path(path)
         .or_else(|| own_link::inner_path(path))
@@ -41,7 +40,7 @@ pub(crate) fn inner_path(path: &str) -> &str {
 ///
 /// # Errors
 ///
-/// [`Refusal::NodeLink`] and [`Refusal::NodeLinkExpired`]: no login would make such a link good.
+/// [`Refusal::NodeLink`] and [`Refusal::NodeLinkExpired`]: a login would not make such a link valid.
 pub(crate) fn session(console: &Console, parts: &Parts) -> Result<Option<Arc<Session>>, Refusal> {
     match console.node_login {
         NodeLogin::Session => return Ok(None),
@@ -49,7 +48,7 @@ pub(crate) fn session(console: &Console, parts: &Parts) -> Result<Option<Arc<Ses
     }
     let grant = match grant(console, parts) {
         Ok(grant) => grant,
-        // what does not even claim to be signed gets the ordinary challenge
+        // A path without a signature is not a credential, so the client gets the ordinary challenge.
         Err(NodeError::Malformed | NodeError::Denied | NodeError::Link(LinkFault::Unsigned)) => {
             return Ok(None);
         }
@@ -58,13 +57,14 @@ pub(crate) fn session(console: &Console, parts: &Parts) -> Result<Option<Arc<Ses
         )) => return Err(fault.into()),
     };
     let session = session_of(&grant);
+    // A logout ends the links of its session too; otherwise a copied link would be valid until it expires.
     if console.sessions.is_revoked(&session) {
         return Err(LinkFault::Expired.into());
     }
     Ok(Some(Arc::new(session)))
 }
 
-/// Whether this user may follow a link: it was handed out to them, in a session that goes on.
+/// Whether this user may follow a link: it was issued to this user, in a session that has not ended.
 pub(crate) fn check(console: &Console, grant: &LinkGrant, user: &str) -> Result<(), LinkFault> {
     grant.check_user(user)?;
     if console.sessions.is_revoked(&session_of(grant)) {
@@ -88,6 +88,8 @@ pub(crate) fn open_own(console: &Console, user: &str, parts: &mut Parts) -> Resu
         unix_now(),
     )?;
     check(console, &target.grant, user)?;
+    // The request continues as the one inside the link, so every later check sees what the backend will
+    // see.
     let target = if target.query.is_empty() {
         target.path.to_owned()
     } else {

@@ -43,7 +43,7 @@ pub(crate) async fn forward(
     parts: &Parts,
     body: RequestBody,
 ) -> Result<Response<Body>, Refusal> {
-    let asked = Instant::now();
+    let started = Instant::now();
     let policy = console.nodes.as_ref().ok_or(Refusal::NodeDenied)?;
     let uri = parts.uri.clone();
     let target = node::open(
@@ -56,7 +56,7 @@ pub(crate) async fn forward(
     link::check(console, &target.grant, session.user())?;
     let tls = match target.scheme {
         Scheme::Plain => None,
-        // without `backend_tls` there is no certificate to trust
+        // Without `backend_tls` there is no certificate to trust.
         Scheme::Tls => {
             let trust = console.node_trust.as_ref().ok_or(Refusal::NodeDenied)?;
             Some(trust.to(target.host).ok_or(Refusal::NodeDenied)?)
@@ -81,8 +81,7 @@ pub(crate) async fn forward(
             Refusal::BackendDown
         })?
         .collect();
-    // DataNodes close the connection after each response (`WebHdfsHandler`), so a pool
-    // would stay empty
+    // A pool for this request only: DataNodes close the connection after each response (`WebHdfsHandler`).
     let pool: Rc<Pool> = Rc::default();
     let mut lease = pool
         .connect(&addresses, tls.as_ref(), None, console.timeouts.connect)
@@ -101,7 +100,7 @@ pub(crate) async fn forward(
         .headers(|head| head.lines(&headers))
         .send(upload.reader());
     let first_byte = console.timeouts.first_byte;
-    // the time runs from the end of the request: files are large
+    // The time runs from the end of the request, because the upload of a large file takes long.
     let due = || upload.due(first_byte);
     let latest = tokio::time::Instant::now() + first_byte;
     let received = match await_head(pin!(exchange), due, latest).await {
@@ -110,7 +109,7 @@ pub(crate) async fn forward(
         Ok(Err(_)) => return Err(Refusal::BackendBroken),
         Err(HeadTimeout) => return Err(upload.late().unwrap_or(Refusal::BackendTimeout)),
     };
-    let waited = asked.elapsed();
+    let waited = started.elapsed();
     // A node that asks for a login cannot be satisfied: the link carries none, and the client's own
     // credentials are for the gateway.
     let verdict = received.classify(false, |info, _| match info.status {
@@ -132,7 +131,7 @@ pub(crate) async fn forward(
     )?;
     parts.extensions.insert(ServedBy {
         backend: authority.into(),
-        asked,
+        started,
         waited,
     });
     let body = Body::Upstream(UpstreamBody::new(None, lease));
@@ -148,9 +147,9 @@ fn headers_for_node(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
-/// A user's file has the console's own origin here: `sandbox` and `nosniff` keep browsers from
-/// running it as a page of the console.
 fn headers_for_client(headers: &mut HeaderMap) {
+    // The content is a user's file, and it has the console's own origin here. `sandbox` and `nosniff` keep
+    // browsers from running it as a page of the console.
     headers::strip_response(headers);
     headers.remove(header::WWW_AUTHENTICATE);
     headers.remove(header::SET_COOKIE);

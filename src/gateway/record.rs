@@ -1,10 +1,10 @@
-//! Counting and logging what was answered, when its last byte has gone.
+//! Counts and logs every response when its last byte has been sent.
 //!
-//! On the request path: around everything. The record goes with the answer's body and is written
-//! when that is dropped, so that an aborted transfer is logged with the bytes that were sent, and
+//! On the request path: around everything. The record travels with the body of the response and is
+//! written when the body is dropped. So an aborted transfer is logged with the bytes that were sent and
 //! with how it ended: the body knows whether it was waiting for the backend, and the connection
-//! ([`ConnInfo::abort_cause`]) why it was given up. A request that is given up before its answer has a line
-//! as well.
+//! ([`ConnInfo::abort_cause`]) why it was given up. A request that is given up before its response has a
+//! line as well.
 
 use std::{
     pin::Pin,
@@ -33,7 +33,7 @@ use crate::{
     upstream::http1::Http1Error,
 };
 
-/// Counts and logs one console's answers.
+/// Counts and logs the responses of one console.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorder(Rc<Inner>);
 
@@ -49,20 +49,21 @@ struct Inner {
 pub(crate) struct ServedBy {
     /// `host:port`
     pub backend: Arc<str>,
-    /// When the user was known.
-    pub asked: Instant,
-    /// From then to the head of the answer.
+    /// When the login was complete.
+    pub started: Instant,
+    /// From then to the head of the response.
     pub waited: Duration,
 }
 
-/// What is noted when a request comes in.
+/// Noted when a request arrives.
 #[derive(Debug)]
 pub(crate) struct PendingRecord {
     at: Instant,
+    // Boxed and only with a log: this value is part of every request's future.
     logged: Option<Box<LoggedRequest>>,
 }
 
-/// What only the access log needs.
+/// The parts of a request that only the access log needs.
 #[derive(Debug)]
 struct LoggedRequest {
     client: Option<Arc<ConnInfo>>,
@@ -84,25 +85,25 @@ pub(crate) struct RecordedBody {
 /// How far a body has been read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum BodyProgress {
-    /// The client is to take what came last.
+    /// The last frame was given to the connection, so the client is slow if anybody is.
     Given,
-    /// The backend is to send more.
+    /// Nothing was there when the connection polled, so the backend is slow if anybody is.
     Awaited,
-    /// To its end.
+    /// The end was read.
     Whole,
-    /// The backend broke off.
+    /// The backend broke off the response.
     Broken,
 }
 
-/// The status of a request whose client went away before there was an answer, as nginx has it.
+/// The status in the log of a request whose client went away before the response; nginx's number.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 #[derive(Debug)]
 struct LogLine {
     at: Instant,
-    asked: Box<LoggedRequest>,
+    request: Box<LoggedRequest>,
     session: Option<Arc<Session>>,
-    answered: Option<ServedBy>,
+    served_by: Option<ServedBy>,
     refusal: Option<Refusal>,
     status: StatusCode,
     bytes: u64,
@@ -111,15 +112,15 @@ struct LogLine {
 }
 
 impl PendingRecord {
-    /// Whether a line is to be written of a request by HTTP/2.
+    /// Whether a line is to be written for a request by HTTP/2.
     pub(crate) fn is_http2(&self) -> bool {
-        let asked = self.logged.as_ref();
-        asked.is_some_and(|asked| asked.version == Version::HTTP_2)
+        let request = self.logged.as_ref();
+        request.is_some_and(|request| request.version == Version::HTTP_2)
     }
 }
 
 impl Recorder {
-    /// A recorder for one console, or for what belongs to none (`""`).
+    /// `console` is empty for requests that belong to none.
     pub(crate) fn new(console: Arc<str>, log: AccessLog) -> Self {
         Self(Rc::new(Inner {
             metrics: ConsoleMetrics::new(&console),
@@ -128,9 +129,10 @@ impl Recorder {
         }))
     }
 
-    /// Notes a request.
     pub(crate) fn begin(&self, parts: &Parts) -> PendingRecord {
         let logged = self.0.log.is_on().then(|| {
+            // Only those of the combined format: the request's headers go to the backend and are gone
+            // when the line is written.
             let mut headers = HeaderMap::new();
             for name in [header::REFERER, header::USER_AGENT] {
                 if let Some(value) = parts.headers.get(&name) {
@@ -153,7 +155,7 @@ impl Recorder {
         }
     }
 
-    /// Counts the answer, and lets its body write the line.
+    /// Counts the response; its body will write the line.
     pub(crate) fn end(
         &self,
         pending: PendingRecord,
@@ -162,12 +164,14 @@ impl Recorder {
         let head = pending.at.elapsed();
         self.0.metrics.record(response.status(), head);
         let (mut parts, body) = response.into_parts();
-        let line = pending.logged.map(|asked| {
+        let line = pending.logged.map(|request| {
             Box::new(LogLine {
                 at: pending.at,
-                asked,
+                request,
+                // Each layer leaves in the extensions what it knows: the SPNEGO layer the session,
+                // `forward` the backend, a refusal its reason.
                 session: parts.extensions.remove(),
-                answered: parts.extensions.remove(),
+                served_by: parts.extensions.remove(),
                 refusal: parts.extensions.remove(),
                 status: parts.status,
                 bytes: 0,
@@ -183,10 +187,13 @@ impl Recorder {
         Response::from_parts(parts, body)
     }
 
-    /// Logs a request that was given up before its answer.
+    /// Logs a request that was given up before its response.
     pub(crate) fn abandon(&self, pending: PendingRecord) {
-        let Some(asked) = pending.logged else { return };
-        let cut = asked
+        // Not counted in the metric: no response of this status was sent.
+        let Some(request) = pending.logged else {
+            return;
+        };
+        let cut = request
             .client
             .as_ref()
             .map_or(AbortCause::Client, |info| info.abort_cause());
@@ -208,9 +215,9 @@ impl Recorder {
         let head = pending.at.elapsed();
         let line = LogLine {
             at: pending.at,
-            asked,
+            request,
             session: None,
-            answered: None,
+            served_by: None,
             refusal,
             status,
             bytes: 0,
@@ -223,12 +230,12 @@ impl Recorder {
 
 impl LogLine {
     fn write(&self, end: Option<Ending>) {
-        let Some(client) = &self.asked.client else {
+        let Some(client) = &self.request.client else {
             return;
         };
         let Inner { console, log, .. } = &*self.recorder.0;
-        let answered = self.answered.as_ref();
-        let request_id = self.asked.request_id.as_ref();
+        let served_by = self.served_by.as_ref();
+        let request_id = self.request.request_id.as_ref();
         log.write(&AccessEntry {
             request_id: request_id
                 .and_then(|id| id.to_str().ok())
@@ -236,18 +243,18 @@ impl LogLine {
             client: client.peer.ip(),
             user: self.session.as_ref().map_or("", |session| session.user()),
             console,
-            backend: answered.map_or("", |by| &by.backend),
-            method: Some(&self.asked.method),
-            path: self.asked.uri.path(),
-            query: self.asked.uri.query(),
-            version: self.asked.version,
-            headers: &self.asked.headers,
+            backend: served_by.map_or("", |by| &by.backend),
+            method: Some(&self.request.method),
+            path: self.request.uri.path(),
+            query: self.request.uri.query(),
+            version: self.request.version,
+            headers: &self.request.headers,
             status: self.status,
             bytes: self.bytes,
             duration: self.at.elapsed(),
             head: self.head,
-            auth: answered.map_or(Duration::ZERO, |by| by.asked.duration_since(self.at)),
-            backend_wait: answered.map_or(Duration::ZERO, |by| by.waited),
+            auth: served_by.map_or(Duration::ZERO, |by| by.started.duration_since(self.at)),
+            backend_wait: served_by.map_or(Duration::ZERO, |by| by.waited),
             reason: self.refusal.map(Refusal::reason),
             end,
         });
@@ -287,18 +294,19 @@ impl HttpBody for RecordedBody {
 }
 
 impl RecordedBody {
-    /// How it ended, when it is dropped.
+    /// How the body ended. Called when it is dropped.
     fn ending(&self, line: &LogLine) -> Option<Ending> {
         let awaited = match self.progress {
             BodyProgress::Whole => return None,
             BodyProgress::Broken => return Some(Ending::BackendBroken),
+            // A body that says that it has ended is not polled again, so the end was never read.
             BodyProgress::Given | BodyProgress::Awaited if self.body.is_end_stream() => {
                 return None;
             }
             BodyProgress::Given => false,
             BodyProgress::Awaited => true,
         };
-        let client = line.asked.client.as_ref();
+        let client = line.request.client.as_ref();
         Some(
             match client.map_or(AbortCause::Client, |info| info.abort_cause()) {
                 AbortCause::Client => Ending::ClientClosed,

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// What a page needs of a request that has been taken apart.
+/// The parts of a request that the page of a refusal needs, when the request itself is gone.
 #[derive(Debug)]
 pub(crate) struct RefusalContext {
     authority: Option<HeaderValue>,
@@ -27,14 +27,16 @@ pub(crate) struct RefusalContext {
 }
 
 impl RefusalContext {
-    /// Notes what a page will need; costs no allocation. `body`: the request has one, which a
-    /// refusal may leave unread.
+    /// `body`: the request has one, which a refusal may leave unread.
     pub(crate) fn of(parts: &Parts, body: bool) -> Self {
+        // Costs no allocation: header values are shared. It is made before it is known whether the
+        // request will be refused.
         Self {
             authority: parts.headers.get(header::HOST).cloned(),
             format: Format::of(&parts.headers),
             head: parts.method == Method::HEAD,
-            // HTTP/2 ends a stream, and knows no `Connection`
+            // The connection has to be closed then, because the next request would be looked for in the
+            // rest of the body. HTTP/2 resets the stream instead, and allows no `Connection`.
             unread: body && parts.version <= Version::HTTP_11,
             request_id: parts
                 .extensions
@@ -45,7 +47,7 @@ impl RefusalContext {
         }
     }
 
-    /// Names the host that would have worked.
+    /// Adds the host name that would have worked.
     pub(crate) fn instead(self, name: Option<&Arc<str>>) -> Self {
         Self {
             instead: name.cloned(),
@@ -54,12 +56,12 @@ impl RefusalContext {
     }
 }
 
-/// Why a request is refused, and what in it.
+/// Why a request is refused, and which part of it.
 #[derive(Debug)]
 pub(crate) struct DetailedRefusal {
     /// The reason.
     pub refusal: Refusal,
-    /// What exactly, with bytes of the client.
+    /// The part that is refused. May contain bytes of the client, escaped.
     pub detail: Option<String>,
 }
 
@@ -82,7 +84,6 @@ impl From<HostError> for DetailedRefusal {
 }
 
 impl DetailedRefusal {
-    /// Of a path that does not pass.
     pub(crate) fn path(error: PathError, path: &str) -> Self {
         Self {
             refusal: error.into(),
@@ -91,7 +92,7 @@ impl DetailedRefusal {
     }
 }
 
-/// The page, counted.
+/// The page of a refusal. Counts it in the metric.
 pub(crate) fn response(
     refusal: Refusal,
     context: &RefusalContext,
@@ -100,7 +101,7 @@ pub(crate) fn response(
     detailed_response(&refusal.into(), context, console)
 }
 
-/// The page with what exactly was refused, counted.
+/// As [`response`], with the part that was refused.
 pub(crate) fn detailed_response(
     denied: &DetailedRefusal,
     context: &RefusalContext,
@@ -109,6 +110,7 @@ pub(crate) fn detailed_response(
     let DetailedRefusal { refusal, detail } = denied;
     let (refusal, detail) = (*refusal, detail.as_deref());
     refusal.count();
+    // At debug level, because any client can cause it without a login; the access log has the reason.
     tracing::debug!(
         target: "spnegate::gateway",
         console,

@@ -38,14 +38,12 @@ pub(super) mod addresses;
 mod impersonation;
 mod pages;
 
-/// What an answer's rewriting needs of the client.
+/// The facts about the client that the rewriting of a response needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestClient<'a> {
-    /// Who asked.
     pub session: &'a Session,
-    /// Whether by TLS.
     pub tls: bool,
-    /// The servers that were asked.
+    /// The servers of the console.
     pub group: &'a Arc<BackendGroup>,
 }
 
@@ -71,7 +69,7 @@ impl RequestClient<'_> {
     }
 }
 
-/// What the client says that it has reached.
+/// The host and port that the client has in its request.
 pub(super) fn authority(headers: &HeaderMap) -> Option<&str> {
     headers
         .get(header::HOST)
@@ -86,18 +84,19 @@ pub(super) fn host_name<'h>(authority: Option<&str>, hosts: &'h [Arc<str>]) -> &
         .map_or("", |name| name)
 }
 
-/// Whether the answer's body may be a link to a node, which has to be rewritten too.
+/// Whether the body of the response may be a link to a node, which has to be rewritten too.
 ///
 /// # Errors
 ///
-/// [`Refusal::BackendBroken`] where it may be one and cannot be read: the gateway asked for no coding.
+/// [`Refusal::BackendBroken`] if it may be one and is compressed, although the gateway accepts no coding
+/// there: it cannot be read, and may contain a token.
 pub(crate) fn may_be_link(
-    answer: &BackendResponse,
+    received: &BackendResponse,
     out: &Outgoing,
     console: &Console,
 ) -> Result<bool, Refusal> {
-    let headers = &answer.parts.headers;
-    if !answer.parts.status.is_success()
+    let headers = &received.parts.headers;
+    if !received.parts.status.is_success()
         || !is_json(headers)
         || !console.hands_out_links(&out.request_info())
     {
@@ -111,15 +110,16 @@ pub(crate) fn may_be_link(
 
 /// Prepares a backend's response for the client; `link` is what [`read_start`] found.
 pub(crate) fn for_client(
-    answer: BackendResponse,
+    received: BackendResponse,
     link: Option<Bytes>,
     out: &Outgoing,
     client: &RequestClient<'_>,
     console: &Arc<Console>,
 ) -> Result<Response<Body>, Refusal> {
-    if let Some(denial) = impersonation::denial(&answer, out, console) {
-        let who = (client.session.user(), client.tls);
-        return Ok(impersonation::response(&denial, &answer, out, who, console));
+    if let Some(denial) = impersonation::denial(&received, out, console) {
+        let user = (client.session.user(), client.tls);
+        let page = impersonation::response(&denial, &received, out, user, console);
+        return Ok(page);
     }
     let BackendResponse {
         mut parts,
@@ -128,7 +128,7 @@ pub(crate) fn for_client(
         backend,
         index,
         by_token,
-    } = answer;
+    } = received;
     let request = out.request_info();
     headers::strip_response(&mut parts.headers);
     console.give_cookies(&mut parts.headers, by_token, client.tls);
@@ -136,8 +136,8 @@ pub(crate) fn for_client(
     if link.is_some() || location::has_links(&parts.headers) {
         let hands_out = console.kind.redirects_to_nodes(&request);
         let origin = client.origin(&out.headers, &console.hosts);
-        // a link is good for as long as the session that it is handed out in: writers keep theirs for
-        // hours (fsspec). The DataNode ends it earlier where its token ends earlier.
+        // A link is valid for as long as the session in which it is sent, because writers keep theirs for
+        // hours (fsspec). The DataNode refuses it earlier if its token ends earlier.
         let signer = Signer {
             key: &console.link_key,
             user: client.session.user(),
@@ -158,7 +158,8 @@ pub(crate) fn for_client(
             backends: &console.backends,
             parameters: console.kind.identity_parameters(),
             nodes: console.nodes.as_ref(),
-            // the token of a link is the user's; under `service` it would be the gateway's own
+            // The token in a link is the user's. With `service` it would be the gateway's own, so such a
+            // link is never signed.
             signer: (hands_out && console.identity != IdentityMode::Service).then_some(signer),
             own: (hands_out && is_credential).then_some((&*console.name, signer)),
             consoles: Some((&console.consoles, here)),
@@ -193,21 +194,21 @@ pub(crate) fn for_client(
         }
     }
     if console.kind.body_names_addresses(&request) && is_json(&parts.headers) {
-        // the gateway asked for none: what cannot be read may hold addresses
+        // The gateway accepts no coding here, and a body that it cannot read may contain addresses.
         if parts.headers.contains_key(header::CONTENT_ENCODING) {
             return Err(Refusal::BackendBroken);
         }
         parts.headers.remove(header::CONTENT_LENGTH);
         body = match body {
             Body::Upstream(inner) if out.method != Method::HEAD => {
-                let lead = addresses::lead(console, client, out, &backend);
+                let mapper = addresses::mapper(console, client, out, &backend);
                 let learner = console.kind.names_owner(&request).then(|| Learner {
                     group: Arc::clone(client.group),
                     kind: console.kind,
                     index,
                 });
                 let rewriter = LearningAddresses {
-                    addresses: Addresses::new(lead),
+                    addresses: Addresses::new(mapper),
                     learner,
                 };
                 Body::Addressed(Box::new(RewrittenBody::new(inner, rewriter)))
@@ -215,9 +216,10 @@ pub(crate) fn for_client(
             other => other,
         };
     }
-    body = pages::led(body, &mut parts, out, client, console);
-    // An application's own refusal of the user, whose challenge is gone: a 401 without one breaks RFC
-    // 9110 section 15.5.2, and one with the gateway's would make browsers log in for ever.
+    body = pages::rewritten(body, &mut parts, out, client, console);
+    // The application itself refuses the user, and its challenge has been stripped. A 401 without a
+    // challenge breaks RFC 9110 section 15.5.2, and one with the gateway's challenge would make browsers
+    // log in again and again.
     if parts.status == StatusCode::UNAUTHORIZED {
         parts.status = StatusCode::FORBIDDEN;
     }
@@ -233,17 +235,17 @@ fn is_json(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(json)
 }
 
-/// Reads for as long as the body may be a link: all of a link, which is returned, a few bytes of
-/// anything else, which stay with the answer.
+/// Reads as long as the body may be a link. A link is read completely and returned; of any other body a
+/// few bytes are read, which stay with the response.
 pub(crate) async fn read_start(
-    answer: &mut BackendResponse,
+    received: &mut BackendResponse,
     console: &Console,
 ) -> Result<Option<Bytes>, Refusal> {
-    let reading = read(answer.prefix.take(), &mut answer.lease);
+    let reading = read(received.prefix.take(), &mut received.lease);
     let start = timeout(console.timeouts.body_idle, reading)
         .await
         .map_err(|_elapsed| Refusal::BackendStalled)??;
-    answer.prefix = Some(start.clone());
+    received.prefix = Some(start.clone());
     Ok(json::may_be_location(&start).then_some(start))
 }
 

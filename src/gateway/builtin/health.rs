@@ -1,4 +1,5 @@
-//! `/.spnegate/health`: for balancers in front, without login and for any host name.
+//! `/.spnegate/health`: for load balancers in front, without login and for any host name, because their
+//! checks send the gateway's address as host.
 
 use std::sync::{
     Arc,
@@ -10,12 +11,11 @@ use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::gateway::body::Body;
 
-/// Whether this gateway wants more clients.
+/// Whether load balancers may send new clients to this gateway.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Health(Arc<AtomicBool>);
 
 impl Health {
-    /// From now on load balancers are asked to use another gateway.
     pub(crate) fn drain(&self) {
         self.0.store(true, Ordering::Release);
     }
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn balancers_are_told_when_it_drains() {
+    fn load_balancers_get_503_while_it_drains() {
         let health = Health::default();
         assert_eq!(health.response().status(), StatusCode::OK);
         health.clone().drain();

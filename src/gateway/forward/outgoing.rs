@@ -1,5 +1,5 @@
-//! The request that a backend receives: what a client could say in the gateway's place is stripped,
-//! then the gateway says it.
+//! Makes the request that a backend receives: everything that only the gateway may send is stripped from
+//! the client's request, then set by the gateway.
 //!
 //! The order is the most important one in the gateway. Its principal may impersonate any user of the
 //! cluster, so a `doAs`, a `X-Trino-User` or a `Forwarded` of the client that survives, or that is
@@ -39,8 +39,8 @@ pub(super) fn outgoing(
     parts: &mut Parts,
     user: &str,
 ) -> Result<Outgoing, Refusal> {
-    // First what the gateway needs of the client's own words, as they are gone afterwards: the user that
-    // `become` allows it to name, and the server that a link of ours leads to.
+    // First the parts of the client's request that are stripped afterwards and needed later: the user that
+    // `become` allows it to name, and the server that a link of the gateway names.
     let claim = UserClaim::read(console, &parts.headers, user)?;
     let server = read_server(console, group, parts)?;
     let received = Received {
@@ -50,11 +50,11 @@ pub(super) fn outgoing(
         server,
     };
     received
-        // Everything that a client could say in the gateway's place: parameters, headers, the headers
-        // that its `Connection` names, cookies of others. `Connection` is applied here, before anything
-        // is set, so that a client cannot name a header of the gateway in it (CVE-2024-45410).
+        // Everything that only the gateway may send: parameters, headers, the headers that the client's
+        // `Connection` names, cookies of others. `Connection` is applied here, before anything is set, so
+        // that a client cannot name a header of the gateway in it (CVE-2024-45410).
         .strip()?
-        // Only now the gateway's own words: the addresses, then the user.
+        // Only now the gateway's own: the addresses, then the user.
         .set_addresses()
         .set_user_header()
         // A compressed response could not be rewritten.
@@ -145,7 +145,7 @@ impl<'p> Received<'p> {
             server,
         } = self;
         let kind = console.kind;
-        // With `identity = "none"` clients log in to the backend themselves, so what they say of
+        // With `identity = "none"` clients log in to the backend themselves, so what they say about
         // themselves passes.
         let (parameters, names) = match console.identity {
             IdentityMode::None => (&[][..], &[][..]),
@@ -180,7 +180,7 @@ impl<'p> Received<'p> {
 // === impl Stripped ===
 
 impl Stripped<'_> {
-    /// Says where the request comes from (`forwarded`).
+    /// Sets the headers with the client's address (`forwarded`), or rewrites `Origin` and `Referer`.
     fn set_addresses(mut self) -> Self {
         let Self { console, parts, .. } = &mut self;
         if console.forwarded == Forwarded::Off {

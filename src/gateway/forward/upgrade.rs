@@ -1,8 +1,8 @@
 //! WebSocket and other upgrades: after the login, and only once the backend has agreed, the
 //! connection becomes a tunnel (RFC 9110 section 7.8).
 //!
-//! On the request path: beside ordinary requests. That a page of another site may not open one is the
-//! access rules' business ([`crate::auth::origin`]); the tunnel itself is the server's.
+//! On the request path: beside ordinary requests. Pages of other sites are refused by the access rules
+//! ([`crate::auth::origin`]); the tunnel itself belongs to the server.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,9 +17,8 @@ use crate::{
     upstream::dispatch::{BackendResponse, Outgoing},
 };
 
-/// The protocol that a request wants to go on with, if it may: one, named by a GET without a body
-/// on HTTP/1.1. `h2c` and other ways around this gateway's own eyes are not passed on, and the
-/// request is answered as if they had not been asked for.
+/// The protocol that a request asks to change to, if that is allowed: a single one, in a GET without a
+/// body on HTTP/1.1. Any other `Upgrade` is ignored (RFC 9110 section 7.8 allows that).
 pub(crate) fn requested(parts: &Parts, has_body: bool) -> Option<HeaderValue> {
     let mut protocols = parts.headers.get_all(header::UPGRADE).iter();
     let (Some(protocol), None) = (protocols.next(), protocols.next()) else {
@@ -41,8 +40,9 @@ fn asks_for_upgrade(headers: &HeaderMap) -> bool {
     headers.get_all(header::CONNECTION).iter().any(tokens)
 }
 
-/// Whether it is one protocol, and none that would be HTTP again, unseen.
+/// Whether this is one protocol, and not HTTP itself.
 fn is_foreign(protocol: &[u8]) -> bool {
+    // `h2c` would be a tunnel through which a client sends requests that no rule of the gateway sees.
     let name = protocol
         .split(|byte| *byte == b'/')
         .next()
@@ -56,20 +56,19 @@ fn is_foreign(protocol: &[u8]) -> bool {
             .any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
 }
 
-/// Adds what asks a backend for it, after hop-by-hop headers were stripped.
+/// Asks a backend for the upgrade. Called after hop-by-hop headers have been stripped.
 pub(crate) fn set(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::UPGRADE, protocol);
 }
 
-pub(crate) fn is_accepted(answer: &BackendResponse) -> bool {
-    answer.parts.status == StatusCode::SWITCHING_PROTOCOLS
+pub(crate) fn is_accepted(received: &BackendResponse) -> bool {
+    received.parts.status == StatusCode::SWITCHING_PROTOCOLS
 }
 
-/// Makes a backend's consent the client's, with the tunnel that the server then keeps open until the
-/// session's end.
+/// The 101 for the client, with the tunnel that the server keeps open until the session ends.
 pub(crate) fn response(
-    answer: BackendResponse,
+    received: BackendResponse,
     out: &Outgoing,
     session: &Arc<Session>,
     console: &Console,
@@ -80,14 +79,15 @@ pub(crate) fn response(
         mut lease,
         by_token,
         ..
-    } = answer;
-    // it may choose among what was offered, and that was one
+    } = received;
+    // The backend may choose only what was offered (RFC 9110 section 7.8), and that was one protocol.
     let same = |chosen: &&HeaderValue| {
         let offered = out.headers.get(header::UPGRADE);
         offered.is_some_and(|offered| offered.as_bytes().eq_ignore_ascii_case(chosen.as_bytes()))
     };
     let chosen = parts.headers.get(header::UPGRADE).filter(same);
     let protocol = chosen.cloned().ok_or(Refusal::BackendBroken)?;
+    // The tunnel counts as a request of the backend until it ends, for its limits and for balancing.
     let held = lease.in_flight.take();
     let (wire, said) = lease.connection.into_parts();
     let left = session.expires().saturating_sub(unix_now());
@@ -151,7 +151,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_protocol_is_judged(protocol in prop::collection::vec(any::<u8>(), 0..20)) {
+        fn no_spelling_of_h2c_is_foreign(protocol in prop::collection::vec(any::<u8>(), 0..20)) {
             if is_foreign(&protocol) {
                 prop_assert!(!protocol.to_ascii_lowercase().starts_with(b"h2c"));
                 prop_assert!(!protocol.contains(&b','));

@@ -22,10 +22,10 @@ pub enum HostError {
     /// Not `host` or `host:port`: a list, user information, odd characters.
     #[error("a malformed host")]
     Malformed,
-    /// The request target's authority names another server than `Host`.
+    /// The authority of the request target differs from `Host`.
     #[error("an authority that differs from the host")]
     Differs,
-    /// Well-formed, but none of this listener's.
+    /// Well-formed, but not configured for this listener.
     #[error("an unknown host")]
     Unknown,
 }
@@ -56,7 +56,7 @@ pub(crate) fn host<'a>(parts: &Parts, allowed: &'a [Arc<str>]) -> Result<&'a Arc
     find(&parts.uri, &parts.headers, allowed)
 }
 
-/// As `host`, of a request in pieces.
+/// As `host`, from the target and the headers of a request.
 pub fn find<'a>(
     uri: &Uri,
     headers: &HeaderMap,
@@ -65,6 +65,7 @@ pub fn find<'a>(
     let mut hosts = headers.get_all(header::HOST).iter();
     let header = match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => return Err(HostError::Several),
+        // Only without an authority: the two have to be compared otherwise.
         (Some(value), None)
             if uri.authority().is_none()
                 && let Some(name) = plainly(value.as_bytes(), allowed) =>
@@ -88,6 +89,8 @@ pub fn find<'a>(
                 80
             };
             let port = |authority: HostPort<'_>| authority.port.unwrap_or(default);
+            // Intermediaries differ in which of the two counts (RFC 9112 section 3.2.2: the target), so a
+            // request that names two hosts is refused.
             if !header.host.eq_ignore_ascii_case(target.host) || port(header) != port(target) {
                 return Err(HostError::Differs);
             }
@@ -129,6 +132,7 @@ pub(crate) fn named<'a>(
 }
 
 fn among<'a>(authority: HostPort<'_>, allowed: &'a [Arc<str>]) -> Result<&'a Arc<str>, HostError> {
+    // IPv6 is compared as an address, because one has many spellings (RFC 5952).
     let address: Option<Ipv6Addr> = authority.host.parse().ok();
     let is = |name: &str| match address {
         Some(address) => name.trim_matches(['[', ']']).parse() == Ok(address),
@@ -159,7 +163,7 @@ fn parse(text: &str) -> Result<HostPort<'_>, HostError> {
         (host, &text[end..])
     };
     let port = match rest.strip_prefix(':') {
-        // `host:` is legal (RFC 3986 section 3.2.3)
+        // `host:` is legal (RFC 3986 section 3.2.3).
         Some("") => None,
         Some(digits) if digits.len() <= 5 && digits.bytes().all(|b| b.is_ascii_digit()) => {
             let port: u16 = digits.parse().map_err(|_too_large| HostError::Malformed)?;

@@ -7,16 +7,16 @@
 //! | refused | why |
 //! |---|---|
 //! | dot segments, `..;/`, `%2e` | normalised by some servers, not by others |
-//! | `..` behind one more escape (`%252e%252e`, `..%252f`) | servers behind servers decode twice |
-//! | backslash, raw or `%5c` (but in the names of `WebHDFS`); NUL and other control bytes, `%00`–`%1f`, `%7f` | separators to some |
+//! | `..` after one more escape (`%252e%252e`, `..%252f`) | a server behind a server decodes twice |
+//! | backslash, raw or `%5c` (except in file names of `WebHDFS`); NUL and other control bytes, `%00`–`%1f`, `%7f` | separators to some |
 //! | `%2f` unless the console allows it | a separator to some |
 //! | invalid escapes, escapes that are not UTF-8 (overlong too) | no single reading |
 //! | escaped letters, digits, `-` and `_` (`/%6fozie`) | equal to the plain path (RFC 3986 section 6.2.2.2), and would bypass routes and rules |
 //! | `//` at the start | a host, to software that resolves it as a reference (RFC 3986 section 4.2) |
 //!
-//! Legal: `%25` and what follows it short of a dot segment. Hive names partitions `a=x%2Fy`, whose
-//! path is `a=x%252Fy`. `;`, empty segments elsewhere (`/webhdfs/v1//tmp`, as clients that join
-//! paths write) and `~` either way (old encoders escape it) are legal too.
+//! Legal: `%25` and what follows it, unless that becomes a dot segment: Hive names partitions `a=x%2Fy`,
+//! whose path is `a=x%252Fy`. Legal too are `;`, empty segments that are not the first (`/webhdfs/v1//tmp`,
+//! which clients write that join paths), and `~` plain or escaped (old encoders escape it).
 
 use std::borrow::Cow;
 
@@ -37,7 +37,7 @@ pub enum PathFault {
     /// Two slashes at the start.
     #[error("a path that begins with two slashes")]
     DoubleSlash,
-    /// A dot segment, in whatever disguise.
+    /// A dot segment, plain or escaped.
     #[error("a dot segment")]
     DotSegment,
     /// A backslash.
@@ -58,22 +58,21 @@ pub enum PathFault {
     /// An escape of a character that needs none.
     #[error("an escaped letter, digit, dot, hyphen or underscore")]
     Needless,
-    /// Escapes within escapes within escapes.
+    /// Escaped more than four times.
     #[error("escapes nested too deep")]
     Nested,
 }
 
-/// Why a path is refused, and where in it.
+/// Why a path is refused, and the position of the fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PathError {
-    /// Why.
     pub fault: PathFault,
     /// At which byte, from 0.
     pub at: usize,
 }
 
 impl PathError {
-    /// For the client: fault, place and the bytes there, of the path that was checked.
+    /// For the client: the fault, its position, and the bytes there. `path` is the one that was checked.
     pub fn describe(self, path: &str) -> String {
         let rest = path.as_bytes().get(self.at..).unwrap_or_default();
         let length = match (self.fault, rest) {
@@ -84,6 +83,7 @@ impl PathError {
             (_, [b'%', ..]) => rest.len().min(3),
             (_, _) => rest.len().min(1),
         };
+        // Escaped and short: the text goes into a page and into the log.
         let bytes = rest[..length].escape_ascii();
         format!("{} at byte {} of the path (`{bytes}`)", self.fault, self.at)
     }
@@ -106,7 +106,7 @@ impl From<PathError> for Refusal {
     }
 }
 
-/// What a request line asks for (RFC 9112 section 3.2).
+/// The target of a request (RFC 9112 section 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RequestTarget<'a> {
     /// A checked path, and the query as it came, without `?`.
@@ -120,7 +120,7 @@ pub(crate) enum RequestTarget<'a> {
     Server,
 }
 
-/// What a console's paths may hold beyond what is legal everywhere.
+/// Escapes that are legal in the paths of some consoles only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllowedEscapes {
     /// `%2f`: row keys of `HBase`.
@@ -131,15 +131,15 @@ pub struct AllowedEscapes {
 }
 
 impl AllowedEscapes {
-    /// Nothing.
+    /// Neither escape is allowed.
     pub const NOTHING: Self = Self {
         slash: false,
         backslash: false,
     };
 }
 
-/// Reads a request target in origin, absolute or asterisk form; an absolute form's authority is
-/// [`super::host`]'s business.
+/// Reads a request target in origin, absolute or asterisk form. [`super::host`] checks the authority of an
+/// absolute form.
 pub(crate) fn target<'a>(
     method: &Method,
     uri: &'a Uri,
@@ -156,7 +156,7 @@ pub(crate) fn target<'a>(
     })
 }
 
-/// Checks a path as it came.
+/// Checks a path as the client sent it.
 pub fn check(path: &str, allowed: AllowedEscapes) -> Result<(), PathError> {
     let bytes = path.as_bytes();
     let fault = |fault, at| Err(PathError { fault, at });
@@ -165,6 +165,7 @@ pub fn check(path: &str, allowed: AllowedEscapes) -> Result<(), PathError> {
         [b'/', ..] => {}
         [..] => return fault(PathFault::Form, 0),
     }
+    // One pass; the slow checks run only if the path has a dot or an escape, which few have.
     let mut escape = None;
     let mut dot = false;
     let mut rest = bytes;
@@ -224,9 +225,10 @@ fn check_escape(byte: u8, allowed: AllowedEscapes) -> Result<(), PathFault> {
     }
 }
 
-/// Where a dot segment begins. A segment is what stands between slashes, or backslashes, up to its
-/// first `;`.
+/// The position of the first dot segment.
 fn dot_segment(path: &str) -> Option<usize> {
+    // A backslash separates segments on some servers, and servlet containers cut a segment at its first `;`
+    // before they normalise: `/..;/` leaves the directory there.
     let mut at = 0;
     for segment in path.split(['/', '\\']) {
         if matches!(segment.split(';').next(), Some("." | "..")) {
@@ -248,6 +250,7 @@ fn check_deeper(path: &str) -> Result<(), PathFault> {
         let decoded = match String::from_utf8(decoded) {
             Ok(decoded) => decoded,
             Err(_) if depth == 0 => return Err(PathFault::Encoding),
+            // Deeper levels are decoded by few servers, so they are searched for dot segments only.
             Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
         };
         if dot_segment(&decoded).is_some() {

@@ -9,9 +9,9 @@
 //!    host it names.
 //! 4. Others stay, nodes included: without a credential in it a link to a node would be refused.
 //!
-//! Of the first and third those that are secrets of their own are followed by clients without a login
-//! (Trino's drivers fetch spooled results so): they become [signed links](own_link), which name the
-//! server that wrote them, since no other can read them.
+//! Some addresses of the first and third rule are secrets, and clients follow them without a login
+//! (Trino's drivers fetch spooled results so). They become [signed links](own_link), which name the
+//! server that wrote them, because no other can read them.
 
 use std::sync::Arc;
 
@@ -42,10 +42,10 @@ use crate::{
     },
 };
 
-/// The parameter that names the server which wrote a link.
+/// The parameter of a link that names the server which wrote it. The signature of a link covers it.
 const SERVER: &str = ".spnegate-server=";
 
-/// Owned, because the body outlives the request.
+// Everything is owned, because the body outlives the request.
 struct AddressRewrite {
     console: Arc<Console>,
     /// The origin of the gateway by which the client reached it.
@@ -59,14 +59,14 @@ struct AddressRewrite {
     server: u64,
 }
 
-pub(crate) fn lead(
+pub(crate) fn mapper(
     console: &Arc<Console>,
     client: &RequestClient<'_>,
     out: &Outgoing,
     backend: &Backend,
 ) -> AddressMapper {
     let authority = super::authority(&out.headers);
-    let leads = AddressRewrite {
+    let rewrite = AddressRewrite {
         console: Arc::clone(console),
         origin: client.origin(&out.headers, &console.hosts),
         host: super::host_name(authority, &console.hosts).into(),
@@ -76,11 +76,11 @@ pub(crate) fn lead(
         expires: client.session.expires(),
         server: tag(&backend.key.authority),
     };
-    Box::new(move |field, address| leads.lead(field, address))
+    Box::new(move |field, address| rewrite.apply(field, address))
 }
 
-/// Takes the name of a server out of a request's query: that server's place in the group, while it is
-/// not down. Servers that share a storage can do each other's work.
+/// Takes the name of a server out of a request's query. Returns the index of that server in the group, or
+/// `None` if it is down.
 pub(crate) fn take_server(
     parts: &mut Parts,
     group: &BackendGroup,
@@ -107,18 +107,21 @@ pub(crate) fn take_server(
     let mut inner = uri::Parts::default();
     inner.path_and_query = Some(PathAndQuery::try_from(target).map_err(|_| Refusal::BadQuery)?);
     parts.uri = Uri::from_parts(inner).map_err(|_| Refusal::BadPath)?;
+    // If it is down any other is tried: servers that share a storage can serve each other's results.
     Ok(index.filter(|&index| group.backends[index].health() != BackendHealth::Down))
 }
 
-/// What a server is called in a link. Not a secret: it chooses among the console's servers.
+/// The name of a server in a link.
 fn tag(authority: &str) -> u64 {
+    // A hash that is the same on all replicas. It need not be secret: it only chooses among the console's
+    // servers.
     stable_hash(authority.as_bytes())
 }
 
 // === impl AddressRewrite ===
 
 impl AddressRewrite {
-    fn lead(&self, field: &str, address: &str) -> Option<String> {
+    fn apply(&self, field: &str, address: &str) -> Option<String> {
         let Self {
             console, origin, ..
         } = self;
@@ -135,18 +138,19 @@ impl AddressRewrite {
             origin: Some(origin),
             ..LinkRewrite::default()
         };
-        let led = location::rewrite(address, &links).ok().flatten();
+        // No `nodes` and no `signer`: a link to a node without a token in it would be refused.
+        let rewritten = location::rewrite(address, &links).ok().flatten();
         let link = Link::split(address)?;
         let path = link.rest.split(['?', '#']).next().unwrap_or_default();
         let is_own = link.is_one_of(&console.backends)
-            || (led.is_none() && console.kind.is_own_address(field, path));
+            || (rewritten.is_none() && console.kind.is_own_address(field, path));
         if is_own && console.kind.is_bearer_path(path) {
             return Some(format!("{origin}{}", self.bearer(link.rest)));
         }
-        led.or_else(|| is_own.then(|| format!("{origin}{}", link.rest)))
+        rewritten.or_else(|| is_own.then(|| format!("{origin}{}", link.rest)))
     }
 
-    /// The link for a reference that is a secret of its own.
+    /// The link for a reference that is itself a secret.
     fn bearer(&self, rest: &str) -> String {
         let mark = if rest.contains('?') { '&' } else { '?' };
         let rest = format!("{rest}{mark}{SERVER}{:016x}", self.server);

@@ -22,19 +22,19 @@ use crate::{
 const INTERFACES: [&str; 3] = ["/webhdfs/", "/ws/", "/oozie/v"];
 
 pub(crate) fn denial(
-    answer: &BackendResponse,
+    received: &BackendResponse,
     out: &Outgoing,
     console: &Console,
 ) -> Option<ImpersonationDenial> {
-    if console.identity != IdentityMode::DoAs || answer.parts.status.is_success() {
+    if console.identity != IdentityMode::DoAs || received.parts.status.is_success() {
         return None;
     }
     let head = ResponseInfo {
-        status: answer.parts.status,
+        status: received.parts.status,
         reason: &[],
-        headers: &answer.parts.headers,
+        headers: &received.parts.headers,
     };
-    let body = answer.visible_start();
+    let body = received.visible_start();
     console
         .kind
         .impersonation_denial(&out.request_info(), &head, body)
@@ -43,12 +43,14 @@ pub(crate) fn denial(
 /// The response for the client, logged and counted.
 pub(crate) fn response(
     denial: &ImpersonationDenial,
-    answer: &BackendResponse,
+    received: &BackendResponse,
     out: &Outgoing,
     (user, tls): (&str, bool),
     console: &Console,
 ) -> Response<Body> {
-    let principal = answer.backend.key.principal.as_ref();
+    // The name in the server's message is the one that its rules are about. `auth_to_local` of the server
+    // may have made another than the first component of the gateway's principal.
+    let principal = received.backend.key.principal.as_ref();
     let own = principal.and_then(|principal| principal.components().first());
     let gateway = denial.gateway.as_ref().or(own);
     let gateway = gateway.map_or("the gateway", String::as_str);
@@ -69,7 +71,7 @@ pub(crate) fn response(
     refusal.count();
     tracing::warn!(
         console = %console.name,
-        backend = %answer.backend.key.authority,
+        backend = %received.backend.key.authority,
         reason = refusal.reason(),
         user,
         gateway,
@@ -101,10 +103,10 @@ pub(crate) fn response(
     let mut response = page::impersonation(&advice, &context);
     if let Some((code, message)) = denial.headers {
         let headers = response.headers_mut();
-        if let Some(value) = answer.parts.headers.get(code) {
+        if let Some(value) = received.parts.headers.get(code) {
             headers.insert(code, value.clone());
         }
-        // what cannot stand in a header is in the body
+        // A sentence that a header cannot contain is in the body only.
         if let Ok(value) = HeaderValue::from_str(&advice.sentence()) {
             headers.insert(message, value);
         }

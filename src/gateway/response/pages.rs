@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Wraps the body of a page whose links have to be rewritten.
-pub(crate) fn led(
+pub(crate) fn rewritten(
     body: Body,
     parts: &mut Parts,
     out: &Outgoing,
@@ -29,17 +29,19 @@ pub(crate) fn led(
 ) -> Body {
     match body {
         Body::Upstream(page) if is_page(console, out, parts.status, &parts.headers) => {
+            // The rewritten page has another length, which is known only at its end.
             parts.headers.remove(header::CONTENT_LENGTH);
-            let lead = lead(console, client, out);
-            Body::Page(Box::new(RewrittenBody::new(page, Pages::new(lead))))
+            let mapper = mapper(console, client, out);
+            Body::Page(Box::new(RewrittenBody::new(page, Pages::new(mapper))))
         }
         other => other,
     }
 }
 
-/// Whether the response is a page whose links have to be rewritten. A compressed page is passed through;
-/// Hadoop's servers do not compress pages.
+/// Whether the response is a page whose links have to be rewritten.
 fn is_page(console: &Console, out: &Outgoing, status: StatusCode, headers: &HeaderMap) -> bool {
+    // A compressed page is passed through: a link that is not rewritten leaks nothing, it only fails.
+    // Hadoop's servers do not compress pages.
     const HTML: &[u8] = b"text/html";
     let html = |value: &HeaderValue| {
         let start = value.as_bytes().get(..HTML.len());
@@ -52,7 +54,7 @@ fn is_page(console: &Console, out: &Outgoing, status: StatusCode, headers: &Head
         && headers.get(header::CONTENT_TYPE).is_some_and(html)
 }
 
-fn lead(console: &Arc<Console>, client: &RequestClient<'_>, out: &Outgoing) -> LinkMapper {
+fn mapper(console: &Arc<Console>, client: &RequestClient<'_>, out: &Outgoing) -> LinkMapper {
     let console = Arc::clone(console);
     let origin = client.origin(&out.headers, &console.hosts);
     let authority = super::authority(&out.headers);
