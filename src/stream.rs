@@ -56,7 +56,6 @@ pub(crate) struct StreamOptions {
     pub access: AccessLog,
 }
 
-/// What the threads are to do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RelayPhase {
     Serve,
@@ -110,9 +109,11 @@ pub(crate) fn start(options: &StreamOptions) -> Result<Streams, BindError> {
         let thread = thread::Builder::new()
             .name(format!("relay-{index}"))
             .spawn(move || worker::run(parts, order, started))
+            // `streams` is dropped then, which ends the threads that run already.
             .map_err(BindError::Worker)?;
         streams.threads.push(thread);
     }
+    // The loop ends when the last sender is gone, and this one belongs to no thread.
     drop(started);
     for start in starts {
         start.map_err(BindError::Worker)?;
@@ -134,6 +135,8 @@ impl Streams {
             let most = config.max_connections;
             Arc::new(StreamLimits::new(most, config.max_connections_per_source))
         };
+        // Separate, because a UDP source address can be forged: a flood of flows must not use up the TCP
+        // connections.
         let (tcp_limits, udp_limits) = (limits(), limits());
         self.limits
             .push([Arc::clone(&tcp_limits), Arc::clone(&udp_limits)]);
@@ -217,7 +220,7 @@ impl Streams {
     pub(crate) fn join(mut self) -> Drained {
         let mut all = Drained::default();
         for thread in self.threads.drain(..) {
-            // a panic has been reported, and the thread's connections are closed
+            // A panic has been reported, and the connections of the thread are closed.
             if let Ok(one) = thread.join() {
                 all.finished += one.finished;
                 all.cut += one.cut;

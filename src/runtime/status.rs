@@ -142,7 +142,7 @@ fn endpoints(group: &stream::StreamGroup) -> Vec<StreamBackendStatus> {
         address: endpoint.address.to_string(),
         // An administrative state is shown in place of the health, because it decides whether the
         // server is used.
-        state: match (endpoint.admin_state(), endpoint.standing()) {
+        state: match (endpoint.admin_state(), endpoint.health()) {
             (AdminState::Drain | AdminState::Maintenance, _) => endpoint.admin_state().as_str(),
             (AdminState::Ready, EndpointHealth::Healthy) => "up",
             (AdminState::Ready, EndpointHealth::Suspect) => "suspect",

@@ -159,8 +159,8 @@ impl StreamGroup {
         !self.endpoints.load().is_empty()
     }
 
-    /// Chooses an endpoint for a client that is not in `tried`: a healthy one, else a suspect, else one that
-    /// is down. The last is better than a refusal, because the health check may be behind.
+    /// Chooses an endpoint for a client that is not in `tried`: a healthy one, else a suspect, else one
+    /// that is down. The last is better than a refusal, because the health check may be behind.
     pub(crate) fn choose(
         &self,
         client: u64,
@@ -178,15 +178,15 @@ impl StreamGroup {
             // bounded number of times.
             for _ in 0..=endpoints.len() {
                 let candidates = endpoints.iter().map(|endpoint| {
-                    let able = endpoint.standing() <= least && untried(endpoint);
+                    let able = endpoint.health() <= least && untried(endpoint);
                     endpoint.candidate(self.slow_start, able)
                 });
                 let chosen = balance::choose(self.algorithm, client, candidates);
                 let Some(endpoint) = chosen.and_then(|index| endpoints.get(index)) else {
                     break;
                 };
-                if let Some(place) = endpoint.enter() {
-                    return Ok(place);
+                if let Some(permit) = endpoint.enter() {
+                    return Ok(permit);
                 }
             }
         }
@@ -218,7 +218,7 @@ impl StreamGroup {
     /// The endpoint did not reply: it is a suspect, and others are preferred, until the health check has
     /// had time to find it up or down.
     pub(crate) fn silent(&self, endpoint: &Endpoint, error: &dyn std::fmt::Display) {
-        tracing::debug!(stream = %self.name, backend = %endpoint.backend, address = %endpoint.address, %error, "no answer");
+        tracing::debug!(stream = %self.name, backend = %endpoint.backend, address = %endpoint.address, %error, "no reply");
         let checks = self.check.fall.max(self.check.rise);
         endpoint.suspect(self.check.interval * checks, error.to_string());
     }
@@ -246,7 +246,7 @@ impl StreamGroup {
         {
             let endpoints = self.endpoints.load();
             metrics.set(endpoints.iter().any(|endpoint| {
-                endpoint.backend == backend.address && endpoint.standing() != EndpointHealth::Down
+                endpoint.backend == backend.address && endpoint.health() != EndpointHealth::Down
             }));
         }
     }
@@ -297,7 +297,7 @@ pub(super) mod tests {
         let endpoints = group.endpoints();
         assert_eq!(endpoints.len(), 3);
         assert!(Arc::ptr_eq(&endpoints[0], &first));
-        assert_eq!(endpoints[0].standing(), EndpointHealth::Down);
+        assert_eq!(endpoints[0].health(), EndpointHealth::Down);
         assert_eq!(endpoints[1].address.ip(), at(3));
         assert_eq!(endpoints[2].address.ip(), at(9));
     }
@@ -314,12 +314,12 @@ pub(super) mod tests {
         );
         let endpoints = group.endpoints();
         group.failed(&endpoints[0], "refused".to_owned());
-        group.silent(&endpoints[1], &"no answer");
+        group.silent(&endpoints[1], &"no reply");
         let mut tried: Vec<Arc<Endpoint>> = Vec::new();
         for expected in [2, 1, 0] {
-            let place = group.choose(0, &tried).unwrap();
-            assert!(Arc::ptr_eq(&place, &endpoints[expected]));
-            tried.push(Arc::clone(&place));
+            let permit = group.choose(0, &tried).unwrap();
+            assert!(Arc::ptr_eq(&permit, &endpoints[expected]));
+            tried.push(Arc::clone(&permit));
         }
         assert_eq!(group.choose(0, &tried).unwrap_err(), Reason::BackendDown);
     }
@@ -329,9 +329,9 @@ pub(super) mod tests {
         let mut one = backend("192.0.2.1", 88);
         one.max_connections = Some(1);
         let group = group(vec![one], Algorithm::LeastConn);
-        let place = group.choose(0, &[]).unwrap();
+        let permit = group.choose(0, &[]).unwrap();
         assert_eq!(group.choose(0, &[]).unwrap_err(), Reason::BackendFull);
-        drop(place);
+        drop(permit);
         assert!(group.choose(0, &[]).is_ok());
         let unknown = super::tests::group(vec![backend("kdc", 88)], Algorithm::First);
         assert_eq!(
@@ -344,7 +344,7 @@ pub(super) mod tests {
     fn a_server_in_drain_or_maintenance_gets_nothing_new_until_it_is_ready() {
         let servers = vec![backend("192.0.2.1", 88), backend("192.0.2.2", 88)];
         let group = group(servers, Algorithm::First);
-        let chosen = || group.choose(0, &[]).map(|place| place.address.ip());
+        let chosen = || group.choose(0, &[]).map(|permit| permit.address.ip());
         assert!(group.assign("192.0.2.1:88", AdminState::Drain));
         assert_eq!(chosen(), Ok(at(2)));
         assert!(group.assign("192.0.2.2:88", AdminState::Maintenance));

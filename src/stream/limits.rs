@@ -45,14 +45,14 @@ impl StreamLimits {
             self.count.fetch_sub(1, Ordering::AcqRel);
             return Err(Reason::ConnectionLimit);
         }
-        // from here on, dropping the permit releases the slot, also when the source is at its limit
+        // From here on, dropping the permit releases the slot, also when the source is at its limit.
         let mut admitted = StreamPermit {
             limits: Arc::clone(self),
             source_permit: None,
         };
         if let Some(sources) = &self.sources {
-            let place = sources.acquire(source).ok_or(Reason::SourceLimit)?;
-            admitted.source_permit = Some(place);
+            let permit = sources.acquire(source).ok_or(Reason::SourceLimit)?;
+            admitted.source_permit = Some(permit);
         }
         Ok(admitted)
     }

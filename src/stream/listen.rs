@@ -38,7 +38,7 @@ pub(super) fn open(
         (opened.address, opened.tcp) = bind_one(wanted, threads)?;
     }
     if udp {
-        // with port 0 UDP gets the port that TCP got: Kerberos clients expect the same one
+        // With port 0, UDP gets the port that TCP got, because Kerberos clients expect the same one.
         let failed = |source| BindError::new(opened.address, source);
         // First without SO_REUSEPORT: with it, binding succeeds silently although another process of
         // this user has the port.
@@ -71,9 +71,9 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
 fn datagrams(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = socket(address)?;
     socket.set_reuse_port(true)?;
-    // works with a smaller buffer too
+    // It works with a smaller buffer too, but a burst loses datagrams.
     let _best_effort = socket.set_recv_buffer_size(RECEIVE_BUFFER);
-    // needed to send a reply from the address that the datagram was sent to
+    // Needed to send a reply from the address that the datagram was sent to.
     if address.is_ipv6() {
         setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
     } else {

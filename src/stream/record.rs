@@ -68,6 +68,7 @@ impl StreamRecorder {
 impl StreamRecord<'_> {
     /// Counts bytes from the client.
     pub(crate) fn received(&self, bytes: usize) {
+        // Counted immediately in the metric: a connection may be open for days before it is logged.
         self.bytes_in.set(self.bytes_in.get() + bytes as u64);
         self.recorder.metrics.bytes_in.increment(bytes as u64);
     }
@@ -88,6 +89,7 @@ impl StreamRecord<'_> {
 }
 
 impl Drop for StreamRecord<'_> {
+    // On drop, so that a connection whose task is cancelled has a line and leaves the gauge too.
     fn drop(&mut self) {
         let StreamRecorder {
             stream,

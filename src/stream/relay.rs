@@ -106,6 +106,7 @@ impl Drop for LiveGuard {
         let live = &self.0;
         live.count.set(live.count.get() - 1);
         live.finished.set(live.finished.get() + 1);
+        // `notify_one` keeps a permit if nobody waits yet, so a drain that begins later does not miss it.
         if live.count.get() == 0 {
             live.emptied.notify_one();
         }

@@ -60,12 +60,12 @@ async fn run(
     if relay.kind == StreamKind::Kdc {
         return kdc::tcp::serve(relay, client, record).await;
     }
-    let (place, mut backend) = connect(relay, &client).await.inspect_err(|_| {
-        // a reset tells the client that its bytes were not delivered
+    let (permit, mut backend) = connect(relay, &client).await.inspect_err(|_| {
+        // A reset, because an ordinary close looks as if the server had read the client's bytes.
         copy::reset(&client.tcp);
     })?;
-    record.served_by(&place.backend);
-    if let Some(version) = place.send_proxy {
+    record.served_by(&permit.backend);
+    if let Some(version) = permit.send_proxy {
         let header = proxy_protocol::header(version, client.source, client.local);
         let written = backend.write_all(&header).await;
         written.map_err(|_| Reason::BackendReset)?;
@@ -92,7 +92,8 @@ async fn admit(
         let read = timeout(relay.head, read_header(&mut tcp, &mut header)).await;
         match read {
             Ok(Ok(source)) => source.unwrap_or(peer),
-            // closed without a byte: the port check of a balancer (HAProxy's `check` without `check-send-proxy`)
+            // Closed without a byte: the port check of a balancer (HAProxy's `check` without
+            // `check-send-proxy`).
             Ok(Err(_)) | Err(_) if header.is_empty() => return Ok(None),
             Ok(Err(reason)) => return Err(reason),
             Err(_elapsed) => return Err(Reason::ProxyHeader),
@@ -121,7 +122,7 @@ async fn read_header(
             Ok(Progress::More(more)) => more,
             Err(_) => return Err(Reason::ProxyHeader),
         };
-        // never more than the header: the bytes after it are the client's
+        // Never more than the header: the bytes after it belong to the client.
         let read = (&mut *tcp).take(more as u64).read_buf(header).await;
         if read.map_err(|_| Reason::ClientReset)? == 0 {
             return Err(Reason::ProxyHeader);
@@ -136,15 +137,15 @@ async fn connect(relay: &Relay, client: &Client) -> Result<(EndpointPermit, TcpS
     let key = client_key(client.source);
     let mut tried: Vec<Arc<Endpoint>> = Vec::new();
     loop {
-        let place = group.choose(key, &tried)?;
-        match connect_to(&place, relay.connect).await {
+        let permit = group.choose(key, &tried)?;
+        match connect_to(&permit, relay.connect).await {
             Ok(socket) => {
-                group.succeeded(&place);
-                return Ok((place, socket));
+                group.succeeded(&permit);
+                return Ok((permit, socket));
             }
-            Err(error) => group.failed(&place, error.to_string()),
+            Err(error) => group.failed(&permit, error.to_string()),
         }
-        tried.push(Arc::clone(&place));
+        tried.push(Arc::clone(&permit));
         if tried.len() == TRIES {
             return Err(Reason::BackendDown);
         }

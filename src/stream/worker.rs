@@ -48,7 +48,7 @@ pub(super) fn run(
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            // the caller waits for a report of every thread
+            // The caller waits for a report of every thread.
             let _reported = started.send(Err(error));
             return Drained::default();
         }
@@ -117,7 +117,7 @@ async fn drain(
     };
     live.begin_to_drain();
     for task in tasks {
-        // returns nothing, and a panic has been reported
+        // It returns nothing, and a panic has been reported.
         let _ended = task.await;
     }
     until_empty(live, deadline).await;
@@ -162,6 +162,7 @@ async fn accept(
             }
         }
     }
+    // These clients are connected as far as they know: the kernel has completed their handshakes.
     for (tcp, peer) in accepts.drain() {
         serve(tcp, peer);
     }

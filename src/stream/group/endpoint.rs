@@ -62,8 +62,8 @@ pub(crate) struct EndpointPermit(Arc<Endpoint>);
 // === impl Endpoint ===
 
 impl Endpoint {
-    /// An endpoint that is up until checks fail. `key` identifies it for `balance = "source"`; replicas of the
-    /// gateway compute the same one.
+    /// An endpoint that is up until checks fail. `key` identifies it for `balance = "source"`; replicas
+    /// of the gateway compute the same one.
     pub(crate) fn new(
         backend: &StreamBackend,
         address: SocketAddr,
@@ -93,7 +93,7 @@ impl Endpoint {
     /// The endpoint as the balancing algorithms see it. `able`: the caller's own conditions hold.
     pub(crate) fn candidate(&self, slow_start: Duration, able: bool) -> Candidate<'_> {
         let weight = if slow_start.is_zero() || self.health.since.load(Ordering::Relaxed) == 0 {
-            // has never been down
+            // It has not come up since the start of the gateway, so there is no slow start.
             balance::effective_weight(self.weight, Duration::ZERO, Duration::ZERO)
         } else {
             balance::effective_weight(self.weight, self.since(), slow_start)
@@ -122,6 +122,7 @@ impl Endpoint {
 
     /// Takes a slot, if one is free.
     pub(crate) fn enter(self: &Arc<Self>) -> Option<EndpointPermit> {
+        // Increment first and undo: a check before the increment would let two threads take the last slot.
         if self.load.fetch_add(1, Ordering::AcqRel) < self.max_connections {
             return Some(EndpointPermit(Arc::clone(self)));
         }
@@ -129,7 +130,7 @@ impl Endpoint {
         None
     }
 
-    pub(crate) fn standing(&self) -> EndpointHealth {
+    pub(crate) fn health(&self) -> EndpointHealth {
         let health = &self.health;
         if !health.up.load(Ordering::Relaxed) {
             EndpointHealth::Down
@@ -154,7 +155,8 @@ impl Endpoint {
     /// Records a success. Returns whether the endpoint came up.
     pub(crate) fn succeeded(&self, check: &Check) -> bool {
         let health = &self.health;
-        // called for every connection: the ordinary case is two loads and no write
+        // Called for every connection, on all threads: the ordinary case is two loads and no write, so
+        // that the cache line stays shared.
         if health.streak.load(Ordering::Relaxed) < 1 || !health.up.load(Ordering::Relaxed) {
             let streak = |streak: i32| Some(streak.max(0).saturating_add(1));
             let before = health
@@ -187,6 +189,8 @@ impl Endpoint {
 
     /// Makes it a suspect for a while: it left a request without a reply.
     pub(crate) fn suspect(&self, within: Duration, error: String) {
+        // The streak is not changed: one lost datagram says little, and the health check decides whether it
+        // is down.
         self.health.note(error);
         let within = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
         let until = self.health.now().saturating_add(within);
@@ -217,7 +221,7 @@ impl HealthState {
     }
 
     fn changed(&self) {
-        // 0 means that it never changed
+        // 0 means that it never changed.
         self.since.store(self.now().max(1), Ordering::Relaxed);
     }
 }
@@ -274,13 +278,13 @@ mod tests {
         // a success in between restarts the count
         assert!(!endpoint.succeeded(&CHECK));
         assert!(!fail() && !fail());
-        assert_eq!(endpoint.standing(), EndpointHealth::Healthy);
+        assert_eq!(endpoint.health(), EndpointHealth::Healthy);
         assert!(fail());
-        assert_eq!(endpoint.standing(), EndpointHealth::Down);
+        assert_eq!(endpoint.health(), EndpointHealth::Down);
         assert!(!fail(), "reported once");
         assert!(!endpoint.succeeded(&CHECK));
         assert!(endpoint.succeeded(&CHECK));
-        assert_eq!(endpoint.standing(), EndpointHealth::Healthy);
+        assert_eq!(endpoint.health(), EndpointHealth::Healthy);
         assert_eq!(endpoint.last_error().as_deref(), Some("refused"));
     }
 
@@ -288,17 +292,17 @@ mod tests {
     fn a_suspect_that_replies_is_healthy_again() {
         let endpoint = endpoint(None);
         endpoint.suspect(Duration::from_secs(60), "no reply".to_owned());
-        assert_eq!(endpoint.standing(), EndpointHealth::Suspect);
+        assert_eq!(endpoint.health(), EndpointHealth::Suspect);
         endpoint.clear_suspicion();
-        assert_eq!(endpoint.standing(), EndpointHealth::Healthy);
+        assert_eq!(endpoint.health(), EndpointHealth::Healthy);
     }
 
     #[test]
     fn a_full_endpoint_accepts_nothing_until_a_slot_is_released() {
         let endpoint = endpoint(Some(1));
-        let place = endpoint.enter().unwrap();
+        let permit = endpoint.enter().unwrap();
         assert!(endpoint.enter().is_none() && endpoint.is_full());
-        drop(place);
+        drop(permit);
         assert_eq!(endpoint.load(), 0);
         assert!(endpoint.enter().is_some());
     }

@@ -29,7 +29,7 @@ pub(crate) async fn run(group: Arc<StreamGroup>) {
 async fn check(group: &StreamGroup, endpoint: &Endpoint) {
     match connect(endpoint, group.check.timeout).await {
         Ok(socket) => {
-            // a reset leaves no TIME_WAIT on either side, and most servers log no empty session
+            // A reset leaves no TIME_WAIT on either side, and most servers log no empty session then.
             let _best_effort = socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO));
             if endpoint.succeeded(&group.check) {
                 group.report(endpoint, true);
@@ -76,13 +76,13 @@ mod tests {
         );
         let endpoint = group.endpoints()[0].clone();
         check(&group, &endpoint).await;
-        assert_eq!(endpoint.standing(), EndpointHealth::Healthy);
+        assert_eq!(endpoint.health(), EndpointHealth::Healthy);
         drop(listener);
         check(&group, &endpoint).await;
-        assert_eq!(endpoint.standing(), EndpointHealth::Down);
+        assert_eq!(endpoint.health(), EndpointHealth::Down);
         assert!(endpoint.last_error().is_some());
         let _again = std::net::TcpListener::bind(address).unwrap();
         check(&group, &endpoint).await;
-        assert_eq!(endpoint.standing(), EndpointHealth::Healthy);
+        assert_eq!(endpoint.health(), EndpointHealth::Healthy);
     }
 }

@@ -1,4 +1,4 @@
-//! DNS: the names of a stream's servers are looked up again and again, so that a server may move.
+//! DNS: the names of a stream's servers are looked up at a fixed interval, so that a server may move.
 
 use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
@@ -15,6 +15,7 @@ pub(crate) async fn follow_names(group: Arc<StreamGroup>, every: Duration) {
     }
     let mut known: Vec<Vec<IpAddr>> = vec![Vec::new(); group.backends.len()];
     let mut tick = time::interval(every);
+    // A slow DNS server delays the next look-up; the default would follow with a burst of them.
     tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
@@ -45,6 +46,7 @@ async fn look_up(host: &str, port: u16) -> io::Result<Vec<IpAddr>> {
         .await?
         .map(|address| address.ip())
         .collect();
+    // DNS servers rotate the addresses of a name; another order is not a change.
     addresses.sort_unstable();
     addresses.dedup();
     if addresses.is_empty() {

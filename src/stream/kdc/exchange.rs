@@ -54,6 +54,7 @@ pub(crate) async fn send(
     by: Transport,
 ) -> KdcReply {
     let deadline = Instant::now() + DEADLINE;
+    // Shortly after the start the names of the KDCs may not have been looked up yet.
     group.resolved(NEXT_KDC_AFTER).await;
     let mut tried: Vec<Arc<Endpoint>> = Vec::new();
     let mut running = FuturesUnordered::new();
@@ -87,14 +88,14 @@ pub(crate) async fn send(
         };
         match reply {
             Some((permit, Ok(bytes))) => {
-                // This KDC is up but cannot serve (its database is locked, for example). Another may; if none
-                // does, the client gets this reply, which names the cause.
+                // This KDC is up but cannot serve (its database is locked, for example). Another may; if
+                // none does, the client gets this reply, which names the cause.
                 if message::is_error(&bytes, KrbErrorCode::ServiceUnavailable) {
                     unavailable = Some((bytes, Arc::clone(&permit.backend)));
                     continue;
                 }
                 group.succeeded(&permit);
-                // the KDCs that got the request earlier and have not replied
+                // The KDCs that got the request earlier and have not replied are suspect.
                 for other in tried
                     .iter()
                     .take_while(|other| !Arc::ptr_eq(other, &permit))
@@ -110,7 +111,8 @@ pub(crate) async fn send(
             Some((permit, Err(failure))) => {
                 let not_received = failure.unsent;
                 fail(group, &permit, by, &failure.error);
-                // a change of password must not be carried out twice
+                // A change of password must not be executed twice, so it goes to another server only if
+                // this one cannot have received it.
                 next = not_received || matches!(request, KdcRequest::Ticket { .. });
             }
             None if Instant::now() >= deadline => {
@@ -154,16 +156,18 @@ async fn attempt(
 }
 
 async fn by_udp(target: &Endpoint, message: &[u8]) -> Result<Vec<u8>, Failure> {
-    // an error means that the datagram went to a closed port and was not received
+    // An error is an ICMP message: the port is closed, so the KDC did not receive the datagram.
     let failed = |error: io::Error| Failure {
         error,
         unsent: true,
     };
+    // A new port for each request, so that a late reply to another one cannot be taken for its reply.
     let socket = udp::connect(target.address).map_err(failed)?;
     socket.send(message).await.map_err(failed)?;
     let mut reply = vec![0; udp::DATAGRAM];
     let length = socket.recv(&mut reply).await.map_err(failed)?;
     reply.truncate(length);
+    // 64 KiB would be kept otherwise until the client has the reply.
     reply.shrink_to_fit();
     Ok(reply)
 }

@@ -24,7 +24,10 @@ pub fn read(body: &[u8]) -> Option<ProxyMessage<'_>> {
         return None;
     }
     let framed = fields.expect(0xa0)?.expect(0x04)?.0;
+    // Optional in the specification, but without it the KDCs are unknown. A `dclocator-hint` may follow; it
+    // concerns domain controllers only and is ignored.
     let realm = fields.expect(0xa1)?.string()?;
+    // The octets contain a message as on TCP, with its length before it.
     let (length, message) = framed.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
     (length == message.len() && length <= MAX_MESSAGE).then_some(ProxyMessage { message, realm })

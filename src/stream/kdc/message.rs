@@ -51,11 +51,12 @@ pub fn classify(message: &[u8]) -> Option<KdcRequest<'_>> {
             if !rest.0.is_empty() {
                 return None;
             }
+            // `req-body` [4] with `realm` [2] (RFC 4120 section 5.4.1).
             let mut body = request.expect(0x30)?.field(0xa4)?.expect(0x30)?;
             let realm = body.field(0xa2)?.string()?;
             Some(KdcRequest::Ticket { realm })
         }
-        // length, version 1 (0xff80 for set-password), length of an AP-REQ
+        // Length, version (1; 0xff80 for set-password), length of an AP-REQ (RFC 3244 section 2).
         [high, low, 0x00, 0x01, ap_req @ ..] | [high, low, 0xff, 0x80, ap_req @ ..] => {
             let length = usize::from(u16::from_be_bytes([*high, *low]));
             let whole = length == message.len() && ap_req.get(2) == Some(&0x6e);
@@ -66,9 +67,9 @@ pub fn classify(message: &[u8]) -> Option<KdcRequest<'_>> {
 }
 
 /// Whether a reply is a `KRB-ERROR` with this code.
-pub fn is_error(answer: &[u8], code: KrbErrorCode) -> bool {
+pub fn is_error(reply: &[u8], code: KrbErrorCode) -> bool {
     let read = || {
-        let mut fields = Der(answer).expect(0x7e)?.expect(0x30)?;
+        let mut fields = Der(reply).expect(0x7e)?.expect(0x30)?;
         fields.field(0xa6)?.integer()
     };
     read() == Some(code.number())

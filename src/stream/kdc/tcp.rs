@@ -21,13 +21,13 @@ use crate::stream::{
 /// Why a connection ends, and the reply that is sent before.
 struct Refused {
     reason: Reason,
-    answer: Option<Vec<u8>>,
+    reply: Option<Vec<u8>>,
 }
 
 impl From<Reason> for Refused {
     fn from(reason: Reason) -> Self {
         let error = |code, text| Some(message::error(code, "", text));
-        let answer = match reason {
+        let reply = match reason {
             Reason::MessageTooLong => error(
                 KrbErrorCode::FieldTooLong,
                 "the message is too long for the gateway",
@@ -52,7 +52,7 @@ impl From<Reason> for Refused {
             | Reason::RequestMalformed
             | Reason::RequestTimeout => None,
         };
-        Self { reason, answer }
+        Self { reason, reply }
     }
 }
 
@@ -62,26 +62,26 @@ pub(in crate::stream) async fn serve(
     record: &StreamRecord<'_>,
 ) -> Result<(), Reason> {
     let live = &relay.live;
-    let mut answered = false;
+    let mut has_replied = false;
     loop {
         let read = tokio::select! {
             read = read(relay, &mut client, record) => read,
-            // nothing is lost between two requests
-            () = live.draining(), if answered => return Ok(()),
+            // Between two requests nothing is lost. Before the first one the client has connected in vain.
+            () = live.draining(), if has_replied => return Ok(()),
             () = live.cut.notified() => return Err(Reason::Drained),
         };
         let reply = match read {
             Ok(None) => return Ok(()),
             Ok(Some(message)) => tokio::select! {
-                reply = answer(relay, &client, &message, record) => reply,
+                reply = reply_to(relay, &client, &message, record) => reply,
                 () = live.cut.notified() => return Err(Reason::Drained),
             },
             Err(reason) => Err(reason.into()),
         };
         match reply {
             Ok(bytes) => write(relay, &mut client, &bytes, record).await?,
-            Err(Refused { reason, answer }) => {
-                if let Some(bytes) = answer {
+            Err(Refused { reason, reply }) => {
+                if let Some(bytes) = reply {
                     write(relay, &mut client, &bytes, record).await?;
                 }
                 // The start of the next message may be unknown. And MIT's client ignores "service
@@ -90,7 +90,7 @@ pub(in crate::stream) async fn serve(
                 return Err(reason);
             }
         }
-        answered = true;
+        has_replied = true;
     }
 }
 
@@ -128,8 +128,8 @@ async fn read(
             .await
             .map_err(|_| Reason::ClientReset)?;
         let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-        // a length with the reserved highest bit is too long as well: RFC 4120 section 7.2.2 requires
-        // the same error for it
+        // A length with the reserved highest bit is too long as well; RFC 4120 section 7.2.2 requires the
+        // same error for it.
         if length > MAX_MESSAGE {
             return Err(Reason::MessageTooLong);
         }
@@ -144,7 +144,7 @@ async fn read(
         .map_err(|_| Reason::IdleTimeout)?
 }
 
-async fn answer(
+async fn reply_to(
     relay: &Relay,
     client: &Client,
     message: &[u8],
@@ -157,16 +157,16 @@ async fn answer(
         connect: relay.connect,
     };
     let key = client_key(client.source);
-    let asked = exchange::send(&relay.group, key, (message, request), by).await;
-    relay.tcp.metrics.kdc_request(asked.kdcs);
-    match asked.reply {
+    let sent = exchange::send(&relay.group, key, (message, request), by).await;
+    relay.tcp.metrics.kdc_request(sent.kdcs);
+    match sent.reply {
         Ok((bytes, backend)) => {
             record.served_by(&backend);
             Ok(bytes)
         }
         Err(reason) => Err(Refused {
             reason,
-            answer: Some(unavailable(request)),
+            reply: Some(unavailable(request)),
         }),
     }
 }

@@ -45,7 +45,7 @@ impl Exchanges {
         if message::classify(datagram).is_none() {
             return refuse(&relay.udp, peer.client, Reason::MessageMalformed);
         }
-        // clients repeat a request while they wait; one exchange is enough
+        // Clients repeat a request while they wait; one exchange is enough.
         let key = (peer, stable_hash(datagram));
         if self.waiting.borrow().contains(&key) {
             relay.udp.metrics.dropped.increment(1);
@@ -74,9 +74,9 @@ async fn exchange(relay: &Relay, front: &UdpListener, message: &[u8], peer: UdpP
         return;
     };
     let key = client_key(peer.client);
-    let asked = exchange::send(&relay.group, key, (message, request), Transport::Udp).await;
-    relay.udp.metrics.kdc_request(asked.kdcs);
-    let reply = match asked.reply {
+    let sent = exchange::send(&relay.group, key, (message, request), Transport::Udp).await;
+    relay.udp.metrics.kdc_request(sent.kdcs);
+    let reply = match sent.reply {
         Ok((bytes, backend)) => {
             record.served_by(&backend);
             bytes

@@ -123,7 +123,8 @@ impl Direction<'_> {
                 Turn::End => break,
             }
         }
-        // fails if the other side is closed already, which the other direction reports
+        // A half-close, because the other direction may still have bytes. It fails if the other side is
+        // closed already, which the other direction reports.
         let _best_effort = SockRef::from(self.to).shutdown(Shutdown::Write);
         Ok(())
     }

@@ -39,7 +39,7 @@ thread_local! {
 #[derive(Debug)]
 struct Flow {
     socket: UdpSocket,
-    place: EndpointPermit,
+    permit: EndpointPermit,
     last: Cell<Instant>,
     /// Datagrams that the server may still send, if they are limited.
     credit: Cell<u32>,
@@ -79,7 +79,7 @@ impl Flows {
         if let Some(flow) = known {
             match self.send(&flow, datagram) {
                 Ok(()) => return,
-                Err(()) => tried.push(Arc::clone(&flow.place)),
+                Err(()) => tried.push(Arc::clone(&flow.permit)),
             }
         }
         while tried.len() < TRIES {
@@ -90,7 +90,7 @@ impl Flows {
             if self.send(&flow, datagram).is_ok() {
                 return;
             }
-            tried.push(Arc::clone(&flow.place));
+            tried.push(Arc::clone(&flow.permit));
         }
         refuse(&self.relay.udp, peer.client, Reason::BackendDown);
     }
@@ -102,11 +102,11 @@ impl Flows {
         match SockRef::from(&flow.socket).send(datagram) {
             Ok(_) => {}
             Err(error) if is_refusal(&error) => {
-                self.relay.group.silent(&flow.place, &error);
+                self.relay.group.silent(&flow.permit, &error);
                 flow.broken.notify_one();
                 return Err(());
             }
-            // no buffer, or larger than the MTU: lost, as datagrams may be
+            // No buffer, or larger than the MTU: it is lost, as datagrams may be.
             Err(_) => self.relay.udp.metrics.dropped.increment(1),
         }
         flow.received.set(flow.received.get() + datagram.len());
@@ -119,14 +119,14 @@ impl Flows {
     fn open(&self, peer: UdpPeer, tried: &[Arc<Endpoint>]) -> Result<Rc<Flow>, Reason> {
         let relay = &self.relay;
         let admitted = relay.admit(peer.client, &relay.udp_limits)?;
-        let place = relay.group.choose(client_key(peer.client), tried)?;
-        let socket = connect(place.address).map_err(|error| {
+        let permit = relay.group.choose(client_key(peer.client), tried)?;
+        let socket = connect(permit.address).map_err(|error| {
             tracing::warn!(stream = %relay.group.name, %error, "no socket for a UDP flow");
             Reason::OutOfResources
         })?;
         let flow = Rc::new(Flow {
             socket,
-            place,
+            permit,
             last: Cell::new(Instant::now()),
             credit: Cell::new(0),
             received: Cell::new(0),
@@ -138,11 +138,11 @@ impl Flows {
         let (flows, mine) = (Rc::clone(&self.of), Rc::clone(&flow));
         spawn_local(async move {
             let record = relay.udp.begin(peer.client);
-            record.served_by(&mine.place.backend);
+            record.served_by(&mine.permit.backend);
             mine.run(&relay, &front, peer, &record).await;
             record.received(mine.received.take());
             let mut flows = flows.borrow_mut();
-            // a new flow of the same client may have replaced this one
+            // A new flow of the same client may have replaced this one.
             if flows.get(&peer).is_some_and(|flow| Rc::ptr_eq(flow, &mine)) {
                 flows.remove(&peer);
             }
@@ -178,9 +178,10 @@ impl Flow {
                     continue;
                 }
             }
+            // Recorded here and not for each datagram, because the record belongs to this task.
             record.received(self.received.take());
             if let Err(error) = self.forward_replies(relay, front, peer, record) {
-                relay.group.silent(&self.place, &error);
+                relay.group.silent(&self.permit, &error);
                 return record.end(Reason::BackendDown);
             }
             tokio::task::yield_now().await;
@@ -203,7 +204,7 @@ impl Flow {
                     Err(_) => return Ok(()),
                 };
                 self.last.set(Instant::now());
-                relay.group.succeeded(&self.place);
+                relay.group.succeeded(&self.permit);
                 if relay.udp_responses.is_some() {
                     let Some(left) = self.credit.get().checked_sub(1) else {
                         relay.udp.metrics.dropped.increment(1);

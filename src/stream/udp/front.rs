@@ -55,7 +55,7 @@ impl UdpListener {
         let message = recvmsg::<SockaddrStorage>(
             self.socket.as_raw_fd(),
             &mut slices,
-            // on a fixed address the kernel need not copy control messages
+            // On a fixed address the kernel need not copy control messages.
             self.any.then_some(&mut control),
             MsgFlags::MSG_DONTWAIT,
         )?;
