@@ -100,6 +100,8 @@ pub fn choose<'s>(
             // Other workers change the loads concurrently: the second pass may find no equals.
             in_turn(tied).or_else(|| in_turn(able))
         }
+        // No ring and no table of clients: the scores of all servers are computed, which is cheap for a
+        // handful, and nothing has to be rebuilt when one goes.
         Algorithm::Source => able
             .map(|(index, c)| (index, hash::score(client, c.state.key, c.weight)))
             .max_by(|(_, one), (_, other)| one.total_cmp(other))
@@ -116,6 +118,7 @@ fn in_turn<'s>(candidates: impl Iterator<Item = (usize, Candidate<'s>)>) -> Opti
     for (index, candidate) in candidates {
         let weight = i64::from(candidate.weight);
         total += weight;
+        // Relaxed: the turns are a heuristic, and no other memory depends on them.
         let turn = candidate.state.turn.fetch_add(weight, Ordering::Relaxed) + weight;
         if best.is_none_or(|(greatest, _, _)| turn > greatest) {
             best = Some((turn, index, candidate.state));
@@ -138,7 +141,7 @@ struct Load {
 impl Load {
     fn of(candidate: &Candidate<'_>) -> Self {
         Self {
-            // one server never has 2^32 connections
+            // One server never has 2^32 connections. With 32 bits each the products in `cmp` fit 64 bits.
             load: u64::from(u32::try_from(candidate.load).unwrap_or(u32::MAX)),
             weight: u64::from(candidate.weight),
         }
@@ -190,7 +193,8 @@ pub(crate) fn effective_weight(weight: u32, up_for: Duration, ramp: Duration) ->
         return whole;
     }
     let part = u128::from(whole) * up_for.as_nanos() / ramp.as_nanos();
-    // never zero for a server that is configured to get requests
+    // Never zero for a server that is configured to get requests: it would get none, and if it is the only
+    // one, the console would be down.
     u32::try_from(part)
         .unwrap_or(whole)
         .max(u32::from(weight > 0))

@@ -21,6 +21,7 @@ impl AdminState {
     /// Reads a state that was stored with `as u8`.
     pub(crate) fn of(number: &AtomicU8) -> Self {
         match number.load(Ordering::Acquire) {
+            // Only `as u8` of this enum is ever stored.
             1 => Self::Drain,
             2 => Self::Maintenance,
             _ => Self::Ready,

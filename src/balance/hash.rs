@@ -1,8 +1,10 @@
 //! Rendezvous hashing: each server has a score for each client, and the highest score wins.
 
-/// FNV-1a with 64 bits, then the finalizer of `SplitMix64`. Replicas and versions of the gateway must
-/// agree on it, which the standard library's hasher does not promise.
+/// FNV-1a with 64 bits, then the finalizer of `SplitMix64`.
 pub fn stable_hash(bytes: &[u8]) -> u64 {
+    // Replicas and versions of the gateway must agree on it, which the standard library's hasher does not
+    // promise. FNV-1a alone spreads short keys that differ in the last byte (addresses) badly; the
+    // finalizer mends that.
     let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     });
@@ -25,6 +27,7 @@ fn mix(value: u64) -> u64 {
 )]
 pub(super) fn score(client: u64, server: u64, weight: u32) -> f64 {
     let hash = mix(client ^ server.rotate_left(32));
+    // The half keeps `even` away from 0 and 1, where the logarithm is infinite or zero.
     let even = ((hash >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
     -f64::from(weight) / even.ln()
 }

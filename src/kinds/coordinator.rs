@@ -79,6 +79,8 @@ impl Kind for Coordinator {
         } else if listed(self.forms) {
             Audience::LoginForm
         } else {
+            // Anything that is not listed: the internal interface is on the same port, and accepts the
+            // gateway's login (see `paths`).
             Audience::Internal
         }
     }

@@ -49,6 +49,7 @@ impl Kind for HttpFs {
     /// `HttpFS` itself acts for the user at the `NameNode`, under its own name: that may be denied too.
     fn remedy(&self, denial: &ImpersonationDenial, gateway: &str, user: &str) -> Remedy {
         let who = (denial, gateway, user);
+        // By default HttpFS logs in to the NameNode as `httpfs`, so a denial of that name comes from there.
         if gateway == "httpfs" {
             return hadoop::remedy(
                 "core-site.xml of the NameNodes",

@@ -14,7 +14,7 @@ pub const IMPERSONATION_PROBE_USER: &str = "spnegate-proof-of-doas-nobody";
 /// The request by which the gateway finds out whether a server honours the user it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ImpersonationProbe {
-    /// Path that the server answers under an identity.
+    /// Path of a page that the server serves in the name of a user.
     pub path: &'static str,
     /// Query without the identity parameter; may be empty.
     pub query: &'static str,
@@ -97,6 +97,8 @@ impl Remedy {
                 } else {
                     groups
                 };
+                // Hadoop checks the user before the host (`DefaultImpersonationProvider.authorize`), so
+                // its message does not say whether the host is allowed.
                 let host = format!("{prefix}{gateway}.hosts must name the gateway's host");
                 vec![user_rule, host]
             }
@@ -108,6 +110,7 @@ impl Remedy {
 
 /// The first component of a principal, if it is safe to show and to write into a property.
 pub(super) fn short_name(name: &str) -> Option<String> {
+    // The text comes from a server, and an administrator copies it from the page into a configuration file.
     let name = name.split(['/', '@']).next().unwrap_or_default();
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     (!name.is_empty() && name.len() <= 64 && name.bytes().all(plain)).then(|| name.to_owned())
@@ -115,7 +118,7 @@ pub(super) fn short_name(name: &str) -> Option<String> {
 
 /// An address or host name, if it is safe to show; else `""`.
 pub(super) fn host(text: &str) -> String {
-    // Java's `InetAddress.toString` begins with `/` where it has no name
+    // Java's `InetAddress.toString` begins with `/` if it has no name.
     let text = text.trim().trim_start_matches('/');
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-:%".contains(&b);
     if text.len() <= 255 && text.bytes().all(plain) {

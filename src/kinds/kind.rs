@@ -1,4 +1,4 @@
-//! The questions that a kind answers. Each has a default, except the name.
+//! The interface of a kind. Every method has a default, except the name.
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -26,7 +26,7 @@ pub(crate) trait Kind: Debug + Send + Sync + 'static {
     /// Lower-case parts of the `User-Agent` of clients that get no session cookie.
     ///
     /// For clients that keep cookies and yet require the mutual authentication token in every response:
-    /// a request with a session cookie is answered without one.
+    /// the response to a request with a session cookie has none.
     fn cookieless_agents(&self) -> &'static [&'static str] {
         &[]
     }
@@ -115,8 +115,9 @@ pub(crate) trait Kind: Debug + Send + Sync + 'static {
         None
     }
 
-    /// Reads the response to a probe as `user`: [`IMPERSONATION_PROBE_USER`](super::IMPERSONATION_PROBE_USER)
-    /// first, and the empty string after [`ImpersonationCheck::RetryEmpty`].
+    /// Reads the response to a probe as `user`:
+    /// [`IMPERSONATION_PROBE_USER`](super::IMPERSONATION_PROBE_USER) first, and the empty string after
+    /// [`ImpersonationCheck::RetryEmpty`].
     ///
     /// Never called for a response that is [`Kind::login_failed`].
     fn check_impersonation(

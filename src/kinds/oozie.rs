@@ -91,7 +91,7 @@ impl Kind for Oozie {
                 .iter()
                 .any(|text| hadoop::contains(text, b"No groups found for"))
         {
-            // the rule is by groups, and the user of the probe has none (`Groups.getGroups`)
+            // The rule names groups, and the user of the probe has none (`Groups.getGroups`).
             ImpersonationCheck::Honoured
         } else if head.status == StatusCode::OK {
             ImpersonationCheck::RetryEmpty
@@ -111,6 +111,7 @@ impl Kind for Oozie {
     }
 
     fn remedy(&self, denial: &ImpersonationDenial, gateway: &str, user: &str) -> Remedy {
+        // `ProxyUserService` reads `.groups` and `.hosts`, but no `.users`.
         let prefix = "oozie.service.ProxyUserService.proxyuser.";
         let who = (denial, gateway, user);
         Remedy::properties(prefix, false, "oozie-site.xml", "restart Oozie", who)
@@ -135,7 +136,7 @@ impl Kind for Oozie {
             .and_then(|value| value["systemMode"].as_str())
         {
             Some("NORMAL") => Health::Active,
-            // serves reads, responds to writes with 503
+            // It serves reads and responds to writes with 503.
             Some("SAFEMODE") => Health::Standby,
             Some(_) | None => Health::Down,
         }

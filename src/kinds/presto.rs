@@ -12,9 +12,9 @@ pub(super) static PRESTO: Coordinator = Coordinator {
     user: "x-presto-user",
     identity: &["x-presto-user", "x-presto-internal-bearer"],
     published: &[
-        // `partialCancelUri`
+        // Clients cancel a stage by `partialCancelUri`.
         PathRule(DELETE, "/v1/stage/*"),
-        // the pages of versions 0.287 and 0.296
+        // The pages of versions 0.287 and 0.296.
         PathRule(GET, "/tableau/**"),
         PathRule(GET, "/v1/cluster"),
         PathRule(GET, "/v1/resourceGroupState/**"),

@@ -64,6 +64,7 @@ impl Kind for Thrift {
 
     /// The response to an empty call is 500 (`HiveServer2`) or 400, which only a running server sends.
     fn health(&self, head: &ResponseInfo<'_>, _body: &[u8]) -> Health {
+        // These come from a proxy, or from a servlet container without the service.
         match head.status {
             StatusCode::NOT_FOUND
             | StatusCode::BAD_GATEWAY

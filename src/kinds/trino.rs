@@ -19,10 +19,10 @@ pub(super) static TRINO: Coordinator = Coordinator {
         "x-presto-original-*",
     ],
     published: &[
-        // spooled results
+        // The segments of spooled results.
         PathRule(GET, "/v1/spooled/download/*"),
         PathRule(GET, "/v1/spooled/ack/*"),
-        // the pages of version 476
+        // The pages of version 476.
         PathRule(PUT, "/ui/api/query/*/killed"),
         PathRule(PUT, "/ui/api/query/*/preempted"),
     ],

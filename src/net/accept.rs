@@ -32,6 +32,7 @@ impl AcceptQueue {
                 Ok(accepted) => return accepted,
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
+                    // Once: at the limit of open files it would be twenty lines a second.
                     if !self.warned {
                         tracing::error!(%error, "cannot accept connections; the limit on open files (LimitNOFILE=, ulimit -n) may be too low");
                         self.warned = true;

@@ -119,6 +119,7 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
+    // Otherwise connections in TIME_WAIT would keep the port busy after a restart.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         // `[::]:port` and `0.0.0.0:port` may both be configured.

@@ -23,6 +23,7 @@ pub(crate) fn poll_more(
     prefix: &mut Vec<u8>,
     limit: usize,
 ) -> Poll<bool> {
+    // Through a small array, because `ReadBuf` over the vector's spare capacity would need `unsafe`.
     let mut chunk = [0; CHUNK];
     let mut buf = ReadBuf::new(&mut chunk[..limit.min(CHUNK)]);
     let read = ready!(Pin::new(tcp).poll_read(cx, &mut buf));

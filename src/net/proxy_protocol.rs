@@ -70,6 +70,7 @@ fn version_1(bytes: &[u8]) -> Result<Progress, Malformed> {
         return Ok(Progress::More(MIN_HEADER - bytes.len()));
     }
     if !bytes.ends_with(b"\r\n") {
+        // Byte by byte, because the length is unknown: a longer read could take bytes of the client.
         let more = bytes.len() < MAX_V1 && !bytes[..bytes.len() - 1].contains(&b'\n');
         return more.then_some(Progress::More(1)).ok_or(Malformed);
     }
@@ -90,6 +91,8 @@ fn version_2(bytes: &[u8]) -> Result<Progress, Malformed> {
         return Ok(Progress::More(FIXED_V2 - bytes.len()));
     };
     let whole = FIXED_V2 + usize::from(u16::from_be_bytes([length[0], length[1]]));
+    // The peer chooses the length (16 bits). Addresses need 216 bytes at most; the limit leaves room for
+    // TLVs, and bounds what is held before TLS.
     if whole > MAX_V2 {
         return Err(Malformed);
     }
@@ -98,6 +101,7 @@ fn version_2(bytes: &[u8]) -> Result<Progress, Malformed> {
     }
     let header = v2::Header::try_from(bytes).map_err(|_| Malformed)?;
     let client = match (header.command, header.addresses) {
+        // The health check of the balancer; its addresses must be ignored (section 2.2).
         (v2::Command::Local, _) => None,
         (v2::Command::Proxy, v2::Addresses::IPv4(v4)) => {
             Some((v4.source_address, v4.source_port).into())
@@ -128,7 +132,8 @@ pub fn header(version: Version, source: SocketAddr, destination: SocketAddr) -> 
         }
         Version::V2 => {
             let mut bytes = v2::PROTOCOL_PREFIX.to_vec();
-            // version 2, command PROXY
+            // Version 2, command PROXY. Then the family (0x11: TCP over IPv4, 0x21: over IPv6) and the
+            // length.
             bytes.push(0x21);
             match (source, destination) {
                 (SocketAddr::V4(from), SocketAddr::V4(to)) => {
@@ -151,6 +156,8 @@ pub fn header(version: Version, source: SocketAddr, destination: SocketAddr) -> 
 
 /// Converts an IPv4-mapped IPv6 address to IPv4.
 fn canonical(address: SocketAddr) -> SocketAddr {
+    // A balancer with one socket for both families sends `::ffff:192.0.2.7`, and no IPv4 network of
+    // `allow_from` contains that.
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 

@@ -86,6 +86,8 @@ impl Shares {
         if let Some(source) = source {
             let network = source.network();
             let held = |count: Option<&usize>| count.copied().unwrap_or(0);
+            // `held >= free` is reached at one half of all units, `held >= 3 * free` at three quarters. Both
+            // bounds shrink by themselves while others hold units.
             if held(self.sources.get(&source)) >= free
                 || network.is_some_and(|network| {
                     held(self.networks.get(&network)) >= free.saturating_mul(3)
@@ -114,6 +116,7 @@ impl Shares {
     }
 }
 
+// Removed at zero, so that the maps are bounded by the units in use.
 fn leave<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) {
     if let Entry::Occupied(mut entry) = counts.entry(key) {
         *entry.get_mut() -= 1;

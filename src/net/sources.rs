@@ -24,7 +24,6 @@ pub struct SourcePolicy {
 }
 
 impl SourcePolicy {
-    /// Whether the peer has to send a PROXY protocol header.
     pub(crate) fn expects_header(&self, peer: IpAddr) -> bool {
         contains(&self.accept_proxy, peer)
     }
@@ -46,6 +45,7 @@ pub(crate) fn contains(list: &[IpNet], address: IpAddr) -> bool {
 #[derive(Debug)]
 pub(crate) struct ConnectionLimiter {
     max: u32,
+    // A lock and not atomics: it is taken twice per connection, not per request.
     open: Mutex<HashMap<Source, u32>>,
 }
 
@@ -86,6 +86,7 @@ impl Drop for ConnectionPermit {
         let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = open.get_mut(&self.source) {
             *count -= 1;
+            // Removed at zero, so that the map is bounded by the open connections.
             if *count == 0 {
                 open.remove(&self.source);
             }

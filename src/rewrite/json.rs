@@ -14,6 +14,7 @@ use super::location::{self, LinkError, LinkRewrite};
 /// Whether a body with this start may be such a response; `true` while that is undecided.
 pub(crate) fn may_be_location(start: &[u8]) -> bool {
     const START: &[u8] = b"{\"Location\"";
+    // Blanks are skipped, because JSON allows them anywhere between tokens.
     let mut letters = start.iter().filter(|byte| !byte.is_ascii_whitespace());
     START
         .iter()
@@ -25,17 +26,17 @@ pub(crate) fn may_be_location(start: &[u8]) -> bool {
 ///
 /// Fails like [`location::rewrite`]. The caller has to set `Content-Length` again.
 pub fn rewrite_location(body: &[u8], links: &LinkRewrite<'_>) -> Result<Option<Bytes>, LinkError> {
-    let Ok(mut answer) = serde_json::from_slice::<Value>(body) else {
+    let Ok(mut response) = serde_json::from_slice::<Value>(body) else {
         return Ok(None);
     };
-    let Some(Value::String(link)) = answer.get_mut("Location") else {
+    let Some(Value::String(link)) = response.get_mut("Location") else {
         return Ok(None);
     };
     let Some(rewritten) = location::rewrite(link, links)? else {
         return Ok(None);
     };
     *link = rewritten;
-    Ok(Some(Bytes::from(answer.to_string())))
+    Ok(Some(Bytes::from(response.to_string())))
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ const SIGNATURE: &str = ".spnegate=";
 /// The HMAC key of the signatures.
 pub struct LinkKey(hmac::Key);
 
-/// Who a link is signed for, and until when.
+/// The user and session that a link is signed for, and its expiry.
 #[derive(Clone, Copy, Debug)]
 pub struct Signer<'a> {
     /// Signs the links.
@@ -57,7 +57,7 @@ pub(crate) enum LinkTarget<'a> {
     Console(&'a str),
 }
 
-/// Who may follow a link, from a verified signature.
+/// The contents of a verified signature: the user that may follow the link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkGrant {
     pub user: String,

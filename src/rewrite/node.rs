@@ -35,7 +35,7 @@ pub struct NodeTarget<'a> {
     pub path: &'a str,
     /// The query for the node, without `?` and without the gateway's signature.
     pub query: String,
-    /// Who may follow the link. It has its own credential (`delegation`), and the gateway adds none.
+    /// The user that may follow the link. It has its own credential (`delegation`); the gateway adds none.
     pub grant: LinkGrant,
 }
 

@@ -16,7 +16,7 @@ pub struct OwnLinkTarget<'a> {
     pub path: &'a str,
     /// The query, without `?` and without the gateway's signature.
     pub query: String,
-    /// Who may follow the link.
+    /// The user that may follow the link.
     pub grant: LinkGrant,
 }
 

@@ -32,7 +32,7 @@ impl OwnPage {
             own_end(value, host, tls)
         };
         Self {
-            // nothing may follow an origin
+            // An `Origin` is an origin only, so nothing may follow it.
             origin: end(header::ORIGIN)
                 .filter(|end| headers.get(header::ORIGIN).is_some_and(|v| v.len() == *end)),
             referer: end(header::REFERER),

@@ -44,6 +44,7 @@ pub(crate) fn apply(headers: &mut HeaderMap, jar: &CookieRewrite<'_>) -> bool {
             withheld = true;
         }
     }
+    // Removed and appended, because a map cannot replace one of several values of a name.
     headers.remove(header::SET_COOKIE);
     for value in rewritten {
         headers.append(header::SET_COOKIE, value);
@@ -70,6 +71,7 @@ pub(crate) fn cut_session_ids(headers: &mut HeaderMap) {
 }
 
 fn without_session_id(value: &HeaderValue) -> Option<HeaderValue> {
+    // By bytes, because a redirect may contain raw UTF-8.
     const NAME: &[u8] = b";jsessionid=";
     let bytes = value.as_bytes();
     let is = |window: &[u8]| window.eq_ignore_ascii_case(NAME);

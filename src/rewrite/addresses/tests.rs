@@ -62,7 +62,7 @@ fn all_addresses_of_a_response_are_rewritten() {
     ] {
         assert_eq!(response[field], format!("{GATEWAY}{path}"));
     }
-    // rows are nobody's business
+    // Rows are data and stay as they are.
     assert_eq!(
         response["data"],
         json!([["http://presto.example.com:9090/x", {"self": "http://known/x"}]])

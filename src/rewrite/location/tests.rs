@@ -6,7 +6,7 @@ use ring::hmac;
 use super::*;
 use crate::rewrite::{consoles::PublishedConsole, link::LinkKey, node::Nodes};
 
-/// `(signed, absolute)` decide what the answer's kind gives.
+/// `signed`: node links are signed; `absolute`: links have the console's origin.
 fn with<T>(signed: bool, absolute: bool, run: impl FnOnce(&LinkRewrite<'_>) -> T) -> T {
     let policy = NodePolicy::new(&Nodes {
         hosts: vec!["*.example.com".into()],

@@ -47,6 +47,7 @@ impl NodePolicy {
     /// itself. Names with a final dot or unusual characters never match: the resolver could read them
     /// differently. Addresses match only if they are listed.
     pub fn allows(&self, host: &str, port: u16) -> bool {
+        // The client's spelling goes to the resolver, so only one that has a single reading is compared.
         is_plain_host(host)
             && self.ports.contains(&port)
             && self
@@ -78,6 +79,7 @@ fn is_plain_host(host: &str) -> bool {
                 .bytes()
                 .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
     };
+    // 253 characters are the most that a name can have in DNS (RFC 1035 section 2.3.4).
     host.len() <= 253 && host.split('.').all(label)
 }
 
