@@ -1,6 +1,6 @@
-//! Access control: `allow.users` or `allow.groups`, and no requests from other sites.
+//! Access control: `allow.users` or `allow.groups`, and the refusal of requests from other sites.
 //!
-//! The layer goes right behind the SPNEGO layer, whose `Arc<`[`Session`]`>` it needs, and before
+//! The layer is directly inside the SPNEGO layer, whose `Arc<`[`Session`]`>` it needs, and outside of
 //! everything that talks to a backend.
 
 use std::{
@@ -34,24 +34,24 @@ pub struct AclPolicy {
     pub scheme: Scheme,
     /// The console's host names, lower case.
     pub hosts: Vec<Arc<str>>,
-    /// `None`: every mapped user.
+    /// The allowed users; `None` allows every user that has a name.
     pub allow: Option<Allowed>,
 }
 
-/// `console.allow`: users OR groups, short names.
+/// `console.allow`: a user passes if it or one of its groups is listed, by short name.
 #[derive(Clone, Debug)]
 pub struct Allowed {
-    /// Users.
+    /// The allowed users.
     pub users: HashSet<Arc<str>>,
-    /// Groups, and where to look them up; `None` where no group is allowed.
+    /// The allowed groups, and where to look up a user's; `None` if no group is allowed.
     pub groups: Option<(HashSet<Arc<str>>, Groups)>,
 }
 
-/// Puts [`AclService`] before a service.
+/// Wraps a service in [`AclService`].
 #[derive(Clone, Debug)]
 pub struct AclLayer(Arc<AclPolicy>);
 
-/// Passes requests of allowed users on; see the [module](self).
+/// Forwards requests of allowed users to the inner service; see the [module](self).
 #[derive(Clone)]
 pub struct AclService<S> {
     inner: S,
@@ -103,6 +103,7 @@ enum AccessDecision {
 
 impl Allowed {
     fn decide(&self, user: &str) -> AccessDecision {
+        // First the list of users: they are let in even while the groups cannot be looked up.
         if self.users.contains(user) {
             return AccessDecision::Pass;
         }
@@ -129,11 +130,14 @@ impl Allowed {
 
 impl AclPolicy {
     fn decide<B>(&self, request: &Request<B>) -> AccessDecision {
+        // Without the SPNEGO layer outside of this one, every request is refused, not allowed.
         let Some(session) = request.extensions().get::<Arc<Session>>() else {
             return AccessDecision::Refuse(Refusal::LoginRequired);
         };
+        // Before the user, so that another site's page cannot cause look-ups of groups.
         let (method, headers) = (request.method(), request.headers());
         if !origin::is_safe(method, headers) {
+            // HTTP/2 has the host in `:authority` and usually no `Host` header.
             let authority = request.uri().authority().map(Authority::as_str);
             let host = || headers.get(header::HOST).and_then(|h| h.to_str().ok());
             let host = origin::host_name(authority.or_else(host).unwrap_or_default());
@@ -253,16 +257,17 @@ where
         reason = "polled after completion: a caller's bug, as in std"
     )]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        const AGAIN: &str = "polled after completion";
+        const COMPLETED: &str = "polled after completion";
         let mut state = self.project().state;
+        // The loop polls the next state at once; returning `Pending` here would register no waker.
         loop {
             match state.as_mut().project() {
                 StateProj::Refused { response } => {
-                    return Poll::Ready(Ok(response.take().expect(AGAIN)));
+                    return Poll::Ready(Ok(response.take().expect(COMPLETED)));
                 }
                 StateProj::LookingUp { lookup, waiting } => {
                     let groups = ready!(lookup.poll(cx));
-                    let next = waiting.take().expect(AGAIN).finish(groups);
+                    let next = waiting.take().expect(COMPLETED).finish(groups);
                     state.set(next);
                 }
                 StateProj::Calling { inner } => return inner.poll(cx),
@@ -298,8 +303,10 @@ where
                     };
                 }
                 AccessDecision::Refuse(refusal) => refusal,
+                // `decide_by` never asks for another look-up.
                 AccessDecision::LookUp(_) => Refusal::GroupsUnavailable,
             },
+            // Not reached: groups are looked up only if there are rules. Refusing is the safe choice.
             (Ok(_), None) => Refusal::UserDenied,
             (Err(error), _) => {
                 let error: &(dyn std::error::Error + 'static) = &error;

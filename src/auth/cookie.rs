@@ -4,27 +4,27 @@
 
 use http::{HeaderMap, HeaderValue, header};
 
-/// Every `(name, value)` of all `Cookie` headers, in the order sent, duplicates too.
+/// Every `(name, value)` of all `Cookie` headers, in the order sent, duplicates included.
 ///
-/// A pair of double quotes around a value is taken off; names and values are otherwise bytes as
-/// they came. A pair without `=` has an empty name, as in browsers.
+/// A pair of double quotes around a value is removed; names and values are otherwise the received bytes.
+/// A pair without `=` has an empty name, as in browsers.
 pub(crate) fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     headers.get_all(header::COOKIE).iter().flat_map(in_header)
 }
 
-/// The values of the cookies of one name, empty ones left out.
+/// The values of the cookies of one name, without the empty ones.
 pub(crate) fn named<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = &'h [u8]> {
     pairs(headers)
         .filter(move |(n, v)| *n == name.as_bytes() && !v.is_empty())
         .map(|(_, v)| v)
 }
 
-/// What stands between the semicolons of one header, blanks and all; found by SIMD, for session
-/// cookies are long and every request has one.
+/// The parts of one header between its semicolons, blanks included.
 pub(crate) fn pieces(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(value.as_bytes());
     std::iter::from_fn(move || {
         let piece = rest?;
+        // memchr uses SIMD: session cookies are long, and almost every request has one.
         let Some(at) = memchr::memchr(b';', piece) else {
             return rest.take();
         };
@@ -33,7 +33,6 @@ pub(crate) fn pieces(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The pairs of one header.
 fn in_header(value: &HeaderValue) -> impl Iterator<Item = (&[u8], &[u8])> {
     pieces(value)
         .map(<[u8]>::trim_ascii)
@@ -77,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn all_headers_and_copies_are_seen() {
+    fn all_headers_and_duplicates_are_read() {
         let headers = headers(&["a=1; b=\"2\";;c = 3 ", "a=4", "lonely; d="]);
         let expected = [
             ("a", "1"),
@@ -96,20 +95,20 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_cookie_reads_as_none_and_names_match_exactly() {
+    fn an_empty_cookie_counts_as_none_and_names_match_exactly() {
         let headers = headers(&["s=; S=x; ss=y; s=\"\""]);
         assert_eq!(named(&headers, "s").count(), 0);
     }
 
     proptest! {
         #[test]
-        fn pairs_come_back(pairs in prop::collection::vec(("[a-z_.-]{1,8}", "[!#-:<-~]{0,12}"), 0..6)) {
+        fn written_pairs_are_read_back(pairs in prop::collection::vec(("[a-z_.-]{1,8}", "[!#-:<-~]{0,12}"), 0..6)) {
             let line = pairs.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join("; ");
             prop_assert_eq!(text(&headers(&[&line])), pairs);
         }
 
         #[test]
-        fn any_header_is_read(line in "[ -~]{0,60}") {
+        fn any_header_is_read_without_a_semicolon_in_a_pair(line in "[ -~]{0,60}") {
             for (name, value) in text(&headers(&[&line])) {
                 prop_assert!(!name.contains(';') && !value.contains(';'));
             }

@@ -1,8 +1,9 @@
 //! `auth_to_local`: principals to short names, by the rules of Hadoop's `KerberosName`.
 //!
 //! On the request path this runs once per login and once per session that is not cached; its result
-//! is the user that is sent to backends. It therefore refuses whatever it cannot turn into one
-//! unambiguous name: a principal that has none (`plain`), a rule that Java reads differently (`java`).
+//! is the user that is sent to backends. It therefore refuses every principal and rule that does not
+//! give one unambiguous name: characters that servers treat differently (`plain`), expressions that
+//! Java reads differently (`java`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,14 +23,14 @@ use rule::{ParsedRule, Rule, Unapplied};
 /// `kerberos.auth_to_local_mechanism`, as `hadoop.security.auth_to_local.mechanism`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mechanism {
-    /// A result with `/` or `@`, and a principal that no rule fits, are errors.
+    /// A result with `/` or `@`, and a principal that no rule matches, are errors.
     #[default]
     Hadoop,
-    /// Results may hold `/` and `@`; a principal that no rule fits is its own name.
+    /// Results may hold `/` and `@`; a principal that no rule matches is its own name.
     Mit,
 }
 
-/// Compiled rules with their mechanism and default realm.
+/// The compiled rules, with the mechanism and the default realm that they are applied with.
 #[derive(Debug)]
 pub struct AuthToLocal {
     rules: Vec<ListedRule>,
@@ -38,11 +39,11 @@ pub struct AuthToLocal {
     generation: u64,
 }
 
-/// A rule and where it was written.
+/// A rule, and its position and text in the configuration.
 #[derive(Debug)]
 struct ListedRule {
     rule: Rule,
-    /// Which entry of the list, from 0.
+    /// The entry of the list, from 0.
     entry: usize,
     text: Box<str>,
 }
@@ -51,9 +52,9 @@ struct ListedRule {
 #[derive(Debug, thiserror::Error)]
 #[error("rule {number} `{text}`: {kind}")]
 pub struct RuleError {
-    /// Which entry of the list, from 0.
+    /// The entry of the list, from 0.
     pub entry: usize,
-    /// Which of all rules, from 1.
+    /// The rule's number among those of all entries, from 1.
     pub number: usize,
     /// The rule, shortened.
     pub text: Box<str>,
@@ -65,20 +66,22 @@ pub struct RuleError {
 /// Why a principal has no short name.
 #[derive(Debug, thiserror::Error)]
 pub enum NameError {
-    /// A component or the realm holds `/`, `@`, `\`, or a character that is in no name; enterprise
+    /// A component or the realm holds `/`, `@`, `\`, or a character that no name may have; enterprise
     /// names (`alice\@example.com@REALM`) are of this form. Hadoop: "Malformed Kerberos name".
     #[error(
-        "the principal has a special or invisible character, or a blank at an end: no rule is tried \
-         on it"
+        "the principal has a special or invisible character, or begins or ends with a blank: no rule \
+         is applied to it"
     )]
     Malformed,
-    /// A well-known name of RFC 6111, as that of anonymous clients (RFC 8062): it is nobody.
-    #[error("the principal is a well-known name, such as that of anonymous clients, and nobody")]
+    /// A well-known name of RFC 6111, such as that of anonymous clients (RFC 8062); it names no user.
+    #[error(
+        "the principal is a well-known name, such as that of anonymous clients, and not that of a user"
+    )]
     WellKnown,
-    /// More than two components, which Hadoop's `KerberosName` does not read.
+    /// More than two components, which Hadoop's `KerberosName` does not accept.
     #[error("the principal has more than two components")]
     Components,
-    /// No rule fits (Hadoop: "No rules applied to").
+    /// No rule matches (Hadoop: "No rules applied to").
     #[error("no auth_to_local rule fits this principal")]
     NoRule,
     /// Rule `index` (from 0) made a name with `/` or `@` (Hadoop: "Non-simple name").
@@ -87,7 +90,7 @@ pub enum NameError {
         /// The rule's place among all rules.
         index: usize,
     },
-    /// Rule `index` (from 0) made an empty name, or one with a character that is in no name.
+    /// Rule `index` (from 0) made an empty name, or one with a character that no name may have.
     #[error(
         "auth_to_local rule {} makes an empty name, or one with a special or invisible character or \
          a blank at an end",
@@ -97,7 +100,7 @@ pub enum NameError {
         /// The rule's place among all rules.
         index: usize,
     },
-    /// What rule `index` (from 0) makes of it depends on the version of Java.
+    /// The result of rule `index` (from 0) depends on the version of Java.
     #[error(
         "versions of Java differ in what auth_to_local rule {} makes of this principal's letters \
          beyond ASCII",
@@ -112,14 +115,14 @@ pub enum NameError {
     Regex {
         /// The rule's place among all rules.
         index: usize,
-        /// What the regular expression engine says.
+        /// The error of the regular expression engine.
         #[source]
         source: Box<fancy_regex::Error>,
     },
 }
 
 impl AuthToLocal {
-    /// Compiles the entries of `kerberos.auth_to_local`; all broken ones are reported.
+    /// Compiles the entries of `kerberos.auth_to_local`; every invalid rule is reported.
     ///
     /// An entry holds one rule or, as in `core-site.xml`, several with white space between. No
     /// entries mean `DEFAULT`, as in Hadoop. `default_realm` is the realm that `DEFAULT` compares with.
@@ -128,7 +131,8 @@ impl AuthToLocal {
         mechanism: Mechanism,
         default_realm: &str,
     ) -> Result<Self, Vec<RuleError>> {
-        // Sessions cache the name that a set of rules gave: the number tells sets apart.
+        // Sessions cache the name that a set of rules gave. After a reload they must not keep it, so each
+        // set has a number of its own.
         static GENERATION: AtomicU64 = AtomicU64::new(1);
         let (mut rules, mut errors) = (Vec::new(), Vec::new());
         let mut number = 0;
@@ -164,24 +168,30 @@ impl AuthToLocal {
         })
     }
 
-    /// The short name of a principal: the first rule that fits decides.
+    /// The short name of a principal: that of the first rule that matches.
     pub fn map(&self, principal: &Principal) -> Result<String, NameError> {
         let (components, realm) = (principal.components(), principal.realm());
-        // RFC 6111 section 3.1
+        // RFC 6111 section 3.1 reserves these names. `RULE:[2:$2]` would make the user ANONYMOUS of a client
+        // that the KDC has not authenticated.
         if components[0] == "WELLKNOWN" || realm.starts_with("WELLKNOWN:") {
             return Err(NameError::WellKnown);
         }
+        // Before any rule: a rule may remove the realm, and with it the character that makes the principal
+        // ambiguous.
         let mut parts = components.iter().map(String::as_str).chain([realm]);
         if !parts.all(plain::is_part) {
             return Err(NameError::Malformed);
         }
         if components.len() > 2 {
+            // With either mechanism: the pattern of Hadoop's `KerberosName` has no third component.
             return Err(NameError::Components);
         }
         for (index, ListedRule { rule, .. }) in self.rules.iter().enumerate() {
             match rule.apply(components, realm, &self.default_realm) {
                 Ok(None) => {}
-                Ok(Some(name)) => return self.approved(name, index),
+                // An unusable result is final, as a non-simple one is in Hadoop: a later rule could make
+                // another user of the principal.
+                Ok(Some(name)) => return self.checked(name, index),
                 Err(Unapplied::Ambiguous) => return Err(NameError::Ambiguous { index }),
                 Err(Unapplied::Regex(source)) => return Err(NameError::Regex { index, source }),
             }
@@ -192,8 +202,8 @@ impl AuthToLocal {
         }
     }
 
-    /// The result of rule `index`, if it is a name.
-    fn approved(&self, name: String, index: usize) -> Result<String, NameError> {
+    /// The result of rule `index`, if it is a valid name.
+    fn checked(&self, name: String, index: usize) -> Result<String, NameError> {
         match self.mechanism {
             Mechanism::Hadoop if name.contains(['/', '@']) => Err(NameError::NotSimple { index }),
             Mechanism::Hadoop | Mechanism::Mit if plain::is_name(&name, false) => Ok(name),
@@ -201,7 +211,7 @@ impl AuthToLocal {
         }
     }
 
-    /// Whether a principal could have this short name, under some rules of this mechanism.
+    /// Whether some rules of this mechanism could give this short name.
     pub fn can_be(&self, user: &str) -> bool {
         plain::is_name(user, self.mechanism == Mechanism::Hadoop)
     }

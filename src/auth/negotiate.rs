@@ -1,7 +1,7 @@
 //! The grammar of `Authorization: Negotiate` (RFC 4559 section 4.2): from headers to a token.
 //!
 //! This runs after the look-up of the session cookie and before GSSAPI, so that bytes that are not a
-//! token do not use an accept thread.
+//! token do not occupy an accept thread.
 
 use base64::{
     Engine as _,
@@ -25,7 +25,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Reads the token of a request; `None` where it carries no Negotiate credentials.
+/// Reads the token of a request; `None` if it has no Negotiate credentials.
 ///
 /// Other schemes (`Basic`, `Bearer`) count as none: the client gets the ordinary challenge. Hive's form
 /// `Negotiate : <token>` is accepted.
@@ -39,6 +39,7 @@ pub fn token(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Refusal> {
     let Some(value) = values.next() else {
         return Ok(None);
     };
+    // With two it is ambiguous which one counts: RFC 9110 section 5.3 allows a repeated field for lists only.
     if values.next().is_some() {
         return Err(Refusal::DuplicateAuthorization);
     }
@@ -59,6 +60,7 @@ pub fn token(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Refusal> {
     if encoded.is_empty() {
         return Err(Refusal::BadAuthorization);
     }
+    // Before decoding, so that an oversized header costs no allocation.
     if encoded.len() > MAX_TOKEN.div_ceil(3) * 4 {
         return Err(Refusal::TokenTooLarge);
     }
@@ -77,25 +79,25 @@ pub fn token(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Refusal> {
     Ok(Some(token))
 }
 
-/// Whether a token opens a login (an `InitialContextToken` of RFC 2743 section 3.1) rather than
-/// going on with one (SPNEGO's `NegTokenResp`, RFC 4178 section 4.2.2).
-pub(super) fn opens(token: &[u8]) -> bool {
+/// Whether a token begins a login (an `InitialContextToken`, RFC 2743 section 3.1), in contrast to one that
+/// continues a login (SPNEGO's `NegTokenResp`, RFC 4178 section 4.2.2).
+pub(super) fn is_initial(token: &[u8]) -> bool {
     token.first() != Some(&0xa1)
 }
 
-/// The kind of credentials that a request has beside a session cookie.
+/// The credentials of a request that has a session cookie too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Credential {
-    /// A token that completes a login by itself (clients repeat their last one), or no token.
+    /// A token that completes a login by itself, which clients repeat beside their cookie, or no token.
     Complete,
-    /// The first token of a login that needs more, or bytes that are not a token.
+    /// The first token of a login that needs further ones, or bytes that are not a token.
     FirstToken,
     /// A later token of a login.
     LaterToken,
 }
 
 /// Classifies the credentials of a request that has a session cookie.
-pub(super) fn beside(headers: &HeaderMap) -> Credential {
+pub(super) fn classify(headers: &HeaderMap) -> Credential {
     match token(headers) {
         Ok(None) => Credential::Complete,
         Ok(Some(token)) => match peek(&token) {
@@ -110,15 +112,15 @@ pub(super) fn beside(headers: &HeaderMap) -> Credential {
             | Peek::Unreadable => Credential::FirstToken,
         },
         Err(Refusal::Ntlm | Refusal::BadAuthorization) => Credential::FirstToken,
-        // Too large or duplicate: no client begins a login in this way.
+        // Too large or duplicate: no client begins a login in this way, so the session is used.
         Err(_) => Credential::Complete,
     }
 }
 
-/// Whether a request that should write something brings nothing to write.
+/// Whether a request with a writing method has no body.
 ///
-/// A client that knows that its token is not its last one keeps its body for the next request, and
-/// sends this one with `Content-Length: 0`: `WinINet` (Edge's IE mode) and curl, which calls it a
+/// A client that knows that its token is not the last one of the login keeps its body for the next request
+/// and sends this one with `Content-Length: 0`: `WinINet` (Edge's IE mode) and curl, which calls it a
 /// "server probe".
 pub(super) fn is_empty_write<B>(request: &Request<B>) -> bool {
     let headers = request.headers();
@@ -127,7 +129,7 @@ pub(super) fn is_empty_write<B>(request: &Request<B>) -> bool {
         Method::GET | Method::HEAD | Method::OPTIONS => false,
         _ => match headers.get(header::CONTENT_LENGTH) {
             Some(length) => zero(length),
-            // HTTP/2 tells the end of a body without a header
+            // HTTP/2 marks the end of a body without a header, so a missing length says nothing there.
             None => {
                 matches!(
                     *request.method(),
@@ -157,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn spellings_of_clients_are_read() {
+    fn the_spellings_that_clients_use_are_read() {
         for value in [
             "Negotiate YWJjZA==",
             "negotiate YWJjZA==",
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn other_schemes_are_no_credentials() {
+    fn other_schemes_count_as_no_credentials() {
         assert_eq!(read(&[]), Ok(None));
         assert_eq!(read(&[b"Basic YTpi"]), Ok(None));
         assert_eq!(read(&[b"Bearer x"]), Ok(None));
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn two_headers_are_refused_whatever_they_hold() {
+    fn two_headers_are_refused_with_any_content() {
         let refused = Err(Refusal::DuplicateAuthorization);
         assert_eq!(read(&[b"Negotiate YWJj", b"Basic x"]), refused);
         assert_eq!(read(&[b"Basic x", b"Basic x"]), refused);
@@ -216,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_is_empty_by_its_length_or_for_want_of_one() {
+    fn a_write_is_empty_with_a_zero_length_or_without_one() {
         let empty = |method: Method, lines: &[(&str, &str)], version| {
             let mut request = Request::builder().method(method).version(version);
             for (name, value) in lines {
@@ -239,30 +241,30 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_login_is_told_from_a_leg_of_one() {
-        let beside = |value: &str| {
+    fn a_complete_login_is_distinguished_from_one_of_several_tokens() {
+        let classify = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::AUTHORIZATION, value.parse().unwrap());
-            super::beside(&headers)
+            super::classify(&headers)
         };
-        assert_eq!(super::beside(&HeaderMap::new()), Credential::Complete);
-        assert_eq!(beside("Basic YTpi"), Credential::Complete);
-        assert_eq!(beside("Negotiate oQA="), Credential::LaterToken);
+        assert_eq!(super::classify(&HeaderMap::new()), Credential::Complete);
+        assert_eq!(classify("Basic YTpi"), Credential::Complete);
+        assert_eq!(classify("Negotiate oQA="), Credential::LaterToken);
         for first in [
             "NTLM TlRMTVNTUAABAAAA",
             "Negotiate TlRMTVNTUAABAAAA",
-            // an InitialContextToken of NegoEx, and a list of mechanisms with it alone
+            // An InitialContextToken of NegoEx, and a list of mechanisms that has only NegoEx.
             "Negotiate YBIGCisGAQQBgjcCAh4ATkVHT0VYVA==",
             "Negotiate YBwGBisGAQUFAqASMBCgDjAMBgorBgEEAYI3AgIe",
             "Negotiate",
             "Negotiate YWJj",
         ] {
-            assert_eq!(beside(first), Credential::FirstToken, "{first}");
+            assert_eq!(classify(first), Credential::FirstToken, "{first}");
         }
     }
 
     #[test]
-    fn the_limit_is_on_the_decoded_token() {
+    fn the_size_limit_applies_to_the_decoded_token() {
         let value = |len: usize| format!("Negotiate {}", BASE64_STANDARD.encode(vec![0x60; len]));
         assert!(read(&[value(MAX_TOKEN).as_bytes()]).is_ok_and(|t| t.is_some()));
         for len in [MAX_TOKEN + 1, MAX_TOKEN + 2, MAX_TOKEN * 2] {
@@ -272,7 +274,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_token_comes_back(
+        fn every_token_is_read_back(
             bytes in prop::collection::vec(any::<u8>(), 1..200),
             padded: bool, hive: bool, upper: bool,
         ) {
@@ -292,7 +294,7 @@ mod tests {
             let _ = read(&[&negotiate]);
             let mut headers = HeaderMap::new();
             headers.insert(header::AUTHORIZATION, HeaderValue::from_bytes(&negotiate).unwrap());
-            let _ = beside(&headers);
+            let _ = classify(&headers);
         }
     }
 }

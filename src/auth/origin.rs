@@ -1,5 +1,5 @@
-//! Protection against cross-site requests. A browser logs in with SPNEGO without asking the user, so
-//! another site's page can use it as it can use a cookie.
+//! Protection against cross-site request forgery. A browser logs in with SPNEGO without asking the user,
+//! so a page of another site can use that login just as it can use a cookie.
 //!
 //! This is the first check after the login. Only browsers send `Origin` and `Sec-Fetch-Site`; a request
 //! without both passes (curl, JDBC).
@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use super::Scheme;
 use crate::refusal::Refusal;
 
-/// Checks a request with an unsafe method, or an upgrade (WebSocket): it must come from a page of the
+/// Checks a request with an unsafe method, or an upgrade (WebSocket), which must come from a page of the
 /// same host.
 ///
 /// `host` is the request's own host name, `hosts` the console's; ports do not matter, since all
@@ -32,12 +32,14 @@ pub(crate) fn check(
     if is_safe(method, headers) {
         return Ok(());
     }
+    // Each header must appear at most once, so that no duplicate escapes the check.
     let mut sites = headers.get_all("sec-fetch-site").iter();
     let site = sites.next().map(HeaderValue::as_bytes);
     let known = match site {
         Some(b"same-origin" | b"none") | None => true,
-        // Another port or a sub-domain: `Origin` decides.
+        // A page on another port of this host or on a sub-domain: `Origin` decides.
         Some(b"same-site") => headers.contains_key(header::ORIGIN),
+        // `cross-site`, and values that a future browser may send.
         Some(_) => false,
     };
     let mut origins = headers.get_all(header::ORIGIN).iter();
@@ -53,11 +55,12 @@ pub(crate) fn check(
 
 /// Whether a request changes nothing on the server, so that its origin does not matter.
 pub(super) fn is_safe(method: &Method, headers: &HeaderMap) -> bool {
+    // A WebSocket begins with a GET, and browsers let every site open one (RFC 6455 section 10.2).
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
         && !headers.contains_key(header::UPGRADE)
 }
 
-/// Whether an `Origin` is a page of this host; `null` never is.
+/// Whether an `Origin` is a page of this host. `null` (sandboxed frames, files) never is.
 fn is_ours(origin: &HeaderValue, host: &str, hosts: &[Arc<str>], scheme: Scheme) -> bool {
     let Some((page, authority)) = origin.to_str().ok().and_then(|o| o.split_once("://")) else {
         return false;
@@ -71,19 +74,20 @@ fn is_ours(origin: &HeaderValue, host: &str, hosts: &[Arc<str>], scheme: Scheme)
     allowed && !name.is_empty() && (same(host) || hosts.iter().any(|h| same(h)))
 }
 
-/// An authority without its port; empty where the port is not a number.
+/// An authority without its port; empty if the port is not a number.
 pub(super) fn host_name(authority: &str) -> &str {
     split_port(authority).map_or("", |(name, _)| name)
 }
 
-/// The name and the port of an authority, the port empty where none is written; `None` where there
-/// is no name or the port is not a number.
+/// The name and the port of an authority. The port is empty if there is none. `None` if there is no name or
+/// the port is not a number.
 pub(crate) fn split_port(authority: &str) -> Option<(&str, &str)> {
     let (name, port) = match authority.rsplit_once(':') {
-        // the colons of an IPv6 address are inside brackets
+        // The colons of an IPv6 address are inside brackets.
         Some((name, port)) if !port.ends_with(']') => (name, port),
         _ => (authority, ""),
     };
+    // `gw.example.com:80@evil.org` must not count as gw.example.com.
     let is_port = port.bytes().all(|b| b.is_ascii_digit());
     (!name.is_empty() && is_port).then_some((name, port))
 }
@@ -109,7 +113,7 @@ mod tests {
         .is_ok()
     }
 
-    /// Headers, whether they pass on plain, whether they pass on TLS.
+    /// Headers, and whether the request passes on a plain and on a TLS listener.
     type Row = (&'static [(&'static str, &'static str)], bool, bool);
 
     #[test]
@@ -233,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_cut_off_names_and_addresses() {
+    fn ports_are_removed_from_names_and_addresses() {
         assert_eq!(host_name("a:80"), "a");
         assert_eq!(host_name("[::1]:80"), "[::1]");
         assert_eq!(host_name("[::1]"), "[::1]");

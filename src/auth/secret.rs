@@ -1,4 +1,4 @@
-//! The secret that signs sessions and node links; replicas share it by a file.
+//! The secret that signs sessions and node links; replicas share it as a file.
 
 use std::{
     fs, io,
@@ -12,11 +12,11 @@ use ring::{
 };
 use zeroize::Zeroizing;
 
-/// The fewest bytes of a secret.
+/// The least length of a secret in bytes.
 pub const MIN_SECRET: usize = 32;
 
-/// Key material, zeroised when dropped. It is never used as a key itself: a key for each purpose is
-/// derived from it.
+/// Key material, zeroised when dropped. It is never used as a key itself; [`Secret::key`] derives a key for
+/// each purpose.
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 /// Why there is no secret.
@@ -27,7 +27,7 @@ pub enum SecretError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -42,23 +42,23 @@ pub enum SecretError {
         /// Its length in bytes.
         len: usize,
     },
-    /// Every user of the host may write it, and so choose it.
+    /// Every user of the host may write the file, and so choose the secret.
     #[error("the session secret {path} is writable by everybody: chmod 0640", path = path.display())]
     Writable {
         /// The file.
         path: PathBuf,
     },
     /// The system's random generator failed.
-    #[error("the system gives no random bytes")]
+    #[error("the system's random generator failed")]
     Random,
 }
 
 // === impl Secret ===
 
 impl Secret {
-    /// Reads every byte of a file, a final newline too, as Hadoop reads its own.
+    /// Reads a file. Every byte counts, a final newline included, as in Hadoop's signature secret file.
     ///
-    /// A file that everybody may read is accepted with a warning (Kubernetes mounts secrets so).
+    /// A file that every user may read is accepted with a warning.
     pub fn read(path: &Path) -> Result<Self, SecretError> {
         let failed = |source| SecretError::Read {
             path: path.to_owned(),
@@ -70,10 +70,11 @@ impl Secret {
                 path: path.to_owned(),
             });
         }
+        // Only a warning, because Kubernetes mounts secrets with this mode.
         if mode & 0o004 != 0 {
             tracing::warn!(
                 path = %path.display(),
-                "everybody on this machine may read the session secret and forge sessions: chmod 0640"
+                "every user of this machine can read the session secret and forge sessions: chmod 0640"
             );
         }
         let bytes = Zeroizing::new(fs::read(path).map_err(failed)?);
@@ -105,6 +106,7 @@ impl Secret {
         reason = "32 bytes are far below HKDF's limit of 8,160"
     )]
     pub fn key(&self, purpose: &'static str) -> hmac::Key {
+        // A key of its own for each purpose, so that a signed link can never be presented as a session.
         let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&self.0);
         let info = [purpose.as_bytes()];
         let okm = prk

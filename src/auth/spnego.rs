@@ -1,10 +1,10 @@
 //! The SPNEGO step as a Tower layer: session cookie, else token, else 401.
 //!
-//! The layer goes in front of everything that needs to know the user. It puts an `Arc<`[`Session`]`>` into
-//! the request's extensions and changes nothing else: a service that forwards the request has to remove
+//! The layer is outside of everything that needs to know the user. It puts an `Arc<`[`Session`]`>` into the
+//! request's extensions and changes nothing else: a service that forwards the request has to remove
 //! `Authorization` and cookies itself. A request that already has a session in its extensions passes. The
-//! response gets the mutual authentication token and the session cookie, and on request the session in
-//! its extensions.
+//! response gets the mutual authentication token and the session cookie and, if the policy says so, the
+//! session in its extensions.
 //!
 //! It works with any Tower service whose response body can be made of [`Bytes`]:
 //!
@@ -23,7 +23,7 @@
 //! };
 //! use tower::{Layer, ServiceExt};
 //!
-//! # // a keytab that fits on a page: the ticket "b3Blbg==" is alice's
+//! # // a scripted acceptor: the token "b3Blbg==" is alice's
 //! # #[derive(Clone)]
 //! # struct Acceptor;
 //! # impl Accept for Acceptor {
@@ -68,16 +68,16 @@
 //! ));
 //!
 //! // without credentials: the challenge
-//! let answer = hello.clone().oneshot(Request::new(())).await?;
-//! assert_eq!(answer.status(), 401);
-//! assert_eq!(answer.headers()[header::WWW_AUTHENTICATE], "Negotiate");
+//! let response = hello.clone().oneshot(Request::new(())).await?;
+//! assert_eq!(response.status(), 401);
+//! assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Negotiate");
 //!
-//! // with a token: logged in, and a cookie for the next time
+//! // with a token: a login, and a cookie for further requests
 //! let login = Request::builder().header("authorization", "Negotiate b3Blbg==").body(())?;
-//! let answer = hello.clone().oneshot(login).await?;
-//! assert_eq!(answer.status(), 200);
-//! assert_eq!(answer.headers()[header::WWW_AUTHENTICATE], "Negotiate bXV0dWFs");
-//! let cookie = answer.headers()[header::SET_COOKIE].to_str()?;
+//! let response = hello.clone().oneshot(login).await?;
+//! assert_eq!(response.status(), 200);
+//! assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Negotiate bXV0dWFs");
+//! let cookie = response.headers()[header::SET_COOKIE].to_str()?;
 //!
 //! // with the cookie: no token needed
 //! let again = Request::builder().header("cookie", cookie.split(';').next().unwrap()).body(())?;
@@ -120,16 +120,16 @@ pub use slot::LoginSlot;
 
 use future::{PendingLogin, ResponseExtras};
 
-/// The rules of one console for its clients' logins.
+/// How clients log in to one console.
 #[derive(Clone, Debug)]
 pub struct SpnegoPolicy {
     /// The console's name, for pages and logs.
     pub console: Arc<str>,
     /// The scheme that clients use.
     pub scheme: Scheme,
-    /// Services that a ticket may name (`HTTP`; `presto` …).
+    /// Services that a ticket may be for (`HTTP`, `presto` …).
     pub services: Vec<Arc<str>>,
-    /// Host names that a ticket may name; case does not matter. Need not equal `Host`: browsers may
+    /// Host names that a ticket may be for, in any case. They need not include that of `Host`: browsers may
     /// follow a CNAME.
     pub hosts: Vec<Arc<str>>,
     /// Maps principals to users.
@@ -146,14 +146,14 @@ pub struct SpnegoPolicy {
     pub session_in_response: bool,
 }
 
-/// Puts [`SpnegoService`] before a service.
+/// Wraps a service in [`SpnegoService`].
 #[derive(Clone, Debug)]
 pub struct SpnegoLayer<A = Acceptor> {
     policy: Arc<SpnegoPolicy>,
     acceptor: A,
 }
 
-/// Passes requests of logged-in clients on; see the [module](self).
+/// Forwards requests of logged-in clients to the inner service; see the [module](self).
 #[derive(Clone)]
 pub struct SpnegoService<S, A = Acceptor> {
     inner: S,
@@ -185,23 +185,25 @@ impl<S, A: Clone> Layer<S> for SpnegoLayer<A> {
     }
 }
 
-/// What the headers of a request amount to.
+/// The credentials in the headers of a request.
 enum Credentials {
     Session(Arc<Session>),
     Token(Vec<u8>),
     Refused(Refusal),
 }
 
-/// Whether a request with a session is nevertheless a leg of a login: one that its connection awaits,
-/// or one that keeps back what it is to write.
-fn is_leg<B>(request: &Request<B>, awaits_leg: impl FnOnce() -> bool) -> bool {
+/// Whether a request with a session belongs to a login nevertheless: its connection waits for the next token,
+/// or the client keeps its body back until the login is complete.
+fn is_login_step<B>(request: &Request<B>, awaits_token: impl FnOnce() -> bool) -> bool {
+    // The usual request within a session, checked first: it has no credentials but the cookie.
     if !request.headers().contains_key(header::AUTHORIZATION) {
         return false;
     }
-    let (empty, awaited) = (negotiate::is_empty_write(request), awaits_leg());
+    let (empty, awaited) = (negotiate::is_empty_write(request), awaits_token());
     (empty || awaited)
-        && match negotiate::beside(request.headers()) {
+        && match negotiate::classify(request.headers()) {
             Credential::Complete => false,
+            // Forwarding the empty write with the session stored an empty file, and the upload was lost.
             Credential::FirstToken => empty,
             Credential::LaterToken => true,
         }
@@ -210,17 +212,18 @@ fn is_leg<B>(request: &Request<B>, awaits_leg: impl FnOnce() -> bool) -> bool {
 // === impl SpnegoPolicy ===
 
 impl SpnegoPolicy {
-    /// The session cookie comes first: clients repeat old tokens beside it (`PyHive`, browsers). But a client
-    /// in the middle of a login, with or without a cookie, may keep its body for the next token.
+    /// The session cookie has priority, because clients repeat old tokens beside it (`PyHive`, browsers) and
+    /// the replay cache would refuse those. A client in the middle of a login is the exception: it may keep
+    /// its body for the request with the last token.
     fn credentials<B>(
         &self,
         request: &Request<B>,
-        awaits_leg: impl FnOnce() -> bool,
+        awaits_token: impl FnOnce() -> bool,
         now: u64,
     ) -> Credentials {
         let headers = request.headers();
         let without = match self.sessions.find(headers, self.scheme, &self.names, now) {
-            SessionLookup::Session(session) if !is_leg(request, awaits_leg) => {
+            SessionLookup::Session(session) if !is_login_step(request, awaits_token) => {
                 return Credentials::Session(session);
             }
             SessionLookup::Session(_) | SessionLookup::None => Refusal::LoginRequired,
@@ -233,11 +236,12 @@ impl SpnegoPolicy {
         }
     }
 
-    /// Whether a client that logs in is given a cookie.
-    fn gives_cookie(&self, headers: &HeaderMap) -> bool {
+    /// Whether a client that logs in gets a cookie.
+    fn sets_cookie(&self, headers: &HeaderMap) -> bool {
         if self.cookieless_agents.is_empty() {
             return true;
         }
+        // Only at a login, and only on consoles of a kind that names such clients.
         let agents = headers.get_all(header::USER_AGENT).iter();
         let agents: Vec<u8> = agents
             .flat_map(|a| a.as_bytes().to_ascii_lowercase())
@@ -250,8 +254,8 @@ impl SpnegoPolicy {
         !self.cookieless_agents.iter().any(named)
     }
 
-    /// Whether a ticket for this service opens this console; a port in its name does not matter, as
-    /// others may map it.
+    /// Whether a ticket for this service is accepted on this console. A port in its name is ignored: a load
+    /// balancer or a container may map ports.
     fn serves(&self, principal: &Principal) -> bool {
         let among = |name: Option<&str>, list: &[Arc<str>]| {
             name.is_some_and(|name| list.iter().any(|l| l.eq_ignore_ascii_case(name)))
@@ -277,25 +281,25 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        // An outer layer has made the session already (`identity = "none"`, a signed link).
+        // An outer layer has set the session already (`identity = "none"`, or a signed link).
         if let Some(known) = request.extensions().get::<Arc<Session>>() {
-            let told = self.policy.session_in_response.then(|| Arc::clone(known));
-            let answer = ResponseExtras::of(told, None);
-            return SpnegoFuture::calling(self.inner.call(request), answer);
+            let session = self.policy.session_in_response.then(|| Arc::clone(known));
+            let extras = ResponseExtras::of(session, None);
+            return SpnegoFuture::calling(self.inner.call(request), extras);
         }
         let now = unix_now();
         let slot = request.extensions().get::<LoginSlot<A::Pending>>();
-        let awaits_leg = || slot.is_some_and(LoginSlot::is_awaiting);
-        let token = match self.policy.credentials(&request, awaits_leg, now) {
+        let awaits_token = || slot.is_some_and(LoginSlot::is_awaiting);
+        let token = match self.policy.credentials(&request, awaits_token, now) {
             Credentials::Session(session) => {
                 let cookie = self.policy.sessions.renew(&session, now);
-                let told = self
+                let in_response = self
                     .policy
                     .session_in_response
                     .then(|| Arc::clone(&session));
                 request.extensions_mut().insert(session);
-                let answer = ResponseExtras::of(told, cookie);
-                return SpnegoFuture::calling(self.inner.call(request), answer);
+                let extras = ResponseExtras::of(in_response, cookie);
+                return SpnegoFuture::calling(self.inner.call(request), extras);
             }
             Credentials::Refused(refusal) => {
                 return SpnegoFuture::refused(refuse::response(&self.policy, &request, refusal));
@@ -306,10 +310,10 @@ where
         let client = slot.as_ref().and_then(LoginSlot::client);
         let slot = slot.filter(LoginSlot::keeps);
         let unfinished = slot.as_ref().and_then(|slot| slot.take(Instant::now()));
-        // A first token begins another login: the unfinished one may be of another user, since load
+        // A first token begins another login and ends the unfinished one, which may be of another user: load
         // balancers send requests of several users over one connection.
-        let pending = unfinished.filter(|_| !negotiate::opens(&token));
-        if pending.is_none() && !negotiate::opens(&token) {
+        let pending = unfinished.filter(|_| !negotiate::is_initial(&token));
+        if pending.is_none() && !negotiate::is_initial(&token) {
             let refusal = Refusal::LoginInterrupted;
             return SpnegoFuture::refused(refuse::response(&self.policy, &request, refusal));
         }

@@ -20,9 +20,10 @@ use tokio::sync::oneshot;
 
 use crate::gss::blocking::{Queue, Reply, ReplyError, Threads};
 
-/// How long the groups of a user are cached: also how long a removed user keeps access.
+/// How long the groups of a user are cached, and so how long a user that was removed from a group keeps
+/// access.
 const TIME_TO_LIVE: Duration = Duration::from_secs(60);
-/// The longest wait of a request.
+/// The longest time that a request waits for a look-up.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// The most users whose groups are cached.
 const USERS: u64 = 10_000;
@@ -103,7 +104,7 @@ impl Groups {
         started.map(|()| groups)
     }
 
-    /// The groups of a user that are cached.
+    /// The groups of a user, if they are cached.
     pub(super) fn cached(&self, user: &str) -> Option<GroupNames> {
         self.0.core.cache.get(user)
     }
@@ -196,7 +197,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// alice is in ops, bob's look-up fails, everybody else is in no group.
+    /// alice is in ops, bob's look-up fails, all other users are in no group.
     pub(in crate::auth::acl) fn scripted() -> Groups {
         Groups::start(|user| match user {
             "alice" => Ok(Arc::new(["users".into(), "ops".into()])),

@@ -31,7 +31,7 @@ fn session(user: &str) -> Arc<Session> {
         .session
 }
 
-/// What a user's request gets: the reason word, or `passed`.
+/// The result of a user's request: the reason of the refusal, or `passed`.
 async fn asked(allow: impl Into<Option<Allowed>>, request: http::request::Builder) -> String {
     let policy = AclPolicy {
         console: "rm".into(),
@@ -75,7 +75,7 @@ fn allowed(users: &[&str], groups: Option<&[&str]>) -> Allowed {
 }
 
 #[tokio::test]
-async fn users_or_groups_decide() {
+async fn a_user_passes_by_its_name_or_by_one_of_its_groups() {
     assert_eq!(asked(None, by("carol")).await, "passed");
     assert_eq!(
         asked(allowed(&["alice"], None), by("alice")).await,
@@ -101,7 +101,7 @@ async fn users_or_groups_decide() {
 }
 
 #[tokio::test]
-async fn groups_that_cannot_be_had_close_the_door_but_not_to_listed_users() {
+async fn a_failed_group_look_up_refuses_all_users_that_are_not_listed() {
     assert_eq!(
         asked(allowed(&[], Some(&["ops"])), by("bob")).await,
         "groups_unavailable"
@@ -113,7 +113,7 @@ async fn groups_that_cannot_be_had_close_the_door_but_not_to_listed_users() {
 }
 
 #[tokio::test]
-async fn known_groups_need_no_waiting() {
+async fn cached_groups_are_used_without_a_look_up() {
     let allow = allowed(&[], Some(&["ops"]));
     let (_, system) = allow.groups.as_ref().unwrap();
     system.look_up("alice").await.unwrap();
@@ -121,12 +121,12 @@ async fn known_groups_need_no_waiting() {
 }
 
 #[tokio::test]
-async fn nobody_passes_without_a_session() {
+async fn a_request_without_a_session_is_refused() {
     assert_eq!(asked(None, Request::builder()).await, "login_required");
 }
 
 #[tokio::test]
-async fn other_sites_are_refused_before_users_are_looked_at() {
+async fn other_sites_are_refused_before_the_user_is_checked() {
     let post = |origin: &str| {
         by("alice")
             .method(Method::POST)

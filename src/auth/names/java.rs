@@ -1,9 +1,10 @@
 //! `java.util.regex` on top of `fancy-regex`.
 //!
-//! A pattern is read as Java reads it (`pattern`, `class`), and written in the engine's syntax with
-//! every class worked out (`set`, `write`). What the two engines, or two versions of Java, would
-//! read differently is refused, so that a rule copied from a cluster never means something else here.
-//! `integration/tests/names.rs` compares the result with Hadoop's own `KerberosName`.
+//! A pattern is parsed by Java's grammar (`pattern`, `class`) and written in the syntax of the engine,
+//! with every character class expanded to ranges (`set`, `write`). A pattern that the two engines, or two
+//! versions of Java, would read differently is refused, so that a rule copied from a cluster never has
+//! another meaning here. `integration/tests/names.rs` compares the result with Hadoop's own
+//! `KerberosName`.
 
 use fancy_regex::Regex;
 
@@ -17,14 +18,13 @@ mod write;
 pub use error::PatternError;
 use pattern::Pattern;
 
-/// A pattern that is ready for use.
 #[derive(Debug)]
 pub(super) struct Compiled {
     pub(super) regex: Regex,
     pub(super) pattern: Pattern,
 }
 
-/// Compiles for `Matcher.matches`: the whole text.
+/// Compiles for `Matcher.matches`, which has to match the whole text.
 pub(super) fn compile_full(pattern: &str) -> Result<Compiled, PatternError> {
     compiled(pattern, r"\A(?:", r")\z")
 }
@@ -36,6 +36,7 @@ pub(super) fn compile(pattern: &str) -> Result<Compiled, PatternError> {
 
 fn compiled(pattern: &str, before: &str, after: &str) -> Result<Compiled, PatternError> {
     let pattern = Pattern::parse(pattern)?;
+    // The anchors go around a group: in `\Aa|b\z` each would belong to one alternative.
     let mut text = before.to_owned();
     pattern.node.write(&mut text);
     text.push_str(after);
@@ -43,7 +44,7 @@ fn compiled(pattern: &str, before: &str, after: &str) -> Result<Compiled, Patter
     Ok(Compiled { regex, pattern })
 }
 
-/// A replacement of `Matcher.replaceFirst` and `replaceAll`.
+/// A replacement, as in `Matcher.replaceFirst` and `replaceAll`.
 #[derive(Debug)]
 pub(super) struct Replacement(Vec<Part>);
 
@@ -54,13 +55,14 @@ enum Part {
 }
 
 impl Replacement {
-    /// Reads `$1` and backslash escapes; groups must exist in `from`.
+    /// Reads `$1` and backslash escapes; a group must exist in `from`.
     pub(super) fn parse(text: &str, from: &Regex) -> Result<Self, PatternError> {
         let groups = from.captures_len() - 1;
         let mut parts = Vec::new();
         let mut chars = text.chars().peekable();
         while let Some(c) = chars.next() {
             match c {
+                // In Java a backslash makes any character literal; `\n` is the letter n.
                 '\\' => parts.push(Part::Text(chars.next().ok_or(PatternError::Backslash)?)),
                 '$' => {
                     let digit = |c: Option<&char>| c.and_then(|c| c.to_digit(10));
@@ -69,7 +71,8 @@ impl Replacement {
                     if group > groups {
                         return Err(PatternError::Group);
                     }
-                    // as Java: more digits belong to it as long as such a group exists
+                    // As in Java, further digits belong to the number as long as such a group exists: `$12` is
+                    // group 12, or group 1 and the digit 2.
                     while let Some(d) = digit(chars.peek()) {
                         let longer = group * 10 + d as usize;
                         if longer > groups {
@@ -86,7 +89,7 @@ impl Replacement {
         Ok(Self(parts))
     }
 
-    /// Whether it writes a blank of its own.
+    /// Whether the replacement's own text has a blank.
     pub(super) fn writes_blank(&self) -> bool {
         self.0.iter().any(|part| match part {
             Part::Text(c) => c.is_whitespace(),
@@ -94,10 +97,10 @@ impl Replacement {
         })
     }
 
-    /// Replaces the first or all matches.
+    /// Replaces the first match, or all matches.
     ///
-    /// Unlike Rust's own, Java's search finds an empty match right after another match:
-    /// `s/.*/x/g` gives `xx`.
+    /// `Regex::replace_all` is not used because Java's search, unlike that of Rust's engines, finds an
+    /// empty match right after another match: `s/.*/x/g` gives `xx`.
     pub(super) fn replace(
         &self,
         from: &Regex,
@@ -119,6 +122,7 @@ impl Replacement {
             }
             copied = whole.end();
             let next = text[copied..].chars().next().map_or(1, char::len_utf8);
+            // After an empty match the search continues one character later; it would not end otherwise.
             search = if whole.start() == whole.end() {
                 copied + next
             } else {
@@ -159,23 +163,23 @@ mod tests {
     }
 
     #[test]
-    fn a_posix_class_in_brackets_is_a_set_of_its_letters() {
+    fn a_posix_class_in_brackets_is_the_set_of_its_letters() {
         assert!(full("[[:alpha:]]+", ":alpha:") && !full("[[:alpha:]]", "b"));
         assert!(full("[^:alpha:]+", "bcd"));
     }
 
     #[test]
-    fn case_insensitive_means_ascii_letters() {
+    fn the_case_of_ascii_letters_only_is_ignored() {
         assert!(full("(?i)ALICE", "alice") && full("(?i)[a-c]+", "AbC"));
         assert!(!full("(?i)k", "\u{212a}") && !full("(?i)[a-z]", "\u{17f}"));
         assert!(!full("(?i)é", "É"));
-        // up to the end of the group, and over alternatives
+        // The flag applies up to the end of the group, and to its other alternatives.
         assert!(full("(?:(?i)a|b)c", "Bc") && !full("(?:(?i)a|b)c", "BC"));
         assert!(full("a(?i:b)c", "aBc") && !full("a(?i:b)c", "aBC"));
     }
 
     #[test]
-    fn quoting_and_first_brackets_are_literal() {
+    fn quoted_characters_and_a_first_bracket_are_literal() {
         assert!(full(r"\Qa.b[c\E.*", "a.b[cd") && !full(r"\Qa.b\E", "axb"));
         assert!(full(r"\Qab\E*", "abb") && full(r"[\Q^]\E]+", "^]") && full(r"a\\Qb", r"a\Qb"));
         assert!(full("[]a]+", "]a]") && full("[[:a]b]+", ":ab"));
@@ -187,23 +191,23 @@ mod tests {
     }
 
     #[test]
-    fn look_around_and_possessive_quantifiers_work() {
+    fn look_around_and_possessive_quantifiers_are_supported() {
         assert!(full("(?!root).*", "alice") && !full("(?!root).*", "root"));
         assert!(!full("a*+a", "aaa") && full("a*+b", "aab") && !full("a{1,3}+a", "aaa"));
     }
 
     #[test]
-    fn an_alternative_is_wholly_inside_the_full_match() {
+    fn a_full_match_applies_to_every_alternative() {
         assert!(!full("a|b", "bc") && full("a|b", "b"));
     }
 
     #[test]
-    fn a_word_ends_where_java_says_for_ascii() {
+    fn a_word_boundary_is_that_of_java_for_ascii() {
         assert!(full(r".*\bb\b.*", "a.b.c") && compile(r"\bb").unwrap().pattern.ascii_only);
     }
 
     #[test]
-    fn what_differs_from_java_or_between_its_versions_is_refused() {
+    fn a_pattern_that_differs_from_java_or_between_its_versions_is_refused() {
         for pattern in [
             r"\h",
             r"\R",
@@ -250,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_java_refuses_is_refused() {
+    fn a_pattern_that_java_refuses_is_refused() {
         for pattern in [
             "(", ")", "(a", "a)", "[", "[]", "[a", "[z-a]", "a**", "*", "a{", "a{x}", "a{2,1}",
             "{1}", "a{2}{3}", "^*", "(?=a)*", "(?i)*", "+", "a|*", r"\", r"a\", r"\y", r"[\b]",
@@ -261,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn replacements_read_groups_as_java_does() {
+    fn replacements_refer_to_groups_as_in_java() {
         let with = |pattern: &str, to: &str, text: &str| {
             let from = compile(pattern).unwrap().regex;
             Replacement::parse(to, &from).map(|to| to.replace(&from, text, false).unwrap())
@@ -279,7 +283,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_read_compiles_and_never_panics(
+        fn an_accepted_pattern_compiles_and_never_panics(
             pattern in r"([abAZ019.^$|()*+?{}\[\]&:,~_ -]|\\.|\(\?[i:=!<>]|\[\^|&&|\{[0-9],?[0-9]?\}){0,12}",
             any in ".{0,12}",
             text in "[abAZ0@. ]{0,8}",
@@ -287,7 +291,7 @@ mod tests {
             for pattern in [pattern, any] {
                 match compile(&pattern) {
                     Ok(compiled) => { let _ = compiled.regex.is_match(&text); }
-                    // only look-behind, size and the like are for the engine to refuse
+                    // The engine itself refuses only look-behind, sizes and the like.
                     Err(PatternError::Syntax(error)) => {
                         prop_assert!(pattern.contains("(?<") || pattern.contains('{'), "{pattern} {error}");
                     }

@@ -1,8 +1,8 @@
-//! Whether a regular expression can match anything that a format makes, and an example of it.
+//! Whether a regular expression can match any text that a format makes, with an example.
 //!
-//! Used by the check of the configuration alone. Both are read as finite automata and walked side by
-//! side. Look-around, positions and references to groups are taken for empty or anything, so that
-//! "never" is always right.
+//! Used only by the check of the configuration. Format and expression are turned into finite automata,
+//! whose product is searched from the start. Positions and look-around are taken as empty, and references
+//! to groups as any text. [`Overlap::Never`] is therefore always right; an example need not match.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -11,31 +11,32 @@ use super::{
     rule::Piece,
 };
 
-/// Copies of a repeated piece; beyond, it is taken to repeat without end.
+/// The most copies of a repeated piece; a larger number is taken as unlimited.
 const COPIES: u32 = 24;
-/// States of an automaton, and pairs of them, that are looked at.
+/// The most states of an automaton, and the most pairs of states, that are visited. An expression with
+/// nested repetitions has more than can be searched while a configuration is checked.
 const MOST_STATES: usize = 20_000;
 const MOST_PAIRS: usize = 200_000;
 
-/// The result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Overlap {
-    /// Nothing that the format makes matches.
+    /// No text of the format matches.
     Never,
-    /// This does.
+    /// The shortest text that matches.
     Example(String),
-    /// Too large to say.
+    /// The search reached its limit.
     Unknown,
 }
 
-/// An automaton without cycles of empty steps that matter; state 0 is the first.
+/// A nondeterministic automaton; state 0 is the first.
 #[derive(Default)]
 struct Automaton {
-    /// The steps of each state: a character of the set, or an empty step.
+    /// The steps of each state: over a character of the set, or an empty step.
     steps: Vec<Vec<(Option<CharSet>, usize)>>,
 }
 
-/// `realm`: what `$0` is, where that is known. The example is made of `filler` where it can be.
+/// Searches for a text that `format` makes and `pattern` matches. `realm` is the text of `$0`, if it is
+/// known. The example consists of `filler` as far as possible.
 pub(super) fn overlap(
     format: &[Piece],
     realm: Option<&str>,
@@ -44,6 +45,8 @@ pub(super) fn overlap(
 ) -> Overlap {
     let mut made = Automaton::default();
     let mut end = made.state();
+    // A component has none of the characters that `plain::is_part` refuses, so that `$1` does not match
+    // `.*@.*`.
     let part = CharSet::pairs("//@@\\\\")
         .negated()
         .intersection(&CharSet::pairs("!~\u{a1}\u{d7ff}"));
@@ -70,7 +73,7 @@ pub(super) fn overlap(
     if made.steps.len().max(wanted.steps.len()) >= MOST_STATES {
         return Overlap::Unknown;
     }
-    meet((&made, end), (&wanted, wanted_end), filler)
+    intersect((&made, end), (&wanted, wanted_end), filler)
 }
 
 impl Automaton {
@@ -90,7 +93,7 @@ impl Automaton {
             .fold(from, |at, c| self.step(at, Some(CharSet::of(c))))
     }
 
-    /// Anything, also nothing.
+    /// Any text, also the empty one.
     fn anything(&mut self, from: usize) -> usize {
         let to = self.step(from, None);
         self.steps[to].push((Some(CharSet::default().negated()), to));
@@ -99,6 +102,7 @@ impl Automaton {
 
     /// Adds a pattern after `from` and returns its end.
     fn node(&mut self, from: usize, node: &Node) -> usize {
+        // The caller sees the size and returns `Unknown`; the automaton is not used.
         if self.steps.len() >= MOST_STATES {
             return from;
         }
@@ -150,8 +154,8 @@ impl Automaton {
     }
 }
 
-/// The shortest text that leads both to their ends.
-fn meet(left: (&Automaton, usize), right: (&Automaton, usize), filler: char) -> Overlap {
+/// The shortest text that both automata accept, by a breadth-first search of their product.
+fn intersect(left: (&Automaton, usize), right: (&Automaton, usize), filler: char) -> Overlap {
     type Pair = (usize, usize);
     let mut before: HashMap<Pair, Option<(Pair, Option<char>)>> = HashMap::from([((0, 0), None)]);
     let mut queue = VecDeque::from([(0, 0)]);
@@ -165,6 +169,7 @@ fn meet(left: (&Automaton, usize), right: (&Automaton, usize), filler: char) -> 
             }
             return Overlap::Example(text.into_iter().rev().collect());
         }
+        // After the comparison with the end, so that a result that is already known is returned.
         if before.len() > MOST_PAIRS {
             return Overlap::Unknown;
         }
@@ -215,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expression_without_what_the_format_makes_never_fits() {
+    fn an_expression_that_matches_no_text_of_the_format_never_applies() {
         for (format, pattern) in [
             ("$1", ".*@EXAMPLE.COM"),
             ("$1@$0", "alice"),
@@ -230,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn an_example_shows_that_it_fits() {
+    fn an_example_is_given_for_an_expression_that_applies() {
         assert_eq!(
             fits("$1@$0", ".*@A.COM"),
             Overlap::Example("x@AxCOM".into())
@@ -245,7 +250,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_example_matches_and_never_is_never(
+        fn an_example_matches_and_never_is_right(
             pattern in r"([abx@.]|[abx.][*+?]|[abx]\{1,3\}|\[a-c\]|\[\^@\]+){0,8}",
             name in "[abx]{1,4}", realm in "[abx]{1,3}",
         ) {

@@ -1,32 +1,34 @@
-//! Which texts can be user names, independent of the rules.
+//! Texts that are valid user names, independent of the rules.
 //!
 //! Names are sent in queries and headers and written to logs. A character that a server trims, drops,
-//! does not show or writes in two ways could turn one user into another, so names have none of them.
+//! does not show or writes in two ways could turn one user into another, so a name with one is refused.
 
-/// Whether a user can have this name. With `simple`, it may not hold `/` and `@` either.
+/// Whether this is a valid name. With `simple`, it may not hold `/` and `@` either.
 pub(super) fn is_name(text: &str, simple: bool) -> bool {
+    // Servers trim header values and query fields: "alice " became alice.
     let trimmed = text.trim_matches(' ').len() == text.len();
+    // A name may become a segment of a path, where these two have another meaning.
     let relative = matches!(text, "" | "." | "..");
     trimmed && !relative && text.chars().all(is_plain) && !(simple && text.contains(['/', '@']))
 }
 
-/// Whether a component or realm of a principal can take part in a name.
+/// Whether a component or realm of a principal may become part of a name.
 pub(super) fn is_part(text: &str) -> bool {
     is_name(text, true)
 }
 
 fn is_plain(c: char) -> bool {
-    let odd = c == '\\' // the text form of principals escapes with it
+    let odd = c == '\\' // the escape character of a principal's text form
         || c.is_control()
-        || (c.is_whitespace() && c != ' ') // line ends of Java's among them
+        || (c.is_whitespace() && c != ' ') // includes the line ends of Java's expressions
         || is_invisible(c)
         || matches!(c, '\u{FFFD}' | '\u{FDD0}'..='\u{FDEF}' | '\u{FFFE}' | '\u{FFFF}')
-        // Java's matching of empty text halves these
+        // In Java these are two UTF-16 units, and an empty match can lie between the two.
         || c > '\u{FFFF}';
     !odd
 }
 
-/// Unicode's format characters: joiners, marks of direction, soft hyphen, byte order mark.
+/// Unicode's format characters: joiners, direction marks, soft hyphen, byte order mark.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{AD}' | '\u{34F}' | '\u{600}'..='\u{605}' | '\u{61C}' | '\u{6DD}' | '\u{70F}'
@@ -40,8 +42,10 @@ fn is_invisible(c: char) -> bool {
 pub(super) fn lower_case(text: &str) -> Option<String> {
     let known = |c: char| {
         let changes = !c.to_lowercase().eq([c]);
+        // Letters whose lower case is the same in every version of Unicode that a supported Java has.
         let old = matches!(c, '\0'..='\u{24F}' | '\u{388}'..='\u{3CF}' | '\u{400}'..='\u{4FF}');
-        // a capital sigma becomes one of two letters, and where a word ends is another question
+        // A capital sigma becomes one of two letters, depending on whether it ends a word, and the two
+        // languages need not agree on where a word ends.
         !changes || (old && c != 'Σ')
     };
     text.chars().all(known).then(|| text.to_lowercase())
@@ -52,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_servers_trim_or_do_not_show_is_in_no_name() {
+    fn a_name_with_a_character_that_servers_trim_or_hide_is_refused() {
         for name in ["alice", "John Smith", "müller", "a.b-c_d$", "дмитрий"] {
             assert!(is_name(name, true), "{name:?}");
         }
@@ -83,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn lower_case_is_that_of_every_version_of_java() {
+    fn lower_case_is_the_same_in_every_version_of_java_or_refused() {
         assert_eq!(lower_case("ÀLICE").as_deref(), Some("àlice"));
         assert_eq!(lower_case("ΑΣ"), None);
         assert_eq!(lower_case("\u{1C89}"), None);

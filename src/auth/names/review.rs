@@ -1,7 +1,7 @@
-//! Warnings for rules that compile and probably do not do what was intended.
+//! Warnings about rules that compile but probably do not do what was intended.
 //!
-//! For `spnegate check`. A rule is tried on examples that are generated from its own regular expression,
-//! so no list of known mistakes is needed.
+//! Used by `spnegate check`. A rule is applied to examples that are generated from its own format and
+//! regular expression, so no list of known mistakes is needed.
 
 use super::{
     AuthToLocal, ListedRule, Mechanism,
@@ -11,38 +11,38 @@ use super::{
     rule::{Mapping, Rule},
 };
 
-/// What may be wrong with rule `number` (from 1).
+/// What may be wrong with a rule. Numbers of rules begin at 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RuleWarning {
-    /// Its number of components.
+    /// The rule is for no components, or for more than two.
     #[error("never applies: names of users and services have one component or two")]
     Components,
-    /// No text of the format matches the expression.
+    /// The expression matches no text of the format.
     #[error(
-        "never applies: its regular expression matches nothing that `{format}` makes, and it has to \
-         match all of it"
+        "never applies: its regular expression matches no text that `{format}` makes, and it has to \
+         match the whole text"
     )]
     NeverFits {
         /// The format.
         format: Box<str>,
     },
-    /// An earlier rule takes everything.
-    #[error("never applies: rule {by} takes every name that it could apply to")]
+    /// An earlier rule applies to every principal that this one could apply to.
+    #[error("never applies: rule {by} already applies to every name that it could apply to")]
     Unreachable {
-        /// The number of the other one.
+        /// The number of the earlier rule.
         by: usize,
     },
-    /// Users of two realms become one.
+    /// Users of different realms get the same names.
     #[error(
         "gives users of every trusted realm the same names, so that alice of another realm is the \
          local alice; let it match the realm too, as in [1:$1@$0](.*@EXAMPLE\\.COM)s/@.*//"
     )]
     AnyRealm,
-    /// A blank in the result.
-    #[error("writes a blank into the name, which no account has")]
+    /// The result has a blank.
+    #[error("writes a blank into the name; account names have none")]
     Blank,
-    /// The result is no name.
-    #[error("makes `{name}` of {principal}, which is not a name: the login is refused")]
+    /// The result is not a valid name.
+    #[error("makes `{name}` of {principal}, which is not a valid name: the login is refused")]
     NoName {
         /// The result.
         name: Box<str>,
@@ -51,28 +51,30 @@ pub enum RuleWarning {
     },
 }
 
-/// Two letters that rules hardly treat differently: what happens to both happens to all.
+/// Two letters that rules hardly treat differently. A problem is reported only if it occurs with both, so
+/// that a rule about one letter (`s/x/y/`) is not taken for one about all names.
 const FILLERS: [char; 2] = ['x', 'q'];
-/// Realms that nobody has (RFC 2606).
+/// Realms that cannot exist: RFC 2606 reserves `.INVALID`.
 const REALMS: [&str; 2] = ["A.INVALID", "B.INVALID"];
 
 impl AuthToLocal {
-    /// What may be wrong with each rule: its entry (from 0), its number (from 1) and its text.
+    /// Reviews each rule. A warning comes with the rule's entry (from 0), number (from 1) and text.
     pub fn review(&self) -> Vec<(usize, usize, &str, RuleWarning)> {
-        let mut remarks = Vec::new();
-        for (index, placed) in self.rules.iter().enumerate() {
-            let remark = self.of_rule(index, placed);
-            let found = remark.map(|remark| (placed.entry, index + 1, &*placed.text, remark));
-            remarks.extend(found);
+        let mut warnings = Vec::new();
+        for (index, listed) in self.rules.iter().enumerate() {
+            let warning = self.review_rule(index, listed);
+            let found = warning.map(|warning| (listed.entry, index + 1, &*listed.text, warning));
+            warnings.extend(found);
         }
-        remarks
+        warnings
     }
 
-    fn of_rule(&self, index: usize, placed: &ListedRule) -> Option<RuleWarning> {
-        if let Some(earlier) = self.shadow(index, placed) {
+    fn review_rule(&self, index: usize, listed: &ListedRule) -> Option<RuleWarning> {
+        // At most one warning for a rule, and first the one that makes all others pointless.
+        if let Some(earlier) = self.shadow(index, listed) {
             return Some(RuleWarning::Unreachable { by: earlier + 1 });
         }
-        let Rule::Mapping(mapping) = &placed.rule else {
+        let Rule::Mapping(mapping) = &listed.rule else {
             return None;
         };
         if !(1..=2).contains(&mapping.components) {
@@ -83,7 +85,7 @@ impl AuthToLocal {
         }
         let fits: Vec<Overlap> = FILLERS.map(|filler| mapping.overlap(None, filler)).into();
         if fits.contains(&Overlap::Never) {
-            let format = placed.text.split(']').next().unwrap_or_default();
+            let format = listed.text.split(']').next().unwrap_or_default();
             let format = format.trim_start_matches("RULE:");
             return Some(RuleWarning::NeverFits {
                 format: format!("{format}]").into(),
@@ -111,8 +113,8 @@ impl AuthToLocal {
         mapping.admits_any_realm().then_some(RuleWarning::AnyRealm)
     }
 
-    /// The earlier rule that leaves nothing for this one.
-    fn shadow(&self, index: usize, placed: &ListedRule) -> Option<usize> {
+    /// The index of the earlier rule after which this one can never apply.
+    fn shadow(&self, index: usize, listed: &ListedRule) -> Option<usize> {
         let earlier = &self.rules[..index];
         let takes_all = |components| {
             earlier.iter().position(|other| match &other.rule {
@@ -120,9 +122,10 @@ impl AuthToLocal {
                 Rule::Default => false,
             })
         };
-        let same = earlier.iter().position(|other| other.text == placed.text);
-        same.or_else(|| match &placed.rule {
+        let same = earlier.iter().position(|other| other.text == listed.text);
+        same.or_else(|| match &listed.rule {
             Rule::Mapping(mapping) => takes_all(mapping.components),
+            // `DEFAULT` applies to one and to two components, so both have to be taken.
             Rule::Default => takes_all(1).and_then(|one| Some(one.max(takes_all(2)?))),
         })
     }
@@ -139,7 +142,7 @@ impl Mapping {
         pattern.is_none_or(is_anything)
     }
 
-    /// Whether principals of two unknown realms get one name.
+    /// Whether principals of two unknown realms get the same name.
     fn admits_any_realm(&self) -> bool {
         let name = |realm: &str| match self.overlap(Some(realm), FILLERS[0]) {
             Overlap::Example(base) => self.finish(base).ok().flatten(),
@@ -150,7 +153,7 @@ impl Mapping {
     }
 }
 
-/// Whether it is `.*` or the like.
+/// Whether a pattern matches every text, like `.*`. `.+` counts too, because components are not empty.
 fn is_anything(node: &Node) -> bool {
     let everything = CharSet::pairs(" ~\u{a0}\u{2027}\u{202a}\u{d7ff}");
     match node {
@@ -184,20 +187,21 @@ fn is_anything(node: &Node) -> bool {
 mod tests {
     use super::*;
 
-    fn remarks(rules: &[&str]) -> Vec<(usize, RuleWarning)> {
+    fn warnings(rules: &[&str]) -> Vec<(usize, RuleWarning)> {
         let names = AuthToLocal::compile(rules, Mechanism::Hadoop, "EXAMPLE.COM").unwrap();
         let all = names.review().into_iter();
-        all.map(|(_, number, _, remark)| (number, remark)).collect()
+        all.map(|(_, number, _, warning)| (number, warning))
+            .collect()
     }
 
     fn only(rule: &str) -> RuleWarning {
-        let mut remarks = remarks(&[rule]);
-        assert_eq!(remarks.len(), 1, "{rule}: {remarks:?}");
-        remarks.remove(0).1
+        let mut warnings = warnings(&[rule]);
+        assert_eq!(warnings.len(), 1, "{rule}: {warnings:?}");
+        warnings.remove(0).1
     }
 
     #[test]
-    fn rules_as_clusters_have_them_pass() {
+    fn rules_of_real_clusters_get_no_warning() {
         let none: [(usize, RuleWarning); 0] = [];
         for rules in [
             &["DEFAULT"][..],
@@ -215,12 +219,12 @@ mod tests {
             &["RULE:[1:$1@$0](^.*@.*\\.EXAMPLE\\.COM$)s/^(.*)@.*$/$1/g"],
             &["RULE:[1:$1@$0](.*)s/@/_/"],
         ] {
-            assert_eq!(remarks(rules), none, "{rules:?}");
+            assert_eq!(warnings(rules), none, "{rules:?}");
         }
     }
 
     #[test]
-    fn a_rule_that_can_never_apply_is_named() {
+    fn a_rule_that_can_never_apply_gets_a_warning() {
         assert!(matches!(
             only("RULE:[1:$1](.*@EXAMPLE.COM)s/@.*//"),
             RuleWarning::NeverFits { .. }
@@ -234,18 +238,18 @@ mod tests {
         let by = |by| RuleWarning::Unreachable { by };
         let any = |number| (number, RuleWarning::AnyRealm);
         assert_eq!(
-            remarks(&["RULE:[1:$1]", "RULE:[1:$1@$0](.*@A)s/@.*//"]),
+            warnings(&["RULE:[1:$1]", "RULE:[1:$1@$0](.*@A)s/@.*//"]),
             [any(1), (2, by(1))]
         );
         assert_eq!(
-            remarks(&["RULE:[1:$1](.*)", "RULE:[2:$1]", "DEFAULT"]),
+            warnings(&["RULE:[1:$1](.*)", "RULE:[2:$1]", "DEFAULT"]),
             [any(1), any(2), (3, by(2))]
         );
-        assert_eq!(remarks(&["DEFAULT", "DEFAULT"]), [(2, by(1))]);
+        assert_eq!(warnings(&["DEFAULT", "DEFAULT"]), [(2, by(1))]);
     }
 
     #[test]
-    fn a_rule_that_admits_any_realm_is_named() {
+    fn a_rule_that_admits_any_realm_gets_a_warning() {
         for rule in [
             "RULE:[1:$1]",
             "RULE:[2:$1]",
@@ -260,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_that_is_no_name_is_named() {
+    fn a_result_that_is_not_a_valid_name_gets_a_warning() {
         assert_eq!(only("RULE:[1:$1@$0](.*@A)s/@.*/ /"), RuleWarning::Blank);
         assert_eq!(only("RULE:[2:$1 $2]"), RuleWarning::Blank);
         assert_eq!(only("RULE:[2:$1 $2]s/x/y/"), RuleWarning::Blank);

@@ -40,35 +40,35 @@ pub(super) struct Substitution {
     all: bool,
 }
 
-/// A rule of an entry, with its text.
+/// A rule of an entry as it was read, with its text.
 #[derive(Debug)]
 pub(super) struct ParsedRule {
     pub(super) text: Box<str>,
     pub(super) rule: Result<Rule, RuleErrorKind>,
 }
 
-/// Why a rule gives no name, though it may fit.
+/// Why it is not known what a rule makes of a principal.
 #[derive(Debug)]
 pub(super) enum Unapplied {
-    /// The engine gave up.
+    /// The engine stopped at its limit of backtracking.
     Regex(Box<fancy_regex::Error>),
-    /// Versions of Java differ in what the rule makes of this principal.
+    /// The result differs between versions of Java.
     Ambiguous,
 }
 
 /// What is wrong with a rule.
 #[derive(Debug, thiserror::Error)]
 pub enum RuleErrorKind {
-    /// It starts with neither word.
+    /// It begins with neither `DEFAULT` nor `RULE:[`.
     #[error("write DEFAULT or RULE:[n:format](regexp)s/pattern/replacement/g")]
     NotARule,
-    /// The number before the colon.
+    /// The number of components before the colon is missing or not a number.
     #[error("after `RULE:[` comes the number of components and a colon, as in RULE:[2:$1@$0]")]
     Components,
     /// `]` is missing.
     #[error("the format has no closing `]`")]
     Format,
-    /// `$` without number.
+    /// `$` without a number.
     #[error("`$` in the format needs a number: $0 is the realm, $1 the first component")]
     Reference,
     /// `$n` beyond the number of components.
@@ -83,21 +83,23 @@ pub enum RuleErrorKind {
     #[error("the regular expression has no closing `)`")]
     Match,
     /// The second or third `/` is missing.
-    #[error("a substitution is s/pattern/replacement/ and holds no other `/`")]
+    #[error("a substitution is s/pattern/replacement/ and must not contain another `/`")]
     Substitution,
     /// A group or look-around in the match.
     #[error(
-        "Hadoop ends the regular expression at its first `)`, so groups cannot be used there: \
+        "Hadoop ends the regular expression at its first `)`, so it cannot have groups: \
          write several rules instead"
     )]
     GroupInMatch,
     /// A comma or semicolon between rules.
-    #[error("rules are separated by white space, or are entries of their own, not by `{0}`")]
+    #[error(
+        "rules are separated by white space or written as separate entries, not separated by `{0}`"
+    )]
     Separator(char),
-    /// A blank before the match or the substitution.
-    #[error("a blank inside the rule: its parts follow each other without one")]
+    /// A blank before the expression or the substitution.
+    #[error("a blank inside the rule: its parts must follow each other without one")]
     Blank,
-    /// Another letter than `g` and `L` after the substitution.
+    /// A letter other than `g` and `L` after the substitution.
     #[error("`{0}` is not a flag: a substitution ends in `/` or `/g`, a rule may end in `/L`")]
     Flag(char),
     /// A line end or another control character.
@@ -111,7 +113,7 @@ pub enum RuleErrorKind {
     Pattern(#[from] PatternError),
 }
 
-/// Reads all rules of an entry, white space between them; goes on after one that is broken.
+/// Reads all rules of an entry, separated by white space, and continues after an invalid one.
 pub(super) fn parse_all(entry: &str) -> Vec<ParsedRule> {
     let mut rules = Vec::new();
     let mut rest = entry.trim_matches(is_space);
@@ -121,6 +123,7 @@ pub(super) fn parse_all(entry: &str) -> Vec<ParsedRule> {
             Err(kind) => (Err(kind), rest),
         };
         if rule.is_err() {
+            // Continue at the next word that begins a rule, so that one mistake does not hide others.
             after = next_rule(after);
         }
         let text = rest[..rest.len() - after.len()].trim_matches(is_space);
@@ -140,7 +143,7 @@ fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t'..='\r')
 }
 
-/// Where the next rule seems to begin.
+/// The rest of the text from where the next rule seems to begin.
 fn next_rule(text: &str) -> &str {
     let begins = |at: &usize| {
         let rest = &text[*at..];
@@ -153,10 +156,10 @@ fn next_rule(text: &str) -> &str {
     &text[at.unwrap_or(text.len())..]
 }
 
-/// What is wrong with the text after a rule, unless it is the next one.
+/// What is wrong with the text after a rule, unless the next rule follows.
 fn trailing(after: &str) -> Option<RuleErrorKind> {
     let rest = after.trim_start_matches(is_space);
-    // Hadoop wants no white space between rules
+    // Hadoop requires no white space between rules (`DEFAULTRULE:[1:$1]` is two).
     let next = ["RULE:[", "DEFAULT"]
         .iter()
         .any(|word| rest.starts_with(word));
@@ -185,7 +188,7 @@ pub(super) fn shortened(text: &str, most: usize) -> Box<str> {
     }
 }
 
-/// Reads one rule off the front.
+/// Reads one rule from the front and returns the rest.
 fn parse(text: &str) -> Result<(Rule, &str), RuleErrorKind> {
     if let Some(rest) = text.strip_prefix("DEFAULT") {
         return Ok((Rule::Default, suffix(rest).1));
@@ -200,6 +203,7 @@ fn parse(text: &str) -> Result<(Rule, &str), RuleErrorKind> {
     let format = parse_format(format, components)?;
     let mut full_match = None;
     if let Some(inner) = rest.strip_prefix('(') {
+        // `ruleParser` of Hadoop's KerberosName takes `[^)]*` here, so a group would end it early.
         let (pattern, after) = inner.split_once(')').ok_or(RuleErrorKind::Match)?;
         full_match = Some(java::compile_full(pattern).map_err(|error| match error {
             PatternError::OpenGroup | PatternError::Flags(_) => RuleErrorKind::GroupInMatch,
@@ -220,6 +224,7 @@ fn parse(text: &str) -> Result<(Rule, &str), RuleErrorKind> {
         rest = after;
     }
     let (lower_case, rest) = suffix(rest);
+    // Names have no control characters (`plain`), so one in a rule is a mistake, such as a line break.
     if text[..text.len() - rest.len()].contains(char::is_control) {
         return Err(RuleErrorKind::Control);
     }
@@ -263,7 +268,7 @@ pub(super) fn parse_format(text: &str, components: usize) -> Result<Vec<Piece>, 
 }
 
 impl Rule {
-    /// The name it makes, or `None` where it does not fit.
+    /// The name that the rule makes, or `None` if it does not match.
     pub(super) fn apply(
         &self,
         parts: &[String],
@@ -293,10 +298,11 @@ impl Rule {
 }
 
 impl Mapping {
-    /// The name, of what the format makes.
+    /// Applies match, substitution and lower case to the text that the format made.
     pub(super) fn finish(&self, mut name: String) -> Result<Option<String>, Unapplied> {
         let from = self.substitution.as_ref().map(|s| &s.from);
         let compiled = self.full_match.iter().chain(from);
+        // Which letters beyond ASCII are part of a word (`\b`) changed in Java 19.
         if !name.is_ascii() && compiled.clone().any(|c| c.pattern.ascii_only) {
             return Err(Unapplied::Ambiguous);
         }
@@ -343,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_in_the_match_are_refused_with_words_about_groups() {
+    fn groups_in_the_match_are_refused_with_a_message_about_groups() {
         for rule in [
             "RULE:[1:$1@$0](.*@(A|B))s/@.*//",
             "RULE:[1:$1]((?!root).*)",
@@ -359,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_has_its_word() {
+    fn each_mistake_has_its_own_error() {
         use RuleErrorKind as Kind;
         assert!(matches!(kind(""), Kind::NotARule));
         assert!(matches!(kind("default"), Kind::NotARule));
@@ -391,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_rule_hides_no_other_and_has_its_own_text() {
+    fn an_invalid_rule_does_not_hide_others_and_is_reported_with_its_text() {
         let read = parse_all("RULE:[1:$1],\n DEFAULT RULE:[2:$9] DEFAULTRULE:[1:$1]/L");
         let texts: Vec<&str> = read.iter().map(|read| &*read.text).collect();
         let wanted = [

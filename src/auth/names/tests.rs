@@ -1,4 +1,4 @@
-//! The names that rules make, and those that none makes.
+//! The names that rules make, and the principals that are refused.
 
 use proptest::prelude::*;
 
@@ -30,11 +30,11 @@ fn names_are_mapped_as_hadoop_maps_them() {
         (yahoo, "joe/admin@FOO.COM", Some("joe")),
         (yahoo, "joe/root@FOO.COM", Some("root")),
         (yahoo, "foo@ACME.COM", None),
-        // no entries are DEFAULT
+        // No entries mean DEFAULT.
         (&[], "alice@EXAMPLE.COM", Some("alice")),
         (&[], "HTTP/gw.example.com@EXAMPLE.COM", Some("HTTP")),
         (&[], "alice@CORP.EXAMPLE.COM", None),
-        // Cloudera's and Ambari's usual ones
+        // The usual rules of Cloudera and Ambari.
         (
             &["RULE:[2:$1@$0](rm@EXAMPLE.COM)s/.*/yarn/"],
             "rm/h@EXAMPLE.COM",
@@ -57,28 +57,28 @@ fn names_are_mapped_as_hadoop_maps_them() {
         ),
         (&["RULE:[1:$1]/L"], "ALICE@ANY.REALM", Some("alice")),
         (&["RULE:[1:$1]L"], "ALICE@ANY.REALM", Some("alice")),
-        // DEFAULT/L reads as DEFAULT
+        // Hadoop reads DEFAULT/L as DEFAULT.
         (&["DEFAULT/L"], "ALICE@EXAMPLE.COM", Some("ALICE")),
-        // several in one entry, as core-site.xml has them
+        // Several rules in one entry, as in core-site.xml.
         (
             &["\n RULE:[2:$1](x)\n  DEFAULT "],
             "alice@EXAMPLE.COM",
             Some("alice"),
         ),
-        // the regular expression is a full match
+        // The regular expression has to match the whole text.
         (&["RULE:[1:$1](ali)"], "alice@EXAMPLE.COM", None),
-        // first match only, and all matches
+        // The first match only, and all matches.
         (&["RULE:[1:$1]s/a/b/"], "anna@R", Some("bnna")),
         (&["RULE:[1:$1]s/a/b/g"], "anna@R", Some("bnnb")),
-        // Java matches the empty string after a full match once more
+        // Java finds one more match, the empty text after a match of everything.
         (&["RULE:[1:$1]s/.*/x/g"], "anna@R", Some("xx")),
         (&["RULE:[1:$1]s/x*/-/g"], "axc@R", Some("-a--c-")),
         (&["RULE:[1:$1]s/(.)(.*)/$2$1/"], "anna@R", Some("nnaa")),
-        // the literal `$1` of a format beside text
+        // A reference and text in one format.
         (&["RULE:[2:svc-$1]"], "hive/h@R", Some("svc-hive")),
-        // not simple: an error even where a later rule would fit
+        // The name is not simple: an error even if a later rule would match.
         (&["RULE:[1:$1@$0]", "DEFAULT"], "alice@EXAMPLE.COM", None),
-        // Hadoop would make it the empty name
+        // Hadoop would give the empty name.
         (&["RULE:[1:$1]s/.*//"], "alice@EXAMPLE.COM", None),
     ];
     for (entries, principal, expected) in table {
@@ -91,7 +91,7 @@ fn names_are_mapped_as_hadoop_maps_them() {
 }
 
 #[test]
-fn mit_lets_special_names_and_unmatched_principals_pass() {
+fn the_mit_mechanism_accepts_special_names_and_unmatched_principals() {
     let mit = |entries: &[&str], principal: &str| {
         let rules = AuthToLocal::compile(entries, Mechanism::Mit, "EXAMPLE.COM").unwrap();
         rules.map(&principal.parse().unwrap()).ok()
@@ -108,7 +108,7 @@ fn mit_lets_special_names_and_unmatched_principals_pass() {
         mit(&["DEFAULT"], "hdfs/nn@EXAMPLE.COM").as_deref(),
         Some("hdfs")
     );
-    // KerberosName reads two components with this mechanism too
+    // KerberosName reads at most two components with this mechanism too.
     assert_eq!(mit(&["RULE:[3:$3]"], "a/b/c@R"), None);
     assert_eq!(mit(&["DEFAULT"], "a/b/c@EXAMPLE.COM"), None);
 }
@@ -131,7 +131,7 @@ fn enterprise_names_and_control_characters_never_become_users() {
 }
 
 #[test]
-fn a_well_known_name_is_nobody() {
+fn a_well_known_name_is_not_a_user() {
     for mechanism in [Mechanism::Hadoop, Mechanism::Mit] {
         let rules =
             AuthToLocal::compile(&["RULE:[1:$1]", "RULE:[2:$2]/L"], mechanism, "R").unwrap();
@@ -148,7 +148,7 @@ fn a_well_known_name_is_nobody() {
 }
 
 #[test]
-fn what_depends_on_the_version_of_java_is_refused_for_such_names_only() {
+fn a_rule_that_depends_on_the_version_of_java_is_refused_only_for_names_beyond_ascii() {
     let names = rules(&[r"RULE:[1:$1](.*\bb)s/b$/c/", "RULE:[1:$1]/L"]);
     let mapped = |name: &str| names.map(&Principal::new([name], "R").unwrap());
     assert_eq!(mapped("a.b").unwrap(), "a.c");
@@ -163,13 +163,13 @@ fn what_depends_on_the_version_of_java_is_refused_for_such_names_only() {
 }
 
 #[test]
-fn three_components_are_refused_as_hadoop_does() {
+fn three_components_are_refused_as_in_hadoop() {
     let refused = rules(&["DEFAULT"]).map(&"a/b/c@EXAMPLE.COM".parse().unwrap());
     assert!(matches!(refused, Err(NameError::Components)));
 }
 
 #[test]
-fn every_broken_rule_is_reported_with_its_place() {
+fn every_invalid_rule_is_reported_with_its_position() {
     let errors = AuthToLocal::compile(
         &["DEFAULT", "RULE[1:$1]", "RULE:[1:$1](a*", "RULE:[1:$2]"],
         Mechanism::Hadoop,
@@ -188,7 +188,7 @@ fn every_broken_rule_is_reported_with_its_place() {
 }
 
 #[test]
-fn generations_differ() {
+fn each_set_of_rules_has_its_own_generation() {
     assert_ne!(rules(&[]).generation(), rules(&[]).generation());
 }
 

@@ -1,4 +1,4 @@
-//! Sessions that were ended by a logout.
+//! Sessions that were ended by a logout, before their cookies expire.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,8 @@ use std::{
 #[derive(Default)]
 pub(super) struct Revoked {
     ids: RwLock<HashMap<[u8; 16], u32>>,
-    /// The size of the map, so that the usual look-up (nothing is revoked) takes no lock.
+    /// The size of the map. Every request looks a session up here, and usually none is revoked; this saves
+    /// the lock.
     len: AtomicUsize,
 }
 
@@ -26,9 +27,10 @@ impl Revoked {
                 .contains_key(id)
     }
 
-    /// Keeps an id until `expires`; what has expired by `now` is dropped when the map would grow.
+    /// Keeps an id until `expires`. Ids that have expired by `now` are dropped when the map would grow.
     pub(super) fn insert(&self, id: [u8; 16], expires: u32, now: u32) {
         let mut ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
+        // Only then, so that the cost of the scan is constant for each insertion on average.
         if ids.len() == ids.capacity() {
             ids.retain(|_, expires| *expires > now);
         }

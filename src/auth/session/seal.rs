@@ -1,5 +1,5 @@
-//! The session cookie's value: `base64url(version, scheme, id, issued, seen, expires, principal,
-//! HMAC-SHA256 of all before)`.
+//! The value of the session cookie: `base64url(version, scheme, id, issued, seen, expires, principal,
+//! HMAC-SHA256 of the fields before)`.
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use ring::hmac;
@@ -10,19 +10,20 @@ use crate::auth::Scheme;
 const VERSION: u8 = 1;
 /// Version, scheme, id.
 const PREFIX: usize = 18;
-/// What comes before the principal.
+/// The fields before the principal.
 const HEAD: usize = PREFIX + 12;
 /// HMAC-SHA256.
 const MAC: usize = 32;
-/// The most bytes under base64: a principal of about 900 bytes.
+/// The most bytes before base64, which allows a principal of about 900 bytes.
 const MAX_RAW: usize = 960;
 
 /// The most characters of a cookie's value.
 pub(super) const MAX_VALUE: usize = MAX_RAW / 3 * 4;
-/// The characters that name a session in the cache: version, scheme and id.
+/// The characters of a value that are its key in the cache: version, scheme and id. 18 bytes are exactly 24
+/// characters of base64, so the key can be taken from a cookie without decoding it.
 pub(super) const KEY: usize = PREFIX / 3 * 4;
 
-/// What a cookie says; times in Unix seconds.
+/// The content of a cookie; times in Unix seconds.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Claims<'a> {
     pub(super) scheme: Scheme,
@@ -33,7 +34,7 @@ pub(super) struct Claims<'a> {
     pub(super) principal: &'a str,
 }
 
-/// Where a value is decoded to.
+/// The memory that a value is decoded into; on the stack, so that opening a cookie does not allocate.
 pub(super) struct Buffer([u8; MAX_RAW]);
 
 impl Default for Buffer {
@@ -42,13 +43,12 @@ impl Default for Buffer {
     }
 }
 
-/// The characters that name the session, if this could be a value at all.
+/// The key of a value in the cache; `None` if its length is not that of any value.
 pub(super) fn cache_key(value: &[u8]) -> Option<[u8; KEY]> {
     let plausible = value.len() <= MAX_VALUE && value.len() > (HEAD + MAC) / 3 * 4;
     plausible.then(|| value.first_chunk().copied()).flatten()
 }
 
-/// Makes a value.
 pub(super) fn seal(key: &hmac::Key, claims: &Claims<'_>) -> String {
     let mut raw = Vec::with_capacity(HEAD + claims.principal.len() + MAC);
     raw.push(VERSION);
@@ -66,7 +66,7 @@ pub(super) fn seal(key: &hmac::Key, claims: &Claims<'_>) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(raw)
 }
 
-/// Reads a value whose signature is right (checked in constant time).
+/// Reads a value; `None` unless its signature is right (compared in constant time).
 pub(super) fn open<'b>(
     key: &hmac::Key,
     value: &[u8],
@@ -76,6 +76,7 @@ pub(super) fn open<'b>(
         .decode_slice(value, &mut buffer.0)
         .ok()?;
     let (signed, mac) = buffer.0[..len].split_last_chunk::<MAC>()?;
+    // Before any field is read: nothing in an unsigned value is interpreted.
     hmac::verify(key, signed, mac).ok()?;
     let (head, principal) = signed.split_first_chunk::<HEAD>()?;
     let scheme = match head[..2] {
@@ -106,7 +107,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_sealed_is_opened(
+        fn a_sealed_value_is_opened(
             id: [u8; 16], issued: u32, seen: u32, expires: u32, tls: bool, principal in ".{1,80}",
         ) {
             let scheme = if tls { Scheme::Tls } else { Scheme::Plain };
@@ -119,7 +120,7 @@ mod tests {
         }
 
         #[test]
-        fn a_changed_or_cut_value_is_never_opened(at: prop::sample::Index, with: u8, cut: bool) {
+        fn a_changed_or_truncated_value_is_never_opened(at: prop::sample::Index, with: u8, cut: bool) {
             let claims = Claims {
                 scheme: Scheme::Plain, id: [1; 16], issued: 1, seen: 2, expires: 3,
                 principal: "alice@EXAMPLE.COM",

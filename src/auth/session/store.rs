@@ -31,14 +31,14 @@ use crate::{
     gss::Principal,
 };
 
-/// The most copies of the session cookie that are tried in one request; browsers send one or two. Each
-/// copy may cost a MAC.
+/// The most copies of the session cookie that are tried in one request. Browsers send one or two; each copy
+/// may cost a MAC.
 const COPIES: usize = 8;
 
 /// How long sessions last and how many are cached.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionLimits {
-    /// `session.lifetime`; a session is never longer than its ticket either.
+    /// `session.lifetime`. A session also ends with its ticket.
     pub lifetime: Duration,
     /// `session.idle`
     pub idle: Duration,
@@ -46,7 +46,7 @@ pub struct SessionLimits {
     pub capacity: u64,
 }
 
-/// All sessions of the gateway: a cheap handle, shared by all workers, that survives reloads.
+/// All sessions of the gateway. Cheap to clone; shared by all workers and kept over reloads.
 #[derive(Clone)]
 pub struct Sessions(Arc<Inner>);
 
@@ -59,23 +59,23 @@ struct Inner {
     revoked: Revoked,
 }
 
-/// The session of a request.
+/// The result of looking up the session of a request.
 #[derive(Debug)]
 pub enum SessionLookup {
     /// A valid session.
     Session(Arc<Session>),
-    /// All session cookies are expired, revoked or forged: the client has to log in again.
+    /// There are session cookies, but all are expired, revoked or forged. The client has to log in again.
     Ended,
     /// No session cookie.
     None,
 }
 
-/// A session that a login has just begun.
+/// A session that a login has begun, with its cookie.
 #[derive(Debug)]
 pub struct NewSession {
     /// The session.
     pub session: Arc<Session>,
-    /// `Set-Cookie`; `None` if the ticket ends now, or if the principal is too long for a cookie.
+    /// The `Set-Cookie` header; `None` if the ticket ends now, or if the principal is too long for a cookie.
     pub cookie: Option<HeaderValue>,
 }
 
@@ -85,7 +85,7 @@ pub enum BeginError {
     /// The principal has no short name.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// No session id.
+    /// No random bytes for the session id.
     #[error(transparent)]
     Random(#[from] SecretError),
 }
@@ -107,7 +107,7 @@ impl Sessions {
         }))
     }
 
-    /// Takes over new limits (not the capacity) at a reload; sessions older than they allow end.
+    /// Applies new limits, except the capacity, at a reload. Sessions that are older than the new limits end.
     pub fn set_limits(&self, limits: SessionLimits) {
         self.0
             .lifetime
@@ -125,6 +125,7 @@ impl Sessions {
         names: &AuthToLocal,
         now: u64,
     ) -> SessionLookup {
+        // Each copy is tried: a stale cookie of another path or host must not hide the valid one.
         let mut found = SessionLookup::None;
         for value in cookie::named(headers, cookie_name(scheme)).take(COPIES) {
             match self.read(value, scheme, names, short(now)) {
@@ -165,19 +166,22 @@ impl Sessions {
         let value = seal::seal(&self.0.key, &claims);
         let fits = value.len() <= seal::MAX_VALUE && now < expires;
         let cookie = fits.then(|| set_cookie(scheme, &value)).flatten();
-        // Not cached yet: clients that do not store cookies would only fill the cache.
+        // It is cached when its cookie comes back: clients that do not store cookies would fill the cache.
         let session = Arc::new(Session::new(&claims, &value, &user, names.generation()));
         Ok(NewSession { session, cookie })
     }
 
-    /// A newer cookie, once a quarter of `idle` has passed since the last.
+    /// A newer cookie, if a quarter of `idle` has passed since the last one.
+    ///
+    /// The time of the last request is in the cookie, so it has to be sent again for the idle time to be
+    /// extended; a quarter keeps `Set-Cookie` out of almost all responses.
     pub fn renew(&self, session: &Session, now: u64) -> Option<HeaderValue> {
         let now = short(now);
         let last = session.reissued.load(Ordering::Relaxed).max(session.seen);
         if now.saturating_sub(last) < self.0.idle.load(Ordering::Relaxed).div_ceil(4).max(1) {
             return None;
         }
-        // Of concurrent requests, one response gets the cookie.
+        // Of concurrent requests, only one response gets the cookie.
         let was = session.reissued.swap(now, Ordering::Relaxed);
         if was >= now {
             return None;
@@ -193,7 +197,7 @@ impl Sessions {
         set_cookie(session.scheme, &seal::seal(&self.0.key, &claims))
     }
 
-    /// Ends a session for good (on this replica): no copy of its cookie is accepted any more.
+    /// Ends a session on this replica: no copy of its cookie is accepted any more.
     pub fn end(&self, session: &Session, now: u64) {
         self.0
             .revoked
@@ -203,18 +207,18 @@ impl Sessions {
         }
     }
 
-    /// Whether a session that was found before has been ended since (on this replica).
+    /// Whether a session that was found earlier has been ended since, on this replica.
     pub fn is_revoked(&self, session: &Session) -> bool {
         self.0.revoked.contains(&session.id)
     }
 
-    /// Sessions in the cache; does the cache's outstanding housekeeping to know it.
+    /// The number of cached sessions. Runs the cache's pending tasks, which the number depends on.
     pub fn cached(&self) -> u64 {
         self.0.cache.run_pending_tasks();
         self.0.cache.entry_count()
     }
 
-    /// What one cookie means.
+    /// The session of one cookie; `None` if the cookie is not valid on this scheme now.
     fn read(
         &self,
         value: &[u8],
@@ -227,6 +231,7 @@ impl Sessions {
             .0
             .cache
             .get(&key)
+            // A cached user name is valid only for the rules that made it.
             .filter(|s| s.generation == names.generation());
         if let Some(session) = &cached
             && is_same(session.value().as_bytes(), value)
@@ -241,7 +246,7 @@ impl Sessions {
         let claims = seal::open(&self.0.key, value, &mut buffer)?;
         let value = std::str::from_utf8(value).ok()?;
         let user = match &cached {
-            // Another cookie of a cached session.
+            // Another cookie of a cached session: the name is known.
             Some(known) if known.principal() == claims.principal => known.user().to_owned(),
             _ => names.map(&claims.principal.parse().ok()?).ok()?,
         };
@@ -270,7 +275,8 @@ impl Sessions {
     }
 }
 
-/// Compares in constant time, eight bytes at a time, because this runs for every request.
+/// Compares in constant time, so that the time tells nothing about how many bytes of a forged cookie are
+/// right; eight bytes at a time, because this runs for every request.
 fn is_same(known: &[u8], given: &[u8]) -> bool {
     let ((words, rest), (others, other_rest)) = (known.as_chunks::<8>(), given.as_chunks::<8>());
     let word = |bytes: &[u8; 8]| u64::from_ne_bytes(*bytes);

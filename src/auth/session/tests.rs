@@ -77,7 +77,7 @@ fn user(found: &SessionLookup) -> Option<&str> {
 }
 
 #[test]
-fn a_cookie_is_its_user_again_and_again() {
+fn a_cookie_identifies_its_user_in_every_request() {
     let (sessions, names) = (sessions(), names());
     let cookie = pair(&begin(&sessions, &names).cookie.unwrap());
     for later in [0, 1, 100] {
@@ -122,7 +122,7 @@ fn the_cookie_is_host_only_and_secure_on_tls() {
 }
 
 #[test]
-fn forged_truncated_empty_and_foreign_cookies_mean_log_in_again() {
+fn forged_truncated_and_foreign_cookies_require_a_new_login_and_empty_ones_count_as_none() {
     let (sessions, names) = (sessions(), names());
     let good = pair(&begin(&sessions, &names).cookie.unwrap());
     let other = pair(
@@ -139,7 +139,7 @@ fn forged_truncated_empty_and_foreign_cookies_mean_log_in_again() {
         "spnegate=x".to_owned(),
         format!("spnegate={}", "A".repeat(5000)),
     ];
-    // also beside the same session in the cache
+    // Also while the same session is in the cache.
     for warm in [false, true] {
         if warm {
             assert!(user(&sessions.find(&headers(&[&good]), Scheme::Plain, &names, NOW)).is_some());
@@ -156,7 +156,7 @@ fn forged_truncated_empty_and_foreign_cookies_mean_log_in_again() {
 }
 
 #[test]
-fn of_several_copies_each_is_tried() {
+fn each_copy_of_the_cookie_is_tried() {
     let (sessions, names) = (sessions(), names());
     let good = pair(&begin(&sessions, &names).cookie.unwrap());
     let both = format!("spnegate=stale; {good}");
@@ -167,14 +167,14 @@ fn of_several_copies_each_is_tried() {
 }
 
 #[test]
-fn a_cookie_of_one_scheme_is_nothing_on_the_other() {
+fn a_cookie_of_one_scheme_is_not_accepted_on_the_other() {
     let (sessions, names) = (sessions(), names());
     let cookie = pair(&begin(&sessions, &names).cookie.unwrap());
     let renamed = cookie.replace("spnegate=", "__Host-spnegate=");
     for _ in 0..2 {
         let found = sessions.find(&headers(&[&renamed]), Scheme::Tls, &names, NOW);
         assert!(matches!(found, SessionLookup::Ended));
-        // and warm
+        // The same while the session is in the cache.
         assert!(user(&sessions.find(&headers(&[&cookie]), Scheme::Plain, &names, NOW)).is_some());
     }
 }
@@ -188,7 +188,7 @@ fn a_replica_with_the_same_secret_reads_it() {
 }
 
 #[test]
-fn idle_lifetime_and_ticket_end_it() {
+fn idle_time_lifetime_and_ticket_end_a_session() {
     let names = names();
     let alice = "alice@EXAMPLE.COM".parse().unwrap();
     let lives = |ticket: u64, later: u64, warm: bool| {
@@ -206,7 +206,7 @@ fn idle_lifetime_and_ticket_end_it() {
         assert!(lives(24 * HOUR, HOUR - 1, warm) && !lives(24 * HOUR, HOUR, warm));
         assert!(lives(600, 599, warm) && !lives(600, 600, warm));
     }
-    // renewed for ever, it ends with its lifetime
+    // A session that is renewed all the time ends with its lifetime.
     let sessions = sessions();
     let mut cookie = pair(&begin(&sessions, &names).cookie.unwrap());
     let mut now = NOW;
@@ -231,7 +231,7 @@ fn a_ticket_that_ends_now_gives_no_cookie() {
 }
 
 #[test]
-fn it_is_renewed_once_a_quarter_of_idle_and_old_cookies_stay_good() {
+fn a_cookie_is_renewed_after_a_quarter_of_idle_and_older_ones_stay_valid() {
     let (sessions, names) = (sessions(), names());
     let old = pair(&begin(&sessions, &names).cookie.unwrap());
     let find = |cookie: &str, now| sessions.find(&headers(&[cookie]), Scheme::Plain, &names, now);
@@ -242,16 +242,16 @@ fn it_is_renewed_once_a_quarter_of_idle_and_old_cookies_stay_good() {
     let renewed = pair(&sessions.renew(&session, NOW + HOUR / 4).unwrap());
     assert!(
         sessions.renew(&session, NOW + HOUR / 4).is_none(),
-        "one answer carries it"
+        "only one response has it"
     );
-    // a client that lost it is offered another later
+    // A client that lost it gets another one later.
     assert!(sessions.renew(&session, NOW + HOUR / 2).is_some());
     let later = NOW + HOUR / 2;
     assert_eq!(user(&find(&renewed, later)), Some("alice"));
     assert_eq!(user(&find(&old, later)), Some("alice"));
     assert_eq!(user(&find(&renewed, NOW + HOUR)), Some("alice"));
     assert_eq!(user(&find(&old, NOW + HOUR)), None);
-    assert_eq!(sessions.cached(), 1, "one entry a session");
+    assert_eq!(sessions.cached(), 1, "one entry per session");
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn new_rules_are_applied_to_cached_sessions() {
 }
 
 #[test]
-fn shorter_limits_apply_at_once() {
+fn shorter_limits_apply_immediately() {
     let (sessions, names) = (sessions(), names());
     let cookie = pair(&begin(&sessions, &names).cookie.unwrap());
     let find = || sessions.find(&headers(&[&cookie]), Scheme::Plain, &names, NOW + 120);
@@ -321,7 +321,7 @@ fn shorter_limits_apply_at_once() {
 }
 
 #[test]
-fn a_principal_too_long_for_a_cookie_is_logged_in_for_one_request() {
+fn a_principal_too_long_for_a_cookie_is_logged_in_for_one_request_only() {
     let names = names();
     let long = Principal::new(["a".repeat(5000)], "EXAMPLE.COM").unwrap();
     let begun = sessions()

@@ -1,4 +1,4 @@
-//! The interface between the layer and GSSAPI; tests put a scripted acceptor behind it.
+//! The interface between the layer and GSSAPI. Tests implement it with a scripted acceptor.
 
 use std::{error::Error, net::IpAddr};
 
@@ -17,7 +17,7 @@ pub trait Accept {
     type Future: Future<Output = Result<LoginStep<Self::Pending>, Self::Error>>;
 
     /// Verifies one token. `pending` is the login that it continues, `client` the address that it was
-    /// received from, where it is known.
+    /// received from, if known.
     fn accept(
         &self,
         token: Vec<u8>,
@@ -50,6 +50,7 @@ impl Accept for Acceptor {
 
 impl From<&AcceptError> for Refusal {
     fn from(error: &AcceptError) -> Self {
+        // No `_` arm: each new error has to be given its reason, which clients, logs and metrics show.
         match error {
             AcceptError::Busy => Self::LoginBusy,
             AcceptError::Flood => Self::LoginFlood,

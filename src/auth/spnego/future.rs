@@ -52,7 +52,7 @@ pin_project! {
         Calling {
             #[pin]
             inner: S::Future,
-            answer: ResponseExtras,
+            extras: ResponseExtras,
         },
     }
 }
@@ -97,9 +97,9 @@ where
         }
     }
 
-    pub(super) fn calling(inner: S::Future, answer: ResponseExtras) -> Self {
+    pub(super) fn calling(inner: S::Future, extras: ResponseExtras) -> Self {
         Self {
-            state: State::Calling { inner, answer },
+            state: State::Calling { inner, extras },
         }
     }
 }
@@ -117,26 +117,27 @@ where
         reason = "polled after completion: a caller's bug, as in std"
     )]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        const AGAIN: &str = "polled after completion";
+        const COMPLETED: &str = "polled after completion";
         let mut state = self.project().state;
+        // The loop polls the next state at once; returning `Pending` here would register no waker.
         loop {
             match state.as_mut().project() {
                 StateProj::Refused { response } => {
-                    return Poll::Ready(Ok(response.take().expect(AGAIN)));
+                    return Poll::Ready(Ok(response.take().expect(COMPLETED)));
                 }
                 StateProj::Accepting { accepting, login } => {
-                    let leg = ready!(accepting.poll(cx));
-                    let next = match login.take().expect(AGAIN).finish::<A, R>(leg) {
-                        Ok((inner, answer)) => State::Calling { inner, answer },
+                    let step = ready!(accepting.poll(cx));
+                    let next = match login.take().expect(COMPLETED).finish::<A, R>(step) {
+                        Ok((inner, extras)) => State::Calling { inner, extras },
                         Err(response) => State::Refused {
                             response: Some(response),
                         },
                     };
                     state.set(next);
                 }
-                StateProj::Calling { inner, answer } => {
+                StateProj::Calling { inner, extras } => {
                     let mut response = ready!(inner.poll(cx))?;
-                    answer.add_to(&mut response);
+                    extras.add_to(&mut response);
                     return Poll::Ready(Ok(response));
                 }
             }
@@ -160,7 +161,7 @@ impl<S, B, P> PendingLogin<S, B, P> {
     /// Calls the inner service, or refuses the login.
     fn finish<A, R>(
         self,
-        leg: Result<LoginStep<P>, A::Error>,
+        step: Result<LoginStep<P>, A::Error>,
     ) -> Result<(S::Future, ResponseExtras), Response<R>>
     where
         S: Service<Request<B>, Response = Response<R>>,
@@ -176,12 +177,13 @@ impl<S, B, P> PendingLogin<S, B, P> {
         let refuse = |refusal, why: &LoginFailure<'_>, mutual| {
             refuse::login(&policy, &request, refusal, why, mutual)
         };
-        let accepted = match leg {
+        let accepted = match step {
             Ok(LoginStep::Done(accepted)) => accepted,
             Ok(LoginStep::Continue { token, pending }) => {
+                // Without a slot (HTTP/2) the next token could not be matched with this login.
                 let kept = slot.map_or(Err(Refusal::LoginInterrupted), |slot| slot.put(pending));
                 return Err(match kept {
-                    Ok(()) => refuse::go_on(&policy, &request, negotiate(&token)),
+                    Ok(()) => refuse::continue_login(&policy, &request, negotiate(&token)),
                     Err(refusal) => refuse::response(&policy, &request, refusal),
                 });
             }
@@ -199,17 +201,20 @@ impl<S, B, P> PendingLogin<S, B, P> {
             expires,
             reply,
         } = &accepted;
+        // Sent with a refusal too: some clients discard a response that does not authenticate the gateway.
         let mutual = reply.as_deref().map(negotiate);
+        // The keytab may have keys of several services; a `presto/…` ticket must not open an `HTTP` console.
         if !policy.serves(service) {
             let why = LoginFailure::Service(&accepted);
             return Err(refuse(Refusal::WrongService, &why, mutual));
         }
         let now = unix_now();
-        let begun = policy
-            .sessions
-            .begin(client, *expires, policy.scheme, &policy.names, now);
-        let NewSession { session, cookie } = match begun {
-            Ok(begun) => begun,
+        let new_session =
+            policy
+                .sessions
+                .begin(client, *expires, policy.scheme, &policy.names, now);
+        let NewSession { session, cookie } = match new_session {
+            Ok(new_session) => new_session,
             Err(error) => {
                 let refusal = match error {
                     BeginError::Name(_) => Refusal::NameUnmapped,
@@ -223,15 +228,15 @@ impl<S, B, P> PendingLogin<S, B, P> {
             }
         };
         refuse::count("ok");
-        let cookie = cookie.filter(|_| policy.gives_cookie(request.headers()));
-        let told = policy.session_in_response.then(|| Arc::clone(&session));
+        let cookie = cookie.filter(|_| policy.sets_cookie(request.headers()));
+        let in_response = policy.session_in_response.then(|| Arc::clone(&session));
         request.extensions_mut().insert(session);
-        let answer = ResponseExtras {
-            session: told,
+        let extras = ResponseExtras {
+            session: in_response,
             cookie,
             mutual,
         };
-        Ok((inner.call(request), answer))
+        Ok((inner.call(request), extras))
     }
 }
 
@@ -261,8 +266,8 @@ impl ResponseExtras {
     }
 }
 
-/// Keeps shared caches from storing a user's pages: RFC 9111 section 3.5 forbids it only for requests
-/// with `Authorization`, not for those with a cookie.
+/// Adds `Cache-Control: private`, unless the response has it or `no-store`. RFC 9111 section 3.5 keeps shared
+/// caches from storing responses to requests with `Authorization`, but not to those with a cookie.
 fn keep_private(headers: &mut HeaderMap) {
     let private = |value: &HeaderValue| {
         let has = |word: &[u8]| {
@@ -273,6 +278,7 @@ fn keep_private(headers: &mut HeaderMap) {
         };
         has(b"private") || has(b"no-store")
     };
+    // Appended, so that the directives of the backend stay as they are.
     if !headers.get_all(header::CACHE_CONTROL).iter().any(private) {
         headers.append(header::CACHE_CONTROL, HeaderValue::from_static("private"));
     }

@@ -10,13 +10,13 @@ use crate::{
     telemetry::metrics::{self, LoginSide},
 };
 
-/// Why a login failed, for the log.
+/// The cause of a failed login, for the log.
 pub(super) enum LoginFailure<'a> {
     /// The acceptor's error.
     Accept(&'a (dyn std::error::Error + 'static)),
-    /// The ticket was for this service.
+    /// The ticket is for a service that the console does not accept.
     Service(&'a Accepted),
-    /// The client has no name or session.
+    /// The client's principal has no name, or no session could begin.
     Client(&'a Principal, &'a (dyn std::error::Error + 'static)),
 }
 
@@ -33,7 +33,7 @@ pub(super) fn response<B, R: From<bytes::Bytes>>(
                 target: "spnegate::auth",
                 console = %policy.console,
                 reason = refusal.reason(),
-                "login wanted"
+                "login required"
             );
         }
         refused => {
@@ -46,7 +46,7 @@ pub(super) fn response<B, R: From<bytes::Bytes>>(
             );
         }
     }
-    answer(policy, request, refusal, None)
+    refusal_page(policy, request, refusal, None)
 }
 
 /// The response to a login that GSSAPI or the policy refuses. `mutual` authenticates the gateway to a
@@ -86,7 +86,7 @@ pub(super) fn login<B, R: From<bytes::Bytes>>(
         }
     };
     let principal = principal.map(ToString::to_string);
-    let mut response = answer(policy, request, refusal, principal.as_deref());
+    let mut response = refusal_page(policy, request, refusal, principal.as_deref());
     if let Some(mutual) = mutual {
         response
             .headers_mut()
@@ -95,8 +95,8 @@ pub(super) fn login<B, R: From<bytes::Bytes>>(
     response
 }
 
-/// The response in the middle of a login: the challenge has our token.
-pub(super) fn go_on<B, R: From<bytes::Bytes>>(
+/// The response in the middle of a login: a challenge with GSSAPI's token.
+pub(super) fn continue_login<B, R: From<bytes::Bytes>>(
     policy: &SpnegoPolicy,
     request: &Request<B>,
     token: HeaderValue,
@@ -119,7 +119,7 @@ pub(super) fn count(result: &'static str) {
     metrics::login(LoginSide::Client, result);
 }
 
-fn answer<B, R: From<bytes::Bytes>>(
+fn refusal_page<B, R: From<bytes::Bytes>>(
     policy: &SpnegoPolicy,
     request: &Request<B>,
     refusal: Refusal,
@@ -142,6 +142,7 @@ fn answer<B, R: From<bytes::Bytes>>(
             HeaderValue::from_static("Negotiate"),
         );
     }
+    // A challenge to a script can make the browser show a password prompt.
     if !policy.challenge_scripts && is_script(request.headers()) {
         response.headers_mut().remove(header::WWW_AUTHENTICATE);
     }

@@ -1,4 +1,4 @@
-//! Logins between two tokens, kept with their HTTP/1.1 connection.
+//! Unfinished logins, each kept with its HTTP/1.1 connection until the client's next token.
 //!
 //! Only the unfinished *login* belongs to the connection, never an identity: load balancers send requests
 //! of many users over one connection.
@@ -18,8 +18,9 @@ use crate::{
 
 /// The longest time from one token to the next.
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
-/// The unfinished logins of the whole process; each holds a GSSAPI context.
-static UNDER_WAY: LazyLock<Mutex<Shares>> = LazyLock::new(|| Mutex::new(Shares::new(1024)));
+/// The unfinished logins of the whole process. Their number is limited because each holds a GSSAPI context,
+/// and shared out by client address so that one client cannot use all of it.
+static UNFINISHED: LazyLock<Mutex<Shares>> = LazyLock::new(|| Mutex::new(Shares::new(1024)));
 
 /// Holds the unfinished login of a connection.
 ///
@@ -27,8 +28,8 @@ static UNDER_WAY: LazyLock<Mutex<Shares>> = LazyLock::new(|| Mutex::new(Shares::
 /// requests. Without it, or with one that holds nothing (HTTP/2), logins that need several tokens are
 /// refused as [`LoginInterrupted`](crate::refusal::Refusal::LoginInterrupted).
 ///
-/// It also has the client's address, so that a client that floods the gateway with logins does not lock
-/// out others.
+/// It also has the client's address, so that a client that floods the gateway with logins does not lock out
+/// others.
 pub struct LoginSlot<P = Pending> {
     unfinished: Option<Kept<P>>,
     client: Option<IpAddr>,
@@ -73,12 +74,12 @@ impl<P> LoginSlot<P> {
         }
     }
 
-    /// Whether a login can be kept.
+    /// Whether a login can be kept in this slot.
     pub(super) fn keeps(&self) -> bool {
         self.unfinished.is_some()
     }
 
-    /// Whether a login has begun on this connection, and its next leg is to come.
+    /// Whether a login has begun on this connection and waits for its next token.
     pub(super) fn is_awaiting(&self) -> bool {
         self.unfinished.as_ref().is_some_and(|kept| {
             kept.lock()
@@ -92,10 +93,10 @@ impl<P> LoginSlot<P> {
         self.client
     }
 
-    /// Keeps a login, or says what the client is told where this keeps none, the client has too many
-    /// under way, or the process has.
+    /// Keeps a login. The refusal is for the client if this slot keeps none, or if the client or the process
+    /// has too many unfinished logins.
     pub(super) fn put(&self, pending: P) -> Result<(), Refusal> {
-        self.put_counted(pending, &UNDER_WAY)
+        self.put_counted(pending, &UNFINISHED)
     }
 
     fn put_counted(&self, pending: P, shares: &'static Mutex<Shares>) -> Result<(), Refusal> {
@@ -115,7 +116,7 @@ impl<P> LoginSlot<P> {
         Ok(())
     }
 
-    /// Takes the login out, if its time is not over at `now`.
+    /// Removes the login and returns it, unless its deadline has passed at `now`.
     pub(super) fn take(&self, now: Instant) -> Option<P> {
         let unfinished = self
             .unfinished
@@ -123,6 +124,7 @@ impl<P> LoginSlot<P> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take()?;
+        // A late login is dropped here and not by a timer; `UNFINISHED` limits how many can be kept so long.
         (now < unfinished.deadline).then_some(unfinished.pending)
     }
 }
@@ -176,18 +178,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_login_is_taken_once_and_in_time() {
+    fn a_login_is_taken_once_and_before_its_deadline() {
         let slot = LoginSlot::new();
         assert_eq!((slot.put(1), slot.put(2)), (Ok(()), Ok(())));
         assert_eq!(slot.clone().take(Instant::now()), Some(2));
         assert_eq!(slot.take(Instant::now()), None);
         assert_eq!(slot.put(3), Ok(()));
         assert_eq!(slot.take(Instant::now() + TOKEN_TIMEOUT), None);
-        assert_eq!(slot.take(Instant::now()), None, "late is gone");
+        assert_eq!(slot.take(Instant::now()), None, "a late login is dropped");
     }
 
     #[test]
-    fn unfinished_logins_are_limited_for_each_client() {
+    fn unfinished_logins_are_limited_per_client() {
         static HELD: LazyLock<Mutex<Shares>> = LazyLock::new(|| Mutex::new(Shares::new(4)));
         let of = |n| LoginSlot::<()>::of(IpAddr::from([192, 0, 2, n]));
         let floods = [of(66), of(66), of(66)];

@@ -1,4 +1,5 @@
-//! The layer with a scripted acceptor: a token is `client service`, `more`, or an error's word.
+//! The layer with a scripted acceptor. A token is `client service` (accepted), `more` (another token is
+//! needed) or any other word (refused as a replay).
 
 use std::{
     cell::Cell,
@@ -26,7 +27,7 @@ use crate::{
 
 const ALICE: &str = "alice@EXAMPLE.COM HTTP/gw.example.com@EXAMPLE.COM";
 
-/// Has too many logins waiting.
+/// An address with too many waiting logins.
 const FLOODS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 66));
 
 #[derive(Clone)]
@@ -50,9 +51,9 @@ impl Accept for Script {
         if client.is_some_and(|client| client == FLOODS) {
             return ready(Err(Scripted(Refusal::LoginFlood)));
         }
-        let text = String::from_utf8(token).unwrap_or_else(|_| "second leg".to_owned());
+        let text = String::from_utf8(token).unwrap_or_else(|_| "second token".to_owned());
         let text = match pending {
-            Some("first leg") if text == "second leg" => ALICE.to_owned(),
+            Some("first token") if text == "second token" => ALICE.to_owned(),
             Some(other) => panic!("{other} with {text}"),
             None => text,
         };
@@ -65,7 +66,7 @@ impl Accept for Script {
             })),
             None if text == "more" => Ok(LoginStep::Continue {
                 token: b"go on".to_vec(),
-                pending: "first leg",
+                pending: "first token",
             }),
             None => Err(Scripted(Refusal::TokenReplayed)),
         })
@@ -110,7 +111,7 @@ fn with_token(token: &[u8]) -> http::request::Builder {
     )
 }
 
-/// Sends one request through the layer of `policy`; the answer's body is the user.
+/// Sends one request through the layer of `policy`. The response's body is the user.
 async fn send(
     policy: &Arc<SpnegoPolicy>,
     request: http::request::Builder,
@@ -158,7 +159,7 @@ async fn without_credentials_every_method_gets_the_challenge() {
 }
 
 #[tokio::test]
-async fn a_token_logs_in_and_the_cookie_it_earns_does_so_without_one() {
+async fn a_token_logs_in_and_later_requests_need_only_the_cookie() {
     let policy = Arc::new(policy());
     let response = send(&policy, with_token(ALICE.as_bytes())).await;
     assert_eq!(response.status(), StatusCode::OK);
@@ -176,13 +177,13 @@ async fn a_token_logs_in_and_the_cookie_it_earns_does_so_without_one() {
     assert!(!response.headers().contains_key(header::SET_COOKIE));
     assert_eq!(text(response).await, "alice");
 
-    // PyHive and browsers repeat the token beside the cookie: it is not even looked at
+    // PyHive and browsers repeat the token beside the cookie; it is not read.
     let replayed = with_token(b"replayed").header(header::COOKIE, cookie);
     assert_eq!(text(send(&policy, replayed).await).await, "alice");
 }
 
 #[tokio::test]
-async fn a_stale_cookie_means_log_in_again_and_a_token_beside_it_does() {
+async fn a_stale_cookie_requires_a_login_and_a_token_beside_it_is_accepted() {
     let policy = Arc::new(policy());
     let stale = format!("{}=stale", cookie_name(Scheme::Plain));
     let response = send(&policy, request().header(header::COOKIE, &stale)).await;
@@ -197,14 +198,14 @@ async fn a_stale_cookie_means_log_in_again_and_a_token_beside_it_does() {
 }
 
 #[tokio::test]
-async fn refused_logins_say_why() {
+async fn a_refused_login_has_its_reason_and_challenge() {
     let policy = Arc::new(policy());
     let negotiate = |value: &str| request().header(header::AUTHORIZATION, value);
     let duplicate = negotiate("Negotiate YQ==").header(header::AUTHORIZATION, "Negotiate YQ==");
     let presto = b"alice@EXAMPLE.COM presto/gw.example.com@EXAMPLE.COM";
     let host = b"alice@EXAMPLE.COM HTTP/other.example.com@EXAMPLE.COM";
     let realm = b"alice@CORP.COM HTTP/GW.example.com@EXAMPLE.COM";
-    // the ticket itself was good: the gateway proves that it is the one
+    // With an accepted ticket a refusal carries the mutual authentication token too.
     let (bare, mutual) = (Some("Negotiate"), Some("Negotiate bXV0dWFs"));
     for (request, refusal, expected) in [
         (negotiate("Basic YTpi"), Refusal::LoginRequired, bare),
@@ -226,7 +227,7 @@ async fn refused_logins_say_why() {
 }
 
 #[tokio::test]
-async fn a_refused_upload_is_told_to_close() {
+async fn the_connection_of_a_refused_upload_is_closed() {
     let policy = Arc::new(policy());
     for (name, value, close) in [
         (header::CONTENT_LENGTH, "5", true),
@@ -262,7 +263,7 @@ async fn scripts_are_challenged_unless_configured_otherwise() {
 }
 
 #[tokio::test]
-async fn a_login_of_two_legs_finishes_on_its_connection() {
+async fn a_login_of_two_tokens_finishes_on_its_connection() {
     let policy = Arc::new(policy());
     let slot = LoginSlot::<&'static str>::new();
     let response = send(&policy, with_token(b"more").extension(slot.clone())).await;
@@ -274,24 +275,24 @@ async fn a_login_of_two_legs_finishes_on_its_connection() {
 }
 
 #[tokio::test]
-async fn a_login_of_two_legs_is_interrupted_elsewhere() {
+async fn a_login_of_two_tokens_is_interrupted_on_http2_and_on_another_connection() {
     let policy = Arc::new(policy());
     let interrupted = async |request| {
         let response = send(&policy, request).await;
         text(response).await.contains("login_interrupted")
     };
-    // HTTP/2: no slot, or one that keeps nothing
+    // HTTP/2: no slot, or one that keeps nothing.
     assert!(interrupted(with_token(b"more")).await);
     let stream = LoginSlot::<&'static str>::of_stream(Ipv4Addr::LOCALHOST.into());
     assert!(interrupted(with_token(b"more").extension(stream.clone())).await);
     assert!(interrupted(with_token(b"\xa1\xff").extension(stream)).await);
-    // the second leg on another connection
+    // The second token on another connection.
     let other = LoginSlot::<&'static str>::new();
     assert!(interrupted(with_token(b"\xa1\xff").extension(other)).await);
 }
 
 #[tokio::test]
-async fn an_unfinished_login_never_meets_another_users_first_token() {
+async fn a_first_token_ends_an_unfinished_login_of_another_user() {
     let policy = Arc::new(policy());
     let slot = LoginSlot::<&'static str>::new();
     let _ = send(&policy, with_token(b"more").extension(slot.clone())).await;
@@ -342,7 +343,7 @@ fn an_inner_service_need_not_be_send() {
 }
 
 #[test]
-fn shared_caches_are_kept_out_without_touching_what_says_so() {
+fn responses_become_private_unless_they_are_private_or_not_stored() {
     let after = |value: Option<&'static str>| {
         let mut response = Response::new(());
         if let Some(value) = value {
@@ -365,7 +366,7 @@ fn shared_caches_are_kept_out_without_touching_what_says_so() {
 }
 
 #[tokio::test]
-async fn an_address_that_floods_is_told_to_wait_and_others_are_not() {
+async fn an_address_with_too_many_logins_is_refused_and_others_are_not() {
     let policy = Arc::new(policy());
     for slot_of in [LoginSlot::<&'static str>::of, LoginSlot::of_stream] {
         let from = |address| {

@@ -1,5 +1,5 @@
-//! Character classes and the escapes that stand for characters, as `Pattern.clazz` and
-//! `Pattern.escape` read them.
+//! Character classes, and escapes that denote characters, as read by `Pattern.clazz` and
+//! `Pattern.escape` of Java.
 
 use super::{
     error::PatternError,
@@ -7,19 +7,20 @@ use super::{
     set::CharSet,
 };
 
-/// Nested classes, groups.
+/// The deepest nesting of classes and of groups. The parser is recursive; deeper input could overflow
+/// the stack.
 pub(super) const DEEPEST: usize = 32;
 
-/// What an escape stands for.
+/// The meaning of an escape.
 #[derive(Debug)]
 pub(super) enum Escape {
     Char(char),
     Set(CharSet),
-    /// It is none of a character: `\b`, `\1` …
+    /// Not a character: `\b`, `\1` …
     Other(char),
 }
 
-/// Reads what follows a backslash.
+/// Reads an escape after its backslash.
 pub(super) fn escape(lexer: &mut Lexer, any_case: bool) -> Result<Escape, PatternError> {
     let Some(Token::Raw(c)) = lexer.next() else {
         return Err(PatternError::Malformed("it ends in a backslash"));
@@ -29,7 +30,8 @@ pub(super) fn escape(lexer: &mut Lexer, any_case: bool) -> Result<Escape, Patter
         Escape::Set(if negated { set.negated() } else { set })
     };
     Ok(match c {
-        // Java's are ASCII
+        // ASCII, because Java's predefined classes are without UNICODE_CHARACTER_CLASS; those of the engine
+        // are Unicode's.
         'd' | 'D' => set("09", c == 'D'),
         'w' | 'W' => set("azAZ09__", c == 'W'),
         's' | 'S' => set("  \t\r", c == 'S'),
@@ -59,8 +61,8 @@ fn hex(lexer: &mut Lexer, digits: usize) -> Option<char> {
     char::from_u32(code)
 }
 
-/// `\p{…}`: the POSIX classes, which are ASCII. What depends on the tables of Unicode depends on the
-/// version of Java.
+/// `\p{…}`: only the POSIX classes, which are ASCII. Other properties depend on Unicode's tables, and so
+/// on the version of Java.
 fn property(lexer: &mut Lexer, letter: char, any_case: bool) -> Result<CharSet, PatternError> {
     let mut name = String::new();
     if lexer.eat("{") {
@@ -73,7 +75,7 @@ fn property(lexer: &mut Lexer, letter: char, any_case: bool) -> Result<CharSet, 
         }
     }
     let pairs = match name.as_str() {
-        // Java 15 changed it
+        // Java 15 changed whether these two ignore case under `(?i)`.
         "Lower" | "Upper" if any_case => {
             return Err(PatternError::Differs(
                 "\\p{Lower} and \\p{Upper} under (?i)",
@@ -110,12 +112,13 @@ pub(super) fn class(
     }
     let negated = lexer.eat("^");
     let mut set: Option<CharSet> = None;
-    // Java 9 changed what `^` negates of these
+    // Java 9 changed what `^` negates in a class that has a class or `&&` in it.
     let mut compound = false;
     loop {
         if lexer.peek().is_none() {
             return Err(OPEN);
         }
+        // As in Java, a `]` at the beginning is a character of the class.
         if set.is_some() && lexer.eat("]") {
             break;
         }
@@ -144,7 +147,7 @@ pub(super) fn class(
     Ok(if negated { set.negated() } else { set })
 }
 
-/// What follows `&&`: one class, or characters, up to the end.
+/// The right side of `&&`: one class, or characters up to the end of the class.
 fn right_side(lexer: &mut Lexer, any_case: bool, depth: usize) -> Result<CharSet, PatternError> {
     if lexer.eat("[") {
         return class(lexer, any_case, depth + 1);
@@ -162,7 +165,7 @@ fn right_side(lexer: &mut Lexer, any_case: bool, depth: usize) -> Result<CharSet
     Ok(set)
 }
 
-/// One character of a class, a range, or an escape for several.
+/// A member of a class: one character, a range, or an escape for several characters.
 fn range(lexer: &mut Lexer, any_case: bool) -> Result<CharSet, PatternError> {
     let cased = |set: CharSet| if any_case { set.in_any_case() } else { set };
     let first = match member(lexer, any_case)? {
@@ -170,7 +173,7 @@ fn range(lexer: &mut Lexer, any_case: bool) -> Result<CharSet, PatternError> {
         Escape::Set(set) => return Ok(set),
         Escape::Other(c) => return Err(PatternError::escape(c)),
     };
-    // before `]` and `[` it is a character like others
+    // Before `]` and `[` the hyphen is an ordinary character.
     if !lexer.sees("-") || lexer.sees("-]") || lexer.sees("-[") {
         return Ok(cased(CharSet::of(first)));
     }

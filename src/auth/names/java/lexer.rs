@@ -1,18 +1,17 @@
-//! The characters of a pattern, after `\Q…\E` has been taken out.
+//! The characters of a pattern, with those between `\Q` and `\E` marked as quoted.
 //!
-//! `Pattern.RemoveQEQuoting` does this before anything else is read, so quotes work in classes too,
-//! and a quantifier after `\E` belongs to the last quoted character.
+//! Java does this (`Pattern.RemoveQEQuoting`) before it parses the pattern, so quotes work in classes
+//! too, and a quantifier after `\E` belongs to the last quoted character.
 
 /// A character of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token {
-    /// May have a meaning of its own.
+    /// May be a metacharacter.
     Raw(char),
-    /// Stood between `\Q` and `\E`.
+    /// Was between `\Q` and `\E`.
     Quoted(char),
 }
 
-/// Reads a pattern from left to right.
 #[derive(Debug)]
 pub(super) struct Lexer {
     tokens: Vec<Token>,
@@ -32,7 +31,7 @@ impl Lexer {
             }
             tokens.push(Token::Raw(c));
             rest = &rest[c.len_utf8()..];
-            // what is escaped begins no quote
+            // An escaped character cannot begin a quote: `\\Q` is a backslash and a Q.
             if c == '\\'
                 && let Some(escaped) = rest.chars().next()
             {
@@ -53,14 +52,14 @@ impl Lexer {
         token
     }
 
-    /// Whether these characters follow, unquoted.
+    /// Whether these characters are next, unquoted.
     pub(super) fn sees(&self, text: &str) -> bool {
         let rest = self.tokens.get(self.at..).unwrap_or_default();
         let mut rest = rest.iter();
         text.chars().all(|c| rest.next() == Some(&Token::Raw(c)))
     }
 
-    /// Takes these characters, unquoted, where they follow.
+    /// Consumes these characters if they are next, unquoted.
     pub(super) fn eat(&mut self, text: &str) -> bool {
         let sees = self.sees(text);
         if sees {
@@ -69,7 +68,7 @@ impl Lexer {
         sees
     }
 
-    /// Takes an unquoted ASCII digit.
+    /// Consumes an unquoted ASCII digit.
     pub(super) fn digit(&mut self) -> Option<u32> {
         let Some(Token::Raw(c)) = self.peek() else {
             return None;
@@ -79,7 +78,7 @@ impl Lexer {
         Some(digit)
     }
 
-    /// Takes a number of ASCII digits; `None` where there is none or it is beyond `most`.
+    /// Consumes a number of ASCII digits; `None` if there is none or it is greater than `most`.
     pub(super) fn number(&mut self, most: u32) -> Option<u32> {
         let mut number = self.digit()?;
         while let Some(digit) = self.digit() {

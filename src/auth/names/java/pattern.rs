@@ -1,8 +1,8 @@
 //! A pattern of `java.util.regex` as a tree.
 //!
-//! Only what is known to mean the same in every version of Java is read; the rest is refused with
-//! its reason. The tree is written down in the engine's syntax (`write`), and looked at by the check
-//! of the configuration (`fit`).
+//! Only constructs that are known to have the same meaning in every version of Java are accepted; the
+//! others are refused with the reason. The tree is written in the engine's syntax (`write`), and analysed
+//! by the check of the configuration (`overlap`).
 
 use super::{
     class::{DEEPEST, Escape, class, escape},
@@ -11,7 +11,7 @@ use super::{
     set::CharSet,
 };
 
-/// Repetitions with a number.
+/// The largest number in `{n,m}`.
 const MOST_REPEATS: u32 = 1000;
 
 /// A piece of a pattern.
@@ -21,7 +21,7 @@ pub(in crate::auth::names) enum Node {
     Set(CharSet),
     /// `^`, `\A`
     Start,
-    /// `$`, `\z`, `\Z`: names hold no line ends, so these are the same.
+    /// `$`, `\z`, `\Z`: equal for names, which have no line ends.
     End,
     /// `\b`, `\B`
     WordBoundary {
@@ -48,11 +48,10 @@ pub(in crate::auth::names) enum Node {
     },
 }
 
-/// A pattern that has been read.
 #[derive(Clone, Debug)]
 pub(in crate::auth::names) struct Pattern {
     pub(in crate::auth::names) node: Node,
-    /// `\b` is in it: what a word is beyond ASCII depends on the version of Java.
+    /// The pattern has `\b`: which letters beyond ASCII are part of a word depends on the version of Java.
     pub(in crate::auth::names) ascii_only: bool,
 }
 
@@ -60,7 +59,7 @@ struct Parser {
     lexer: Lexer,
     any_case: bool,
     ascii_only: bool,
-    /// Groups that have begun, and whether they have ended.
+    /// One entry for each group that has begun: whether it has ended.
     groups: Vec<bool>,
     in_look: bool,
     depth: usize,
@@ -96,7 +95,7 @@ impl Pattern {
 }
 
 impl Parser {
-    /// Up to the end or an unquoted `)`.
+    /// Reads up to the end or an unquoted `)`.
     fn alternatives(&mut self) -> Result<Node, PatternError> {
         let mut all = vec![self.sequence()?];
         while self.lexer.eat("|") {
@@ -135,7 +134,7 @@ impl Parser {
         })
     }
 
-    /// `None`: flags for what follows.
+    /// Reads one element; `None` if it was flags for the elements that follow.
     fn atom(&mut self) -> Result<Option<Node>, PatternError> {
         let token = self.lexer.next();
         Ok(Some(match token {
@@ -148,6 +147,7 @@ impl Parser {
             Some(Token::Raw('[')) => Node::Set(class(&mut self.lexer, self.any_case, 0)?),
             Some(Token::Raw('(')) => return self.group(),
             Some(Token::Raw('.')) => {
+                // Without DOTALL, Java's `.` excludes more line ends than the engine's, which excludes `\n` only.
                 Node::Set(CharSet::pairs("\n\n\r\r\u{85}\u{85}\u{2028}\u{2029}").negated())
             }
             Some(Token::Raw('^')) => Node::Start,
@@ -174,14 +174,15 @@ impl Parser {
         Ok(match c {
             'A' => Node::Start,
             'z' | 'Z' => Node::End,
-            // \b{g}
+            // `\b{g}` is a grapheme boundary in Java 9 and later, and is refused below.
             'b' | 'B' if !self.lexer.sees("{") => {
                 self.ascii_only = true;
                 Node::WordBoundary { negated: c == 'B' }
             }
             '1'..='9' => {
                 let group = c.to_digit(10).unwrap_or_default() as usize;
-                // a group that has not ended, another digit and (?i) have rules of their own
+                // Java has rules of its own for a reference to a group that has not ended, for a second digit,
+                // and under `(?i)`.
                 let ended = self.groups.get(group - 1) == Some(&true);
                 if !ended || self.any_case || self.lexer.digit().is_some() {
                     return Err(PatternError::escape(c));
@@ -234,7 +235,7 @@ impl Parser {
         Ok(Some(Node::Group(Box::new(node))))
     }
 
-    /// Up to the closing `)`, where flags end.
+    /// Reads up to the closing `)`, where flags end.
     fn inner(&mut self, any_case_outside: bool) -> Result<Node, PatternError> {
         self.depth += 1;
         if self.depth > DEEPEST {
@@ -246,14 +247,15 @@ impl Parser {
         }
         self.depth -= 1;
         self.any_case = any_case_outside;
-        // kept together, so that a quantifier repeats all of it
+        // The sequence is kept together, so that a quantifier repeats all of it.
         Ok(match node {
             Node::Concat(_) => Node::Alternatives(vec![node]),
             other => other,
         })
     }
 
-    /// What follows may not be repeated: a position, or a repetition.
+    /// Refuses a quantifier after a position or another quantifier. If Java accepts one there, its meaning
+    /// is never the intended one.
     fn no_quantifier(&self) -> Result<(), PatternError> {
         match self.lexer.peek() {
             Some(Token::Raw('*' | '+' | '?' | '{')) => Err(PatternError::Malformed(
@@ -264,7 +266,7 @@ impl Parser {
     }
 
     fn quantified(&mut self, node: Node) -> Result<Node, PatternError> {
-        const COUNT: PatternError = PatternError::Malformed("`{` begins no number of repetitions");
+        const COUNT: PatternError = PatternError::Malformed("`{` without a number of repetitions");
         let (min, max) = if self.lexer.eat("*") {
             (0, None)
         } else if self.lexer.eat("+") {
@@ -288,7 +290,7 @@ impl Parser {
             return Ok(node);
         };
         if max.is_none_or(|max| max > 1) && node.may_be_empty() {
-            // engines end such loops in different places
+            // The engines end such loops at different iterations.
             return Err(PatternError::Unsupported(
                 "(…)* of what can be empty".into(),
             ));
@@ -314,8 +316,8 @@ impl Parser {
 }
 
 impl Node {
-    /// Refuses groups inside of what gives nothing back: where that is left again without a match,
-    /// Java keeps what the group has captured, and the engine does not.
+    /// Refuses groups inside a possessive quantifier or an atomic group: if that is left again without a
+    /// match, Java keeps what the group has captured, and the engine does not.
     fn without_group(&self, shown: &str) -> Result<(), PatternError> {
         if self.has_group() {
             return Err(PatternError::Unsupported(shown.into()));

@@ -1,14 +1,14 @@
-//! Sets of characters, as Java's character classes make them.
+//! Sets of characters, as denoted by Java's character classes.
 //!
-//! A class of a pattern is worked out here and handed to the regular expression engine as plain
-//! ranges. The engine's own rules for classes (POSIX names in brackets, `--`, `~~`, Unicode tables,
-//! Unicode case folding) differ from Java's and never apply.
+//! A class of a pattern is expanded here and passed to the regular expression engine as plain ranges.
+//! The engine's own rules for classes (POSIX names in brackets, `--`, `~~`, Unicode tables, Unicode case
+//! folding) differ from Java's and never apply.
 
 use std::fmt::Write as _;
 
 const LAST: u32 = char::MAX as u32;
 
-/// Sorted ranges that do not touch; both ends belong to a range.
+/// Sorted ranges that neither overlap nor touch, each with both of its ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::auth::names) struct CharSet(Vec<(u32, u32)>);
 
@@ -22,7 +22,7 @@ impl CharSet {
         Self(vec![(first.into(), last.into())])
     }
 
-    /// The characters of pairs of ends: `"azAZ"` is a to z and A to Z.
+    /// The ranges between pairs of characters: `"azAZ"` is a to z and A to Z.
     pub(in crate::auth::names) fn pairs(ends: &str) -> Self {
         let ends: Vec<u32> = ends.chars().map(u32::from).collect();
         Self::sorted(
@@ -69,7 +69,7 @@ impl CharSet {
         self.negated().union(&other.negated()).negated()
     }
 
-    /// With the other case of each ASCII letter: Java's `(?i)` knows no other letters.
+    /// Adds the other case of each ASCII letter. Java's `(?i)` ignores the case of no other letters.
     pub(super) fn in_any_case(&self) -> Self {
         let shifted = |lower: bool| {
             let (first, last) = if lower { ('a', 'z') } else { ('A', 'Z') };
@@ -97,12 +97,12 @@ impl CharSet {
             .any(|&(first, last)| (first..=last).contains(&c))
     }
 
-    /// Some character of the set, if there is one that is not half of a surrogate pair.
+    /// A character of the set. `None` if it is empty or its ranges begin with surrogates.
     pub(in crate::auth::names) fn any(&self) -> Option<char> {
         self.0.iter().find_map(|&(first, _)| char::from_u32(first))
     }
 
-    /// Writes it as a class of the engine's.
+    /// Writes the set as a class in the engine's syntax.
     pub(super) fn write(&self, out: &mut String) {
         if let [(only, same)] = self.0.as_slice()
             && only == same
@@ -112,12 +112,13 @@ impl CharSet {
             return;
         }
         if self.is_empty() {
+            // The engine does not accept `[]`.
             out.push_str(r"[^\x{0}-\x{10FFFF}]");
             return;
         }
         out.push('[');
         for &(first, last) in &self.0 {
-            // surrogates are no characters to the engine, and may be no end of a range
+            // To the engine surrogates are not characters, and cannot be the end of a range.
             let first = if (0xD800..=0xDFFF).contains(&first) {
                 0xE000
             } else {
@@ -143,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn case_is_that_of_ascii_letters_alone() {
+    fn only_ascii_letters_get_their_other_case() {
         let k = CharSet::of('k').in_any_case();
         assert!(k.contains('K') && !k.contains('\u{212A}'));
         assert_eq!(CharSet::of('é').in_any_case(), CharSet::of('é'));
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_that_touch_are_one() {
+    fn ranges_that_touch_are_merged() {
         assert_eq!(CharSet::pairs("bcadxx"), CharSet::pairs("adxx"));
         assert_eq!(CharSet::pairs("\0\u{10FFFF}").negated(), CharSet::default());
     }

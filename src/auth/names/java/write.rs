@@ -1,12 +1,11 @@
-//! Patterns in the syntax of the engine, `fancy-regex`.
+//! Writes patterns in the syntax of the engine, `fancy-regex`.
 
 use std::fmt::Write as _;
 
 use super::pattern::Node;
 
 impl Node {
-    /// Appends the pattern. Sequences and alternatives are put into groups where they stand inside
-    /// of others.
+    /// Appends the pattern. Alternatives, and whatever a quantifier repeats, are enclosed in a group.
     pub(super) fn write(&self, out: &mut String) {
         let within = |out: &mut String, opening: &str, node: &Self| {
             out.push_str(opening);
@@ -23,6 +22,7 @@ impl Node {
             Self::Look { opening, node } => within(out, opening, node),
             Self::Atomic(node) => within(out, "(?>", node),
             Self::Reference(group) => {
+                // In a group, because a digit may follow: `\1` and `0` would become `\10`.
                 let _ = write!(out, "(?:\\{group})");
             }
             Self::Concat(nodes) => nodes.iter().for_each(|node| node.write(out)),
