@@ -1,9 +1,10 @@
-//! Logins a second: a bare `gss_accept_sec_context` loop on every core beside [`Acceptor`].
+//! Measures logins per second: a plain `gss_accept_sec_context` loop on every core, and [`Acceptor`].
 //!
 //! `KRB5_KTNAME=KEYTAB cargo run --release --example accept_loop -- KEYTAB CLIENT SPN [TOKENS]` with
-//! a running KDC; the keytab holds keys of both. The bare loop is what a server in C would do: one
-//! thread a core, each with its own default credential (which is why the environment must name the
-//! keytab), each context released. Both use the same kind of replay cache. Rounds are interleaved.
+//! a running KDC; the keytab holds keys of both. The plain loop does what a server in C would do: one
+//! thread per core, each with its own default credential (the reason why the environment must name the
+//! keytab), and each context is released. Both use the same kind of replay cache. The rounds alternate, so
+//! that other load on the machine affects both.
 
 use std::{
     env,
@@ -27,7 +28,7 @@ use spnegate::gss::{
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Logins that are under way at a time.
+/// The number of concurrent logins.
 const CLIENTS: usize = 64;
 
 fn main() -> Result<(), Failure> {
@@ -60,7 +61,7 @@ fn main() -> Result<(), Failure> {
     let mut out = stdout().lock();
     writeln!(
         out,
-        "{threads} threads, {count} tokens a run; logins a second"
+        "{threads} threads, {count} tokens per run; logins per second"
     )?;
     for round in 1..=5 {
         let tokens = || runtime.block_on(make(&initiator, &client, &spn, count));
@@ -73,7 +74,7 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Logins a second, and processor time a login, which other load disturbs less.
+/// Logins per second, and CPU time per login, which depends less on other load.
 struct Cost {
     rate: f64,
     processor: f64,
@@ -96,7 +97,7 @@ fn measure(
     let count = f64::from(u32::try_from(count)?);
     Ok(Cost {
         rate: count / start.elapsed().as_secs_f64(),
-        // USER_HZ is 100 on every Linux
+        // USER_HZ is 100 on every Linux, so a tick is 10,000 µs.
         processor: f64::from(ticks()? - before) * 10_000.0 / count,
     })
 }
@@ -137,6 +138,7 @@ fn bare(threads: usize, tokens: &[Vec<u8>]) -> Result<(), Failure> {
         while let Some(token) = tokens.get(next.fetch_add(1, Ordering::Relaxed)) {
             let mut context = ServerCtx::new(Some(cred.clone()));
             context.step(token, None)?;
+            // The client's name costs extra: with NAMES set, the loop gets it too, as every server must.
             if env::var_os("NAMES").is_some() {
                 context.source_name()?.display_name()?;
             }
@@ -160,7 +162,7 @@ async fn ours(acceptor: &Acceptor, tokens: Vec<Vec<u8>>) -> Result<(), Failure> 
             };
             match acceptor.accept(token, None, None).await? {
                 LoginStep::Done(_) => {}
-                LoginStep::Continue { .. } => return Err("another leg".into()),
+                LoginStep::Continue { .. } => return Err("another token is needed".into()),
             }
         }
     };

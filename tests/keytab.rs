@@ -1,4 +1,4 @@
-//! `spnegate keytab` on a throwaway realm.
+//! `spnegate keytab` with the KDC of a temporary realm.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 #[path = "support/realm.rs"]
@@ -17,28 +17,31 @@ fn verified(file: &Path, principal: Option<&Principal>) -> (bool, String) {
         file: file.to_owned(),
         principal: principal.cloned(),
     };
-    let mut said = Vec::new();
-    let good = verify(&arguments, &mut said).unwrap();
-    (good, String::from_utf8(said).unwrap())
+    let mut output = Vec::new();
+    let valid = verify(&arguments, &mut output).unwrap();
+    (valid, String::from_utf8(output).unwrap())
 }
 
 /// The finding for one principal.
 fn finding(file: &Path, principal: &Principal) -> String {
-    let (good, said) = verified(file, Some(principal));
-    let finding = said.trim().strip_prefix(&format!("{principal}: ")).unwrap();
-    assert_eq!(good, finding.starts_with("ok"), "{said}");
+    let (valid, output) = verified(file, Some(principal));
+    let finding = output
+        .trim()
+        .strip_prefix(&format!("{principal}: "))
+        .unwrap();
+    assert_eq!(valid, finding.starts_with("ok"), "{output}");
     finding.to_owned()
 }
 
 #[test]
-fn verify_tells_every_state_of_a_key() {
+fn verify_reports_every_state_of_a_key() {
     let mut realm = Realm::start();
     let (alice, proxy) = (realm.principal("alice"), realm.spn("proxy"));
     let file = realm.add_with_keytab("k", &[&alice, &proxy]);
-    let said = format!("{alice}: ok, as a client\n{proxy}: ok, kvno 1\n");
-    assert_eq!(verified(&file, None), (true, said));
+    let output = format!("{alice}: ok, as a client\n{proxy}: ok, kvno 1\n");
+    assert_eq!(verified(&file, None), (true, output));
 
-    // somebody else asks for the ticket: the service's own key is refused
+    // Another principal requests the ticket, because the KDC refuses the service's own key.
     realm.rotate(&[&proxy]);
     let behind = finding(&file, &proxy);
     assert!(
@@ -46,7 +49,7 @@ fn verify_tells_every_state_of_a_key() {
         "{behind}"
     );
 
-    // a merge of old and new is good
+    // A merge of the old and the new file is valid.
     let new = realm.keytab("new", &[&proxy]);
     let arguments = MergeArguments {
         output: file.clone(),
@@ -117,19 +120,19 @@ fn verify_tells_every_state_of_a_key() {
     assert!(text.starts_with("UNKNOWN PRINCIPAL"), "{text}");
 
     realm.stop_kdc();
-    let (good, said) = verified(&file, None);
-    assert!(!good);
-    assert_eq!(said.matches("KDC UNREACHABLE").count(), 2, "{said}");
+    let (valid, output) = verified(&file, None);
+    assert!(!valid);
+    assert_eq!(output.matches("KDC UNREACHABLE").count(), 2, "{output}");
 }
 
-/// The text of the first finding, and whether it names the cure.
-fn names(file: &Path, principal: &Principal, start: &str, cure: &str) {
+/// Checks that the finding begins with `start` and names the remedy.
+fn assert_finding(file: &Path, principal: &Principal, start: &str, remedy: &str) {
     let text = finding(file, principal);
-    assert!(text.starts_with(start) && text.contains(cure), "{text}");
+    assert!(text.starts_with(start) && text.contains(remedy), "{text}");
 }
 
 #[test]
-fn verify_tells_what_is_wrong_with_an_account() {
+fn verify_reports_the_state_of_an_account() {
     let realm = Realm::start();
     let [locked, disabled, expired, old] =
         ["locked", "disabled", "expired", "old"].map(|name| realm.principal(name));
@@ -144,22 +147,22 @@ fn verify_tells_what_is_wrong_with_an_account() {
     }
     let other = realm.path("wrong");
     fs::write(&other, wrong.to_bytes()).unwrap();
-    names(&other, &locked, "WRONG KEY OR OLD KVNO", "export");
-    names(&file, &locked, "LOCKED", "modprinc -unlock");
+    assert_finding(&other, &locked, "WRONG KEY OR OLD KVNO", "export");
+    assert_finding(&file, &locked, "LOCKED", "modprinc -unlock");
     realm.admin(&format!("modprinc -unlock {locked}"));
     assert_eq!(finding(&file, &locked), "ok, as a client");
     realm.admin(&format!("modprinc -allow_tix {disabled}"));
-    names(&file, &disabled, "DISABLED", "modprinc +allow_tix");
+    assert_finding(&file, &disabled, "DISABLED", "modprinc +allow_tix");
     realm.admin(&format!("modprinc -expire 2001-01-01 {expired}"));
-    names(&file, &expired, "EXPIRED", "modprinc -expire never");
+    assert_finding(&file, &expired, "EXPIRED", "modprinc -expire never");
     realm.admin(&format!("modprinc -pwexpire 2001-01-01 {old}"));
-    names(&file, &old, "PASSWORD EXPIRED", "modprinc -pwexpire never");
+    assert_finding(&file, &old, "PASSWORD EXPIRED", "modprinc -pwexpire never");
     realm.admin(&format!("delprinc -force {old}"));
-    names(&file, &old, "UNKNOWN PRINCIPAL", "renamed");
+    assert_finding(&file, &old, "UNKNOWN PRINCIPAL", "renamed");
 }
 
 #[test]
-fn verify_tells_a_key_of_another_type_from_a_wrong_one() {
+fn verify_distinguishes_a_missing_key_type_from_a_wrong_key() {
     let realm = Realm::start();
     let (alice, proxy) = (realm.principal("alice"), realm.spn("proxy"));
     realm.add(&[&alice]);
@@ -175,7 +178,7 @@ fn verify_tells_a_key_of_another_type_from_a_wrong_one() {
     }
     let path = realm.path("other");
     fs::write(&path, other.to_bytes()).unwrap();
-    names(
+    assert_finding(
         &path,
         &proxy,
         "NO KEY OF THIS TYPE: the KDC makes aes128-cts-hmac-sha1-96 tickets, the file has only \
@@ -184,7 +187,7 @@ fn verify_tells_a_key_of_another_type_from_a_wrong_one() {
     );
 }
 
-/// Each wrong key is counted against the account: many SPNs of one account are one try.
+/// The KDC counts each wrong key against the account, so many SPNs with one key must cost one try.
 #[test]
 fn verify_tries_each_key_once() {
     let realm = Realm::start();
@@ -198,21 +201,21 @@ fn verify_tries_each_key_once() {
         "modprinc -policy strict +requires_preauth {alice}"
     ));
     for spn in &spns {
-        // as in Active Directory, where an SPN is no client
+        // As in Active Directory, where an SPN is not a client.
         realm.admin(&format!("modprinc -allow_tix {spn}"));
     }
     realm.rotate(&[&alice]);
-    let (good, said) = verified(&file, None);
+    let (valid, output) = verified(&file, None);
     assert!(
-        !good && said.starts_with(&format!("{alice}: WRONG KEY OR OLD KVNO")),
-        "{said}"
+        !valid && output.starts_with(&format!("{alice}: WRONG KEY OR OLD KVNO")),
+        "{output}"
     );
     let shown = realm.admin(&format!("getprinc {alice}"));
     assert!(shown.contains("Failed password attempts: 1"), "{shown}");
 }
 
 #[test]
-fn list_shows_what_mit_s_tools_wrote_and_no_key() {
+fn list_shows_the_entries_of_mit_s_tools_without_their_keys() {
     let realm = Realm::start();
     let proxy = realm.spn("proxy");
     let file = realm.add_with_keytab("k", &[&proxy]);
@@ -232,7 +235,7 @@ fn list_shows_what_mit_s_tools_wrote_and_no_key() {
 }
 
 #[test]
-fn mit_s_tools_read_what_merge_wrote() {
+fn mit_s_tools_read_a_merged_file() {
     let realm = Realm::start();
     let (alice, proxy) = (realm.principal("alice"), realm.spn("proxy"));
     let inputs = vec![

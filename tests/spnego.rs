@@ -1,5 +1,4 @@
-//! The front door with real tickets: the layers behind hyper, before them curl and a client that
-//! offers NTLM first.
+//! The layers with real tickets: a hyper server, with curl and a client that offers NTLM first.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 #[path = "support/realm.rs"]
@@ -41,7 +40,7 @@ use spnegate::{
 };
 use tower::{Layer as _, ServiceExt as _};
 
-/// A realm, a user with a ticket, and a console that answers `<user> <bytes of the body>`.
+/// A realm, a user with a ticket, and a console whose response is `<user> <bytes of the body>`.
 struct World {
     realm: Realm,
     host: String,
@@ -72,7 +71,7 @@ impl World {
         }
     }
 
-    /// Runs curl against the console; gives what it prints.
+    /// Runs curl against the console and returns its output.
     fn curl(&self, arguments: &[&str]) -> String {
         let port = self.address.port();
         let output = Command::new("curl")
@@ -91,12 +90,12 @@ impl World {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Sends one request without a body on a connection; gives the head of the answer and the body.
-    fn ask(&self, connection: &mut TcpStream, authorization: &[u8]) -> (String, String) {
+    /// Sends one request without a body on a connection; returns the head and the body of the response.
+    fn get(&self, connection: &mut TcpStream, authorization: &[u8]) -> (String, String) {
         self.send(connection, "GET", authorization, "", "")
     }
 
-    /// The same with a method, more lines of the head and a body.
+    /// The same with a method, further header lines and a body.
     fn send(
         &self,
         connection: &mut TcpStream,
@@ -112,16 +111,16 @@ impl World {
             "{method} / HTTP/1.1\r\nHost: {host}\r\nAuthorization: Negotiate {token}\r\n{lines}\r\n{body}"
         )
         .unwrap();
-        let mut answer = Vec::new();
+        let mut response = Vec::new();
         let head_end = loop {
-            if let Some(at) = answer.windows(4).position(|w| w == b"\r\n\r\n") {
+            if let Some(at) = response.windows(4).position(|w| w == b"\r\n\r\n") {
                 break at;
             }
             let mut byte = [0];
             connection.read_exact(&mut byte).unwrap();
-            answer.push(byte[0]);
+            response.push(byte[0]);
         };
-        let head = String::from_utf8(answer[..head_end].to_vec()).unwrap();
+        let head = String::from_utf8(response[..head_end].to_vec()).unwrap();
         let length = header(&head, "content-length").unwrap().parse().unwrap();
         let mut body = vec![0; length];
         connection.read_exact(&mut body).unwrap();
@@ -166,7 +165,7 @@ fn policy(realm: &Realm, host: &str) -> SpnegoPolicy {
     }
 }
 
-/// Serves on a thread of its own until the process ends.
+/// Runs the server on its own thread until the process ends.
 fn serve(listener: TcpListener, acceptor: Acceptor, policy: SpnegoPolicy) {
     let acl = AclPolicy {
         console: Arc::clone(&policy.console),
@@ -204,7 +203,7 @@ fn serve(listener: TcpListener, acceptor: Acceptor, policy: SpnegoPolicy) {
 }
 
 #[test]
-fn curl_logs_in_and_then_needs_its_cookie_only() {
+fn curl_logs_in_and_then_needs_only_its_cookie() {
     let world = World::start();
     let jar = world.realm.path("jar");
     let jar = jar.to_str().unwrap();
@@ -217,8 +216,8 @@ fn curl_logs_in_and_then_needs_its_cookie_only() {
     let head = world.curl(&["--negotiate", "-u", ":", "-I"]);
     assert!(head.contains("HTTP/1.1 200 OK"), "{head}");
     for method in ["OPTIONS", "DELETE"] {
-        let answer = world.curl(&["--negotiate", "-u", ":", "-X", method]);
-        assert_eq!(answer, "alice 0", "{method}");
+        let response = world.curl(&["--negotiate", "-u", ":", "-X", method]);
+        assert_eq!(response, "alice 0", "{method}");
     }
 }
 
@@ -245,21 +244,21 @@ fn curl_uploads_with_and_without_waiting_for_100_continue() {
     let anonymous = world.curl(&["-T", path, "-w", "%{size_upload}"]);
     assert!(
         anonymous.ends_with("\n0"),
-        "not a byte of it was asked for: {anonymous}"
+        "no byte of the upload was requested: {anonymous}"
     );
 }
 
 #[test]
-fn a_ticket_for_another_service_of_the_keytab_opens_nothing() {
+fn a_ticket_for_another_service_of_the_keytab_is_refused() {
     let world = World::start();
-    let answer = world.curl(&["--negotiate", "-u", ":", "--service-name", "presto", "-i"]);
+    let response = world.curl(&["--negotiate", "-u", ":", "--service-name", "presto", "-i"]);
     assert!(
-        answer.contains("403 Forbidden") && answer.contains("wrong_service"),
-        "{answer}"
+        response.contains("403 Forbidden") && response.contains("wrong_service"),
+        "{response}"
     );
 }
 
-// === SPNEGO by hand: NTLM first ===
+// === A SPNEGO client that offers NTLM first ===
 
 const NTLM: &[u8] = &[0x06, 0x0a, 0x2b, 6, 1, 4, 1, 0x82, 0x37, 2, 2, 0x0a];
 const KRB5: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x12, 1, 2, 2];
@@ -277,7 +276,7 @@ fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     [vec![tag], length, content].concat()
 }
 
-/// What follows a tag and length of DER in a token, by the tags on the way to it.
+/// The value of a DER element in a token, by the tags of the elements that enclose it and its own.
 fn inside<'t>(mut token: &'t [u8], path: &[u8]) -> Option<&'t [u8]> {
     for tag in path {
         loop {
@@ -308,7 +307,7 @@ struct NtlmFirst {
 
 impl NtlmFirst {
     fn of(world: &World) -> Self {
-        // the default cache of this process, which holds a ticket of each realm
+        // The default cache of this process, which holds a ticket of each realm.
         let alice = world.realm.principal("alice");
         world.realm.kinit(&alice, &world.realm.path("alice.keytab"));
         let spn = world.realm.spn("proxy").to_string();
@@ -334,7 +333,7 @@ impl NtlmFirst {
         der(0xa1, &[&der(0x30, &[&token])])
     }
 
-    /// Another mechanism than the client's first: both sides sign the list (RFC 4178 section 5).
+    /// If the mechanism is not the client's first, both sides sign the list (RFC 4178 section 5).
     fn third(&mut self, head: &str) -> Vec<u8> {
         let reply = reply_in(head);
         let reply = inside(&reply, &[0xa1, 0x30, 0xa2, 0x04]).unwrap();
@@ -357,36 +356,36 @@ fn a_client_that_offers_ntlm_first_logs_in_on_its_connection() {
     let world = World::start();
     let mut client = NtlmFirst::of(&world);
     let mut connection = TcpStream::connect(world.address).unwrap();
-    let (head, _) = world.ask(&mut connection, &client.first());
+    let (head, _) = world.get(&mut connection, &client.first());
     assert!(head.starts_with("HTTP/1.1 401"), "{head}");
     assert!(
         header(&head, "connection").is_none(),
-        "it has to go on here"
+        "the login continues on this connection"
     );
     assert_eq!(inside(&reply_in(&head), &[0xa1, 0x30, 0xa1]), Some(KRB5));
 
     let second = client.second();
-    let (mut head, mut body) = world.ask(&mut connection, &second);
+    let (mut head, mut body) = world.get(&mut connection, &second);
     if head.starts_with("HTTP/1.1 401") {
-        (head, body) = world.ask(&mut connection, &client.third(&head));
+        (head, body) = world.get(&mut connection, &client.third(&head));
     }
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     assert!(head.contains("set-cookie: spnegate="), "{head}");
     assert_eq!(body, "alice 0");
 
-    // on another connection the second leg is nothing
+    // On another connection the second token is refused.
     let mut other = TcpStream::connect(world.address).unwrap();
     assert!(
         world
-            .ask(&mut other, &second)
+            .get(&mut other, &second)
             .1
             .contains("login_interrupted")
     );
 }
 
-/// curl sends its body with the last leg of NTLM, and an empty upload before.
+/// curl sends an empty upload first, and its body with the last message of NTLM.
 #[test]
-fn an_upload_with_ntlm_beside_a_session_is_challenged_and_not_stored_empty() {
+fn an_ntlm_upload_within_a_session_is_challenged_and_not_stored_empty() {
     let world = World::start();
     let (jar, file) = (world.realm.path("jar"), world.realm.path("upload"));
     let (jar, file) = (jar.to_str().unwrap(), file.to_str().unwrap());
@@ -394,16 +393,16 @@ fn an_upload_with_ntlm_beside_a_session_is_challenged_and_not_stored_empty() {
     world.curl(&["--negotiate", "-u", ":", "-c", jar]);
     let ntlm = ["--ntlm", "-u", "a:b", "-b", jar, "-i"];
     for upload in [["-T", file], ["-d", "hello"]] {
-        let answer = world.curl(&[&ntlm[..], &upload].concat());
-        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
-        let lower = answer.to_ascii_lowercase();
+        let response = world.curl(&[&ntlm[..], &upload].concat());
+        assert!(response.starts_with("HTTP/1.1 401"), "{response}");
+        let lower = response.to_ascii_lowercase();
         assert!(
             lower.contains("www-authenticate: negotiate\r\n"),
-            "{answer}"
+            "{response}"
         );
         assert!(
-            answer.contains(" ntlm\n") && !answer.contains("alice 0"),
-            "{answer}"
+            response.contains(" ntlm\n") && !response.contains("alice 0"),
+            "{response}"
         );
     }
     assert_eq!(
@@ -412,9 +411,9 @@ fn an_upload_with_ntlm_beside_a_session_is_challenged_and_not_stored_empty() {
     );
 }
 
-/// As `WinINet` does it: the body comes with the last leg, and the cookie with all of them.
+/// As `WinINet` does: the cookie is in every request of the login, the body only in the last one.
 #[test]
-fn an_upload_in_the_middle_of_a_login_is_not_lost_beside_a_session() {
+fn an_upload_during_a_login_within_a_session_is_not_lost() {
     let world = World::start();
     let jar = world.realm.path("jar");
     world.curl(&["--negotiate", "-u", ":", "-c", jar.to_str().unwrap()]);

@@ -136,10 +136,10 @@ struct Inner {
 struct AcceptorCore {
     keytab: PathBuf,
     rcache: std::ffi::CString,
-    /// The same file; `None` where replays are allowed.
+    /// The same file, kept open; `None` if replays are allowed.
     replays: Option<ReplayFile>,
     client_cache: ClientCache,
-    /// How far clocks may be apart, in seconds.
+    /// The largest accepted difference of clocks, in seconds.
     clockskew: u32,
     jobs: Queue<AcceptJob>,
     keys: ArcSwap<KeySet>,
@@ -156,7 +156,7 @@ struct AcceptJob {
     pending: Option<Pending>,
     source: Option<Source>,
     reply: oneshot::Sender<Result<LoginStep, AcceptError>>,
-    /// It has been held once, or cannot be tried again; the next failure is final.
+    /// The next failure is final: the job has been held once, or its token cannot be used again.
     is_last_try: bool,
 }
 
@@ -212,6 +212,7 @@ impl Acceptor {
             queue,
             deadline,
         } = options;
+        // Opened before anything else: without it every login would fail, and that must show at the start.
         let rcache = replay_cache.prepare()?;
         let no_credential = |failure| GssStartError::Credential {
             keytab: keytab.clone(),

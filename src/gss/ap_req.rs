@@ -43,6 +43,7 @@ impl<'a> ApReq<'a> {
         if oid != KRB5 && oid != KRB5_WRONG {
             return None;
         }
+        // TOK_ID 01 00 is an AP-REQ (RFC 4121 section 4.1).
         let request = frame.0.strip_prefix(b"\x01\0")?;
         let mut request = Exact(Exact(Exact(request).only(0x6e)?).only(SEQUENCE)?);
         Exact(request.take(0xa0)?).only(INTEGER)?;
@@ -74,6 +75,7 @@ fn check_ticket(ticket: &[u8]) -> Option<()> {
 /// `EncryptedData` (RFC 4120 section 5.2.9).
 fn encrypted(data: &[u8]) -> Option<(Enctype, &[u8])> {
     let mut data = Exact(Exact(data).only(SEQUENCE)?);
+    // One byte holds every encryption type that `tag` accepts.
     let enctype = match *Exact(data.take(0xa0)?).only(INTEGER)? {
         [number] => Enctype(number.into()),
         _ => return None,
@@ -87,7 +89,8 @@ fn encrypted(data: &[u8]) -> Option<(Enctype, &[u8])> {
 }
 
 /// The checksum is at the end of the ciphertext (RFC 3961 section 5.3). RC4 has it at the beginning, but
-/// MIT takes the last bytes nevertheless (`k5_rc_tag_from_ciphertext`), and so must we.
+/// MIT takes the last bytes nevertheless (`k5_rc_tag_from_ciphertext` in `rc_base.c`). The tag has to be
+/// the same here, so that each finds the records of the other.
 fn tag(enctype: Enctype, cipher: &[u8]) -> Option<AuthenticatorTag> {
     let length = match enctype.0 {
         // aes128-cts and aes256-cts with hmac-sha1-96

@@ -34,11 +34,11 @@ pub(super) const REALM_CANT_RESOLVE: i32 = -1_765_328_164;
 /// `G_BAD_TOK_HEADER` of MIT's generic GSSAPI errors (`gssapi_err_generic.et`).
 pub(super) const BAD_TOK_HEADER: i32 = -2_045_022_964;
 
-/// The krb5 code of a failure: that of the first text which its message contains, else its minor status.
+/// The krb5 code of a failure: that of the first text that its message contains, else its minor status.
 ///
 /// The text comes first because the minor status of the SPNEGO mechanism is not a krb5 code: MIT's
 /// mechanism glue maps minor codes to numbers of its own, which differ in every process. The texts are
-/// English, because a process that never calls `setlocale` gets no translation of them.
+/// English: MIT has translations (`src/po`), but a process that never calls `setlocale` gets none.
 pub(super) fn of(failure: &Failure, texts: &[(&str, i32)]) -> i32 {
     texts
         .iter()

@@ -56,7 +56,7 @@ pub fn peek(token: &[u8]) -> Peek {
     match token.first() {
         Some(0x60) => framed(token).unwrap_or(Peek::Unreadable),
         Some(0xa0) => negotiation(token).unwrap_or(Peek::Unreadable),
-        Some(0xa1) => Peek::LaterToken(answer(token)),
+        Some(0xa1) => Peek::LaterToken(response(token)),
         Some(_) | None => bare(token).unwrap_or(Peek::Unreadable),
     }
 }
@@ -80,6 +80,7 @@ fn negotiation(bytes: &[u8]) -> Option<Peek> {
     let mut fields = Der(bytes).expect(0xa0)?.expect(0x30)?;
     let mut mechanisms = fields.expect(0xa0)?.expect(0x30)?;
     let first = mechanisms.expect(0x06)?.0;
+    // The token belongs to the first mechanism (RFC 4178 section 4.2.1), so only that one counts for it.
     let kerberos = |oid: &[u8]| oid == KRB5 || oid == KRB5_WRONG;
     if kerberos(first) {
         while let Some((tag, mut value)) = fields.next() {
@@ -113,7 +114,7 @@ fn inner(token: &[u8]) -> Option<Peek> {
 }
 
 /// A `NegTokenResp`: the ticket that a client sends once the server has chosen Kerberos.
-fn answer(token: &[u8]) -> Option<Ticket> {
+fn response(token: &[u8]) -> Option<Ticket> {
     let mut fields = Der(token).expect(0xa1)?.expect(0x30)?;
     match inner(fields.field(0xa2)?.expect(0x04)?.0)? {
         Peek::Ticket(ticket) => Some(ticket),
@@ -134,8 +135,8 @@ fn kerberos(body: Der<'_>) -> Option<Peek> {
         [1, 0, ref message @ ..] => ap_req(message).map(Peek::Ticket),
         [2, 0, ..] => Some(Peek::ApRep),
         [3, 0, ref message @ ..] => Some(Peek::KrbError(error_code(message))),
-        // Refused here because MIT's GSSAPI returns GSS_S_CONTINUE_NEEDED for every other number, and the
-        // client would be asked for another token.
+        // Refused here because MIT's GSSAPI returns GSS_S_CONTINUE_NEEDED for every other number
+        // (`G_WRONG_TOKID` in `kg_accept_krb5`), and the client would be asked for another token.
         [_, _, ..] => Some(Peek::NoTicket),
         [..] => None,
     }

@@ -107,6 +107,7 @@ impl FromStr for Principal {
                     't' => '\t',
                     'n' => '\n',
                     'b' => '\u{8}',
+                    // MIT writes NUL as `\0`; no name may have it, because C texts end there.
                     '0' => return Err(PrincipalError::Malformed),
                     other => other,
                 },

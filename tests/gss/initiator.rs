@@ -1,4 +1,4 @@
-//! The gateway's own tokens.
+//! Tokens that the gateway makes for backends.
 
 use std::{fs, time::Duration};
 
@@ -10,7 +10,7 @@ use spnegate::{
 use crate::{World, edit, initiator, initiator_within, login, realm::Realm};
 
 #[tokio::test]
-async fn an_answer_that_is_not_the_backends_is_refused() {
+async fn a_mutual_token_of_another_login_is_refused() {
     let world = World::start();
     let mut first = world
         .initiator
@@ -42,7 +42,7 @@ async fn the_process_s_default_credential_is_never_used() {
 }
 
 #[tokio::test]
-async fn a_frozen_kdc_stops_neither_logins_nor_tokens_for_known_backends() {
+async fn a_frozen_kdc_delays_neither_logins_nor_tokens_from_cached_tickets() {
     let world = World::start();
     let other = world.realm.spn("other");
     world.realm.add(&[&other]);
@@ -51,7 +51,7 @@ async fn a_frozen_kdc_stops_neither_logins_nor_tokens_for_known_backends() {
     world.realm.freeze_kdc();
     let refused = impatient.token(&world.alice, &other).await.unwrap_err();
     assert_eq!(refused, InitiateError::Timeout);
-    // behind the hung exchange nobody waits
+    // Further callers do not wait behind an exchange that hangs.
     let refused = impatient.token(&world.alice, &other).await.unwrap_err();
     assert!(
         matches!(refused, InitiateError::KdcUnreachable { .. }),
@@ -74,7 +74,7 @@ async fn a_frozen_kdc_stops_neither_logins_nor_tokens_for_known_backends() {
 }
 
 #[tokio::test]
-async fn initiators_say_what_is_wrong() {
+async fn each_failure_has_its_own_error() {
     let mut world = World::start();
     let realm = &world.realm;
     let users = realm.path("alice.keytab");
@@ -109,7 +109,7 @@ async fn initiators_say_what_is_wrong() {
             .unwrap_err();
         assert!(matches!(error, InitiateError::KeyWrong { .. }), "{error:?}");
     }
-    // tickets of before still serve
+    // Tickets that were cached before are still used.
     world
         .initiator
         .token(&world.alice, &world.proxy)
@@ -140,7 +140,7 @@ async fn initiators_say_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_reload_renews_tickets_with_the_keytab_as_it_is() {
+async fn a_reload_renews_tickets_with_the_present_keytab() {
     let world = World::start();
     let first = world
         .initiator
@@ -156,7 +156,7 @@ async fn a_reload_renews_tickets_with_the_keytab_as_it_is() {
     .unwrap();
     world.initiator.reload();
     login(&world.acceptor, &first.token).await.unwrap();
-    // the old ticket serves until the new one is there
+    // The old ticket is used until the new one has been received.
     let mut kvno = Some(1);
     for _ in 0..500 {
         let token = world.token().await;
@@ -172,7 +172,7 @@ async fn a_reload_renews_tickets_with_the_keytab_as_it_is() {
     assert_eq!(kvno, Some(2));
 }
 
-/// Between two looks at a condition.
+/// The pause between two checks of a condition.
 const POLL: Duration = Duration::from_millis(20);
 
 fn kvno(token: &[u8]) -> u32 {
@@ -183,24 +183,27 @@ fn kvno(token: &[u8]) -> u32 {
 }
 
 #[tokio::test]
-async fn a_refused_ticket_is_replaced_by_a_new_one_and_not_again_for_a_while() {
+async fn a_refused_ticket_is_replaced_once_in_ten_seconds() {
     let world = World::start();
     let token = || world.initiator.token(&world.alice, &world.proxy);
     let first = token().await.unwrap();
     assert!(
         !world.initiator.refused(&first),
-        "the ticket came for this token: another one would be the same"
+        "the ticket was requested for this token: a new one would be the same"
     );
     let cached = token().await.unwrap();
     world.realm.rotate(&[&world.proxy]);
     let still = token().await.unwrap();
     assert_eq!((kvno(&cached.token), kvno(&still.token)), (1, 1));
     assert!(world.initiator.refused(&cached));
-    assert!(world.initiator.refused(&still), "it is under way already");
+    assert!(
+        world.initiator.refused(&still),
+        "the replacement is in flight already"
+    );
     assert_eq!(kvno(&token().await.unwrap().token), 2);
-    // a backend that refuses whatever comes must not cost a ticket each time
+    // A backend that refuses every login must not cost a ticket each time.
     assert!(!world.initiator.refused(&token().await.unwrap()));
-    // late news of the ticket that was replaced
+    // A late report about the ticket that was replaced.
     assert!(world.initiator.refused(&cached));
     assert_eq!(kvno(&token().await.unwrap().token), 2);
 }
@@ -220,7 +223,7 @@ async fn a_refused_ticket_is_replaced_while_the_gateway_s_own_key_is_refused() {
 }
 
 #[tokio::test]
-async fn a_refused_ticket_serves_on_while_no_kdc_answers() {
+async fn a_refused_ticket_stays_in_use_while_no_kdc_responds() {
     let mut world = World::start();
     world.token().await;
     let cached = world
@@ -235,7 +238,7 @@ async fn a_refused_ticket_serves_on_while_no_kdc_answers() {
     }
 }
 
-/// How many wrong keys of a principal its policy has counted.
+/// The number of wrong keys that the KDC has counted for a principal.
 fn counted(realm: &Realm, principal: &Principal) -> u32 {
     let shown = realm.admin(&format!("getprinc {principal}"));
     let line = shown
@@ -268,7 +271,7 @@ async fn an_outdated_key_does_not_lock_the_account_and_a_new_one_is_used_immedia
         assert_eq!(clients.len(), 1);
         clients.remove(0)
     };
-    // until the pause is one that no test waits for
+    // Until the pause is too long for a test to wait for.
     while status().pause < Duration::from_secs(60) {
         let again = outdated.token(&world.alice, &world.proxy).await;
         assert_eq!(again.unwrap_err(), refused);
@@ -295,7 +298,7 @@ async fn an_outdated_key_does_not_lock_the_account_and_a_new_one_is_used_immedia
 }
 
 #[tokio::test]
-async fn a_locked_account_is_left_in_peace_and_tried_again() {
+async fn a_locked_account_is_tried_again_after_a_pause() {
     let world = World::start();
     world
         .realm

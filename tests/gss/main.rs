@@ -1,4 +1,4 @@
-//! Acceptor and initiator on a throwaway realm.
+//! The acceptor and the initiator with tickets of a temporary realm.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 #[path = "../support/realm.rs"]
@@ -55,7 +55,7 @@ fn initiator_within(keytab: &Path, deadline: Duration) -> Initiator {
 async fn login(acceptor: &Acceptor, token: &[u8]) -> Result<Accepted, AcceptError> {
     match acceptor.accept(token.to_vec(), None, None).await? {
         LoginStep::Done(accepted) => Ok(accepted),
-        LoginStep::Continue { .. } => panic!("another leg"),
+        LoginStep::Continue { .. } => panic!("another token is needed"),
     }
 }
 
@@ -91,13 +91,13 @@ impl World {
             .token
     }
 
-    /// A client without a ticket of before.
+    /// Replaces the initiator by one that holds no tickets.
     fn fresh(&mut self) {
         self.initiator = initiator(&self.realm.path("alice.keytab"));
     }
 }
 
-/// Changes the entries of a keytab file in one rename.
+/// Changes the entries of a keytab file and replaces the file by a rename.
 fn edit(path: &Path, change: impl FnOnce(&mut Keytab)) {
     let mut keytab = Keytab::load(path).unwrap();
     change(&mut keytab);
@@ -107,7 +107,7 @@ fn edit(path: &Path, change: impl FnOnce(&mut Keytab)) {
 }
 
 #[tokio::test]
-async fn a_login_tells_client_service_end_and_proves_the_gateway() {
+async fn a_login_has_client_service_and_end_and_authenticates_the_gateway() {
     let world = World::start();
     let mut token = world
         .initiator
@@ -135,7 +135,7 @@ async fn a_token_is_accepted_once() {
 }
 
 #[tokio::test]
-async fn start_names_the_file_and_the_cure() {
+async fn a_start_error_has_the_file_and_its_cause() {
     let realm = Realm::start();
     let options = |keytab: &str, cache: &str| AcceptorOptions {
         keytab: realm.path(keytab),
@@ -193,7 +193,7 @@ async fn junk_is_refused_with_a_reason() {
     for at in (0..good.len()).step_by(7) {
         let mut damaged = good.clone();
         damaged[at] ^= 0x55;
-        // the wrapper is malleable: some still authenticate, as alice and nobody else
+        // The SPNEGO wrapper is malleable: some damaged tokens still authenticate, but only as alice.
         if let Ok(LoginStep::Done(accepted)) = world.acceptor.accept(damaged, None, None).await {
             assert_eq!(accepted.client, world.alice);
         }
@@ -214,12 +214,12 @@ async fn a_raw_kerberos_token_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_replay_is_known_in_whichever_way_the_token_is_written() {
+async fn a_replay_is_detected_in_every_encoding_of_the_token() {
     let world = World::start();
     world
         .realm
         .kinit(&world.alice, &world.realm.path("alice.keytab"));
-    // lengths in more bytes than they need: GSSAPI reads it, with its own replay cache, alone
+    // With a length in more bytes than it needs, the token is left to GSSAPI and its own replay cache code.
     let padded = |token: &[u8]| match token {
         [0x60, 0x82, rest @ ..] => [&[0x60, 0x83, 0], rest].concat(),
         other => panic!("{other:x?}"),
@@ -236,7 +236,7 @@ async fn a_replay_is_known_in_whichever_way_the_token_is_written() {
     assert_eq!(accepted.client, world.alice);
     let again = login(&world.acceptor, &token).await.unwrap_err();
     assert_eq!(again, AcceptError::Replay);
-    // and by who starts after the first has ended
+    // A second acceptor on the same file detects it too.
     let (_, token) = raw_token(&world.proxy);
     login(&world.acceptor, &token).await.unwrap();
     let next = acceptor(&world.realm.path("proxy.keytab"));
@@ -245,12 +245,12 @@ async fn a_replay_is_known_in_whichever_way_the_token_is_written() {
 }
 
 #[tokio::test]
-async fn tickets_that_are_known_are_their_own_clients() {
+async fn a_cached_ticket_gives_the_name_of_its_own_client() {
     let world = World::start();
     let bob = world.realm.principal("bob");
     let keytab = world.realm.add_with_keytab("bob.keytab", &[&bob]);
     let bobs = initiator(&keytab);
-    // in turns, so that each comes after the other's ticket has been seen
+    // In turns, so that each ticket follows one of another client that is cached.
     for round in 0..4 {
         for (initiator, user) in [(&world.initiator, &world.alice), (&bobs, &bob)] {
             let token = initiator.token(user, &world.proxy).await.unwrap();
@@ -262,7 +262,7 @@ async fn tickets_that_are_known_are_their_own_clients() {
     }
 }
 
-/// A context and its krb5 token, from the process's default cache.
+/// A context and its krb5 token, made from the process's default credential cache.
 fn raw_token(spn: &Principal) -> (ClientCtx, Vec<u8>) {
     let name = Name::new(spn.to_string().as_bytes(), Some(GSS_NT_KRB5_PRINCIPAL)).unwrap();
     let flags = CtxFlags::GSS_C_INTEG_FLAG;
@@ -278,7 +278,7 @@ fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn ntlm_first_takes_two_legs() {
+async fn a_client_that_offers_ntlm_first_needs_two_tokens() {
     let world = World::start();
     world
         .realm
@@ -309,13 +309,13 @@ async fn ntlm_first_takes_two_legs() {
             assert_eq!(accepted.client, world.alice);
             assert_eq!(accepted.service, world.proxy);
         }
-        LoginStep::Continue { .. } => panic!("a third leg"),
+        LoginStep::Continue { .. } => panic!("a third token is needed"),
     }
 }
 
 #[tokio::test]
-async fn expired_tickets_and_skewed_clocks_are_told_apart() {
-    let name = "expired_tickets_and_skewed_clocks_are_told_apart";
+async fn an_expired_ticket_is_distinguished_from_a_clock_difference() {
+    let name = "an_expired_ticket_is_distinguished_from_a_clock_difference";
     if !with_clockskew(2, name) {
         return;
     }
@@ -336,7 +336,7 @@ async fn expired_tickets_and_skewed_clocks_are_told_apart() {
     assert!(matches!(error, AcceptError::ClockSkew { .. }), "{error:?}");
 }
 
-/// An acceptor whose one thread will hang in its replay cache for as long as the lock is kept.
+/// An acceptor whose only thread hangs in its replay cache as long as the returned file is locked.
 fn hanging(world: &World, queue: usize) -> (Acceptor, fs::File) {
     let cache = world.realm.path("slow.rcache2");
     let acceptor = Acceptor::start(AcceptorOptions {
@@ -354,7 +354,7 @@ fn hanging(world: &World, queue: usize) -> (Acceptor, fs::File) {
 }
 
 #[tokio::test]
-async fn an_address_that_floods_keeps_nobody_else_out() {
+async fn an_address_that_floods_the_queue_does_not_lock_out_others() {
     let world = World::start();
     let (acceptor, lock) = hanging(&world, 4);
     let from = |token: &[u8], host: u8| {
@@ -390,6 +390,6 @@ async fn a_full_queue_is_busy_and_the_deadline_holds() {
     while acceptor.waiting().0 > 0 {
         tokio::task::yield_now().await;
     }
-    // the dropped login was not begun: its token is unused
+    // The dropped login was not begun, so its token is not in the replay cache.
     login(&acceptor, &second).await.unwrap();
 }

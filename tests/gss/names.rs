@@ -1,4 +1,4 @@
-//! Which service a ticket is for, and whose key opens it.
+//! The service that a ticket names, and the key that decrypts it.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use spnegate::{
 use crate::{World, acceptor, edit, login};
 
 #[tokio::test]
-async fn tickets_name_the_service_they_are_for() {
+async fn a_login_has_the_service_of_its_ticket() {
     let world = World::start();
     let presto = world.realm.principal("presto/proxy");
     let keytab = world.realm.path("proxy.keytab");
@@ -39,7 +39,7 @@ async fn tickets_name_the_service_they_are_for() {
 }
 
 #[tokio::test]
-async fn a_service_that_the_keytab_lacks_is_named() {
+async fn a_service_without_a_key_is_named_in_the_error() {
     let world = World::start();
     let other = world.realm.spn("other");
     world.realm.add(&[&other]);
@@ -49,15 +49,15 @@ async fn a_service_that_the_keytab_lacks_is_named() {
         matches!(&error, AcceptError::NoKey { keys, .. } if keys.ticket.service == other),
         "{error:?}"
     );
-    let said = error.to_string();
+    let text = error.to_string();
     assert!(
-        said.contains(&other.to_string()) && said.contains(&world.proxy.to_string()),
-        "{said}"
+        text.contains(&other.to_string()) && text.contains(&world.proxy.to_string()),
+        "{text}"
     );
 }
 
-/// A token whose ticket names another host of as many letters. The name is not encrypted: Active
-/// Directory writes there what the client asked for.
+/// A token whose ticket names another host of the same length. The name is not encrypted: Active Directory
+/// sets it to the name that the client requested.
 fn renamed(token: &[u8], from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let at = token
@@ -69,7 +69,7 @@ fn renamed(token: &[u8], from: &str, to: &str) -> Vec<u8> {
     token
 }
 
-/// A keytab that has the key of `HTTP/proxy` under these names, in this order.
+/// A keytab with the key of `HTTP/proxy` under these names, in this order.
 fn account(world: &World, file: &str, names: &[&str]) -> PathBuf {
     let path = world.realm.keytab(file, &[&world.proxy]);
     edit(&path, |keytab| {
@@ -86,7 +86,7 @@ fn account(world: &World, file: &str, names: &[&str]) -> PathBuf {
 }
 
 #[tokio::test]
-async fn a_ticket_keeps_its_own_name_in_any_order_of_a_keytab_with_one_key() {
+async fn a_login_has_the_ticket_s_own_name_in_any_order_of_the_keytab() {
     let world = World::start();
     let domain = world.realm.domain();
     let spn = |host: &str| format!("HTTP/{host}.{domain}");
@@ -112,7 +112,7 @@ async fn a_ticket_keeps_its_own_name_in_any_order_of_a_keytab_with_one_key() {
 }
 
 #[tokio::test]
-async fn a_ticket_for_another_service_does_not_become_one_by_its_name() {
+async fn a_renamed_ticket_of_another_service_is_refused() {
     let world = World::start();
     let alias = world.realm.spn("alias");
     world.realm.add(&[&alias]);
@@ -122,7 +122,8 @@ async fn a_ticket_for_another_service_does_not_become_one_by_its_name() {
             edit(&keytab, |keytab| keytab.entries.reverse());
         }
         let acceptor = acceptor(&keytab);
-        // the version and type of a key of `HTTP/proxy`, and the key of `HTTP/alias`
+        // The ticket has the version and type of a key of `HTTP/proxy`, but is encrypted with that of
+        // `HTTP/alias`.
         for host in ["proxy", "PROXY"] {
             let token = world.initiator.token(&world.alice, &alias).await.unwrap();
             let error = login(&acceptor, &renamed(&token.token, "alias", host))
@@ -157,7 +158,7 @@ async fn a_port_in_a_service_s_name_finds_the_key_of_the_host() {
     assert_eq!(accepted.service.host_name(), world.proxy.host());
 }
 
-/// Drops all keys but one type.
+/// Keeps only the keys of one type.
 fn only(keytab: &mut Keytab, enctype: u16) {
     keytab
         .entries
@@ -166,7 +167,7 @@ fn only(keytab: &mut Keytab, enctype: u16) {
 }
 
 #[tokio::test]
-async fn a_key_of_another_type_is_told_from_another_key() {
+async fn a_missing_key_type_is_distinguished_from_a_wrong_key() {
     let world = World::start();
     let keytab = world.realm.keytab("types.keytab", &[&world.proxy]);
     edit(&keytab, |keytab| only(keytab, 17));
@@ -174,13 +175,13 @@ async fn a_key_of_another_type_is_told_from_another_key() {
         .await
         .unwrap_err();
     assert!(matches!(error, AcceptError::NoEnctype { .. }), "{error:?}");
-    let said = error.to_string();
+    let text = error.to_string();
     for part in [
         "kvno 1, aes256-cts",
         "has kvno 1 aes128-cts",
         &world.proxy.to_string(),
     ] {
-        assert!(said.contains(part), "{part}: {said}");
+        assert!(text.contains(part), "{part}: {text}");
     }
 
     let keytab = world.realm.keytab("others.keytab", &[&world.proxy]);
@@ -194,15 +195,15 @@ async fn a_key_of_another_type_is_told_from_another_key() {
         .await
         .unwrap_err();
     assert!(matches!(error, AcceptError::WrongKey { .. }), "{error:?}");
-    let said = error.to_string();
+    let text = error.to_string();
     assert!(
-        said.contains("kvno 1, aes256-cts") && said.contains("has kvno 1 aes"),
-        "{said}"
+        text.contains("kvno 1, aes256-cts") && text.contains("has kvno 1 aes"),
+        "{text}"
     );
 }
 
 #[tokio::test]
-async fn messages_that_are_no_ticket_are_told_apart() {
+async fn kerberos_messages_that_are_not_tickets_are_distinguished() {
     let world = World::start();
     let framed = |number: u8, message: &[u8]| {
         let body = [

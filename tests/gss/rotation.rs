@@ -1,4 +1,4 @@
-//! Keys that change while logins go on.
+//! Keys that change while clients log in.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use spnegate::gss::{AcceptError, Keytab, KeytabError, KeytabStatus, LoginStep};
 use crate::{World, acceptor, edit, login};
 
 #[tokio::test]
-async fn a_wrong_key_is_told_from_a_missing_one() {
+async fn a_wrong_key_is_distinguished_from_a_missing_one() {
     let world = World::start();
     let keytab = world.realm.path("proxy.keytab");
     edit(&keytab, |keytab| {
@@ -23,7 +23,7 @@ async fn a_wrong_key_is_told_from_a_missing_one() {
 }
 
 #[tokio::test]
-async fn a_key_under_another_version_number_still_opens_the_ticket() {
+async fn a_key_under_another_version_number_still_decrypts_the_ticket() {
     let world = World::start();
     let keytab = world.realm.path("proxy.keytab");
     edit(&keytab, |keytab| {
@@ -50,7 +50,7 @@ async fn an_old_ticket_without_its_key_is_out_of_date() {
 }
 
 #[tokio::test]
-async fn a_file_with_only_the_new_key_loses_no_old_ticket() {
+async fn tickets_of_the_old_key_are_accepted_after_the_file_has_only_the_new_one() {
     let mut world = World::start();
     let keytab = world.realm.path("proxy.keytab");
     let old = world.token().await;
@@ -69,7 +69,7 @@ async fn a_file_with_only_the_new_key_loses_no_old_ticket() {
 }
 
 #[tokio::test]
-async fn a_ticket_newer_than_the_file_waits_for_it_and_then_says_so() {
+async fn a_ticket_newer_than_the_file_waits_for_its_key() {
     let world = World::start();
     world.realm.rotate(&[&world.proxy]);
     let new = world.realm.keytab("new.keytab", &[&world.proxy]);
@@ -90,7 +90,7 @@ async fn a_ticket_newer_than_the_file_waits_for_it_and_then_says_so() {
 }
 
 #[tokio::test]
-async fn held_logins_do_not_hold_up_others() {
+async fn held_logins_do_not_delay_others() {
     let mut world = World::start();
     let good: Vec<_> = [world.token().await, world.token().await].into();
     world.realm.rotate(&[&world.proxy]);
@@ -120,7 +120,7 @@ async fn held_logins_do_not_hold_up_others() {
 }
 
 #[tokio::test]
-async fn a_broken_file_leaves_the_old_keys_in_use_and_is_told() {
+async fn a_broken_file_is_reported_and_the_old_keys_stay_in_use() {
     let world = World::start();
     let path = world.realm.path("proxy.keytab");
     let whole = fs::read(&path).unwrap();
@@ -148,12 +148,12 @@ async fn a_broken_file_leaves_the_old_keys_in_use_and_is_told() {
     assert_eq!(
         status.borrow().generation,
         1,
-        "the content was the same all the time"
+        "the content was always the same"
     );
 }
 
 #[tokio::test]
-async fn thousands_of_reloads_under_logins_lose_none() {
+async fn no_login_fails_during_thousands_of_reloads() {
     let world = World::start();
     let path = world.realm.path("proxy.keytab");
     for round in 0..200 {

@@ -29,10 +29,10 @@ pub enum AcceptError {
     /// The acceptor was shut down.
     #[error("the acceptor is stopped")]
     Stopped,
-    /// The token is empty. GSSAPI would ask for another one instead of failing.
+    /// The token is empty. GSSAPI would not fail but ask for another token.
     #[error("the token is empty")]
     Empty,
-    /// NTLM, and no Kerberos.
+    /// NTLM without Kerberos.
     #[error("the client offers NTLM only")]
     Ntlm,
     /// SPNEGO without Kerberos or NTLM.
@@ -56,7 +56,7 @@ pub enum AcceptError {
         /// The library's reason.
         failure: Failure,
     },
-    /// The replay cache knows it.
+    /// The replay cache has a record of it.
     #[error("the token was used before")]
     Replay,
     /// The replay cache cannot be read or written any more, so that no token can be accepted.
@@ -119,7 +119,7 @@ pub enum AcceptError {
     /// The keytab's key does not open the ticket.
     #[error("no key of the keytab opens the ticket{}: {}", of(keys.as_deref()), failure.text)]
     WrongKey {
-        /// What the ticket asked for, where it could be read.
+        /// What the ticket asked for, if it could be read.
         keys: Option<Box<KeyDetails>>,
         /// The library's reason.
         failure: Failure,
@@ -131,7 +131,7 @@ pub enum AcceptError {
     OtherService {
         /// What the ticket asked for.
         keys: Box<KeyDetails>,
-        /// Whose key opens it.
+        /// The principal whose key decrypts it.
         opener: Principal,
     },
     /// The ticket was accepted, but the service that it names could not be read.
@@ -157,14 +157,14 @@ pub struct KeyDetails {
     pub ticket: Ticket,
     /// Versions and types of the service's keys.
     pub held: Vec<(u32, Enctype)>,
-    /// The principals of the keytab, where it has no key of the service.
+    /// The principals of the keytab, listed if it has no key of the service.
     pub others: Arc<[Principal]>,
 }
 
-/// Keys or principals that a line of the log lists.
+/// The most keys or principals that a log line lists.
 const LISTED: usize = 12;
 
-/// Characters of a client's principal in a line of the log.
+/// The most characters of the ticket's service in a log line. The client chooses it.
 const SHOWN: usize = 200;
 
 impl fmt::Display for KeyDetails {
@@ -239,6 +239,7 @@ const ERROR_TEXTS: &[(&str, i32)] = &[
 impl AcceptError {
     pub(super) fn classify(failure: Failure) -> Self {
         use libgssapi_sys as gss;
+        // The krb5 code decides where there is one; the major status is GSS_S_FAILURE for most of them.
         match (krb5_code::of(&failure, ERROR_TEXTS), failure.major) {
             (REPEAT, _) | (_, gss::_GSS_S_DUPLICATE_TOKEN) => Self::Replay,
             (TKT_EXPIRED, _) => Self::TicketExpired,

@@ -82,7 +82,7 @@ impl KeySet {
         Self::with(file, Vec::new())
     }
 
-    /// The keys of the file, and those of `self` that it no longer holds.
+    /// The keys of the file, and those keys of `self` that the file no longer holds.
     pub(super) fn next(&self, file: Keytab, now: Instant) -> Result<Self, Failure> {
         let named = file.principals();
         let mut retained: Vec<RetainedKey> = Vec::new();
@@ -95,6 +95,7 @@ impl KeySet {
                     SETTLE
                 },
         });
+        // The end of an entry is set once, when it leaves the file; later reloads keep it.
         for old in was.chain(self.retained.iter().cloned()) {
             if old.until > now && !holds(&file.entries, &old.entry) {
                 retained.push(old);
@@ -165,6 +166,7 @@ impl KeySet {
             let versions = self.versions.get(name);
             versions.is_some_and(|have| asked.is_some_and(|asked| have.contains(&asked)))
         };
+        // The ticket's own spelling first: the KDC may have a different principal for each spelling.
         if has(&ticket.service) {
             return KeyMatch::Exact;
         }
@@ -206,6 +208,7 @@ impl KeySet {
         named: &Principal,
         enctype: Enctype,
     ) -> bool {
+        // A principal of one component is the account itself, whose key all of its SPNs share.
         let is_account = opener.components().len() == 1;
         if is_account || opener.folded() == named.folded() || self.spelled(named).next().is_none() {
             return true;

@@ -1,5 +1,5 @@
-//! Where replays are recorded. It is always named to GSSAPI: the environment (`KRB5RCACHENAME`) could
-//! change MIT's default, even to none.
+//! The place where accepted authenticators are recorded. It is always passed to GSSAPI by name, because
+//! the environment (`KRB5RCACHENAME`) could change MIT's default, even to none.
 
 use std::{ffi::CString, io, os::unix::ffi::OsStrExt, path::PathBuf};
 
@@ -18,15 +18,16 @@ pub enum ReplayCache {
 }
 
 impl Default for ReplayCache {
-    /// MIT's default file: `/var/tmp/krb5_<uid>.rcache2`.
+    /// MIT's default file, `/var/tmp/krb5_<uid>.rcache2` (`rc_dfl.c`), but without regard to `KRB5RCACHEDIR`
+    /// and `TMPDIR`, which would move it.
     fn default() -> Self {
         Self::File(format!("/var/tmp/krb5_{}.rcache2", geteuid().as_raw()).into())
     }
 }
 
 impl ReplayCache {
-    /// Its name in a credential store. A file is opened first: one that cannot be written would fail every
-    /// login.
+    /// Its name for a credential store. A file is opened first, because one that cannot be written would fail
+    /// every login.
     pub(super) fn prepare(&self) -> Result<CString, GssStartError> {
         match self {
             Self::None => Ok(c"none:".to_owned()),

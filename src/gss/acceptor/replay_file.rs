@@ -1,7 +1,7 @@
 //! MIT's replay cache file (`file2:`), kept open.
 //!
-//! The format is that of MIT krb5
-//! (<https://web.mit.edu/kerberos/krb5-devel/doc/formats/rcache_file_format.html>), so the file is shared
+//! The format is that of MIT krb5 (`src/lib/krb5/rcache/rc_file2.c`,
+//! <https://web.mit.edu/kerberos/krb5-devel/doc/formats/rcache_file_format.html>), so the file is shared
 //! with every program of this host that uses it, GSSAPI in this process included.
 //!
 //! MIT opens, locks, searches (two system calls for each table), unlocks and closes the file for each
@@ -32,7 +32,7 @@ const SEED: usize = 16;
 const RECORD: usize = TAG_LEN + 4;
 /// Records of the first table; it ends where the file has 16 KiB, the next has 32 KiB, and so on.
 const FIRST: u64 = 1023;
-/// MIT's limit on the size of the file.
+/// MIT's limit on the size of the file (`MAX_SIZE`). Beyond it a table is not searched.
 const MAX_SIZE: u64 = i32::MAX as u64;
 /// How often the path is compared with the open file.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -54,7 +54,8 @@ struct OpenFile {
 
 impl ReplayFile {
     /// `clockskew` is the largest accepted difference of clocks, in seconds. An authenticator is accepted
-    /// from that much before its time until that much after it, so a record is kept for twice as long.
+    /// from that much before its time until that much after it, so a record is kept for twice as long. MIT
+    /// itself replaces records after one `clockskew` (`expired` in `rc_file2.c`).
     pub(super) fn new(path: &Path, clockskew: u32) -> Self {
         Self {
             path: path.to_owned(),
@@ -70,7 +71,7 @@ impl ReplayFile {
     /// Records an authenticator; `false` if it is recorded already.
     pub(super) fn insert(&self, tag: &AuthenticatorTag, now: SystemTime) -> io::Result<bool> {
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        // MIT stores the low 32 bits of the time.
+        // The format has 32 bits for the time (`krb5_timestamp`).
         #[expect(clippy::cast_possible_truncation, reason = "modulo 2^32")]
         let now = now as u32;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -162,6 +163,7 @@ impl OpenFile {
             if offset + records * (RECORD as u64) > MAX_SIZE {
                 break;
             }
+            // Another seed for each table, so that tags that collide in one do not collide in the next.
             seed[0] = seed[0].wrapping_add(1);
         }
         let free = free.ok_or_else(|| io::Error::other("it is full"))?;
@@ -175,6 +177,7 @@ impl OpenFile {
 
 /// Opens the file, or creates one that only this user can read.
 pub(super) fn open(path: &Path) -> io::Result<File> {
+    // As MIT's default replay cache (`open_file` in `rc_dfl.c`): no symbolic link, and only an own file.
     let flags = (OFlags::NOFOLLOW | OFlags::CLOEXEC).bits();
     let file = OpenOptions::new()
         .read(true)
@@ -210,7 +213,7 @@ fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> 
 }
 
 /// An exclusive lock on the whole file that belongs to this open file description (`F_OFD_SETLKW`), as
-/// MIT's locks do. A lock that belongs to the process (`F_SETLKW`) would not exclude MIT's code in this
+/// MIT's do (`ofdlock` in `lock_file.c`). A lock that belongs to the process (`F_SETLKW`) would not exclude MIT's code in this
 /// process, and would be released when any descriptor of the file is closed.
 struct Lock<'a>(&'a File);
 

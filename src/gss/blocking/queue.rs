@@ -95,7 +95,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Drops the waiting jobs and lets every [`pop`](Self::pop) return `None`.
+    /// Drops the waiting jobs and makes every [`pop`](Self::pop) return `None`.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;

@@ -61,6 +61,7 @@ impl Backoff {
         error: &InitiateError,
         now: Instant,
     ) -> Option<Self> {
+        // With other keys the count begins again: the new key may be right, and waiting would delay its use.
         let same = earlier.filter(|earlier| earlier.keys == keys);
         let (mut wrong, mut revoked) = same.map_or((0, 0), |same| (same.wrong, same.revoked));
         let pause = match error {
@@ -75,6 +76,7 @@ impl Backoff {
                     .saturating_mul(1 << (revoked - 1).min(16))
                     .min(ACCOUNT_MOST)
             }
+            // None of these is counted by the KDC against the account.
             InitiateError::Busy
             | InitiateError::Timeout
             | InitiateError::Stopped

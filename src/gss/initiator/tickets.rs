@@ -158,6 +158,7 @@ impl Tickets {
     ) -> TokenPlan {
         let service = self.services.entry(key.clone()).or_default();
         let failed = recent(service.failed.as_ref(), now);
+        // libkrb5 cannot be interrupted: on a hung KDC an exchange took 27 s.
         let hung = |since: Instant| now.duration_since(since) > deadline;
         let waits = service.suspect && !service.in_flight.is_some_and(hung);
         let held = service.ticket.as_ref().filter(|ticket| ticket.ends > now);
@@ -188,6 +189,7 @@ impl Tickets {
                     text: "an earlier request is still waiting for it".to_owned(),
                 });
             }
+            // Callers that have gone away make room for others.
             service.waiters.retain(|waiter| !waiter.is_closed());
             if service.waiters.len() >= queue {
                 return TokenPlan::Refuse(InitiateError::Busy);
@@ -203,6 +205,7 @@ impl Tickets {
     pub(super) fn tgt_for(&mut self, key: &TicketKey, now: Instant) -> TgtLookup {
         let client = self.clients.entry(key.client.clone()).or_default();
         let renewing = recent(client.failed.as_ref(), now).is_none();
+        // A ticket that is due for renewal is still used if the last renewal failed a moment ago.
         if let Some(tgt) = client.ticket.as_ref()
             && (tgt.renew > now || (tgt.ends > now && !renewing))
         {
@@ -349,6 +352,7 @@ impl Tickets {
         if !current.is_some_and(|held| Arc::ptr_eq(held, &ticket)) || service.suspect {
             return true;
         }
+        // A backend that refuses every login must not cost a request to the KDC each time.
         let recently = |at: Instant| now.duration_since(at) < REPLACE_INTERVAL;
         if service.refused.is_some_and(recently) {
             return false;
@@ -356,6 +360,7 @@ impl Tickets {
         service.refused = Some(now);
         service.suspect = true;
         service.stale = true;
+        // A cached failure must not delay the request for the new ticket.
         service.failed = None;
         true
     }

@@ -91,12 +91,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Keytab, FormatError> {
         let truncated = FormatError::Truncated(offset);
         let size = file.u32().ok_or(truncated)?.cast_signed();
         if size == 0 {
-            // A size of zero ends the file for MIT, whatever follows.
+            // For MIT a size of zero ends the file, with any bytes after it (`kt_file.c`).
             break;
         }
         let body = file.take(size.unsigned_abs() as usize).ok_or(truncated)?;
         if size < 0 {
-            // The space of a removed entry (`ktremove`) has a negative size.
+            // The space of a removed entry (`kadmin ktremove`) has a negative size.
             continue;
         }
         entries.push(entry(
@@ -158,7 +158,8 @@ fn fields<'a>(reader: &mut Reader<'a>) -> Option<Fields<'a>> {
     let short = u32::from(reader.u8()?);
     let enctype = reader.u16()?;
     let key = reader.counted()?;
-    // The 32-bit version number was added to the format later; zero and absent mean the 8-bit one.
+    // The 32-bit version number was added to the format later. If it is zero or missing, the 8-bit one
+    // counts, as in `krb5_ktfileint_internal_read_entry`.
     let kvno = match reader.u32() {
         Some(long) if long != 0 => long,
         Some(_) | None => short,

@@ -30,7 +30,7 @@ const fn oid(ber: &'static [u8]) -> gss_OID_desc {
     }
 }
 
-/// Why a GSSAPI or krb5 call failed. The text is read at once, because the library keeps it for each
+/// Why a GSSAPI or krb5 call failed. The text is read immediately, because the library keeps it for each
 /// thread and overwrites it with the next error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
