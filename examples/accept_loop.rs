@@ -1,10 +1,10 @@
 //! Measures logins per second: a plain `gss_accept_sec_context` loop on every core, and [`Acceptor`].
 //!
-//! `KRB5_KTNAME=KEYTAB cargo run --release --example accept_loop -- KEYTAB CLIENT SPN [TOKENS]` with
-//! a running KDC; the keytab holds keys of both. The plain loop does what a server in C would do: one
+//! `KRB5_KTNAME=KEYTAB cargo run --release --example accept_loop -- KEYTAB CLIENT SPN [TOKENS]` with a
+//! running KDC; the keytab holds keys of both. The plain loop does what a server in C would do: one
 //! thread per core, each with its own default credential (the reason why the environment must name the
-//! keytab), and each context is released. Both use the same kind of replay cache. The rounds alternate, so
-//! that other load on the machine affects both.
+//! keytab), and each context is released. Both use the same kind of replay cache. The rounds alternate,
+//! so that other load on the machine affects both.
 
 use std::{
     env,
@@ -138,7 +138,8 @@ fn bare(threads: usize, tokens: &[Vec<u8>]) -> Result<(), Failure> {
         while let Some(token) = tokens.get(next.fetch_add(1, Ordering::Relaxed)) {
             let mut context = ServerCtx::new(Some(cred.clone()));
             context.step(token, None)?;
-            // The client's name costs extra: with NAMES set, the loop gets it too, as every server must.
+            // The client's name costs extra: with NAMES set, the loop gets it too, as every server
+            // must.
             if env::var_os("NAMES").is_some() {
                 context.source_name()?.display_name()?;
             }

@@ -1,9 +1,9 @@
 //! Authentication and access control: from `Authorization` and `Cookie` to a named, allowed user.
 //!
 //! These modules run before everything that talks to a backend. The layer of [`spnego`] looks for a
-//! session cookie ([`session`]), then for a token, which it passes to an acceptor of [`crate::gss`], and
-//! maps the client's principal to a short name ([`names`]). The layer of [`acl`] checks the request's
-//! origin, then the user and its groups. [`secret`] is the key material that signs cookies.
+//! session cookie ([`session`]), then for a token, which it passes to an acceptor of [`crate::gss`],
+//! and maps the client's principal to a short name ([`names`]). The layer of [`acl`] checks the
+//! request's origin, then the user and its groups. [`secret`] is the key material that signs cookies.
 //!
 //! To put a login before a service of your own, begin with the example in [`spnego`].
 

@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderValue, header};
 
 /// Every `(name, value)` of all `Cookie` headers, in the order sent, duplicates included.
 ///
-/// A pair of double quotes around a value is removed; names and values are otherwise the received bytes.
-/// A pair without `=` has an empty name, as in browsers.
+/// A pair of double quotes around a value is removed; names and values are otherwise the received
+/// bytes. A pair without `=` has an empty name, as in browsers.
 pub(crate) fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     headers.get_all(header::COOKIE).iter().flat_map(in_header)
 }

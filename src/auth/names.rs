@@ -131,8 +131,8 @@ impl AuthToLocal {
         mechanism: Mechanism,
         default_realm: &str,
     ) -> Result<Self, Vec<RuleError>> {
-        // Sessions cache the name that a set of rules gave. After a reload they must not keep it, so each
-        // set has a number of its own.
+        // Sessions cache the name that a set of rules gave. After a reload they must not keep it, so
+        // each set has a number of its own.
         static GENERATION: AtomicU64 = AtomicU64::new(1);
         let (mut rules, mut errors) = (Vec::new(), Vec::new());
         let mut number = 0;
@@ -171,13 +171,13 @@ impl AuthToLocal {
     /// The short name of a principal: that of the first rule that matches.
     pub fn map(&self, principal: &Principal) -> Result<String, NameError> {
         let (components, realm) = (principal.components(), principal.realm());
-        // RFC 6111 section 3.1 reserves these names. `RULE:[2:$2]` would make the user ANONYMOUS of a client
-        // that the KDC has not authenticated.
+        // RFC 6111 section 3.1 reserves these names. `RULE:[2:$2]` would make the user ANONYMOUS of a
+        // client that the KDC has not authenticated.
         if components[0] == "WELLKNOWN" || realm.starts_with("WELLKNOWN:") {
             return Err(NameError::WellKnown);
         }
-        // Before any rule: a rule may remove the realm, and with it the character that makes the principal
-        // ambiguous.
+        // Before any rule: a rule may remove the realm, and with it the character that makes the
+        // principal ambiguous.
         let mut parts = components.iter().map(String::as_str).chain([realm]);
         if !parts.all(plain::is_part) {
             return Err(NameError::Malformed);
@@ -189,8 +189,8 @@ impl AuthToLocal {
         for (index, ListedRule { rule, .. }) in self.rules.iter().enumerate() {
             match rule.apply(components, realm, &self.default_realm) {
                 Ok(None) => {}
-                // An unusable result is final, as a non-simple one is in Hadoop: a later rule could make
-                // another user of the principal.
+                // An unusable result is final, as a non-simple one is in Hadoop: a later rule could
+                // make another user of the principal.
                 Ok(Some(name)) => return self.checked(name, index),
                 Err(Unapplied::Ambiguous) => return Err(NameError::Ambiguous { index }),
                 Err(Unapplied::Regex(source)) => return Err(NameError::Regex { index, source }),

@@ -39,7 +39,8 @@ pub fn token(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Refusal> {
     let Some(value) = values.next() else {
         return Ok(None);
     };
-    // With two it is ambiguous which one counts: RFC 9110 section 5.3 allows a repeated field for lists only.
+    // With two it is ambiguous which one counts: RFC 9110 section 5.3 allows a repeated field for lists
+    // only.
     if values.next().is_some() {
         return Err(Refusal::DuplicateAuthorization);
     }
@@ -79,8 +80,8 @@ pub fn token(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Refusal> {
     Ok(Some(token))
 }
 
-/// Whether a token begins a login (an `InitialContextToken`, RFC 2743 section 3.1), in contrast to one that
-/// continues a login (SPNEGO's `NegTokenResp`, RFC 4178 section 4.2.2).
+/// Whether a token begins a login (an `InitialContextToken`, RFC 2743 section 3.1), in contrast to one
+/// that continues a login (SPNEGO's `NegTokenResp`, RFC 4178 section 4.2.2).
 pub(super) fn is_initial(token: &[u8]) -> bool {
     token.first() != Some(&0xa1)
 }
@@ -119,9 +120,9 @@ pub(super) fn classify(headers: &HeaderMap) -> Credential {
 
 /// Whether a request with a writing method has no body.
 ///
-/// A client that knows that its token is not the last one of the login keeps its body for the next request
-/// and sends this one with `Content-Length: 0`: `WinINet` (Edge's IE mode) and curl, which calls it a
-/// "server probe".
+/// A client that knows that its token is not the last one of the login keeps its body for the next
+/// request and sends this one with `Content-Length: 0`: `WinINet` (Edge's IE mode) and curl, which
+/// calls it a "server probe".
 pub(super) fn is_empty_write<B>(request: &Request<B>) -> bool {
     let headers = request.headers();
     let zero = |length: &http::HeaderValue| length.as_bytes().iter().all(|digit| *digit == b'0');

@@ -1,5 +1,5 @@
-//! Protection against cross-site request forgery. A browser logs in with SPNEGO without asking the user,
-//! so a page of another site can use that login just as it can use a cookie.
+//! Protection against cross-site request forgery. A browser logs in with SPNEGO without asking the
+//! user, so a page of another site can use that login just as it can use a cookie.
 //!
 //! This is the first check after the login. Only browsers send `Origin` and `Sec-Fetch-Site`; a request
 //! without both passes (curl, JDBC).
@@ -11,13 +11,13 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use super::Scheme;
 use crate::refusal::Refusal;
 
-/// Checks a request with an unsafe method, or an upgrade (WebSocket), which must come from a page of the
-/// same host.
+/// Checks a request with an unsafe method, or an upgrade (WebSocket), which must come from a page of
+/// the same host.
 ///
 /// `host` is the request's own host name, `hosts` the console's; ports do not matter, since all
 /// consoles of a gateway share one host name. On a plain listener the page may be `https`; on TLS it
-/// must be, since anybody on the network path can serve a plain page. GET, HEAD and OPTIONS always pass:
-/// links from other sites have to work.
+/// must be, since anybody on the network path can serve a plain page. GET, HEAD and OPTIONS always
+/// pass: links from other sites have to work.
 ///
 /// # Errors
 ///
@@ -79,8 +79,8 @@ pub(super) fn host_name(authority: &str) -> &str {
     split_port(authority).map_or("", |(name, _)| name)
 }
 
-/// The name and the port of an authority. The port is empty if there is none. `None` if there is no name or
-/// the port is not a number.
+/// The name and the port of an authority. The port is empty if there is none. `None` if there is no
+/// name or the port is not a number.
 pub(crate) fn split_port(authority: &str) -> Option<(&str, &str)> {
     let (name, port) = match authority.rsplit_once(':') {
         // The colons of an IPv6 address are inside brackets.

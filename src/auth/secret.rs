@@ -15,8 +15,8 @@ use zeroize::Zeroizing;
 /// The least length of a secret in bytes.
 pub const MIN_SECRET: usize = 32;
 
-/// Key material, zeroised when dropped. It is never used as a key itself; [`Secret::key`] derives a key for
-/// each purpose.
+/// Key material, zeroised when dropped. It is never used as a key itself; [`Secret::key`] derives a key
+/// for each purpose.
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 /// Why there is no secret.

@@ -1,8 +1,8 @@
 //! Sessions and their cookies.
 //!
 //! This is the first look-up for a request, and on the hot path the only one: cookie → cache →
-//! [`Session`], without an allocation and without a MAC (`tests/session_cost.rs`). A cookie is complete and
-//! signed, so that a cache miss (after a restart, on another replica, after an eviction) costs one
+//! [`Session`], without an allocation and without a MAC (`tests/session_cost.rs`). A cookie is complete
+//! and signed, so that a cache miss (after a restart, on another replica, after an eviction) costs one
 //! verification and never a login; eviction revokes nothing.
 //!
 //! The cookie has no `Max-Age`: browsers delete it when they close. Idle time and lifetime are enforced
@@ -30,8 +30,8 @@ pub struct Session {
     expires: u32,
     reissued: AtomicU32,
     generation: u64,
-    /// Cookie value, principal and user in one allocation: a cached session takes 476 bytes in all, against
-    /// a target of 640.
+    /// Cookie value, principal and user in one allocation: a cached session takes 476 bytes in all,
+    /// against a target of 640.
     text: Box<str>,
     value_len: u16,
     principal_len: u16,
@@ -112,7 +112,8 @@ impl Session {
         }
     }
 
-    /// The session of every request when `identity = "none"`. It has no name, no principal and no cookie.
+    /// The session of every request when `identity = "none"`. It has no name, no principal and no
+    /// cookie.
     pub fn anonymous() -> Self {
         Self {
             id: [0; 16],

@@ -1,10 +1,10 @@
 //! The SPNEGO step as a Tower layer: session cookie, else token, else 401.
 //!
-//! The layer is outside of everything that needs to know the user. It puts an `Arc<`[`Session`]`>` into the
-//! request's extensions and changes nothing else: a service that forwards the request has to remove
-//! `Authorization` and cookies itself. A request that already has a session in its extensions passes. The
-//! response gets the mutual authentication token and the session cookie and, if the policy says so, the
-//! session in its extensions.
+//! The layer is outside of everything that needs to know the user. It puts an `Arc<`[`Session`]`>` into
+//! the request's extensions and changes nothing else: a service that forwards the request has to remove
+//! `Authorization` and cookies itself. A request that already has a session in its extensions passes.
+//! The response gets the mutual authentication token and the session cookie and, if the policy says so,
+//! the session in its extensions.
 //!
 //! It works with any Tower service whose response body can be made of [`Bytes`]:
 //!
@@ -129,8 +129,8 @@ pub struct SpnegoPolicy {
     pub scheme: Scheme,
     /// Services that a ticket may be for (`HTTP`, `presto` …).
     pub services: Vec<Arc<str>>,
-    /// Host names that a ticket may be for, in any case. They need not include that of `Host`: browsers may
-    /// follow a CNAME.
+    /// Host names that a ticket may be for, in any case. They need not include that of `Host`: browsers
+    /// may follow a CNAME.
     pub hosts: Vec<Arc<str>>,
     /// Maps principals to users.
     pub names: Arc<AuthToLocal>,
@@ -192,8 +192,8 @@ enum Credentials {
     Refused(Refusal),
 }
 
-/// Whether a request with a session belongs to a login nevertheless: its connection waits for the next token,
-/// or the client keeps its body back until the login is complete.
+/// Whether a request with a session belongs to a login nevertheless: its connection waits for the next
+/// token, or the client keeps its body back until the login is complete.
 fn is_login_step<B>(request: &Request<B>, awaits_token: impl FnOnce() -> bool) -> bool {
     // The usual request within a session, checked first: it has no credentials but the cookie.
     if !request.headers().contains_key(header::AUTHORIZATION) {
@@ -203,7 +203,8 @@ fn is_login_step<B>(request: &Request<B>, awaits_token: impl FnOnce() -> bool) -
     (empty || awaited)
         && match negotiate::classify(request.headers()) {
             Credential::Complete => false,
-            // Forwarding the empty write with the session stored an empty file, and the upload was lost.
+            // Forwarding the empty write with the session stored an empty file, and the upload was
+            // lost.
             Credential::FirstToken => empty,
             Credential::LaterToken => true,
         }
@@ -212,9 +213,9 @@ fn is_login_step<B>(request: &Request<B>, awaits_token: impl FnOnce() -> bool) -
 // === impl SpnegoPolicy ===
 
 impl SpnegoPolicy {
-    /// The session cookie has priority, because clients repeat old tokens beside it (`PyHive`, browsers) and
-    /// the replay cache would refuse those. A client in the middle of a login is the exception: it may keep
-    /// its body for the request with the last token.
+    /// The session cookie has priority, because clients repeat old tokens beside it (`PyHive`,
+    /// browsers) and the replay cache would refuse those. A client in the middle of a login is the
+    /// exception: it may keep its body for the request with the last token.
     fn credentials<B>(
         &self,
         request: &Request<B>,
@@ -254,8 +255,8 @@ impl SpnegoPolicy {
         !self.cookieless_agents.iter().any(named)
     }
 
-    /// Whether a ticket for this service is accepted on this console. A port in its name is ignored: a load
-    /// balancer or a container may map ports.
+    /// Whether a ticket for this service is accepted on this console. A port in its name is ignored: a
+    /// load balancer or a container may map ports.
     fn serves(&self, principal: &Principal) -> bool {
         let among = |name: Option<&str>, list: &[Arc<str>]| {
             name.is_some_and(|name| list.iter().any(|l| l.eq_ignore_ascii_case(name)))
@@ -310,8 +311,8 @@ where
         let client = slot.as_ref().and_then(LoginSlot::client);
         let slot = slot.filter(LoginSlot::keeps);
         let unfinished = slot.as_ref().and_then(|slot| slot.take(Instant::now()));
-        // A first token begins another login and ends the unfinished one, which may be of another user: load
-        // balancers send requests of several users over one connection.
+        // A first token begins another login and ends the unfinished one, which may be of another user:
+        // load balancers send requests of several users over one connection.
         let pending = unfinished.filter(|_| !negotiate::is_initial(&token));
         if pending.is_none() && !negotiate::is_initial(&token) {
             let refusal = Refusal::LoginInterrupted;

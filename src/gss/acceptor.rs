@@ -1,9 +1,9 @@
 //! Verifies clients' tokens with `gss_accept_sec_context`, on threads of its own.
 //!
-//! The SPNEGO layer passes a token in and awaits the result. A fixed set of threads accepts tokens, each
-//! with credentials of its own (an accept holds its credential's lock), from a copy of the keytab in
-//! memory. One more thread ([`keytab_watch`]) watches the file and holds logins whose tickets are newer
-//! than it.
+//! The SPNEGO layer passes a token in and awaits the result. A fixed set of threads accepts tokens,
+//! each with credentials of its own (an accept holds its credential's lock), from a copy of the keytab
+//! in memory. One more thread ([`keytab_watch`]) watches the file and holds logins whose tickets are
+//! newer than it.
 //!
 //! GSSAPI verifies every token. Where a token can be read in one way only ([`ap_req`](super::ap_req)),
 //! as the tokens of all usual clients can, two parts of its work are done here instead: the name of a
@@ -212,7 +212,8 @@ impl Acceptor {
             queue,
             deadline,
         } = options;
-        // Opened before anything else: without it every login would fail, and that must show at the start.
+        // Opened before anything else: without it every login would fail, and that must show at the
+        // start.
         let rcache = replay_cache.prepare()?;
         let no_credential = |failure| GssStartError::Credential {
             keytab: keytab.clone(),

@@ -1,9 +1,10 @@
 //! A Kerberos token that can be read in one way only.
 //!
-//! This runs between [`peek`](super::peek) and GSSAPI. What the gateway concludes from a token by itself
-//! (that its authenticator is new, which client the ticket belongs to) must be concluded from the same
-//! bytes that GSSAPI reads; otherwise an attacker could present one authenticator to the replay check
-//! and another one to GSSAPI. So only the canonical DER encoding (X.690) of an `AP-REQ` (RFC 4120 section
+//! This runs between [`peek`](super::peek) and GSSAPI. What the gateway concludes from a token by
+//! itself (that its authenticator is new, which client the ticket belongs to) must be concluded from
+//! the same bytes that GSSAPI reads; otherwise an attacker could present one authenticator to the
+//! replay check and another one to GSSAPI. So only the canonical DER encoding (X.690) of an `AP-REQ`
+//! (RFC 4120 section
 //! 5.5.1, framed as in RFC 4121 section 4.1) is read: every field in its place and once, no other field,
 //! no byte between or after them. Every other encoding is left to GSSAPI and MIT's replay cache.
 
@@ -88,9 +89,9 @@ fn encrypted(data: &[u8]) -> Option<(Enctype, &[u8])> {
     Some((enctype, Exact(data.only(0xa2)?).only(OCTETS)?))
 }
 
-/// The checksum is at the end of the ciphertext (RFC 3961 section 5.3). RC4 has it at the beginning, but
-/// MIT takes the last bytes nevertheless (`k5_rc_tag_from_ciphertext` in `rc_base.c`). The tag has to be
-/// the same here, so that each finds the records of the other.
+/// The checksum is at the end of the ciphertext (RFC 3961 section 5.3). RC4 has it at the beginning,
+/// but MIT takes the last bytes nevertheless (`k5_rc_tag_from_ciphertext` in `rc_base.c`). The tag has
+/// to be the same here, so that each finds the records of the other.
 fn tag(enctype: Enctype, cipher: &[u8]) -> Option<AuthenticatorTag> {
     let length = match enctype.0 {
         // aes128-cts and aes256-cts with hmac-sha1-96

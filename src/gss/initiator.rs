@@ -155,7 +155,8 @@ impl Initiator {
     }
 
     /// Makes a token as `principal` for the service `spn`. Both have their realms, and nothing is
-    /// resolved in DNS: canonicalisation by DNS would let an attacker who controls DNS choose the service.
+    /// resolved in DNS: canonicalisation by DNS would let an attacker who controls DNS choose the
+    /// service.
     ///
     /// The future must be polled in a tokio runtime with timers; it resolves to
     /// [`InitiateError::Timeout`] after the deadline.

@@ -1,9 +1,9 @@
 //! Keytab files: MIT's format, read and written without a Kerberos library.
 //!
-//! Not on the request path: the acceptor loads its keys with it, and `spnegate keytab` lists and merges.
-//! The format is documented in MIT krb5's `doc/formats/keytab_file_format.rst`. libkrb5 ends silently
-//! (`KRB5_KT_END`) at an entry of which the file has only a part; this reader reports it, so that a
-//! half-written file is not taken for a complete one.
+//! Not on the request path: the acceptor loads its keys with it, and `spnegate keytab` lists and
+//! merges. The format is documented in MIT krb5's `doc/formats/keytab_file_format.rst`. libkrb5 ends
+//! silently (`KRB5_KT_END`) at an entry of which the file has only a part; this reader reports it, so
+//! that a half-written file is not taken for a complete one.
 
 mod read;
 mod write;
@@ -161,7 +161,8 @@ impl Keytab {
                 });
             }
         };
-        // A file that is about to be written: an own error, which says more than that it is not a keytab.
+        // A file that is about to be written: an own error, which says more than that it is not a
+        // keytab.
         if bytes.is_empty() {
             return Err(KeytabError::Empty(owned()));
         }

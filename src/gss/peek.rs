@@ -80,7 +80,8 @@ fn negotiation(bytes: &[u8]) -> Option<Peek> {
     let mut fields = Der(bytes).expect(0xa0)?.expect(0x30)?;
     let mut mechanisms = fields.expect(0xa0)?.expect(0x30)?;
     let first = mechanisms.expect(0x06)?.0;
-    // The token belongs to the first mechanism (RFC 4178 section 4.2.1), so only that one counts for it.
+    // The token belongs to the first mechanism (RFC 4178 section 4.2.1), so only that one counts for
+    // it.
     let kerberos = |oid: &[u8]| oid == KRB5 || oid == KRB5_WRONG;
     if kerberos(first) {
         while let Some((tag, mut value)) = fields.next() {

@@ -80,8 +80,8 @@ impl Principal {
         })
     }
 
-    /// A form in which all spellings of one service and host are equal: case and port are ignored, as in
-    /// Active Directory. Other principals are returned unchanged.
+    /// A form in which all spellings of one service and host are equal: case and port are ignored, as
+    /// in Active Directory. Other principals are returned unchanged.
     #[must_use]
     pub fn folded(&self) -> Self {
         let (Some(service), Some(host)) = (self.service(), self.host_name()) else {

@@ -2,9 +2,9 @@
 //!
 //! Where a client offers Kerberos first and sends the token with its offer, there is nothing to
 //! negotiate: one token decides (RFC 4178 section 4.2), and no MIC is needed, since the first choice is
-//! taken (section 5). GSSAPI then gets the bare Kerberos token: MIT's SPNEGO acceptor makes four more krb5
-//! contexts to pass the client's name between its layers, and without it a login costs 10 to 15 % less
-//! CPU. Every other token is passed to GSSAPI unchanged.
+//! taken (section 5). GSSAPI then gets the bare Kerberos token: MIT's SPNEGO acceptor makes four more
+//! krb5 contexts to pass the client's name between its layers, and without it a login costs 10 to 15 %
+//! less CPU. Every other token is passed to GSSAPI unchanged.
 
 use super::peek::{KRB5, KRB5_WRONG, SPNEGO};
 use crate::der::{Der, element};

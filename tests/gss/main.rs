@@ -219,7 +219,8 @@ async fn a_replay_is_detected_in_every_encoding_of_the_token() {
     world
         .realm
         .kinit(&world.alice, &world.realm.path("alice.keytab"));
-    // With a length in more bytes than it needs, the token is left to GSSAPI and its own replay cache code.
+    // With a length in more bytes than it needs, the token is left to GSSAPI and its own replay cache
+    // code.
     let padded = |token: &[u8]| match token {
         [0x60, 0x82, rest @ ..] => [&[0x60, 0x83, 0], rest].concat(),
         other => panic!("{other:x?}"),

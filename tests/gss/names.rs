@@ -56,8 +56,8 @@ async fn a_service_without_a_key_is_named_in_the_error() {
     );
 }
 
-/// A token whose ticket names another host of the same length. The name is not encrypted: Active Directory
-/// sets it to the name that the client requested.
+/// A token whose ticket names another host of the same length. The name is not encrypted: Active
+/// Directory sets it to the name that the client requested.
 fn renamed(token: &[u8], from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let at = token

@@ -1,9 +1,9 @@
 //! `java.util.regex` on top of `fancy-regex`.
 //!
 //! A pattern is parsed by Java's grammar (`pattern`, `class`) and written in the syntax of the engine,
-//! with every character class expanded to ranges (`set`, `write`). A pattern that the two engines, or two
-//! versions of Java, would read differently is refused, so that a rule copied from a cluster never has
-//! another meaning here. `integration/tests/names.rs` compares the result with Hadoop's own
+//! with every character class expanded to ranges (`set`, `write`). A pattern that the two engines, or
+//! two versions of Java, would read differently is refused, so that a rule copied from a cluster never
+//! has another meaning here. `integration/tests/names.rs` compares the result with Hadoop's own
 //! `KerberosName`.
 
 use fancy_regex::Regex;
@@ -71,8 +71,8 @@ impl Replacement {
                     if group > groups {
                         return Err(PatternError::Group);
                     }
-                    // As in Java, further digits belong to the number as long as such a group exists: `$12` is
-                    // group 12, or group 1 and the digit 2.
+                    // As in Java, further digits belong to the number as long as such a group exists:
+                    // `$12` is group 12, or group 1 and the digit 2.
                     while let Some(d) = digit(chars.peek()) {
                         let longer = group * 10 + d as usize;
                         if longer > groups {
@@ -122,7 +122,8 @@ impl Replacement {
             }
             copied = whole.end();
             let next = text[copied..].chars().next().map_or(1, char::len_utf8);
-            // After an empty match the search continues one character later; it would not end otherwise.
+            // After an empty match the search continues one character later; it would not end
+            // otherwise.
             search = if whole.start() == whole.end() {
                 copied + next
             } else {

@@ -1,8 +1,9 @@
 //! Whether a regular expression can match any text that a format makes, with an example.
 //!
 //! Used only by the check of the configuration. Format and expression are turned into finite automata,
-//! whose product is searched from the start. Positions and look-around are taken as empty, and references
-//! to groups as any text. [`Overlap::Never`] is therefore always right; an example need not match.
+//! whose product is searched from the start. Positions and look-around are taken as empty, and
+//! references to groups as any text. [`Overlap::Never`] is therefore always right; an example need not
+//! match.
 
 use std::collections::{HashMap, VecDeque};
 

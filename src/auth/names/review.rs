@@ -51,8 +51,8 @@ pub enum RuleWarning {
     },
 }
 
-/// Two letters that rules hardly treat differently. A problem is reported only if it occurs with both, so
-/// that a rule about one letter (`s/x/y/`) is not taken for one about all names.
+/// Two letters that rules hardly treat differently. A bad name is reported only if the rule makes one
+/// with both, so that a rule about one letter (`s/x/y/`) is not taken for one about all names.
 const FILLERS: [char; 2] = ['x', 'q'];
 /// Realms that cannot exist: RFC 2606 reserves `.INVALID`.
 const REALMS: [&str; 2] = ["A.INVALID", "B.INVALID"];

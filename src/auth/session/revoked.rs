@@ -12,8 +12,8 @@ use std::{
 #[derive(Default)]
 pub(super) struct Revoked {
     ids: RwLock<HashMap<[u8; 16], u32>>,
-    /// The size of the map. Every request looks a session up here, and usually none is revoked; this saves
-    /// the lock.
+    /// The size of the map. Every request looks a session up here, and usually none is revoked; this
+    /// saves the lock.
     len: AtomicUsize,
 }
 

@@ -19,8 +19,8 @@ const MAX_RAW: usize = 960;
 
 /// The most characters of a cookie's value.
 pub(super) const MAX_VALUE: usize = MAX_RAW / 3 * 4;
-/// The characters of a value that are its key in the cache: version, scheme and id. 18 bytes are exactly 24
-/// characters of base64, so the key can be taken from a cookie without decoding it.
+/// The characters of a value that are its key in the cache: version, scheme and id. 18 bytes are
+/// exactly 24 characters of base64, so the key can be taken from a cookie without decoding it.
 pub(super) const KEY: usize = PREFIX / 3 * 4;
 
 /// The content of a cookie; times in Unix seconds.

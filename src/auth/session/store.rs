@@ -31,8 +31,8 @@ use crate::{
     gss::Principal,
 };
 
-/// The most copies of the session cookie that are tried in one request. Browsers send one or two; each copy
-/// may cost a MAC.
+/// The most copies of the session cookie that are tried in one request. Browsers send one or two; each
+/// copy may cost a MAC.
 const COPIES: usize = 8;
 
 /// How long sessions last and how many are cached.
@@ -64,7 +64,8 @@ struct Inner {
 pub enum SessionLookup {
     /// A valid session.
     Session(Arc<Session>),
-    /// There are session cookies, but all are expired, revoked or forged. The client has to log in again.
+    /// There are session cookies, but all are expired, revoked or forged. The client has to log in
+    /// again.
     Ended,
     /// No session cookie.
     None,
@@ -75,7 +76,8 @@ pub enum SessionLookup {
 pub struct NewSession {
     /// The session.
     pub session: Arc<Session>,
-    /// The `Set-Cookie` header; `None` if the ticket ends now, or if the principal is too long for a cookie.
+    /// The `Set-Cookie` header; `None` if the ticket ends now, or if the principal is too long for a
+    /// cookie.
     pub cookie: Option<HeaderValue>,
 }
 
@@ -107,7 +109,8 @@ impl Sessions {
         }))
     }
 
-    /// Applies new limits, except the capacity, at a reload. Sessions that are older than the new limits end.
+    /// Applies new limits, except the capacity, at a reload. Sessions that are older than the new
+    /// limits end.
     pub fn set_limits(&self, limits: SessionLimits) {
         self.0
             .lifetime
@@ -166,15 +169,16 @@ impl Sessions {
         let value = seal::seal(&self.0.key, &claims);
         let fits = value.len() <= seal::MAX_VALUE && now < expires;
         let cookie = fits.then(|| set_cookie(scheme, &value)).flatten();
-        // It is cached when its cookie comes back: clients that do not store cookies would fill the cache.
+        // It is cached when its cookie comes back: clients that do not store cookies would fill the
+        // cache.
         let session = Arc::new(Session::new(&claims, &value, &user, names.generation()));
         Ok(NewSession { session, cookie })
     }
 
     /// A newer cookie, if a quarter of `idle` has passed since the last one.
     ///
-    /// The time of the last request is in the cookie, so it has to be sent again for the idle time to be
-    /// extended; a quarter keeps `Set-Cookie` out of almost all responses.
+    /// The time of the last request is in the cookie, so it has to be sent again for the idle time to
+    /// be extended; a quarter keeps `Set-Cookie` out of almost all responses.
     pub fn renew(&self, session: &Session, now: u64) -> Option<HeaderValue> {
         let now = short(now);
         let last = session.reissued.load(Ordering::Relaxed).max(session.seen);
@@ -275,8 +279,8 @@ impl Sessions {
     }
 }
 
-/// Compares in constant time, so that the time tells nothing about how many bytes of a forged cookie are
-/// right; eight bytes at a time, because this runs for every request.
+/// Compares in constant time, so that the time tells nothing about how many bytes of a forged cookie
+/// are right; eight bytes at a time, because this runs for every request.
 fn is_same(known: &[u8], given: &[u8]) -> bool {
     let ((words, rest), (others, other_rest)) = (known.as_chunks::<8>(), given.as_chunks::<8>());
     let word = |bytes: &[u8; 8]| u64::from_ne_bytes(*bytes);

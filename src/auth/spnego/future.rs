@@ -201,9 +201,11 @@ impl<S, B, P> PendingLogin<S, B, P> {
             expires,
             reply,
         } = &accepted;
-        // Sent with a refusal too: some clients discard a response that does not authenticate the gateway.
+        // Sent with a refusal too: some clients discard a response that does not authenticate the
+        // gateway.
         let mutual = reply.as_deref().map(negotiate);
-        // The keytab may have keys of several services; a `presto/…` ticket must not open an `HTTP` console.
+        // The keytab may have keys of several services; a `presto/…` ticket must not open an `HTTP`
+        // console.
         if !policy.serves(service) {
             let why = LoginFailure::Service(&accepted);
             return Err(refuse(Refusal::WrongService, &why, mutual));
@@ -266,8 +268,9 @@ impl ResponseExtras {
     }
 }
 
-/// Adds `Cache-Control: private`, unless the response has it or `no-store`. RFC 9111 section 3.5 keeps shared
-/// caches from storing responses to requests with `Authorization`, but not to those with a cookie.
+/// Adds `Cache-Control: private`, unless the response has it or `no-store`. RFC 9111 section 3.5 keeps
+/// shared caches from storing responses to requests with `Authorization`, but not to those with a
+/// cookie.
 fn keep_private(headers: &mut HeaderMap) {
     let private = |value: &HeaderValue| {
         let has = |word: &[u8]| {

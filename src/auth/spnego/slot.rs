@@ -1,7 +1,7 @@
 //! Unfinished logins, each kept with its HTTP/1.1 connection until the client's next token.
 //!
-//! Only the unfinished *login* belongs to the connection, never an identity: load balancers send requests
-//! of many users over one connection.
+//! Only the unfinished *login* belongs to the connection, never an identity: load balancers send
+//! requests of many users over one connection.
 
 use std::{
     fmt,
@@ -18,18 +18,18 @@ use crate::{
 
 /// The longest time from one token to the next.
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
-/// The unfinished logins of the whole process. Their number is limited because each holds a GSSAPI context,
-/// and shared out by client address so that one client cannot use all of it.
+/// The unfinished logins of the whole process. Their number is limited because each holds a GSSAPI
+/// context, and shared out by client address so that one client cannot use all of it.
 static UNFINISHED: LazyLock<Mutex<Shares>> = LazyLock::new(|| Mutex::new(Shares::new(1024)));
 
 /// Holds the unfinished login of a connection.
 ///
-/// The server makes one for each HTTP/1.1 connection and puts a clone into the extensions of each of its
-/// requests. Without it, or with one that holds nothing (HTTP/2), logins that need several tokens are
-/// refused as [`LoginInterrupted`](crate::refusal::Refusal::LoginInterrupted).
+/// The server makes one for each HTTP/1.1 connection and puts a clone into the extensions of each of
+/// its requests. Without it, or with one that holds nothing (HTTP/2), logins that need several tokens
+/// are refused as [`LoginInterrupted`](crate::refusal::Refusal::LoginInterrupted).
 ///
-/// It also has the client's address, so that a client that floods the gateway with logins does not lock out
-/// others.
+/// It also has the client's address, so that a client that floods the gateway with logins does not lock
+/// out others.
 pub struct LoginSlot<P = Pending> {
     unfinished: Option<Kept<P>>,
     client: Option<IpAddr>,
@@ -93,8 +93,8 @@ impl<P> LoginSlot<P> {
         self.client
     }
 
-    /// Keeps a login. The refusal is for the client if this slot keeps none, or if the client or the process
-    /// has too many unfinished logins.
+    /// Keeps a login. The refusal is for the client if this slot keeps none, or if the client or the
+    /// process has too many unfinished logins.
     pub(super) fn put(&self, pending: P) -> Result<(), Refusal> {
         self.put_counted(pending, &UNFINISHED)
     }
@@ -124,7 +124,8 @@ impl<P> LoginSlot<P> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take()?;
-        // A late login is dropped here and not by a timer; `UNFINISHED` limits how many can be kept so long.
+        // A late login is dropped here and not by a timer; `UNFINISHED` limits how many can be kept so
+        // long.
         (now < unfinished.deadline).then_some(unfinished.pending)
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! A client logs in with the same ticket for hours. To give its name, MIT's GSSAPI makes three more
 //! contexts of the krb5 library, each of which checks `krb5.conf` with two system calls under a lock of
-//! the whole process. A profile of the accept threads showed 11 µs of CPU for it on one core and 19 µs on
-//! two, in a login of 75 µs. The name is in the ticket's encrypted part, which only the KDC can write, so
-//! the same bytes, accepted again, belong to the same client. GSSAPI still decrypts the ticket and verifies
-//! by the authenticator that the client has its session key.
+//! the whole process. A profile of the accept threads showed 11 µs of CPU for it on one core and 19 µs
+//! on two, in a login of 75 µs. The name is in the ticket's encrypted part, which only the KDC can
+//! write, so the same bytes, accepted again, belong to the same client. GSSAPI still decrypts the
+//! ticket and verifies by the authenticator that the client has its session key.
 
 use ring::digest::{SHA256, digest};
 

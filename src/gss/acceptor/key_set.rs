@@ -158,8 +158,9 @@ impl KeySet {
         self.memory.name()
     }
 
-    /// Looks for a key of this ticket: by its name as it is written, then by its service and host in any
-    /// spelling. Active Directory issues tickets for `HTTP/PROXY` and for `HTTP/proxy` with one key.
+    /// Looks for a key of this ticket: by its name as it is written, then by its service and host in
+    /// any spelling. Active Directory issues tickets for `HTTP/PROXY` and for `HTTP/proxy` with one
+    /// key.
     pub(super) fn find(&self, ticket: &Ticket) -> KeyMatch {
         let asked = ticket.kvno.map(|kvno| (kvno, ticket.enctype));
         let has = |name: &Principal| {
@@ -199,9 +200,9 @@ impl KeySet {
     /// Whether a ticket that was decrypted with the key of `opener` may count as one for `named`, the
     /// service in the ticket. That name is not encrypted: the sender could have changed it.
     ///
-    /// An account of Active Directory has one key for all of its SPNs, so the entry of the account itself
-    /// and entries with an equal key are valid. Different keys belong to different services: a ticket
-    /// for one must not become a ticket for the other by its name alone.
+    /// An account of Active Directory has one key for all of its SPNs, so the entry of the account
+    /// itself and entries with an equal key are valid. Different keys belong to different services: a
+    /// ticket for one must not become a ticket for the other by its name alone.
     pub(super) fn is_valid_for(
         &self,
         opener: &Principal,

@@ -124,7 +124,8 @@ fn check_file(core: &AcceptorCore, force: bool) -> Option<Arc<KeytabError>> {
         }
         Err(error) => {
             let text = error.to_string();
-            // Reported once for each reason: a broken file is read again at every change of its metadata.
+            // Reported once for each reason: a broken file is read again at every change of its
+            // metadata.
             if loader
                 .error
                 .as_ref()

@@ -18,16 +18,16 @@ pub enum ReplayCache {
 }
 
 impl Default for ReplayCache {
-    /// MIT's default file, `/var/tmp/krb5_<uid>.rcache2` (`rc_dfl.c`), but without regard to `KRB5RCACHEDIR`
-    /// and `TMPDIR`, which would move it.
+    /// MIT's default file, `/var/tmp/krb5_<uid>.rcache2` (`rc_dfl.c`), but without regard to
+    /// `KRB5RCACHEDIR` and `TMPDIR`, which would move it.
     fn default() -> Self {
         Self::File(format!("/var/tmp/krb5_{}.rcache2", geteuid().as_raw()).into())
     }
 }
 
 impl ReplayCache {
-    /// Its name for a credential store. A file is opened first, because one that cannot be written would fail
-    /// every login.
+    /// Its name for a credential store. A file is opened first, because one that cannot be written
+    /// would fail every login.
     pub(super) fn prepare(&self) -> Result<CString, GssStartError> {
         match self {
             Self::None => Ok(c"none:".to_owned()),

@@ -53,9 +53,9 @@ struct OpenFile {
 }
 
 impl ReplayFile {
-    /// `clockskew` is the largest accepted difference of clocks, in seconds. An authenticator is accepted
-    /// from that much before its time until that much after it, so a record is kept for twice as long. MIT
-    /// itself replaces records after one `clockskew` (`expired` in `rc_file2.c`).
+    /// `clockskew` is the largest accepted difference of clocks, in seconds. An authenticator is
+    /// accepted from that much before its time until that much after it, so a record is kept for twice
+    /// as long. MIT itself replaces records after one `clockskew` (`expired` in `rc_file2.c`).
     pub(super) fn new(path: &Path, clockskew: u32) -> Self {
         Self {
             path: path.to_owned(),
@@ -111,7 +111,8 @@ impl OpenFile {
     }
 
     /// Whether the path still leads to this file, and the seed is still the one that other programs
-    /// read in it: `systemd-tmpfiles` removes old files of `/var/tmp`, and an administrator may empty it.
+    /// read in it: `systemd-tmpfiles` removes old files of `/var/tmp`, and an administrator may empty
+    /// it.
     fn is_at(&mut self, path: &Path) -> bool {
         self.checked = Instant::now();
         let identity = |metadata: &Metadata| (metadata.dev(), metadata.ino());
@@ -143,7 +144,8 @@ impl OpenFile {
                 if written && record[..TAG_LEN] == tag[..] {
                     return Ok(false);
                 }
-                // The 32-bit time wraps around. A time ahead of ours is not old: the clock was set back.
+                // The 32-bit time wraps around. A time ahead of ours is not old: the clock was set
+                // back.
                 let old = now.wrapping_sub(time).cast_signed() > keep;
                 if !written || old {
                     free.get_or_insert(slot + (number * RECORD) as u64);
@@ -177,7 +179,8 @@ impl OpenFile {
 
 /// Opens the file, or creates one that only this user can read.
 pub(super) fn open(path: &Path) -> io::Result<File> {
-    // As MIT's default replay cache (`open_file` in `rc_dfl.c`): no symbolic link, and only an own file.
+    // As MIT's default replay cache (`open_file` in `rc_dfl.c`): no symbolic link, and only an own
+    // file.
     let flags = (OFlags::NOFOLLOW | OFlags::CLOEXEC).bits();
     let file = OpenOptions::new()
         .read(true)
@@ -213,8 +216,8 @@ fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> 
 }
 
 /// An exclusive lock on the whole file that belongs to this open file description (`F_OFD_SETLKW`), as
-/// MIT's do (`ofdlock` in `lock_file.c`). A lock that belongs to the process (`F_SETLKW`) would not exclude MIT's code in this
-/// process, and would be released when any descriptor of the file is closed.
+/// MIT's do (`ofdlock` in `lock_file.c`). A lock that belongs to the process (`F_SETLKW`) would not
+/// exclude MIT's code in this process, and would be released when any descriptor of the file is closed.
 struct Lock<'a>(&'a File);
 
 impl<'a> Lock<'a> {

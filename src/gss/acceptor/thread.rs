@@ -158,8 +158,8 @@ fn accept(
         mut context,
         ticket: _,
     } = pending.unwrap_or_default();
-    // Without a name, `krb5_rd_req` tries every key of a like type, so a ticket of an alias is accepted too
-    // (`decrypt_try_server` in `rd_req_dec.c`).
+    // Without a name, `krb5_rd_req` tries every key of a like type, so a ticket of an alias is accepted
+    // too (`decrypt_try_server` in `rd_req_dec.c`).
     let cred = credentials.any(&acceptor.rcache).map_err(explain)?;
     let mut client = String::new();
     let step = context.step(cred, &job.token, Some(&mut client));
@@ -215,8 +215,9 @@ fn accept_named(
 }
 
 impl AcceptorCore {
-    /// The end of a ticket, from the lifetime of its context in seconds. MIT adds `clockskew` to the lifetime
-    /// as a grace period (`accept_sec_context.c`); a session must not be longer than its ticket.
+    /// The end of a ticket, from the lifetime of its context in seconds. MIT adds `clockskew` to the
+    /// lifetime as a grace period (`accept_sec_context.c`); a session must not be longer than its
+    /// ticket.
     fn ticket_end(&self, lifetime: u32) -> SystemTime {
         let rest = lifetime.saturating_sub(self.clockskew);
         SystemTime::now() + Duration::from_secs(rest.into())

@@ -1,8 +1,8 @@
 //! Why a KDC refuses a client's account: locked, disabled or expired. The error code is the same.
 //!
-//! MIT's KDC gives the reason in the text of its KRB-ERROR (`kdc_util.c` and the database modules), Active
-//! Directory and Samba in the data: a `KERB_EXT_ERROR` ([MS-KILE] section 2.2.2) with an NTSTATUS. The
-//! message is not authenticated, so the reason is used in messages only.
+//! MIT's KDC gives the reason in the text of its KRB-ERROR (`kdc_util.c` and the database modules),
+//! Active Directory and Samba in the data: a `KERB_EXT_ERROR` ([MS-KILE] section 2.2.2) with an
+//! NTSTATUS. The message is not authenticated, so the reason is used in messages only.
 
 use std::fmt;
 
@@ -29,7 +29,8 @@ impl AccountStatus {
     pub fn read(text: &[u8], data: &[u8]) -> Self {
         match (text, status(data)) {
             (_, Some(0xc000_0234)) | (b"LOCKED_OUT", None) => Self::Locked,
-            // This text of MIT's KDC means the flag DISALLOW_ALL_TIX (`-allow_tix`); a lockout is LOCKED_OUT.
+            // This text of MIT's KDC means the flag DISALLOW_ALL_TIX (`-allow_tix`); a lockout is
+            // LOCKED_OUT.
             (_, Some(0xc000_0072)) | (b"CLIENT LOCKED OUT", None) => Self::Disabled,
             (_, Some(0xc000_0193)) | (b"CLIENT EXPIRED", None) => Self::Expired,
             (_, Some(_) | None) => Self::Refused,

@@ -1,10 +1,10 @@
 //! When a client whose key or account the KDC has refused may be tried again.
 //!
-//! Active Directory counts every request for a first ticket with a wrong key, and locks the account when
-//! the count reaches a limit. No client gets a ticket for the account's SPNs then, so a gateway that
-//! continues to ask locks out its own users. The count is reset only when no wrong key was used for a
-//! while (`lockoutObservationWindow`, 30 minutes by default). MIT's `-maxfailure` policies work in the
-//! same way.
+//! Active Directory counts every request for a first ticket with a wrong key, and locks the account
+//! when the count reaches a limit. No client gets a ticket for the account's SPNs then, so a gateway
+//! that continues to ask locks out its own users. The count is reset only when no wrong key was used
+//! for a while (`lockoutObservationWindow`, 30 minutes by default). MIT's `-maxfailure` policies work
+//! in the same way.
 
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 use super::InitiateError;
 use crate::gss::{Keytab, Principal};
 
-/// The pauses after the first refusals of a key. Four tries in half an hour stay below the usual limits,
-/// of which the lowest is 5; after that each pause is long enough for the count to be reset.
+/// The pauses after the first refusals of a key. Four tries in half an hour stay below the usual
+/// limits, of which the lowest is 5; after that each pause is long enough for the count to be reset.
 const KEY: [Duration; 4] = [
     Duration::from_secs(2),
     Duration::from_secs(4),
@@ -61,7 +61,8 @@ impl Backoff {
         error: &InitiateError,
         now: Instant,
     ) -> Option<Self> {
-        // With other keys the count begins again: the new key may be right, and waiting would delay its use.
+        // With other keys the count begins again: the new key may be right, and waiting would delay its
+        // use.
         let same = earlier.filter(|earlier| earlier.keys == keys);
         let (mut wrong, mut revoked) = same.map_or((0, 0), |same| (same.wrong, same.revoked));
         let pause = match error {

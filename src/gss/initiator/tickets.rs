@@ -375,8 +375,8 @@ impl Tickets {
         }
     }
 
-    /// Forgets failures and makes every ticket due for renewal. Back-offs stay: they depend on the keys,
-    /// so a new keytab ends them by itself.
+    /// Forgets failures and makes every ticket due for renewal. Back-offs stay: they depend on the
+    /// keys, so a new keytab ends them by itself.
     pub(super) fn renew_all(&mut self, now: Instant) {
         for client in self.clients.values_mut() {
             client.failed = None;

@@ -30,8 +30,8 @@ const fn oid(ber: &'static [u8]) -> gss_OID_desc {
     }
 }
 
-/// Why a GSSAPI or krb5 call failed. The text is read immediately, because the library keeps it for each
-/// thread and overwrites it with the next error.
+/// Why a GSSAPI or krb5 call failed. The text is read immediately, because the library keeps it for
+/// each thread and overwrites it with the next error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// Major status without its supplementary bits; 0 for a krb5 call.
@@ -168,8 +168,8 @@ impl Drop for GssName {
     }
 }
 
-/// A name in MIT's text form. Names that are not UTF-8 are refused: replacing their bytes would give two
-/// clients the same name.
+/// A name in MIT's text form. Names that are not UTF-8 are refused: replacing their bytes would give
+/// two clients the same name.
 fn name_text(bytes: &[u8]) -> Result<String, Failure> {
     let text = str::from_utf8(bytes).map_err(|_| Failure {
         major: _GSS_S_BAD_NAME,

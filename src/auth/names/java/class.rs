@@ -30,8 +30,8 @@ pub(super) fn escape(lexer: &mut Lexer, any_case: bool) -> Result<Escape, Patter
         Escape::Set(if negated { set.negated() } else { set })
     };
     Ok(match c {
-        // ASCII, because Java's predefined classes are without UNICODE_CHARACTER_CLASS; those of the engine
-        // are Unicode's.
+        // ASCII, because Java's predefined classes are without UNICODE_CHARACTER_CLASS; those of the
+        // engine are Unicode's.
         'd' | 'D' => set("09", c == 'D'),
         'w' | 'W' => set("azAZ09__", c == 'W'),
         's' | 'S' => set("  \t\r", c == 'S'),
@@ -61,8 +61,8 @@ fn hex(lexer: &mut Lexer, digits: usize) -> Option<char> {
     char::from_u32(code)
 }
 
-/// `\p{…}`: only the POSIX classes, which are ASCII. Other properties depend on Unicode's tables, and so
-/// on the version of Java.
+/// `\p{…}`: only the POSIX classes, which are ASCII. Other properties depend on Unicode's tables, and
+/// so on the version of Java.
 fn property(lexer: &mut Lexer, letter: char, any_case: bool) -> Result<CharSet, PatternError> {
     let mut name = String::new();
     if lexer.eat("{") {

@@ -1,8 +1,8 @@
 //! A pattern of `java.util.regex` as a tree.
 //!
 //! Only constructs that are known to have the same meaning in every version of Java are accepted; the
-//! others are refused with the reason. The tree is written in the engine's syntax (`write`), and analysed
-//! by the check of the configuration (`overlap`).
+//! others are refused with the reason. The tree is written in the engine's syntax (`write`), and
+//! analysed by the check of the configuration (`overlap`).
 
 use super::{
     class::{DEEPEST, Escape, class, escape},
@@ -51,7 +51,8 @@ pub(in crate::auth::names) enum Node {
 #[derive(Clone, Debug)]
 pub(in crate::auth::names) struct Pattern {
     pub(in crate::auth::names) node: Node,
-    /// The pattern has `\b`: which letters beyond ASCII are part of a word depends on the version of Java.
+    /// The pattern has `\b`: which letters beyond ASCII are part of a word depends on the version of
+    /// Java.
     pub(in crate::auth::names) ascii_only: bool,
 }
 
@@ -147,7 +148,8 @@ impl Parser {
             Some(Token::Raw('[')) => Node::Set(class(&mut self.lexer, self.any_case, 0)?),
             Some(Token::Raw('(')) => return self.group(),
             Some(Token::Raw('.')) => {
-                // Without DOTALL, Java's `.` excludes more line ends than the engine's, which excludes `\n` only.
+                // Without DOTALL, Java's `.` excludes more line ends than the engine's, which excludes
+                // `\n` only.
                 Node::Set(CharSet::pairs("\n\n\r\r\u{85}\u{85}\u{2028}\u{2029}").negated())
             }
             Some(Token::Raw('^')) => Node::Start,
@@ -181,8 +183,8 @@ impl Parser {
             }
             '1'..='9' => {
                 let group = c.to_digit(10).unwrap_or_default() as usize;
-                // Java has rules of its own for a reference to a group that has not ended, for a second digit,
-                // and under `(?i)`.
+                // Java has rules of its own for a reference to a group that has not ended, for a second
+                // digit, and under `(?i)`.
                 let ended = self.groups.get(group - 1) == Some(&true);
                 if !ended || self.any_case || self.lexer.digit().is_some() {
                     return Err(PatternError::escape(c));
@@ -254,8 +256,8 @@ impl Parser {
         })
     }
 
-    /// Refuses a quantifier after a position or another quantifier. If Java accepts one there, its meaning
-    /// is never the intended one.
+    /// Refuses a quantifier after a position or another quantifier. If Java accepts one there, its
+    /// meaning is never the intended one.
     fn no_quantifier(&self) -> Result<(), PatternError> {
         match self.lexer.peek() {
             Some(Token::Raw('*' | '+' | '?' | '{')) => Err(PatternError::Malformed(
@@ -316,8 +318,8 @@ impl Parser {
 }
 
 impl Node {
-    /// Refuses groups inside a possessive quantifier or an atomic group: if that is left again without a
-    /// match, Java keeps what the group has captured, and the engine does not.
+    /// Refuses groups inside a possessive quantifier or an atomic group: if that is left again without
+    /// a match, Java keeps what the group has captured, and the engine does not.
     fn without_group(&self, shown: &str) -> Result<(), PatternError> {
         if self.has_group() {
             return Err(PatternError::Unsupported(shown.into()));

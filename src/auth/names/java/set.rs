@@ -1,8 +1,8 @@
 //! Sets of characters, as denoted by Java's character classes.
 //!
 //! A class of a pattern is expanded here and passed to the regular expression engine as plain ranges.
-//! The engine's own rules for classes (POSIX names in brackets, `--`, `~~`, Unicode tables, Unicode case
-//! folding) differ from Java's and never apply.
+//! The engine's own rules for classes (POSIX names in brackets, `--`, `~~`, Unicode tables, Unicode
+//! case folding) differ from Java's and never apply.
 
 use std::fmt::Write as _;
 
