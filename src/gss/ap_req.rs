@@ -27,7 +27,7 @@ pub(crate) const TAG_LEN: usize = 12;
 /// The key of an authenticator in MIT's replay cache: the first bytes of its checksum.
 pub(crate) type AuthenticatorTag = [u8; TAG_LEN];
 
-/// The parts of a token by which logins are told apart.
+/// The parts of a token that identify its ticket and its login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApReq<'a> {
     /// The encoding of the whole `Ticket`; the same for all logins with it.

@@ -125,7 +125,7 @@ pub enum KeytabError {
     Library {
         /// The file.
         path: PathBuf,
-        /// The library's words.
+        /// The library's message.
         text: String,
     },
 }

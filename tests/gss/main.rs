@@ -174,10 +174,10 @@ async fn junk_is_refused_with_a_reason() {
         .await
         .unwrap_err();
     assert_eq!(ntlm, AcceptError::Ntlm);
-    let answer = login(&world.acceptor, b"\xa1\x03\x30\x01\x00")
+    let later = login(&world.acceptor, b"\xa1\x03\x30\x01\x00")
         .await
         .unwrap_err();
-    assert_eq!(answer, AcceptError::Interrupted);
+    assert_eq!(later, AcceptError::Interrupted);
     for junk in [
         &b"\x60"[..],
         b"rubbish",

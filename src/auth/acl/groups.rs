@@ -1,4 +1,4 @@
-//! The groups of a user, from the operating system (`getgrouplist`, which asks SSSD, LDAP and others).
+//! The groups of a user, from the operating system (`getgrouplist`, which queries SSSD, LDAP and others).
 //!
 //! The look-up blocks for as long as the directory behind it does not respond, so it runs on threads of
 //! its own with a bounded queue, and a worker only awaits the result.

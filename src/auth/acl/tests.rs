@@ -32,7 +32,7 @@ fn session(user: &str) -> Arc<Session> {
 }
 
 /// The result of a user's request: the reason of the refusal, or `passed`.
-async fn asked(allow: impl Into<Option<Allowed>>, request: http::request::Builder) -> String {
+async fn outcome(allow: impl Into<Option<Allowed>>, request: http::request::Builder) -> String {
     let policy = AclPolicy {
         console: "rm".into(),
         scheme: Scheme::Plain,
@@ -76,26 +76,29 @@ fn allowed(users: &[&str], groups: Option<&[&str]>) -> Allowed {
 
 #[tokio::test]
 async fn a_user_passes_by_its_name_or_by_one_of_its_groups() {
-    assert_eq!(asked(None, by("carol")).await, "passed");
+    assert_eq!(outcome(None, by("carol")).await, "passed");
     assert_eq!(
-        asked(allowed(&["alice"], None), by("alice")).await,
+        outcome(allowed(&["alice"], None), by("alice")).await,
         "passed"
     );
     assert_eq!(
-        asked(allowed(&["alice"], None), by("Alice")).await,
+        outcome(allowed(&["alice"], None), by("Alice")).await,
         "user_denied"
     );
-    assert_eq!(asked(allowed(&[], None), by("alice")).await, "user_denied");
     assert_eq!(
-        asked(allowed(&[], Some(&["ops"])), by("alice")).await,
+        outcome(allowed(&[], None), by("alice")).await,
+        "user_denied"
+    );
+    assert_eq!(
+        outcome(allowed(&[], Some(&["ops"])), by("alice")).await,
         "passed"
     );
     assert_eq!(
-        asked(allowed(&["carol"], Some(&["ops"])), by("carol")).await,
+        outcome(allowed(&["carol"], Some(&["ops"])), by("carol")).await,
         "passed"
     );
     assert_eq!(
-        asked(allowed(&["alice"], Some(&["ops"])), by("carol")).await,
+        outcome(allowed(&["alice"], Some(&["ops"])), by("carol")).await,
         "user_denied"
     );
 }
@@ -103,11 +106,11 @@ async fn a_user_passes_by_its_name_or_by_one_of_its_groups() {
 #[tokio::test]
 async fn a_failed_group_look_up_refuses_all_users_that_are_not_listed() {
     assert_eq!(
-        asked(allowed(&[], Some(&["ops"])), by("bob")).await,
+        outcome(allowed(&[], Some(&["ops"])), by("bob")).await,
         "groups_unavailable"
     );
     assert_eq!(
-        asked(allowed(&["bob"], Some(&["ops"])), by("bob")).await,
+        outcome(allowed(&["bob"], Some(&["ops"])), by("bob")).await,
         "passed"
     );
 }
@@ -122,7 +125,7 @@ async fn cached_groups_are_used_without_a_look_up() {
 
 #[tokio::test]
 async fn a_request_without_a_session_is_refused() {
-    assert_eq!(asked(None, Request::builder()).await, "login_required");
+    assert_eq!(outcome(None, Request::builder()).await, "login_required");
 }
 
 #[tokio::test]
@@ -133,11 +136,11 @@ async fn other_sites_are_refused_before_the_user_is_checked() {
             .header(header::ORIGIN, origin)
     };
     assert_eq!(
-        asked(allowed(&[], None), post("http://evil.org")).await,
+        outcome(allowed(&[], None), post("http://evil.org")).await,
         "cross_site"
     );
     assert_eq!(
-        asked(None, post("http://gw.example.com:50070")).await,
+        outcome(None, post("http://gw.example.com:50070")).await,
         "passed"
     );
 }

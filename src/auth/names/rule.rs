@@ -203,7 +203,7 @@ fn parse(text: &str) -> Result<(Rule, &str), RuleErrorKind> {
     let format = parse_format(format, components)?;
     let mut full_match = None;
     if let Some(inner) = rest.strip_prefix('(') {
-        // `ruleParser` of Hadoop's KerberosName takes `[^)]*` here, so a group would end it early.
+        // `ruleParser` of Hadoop's KerberosName has `[^)]*` here, so the `)` of a group would end it.
         let (pattern, after) = inner.split_once(')').ok_or(RuleErrorKind::Match)?;
         full_match = Some(java::compile_full(pattern).map_err(|error| match error {
             PatternError::OpenGroup | PatternError::Flags(_) => RuleErrorKind::GroupInMatch,

@@ -119,7 +119,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         const COMPLETED: &str = "polled after completion";
         let mut state = self.project().state;
-        // The loop polls the next state at once; returning `Pending` here would register no waker.
+        // The next state is polled immediately: `Pending` without a poll would register no waker.
         loop {
             match state.as_mut().project() {
                 StateProj::Refused { response } => {

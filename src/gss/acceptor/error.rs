@@ -83,7 +83,7 @@ pub enum AcceptError {
     /// The ticket's key is newer than the keytab.
     #[error("the keytab lacks the newest key of this service; export it again: {keys}: {}", failure.text)]
     KeytabOutOfDate {
-        /// What the ticket asked for.
+        /// The key that the ticket needs, and those that are held.
         keys: Box<KeyDetails>,
         /// The library's reason.
         failure: Failure,
@@ -91,7 +91,7 @@ pub enum AcceptError {
     /// The ticket's key is older than what the keytab holds.
     #[error("the keytab no longer has the key of this ticket: {keys}: {}", failure.text)]
     TicketOutOfDate {
-        /// What the ticket asked for.
+        /// The key that the ticket needs, and those that are held.
         keys: Box<KeyDetails>,
         /// The library's reason.
         failure: Failure,
@@ -99,7 +99,7 @@ pub enum AcceptError {
     /// The keytab has no key of the ticket's service.
     #[error("the keytab has no key of this service: {keys}: {}", failure.text)]
     NoKey {
-        /// What the ticket asked for.
+        /// The key that the ticket needs, and those that are held.
         keys: Box<KeyDetails>,
         /// The library's reason.
         failure: Failure,
@@ -111,7 +111,7 @@ pub enum AcceptError {
         failure.text
     )]
     NoEnctype {
-        /// What the ticket asked for.
+        /// The key that the ticket needs, and those that are held.
         keys: Box<KeyDetails>,
         /// The library's reason.
         failure: Failure,
@@ -119,7 +119,7 @@ pub enum AcceptError {
     /// The keytab's key does not open the ticket.
     #[error("no key of the keytab opens the ticket{}: {}", of(keys.as_deref()), failure.text)]
     WrongKey {
-        /// What the ticket asked for, if it could be read.
+        /// The same, if the ticket could be read.
         keys: Option<Box<KeyDetails>>,
         /// The library's reason.
         failure: Failure,
@@ -129,7 +129,7 @@ pub enum AcceptError {
         "the ticket is encrypted with the key of {opener}, which is not a key of this service: {keys}"
     )]
     OtherService {
-        /// What the ticket asked for.
+        /// The key that the ticket needs, and those that are held.
         keys: Box<KeyDetails>,
         /// The principal whose key decrypts it.
         opener: Principal,
@@ -214,7 +214,7 @@ pub(super) enum KeytabRetry {
     Once,
 }
 
-/// Texts of the failures that are told apart.
+/// Texts of the failures that have an error of their own.
 const ERROR_TEXTS: &[(&str, i32)] = &[
     ("Token header is malformed", BAD_TOK_HEADER),
     ("ASN.1 ", BAD_TOK_HEADER),

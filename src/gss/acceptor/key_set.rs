@@ -162,10 +162,10 @@ impl KeySet {
     /// any spelling. Active Directory issues tickets for `HTTP/PROXY` and for `HTTP/proxy` with one
     /// key.
     pub(super) fn find(&self, ticket: &Ticket) -> KeyMatch {
-        let asked = ticket.kvno.map(|kvno| (kvno, ticket.enctype));
+        let wanted = ticket.kvno.map(|kvno| (kvno, ticket.enctype));
         let has = |name: &Principal| {
             let versions = self.versions.get(name);
-            versions.is_some_and(|have| asked.is_some_and(|asked| have.contains(&asked)))
+            versions.is_some_and(|have| wanted.is_some_and(|wanted| have.contains(&wanted)))
         };
         // The ticket's own spelling first: the KDC may have a different principal for each spelling.
         if has(&ticket.service) {

@@ -20,7 +20,7 @@ pub(crate) struct Threads {
 impl Threads {
     /// Threads that call the Kerberos library: its exit functions destroy its locks, so a thread that
     /// still releases credentials while the process exits would abort the process. The wait is
-    /// bounded because a call may hang until the KDC answers, and cannot be cancelled.
+    /// bounded because a call may hang until the KDC responds, and cannot be cancelled.
     pub(crate) fn of_kerberos() -> Self {
         Self::new(Duration::from_millis(500))
     }

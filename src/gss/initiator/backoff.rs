@@ -1,4 +1,4 @@
-//! When a client whose key or account the KDC has refused may be tried again.
+//! The pause before a client whose key or account the KDC has refused is tried again.
 //!
 //! Active Directory counts every request for a first ticket with a wrong key, and locks the account
 //! when the count reaches a limit. No client gets a ticket for the account's SPNs then, so a gateway
@@ -152,21 +152,21 @@ mod tests {
         }
     }
 
-    /// The seconds at which the KDC is asked, each as early as allowed.
-    fn asked(error: &InitiateError, within: Duration) -> Vec<u64> {
+    /// The times of the requests to the KDC in seconds, each as early as allowed.
+    fn request_times(error: &InitiateError, within: Duration) -> Vec<u64> {
         let start = Instant::now();
-        let (mut now, mut backoff, mut asked) = (start, None::<Backoff>, Vec::new());
+        let (mut now, mut backoff, mut times) = (start, None::<Backoff>, Vec::new());
         while now - start < within {
-            asked.push((now - start).as_secs());
+            times.push((now - start).as_secs());
             backoff = Backoff::after(backoff.as_ref(), keys(1, 0), error, now);
             now += backoff.as_ref().unwrap().pause(now);
         }
-        asked
+        times
     }
 
     #[test]
     fn a_refused_key_never_reaches_a_limit_of_five_in_half_an_hour() {
-        let day = asked(&wrong(), Duration::from_secs(86_400));
+        let day = request_times(&wrong(), Duration::from_secs(86_400));
         assert_eq!(day[..5], [0, 2, 6, 306, 2406]);
         for (index, first) in day.iter().enumerate() {
             let window = day[index..].iter().take_while(|at| **at < first + 1800);
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_refused_account_is_tried_again_after_two_seconds_up_to_five_minutes() {
-        let times = asked(&revoked(), Duration::from_secs(1200));
+        let times = request_times(&revoked(), Duration::from_secs(1200));
         assert_eq!(times, [0, 2, 6, 14, 30, 62, 126, 254, 510, 810, 1110]);
     }
 

@@ -27,7 +27,7 @@ pub enum InitiateError {
     KdcUnreachable {
         /// The realm.
         realm: String,
-        /// The library's words.
+        /// The library's message.
         text: String,
     },
     /// The KDC does not know the backend's SPN.
@@ -52,7 +52,7 @@ pub enum InitiateError {
         client: Principal,
         /// What is wrong with it.
         account: AccountStatus,
-        /// The library's words.
+        /// The library's message.
         text: String,
     },
     /// The client principal's password is too old, or has to be changed at the next login.
@@ -63,7 +63,7 @@ pub enum InitiateError {
     PasswordExpired {
         /// The gateway's principal.
         client: Principal,
-        /// The library's words.
+        /// The library's message.
         text: String,
     },
     /// The backend's own account is locked, disabled or expired, so that no client gets a ticket for it.
@@ -74,7 +74,7 @@ pub enum InitiateError {
     ServiceRevoked {
         /// The backend's service.
         spn: Principal,
-        /// The library's words.
+        /// The library's message.
         text: String,
     },
     /// The KDC has no key of an encryption type that `krb5.conf` permits.
@@ -85,7 +85,7 @@ pub enum InitiateError {
     NoEnctype {
         /// The service, or the client for a first ticket.
         spn: Principal,
-        /// The library's words.
+        /// The library's message.
         text: String,
     },
     /// The key of the keytab is not the KDC's.
@@ -96,7 +96,7 @@ pub enum InitiateError {
     KeyWrong {
         /// The gateway's principal.
         client: Principal,
-        /// The library's words.
+        /// The library's message.
         text: String,
     },
     /// The keytab has no key for the client principal, or cannot be read.
@@ -104,19 +104,19 @@ pub enum InitiateError {
     NoKey {
         /// The gateway's principal.
         client: Principal,
-        /// The library's words.
+        /// The library's message.
         text: String,
     },
     /// The backend's mutual authentication token does not verify.
     #[error("the backend did not prove who it is: {text}")]
     Mutual {
-        /// The library's words.
+        /// The library's message.
         text: String,
     },
     /// The KDC's clock and ours differ too much.
     #[error("the clocks of this host and the KDC differ too much: {text}")]
     ClockSkew {
-        /// The library's words.
+        /// The library's message.
         text: String,
     },
     /// Another reason.
@@ -124,12 +124,12 @@ pub enum InitiateError {
     Other {
         /// The backend's service.
         spn: Principal,
-        /// The library's words.
+        /// The library's message.
         text: String,
     },
 }
 
-/// Texts of the failures that are told apart.
+/// Texts of the failures that have an error of their own.
 const ERROR_TEXTS: &[(&str, i32)] = &[
     ("Cannot contact any KDC", KDC_UNREACH),
     ("Cannot find KDC for realm", REALM_UNKNOWN),
