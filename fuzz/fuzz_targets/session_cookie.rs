@@ -9,7 +9,7 @@ use spnegate::auth::{
     Scheme,
     names::{AuthToLocal, Mechanism},
     secret::Secret,
-    session::{SessionLookup, SessionLimits, Sessions},
+    session::{SessionLimits, SessionLookup, Sessions},
 };
 
 static WORLD: LazyLock<(Sessions, AuthToLocal)> = LazyLock::new(|| {
