@@ -51,11 +51,11 @@ fn a_broken_rule_is_reported_with_its_number_and_text() {
     let found = problems(&with("[[console]]", &format!("{rules}\n[[console]]")));
     let wanted = [
         "kerberos.auth_to_local[0]: rule 2 `RULE:[1:$1],RULE:[2:$1]`: rules are separated by white \
-         space, or are entries of their own, not by `,`",
+         space or written as separate entries, not separated by `,`",
         "kerberos.auth_to_local[0]: rule 3 `RULE:[1:$9]`: $9 in the format, but the rule is for 1 \
          component(s)",
         "kerberos.auth_to_local[1]: rule 4 `RULE:[1:$1] (a)`: a blank inside the rule: its parts \
-         follow each other without one",
+         must follow each other without one",
     ];
     let found: Vec<&str> = found
         .iter()
@@ -84,7 +84,7 @@ fn rules_without_effect_are_warnings() {
         2,
     );
     begin(
-        "kerberos.auth_to_local[2]: rule 4 `DEFAULT` never applies: rule 3 takes",
+        "kerberos.auth_to_local[2]: rule 4 `DEFAULT` never applies: rule 3 already applies",
         3,
     );
 }
