@@ -296,20 +296,14 @@ pub fn with_clockskew(seconds: u32, test: &str) -> bool {
     if env::var(SKEW).is_ok_and(|value| value == seconds) {
         return true;
     }
-    let output = Command::new(env::current_exe().unwrap())
+    let status = Command::new(env::current_exe().unwrap())
         .args([test, "--exact"])
         .env(SKEW, seconds)
         .env_remove(HOME)
-        .stderr(Stdio::inherit())
-        .output()
+        .stdout(Stdio::null())
+        .status()
         .unwrap();
-    // Not the exit status: tests leak their worlds, and a thread of a leaked acceptor that is inside
-    // libkrb5 while `exit` destroys the library's locks aborts the process after the test has passed.
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        said.contains("test result: ok. 1 passed"),
-        "{test} failed with another clockskew: {said}"
-    );
+    assert!(status.success(), "{test} failed with another clockskew");
     false
 }
 
