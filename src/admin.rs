@@ -60,11 +60,24 @@ impl fmt::Debug for AdminOptions {
     }
 }
 
-/// The running admin listener; it stops when this is dropped.
+/// The running admin listener; it stops, and its thread is joined, when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Admin {
     address: SocketAddr,
-    _alive: watch::Sender<()>,
+    /// `None` only while it is dropped.
+    running: Option<(watch::Sender<()>, thread::JoinHandle<()>)>,
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        if let Some((alive, thread)) = self.running.take() {
+            drop(alive);
+            // The status holds handles of GSSAPI. A thread that released the last of them while the
+            // process exits would abort it, because libkrb5 destroys its locks at exit. The thread
+            // does not block, so the wait is short. A panic has been reported by the panic hook.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Admin {
@@ -86,7 +99,7 @@ pub(crate) fn start(options: AdminOptions) -> Result<Admin, BindError> {
     let address = socket.local_addr().map_err(failed)?;
     let (alive, ended) = watch::channel(());
     let runtime = Builder::new_current_thread;
-    thread::Builder::new()
+    let thread = thread::Builder::new()
         // A thread of its own: the control runtime may be busy with logins that wait for a KDC.
         .name("admin".to_owned())
         .spawn(move || {
@@ -101,7 +114,7 @@ pub(crate) fn start(options: AdminOptions) -> Result<Admin, BindError> {
         .map_err(BindError::Worker)?;
     Ok(Admin {
         address,
-        _alive: alive,
+        running: Some((alive, thread)),
     })
 }
 
@@ -292,6 +305,23 @@ mod tests {
         drop(admin);
         while get(address).is_ok_and(|text| !text.is_empty()) {
             thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn nothing_that_the_listener_held_outlives_its_handle() {
+        for _ in 0..50 {
+            let held = Arc::new(());
+            let status = Arc::clone(&held);
+            let admin = start(AdminOptions {
+                status: Arc::new(move || {
+                    let _ = &status;
+                    status::tests::status()
+                }),
+                ..options(false)
+            });
+            drop(admin.unwrap());
+            assert_eq!(Arc::strong_count(&held), 1);
         }
     }
 
