@@ -128,10 +128,17 @@ fn destination(query: &str) -> HeaderValue {
 
 /// The page after a logout.
 pub(crate) fn logged_out() -> Response<Body> {
-    let mut response = Response::new(Body::from(Bytes::from_static(
-        b"You are logged out of the gateway. A browser with a Kerberos ticket logs in again by \
-          itself; end the ticket with kdestroy.\n",
-    )));
+    plain_text(
+        StatusCode::OK,
+        "You are logged out of the gateway. A browser with a Kerberos ticket logs in again by \
+         itself; end the ticket with kdestroy.\n",
+    )
+}
+
+/// A short text of the gateway's own, which no cache keeps.
+fn plain_text(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,

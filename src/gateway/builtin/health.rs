@@ -6,9 +6,9 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{Response, StatusCode};
 
+use super::plain_text;
 use crate::gateway::body::Body;
 
 /// Whether load balancers may send new clients to this gateway.
@@ -31,15 +31,7 @@ impl Health {
         } else {
             (StatusCode::OK, "ok\n")
         };
-        let mut response = Response::new(Body::from(Bytes::from_static(text.as_bytes())));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; charset=utf-8"),
-        );
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response
+        plain_text(status, text)
     }
 }
 
