@@ -6,6 +6,8 @@
 use ring::digest;
 use zeroize::Zeroizing;
 
+use crate::der::Der;
+
 /// The first bytes of a JKS file.
 pub(super) const MAGIC: [u8; 4] = [0xfe, 0xed, 0xfe, 0xed];
 /// The first bytes of its successor JCEKS, which is not supported.
@@ -72,12 +74,15 @@ pub(super) fn parse(data: &[u8], password: Option<&str>) -> Result<Jks, JksError
                 });
             }
             2 => jks.trusted.push((alias, reader.certificate(version)?)),
+            // An entry of an unknown type has no length, so the next one cannot be found.
             _ => return Err(JksError::Damaged),
         }
     }
     if !reader.0.is_empty() {
         return Err(JksError::Damaged);
     }
+    // Java computes the digest while it parses. Here the contents are parsed first, so that a truncated
+    // file is reported as damaged and not as a wrong password.
     if let Some(password) = password
         && sha1(&[&utf16(password), WHITENER, body]) != seal
     {
@@ -89,13 +94,15 @@ pub(super) fn parse(data: &[u8], password: Option<&str>) -> Result<Jks, JksError
 impl Key {
     /// Decrypts the key; the result is PKCS#8.
     pub(super) fn open(&self, password: &str) -> Result<Zeroizing<Vec<u8>>, JksError> {
-        let (info, _) = der(&self.encrypted, 0x30)?;
-        let (algorithm, rest) = der(info, 0x30)?;
-        let (method, _) = der(algorithm, 0x06)?;
+        // An `EncryptedPrivateKeyInfo` (RFC 5208 section 6).
+        let mut info = Der(&self.encrypted).expect(0x30).ok_or(JksError::Damaged)?;
+        let mut algorithm = info.expect(0x30).ok_or(JksError::Damaged)?;
+        let Der(method) = algorithm.expect(0x06).ok_or(JksError::Damaged)?;
+        // Keys that other programs have encrypted with PKCS#5 have the object identifier of that.
         if method != PROTECTOR {
             return Err(JksError::Method);
         }
-        let (sealed, _) = der(rest, 0x04)?;
+        let Der(sealed) = info.expect(0x04).ok_or(JksError::Damaged)?;
         if sealed.len() < 2 * SHA1 {
             return Err(JksError::Damaged);
         }
@@ -103,6 +110,8 @@ impl Key {
         let (hidden, check) = rest.split_at(rest.len() - SHA1);
         let password = utf16(password);
         let mut plain = Zeroizing::new(Vec::with_capacity(hidden.len()));
+        // The key stream is the SHA-1 digest of the password and the previous block; the first block is
+        // the salt (`KeyProtector.recover`).
         let mut stream = salt.to_vec();
         for block in hidden.chunks(SHA1) {
             stream = sha1(&[&password, &stream]);
@@ -125,27 +134,6 @@ fn sha1(parts: &[&[u8]]) -> Vec<u8> {
         context.update(part);
     }
     context.finish().as_ref().to_vec()
-}
-
-/// Splits one DER element with this tag: its contents, and the bytes after it.
-fn der(data: &[u8], tag: u8) -> Result<(&[u8], &[u8]), JksError> {
-    let mut reader = Reader(data);
-    if reader.take(1)? != [tag] {
-        return Err(JksError::Damaged);
-    }
-    let first = usize::from(reader.take(1)?[0]);
-    let length = if first < 0x80 {
-        first
-    } else {
-        let digits = reader.take(first - 0x80)?;
-        if digits.len() > 4 {
-            return Err(JksError::Damaged);
-        }
-        digits
-            .iter()
-            .fold(0, |sum, digit| sum << 8 | usize::from(*digit))
-    };
-    Ok((reader.take(length)?, reader.0))
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -176,6 +164,7 @@ impl<'a> Reader<'a> {
     }
 
     fn certificate(&mut self, version: u32) -> Result<Vec<u8>, JksError> {
+        // Version 1 wrote only X.509 certificates and did not say so.
         if version == 2 {
             let _x509 = self.text()?;
         }

@@ -139,6 +139,8 @@ pub fn certificates(
             let store = open_pkcs12(data, password)?;
             let chains = store.keys.into_iter().flat_map(|entry| entry.chain);
             let mut all = store.trusted;
+            // The CA of a chain is often a trusted entry of the same file as well: `keytool -importcert` of
+            // a CA's reply needs it there.
             for der in chains {
                 if !all.contains(&der) {
                     all.push(der);
@@ -265,10 +267,14 @@ impl Format {
         if data.starts_with(&jks::JCEKS_MAGIC) {
             return Err(StoreFault::Jceks);
         }
+        // Anywhere in the file: `openssl pkcs12` writes `Bag Attributes` before each certificate, and
+        // `openssl x509 -text` a description.
         if contains(data, b"-----BEGIN ") {
             return Ok(Self::Pem);
         }
         if data.first() == Some(&0x30) {
+            // PKCS#12 and a certificate both begin with a SEQUENCE. Only a certificate can be parsed as
+            // one up to the last byte.
             let one = x509_parser::parse_x509_certificate(data);
             return Ok(match one {
                 Ok(([], _)) => Self::Der,
