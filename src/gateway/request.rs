@@ -1,4 +1,5 @@
-//! What is checked of a request before a console has it: host, path, rate, request id.
+//! What is checked of a request before a console has it: host, path, rate, request id, and the way
+//! it came.
 //!
 //! All of it is pure or nearly so, and runs before any login: these are the parts that a client
 //! without a ticket can reach.
@@ -7,3 +8,4 @@ pub(crate) mod host;
 pub(crate) mod id;
 pub(crate) mod path;
 pub(crate) mod rates;
+pub(crate) mod via;

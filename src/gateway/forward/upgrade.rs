@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header
 
 use crate::{
     auth::session::{Session, unix_now},
-    gateway::{body::Body, console::Console},
+    gateway::{body::Body, console::Console, response::RequestClient},
     identity::headers,
     refusal::Refusal,
     server::{Tunnel, TunnelBackend},
@@ -72,7 +72,7 @@ pub(crate) fn response(
     out: &Outgoing,
     session: &Arc<Session>,
     console: &Console,
-    tls: bool,
+    client: &RequestClient<'_>,
 ) -> Result<Response<Body>, Refusal> {
     let BackendResponse {
         mut parts,
@@ -101,7 +101,7 @@ pub(crate) fn response(
         held: Arc::new(held),
     };
     headers::strip_response(&mut parts.headers);
-    console.give_cookies(&mut parts.headers, by_token, tls);
+    console.give_cookies(&mut parts.headers, by_token, client.tls, client.via);
     set(&mut parts.headers, protocol);
     parts.extensions.insert(tunnel);
     Ok(Response::from_parts(parts, Body::Empty))
