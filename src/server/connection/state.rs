@@ -7,7 +7,7 @@ use std::{
     cell::{Cell, OnceCell, RefCell},
     rc::Rc,
     sync::Arc,
-    task::{Context, Waker},
+    task::Context,
 };
 
 use hyper::body::Incoming;
@@ -26,7 +26,11 @@ mod output;
 mod parking;
 mod phase;
 
-use self::{output::Output, parking::Parking};
+use self::{
+    output::Output,
+    parking::Parking,
+    phase::{CloseRequest, Progress},
+};
 pub(in crate::server) use self::{
     parking::FAST_PARKING_INTERVAL,
     phase::{CloseReason, Phase},
@@ -40,15 +44,9 @@ pub(in crate::server) struct ConnectionState {
     clock: Rc<Clock>,
     /// Index in the worker's list of connections.
     index: Cell<usize>,
-    close: Cell<Option<CloseReason>>,
-    /// Of the connection's task.
-    waker: OnceCell<Waker>,
-    phase: Cell<Phase>,
-    /// Tick at which the phase began or last made progress.
-    since: Cell<u32>,
+    close: CloseRequest,
+    progress: Progress,
     request_seen: Cell<bool>,
-    /// Bytes of a request's body since the last progress.
-    upload_bytes: Cell<u64>,
     scan: RefCell<FramingScan>,
     output: Output,
     parking: Parking,
@@ -64,12 +62,9 @@ impl ConnectionState {
             info: RefCell::new(info),
             permit: RefCell::default(),
             index: Cell::new(0),
-            close: Cell::new(None),
-            waker: OnceCell::new(),
-            phase: Cell::new(phase),
-            since: Cell::new(clock.now()),
+            close: CloseRequest::default(),
+            progress: Progress::new(phase, &clock),
             request_seen: Cell::new(false),
-            upload_bytes: Cell::new(0),
             clock,
             scan: RefCell::new(FramingScan::new()),
             output: Output::default(),
@@ -113,21 +108,20 @@ impl ConnectionState {
     // === phase ===
 
     pub(super) fn phase(&self) -> Phase {
-        self.phase.get()
+        self.progress.phase()
     }
 
     pub(super) fn enter(&self, phase: Phase) {
-        self.phase.set(phase);
-        self.progress();
+        self.progress.enter(phase, &self.clock);
     }
 
     fn progress(&self) {
-        self.since.set(self.clock.now());
+        self.progress.made(&self.clock);
     }
 
     /// Ticks since the phase began or last made progress.
     pub(super) fn ticks_in_phase(&self) -> u32 {
-        self.clock.ticks_since(self.since.get())
+        self.progress.ticks(&self.clock)
     }
 
     pub(super) fn now(&self) -> u32 {
@@ -164,7 +158,7 @@ impl ConnectionState {
             return;
         }
         self.parking.bytes_read();
-        if self.phase.get() == Phase::Tunnel {
+        if self.phase() == Phase::Tunnel {
             self.progress();
             return;
         }
@@ -174,7 +168,7 @@ impl ConnectionState {
         }
         let mut scan = self.scan.borrow_mut();
         scan.feed(bytes);
-        match self.phase.get() {
+        match self.phase() {
             // A complete head has no phase of its own: hyper calls the service in the same poll.
             Phase::Idle => {
                 if scan.in_head() || scan.in_body() {
@@ -184,21 +178,11 @@ impl ConnectionState {
             // A slow head gets no more time for each byte (Slowloris).
             Phase::Head | Phase::Handshake | Phase::Linger | Phase::Multiplexed | Phase::Tunnel => {
             }
-            Phase::Service | Phase::Response => self.upload_read(bytes.len()),
-            Phase::UploadTail if scan.in_body() => self.upload_read(bytes.len()),
+            Phase::Service | Phase::Response => self.progress.upload_read(bytes.len(), &self.clock),
+            Phase::UploadTail if scan.in_body() => {
+                self.progress.upload_read(bytes.len(), &self.clock);
+            }
             Phase::UploadTail => self.enter(Self::phase_after_response(&scan)),
-        }
-    }
-
-    /// Bytes of a request's body count as progress only once there are enough of them: a client
-    /// must not hold a connection by sending a byte now and then.
-    fn upload_read(&self, bytes: usize) {
-        let bytes = self.upload_bytes.get() + bytes as u64;
-        if bytes >= self.clock.upload_step() {
-            self.upload_bytes.set(0);
-            self.progress();
-        } else {
-            self.upload_bytes.set(bytes);
         }
     }
 
@@ -207,7 +191,7 @@ impl ConnectionState {
     ///
     /// Between requests nothing else is written, except the rest of a response of the service.
     pub(super) fn withholds_write(&self) -> bool {
-        let between = matches!(self.phase.get(), Phase::Idle | Phase::Head);
+        let between = matches!(self.phase(), Phase::Idle | Phase::Head);
         between && self.output.withhold_unless_pending()
     }
 
@@ -218,7 +202,7 @@ impl ConnectionState {
     pub(super) fn bytes_written(&self) {
         self.output.bytes_written();
         if matches!(
-            self.phase.get(),
+            self.phase(),
             Phase::Service | Phase::Response | Phase::Idle | Phase::Multiplexed | Phase::Tunnel
         ) {
             self.progress();
@@ -262,7 +246,7 @@ impl ConnectionState {
         }
         self.enter(Phase::Service);
         self.request_seen.set(true);
-        self.upload_bytes.set(0);
+        self.progress.upload_started();
         self.output.unflushed();
         self.scan.borrow_mut().take()
     }
@@ -286,7 +270,7 @@ impl ConnectionState {
             self.progress();
             return;
         }
-        if self.phase.get() == Phase::Response {
+        if self.phase() == Phase::Response {
             self.output.response_pending();
             self.enter(Self::phase_after_response(&self.scan.borrow()));
         }
@@ -324,7 +308,7 @@ impl ConnectionState {
     /// Why this connection has to be closed now, if it has.
     pub(in crate::server) fn overdue(&self, limits: &TickLimits) -> Option<CloseReason> {
         let over = |limit, reason| (self.ticks_in_phase() >= limit).then_some(reason);
-        match self.phase.get() {
+        match self.phase() {
             Phase::Handshake | Phase::Head => over(limits.head, CloseReason::HeadTimeout),
             // The client does not read the end of its response.
             Phase::Idle if !self.output.is_flushed() => {
@@ -357,26 +341,21 @@ impl ConnectionState {
     }
 
     pub(in crate::server) fn wants_ticks(&self) -> bool {
-        self.phase.get() == Phase::Linger
+        self.phase() == Phase::Linger
     }
 
     /// Has the connection's task close it.
     pub(in crate::server) fn request_close(&self, reason: CloseReason) {
-        self.close.set(Some(reason));
-        self.wake();
+        self.close.set(reason);
     }
 
     pub(in crate::server) fn wake(&self) {
-        if let Some(waker) = self.waker.get() {
-            waker.wake_by_ref();
-        }
+        self.close.wake();
     }
 
-    /// The sweep's request to close, once. Remembers the waker of the task, which stays the same
-    /// because the task is spawned and never polled by another future.
+    /// The sweep's request to close, once.
     pub(super) fn take_close_request(&self, cx: &Context<'_>) -> Option<CloseReason> {
-        self.waker.get_or_init(|| cx.waker().clone());
-        self.close.take()
+        self.close.take(cx)
     }
 }
 

@@ -53,7 +53,7 @@ impl ConnectionState {
 
     /// Whether hyper waits for a request and holds no data.
     fn is_at_rest(&self) -> bool {
-        self.phase.get() == Phase::Idle
+        self.phase() == Phase::Idle
             && !self.parking.parked.get()
             && self.parking.read_blocked.get()
             && self.output.is_flushed()
