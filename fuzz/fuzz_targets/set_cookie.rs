@@ -11,7 +11,7 @@ fuzz_target!(|input: (&[u8], bool)| {
         return;
     };
     let jar = CookieRewrite {
-        console: Some("nn"),
+        console: "nn",
         script: &[],
         tls,
         only: None,

@@ -11,7 +11,6 @@ use std::{
 
 use http::HeaderMap;
 
-use super::request::via::Via;
 use crate::{
     auth::session::Sessions,
     identity::{IdentityMode, become_rules::BecomeRules, credentials, forwarded::Forwarded},
@@ -102,19 +101,9 @@ impl Console {
     /// Rewrites the cookies of a response for the client. If the gateway sent a Kerberos token with the
     /// request, only cookies listed in `pass_cookies` are passed on: any other may be a session that the
     /// token started, and its holder would be the gateway to the server.
-    pub(crate) fn give_cookies(
-        &self,
-        headers: &mut HeaderMap,
-        by_token: bool,
-        tls: bool,
-        via: Via,
-    ) {
+    pub(crate) fn give_cookies(&self, headers: &mut HeaderMap, by_token: bool, tls: bool) {
         let jar = CookieRewrite {
-            console: match via {
-                Via::Console => Some(&self.name),
-                // The client knows the server by its own name, under which no other server's cookies are.
-                Via::Proxy => None,
-            },
+            console: &self.name,
             script: self.kind.script_cookies(),
             tls,
             only: by_token.then_some(&*self.pass_cookies),
@@ -134,16 +123,11 @@ impl Console {
         }
     }
 
-    /// Whether a token in a response would be the gateway's own.
-    pub(crate) fn withholds_tokens(&self) -> bool {
-        self.identity == IdentityMode::Service
-    }
-
     /// Whether the response to such a request may be JSON with a link that holds a token. With
     /// `identity = "service"` the token would be the gateway's own, so every kind is checked.
     pub(crate) fn hands_out_links(&self, request: &RequestInfo<'_>) -> bool {
         self.kind.redirects_to_nodes(request)
-            || (self.withholds_tokens() && credentials::asks_for_link(request.query))
+            || (self.identity == IdentityMode::Service && credentials::asks_for_link(request.query))
     }
 
     /// The body of a request for a backend; up to `limit` bytes can be sent again in another attempt.

@@ -19,7 +19,7 @@ use futures_util::future::LocalBoxFuture;
 use http::{HeaderValue, Request, Response, Version, header, request::Parts};
 use http_body::Body as _;
 
-use super::{console::Console, link, node, record::ServedBy, refuse, request::via, response};
+use super::{console::Console, link, node, record::ServedBy, refuse, response};
 use crate::{
     auth::session::Session,
     gateway::body::Body,
@@ -162,12 +162,11 @@ impl Inner {
         if let Some(protocol) = upgrade {
             upgrade::set(&mut out.headers, protocol);
         }
-        let via = via::of(&parts.extensions);
         let mut result = self.upstream.run(&out, &upload).await;
         let waited = authenticated.map(|at| (at, at.elapsed()));
         let mut link = None;
         if let Ok(received) = &mut result {
-            match response::may_be_link(received, &out, via, &self.console) {
+            match response::may_be_link(received, &out, &self.console) {
                 Ok(false) => {}
                 Ok(true) => match Box::pin(response::read_start(received, &self.console)).await {
                     Ok(is_link) => link = is_link,
@@ -179,12 +178,11 @@ impl Inner {
         let client = response::RequestClient {
             session,
             tls: super::is_tls(&parts.extensions),
-            via,
             group,
         };
         let result = result.and_then(|received| {
             if upgrade::is_accepted(&received) {
-                return upgrade::response(received, &out, session, &self.console, &client);
+                return upgrade::response(received, &out, session, &self.console, client.tls);
             }
             let by = waited.map(|(started, waited)| ServedBy {
                 backend: Arc::clone(&received.backend.key.authority),

@@ -1,5 +1,4 @@
-//! What is checked of a request before a console has it: host, path, rate, request id, and the way
-//! it came.
+//! What is checked of a request before a console has it: host, path, rate, request id.
 //!
 //! All of it is pure or nearly so, and runs before any login: these are the parts that a client
 //! without a ticket can reach.
@@ -8,4 +7,3 @@ pub(crate) mod host;
 pub(crate) mod id;
 pub(crate) mod path;
 pub(crate) mod rates;
-pub(crate) mod via;

@@ -6,13 +6,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, response::Parts};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use tokio::time::timeout;
 
-use super::{
-    console::Console,
-    request::{host, via::Via},
-};
+use super::{console::Console, request::host};
 use crate::{
     auth::session::Session,
     gateway::body::Body,
@@ -46,7 +43,6 @@ mod pages;
 pub(crate) struct RequestClient<'a> {
     pub session: &'a Session,
     pub tls: bool,
-    pub via: Via,
     /// The servers of the console.
     pub group: &'a Arc<BackendGroup>,
 }
@@ -97,13 +93,8 @@ pub(super) fn host_name<'h>(authority: Option<&str>, hosts: &'h [Arc<str>]) -> &
 pub(crate) fn may_be_link(
     received: &BackendResponse,
     out: &Outgoing,
-    via: Via,
     console: &Console,
 ) -> Result<bool, Refusal> {
-    // In proxy mode links stay, unless they hold a token of the gateway's own.
-    if via == Via::Proxy && !console.withholds_tokens() {
-        return Ok(false);
-    }
     let headers = &received.parts.headers;
     if !received.parts.status.is_success()
         || !is_json(headers)
@@ -140,11 +131,8 @@ pub(crate) fn for_client(
     } = received;
     let request = out.request_info();
     headers::strip_response(&mut parts.headers);
-    console.give_cookies(&mut parts.headers, by_token, client.tls, client.via);
+    console.give_cookies(&mut parts.headers, by_token, client.tls);
     let mut body = Body::Upstream(UpstreamBody::new(prefix, lease));
-    if client.via == Via::Proxy {
-        return unchanged(parts, body, link.as_ref(), console);
-    }
     if link.is_some() || location::has_links(&parts.headers) {
         let hands_out = console.kind.redirects_to_nodes(&request);
         let origin = client.origin(&out.headers, &console.hosts);
@@ -162,7 +150,10 @@ pub(crate) fn for_client(
             tls: client.tls,
             listen: &console.listen,
         };
-        let is_credential = console.node_login == NodeLogin::Link;
+        let is_credential = match console.node_login {
+            NodeLogin::Link => true,
+            NodeLogin::Session => false,
+        };
         let links = LinkRewrite {
             backends: &console.backends,
             parameters: console.kind.identity_parameters(),
@@ -226,33 +217,13 @@ pub(crate) fn for_client(
         };
     }
     body = pages::rewritten(body, &mut parts, out, client, console);
-    forbid_without_challenge(&mut parts.status);
-    Ok(Response::from_parts(parts, body))
-}
-
-/// The response in proxy mode. Links pass unread, unless the token in one would be the gateway's own.
-fn unchanged(
-    mut parts: Parts,
-    body: Body,
-    link: Option<&Bytes>,
-    console: &Console,
-) -> Result<Response<Body>, Refusal> {
-    let is_token =
-        || location::hold_token(&parts.headers) || link.is_some_and(|link| json::holds_token(link));
-    if console.withholds_tokens() && is_token() {
-        return Err(Refusal::CredentialDenied);
+    // The application itself refuses the user, and its challenge has been stripped. A 401 without a
+    // challenge breaks RFC 9110 section 15.5.2, and one with the gateway's challenge would make browsers
+    // log in again and again.
+    if parts.status == StatusCode::UNAUTHORIZED {
+        parts.status = StatusCode::FORBIDDEN;
     }
-    forbid_without_challenge(&mut parts.status);
     Ok(Response::from_parts(parts, body))
-}
-
-/// Turns a backend's 401 into a 403. The application itself refuses the user, and its challenge has been
-/// stripped: a 401 without a challenge breaks RFC 9110 section 15.5.2, and one with the gateway's
-/// challenge would make browsers log in again and again.
-fn forbid_without_challenge(status: &mut StatusCode) {
-    if *status == StatusCode::UNAUTHORIZED {
-        *status = StatusCode::FORBIDDEN;
-    }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

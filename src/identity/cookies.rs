@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, header};
 
-use crate::auth::{Scheme, cookie::pieces, session::cookie_name};
+use crate::auth::cookie::pieces;
 
 /// Builds the backend's `Cookie` header.
 ///
@@ -45,43 +45,18 @@ pub fn request(
             if !is_cookie_value(value) {
                 continue;
             }
-            push(&mut line, name, value);
+            if !line.is_empty() {
+                line.extend_from_slice(b"; ");
+            }
+            line.extend_from_slice(name.as_bytes());
+            line.push(b'=');
+            line.extend_from_slice(value);
         }
     }
-    sensitive(&line)
-}
-
-/// Builds the `Cookie` header for a server that the client knows by its own name (proxy mode): the
-/// client's cookies under their own names, without logins and without sessions of the gateway.
-pub(crate) fn own(headers: &HeaderMap) -> Option<HeaderValue> {
-    let ours = [Scheme::Plain, Scheme::Tls].map(cookie_name);
-    let mut line: Vec<u8> = Vec::new();
-    for cookie in headers.get_all(header::COOKIE).iter().flat_map(pieces) {
-        let Some((name, value)) = split(cookie) else {
-            continue;
-        };
-        if is_login_cookie(name) || ours.contains(&name) || !is_cookie_value(value) {
-            continue;
-        }
-        push(&mut line, name, value);
-    }
-    sensitive(&line)
-}
-
-fn push(line: &mut Vec<u8>, name: &str, value: &[u8]) {
-    if !line.is_empty() {
-        line.extend_from_slice(b"; ");
-    }
-    line.extend_from_slice(name.as_bytes());
-    line.push(b'=');
-    line.extend_from_slice(value);
-}
-
-fn sensitive(line: &[u8]) -> Option<HeaderValue> {
     if line.is_empty() {
         return None;
     }
-    let mut value = HeaderValue::from_bytes(line).ok()?;
+    let mut value = HeaderValue::from_bytes(&line).ok()?;
     // A new value, so the mark that the outermost layer has put on the client's header is not on it.
     value.set_sensitive(true);
     Some(value)
@@ -225,18 +200,6 @@ mod tests {
             built(&["_xsrf=2; b=3"], &["_xsrf"], None).as_deref(),
             Some("_xsrf=2")
         );
-    }
-
-    #[test]
-    fn a_server_with_its_own_name_gets_its_own_cookies_without_logins() {
-        let own = |line: &str| {
-            let mut headers = HeaderMap::new();
-            headers.append(header::COOKIE, HeaderValue::from_str(line).unwrap());
-            super::own(&headers).map(|value| value.to_str().unwrap().to_owned())
-        };
-        let line = "JSESSIONID=1; spnegate=s; hadoop.auth=x; __Host-spnegate=t; nn.a=b; bad=a,b";
-        assert_eq!(own(line).as_deref(), Some("JSESSIONID=1; nn.a=b"));
-        assert_eq!(own("hadoop.auth=u=alice"), None);
     }
 
     proptest! {

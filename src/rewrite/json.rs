@@ -21,16 +21,6 @@ pub(crate) fn may_be_location(start: &[u8]) -> bool {
         .all(|wanted| letters.next().is_none_or(|byte| byte == wanted))
 }
 
-/// Whether the link of such a response holds a delegation token.
-pub(crate) fn holds_token(body: &[u8]) -> bool {
-    let response = serde_json::from_slice::<Value>(body).ok();
-    let link = response
-        .as_ref()
-        .and_then(|response| response.get("Location"));
-    link.and_then(Value::as_str)
-        .is_some_and(location::holds_token)
-}
-
 /// Rewrites the link of such a response and keeps the other fields. `None`: it is another response, or its
 /// link stays as it is.
 ///

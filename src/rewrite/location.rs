@@ -122,18 +122,6 @@ fn apply_one(
     Ok(())
 }
 
-/// Whether a header that [`apply`] rewrites holds a delegation token.
-pub(crate) fn hold_token(headers: &HeaderMap) -> bool {
-    let all = [header::LOCATION, header::CONTENT_LOCATION, header::REFRESH];
-    let mut values = all.iter().flat_map(|name| headers.get_all(name));
-    values.any(|value| holds_token(&String::from_utf8_lossy(value.as_bytes())))
-}
-
-/// Whether a link holds a delegation token.
-pub(crate) fn holds_token(link: &str) -> bool {
-    query_of(link).is_some_and(node::has_secret)
-}
-
 /// Rewrites one link. `None`: it stays as it is.
 pub fn rewrite(link: &str, links: &LinkRewrite<'_>) -> Result<Option<String>, LinkError> {
     // Browsers drop tabs and newlines inside a URL (WHATWG), so `ht\ttp://` would be read differently here.

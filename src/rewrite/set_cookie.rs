@@ -17,9 +17,8 @@ use crate::identity::cookies::{is_login_cookie, split};
 /// How the cookies of one response are rewritten.
 #[derive(Clone, Copy, Debug)]
 pub struct CookieRewrite<'a> {
-    /// The console's name, which becomes the prefix. `None`: the client knows the server by its own
-    /// name, so cookies pass unchanged, except login cookies and those that `only` does not list.
-    pub console: Option<&'a str>,
+    /// The console's name, which becomes the prefix.
+    pub console: &'a str,
     /// Cookies that scripts read by name; they are not renamed.
     pub script: &'a [&'a str],
     /// Whether the client is connected by TLS.
@@ -95,12 +94,9 @@ pub fn rewrite(value: &HeaderValue, jar: &CookieRewrite<'_>) -> Option<HeaderVal
     if is_login_cookie(name) || content.contains(&b'\t') {
         return None;
     }
-    let Some(console) = jar.console else {
-        return Some(value.clone());
-    };
-    let mut line = Vec::with_capacity(value.len() + console.len() + 10);
+    let mut line = Vec::with_capacity(value.len() + jar.console.len() + 10);
     if !jar.script.contains(&name) {
-        line.extend_from_slice(console.as_bytes());
+        line.extend_from_slice(jar.console.as_bytes());
         line.push(b'.');
     }
     line.extend_from_slice(name.as_bytes());
@@ -136,7 +132,7 @@ mod tests {
 
     fn jar(console: &str, tls: bool) -> CookieRewrite<'_> {
         CookieRewrite {
-            console: Some(console),
+            console,
             script: &["seen"],
             tls,
             only: None,

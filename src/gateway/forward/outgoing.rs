@@ -17,13 +17,7 @@ use http::{
 };
 
 use crate::{
-    gateway::{
-        client,
-        console::Console,
-        is_tls,
-        request::via::{self, Via},
-        response::addresses,
-    },
+    gateway::{client, console::Console, is_tls, response::addresses},
     identity::{
         IdentityMode, cookies,
         forwarded::{self, Forwarded},
@@ -133,9 +127,7 @@ fn read_server(
     group: &BackendGroup,
     parts: &mut Parts,
 ) -> Result<Option<usize>, Refusal> {
-    // Only links that the gateway has rewritten name a server.
-    let is_own_link = via::of(&parts.extensions) == Via::Console;
-    if is_own_link && console.kind.is_bearer_path(parts.uri.path()) {
+    if console.kind.is_bearer_path(parts.uri.path()) {
         addresses::take_server(parts, group)
     } else {
         Ok(None)
@@ -166,20 +158,12 @@ impl<'p> Received<'p> {
         let is_cut = query.len() != sent.len();
         let info = RequestInfo::of(parts);
         let owner = kind.owner(&info, &parts.headers).map(Box::from);
-        let via = via::of(&parts.extensions);
-        let is_rewritten = match via {
-            Via::Console => kind.body_names_addresses(&info) || console.hands_out_links(&info),
-            // Read only to withhold a token of the gateway's own.
-            Via::Proxy => console.withholds_tokens() && console.hands_out_links(&info),
-        };
+        let is_rewritten = kind.body_names_addresses(&info) || console.hands_out_links(&info);
         let query = query.into_owned();
         headers::strip(&mut parts.headers, names);
         let script = kind.script_cookies();
         Ok(Stripped {
-            cookies: match via {
-                Via::Console => cookies::request(&parts.headers, &console.name, script, None),
-                Via::Proxy => cookies::own(&parts.headers),
-            },
+            cookies: cookies::request(&parts.headers, &console.name, script, None),
             own_page: OwnPage::default(),
             console,
             parts,
@@ -200,10 +184,6 @@ impl Stripped<'_> {
     fn set_addresses(mut self) -> Self {
         let Self { console, parts, .. } = &mut self;
         if console.forwarded == Forwarded::Off {
-            // In proxy mode the page is the server's own page to the client as well.
-            if via::of(&parts.extensions) == Via::Proxy {
-                return self;
-            }
             let own = OwnPage::of(&parts.headers, is_tls(&parts.extensions));
             self.own_page = own_page::without_node_links(&mut parts.headers, own);
             return self;

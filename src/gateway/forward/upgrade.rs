@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header
 
 use crate::{
     auth::session::{Session, unix_now},
-    gateway::{body::Body, console::Console, response::RequestClient},
+    gateway::{body::Body, console::Console},
     identity::headers,
     refusal::Refusal,
     server::{Tunnel, TunnelBackend},
@@ -72,7 +72,7 @@ pub(crate) fn response(
     out: &Outgoing,
     session: &Arc<Session>,
     console: &Console,
-    client: &RequestClient<'_>,
+    tls: bool,
 ) -> Result<Response<Body>, Refusal> {
     let BackendResponse {
         mut parts,
@@ -101,7 +101,7 @@ pub(crate) fn response(
         held: Arc::new(held),
     };
     headers::strip_response(&mut parts.headers);
-    console.give_cookies(&mut parts.headers, by_token, client.tls, client.via);
+    console.give_cookies(&mut parts.headers, by_token, tls);
     set(&mut parts.headers, protocol);
     parts.extensions.insert(tunnel);
     Ok(Response::from_parts(parts, Body::Empty))
